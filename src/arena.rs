@@ -1,0 +1,129 @@
+//! A slab with generations: a key of an entry that is gone finds nothing, even when its slot is
+//! in use again. Knows nothing of what it keeps.
+
+use slab::Slab;
+
+/// Names one entry of an [`Arena`] for as long as that entry lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    /// The key as one number, index in the low half: for use as a token.
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The key that [`Key::to_bits`] gave these bits.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        Self { index: (bits & 0xffff_ffff) as u32, generation: (bits >> 32) as u32 }
+    }
+
+    /// The slot, to index a table that runs beside the arena.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// A table whose keys are never reused.
+#[derive(Debug)]
+pub struct Arena<T> {
+    slots: Slab<(u32, T)>,
+    /// Counts insertions, so a slot in use again has another generation (until 2^32 later ones).
+    generation: u32,
+}
+
+impl<T> Default for Arena<T> {
+    fn default() -> Self {
+        Self { slots: Slab::new(), generation: 0 }
+    }
+}
+
+impl<T> Arena<T> {
+    /// The key that the next [`Arena::insert`] will give.
+    #[must_use]
+    pub fn next_key(&self) -> Key {
+        let index = u32::try_from(self.slots.vacant_key()).expect("fewer than 2^32 entries");
+        Key { index, generation: self.generation.wrapping_add(1) }
+    }
+
+    /// Keeps `value` and gives its key.
+    pub fn insert(&mut self, value: T) -> Key {
+        let key = self.next_key();
+        self.generation = key.generation;
+        self.slots.insert((key.generation, value));
+        key
+    }
+
+    /// Takes the entry out; `None` if it is gone already.
+    pub fn remove(&mut self, key: Key) -> Option<T> {
+        self.get(key)?;
+        Some(self.slots.remove(key.index()).1)
+    }
+
+    /// The entry, if it still lives.
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&T> {
+        match self.slots.get(key.index()) {
+            Some((generation, value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The entry, if it still lives.
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        match self.slots.get_mut(key.index()) {
+            Some((generation, value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// How many entries live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether no entry lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Every living entry with its key, in no useful order.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.slots.iter().map(|(index, (generation, value))| {
+            (Key { index: index as u32, generation: *generation }, value)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arena, Key};
+
+    #[test]
+    fn a_key_of_a_removed_entry_finds_nothing_though_its_slot_is_used_again() {
+        let mut arena = Arena::default();
+        let old = arena.insert('a');
+        assert_eq!(arena.remove(old), Some('a'));
+        let new = arena.insert('b');
+        assert_eq!(old.index(), new.index());
+        assert_eq!(arena.get(old), None);
+        assert_eq!(arena.remove(old), None);
+        assert_eq!(arena.get(new), Some(&'b'));
+    }
+
+    #[test]
+    fn a_key_survives_the_way_through_a_number() {
+        let mut arena = Arena::default();
+        arena.insert(1);
+        let key = arena.insert(2);
+        assert_eq!(Key::from_bits(key.to_bits()), key);
+    }
+}

@@ -1,0 +1,84 @@
+//! Messages and their ids. Knows neither how a message is stored nor how it is written on a wire.
+
+use std::fmt;
+
+/// When a message was published: the unix second, and a tag that tells apart the messages of one
+/// second. Sent to subscribers as `Last-Modified` and `Etag` (Basic HTTP Push Relay Protocol 3).
+///
+/// Ids of one channel strictly increase, over deletion, expiry and a clock set back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// Seconds since the Unix epoch.
+    pub time: u64,
+    /// 0 for the first message of a second.
+    pub tag: u32,
+}
+
+impl MessageId {
+    /// The id of the message that follows one with this id, published at `unix_s` (seconds).
+    ///
+    /// A hybrid clock: where the wall clock stands still or was set back, the tag goes on.
+    #[must_use]
+    pub fn next(self, unix_s: u64) -> Self {
+        if unix_s > self.time {
+            return Self { time: unix_s, tag: 0 };
+        }
+        match self.tag.checked_add(1) {
+            Some(tag) => Self { time: self.time, tag },
+            None => Self { time: self.time.saturating_add(1), tag: 0 },
+        }
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.time, self.tag)
+    }
+}
+
+/// A published message. Immutable, shared by reference count between the store and every
+/// subscriber that it is on its way to.
+#[derive(Debug)]
+pub struct Message {
+    /// Its place in the order of its channel.
+    pub id: MessageId,
+    /// How many messages the channel has kept before this one; for counting a gap.
+    pub sequence: u64,
+    /// The publisher's `Content-Type`, byte for byte; `None` if it gave none.
+    pub content_type: Option<Box<[u8]>>,
+    /// The body, of any encoding.
+    pub body: Box<[u8]>,
+}
+
+/// How a subscriber receives its messages.
+///
+/// Event streams and WebSockets will be further variants: the hub asks only whether a delivery
+/// ends the subscription, `relay/delivery.rs` renders each in a `match`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The request is held until there is a message.
+    LongPoll,
+    /// The request is answered at once, with 304 when there is no message.
+    IntervalPoll,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MessageId;
+
+    #[test]
+    fn the_first_message_of_a_second_has_tag_0_and_the_next_1() {
+        let first = MessageId::default().next(1000);
+        assert_eq!(first, MessageId { time: 1000, tag: 0 });
+        assert_eq!(first.next(1000), MessageId { time: 1000, tag: 1 });
+        assert_eq!(first.next(1001), MessageId { time: 1001, tag: 0 });
+    }
+
+    #[test]
+    fn a_clock_set_back_never_repeats_an_id() {
+        let before = MessageId { time: 1000, tag: 7 };
+        assert_eq!(before.next(10), MessageId { time: 1000, tag: 8 });
+        let last_tag = MessageId { time: 1000, tag: u32::MAX };
+        assert_eq!(last_tag.next(10), MessageId { time: 1001, tag: 0 });
+    }
+}

@@ -1,0 +1,37 @@
+//! What the reactor is told at start. Built by `config` and the command line.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The reactor's settings.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to accept connections; ignored for the sockets that systemd hands over.
+    pub listen: Vec<Listen>,
+    /// Most connections at once; `None`: what the limit of open files allows.
+    pub connections: Option<usize>,
+    /// Most passthrough notices that wait for the worker.
+    pub passthrough_queue: usize,
+    /// Leave when standard input ends.
+    pub exit_on_stdin_eof: bool,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// TCP; port 0 picks a free one.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    /// As in the readiness line: `http://127.0.0.1:8001`, `unix:/path`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! (being written)
+
+pub mod location;
+pub mod notice;
+pub mod options;

@@ -1,0 +1,130 @@
+//! What the relay is told at start and on reload. Built by `config`, checked there, never again.
+
+use ipnet::IpNet;
+
+use crate::hub::options::Concurrency;
+use crate::message::Delivery;
+use crate::relay::location::Pattern;
+use crate::store::StoreId;
+
+/// The relay's settings.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The `Server` header; empty leaves it out.
+    pub server: String,
+    /// In order: the first that matches serves the request.
+    pub locations: Vec<LocationOptions>,
+    /// Sizes and times that bound what a peer can make us hold.
+    pub limits: Limits,
+}
+
+/// One location of the settings.
+#[derive(Debug, Clone)]
+pub struct LocationOptions {
+    /// Which paths it serves, and which part of them is the channel id.
+    pub pattern: Pattern,
+    /// Where its channels' messages are kept.
+    pub store: StoreId,
+    /// Prefix namespace: the same id in another group is another channel. May be empty.
+    pub channel_group: String,
+    /// What it does.
+    pub role: Role,
+}
+
+/// What a location does.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// Takes messages.
+    Publisher(PublisherOptions),
+    /// Gives messages.
+    Subscriber(SubscriberOptions),
+}
+
+/// A publisher location's settings.
+#[derive(Debug, Clone)]
+pub struct PublisherOptions {
+    /// POST makes an unknown channel; otherwise it is answered 404.
+    pub create_on_post: bool,
+    /// Messages are kept, not only handed to who waits.
+    pub store_messages: bool,
+    /// Networks that may publish; empty: all.
+    pub allow: Vec<IpNet>,
+    /// Required as `Authorization: Bearer …`.
+    pub secret: Option<String>,
+    /// Web pages that may publish; `Nobody`: a request with an `Origin` is answered 403.
+    pub allow_origin: Origins,
+}
+
+/// A subscriber location's settings.
+#[derive(Debug, Clone)]
+pub struct SubscriberOptions {
+    /// Long or interval polling.
+    pub delivery: Delivery,
+    /// GET makes an unknown channel; otherwise it is answered 404.
+    pub create_on_get: bool,
+    /// What happens to several requests held on one channel.
+    pub concurrency: Concurrency,
+    /// A held request ends with 304 after so many milliseconds; 0 = never.
+    pub timeout_ms: u64,
+    /// Most requests held on one channel; 0 = unlimited.
+    pub max_subscribers: usize,
+    /// Web pages that may subscribe.
+    pub allow_origin: Origins,
+    /// Whether those may send cookies.
+    pub allow_credentials: bool,
+    /// URL that is told of subscribe and unsubscribe.
+    pub passthrough: Option<String>,
+}
+
+/// Which web origins a location answers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// None.
+    Nobody,
+    /// `*`.
+    Any,
+    /// These, compared byte for byte.
+    Listed(Vec<String>),
+}
+
+/// Bounds, with the answer of each when it is reached. 0 never means "no limit".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head, 431.
+    pub header_bytes: usize,
+    /// Header fields of a request, 431.
+    pub headers: usize,
+    /// Bytes of a request target, 414.
+    pub uri_bytes: usize,
+    /// Bytes of a request body, 413.
+    pub body_bytes: usize,
+    /// Bytes of a channel id, 403.
+    pub channel_id_bytes: usize,
+    /// Requests of one connection that wait behind a held one; then reading pauses.
+    pub pipeline_depth: usize,
+    /// Milliseconds for a whole request head, 408.
+    pub header_timeout_ms: u64,
+    /// Milliseconds without progress of a request body, 408.
+    pub body_timeout_ms: u64,
+    /// Milliseconds without progress of an answer; then the connection is closed.
+    pub write_timeout_ms: u64,
+    /// Milliseconds between requests; then the connection is closed.
+    pub keepalive_timeout_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 32 << 10,
+            headers: 100,
+            uri_bytes: 8 << 10,
+            body_bytes: 10 << 20,
+            channel_id_bytes: 1024,
+            pipeline_depth: 16,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 15_000,
+            write_timeout_ms: 15_000,
+            keepalive_timeout_ms: 60_000,
+        }
+    }
+}
