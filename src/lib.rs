@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arena;
+pub mod bench;
 pub mod clock;
 pub mod http;
 pub mod hub;
