@@ -11,7 +11,8 @@
 //!     --publish http://127.0.0.1:18030/p/{channel} --subscribe http://127.0.0.1:18030/s/{channel}
 //! ```
 //!
-//! A poll of `/o/{channel}` is answered at once with the newest message: for the scenario `poll`.
+//! A poll of `/o/{channel}` is answered with the newest message at once, if there is one: for the
+//! scenario `poll`.
 
 #![forbid(unsafe_code)]
 
@@ -131,8 +132,10 @@ impl Server {
         }
         let Some(channel) = self.channels.get_mut(name) else { return };
         match request[start - 2] {
-            b's' => channel.held.push(index),
-            b'o' => write(&mut self.connections, index, &channel.answer),
+            b'o' if !channel.answer.is_empty() => {
+                write(&mut self.connections, index, &channel.answer);
+            }
+            b's' | b'o' => channel.held.push(index),
             _ => {
                 self.tag += 1;
                 let body = memchr::memmem::find(request, b"\r\n\r\n").map_or(length, |at| at + 4);

@@ -48,20 +48,30 @@ impl Histogram {
         0
     }
 
-    /// The counts in coarse rows, four to each power of two, from the first to the last that is
-    /// not empty: upper bound in microseconds, count.
-    pub(super) fn plot(&self) -> Vec<(f64, u64)> {
-        let rows = self.counts.chunks((PER_OCTAVE / 4) as usize).enumerate();
-        let counts: Vec<(f64, u64)> = rows
-            .map(|(row, counts)| {
-                let last = (row + 1) * (PER_OCTAVE / 4) as usize - 1;
-                (upper_bound(last) as f64 / 1e3, counts.iter().sum())
-            })
-            .collect();
+    /// The counts in at most `rows_max` rows from the first to the last that is not empty, as many
+    /// to each power of two as fit: upper bound in microseconds, count.
+    pub(super) fn plot(&self, rows_max: usize) -> Vec<(f64, u64)> {
+        let mut width = (PER_OCTAVE / 8) as usize;
+        loop {
+            let rows = self.rows(width);
+            if rows.len() <= rows_max {
+                return rows;
+            }
+            width *= 2;
+        }
+    }
+
+    /// The counts with `width` buckets to a row.
+    fn rows(&self, width: usize) -> Vec<(f64, u64)> {
+        let row = |(index, counts): (usize, &[u64])| {
+            let last = index * width + counts.len() - 1;
+            (upper_bound(last) as f64 / 1e3, counts.iter().sum())
+        };
+        let rows: Vec<(f64, u64)> = self.counts.chunks(width).enumerate().map(row).collect();
         let filled = |(_, count): &(f64, u64)| *count > 0;
-        let Some(first) = counts.iter().position(filled) else { return Vec::new() };
-        let last = counts.iter().rposition(filled).unwrap_or(first);
-        counts[first..=last].to_vec()
+        let Some(first) = rows.iter().position(filled) else { return Vec::new() };
+        let last = rows.iter().rposition(filled).unwrap_or(first);
+        rows[first..=last].to_vec()
     }
 
     /// The figures that a report shows; `None` when nothing was counted.
@@ -174,11 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn the_plot_has_four_rows_to_a_power_of_two_and_loses_nothing() {
+    fn the_plot_has_as_many_rows_as_fit_and_loses_nothing() {
         let mut histogram = Histogram::default();
         [1024, 1279, 1280, 2047, 2048].into_iter().for_each(|ns| histogram.record(ns));
-        let rows = histogram.plot();
+        let rows = histogram.plot(5);
         assert_eq!(rows.iter().map(|row| row.1).collect::<Vec<_>>(), [2, 1, 0, 1, 1]);
         assert_eq!(rows[0].0, 1.279);
+        assert_eq!(histogram.plot(1).iter().map(|row| row.1).collect::<Vec<_>>(), [5]);
     }
 }

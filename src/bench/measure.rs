@@ -1,15 +1,17 @@
 //! One measurement from the first connection to the report: what is done in which order, and what
 //! is looked at in between.
 
-use super::lane::Pace;
+use super::histogram::Histogram;
+use super::lane::{Lane, Pace};
 use super::load::Load;
 use super::plan::{Plan, Repoll, Scenario};
 use super::process::{Calls, Process, Sample};
 use super::rehearsal::{self, Rehearsal};
 use super::report::{Report, median};
 use super::target::Target;
-use crate::clock::Clock;
-use crate::clock::unix_time;
+use crate::clock::{Clock, unix_time};
+
+const PLOT_ROWS_MAX: usize = 20;
 
 /// How long each measurement goes on.
 #[derive(Debug, Clone, Copy)]
@@ -179,9 +181,13 @@ impl<'a> Work<'a> {
         let (plan, load) = (self.plan, &self.load);
         let tally = &load.lanes[0].tally;
         let beside = load.lanes.get(1).map(|lane| &lane.tally);
-        let operations = operations(plan.scenario, load);
+        // The only messages of an idle run show that every poll was held; they are not timed.
+        let timed = plan.scenario != Scenario::Idle;
+        let times = |histogram: &Histogram| histogram.distribution().filter(|_| timed);
+        let operations = if timed { operations(plan.scenario, load) } else { 0 };
         let subscribers = plan.subscribers();
-        let opening = opened.before.zip(opened.after).filter(|_| subscribers > 0);
+        let holds = subscribers > 0 && !matches!(plan.repoll, Repoll::Stored { .. });
+        let opening = opened.before.zip(opened.after).filter(|_| holds);
         let per_subscriber = |total: u64| total as f64 / subscribers as f64;
         let took_s = measured.took_ns.max(1) as f64 / 1e9;
         Report {
@@ -207,16 +213,16 @@ impl<'a> Work<'a> {
             seconds: took_s,
             published: load.lanes.iter().map(|lane| lane.tally.published).sum(),
             deliveries: load.lanes.iter().map(|lane| lane.tally.deliveries).sum(),
-            latency: tally.latency.distribution(),
-            first: tally.first.distribution(),
-            last: tally.last.distribution(),
-            answer: tally.answer.distribution(),
+            latency: times(&tally.latency),
+            first: times(&tally.first),
+            last: times(&tally.last),
+            answer: times(&tally.answer),
             beside: beside.and_then(|tally| tally.latency.distribution()),
             beside_during: beside.and_then(|tally| tally.during.distribution()),
-            deliveries_per_second_within: median(tally.rates.clone()),
+            deliveries_per_second_within: median(tally.rates.clone()).filter(|_| timed),
             operation: plan.scenario.operation(),
             operations,
-            operations_per_second: operations as f64 / took_s,
+            operations_per_second: timed.then(|| operations as f64 / took_s),
             server_cpu_us_per_operation: measured
                 .cpu_ns
                 .map(|ns| ns as f64 / 1e3 / operations.max(1) as f64),
@@ -233,14 +239,18 @@ impl<'a> Work<'a> {
             timeouts: load.timeouts,
             faults: load.faults.clone(),
             generator_busy: measured.worked_ns as f64 / measured.took_ns.max(1) as f64,
-            plot: beside.map_or(&tally.latency, |tally| &tally.during).plot(),
+            plot: beside.map_or(&tally.latency, |tally| &tally.during).plot(if timed {
+                PLOT_ROWS_MAX
+            } else {
+                1
+            }),
         }
     }
 }
 
 /// How often the server did what the scenario is about.
 fn operations(scenario: Scenario, load: &Load) -> u64 {
-    let count = |lane: &super::lane::Lane| match scenario {
+    let count = |lane: &Lane| match scenario {
         Scenario::Channels | Scenario::Publish => lane.tally.published,
         _ => lane.tally.deliveries,
     };

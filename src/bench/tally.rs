@@ -17,9 +17,9 @@ pub(super) struct Tally {
     pub(super) deliveries: u64,
     /// Published → delivered; for stored messages, asked → delivered.
     pub(super) latency: Histogram,
-    /// Published → delivered to the first subscriber of the channel.
+    /// Published → delivered to the first subscriber of a channel that has several.
     pub(super) first: Histogram,
-    /// Published → delivered to the last subscriber of the channel.
+    /// Published → delivered to the last subscriber of a channel that has several.
     pub(super) last: Histogram,
     /// Published → the publisher's answer.
     pub(super) answer: Histogram,
@@ -35,10 +35,10 @@ impl Tally {
     /// Notes a fan-out that is over.
     pub(super) fn finished(&mut self, round: Finished, subscribers: u32) {
         let took_ns = round.last_ns.saturating_sub(round.sent_ns);
-        self.first.record(round.first_ns.saturating_sub(round.sent_ns));
-        self.last.record(took_ns);
         self.last_took_ns = took_ns;
         if subscribers > 1 {
+            self.first.record(round.first_ns.saturating_sub(round.sent_ns));
+            self.last.record(took_ns);
             self.rates.push(f64::from(subscribers) / (took_ns.max(1) as f64 / 1e9));
         }
     }

@@ -43,14 +43,12 @@ fn write_report(text: &mut String, r: &Report, plot: bool) -> std::fmt::Result {
         "  {} subscribers on {} channels, {} publishers, {} B, {pace}{repoll}",
         r.subscribers, r.channels, r.publishers, r.message_bytes,
     )?;
-    writeln!(
-        text,
-        "  {} published, {} delivered in {:.2} s; load generator {:.0} % busy",
-        r.published,
-        r.deliveries,
-        r.seconds,
-        r.generator_busy * 100.0
-    )?;
+    write!(text, "  {} published, {} delivered", r.published, r.deliveries)?;
+    if r.operations_per_second.is_some() {
+        let busy = r.generator_busy * 100.0;
+        write!(text, " in {:.2} s; load generator {busy:.0} % busy", r.seconds)?;
+    }
+    writeln!(text)?;
     let times = [
         ("delivery", &r.latency),
         ("first delivery", &r.first),
@@ -73,7 +71,7 @@ fn write_report(text: &mut String, r: &Report, plot: bool) -> std::fmt::Result {
     }
     write_costs(text, r)?;
     write_faults(text, r)?;
-    if plot && !r.plot.is_empty() {
+    if plot && r.plot.len() > 1 {
         write_plot(text, &r.plot)?;
     }
     Ok(())
@@ -94,8 +92,8 @@ fn write_costs(text: &mut String, r: &Report) -> std::fmt::Result {
     if let Some(rate) = r.deliveries_per_second_within {
         writeln!(text, "  within a fan-out   {rate:>9.0} deliveries/s")?;
     }
-    if r.operations > 0 {
-        writeln!(text, "  over the whole run {:>9.0} {}/s", r.operations_per_second, r.operation)?;
+    if let Some(rate) = r.operations_per_second {
+        writeln!(text, "  over the whole run {rate:>9.0} {}/s", r.operation)?;
     }
     if let Some(us) = r.server_cpu_us_per_operation {
         writeln!(text, "  server CPU         {us:>9.2} us/{}", r.operation)?;
