@@ -115,12 +115,9 @@ fn measure_all(options: &Options) -> Result<bool, String> {
 /// The plan, cut down to what this machine and the servers can hold; says so if it was.
 fn plan(options: &Options, machine: &Machine, targets: &[&Target]) -> Plan {
     let servers = targets.iter().filter_map(|target| {
-        let files = Process::find(target.pid?).ok()?.open_files_max()?;
-        usize::try_from(files).ok()
+        Process::find(target.pid?).ok()?.open_files_max().map(machine::most_of)
     });
-    // Half of what a server has beside its connections is a guess, but a small one.
-    let servers_max = servers.map(|files| files.saturating_sub(128)).min().unwrap_or(usize::MAX);
-    let connections_max = machine.connections_max().min(servers_max);
+    let connections_max = servers.fold(machine.connections_max(), usize::min);
     let plan = Plan::new(options.scenario, &options.wishes, connections_max);
     if let Some(wanted) = options.wishes.subscribers
         && plan.groups[0].subscribers < wanted
