@@ -28,9 +28,7 @@ use crate::clock::Clock;
 const WORK_PER_TURN: usize = 32;
 /// Connections being established at once, well below any server's backlog.
 const CONNECTING_MAX: usize = 64;
-/// How long nothing may move before what is missing counts as lost.
-const PATIENCE_NS: u64 = 10_000_000_000;
-/// The same when a subscriber is gone, so that something is missing for good.
+/// How long nothing may move when a subscriber is gone, so that something is missing for good.
 const PATIENCE_GONE_NS: u64 = 1_000_000_000;
 /// A wait shorter than this is spun, since the system waits in whole milliseconds.
 const SPIN_NS: u64 = 2_000_000;
@@ -48,6 +46,7 @@ pub(super) struct Load {
     pub(super) size: usize,
     pub(super) repoll: Repoll,
     busy: bool,
+    patience_ns: u64,
     pub(super) channels: Vec<Channel>,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) publishers: Vec<Publisher>,
@@ -94,6 +93,7 @@ impl Load {
             size: plan.size,
             repoll: plan.repoll,
             busy: plan.busy,
+            patience_ns: plan.patience_ns,
             channels: Vec::new(),
             subscribers: Vec::new(),
             publishers: Vec::new(),
@@ -266,8 +266,8 @@ impl Load {
                 self.progress_ns = now_ns;
             }
             self.show_progress(now_ns);
-            let patience_ns = if self.gone > 0 { PATIENCE_GONE_NS } else { PATIENCE_NS };
-            if now_ns.saturating_sub(self.progress_ns) > patience_ns {
+            let cut_ns = if self.gone > 0 { PATIENCE_GONE_NS } else { u64::MAX };
+            if now_ns.saturating_sub(self.progress_ns) > self.patience_ns.min(cut_ns) {
                 return false;
             }
         }

@@ -99,7 +99,8 @@ fn measure_all(options: &Options) -> Result<bool, String> {
     }
     let failed = reports.iter().flatten().any(|report| report.faults.any());
     if let Some(path) = &options.json {
-        let runs = reports.iter().flatten().collect();
+        let in_turn = |round| reports.iter().filter_map(move |of_one| of_one.get(round));
+        let runs = (0..options.rounds).flat_map(in_turn).collect();
         let arguments = std::env::args().skip(1).collect();
         let document = Document { machine, arguments, runs, comparison };
         let mut json = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
