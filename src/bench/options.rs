@@ -30,8 +30,8 @@ the server:
                           /publisher/ and /subscriber/
   --publish URL           where to publish instead; {channel} is its name
   --subscribe URL         where to poll instead
-  --pid PID               its process: measures its CPU time and memory (those of
-                          child processes with it)
+  --pid PID               its process, whose CPU time and memory are
+                          measured (those of its children with it)
   --label NAME            what to call it
   --remote                allow another machine than this one
 
@@ -39,8 +39,9 @@ the load:
   -n, --subscribers N     1000; idle 10000; isolation 8000; poll 32
   --channels N            1; channels, idle: as many as subscribers
   --publishers N          connections that publish
-  --rate N                messages a second, whatever the server does (isolation:
-                          on the channel beside); else as fast as they arrive
+  --rate N                messages a second, whatever the server does
+                          (isolation: on the channel beside); else as fast
+                          as they arrive
   --repoll at-once|soon|after-all
                           poll again with the message; or as soon as no message
                           waits to be read (fanout, isolation); or all at one
@@ -49,8 +50,8 @@ the load:
   --size N                bytes of a message (200)
   --seconds N             length of a measurement (5)
   --messages N            at most so many messages
-  --patience N            seconds in which nothing moves until what is missing counts
-                          as lost (10)
+  --patience N            seconds in which nothing moves until what is
+                          missing counts as lost (10)
   --busy                  never sleep: does not add its own waking to the times
   --syscalls              count the server's system calls with strace, after the
                           measurement
