@@ -165,3 +165,68 @@ pub(super) fn check_request_line(line: &[u8]) -> Result<(), HttpError> {
         _ => Err(HttpError::bad_request(REQUEST_LINE)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits =
+        HeadLimits { header_bytes: 32 * 1024, headers: 100, uri_bytes: 8192 };
+
+    #[test]
+    fn what_is_no_http_is_refused_at_its_first_bytes() {
+        for bytes in [
+            &b"\x16\x03\x01\x02\x00\x01\x00"[..],
+            b"\x16",
+            b"\0",
+            b"\x80\x2e",
+            b"{",
+            b" ",
+            b"\n",
+            b"GE\x01",
+            b"GET\r\n",
+            b"<html>",
+            b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            b"GET /\r\n",
+            b"GET / HTTP/1.1\n",
+            b"GET / HTTP/1.1\r\nHost: h\n",
+        ] {
+            assert_eq!(scan(bytes, 0, &LIMITS).unwrap_err().status, 400, "{bytes:?}");
+        }
+        assert_eq!(scan(b"PRI * HTTP/2.0\r\n", 0, &LIMITS).unwrap_err().status, 505);
+        assert!(scan(b"\x16", 0, &LIMITS).unwrap_err().message.contains("http://"));
+    }
+
+    #[test]
+    fn a_target_at_its_limit_is_read_and_one_byte_more_is_414_before_it_ends() {
+        let limits = HeadLimits { uri_bytes: 50, ..LIMITS };
+        let line = |bytes: usize| format!("GET /{}", "a".repeat(bytes - 1));
+        let head = format!("{} HTTP/1.1\r\nHost: h\r\n\r\n", line(50));
+        assert_eq!(scan(head.as_bytes(), 0, &limits), Ok(Scan::Complete { len: head.len() }));
+        assert_eq!(scan(line(50).as_bytes(), 0, &limits), Ok(Scan::Partial { scanned: 54 }));
+        assert_eq!(scan(line(51).as_bytes(), 0, &limits).unwrap_err().status, 414);
+        assert_eq!(scan(line(51).as_bytes(), 54, &limits).unwrap_err().status, 414);
+    }
+
+    #[test]
+    fn a_head_at_its_limit_is_read_and_one_byte_more_is_431_before_it_ends() {
+        let head = b"GET / HTTP/1.1\r\nA: b\r\n\r\n";
+        let limits = HeadLimits { header_bytes: head.len(), ..LIMITS };
+        let body_too = [&head[..], b"body"].concat();
+        assert_eq!(scan(&body_too, 0, &limits), Ok(Scan::Complete { len: head.len() }));
+        let limits = HeadLimits { header_bytes: head.len() - 1, ..LIMITS };
+        assert_eq!(scan(head, 0, &limits).unwrap_err().status, 431);
+        let cut = &head[..head.len() - 1];
+        assert_eq!(scan(cut, 0, &limits), Ok(Scan::Partial { scanned: cut.len() }));
+        assert_eq!(scan(head, cut.len(), &limits).unwrap_err().status, 431);
+    }
+
+    #[test]
+    fn an_answer_of_an_upstream_is_looked_at_from_its_first_byte() {
+        assert_eq!(scan_response(b"", 0, &LIMITS), Ok(Scan::Partial { scanned: 0 }));
+        assert_eq!(scan_response(b"HT", 0, &LIMITS), Ok(Scan::Partial { scanned: 2 }));
+        assert_eq!(scan_response(b"HX", 0, &LIMITS).unwrap_err().status, 502);
+        let head = b"HTTP/1.1 200 OK\r\n\r\n";
+        assert_eq!(scan_response(head, 2, &LIMITS), Ok(Scan::Complete { len: head.len() }));
+    }
+}
