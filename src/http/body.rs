@@ -13,7 +13,7 @@ const CHUNK_LINE_BYTES_MAX: u16 = 256;
 /// Most hexadecimal digits of a chunk size: as many as fit into 64 bits.
 const SIZE_DIGITS_MAX: u16 = 16;
 
-/// Longest trailer section, line ends included.
+/// Longest trailer section, line ends included, less the blank line.
 const TRAILER_BYTES_MAX: u16 = 8 * 1024;
 
 /// The decoder of one body.
@@ -174,6 +174,7 @@ impl BodyDecoder {
                 expect(byte, b'\n', "end the trailer with CRLF")?;
                 Ok(State::Done)
             }
+            State::TrailerStart { .. } if byte == b'\r' => Ok(State::LastLf),
             State::TrailerStart { bytes }
             | State::TrailerName { bytes }
             | State::TrailerValue { bytes }
@@ -215,7 +216,6 @@ impl State {
     fn after_trailer(self, bytes: u16, byte: u8) -> Result<Self, HttpError> {
         const NAME: &str = "a trailer line is not `name: value`";
         match (self, byte) {
-            (Self::TrailerStart { .. }, b'\r') => Ok(Self::LastLf),
             (Self::TrailerStart { .. } | Self::TrailerName { .. }, _) if is_token(byte) => {
                 Ok(Self::TrailerName { bytes })
             }
@@ -268,4 +268,246 @@ fn expect(byte: u8, wanted: u8, message: &'static str) -> Result<(), HttpError> 
 
 fn too_large(bytes_max: u64) -> HttpError {
     HttpError::new(413, format!("the body is over {bytes_max} bytes; send less"))
+}
+
+/// One fuzzing round: a chunked body decodes alike wherever it is split. The first byte chooses
+/// the size of the pieces.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_body(data: &[u8]) {
+    let Some((piece, bytes)) = data.split_first() else { return };
+    let whole = decode_in_pieces(bytes, usize::MAX, 1000);
+    let split = decode_in_pieces(bytes, usize::from(*piece).max(1), 1000);
+    assert_eq!(split, whole);
+    if let Ok((body, consumed, _)) = whole {
+        assert!(body.len() <= 1000 && consumed <= bytes.len());
+    }
+}
+
+/// The chunked body at the start of `bytes`, how many bytes it took, and whether it ended.
+#[cfg(any(test, fuzzing))]
+fn decode_in_pieces(
+    bytes: &[u8],
+    piece: usize,
+    bytes_max: u64,
+) -> Result<(Vec<u8>, usize, bool), HttpError> {
+    let mut decoder = BodyDecoder::new(Framing::Chunked, bytes_max)?;
+    let (mut body, mut consumed) = (Vec::new(), 0);
+    for mut rest in bytes.chunks(piece) {
+        while !rest.is_empty() && !decoder.is_done() {
+            let decoded = decoder.decode(rest)?;
+            assert!(decoded.consumed > 0, "each call gets on");
+            assert_eq!(decoded.done, decoder.is_done());
+            body.extend_from_slice(decoded.data);
+            consumed += decoded.consumed;
+            rest = &rest[decoded.consumed..];
+        }
+    }
+    Ok((body, consumed, decoder.is_done()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> Result<(Vec<u8>, usize, bool), HttpError> {
+        decode_in_pieces(bytes, usize::MAX, 1000)
+    }
+
+    fn status(bytes: &[u8]) -> u16 {
+        decode(bytes).expect_err(&String::from_utf8_lossy(bytes)).status
+    }
+
+    #[test]
+    fn a_body_of_known_length_ends_there() {
+        let mut decoder = BodyDecoder::new(Framing::Length(5), 5).unwrap();
+        assert!(!decoder.is_done() && !decoder.may_end());
+        assert_eq!(decoder.decode(b"he"), Ok(Decoded { consumed: 2, data: b"he", done: false }));
+        assert_eq!(decoder.decode(b""), Ok(Decoded { consumed: 0, data: b"", done: false }));
+        assert_eq!(
+            decoder.decode(b"lloGET"),
+            Ok(Decoded { consumed: 3, data: b"llo", done: true })
+        );
+        assert_eq!(decoder.decode(b"GET"), Ok(Decoded { consumed: 0, data: b"", done: true }));
+        assert!(decoder.is_done() && decoder.may_end());
+    }
+
+    #[test]
+    fn no_body_is_done_before_it_begins() {
+        for framing in [Framing::None, Framing::Length(0)] {
+            let mut decoder = BodyDecoder::new(framing, 0).unwrap();
+            assert!(decoder.is_done());
+            assert_eq!(decoder.decode(b"GET"), Ok(Decoded { consumed: 0, data: b"", done: true }));
+        }
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_413_before_a_byte_is_read() {
+        assert!(BodyDecoder::new(Framing::Length(10), 10).is_ok());
+        assert_eq!(BodyDecoder::new(Framing::Length(11), 10).unwrap_err().status, 413);
+    }
+
+    #[test]
+    fn a_body_until_close_never_ends_by_itself() {
+        let mut decoder = BodyDecoder::for_response(ResponseFraming::UntilClose);
+        assert_eq!(decoder.decode(b"abc"), Ok(Decoded { consumed: 3, data: b"abc", done: false }));
+        assert!(!decoder.is_done() && decoder.may_end());
+    }
+
+    #[test]
+    fn one_chunk_takes_one_call() {
+        let mut decoder = BodyDecoder::new(Framing::Chunked, 1000).unwrap();
+        let bytes = b"5\r\nhello\r\n0\r\n\r\nGET";
+        assert_eq!(decoder.decode(bytes), Ok(Decoded { consumed: 15, data: b"hello", done: true }));
+    }
+
+    #[test]
+    fn every_sound_form_of_chunks_is_read() {
+        for (bytes, body) in [
+            ("0\r\n\r\n", ""),
+            ("0000000000000000\r\n\r\n", ""),
+            ("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", "hello world"),
+            ("A\r\n0123456789\r\n0a\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
+            ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
+            ("1;a\r\nx\r\n0;b=c;d=\"e;\\\"\\\\ f\"\r\n\r\n", "x"),
+            ("1; a\tb\r\nx\r\n0\r\n\r\n", "x"),
+            ("1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\n", "x"),
+        ] {
+            let whole = (body.as_bytes().to_vec(), bytes.len(), true);
+            assert_eq!(decode(bytes.as_bytes()), Ok(whole), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_that_have_two_readings_are_refused() {
+        for bytes in [
+            "\r\n",
+            "\n",
+            ";a\r\n",
+            "g\r\n",
+            "0x5\r\n",
+            "+5\r\n",
+            "-1\r\n",
+            " 5\r\n",
+            "5 \r\n",
+            "5\t\r\n",
+            "5 ;a\r\n",
+            "3 3\r\n",
+            "5,5\r\n",
+            "5\n",
+            "5\r5",
+            "5\r\r\n",
+            "5\0\r\n",
+            "00000000000000000\r\n",
+            "10000000000000005\r\n",
+            "5;a\n",
+            "5;a\rb",
+            "5;a\0\r\n",
+            "5;a=\"b\r\n",
+            "5;a=\"b\\\r\n",
+            "5;a=\"b\n\"\r\n",
+            "5;\x7f\r\n",
+            "1\r\nxy\r\n",
+            "1\r\nx\n",
+            "1\r\nx0\r\n",
+            "1\r\nx\r0",
+            "1\r\nx\r\n\r\n",
+            "0\r\n\n",
+            "0\r\n\rG",
+            "0\r\nGET / HTTP/1.1\r\n",
+            "0\r\n: b\r\n\r\n",
+            "0\r\n A: b\r\n\r\n",
+            "0\r\nA : b\r\n\r\n",
+            "0\r\nA\r\n\r\n",
+            "0\r\nA: b\n\r\n",
+            "0\r\nA: b\rc\r\n\r\n",
+            "0\r\nA: b\0\r\n\r\n",
+            "0\r\nA: b\r\n c\r\n\r\n",
+        ] {
+            assert_eq!(status(bytes.as_bytes()), 400, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_chunk_that_passes_the_limit_is_413_before_its_first_byte() {
+        let filled = format!("3e7\r\n{}\r\n", "x".repeat(999));
+        assert_eq!(
+            decode(format!("{filled}1\r\ny\r\n0\r\n\r\n").as_bytes()).unwrap().0.len(),
+            1000
+        );
+        assert_eq!(status(format!("{filled}2\r\n").as_bytes()), 413);
+        assert_eq!(status(b"3e9\r\n"), 413);
+        assert_eq!(status(b"ffffffffffffffff\r\n"), 413);
+        assert_eq!(status(format!("{filled}ffffffffffffffff\r\n").as_bytes()), 413);
+    }
+
+    #[test]
+    fn a_response_may_have_chunks_of_any_size_but_no_wrapping_sum() {
+        let mut decoder = BodyDecoder::for_response(ResponseFraming::Known(Framing::Chunked));
+        assert!(decoder.decode(b"ffffffffffffffff\r\nx").is_ok());
+        assert!(!decoder.is_done() && !decoder.may_end());
+    }
+
+    #[test]
+    fn a_chunk_line_has_at_most_256_bytes() {
+        let line = |bytes: usize| format!("0;{}\r\n\r\n", "a".repeat(bytes - 2));
+        assert!(decode(line(256).as_bytes()).is_ok());
+        assert_eq!(status(line(257).as_bytes()), 400);
+    }
+
+    #[test]
+    fn a_trailer_has_at_most_8_kib() {
+        let trailer = |bytes: usize| format!("0\r\nA:{}\r\n\r\n", "a".repeat(bytes - 4));
+        assert_eq!(decode(trailer(8192).as_bytes()).map(|d| d.2), Ok(true));
+        assert_eq!(status(trailer(8193).as_bytes()), 431);
+        assert_eq!(status(format!("0\r\n{}", "A: b\r\n".repeat(2000)).as_bytes()), 431);
+    }
+
+    #[test]
+    fn after_an_error_the_decoder_may_be_called_but_is_never_done() {
+        let mut decoder = BodyDecoder::new(Framing::Chunked, 10).unwrap();
+        assert!(decoder.decode(b"x").is_err());
+        assert!(decoder.decode(b"0\r\n\r\n").is_ok_and(|decoded| decoded.done));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_in_chunks_comes_out_whole_wherever_it_is_split(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8),
+            extension in prop::sample::select(vec!["", ";a", ";a=\"\\\"\""]),
+            trailer in prop::sample::select(vec!["", "A: b\r\n", "A:\r\nB: c\r\n"]),
+            following in prop::collection::vec(any::<u8>(), 0..9),
+            piece in 1..50_usize,
+        ) {
+            let mut bytes = Vec::new();
+            for chunk in &chunks {
+                bytes.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+                bytes.extend_from_slice(chunk);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(format!("0{extension}\r\n{trailer}\r\n").as_bytes());
+            let len = bytes.len();
+            bytes.extend_from_slice(&following);
+            let whole = (chunks.concat(), len, true);
+            prop_assert_eq!(decode_in_pieces(&bytes, piece, 1000), Ok(whole.clone()));
+            prop_assert_eq!(decode(&bytes), Ok(whole));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(data in prop::collection::vec(any::<u8>(), 0..300)) {
+            fuzz_body(&data);
+        }
+
+        #[test]
+        fn text_that_resembles_chunks_never_panics(
+            piece: u8,
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "0", "1", "5", "f", "ffff", "\r\n", "\r", "\n", "\0", ";", "a=\"", "\"", "\\", "hello",
+                "x", ":", "A: b", " ", "\t",
+            ]), 0..40),
+        ) {
+            fuzz_body(&[&[piece][..], pieces.concat().as_bytes()].concat());
+        }
+    }
 }

@@ -13,15 +13,16 @@ pub mod date;
 mod fields;
 pub mod head;
 pub mod response;
+mod scan;
 mod target;
 
 pub use body::{BodyDecoder, Decoded};
 pub use date::{DateCache, parse_http_date, write_http_date};
 pub use head::{
-    Framing, HeadLimits, HeaderSlots, RequestHead, ResponseFraming, ResponseHead, Scan,
-    parse_request, parse_response, scan, scan_response,
+    Framing, HeaderSlots, RequestHead, ResponseFraming, ResponseHead, parse_request, parse_response,
 };
 pub use response::HeadWriter;
+pub use scan::{HeadLimits, Scan, scan, scan_response};
 
 /// The versions that are spoken here; any other is answered 505.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,9 +11,11 @@
 //! nothing is armed for it. This holds on Linux (epoll), macOS and the BSDs (kqueue).
 
 mod error;
+mod holder;
 mod listener;
 pub mod options;
 pub mod passthrough;
+mod signals;
 mod socket;
 mod stdin;
 mod warnings;
@@ -25,14 +27,13 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
 
 pub use self::error::StartError;
 
 use self::listener::{Listener, Stream};
 use self::options::{Listen, Options};
 use self::passthrough::Passthrough;
+use self::signals::{Signal, Signals};
 use self::socket::{Sent, Socket};
 use self::warnings::RateLimit;
 use crate::clock::{Clock, Now};
@@ -62,6 +63,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// How long accepting pauses when the system is out of descriptors, unless one is closed before.
 const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Of `accept_pending`: not before a connection closes.
+const NEVER: u64 = u64::MAX;
 
 /// Everything that is to be done when the daemon stops is done within this time, milliseconds.
 const STOP_MS: u64 = 4500;
@@ -113,15 +117,17 @@ impl Reactor {
         relay: &relay::options::Options,
         hub: hub::options::Options,
     ) -> Result<Self, StartError> {
-        let poll = Poll::new().map_err(StartError::system)?;
-        let mut signals =
-            Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::system)?;
-        poll.registry()
-            .register(&mut signals, SIGNALS, Interest::READABLE)
-            .map_err(StartError::system)?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(StartError::system)?;
+        let system = |what| move |error| StartError::System { what, error };
+        let poll = Poll::new().map_err(system("cannot wait for events"))?;
+        let registry = poll.registry();
+        let waker = Waker::new(registry, WAKER).map_err(system("cannot wait for events"))?;
         let waker = Arc::new(waker);
-        let mut listeners = Listener::from_environment().map_err(StartError::system)?;
+        let mut signals = Signals::catch().map_err(system("cannot catch signals"))?;
+        registry
+            .register(&mut signals, SIGNALS, Interest::READABLE)
+            .map_err(system("cannot catch signals"))?;
+        let mut listeners =
+            Listener::from_environment().map_err(system("cannot use the sockets of systemd"))?;
         if listeners.is_empty() {
             for listen in &options.listen {
                 listeners.push(Listener::bind(listen)?);
@@ -130,9 +136,9 @@ impl Reactor {
         listeners.truncate(LISTENERS_MAX);
         for (index, listener) in listeners.iter_mut().enumerate() {
             let token = Token(FIRST_LISTENER - index);
-            poll.registry()
+            registry
                 .register(listener, token, Interest::READABLE)
-                .map_err(StartError::system)?;
+                .map_err(system("cannot wait for connections"))?;
         }
         let stdin_ended = Arc::new(AtomicBool::new(false));
         if options.exit_on_stdin_eof {
@@ -142,14 +148,14 @@ impl Reactor {
                 // Without the wake the loop would notice at its next event.
                 let _ = waker.wake();
             })
-            .map_err(StartError::system)?;
+            .map_err(system("cannot watch standard input"))?;
         }
         let clock = Clock::start();
         Ok(Self {
             poll,
             clock,
             relay: Relay::new(relay, hub, clock.now()),
-            listening: listeners.iter().map(Listener::local).collect(),
+            listening: listeners.iter().map(|listener| listener.local().clone()).collect(),
             listeners,
             sockets: Vec::new(),
             open: 0,
@@ -204,7 +210,7 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
-        let due = due.into_iter().flatten().min()?;
+        let due = due.into_iter().flatten().filter(|due| *due != NEVER).min()?;
         Some(Duration::from_millis(due.saturating_sub(self.clock.now().mono_ms)))
     }
 
@@ -247,25 +253,22 @@ impl Reactor {
     }
 
     fn on_signals(&mut self, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
-        for signal in self.signals.pending() {
-            if signal == SIGHUP {
-                match reload() {
+        let asked: Vec<Signal> = self.signals.pending().collect();
+        for signal in asked {
+            match signal {
+                Signal::Reload => match reload() {
                     Ok((options, stores)) => {
                         self.relay.reload(&options, stores, now);
                         log::info!("event=reload");
                     }
                     Err(why) => log::error!("event=reload kept=\"the old settings\" cause={why:?}"),
+                },
+                Signal::Stop if self.stop_at_ms.is_some() => return Turn::Leave,
+                Signal::Stop => {
+                    log::info!("event=stop cause=signal");
+                    self.stop(now);
                 }
-                continue;
             }
-            if self.stop_at_ms.is_some() {
-                return Turn::Leave;
-            }
-            log::info!("event=stop cause=\"signal {signal}\"");
-            return {
-                self.stop(now);
-                Turn::GoOn
-            };
         }
         Turn::GoOn
     }
@@ -427,7 +430,7 @@ impl Reactor {
                 }
                 if self.open >= self.connections_max {
                     // Goes on when a connection closes.
-                    self.accept_pending = Some(u64::MAX);
+                    self.accept_pending = Some(NEVER);
                     self.warn_full("limits.connections or the limit of open files", now);
                     return;
                 }
