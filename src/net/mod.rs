@@ -10,15 +10,15 @@
 //! (then one more read finds the end); a refused write waits for the next writable edge, and
 //! nothing is armed for it. This holds on Linux (epoll), macOS and the BSDs (kqueue).
 
-mod error;
-mod holder;
-mod listener;
+pub mod error;
+pub mod holder;
+pub mod listener;
 pub mod options;
 pub mod passthrough;
-mod signals;
+pub mod signals;
 mod socket;
-mod stdin;
-mod warnings;
+pub mod stdin;
+pub mod warnings;
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
