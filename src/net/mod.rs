@@ -1,3 +1,5 @@
 //! (being written)
 
 pub mod options;
+pub mod passthrough;
+pub mod warnings;
