@@ -9,21 +9,21 @@
 //! next notice starts another that goes on with the queue.
 
 use std::collections::VecDeque;
-use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use log::{info, warn};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use ureq::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use ureq::http::uri::{Scheme, Uri};
-use ureq::http::{Request, StatusCode};
 
 use crate::clock::Clock;
+use crate::net::passthrough::post::{Outcome, agent, send};
 use crate::net::warnings::RateLimit;
 use crate::relay::notice::{Event, Notice};
+
+pub use crate::net::passthrough::post::check_url;
+
+mod post;
 
 /// The queue of notices and the thread that sends them.
 #[derive(Debug)]
@@ -52,35 +52,6 @@ pub struct Counters {
     pub timed_out: u64,
     /// Holds of which neither notice was sent, because the queue was full.
     pub dropped: u64,
-}
-
-/// Whether notices can be sent to `url`; for checking the settings.
-///
-/// # Errors
-/// In words, if it is not `http://` with a host, or carries a user name or password.
-pub fn check_url(url: &str) -> Result<(), String> {
-    let uri: Uri = url.parse().map_err(|error| format!("not a URL: {error}"))?;
-    match uri.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTP => {}
-        Some(scheme) if *scheme == Scheme::HTTPS => {
-            return Err("https is not supported here; give the address at which Django answers \
-                        plain http, as in http://127.0.0.1:8000/…"
-                .to_owned());
-        }
-        _ => return Err("must start with http://".to_owned()),
-    }
-    let authority = uri.authority().ok_or("no host")?;
-    if authority.as_str().contains('@') {
-        return Err("must not carry a user name or password".to_owned());
-    }
-    if authority.host().is_empty() {
-        return Err("no host".to_owned());
-    }
-    let port = authority.as_str().strip_prefix(authority.host());
-    if port != Some("") && authority.port_u16().is_none_or(|port| port == 0) {
-        return Err("the port must be a number from 1 to 65535".to_owned());
-    }
-    Ok(())
 }
 
 impl Passthrough {
@@ -272,7 +243,7 @@ fn work(shared: &Shared, answer_within: Duration) {
     let clock = Clock::start();
     let mut warnings = Warnings::default();
     while let Some(job) = shared.next() {
-        let outcome = send(&agent, &job);
+        let outcome = send(&agent, job.event, &job.notice);
         let counter = match &outcome {
             Outcome::Sent => &shared.sent,
             Outcome::TimedOut => &shared.timed_out,
@@ -281,15 +252,6 @@ fn work(shared: &Shared, answer_within: Duration) {
         counter.fetch_add(1, Ordering::Relaxed);
         warnings.tell(&outcome, &job.notice.url, clock.now().mono_ms);
     }
-}
-
-enum Outcome {
-    Sent,
-    /// Another status than 2xx.
-    Refused(StatusCode),
-    TimedOut,
-    /// Not delivered, or the answer is no HTTP.
-    Failed(String),
 }
 
 /// One limit for each way to fail, so that one kind does not hide another.
@@ -332,117 +294,12 @@ impl Warnings {
     }
 }
 
-/// A client that follows nothing, takes nothing from the environment and waits for nothing long.
-fn agent(answer_within: Duration) -> ureq::Agent {
-    let agent = ureq::Agent::config_builder()
-        // A bound for each phase and none for the whole: with one, ureq starts a thread for every
-        // request to look up the host, and panics if it cannot.
-        .timeout_connect(Some(CONNECT_WITHIN))
-        .timeout_send_request(Some(SEND_WITHIN))
-        .timeout_send_body(Some(SEND_WITHIN))
-        .timeout_recv_response(Some(answer_within))
-        .timeout_recv_body(Some(SEND_WITHIN))
-        .proxy(None)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        // Only what the subscriber sent: an empty value adds no header of ureq's own.
-        .user_agent("")
-        .accept("")
-        .accept_encoding("")
-        .max_response_header_size(16 << 10)
-        .input_buffer_size(16 << 10)
-        // One header line of a subscriber must fit (limits.header_bytes, 32 KiB by default).
-        .output_buffer_size(64 << 10)
-        .max_idle_connections(4)
-        .max_idle_connections_per_host(1)
-        .build();
-    agent.into()
-}
-
-fn send(agent: &ureq::Agent, job: &Job) -> Outcome {
-    let request = match request(job) {
-        Ok(request) => request,
-        Err(error) => return Outcome::Failed(error.to_string()),
-    };
-    let mut response = match agent.run(request) {
-        Ok(response) => response,
-        Err(ureq::Error::Timeout(_)) => return Outcome::TimedOut,
-        Err(error) => return Outcome::Failed(error.to_string()),
-    };
-    // Only a connection whose answer was read to the end is used again. What fails here no longer
-    // matters: the notice was answered.
-    let mut body = response.body_mut().as_reader().take(ANSWER_BYTES_MAX);
-    let _ = std::io::copy(&mut body, &mut std::io::sink());
-    match response.status() {
-        status if status.is_success() => Outcome::Sent,
-        status => Outcome::Refused(status),
-    }
-}
-
-fn request(job: &Job) -> Result<Request<String>, ureq::http::Error> {
-    let Job { event, notice } = job;
-    let channel_id = percent_encode(&notice.channel_id, FORM);
-    let event = match event {
-        Event::Subscribe => "subscribe",
-        Event::Unsubscribe => "unsubscribe",
-    };
-    let mut request =
-        Request::post(&*notice.url).body(format!("channel_id={channel_id}&{event}=1"))?;
-    copy_headers(&notice.headers, request.headers_mut());
-    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-    request.headers_mut().insert(CONTENT_TYPE, form);
-    if let Some(peer) = notice.peer {
-        let peer = HeaderValue::try_from(peer.to_string())?;
-        request.headers_mut().insert("x-forwarded-for", peer);
-    }
-    Ok(request)
-}
-
-/// Copies the lines of a request head that speak of the subscriber, not of its connection.
-fn copy_headers(lines: &[u8], headers: &mut HeaderMap) {
-    for line in lines.split(|&byte| byte == b'\n') {
-        let mut parts = line.splitn(2, |&byte| byte == b':');
-        let (Some(name), Some(value)) = (parts.next(), parts.next()) else { continue };
-        let Ok(name) = HeaderName::from_bytes(name) else { continue };
-        let Ok(value) = HeaderValue::from_bytes(value.trim_ascii()) else { continue };
-        if speaks_of_the_subscriber(&name) {
-            // Fails beyond 32,768 headers only; the relay's own limit is far below.
-            let _ = headers.try_append(name, value);
-        }
-    }
-}
-
-fn speaks_of_the_subscriber(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let connection = [
-        "connection",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    // Ours alone to say. To WSGI `X_Forwarded_For` is the same name, hence no underscores either.
-    let forged = name == "x-forwarded-for" || name.contains('_');
-    !connection.contains(&name) && !name.starts_with("content-") && !forged
-}
-
-/// What stands for itself in a form: the characters that every encoder leaves alone.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const SEND_WITHIN: Duration = Duration::from_secs(5);
-const ANSWER_BYTES_MAX: u64 = 8 << 10;
 const WARNING_PERIOD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::sync::atomic::AtomicBool;
     use std::sync::mpsc::{self, Receiver, Sender};
@@ -614,6 +471,19 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_django_closed_meanwhile_costs_no_notice() {
+        let vanish = "HTTP/1.1 200 OK\r\nX-Then: vanish\r\nContent-Length: 0\r\n\r\n";
+        let backend = Backend::that_answers(vanish);
+        let mut passthrough = Passthrough::new(10);
+        for connection in 0..3 {
+            passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
+            assert_eq!(backend.next().connection, connection);
+            assert_eq!(backend.closed.recv_timeout(LONG), Ok(connection));
+        }
+        assert_eq!(passthrough.finish(LONG).0.sent, 3);
+    }
+
+    #[test]
     fn a_backend_that_is_silent_times_out() {
         let (backend, _gate) = Backend::that_waits(OK);
         let mut passthrough = Passthrough::with_patience(10, Duration::from_millis(50));
@@ -652,28 +522,6 @@ mod tests {
         assert_eq!(backend.next().body, "channel_id=a&subscribe=1");
     }
 
-    #[test]
-    fn only_plain_http_with_a_host_can_be_told() {
-        for url in ["http://127.0.0.1:8000/told", "http://localhost", "http://[::1]:80/a?b=c"] {
-            assert_eq!(check_url(url), Ok(()), "{url}");
-        }
-        for (url, words) in [
-            ("https://example.org/", "https is not supported"),
-            ("ftp://example.org/", "must start with http://"),
-            ("/told", "must start with http://"),
-            ("example.org", "must start with http://"),
-            ("http://", "not a URL"),
-            ("http://user:secret@example.org/", "user name or password"),
-            ("http://example.org:0/", "the port"),
-            ("http://example.org:70000/", "the port"),
-            ("http://example.org:/", "the port"),
-            ("http://a b/", "not a URL"),
-        ] {
-            let error = check_url(url).unwrap_err();
-            assert!(error.contains(words), "{url}: {error}");
-        }
-    }
-
     fn hold(url: &str, channel_id: &str) -> Arc<Notice> {
         Arc::new(unsent(url, channel_id))
     }
@@ -696,6 +544,8 @@ mod tests {
     struct Backend {
         url: String,
         requests: Receiver<Seen>,
+        /// The number of each connection that the backend has closed.
+        closed: Receiver<usize>,
     }
 
     struct Seen {
@@ -715,13 +565,15 @@ mod tests {
             let url = format!("http://{}/told", listener.local_addr().unwrap());
             let (seen, requests) = mpsc::channel();
             let (open, gate) = mpsc::channel();
+            let (closing, closed) = mpsc::channel();
             let answer = answer.to_owned();
             thread::spawn(move || {
                 for (connection, stream) in listener.incoming().enumerate() {
-                    let _ = serve(connection, &stream.unwrap(), &answer, &seen, &gate);
+                    let _ = serve(connection, stream.unwrap(), &answer, &seen, &gate);
+                    let _ = closing.send(connection);
                 }
             });
-            (Self { url, requests }, open)
+            (Self { url, requests, closed }, open)
         }
 
         fn host(&self) -> &str {
@@ -735,12 +587,12 @@ mod tests {
 
     fn serve(
         connection: usize,
-        stream: &TcpStream,
+        stream: TcpStream,
         answer: &str,
         seen: &Sender<Seen>,
         gate: &Receiver<()>,
     ) -> std::io::Result<()> {
-        let mut reader = BufReader::new(stream);
+        let mut reader = BufReader::new(&stream);
         loop {
             let mut head = String::new();
             let mut length = 0;
@@ -762,8 +614,11 @@ mod tests {
             let body = String::from_utf8(body).unwrap();
             let _ = seen.send(Seen { connection, head, body });
             let _ = gate.recv();
-            (&mut &*stream).write_all(answer.as_bytes())?;
-            if answer.contains("close") || answer.starts_with("nonsense") {
+            (&stream).write_all(answer.as_bytes())?;
+            if answer.contains("close")
+                || answer.contains("vanish")
+                || answer.starts_with("nonsense")
+            {
                 return Ok(());
             }
         }
