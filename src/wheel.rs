@@ -185,16 +185,17 @@ impl<T> Wheel<T> {
     fn turn_to(&mut self, tick: u64) {
         self.tick = tick;
         for level in 1..LEVELS {
-            if tick % (1 << (SLOT_BITS * level as u32)) != 0 {
+            if !tick.is_multiple_of(1 << (SLOT_BITS * level as u32)) {
                 break;
             }
             let head = slot(level, tick);
-            // Ends: a timer is placed into the slot we stand at of level 0 alone. In the others
-            // that slot is a whole round away, which is out of reach from the start of a slot.
-            while self.entry(head).next != head {
-                let index = self.entry(head).next;
-                self.unlink(index);
+            let mut index = self.entry(head).next;
+            self.clear(head);
+            // None comes back to this slot: it is a whole round away, out of the level's reach.
+            while index != head {
+                let next = self.entry(index).next;
                 self.place(index);
+                index = next;
             }
         }
     }
@@ -219,9 +220,17 @@ impl<T> Wheel<T> {
         self.entry_mut(prev).next = next;
         self.entry_mut(next).prev = prev;
         if prev == next {
-            // Only the head is left in the ring, and its index tells which slot it is.
-            self.occupied[prev as usize / SLOTS] &= !(1 << (prev % SLOTS as u32));
+            // Only the head is left in the ring.
+            self.clear(prev);
         }
+    }
+
+    /// Makes the list empty, whose head's index tells which slot it is.
+    fn clear(&mut self, head: u32) {
+        let entry = self.entry_mut(head);
+        entry.prev = head;
+        entry.next = head;
+        self.occupied[head as usize / SLOTS] &= !(1 << (head % SLOTS as u32));
     }
 
     /// Unlinks a living entry and frees it.
