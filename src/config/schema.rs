@@ -148,9 +148,10 @@ impl Schema {
         rules: &[&'s Value],
         path: &Path<'_>,
     ) -> Result<&'s Value, Problem> {
-        // One store or several by name: only the values of a mapping are objects.
+        // One store, or several by name: only the values of a mapping are objects.
         if let Some(mapping) = rules.iter().find(|rule| rule["additionalProperties"].is_object()) {
-            let named = object.values().any(Value::is_object);
+            let named = object.values().any(Value::is_object)
+                && !object.get("type").is_some_and(Value::is_string);
             let one = rules.iter().find(|rule| rule["properties"].is_object());
             return Ok(if named { mapping } else { one.unwrap_or(mapping) });
         }

@@ -324,6 +324,11 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
             (for example {\"type\":\"memory\"}), found the number 1",
         ),
         (
+            json!({"store": {"type": "memory", "max_messages": {}}}),
+            "store.max_messages: expected a whole number from 0 to 4294967295 (for example 0), \
+             found an object",
+        ),
+        (
             json!({"store": {"type": "memry"}}),
             "store.type: expected \"memory\", found \"memry\"; did you mean \"memory\"?",
         ),
