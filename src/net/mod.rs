@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
+use sd_notify::NotifyState;
 
 pub use self::error::StartError;
 
@@ -113,8 +114,8 @@ impl Reactor {
     /// # Errors
     /// [`StartError`], which says what to do.
     pub fn start(
-        options: &Options,
-        relay: &relay::options::Options,
+        options: Options,
+        relay: relay::options::Options,
         hub: hub::options::Options,
     ) -> Result<Self, StartError> {
         let system = |what| move |error| StartError::System { what, error };
@@ -154,7 +155,7 @@ impl Reactor {
         Ok(Self {
             poll,
             clock,
-            relay: Relay::new(relay, hub, clock.now()),
+            relay: Relay::new(&relay, hub, clock.now()),
             listening: listeners.iter().map(|listener| listener.local().clone()).collect(),
             listeners,
             sockets: Vec::new(),
@@ -184,7 +185,6 @@ impl Reactor {
     /// # Errors
     /// The system's, where the loop cannot go on.
     pub fn run(&mut self, reload: &mut dyn FnMut() -> Reloaded) -> io::Result<()> {
-        notify_systemd(sd_notify::NotifyState::Ready);
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             match self.poll.poll(&mut events, self.wait()) {
@@ -256,13 +256,7 @@ impl Reactor {
         let asked: Vec<Signal> = self.signals.pending().collect();
         for signal in asked {
             match signal {
-                Signal::Reload => match reload() {
-                    Ok((options, stores)) => {
-                        self.relay.reload(&options, stores, now);
-                        log::info!("event=reload");
-                    }
-                    Err(why) => log::error!("event=reload kept=\"the old settings\" cause={why:?}"),
-                },
+                Signal::Reload => self.reload(now, reload),
                 Signal::Stop if self.stop_at_ms.is_some() => return Turn::Leave,
                 Signal::Stop => {
                     log::info!("event=stop cause=signal");
@@ -273,11 +267,26 @@ impl Reactor {
         Turn::GoOn
     }
 
+    fn reload(&mut self, now: Now, reload: &mut dyn FnMut() -> Reloaded) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(time) => notify_systemd(&[NotifyState::Reloading, time]),
+            Err(error) => log::debug!("event=sd_notify error={error}"),
+        }
+        match reload() {
+            Ok((options, stores)) => {
+                self.relay.reload(&options, stores, now);
+                log::info!("event=reload");
+            }
+            Err(why) => log::error!("event=reload_refused kept=\"the old settings\" cause={why:?}"),
+        }
+        notify_systemd(&[NotifyState::Ready]);
+    }
+
     fn stop(&mut self, now: Now) {
         if self.stop_at_ms.is_some() {
             return;
         }
-        notify_systemd(sd_notify::NotifyState::Stopping);
+        notify_systemd(&[NotifyState::Stopping]);
         self.stop_at_ms = Some(now.mono_ms + STOP_MS);
         self.listeners.clear();
         self.accept_pending = None;
@@ -506,9 +515,9 @@ fn connections_max(configured: Option<usize>) -> usize {
     configured.map_or(possible, |configured| configured.min(possible))
 }
 
-fn notify_systemd(state: sd_notify::NotifyState<'_>) {
-    // Not started by systemd: nobody to tell.
-    if let Err(error) = sd_notify::notify(&[state]) {
+/// Does nothing where systemd did not start us.
+fn notify_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         log::debug!("event=sd_notify error={error}");
     }
 }

@@ -158,9 +158,10 @@ impl Renderer {
         exchange: &Exchange,
         message: &Rc<Message>,
     ) -> Payload {
-        let known = self.cache.iter().find(|(known, of, _)| {
-            Rc::ptr_eq(of, message) && known.same_bytes(exchange)
-        });
+        let known = self
+            .cache
+            .iter()
+            .find(|(known, of, _)| Rc::ptr_eq(of, message) && known.same_bytes(exchange));
         if let Some((_, _, payload)) = known {
             return payload.clone();
         }
@@ -182,12 +183,7 @@ impl Renderer {
 
     /// A message for one subscriber. The same bytes as [`Renderer::shared_delivery`], unless
     /// there is a gap to tell.
-    pub(super) fn delivery(
-        &self,
-        exchange: &Exchange,
-        message: &Rc<Message>,
-        gap: Gap,
-    ) -> Payload {
+    pub(super) fn delivery(&self, exchange: &Exchange, message: &Rc<Message>, gap: Gap) -> Payload {
         let copied = message.body.len() <= COPIED_BODY_MAX;
         let mut lines = Vec::with_capacity(192);
         write_validators(message.id, &mut lines);

@@ -244,9 +244,7 @@ fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
         Origins::Any => vec![lines(format!("Access-Control-Allow-Origin: *\r\n{others}"))],
         Origins::Listed(list) => std::iter::once(lines("Vary: Origin\r\n".to_owned()))
             .chain(list.iter().map(|origin| {
-                lines(format!(
-                    "Access-Control-Allow-Origin: {origin}\r\n{others}Vary: Origin\r\n"
-                ))
+                lines(format!("Access-Control-Allow-Origin: {origin}\r\n{others}Vary: Origin\r\n"))
             }))
             .collect(),
     }

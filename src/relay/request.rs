@@ -221,13 +221,7 @@ impl Relay {
         self.refuse_and_linger(conn, error.status, payload, now);
     }
 
-    fn refuse_early(
-        &mut self,
-        conn: ConnKey,
-        mut exchange: Exchange,
-        refusal: &Refusal,
-        now: Now,
-    ) {
+    fn refuse_early(&mut self, conn: ConnKey, mut exchange: Exchange, refusal: &Refusal, now: Now) {
         exchange.persistence = Persistence::Close;
         let Refusal { status, lines, text } = refusal;
         let payload = self.renderer.text(&exchange, *status, lines.as_bytes(), text);
@@ -356,10 +350,7 @@ fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
     }
 }
 
-fn subscriber_question(
-    location: &Location,
-    head: &RequestHead<'_>,
-) -> Result<Question, Refusal> {
+fn subscriber_question(location: &Location, head: &RequestHead<'_>) -> Result<Question, Refusal> {
     match head.method {
         "GET" => match cursor::of_request(head) {
             Ok(cursor) => Ok(Question::Subscribe(cursor)),
