@@ -245,10 +245,11 @@ fn read_response<'b>(
 /// CR and LF only together; httparse would take a bare LF. Written without an early exit, so that
 /// it runs at many bytes a cycle.
 fn check_line_ends(head: &[u8]) -> Result<(), HttpError> {
-    let stray = head
-        .windows(2)
-        .fold(false, |stray, pair| stray | ((pair[0] == b'\r') != (pair[1] == b'\n')));
-    if stray || head.first() == Some(&b'\n') {
+    let pairs = head.iter().zip(head.iter().skip(1));
+    let stray = pairs.fold(0, |stray, (byte, next)| {
+        stray | (u8::from(*byte == b'\r') ^ u8::from(*next == b'\n'))
+    });
+    if stray != 0 || head.first() == Some(&b'\n') {
         return Err(HttpError::bad_request("a bare CR or LF; lines must end in CRLF"));
     }
     Ok(())
