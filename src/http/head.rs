@@ -187,8 +187,8 @@ pub fn parse_request<'b>(
     })
 }
 
-/// Reads a whole response head, as [`scan_response`](super::scan_response) found it. `request_was_head` says that the
-/// answer to it has no body, whatever its fields say.
+/// Reads a whole response head, as [`scan_response`](super::scan_response) found it. The answer to
+/// a HEAD request (`request_was_head`) has no body, whatever its fields say.
 ///
 /// # Errors
 /// 502 for whatever is wrong.
