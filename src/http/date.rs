@@ -27,7 +27,7 @@ impl Default for DateCache {
 }
 
 impl DateCache {
-    /// `unix_s` as IMF-fixdate, [`DATE_BYTES`] long; formatted anew only when the second is another.
+    /// `unix_s` as IMF-fixdate, [`DATE_BYTES`] long; formatted anew only for another second.
     pub fn at(&mut self, unix_s: u64) -> &[u8] {
         if unix_s != self.unix_s {
             self.text.clear();
@@ -181,7 +181,9 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_are_no_reason_to_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn arbitrary_bytes_are_no_reason_to_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
             let _ = parse_http_date(&bytes);
         }
 

@@ -1,6 +1,6 @@
 //! Heads of requests and responses, whole as `scan` finds them: what they say, and how the body is
-//! framed (RFC 9112 sections 2 to 6). httparse splits the lines; everything it lets through that could be
-//! read in two ways is refused here. Allocates nothing unless it refuses.
+//! framed (RFC 9112 sections 2 to 6). httparse splits the lines; everything it lets through that
+//! could be read in two ways is refused here. Allocates nothing unless it refuses.
 //!
 //! Our choices where the RFC leaves one:
 //! * Up to two blank lines before a request line are skipped (2.2), none before a status line.
@@ -141,7 +141,7 @@ fn values<'b, 'n>(
     headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
 }
 
-/// Reads a whole request head, as [`scan`] found it.
+/// Reads a whole request head, as [`scan`](super::scan()) found it.
 ///
 /// # Errors
 /// 400 for whatever is malformed or could be read in two ways; 417, 431, 501 and 505 where they
@@ -187,8 +187,8 @@ pub fn parse_request<'b>(
     })
 }
 
-/// Reads a whole response head, as [`scan_response`] found it. `request_was_head` says that the
-/// answer to it has no body, whatever its fields say.
+/// Reads a whole response head, as [`scan_response`](super::scan_response) found it. The answer to
+/// a HEAD request (`request_was_head`) has no body, whatever its fields say.
 ///
 /// # Errors
 /// 502 for whatever is wrong.
@@ -245,10 +245,11 @@ fn read_response<'b>(
 /// CR and LF only together; httparse would take a bare LF. Written without an early exit, so that
 /// it runs at many bytes a cycle.
 fn check_line_ends(head: &[u8]) -> Result<(), HttpError> {
-    let stray = head
-        .windows(2)
-        .fold(false, |stray, pair| stray | ((pair[0] == b'\r') != (pair[1] == b'\n')));
-    if stray || head.first() == Some(&b'\n') {
+    let pairs = head.iter().zip(head.iter().skip(1));
+    let stray = pairs.fold(0, |stray, (byte, next)| {
+        stray | (u8::from(*byte == b'\r') ^ u8::from(*next == b'\n'))
+    });
+    if stray != 0 || head.first() == Some(&b'\n') {
         return Err(HttpError::bad_request("a bare CR or LF; lines must end in CRLF"));
     }
     Ok(())
@@ -262,7 +263,7 @@ fn explain(head: &[u8], status: httparse::Result<usize>) -> HttpError {
             return HttpError::new(431, "too many header fields; send fewer");
         }
         Err(httparse::Error::HeaderName) => {
-            "a header line is not `name: value`, with no space before the colon and none at its start"
+            "a header line is not `name: value` without a space before the name or the colon"
         }
         Err(httparse::Error::HeaderValue) => "a header value has a control character",
         Err(httparse::Error::Version) => match check_request_line(line) {
@@ -447,6 +448,23 @@ mod tests {
             ("nocolon\r\n", 400),
         ] {
             assert_eq!(status(&with_lines(lines.as_bytes())), wanted, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_lf_is_refused_without_a_scan_before() {
+        for head in [
+            "GET / HTTP/1.1\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\n",
+            "\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n",
+            "",
+        ] {
+            let mut slots = HeaderSlots::new();
+            let result = parse_request(head.as_bytes(), &mut slots, &LIMITS).map(|_| ());
+            assert_eq!(result.expect_err(head).status, 400, "{head:?}");
         }
     }
 
@@ -843,7 +861,8 @@ mod tests {
                     Scan::Partial { scanned } => scanned,
                 };
                 prop_assert!(first < head.len());
-                prop_assert_eq!(scan(&bytes, scanned, &LIMITS), Ok(Scan::Complete { len: head.len() }));
+                let end = scan(&bytes, scanned, &LIMITS);
+                prop_assert_eq!(end, Ok(Scan::Complete { len: head.len() }));
             }
             prop_assert!(read(&head, |_| ()).is_ok());
         }
@@ -852,7 +871,8 @@ mod tests {
         fn a_sound_request_read_byte_by_byte_ends_where_it_ends(head in sound_request()) {
             let mut scanned = 0;
             for end in 0..head.len() {
-                let Scan::Partial { scanned: next } = scan(&head[..end], scanned, &LIMITS).unwrap() else {
+                let step = scan(&head[..end], scanned, &LIMITS).unwrap();
+                let Scan::Partial { scanned: next } = step else {
                     panic!("too early at {end}");
                 };
                 scanned = next;
@@ -883,7 +903,8 @@ mod tests {
         fn text_that_resembles_http_never_panics(
             split: u8,
             pieces in prop::collection::vec(prop::sample::select(vec![
-                "GET ", "POST ", "/", "*", "http://h/", " HTTP/1.1", " HTTP/1.0", "\r\n", "\r\n\r\n",
+                "GET ", "POST ", "/", "*", "http://h/", " HTTP/1.1", " HTTP/1.0", "\r\n",
+                "\r\n\r\n",
                 "\r", "\n", "\0", " ", "\t", "Host: h\r\n", "Host: g\r\n", "Content-Length: ", "5",
                 "Transfer-Encoding: ", "chunked", ",", ":", "Connection: close\r\n", "\u{e4}",
                 "HTTP/1.1 ", "200 OK\r\n", "Expect: 100-continue\r\n", "a",

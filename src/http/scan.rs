@@ -20,7 +20,7 @@ pub(super) const REQUEST_LINE: &str =
 pub struct HeadLimits {
     /// Bytes of the whole head, from its start line to its blank line; more is answered 431.
     pub header_bytes: usize,
-    /// Fields, up to [`HEADERS_MAX`]; more are answered 431.
+    /// Fields, up to [`HEADERS_MAX`](super::head::HEADERS_MAX); more are answered 431.
     pub headers: usize,
     /// Bytes of the request target; more are answered 414.
     pub uri_bytes: usize,

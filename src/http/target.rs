@@ -28,11 +28,8 @@ impl<'b> Target<'b> {
                 "CONNECT is not served here; this is no forward proxy",
             ));
         }
-        if memchr(b'#', target).is_some() {
-            return Err(HttpError::bad_request("a `#` in the target; send %23 or no fragment"));
-        }
         if target.starts_with(b"/") {
-            return Ok(Self::split(target, None));
+            return Self::split(target, None);
         }
         if target == b"*" && method == "OPTIONS" {
             return Ok(Self { path: target, query: None, authority: None });
@@ -44,7 +41,7 @@ impl<'b> Target<'b> {
         };
         let end = memchr2(b'/', b'?', after_scheme).unwrap_or(after_scheme.len());
         let (authority, path) = after_scheme.split_at(end);
-        let mut target = Self::split(path, Some(authority));
+        let mut target = Self::split(path, Some(authority))?;
         if target.path.is_empty() {
             // RFC 9112 3.2.4: OPTIONS of a whole server, by way of a proxy.
             let whole_server = method == "OPTIONS" && target.query.is_none();
@@ -53,11 +50,14 @@ impl<'b> Target<'b> {
         Ok(target)
     }
 
-    fn split(target: &'b [u8], authority: Option<&'b [u8]>) -> Self {
-        match memchr(b'?', target) {
-            Some(at) => Self { path: &target[..at], query: Some(&target[at + 1..]), authority },
-            None => Self { path: target, query: None, authority },
+    fn split(target: &'b [u8], authority: Option<&'b [u8]>) -> Result<Self, HttpError> {
+        let end = memchr2(b'?', b'#', target).unwrap_or(target.len());
+        let (path, rest) = target.split_at(end);
+        let query = rest.strip_prefix(b"?");
+        if rest.starts_with(b"#") || query.is_some_and(|query| memchr(b'#', query).is_some()) {
+            return Err(HttpError::bad_request("a `#` in the target; send %23 or no fragment"));
         }
+        Ok(Self { path, query, authority })
     }
 }
 
