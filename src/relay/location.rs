@@ -38,10 +38,9 @@ impl fmt::Display for PatternError {
             Self::Groups(0) => f.write_str(
                 "no capture group; put parentheses around the channel id, as in /updates/([^/]+)",
             ),
-            Self::Groups(n) => write!(
-                f,
-                "{n} capture groups; exactly one may capture, write the others as (?:…)"
-            ),
+            Self::Groups(n) => {
+                write!(f, "{n} capture groups; exactly one may capture, write the others as (?:…)")
+            }
         }
     }
 }
