@@ -605,6 +605,3 @@ fn log_access(client: &mut Client, status: u16) {
         log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
     }
 }
-
-#[cfg(test)]
-mod tests;
