@@ -49,10 +49,11 @@ def _urls(push_server: Settings) -> Iterator[CheckMessage]:
     """Each URL has one group; URLs are made for the first location of each type."""
     reversed_types = set()
     for path, place in _locations(push_server):
+        is_first = place["type"] not in reversed_types
+        reversed_types.add(place["type"])
         try:
             pattern = conf.pattern(place)
-            if place["type"] not in reversed_types:
-                reversed_types.add(place["type"])
+            if is_first:
                 conf.reversed_url(pattern)
             elif re.compile(pattern).groups != 1:
                 raise ValueError(f"{pattern!r} has to have one group, the channel id")

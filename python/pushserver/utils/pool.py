@@ -6,6 +6,7 @@ once the push server can have taken it: an update is sent at most once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import socket
@@ -41,15 +42,20 @@ class Pool:
     """The idle connections of a process."""
 
     def __init__(self) -> None:
-        self.forget()
-        if hasattr(os, "register_at_fork"):
-            # Two processes on one connection would read each other's answers.
-            os.register_at_fork(after_in_child=self.forget)
-
-    def forget(self) -> None:
-        """Drops all idle connections."""
         self._lock = threading.Lock()
         self._idle: dict[Origin, list[tuple[float, HTTPConnection]]] = {}
+        atexit.register(self.close)
+        if hasattr(os, "register_at_fork"):
+            # Two processes on one connection would read each other's answers.
+            os.register_at_fork(after_in_child=self.close)
+
+    def close(self) -> None:
+        """Closes all idle connections."""
+        # In a forked process the lock may be held by a thread that is not there.
+        idle, self._idle, self._lock = self._idle, {}, threading.Lock()
+        for connections in idle.values():
+            for _, connection in connections:
+                connection.close()
 
     def post(self, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Answer:
         """POSTs once and reads the answer whole.

@@ -97,7 +97,7 @@ export class Updates extends EventTarget {
 
 /** One channel's polls, one after the other. */
 class Channel {
-    state = "connecting";
+    state = "closed";
     #url;
     #credentials;
     #tell;
@@ -122,6 +122,7 @@ class Channel {
 
     stop() {
         this.#run = null;
+        this.state = "closed";
         this.#poll?.abort();
         this.wake();
     }
@@ -225,7 +226,8 @@ class Channel {
     }
 
     #enter(detail) {
-        if (this.state !== detail.state || detail.state === "waiting" || detail.state === "connecting") {
+        // A processor may have unsubscribed; each pause is news of its own.
+        if (this.#run && (this.state !== detail.state || detail.state === "waiting")) {
             this.state = detail.state;
             this.#tell.state(detail);
         }
