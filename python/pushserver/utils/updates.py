@@ -177,10 +177,12 @@ def deliver(channel_id: str, request: Request, timeout: float) -> addinfourl:
         message = f"update for channel {channel_id!r} was not sent to {url}: {cause}. "
         raise UpdateError(message + _remedy(error), channel_id, url) from error
     if answer.status not in (201, 202):
+        # The push server says why in one line; what begins with < is another server's page.
         reason = answer.body[:200].decode(errors="replace").split("\n")[0].strip()
+        reason = "" if reason.startswith("<") else f" ({reason})"
         message = (
             f"update for channel {channel_id!r} was not taken by {url}: status {answer.status}"
-            f"{f' ({reason})' if reason else ''}. {_remedy_for_status(answer.status)}"
+            f"{reason}. {_remedy_for_status(answer.status)}"
         )
         raise UpdateRejected(message, channel_id, url, answer.status)
     return addinfourl(io.BytesIO(answer.body), answer.headers, url, answer.status)
