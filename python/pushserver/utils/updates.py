@@ -178,8 +178,8 @@ def deliver(channel_id: str, request: Request, timeout: float) -> addinfourl:
         raise UpdateError(message + _remedy(error), channel_id, url) from error
     if answer.status not in (201, 202):
         # The push server says why in one line; what begins with < is another server's page.
-        reason = answer.body[:200].decode(errors="replace").split("\n")[0].strip()
-        reason = "" if reason.startswith("<") else f" ({reason})"
+        line = answer.body[:200].decode(errors="replace").split("\n")[0].strip()
+        reason = f" ({line})" if line and not line.startswith("<") else ""
         message = (
             f"update for channel {channel_id!r} was not taken by {url}: status {answer.status}"
             f"{reason}. {_remedy_for_status(answer.status)}"
