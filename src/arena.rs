@@ -63,7 +63,12 @@ impl<T> Arena<T> {
     /// Takes the entry out; `None` if it is gone already.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
-        Some(self.slots.remove(key.index()).1)
+        let (_, value) = self.slots.remove(key.index());
+        if self.slots.is_empty() && self.slots.capacity() > 1024 {
+            // Memory goes back when a crowd has left.
+            self.slots.shrink_to_fit();
+        }
+        Some(value)
     }
 
     /// The entry, if it still lives.
@@ -93,6 +98,11 @@ impl<T> Arena<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Every living entry, in no useful order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().map(|(_, (_, value))| value)
     }
 
     /// Every living entry with its key, in no useful order.

@@ -1,11 +1,128 @@
-//! (being written)
+//! The command `pushserver`: arguments, settings, logger, reactor, exit code. Decides nothing else.
+//!
+//! Standard output carries only what was asked for: the readiness line, or what `--print-…` print.
 
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::fmt::Display;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use pushserver::cli::{self, Action, Args, UsageError};
+use pushserver::config::{self, Config, Overrides, Source};
+use pushserver::logging::{self, Verbosity};
+use pushserver::message::MessageId;
+use pushserver::pid_file::PidFile;
+use pushserver::{clock, net};
+use sd_notify::NotifyState;
+
 fn main() -> ExitCode {
-    let mut arguments = lexopt::Parser::from_env();
-    match arguments.next() {
-        Ok(Some(lexopt::Arg::Value(word))) if word == "bench" => pushserver::bench::run(arguments),
-        _ => ExitCode::FAILURE,
+    if env::args_os().nth(1).is_some_and(|first| first == "bench") {
+        // The load generator: another program in the same file, with arguments of its own.
+        let mut arguments = lexopt::Parser::from_env();
+        let _ = arguments.next();
+        return pushserver::bench::run(arguments);
+    }
+    match serve_or_print() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Without a standard error the exit code has to say it.
+            let _ = writeln!(io::stderr(), "{}", failure.line);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Why the command ends, and with which exit code.
+struct Failure {
+    line: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Could not start or run.
+    fn run(why: impl Display) -> Self {
+        Self { line: format!("pushserver: {why}"), code: 1 }
+    }
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Self {
+        Self { line: format!("pushserver: {error}"), code: 2 }
+    }
+}
+
+impl From<config::Error> for Failure {
+    /// Begins with the file's name, as compilers do it.
+    fn from(error: config::Error) -> Self {
+        Self { line: error.to_string(), code: 2 }
+    }
+}
+
+fn serve_or_print() -> Result<(), Failure> {
+    let args = Args::parse(env::args_os().skip(1))?;
+    let verbosity = Verbosity::of(args.quiet, args.verbose);
+    logging::start(logging::Options { verbosity, access: args.access_log });
+    match args.action {
+        Action::Serve => serve(&args),
+        Action::CheckConfig => print(&format!("{}: ok\n", load(&args)?.source())),
+        Action::PrintConfig => print(&format!("{}\n", load(&args)?.to_json()?)),
+        Action::PrintSchema => print(config::SCHEMA),
+        Action::Help => print(cli::HELP),
+        Action::Version => print(concat!("pushserver ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+fn serve(args: &Args) -> Result<(), Failure> {
+    let config = load(args)?;
+    // Held until the end of this function; the order of these lines is that of the steps.
+    let _pid_file =
+        args.pid_file.as_deref().map(PidFile::create).transpose().map_err(Failure::run)?;
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
+    let (time, tag) = clock::unix_time();
+    let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
+    let net = config.net_options(args.exit_on_stdin_eof);
+    let mut reactor =
+        net::Reactor::start(net, config.relay_options(), hub).map_err(Failure::run)?;
+    tell_ready(reactor.listening());
+    let mut reload = || config.reload().map_err(|error| error.to_string());
+    reactor.run(&mut reload).map_err(Failure::run)
+}
+
+/// For launchers that wait for the line, and for systemd. Nobody may be listening to either.
+fn tell_ready(listening: &[net::options::Listen]) {
+    let mut stdout = io::stdout().lock();
+    for address in listening {
+        let _ = writeln!(stdout, "listening on {address}");
+    }
+    let _ = stdout.flush();
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+        log::warn!("systemd was not told that we are ready: {error}");
+    }
+}
+
+fn load(args: &Args) -> Result<Config, Failure> {
+    let source = Source::of(args.config.as_deref(), args.exit_on_stdin_eof);
+    let Args { listen, port, ipv6, .. } = args;
+    let overrides = Overrides { listen: listen.clone(), port: *port, ipv6: *ipv6 };
+    let config = Config::load(source, overrides)?;
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+/// A reader that has enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::run(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }

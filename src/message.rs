@@ -36,6 +36,48 @@ impl fmt::Display for MessageId {
     }
 }
 
+/// Where a subscriber stands: it wants the first message after this id.
+///
+/// 16 bytes, as one is kept for every held request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Seconds since the Unix epoch; 0 asks for the oldest message there is.
+    pub time: u64,
+    /// The tag of the last message seen in that second.
+    pub tag: u32,
+    /// Whether the subscriber gave it; a 304 echoes only what was given.
+    pub given: bool,
+}
+
+impl Cursor {
+    /// Of a subscriber that gave none: the oldest message there is.
+    pub const OLDEST: Self = Self { time: 0, tag: 0, given: false };
+
+    /// The cursor of a subscriber whose last message was `id`.
+    #[must_use]
+    pub fn at(id: MessageId) -> Self {
+        Self { time: id.time, tag: id.tag, given: true }
+    }
+
+    /// The id that the wanted message comes after.
+    #[must_use]
+    pub fn id(self) -> MessageId {
+        MessageId { time: self.time, tag: self.tag }
+    }
+
+    /// Whether it asks for the oldest message, whatever its id.
+    #[must_use]
+    pub fn is_oldest(self) -> bool {
+        self.time == 0
+    }
+
+    /// Whether a message with this id lies behind the cursor, so that the subscriber wants it.
+    #[must_use]
+    pub fn wants(self, id: MessageId) -> bool {
+        self.is_oldest() || id > self.id()
+    }
+}
+
 /// A published message. Immutable, shared by reference count between the store and every
 /// subscriber that it is on its way to.
 #[derive(Debug)]

@@ -1,1 +1,517 @@
-//! (being written)
+//! A hierarchical timer wheel: sets and cancels a timer in constant time, and knows the next
+//! deadline from a few bit masks. Generic over what a timer stands for.
+//!
+//! Never reads a clock, never calls anyone: its owner asks for the next deadline, sleeps, and pops
+//! what has expired. A timer never expires early, and at most one tick (10 ms) late.
+//!
+//! Four levels of 64 slots. A slot of level 0 is one tick wide, a slot of each further level as
+//! wide as the whole level before it:
+//!
+//! ```text
+//! level   0        1        2         3
+//! slot    10 ms    640 ms   41 s      44 min
+//! reach   640 ms   41 s     44 min    46 h 36 min
+//! ```
+//!
+//! A timer goes to the lowest level that reaches it. When time comes to the start of a slot of
+//! level 1 to 3, its timers move down ("cascade"); when it comes to a slot of level 0, they are
+//! due. Timers beyond the last level's reach are parked in its last slot and placed anew from
+//! there, once per 46 hours.
+
+use std::num::NonZeroU32;
+
+/// Timers that each carry a `T`. 32 to 40 bytes a timer; freed ones are used again.
+#[derive(Debug)]
+pub struct Wheel<T> {
+    /// The heads of the 256 lists, in order of level and slot, then the timers. Each list is a
+    /// ring through its head, so that a timer leaves it without knowing which list it is.
+    entries: Vec<Entry<T>>,
+    /// Per level one bit for each slot that has a timer.
+    occupied: [u64; LEVELS],
+    /// The tick that the wheel stands at. Timers in its slot of level 0 are due; those in the
+    /// slot with the same number of another level are a whole round away.
+    tick: u64,
+    /// The latest time the wheel was told.
+    now_ms: u64,
+    /// First of the free entries, linked through `next`; `NONE` if there is none.
+    free: u32,
+    len: usize,
+}
+
+/// Names one timer until it expires or is cancelled; after that it names nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimerKey {
+    index: u32,
+    generation: NonZeroU32,
+}
+
+const _: () = assert!(size_of::<Option<TimerKey>>() == 8);
+
+#[derive(Debug)]
+struct Entry<T> {
+    /// When it is due; kept exact where a timer is parked.
+    tick: u64,
+    prev: u32,
+    next: u32,
+    /// Another one for each timer that uses this entry.
+    generation: NonZeroU32,
+    /// `None` for the head of a list and for a free entry.
+    value: Option<T>,
+}
+
+// Timers carry a key, or an enum of keys: both fit.
+const _: () = assert!(size_of::<Entry<u64>>() <= 40);
+const _: () = assert!(size_of::<Entry<Result<u64, u32>>>() <= 40);
+
+const TICK_MS: u64 = 10;
+const LEVELS: usize = 4;
+const SLOT_BITS: u32 = 6;
+const SLOTS: usize = 1 << SLOT_BITS;
+/// The furthest that a timer can be placed, in ticks from now.
+const REACH: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
+const NONE: u32 = u32::MAX;
+
+impl<T> Wheel<T> {
+    /// An empty wheel that stands at `start_ms`.
+    #[must_use]
+    pub fn new(start_ms: u64) -> Self {
+        let mut wheel = Self {
+            entries: Vec::with_capacity(LEVELS * SLOTS),
+            occupied: [0; LEVELS],
+            tick: start_ms / TICK_MS,
+            now_ms: start_ms,
+            free: NONE,
+            len: 0,
+        };
+        for head in 0..(LEVELS * SLOTS) as u32 {
+            wheel.entries.push(Entry {
+                tick: 0,
+                prev: head,
+                next: head,
+                generation: NonZeroU32::MIN,
+                value: None,
+            });
+        }
+        wheel
+    }
+
+    /// A timer that expires at `at_ms` (monotonic milliseconds); at once if that has passed.
+    pub fn set(&mut self, at_ms: u64, value: T) -> TimerKey {
+        // Rounded up so that it is never early, but a time that has come is not put off.
+        let passed = at_ms <= self.now_ms;
+        let tick = if passed { at_ms / TICK_MS } else { at_ms.div_ceil(TICK_MS) };
+        let index = self.allocate(tick, value);
+        self.place(index);
+        self.len += 1;
+        TimerKey { index, generation: self.entry(index).generation }
+    }
+
+    /// Takes the timer out; `None` if it has expired or was cancelled before.
+    pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
+        let entry = self.entries.get(key.index as usize)?;
+        if entry.generation != key.generation || entry.value.is_none() {
+            return None;
+        }
+        self.take(key.index)
+    }
+
+    /// A timer that has expired by `now_ms` (monotonic milliseconds), in order of their ticks.
+    /// To be called until `None`; a timer set meanwhile for a time that has come is given too.
+    ///
+    /// A jump of `now_ms` costs no more than the timers and slots it passes.
+    pub fn pop_expired(&mut self, now_ms: u64) -> Option<T> {
+        self.now_ms = self.now_ms.max(now_ms);
+        let last = self.now_ms / TICK_MS;
+        loop {
+            if self.due() {
+                let head = slot(0, self.tick);
+                return self.take(self.entry(head).next);
+            }
+            match self.next_tick() {
+                Some(tick) if tick <= last => self.turn_to(tick),
+                _ => {
+                    self.tick = last;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// When [`Wheel::pop_expired`] should be called next (monotonic milliseconds): never later
+    /// than the tick of the earliest timer, though maybe earlier, for timers to move down a level.
+    /// `None` if there is no timer.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        if self.due() {
+            return Some(self.now_ms);
+        }
+        self.next_tick().map(|tick| tick.saturating_mul(TICK_MS))
+    }
+
+    /// How many timers are set.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no timer is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn due(&self) -> bool {
+        self.occupied[0] >> (self.tick % SLOTS as u64) & 1 != 0
+    }
+
+    /// The start of the next occupied slot of any level, if nothing is due now.
+    fn next_tick(&self) -> Option<u64> {
+        let mut next: Option<u64> = None;
+        for (level, &occupied) in self.occupied.iter().enumerate() {
+            if occupied == 0 {
+                continue;
+            }
+            let shift = SLOT_BITS * level as u32;
+            // The slots after the one we stand in, that one last: what it holds is a round away.
+            let following = (self.tick >> shift) + 1;
+            let ahead = occupied.rotate_right((following % SLOTS as u64) as u32).trailing_zeros();
+            let tick = (following + u64::from(ahead)) << shift;
+            next = Some(next.map_or(tick, |earliest| earliest.min(tick)));
+        }
+        next
+    }
+
+    /// Stands at `tick`, which no occupied slot may start before, and moves timers down.
+    fn turn_to(&mut self, tick: u64) {
+        self.tick = tick;
+        for level in 1..LEVELS {
+            if !tick.is_multiple_of(1 << (SLOT_BITS * level as u32)) {
+                break;
+            }
+            let head = slot(level, tick);
+            let mut index = self.entry(head).next;
+            self.clear(head);
+            // None comes back to this slot: it is a whole round away, out of the level's reach.
+            while index != head {
+                let next = self.entry(index).next;
+                self.place(index);
+                index = next;
+            }
+        }
+    }
+
+    /// Links an entry into the slot for its tick.
+    fn place(&mut self, index: u32) {
+        let ahead = self.entry(index).tick.saturating_sub(self.tick).min(REACH);
+        let level = (ahead | 1).ilog2() / SLOT_BITS;
+        let head = slot(level as usize, self.tick + ahead);
+
+        let last = self.entry(head).prev;
+        let entry = self.entry_mut(index);
+        entry.prev = last;
+        entry.next = head;
+        self.entry_mut(last).next = index;
+        self.entry_mut(head).prev = index;
+        self.occupied[level as usize] |= 1 << (head % SLOTS as u32);
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Entry { prev, next, .. } = *self.entry(index);
+        self.entry_mut(prev).next = next;
+        self.entry_mut(next).prev = prev;
+        if prev == next {
+            // Only the head is left in the ring.
+            self.clear(prev);
+        }
+    }
+
+    /// Makes the list empty, whose head's index tells which slot it is.
+    fn clear(&mut self, head: u32) {
+        let entry = self.entry_mut(head);
+        entry.prev = head;
+        entry.next = head;
+        self.occupied[head as usize / SLOTS] &= !(1 << (head % SLOTS as u32));
+    }
+
+    /// Unlinks a living entry and frees it.
+    fn take(&mut self, index: u32) -> Option<T> {
+        self.unlink(index);
+        let free = std::mem::replace(&mut self.free, index);
+        self.len -= 1;
+        let entry = self.entry_mut(index);
+        entry.next = free;
+        entry.generation = entry.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        entry.value.take()
+    }
+
+    fn allocate(&mut self, tick: u64, value: T) -> u32 {
+        if self.free == NONE {
+            let index = u32::try_from(self.entries.len()).expect("fewer than 2^32 timers");
+            let generation = NonZeroU32::MIN;
+            self.entries.push(Entry {
+                tick,
+                prev: NONE,
+                next: NONE,
+                generation,
+                value: Some(value),
+            });
+            return index;
+        }
+        let index = self.free;
+        let entry = self.entry_mut(index);
+        let free = entry.next;
+        entry.tick = tick;
+        entry.value = Some(value);
+        self.free = free;
+        index
+    }
+
+    fn entry(&self, index: u32) -> &Entry<T> {
+        &self.entries[index as usize]
+    }
+
+    fn entry_mut(&mut self, index: u32) -> &mut Entry<T> {
+        &mut self.entries[index as usize]
+    }
+}
+
+/// The head of the list of the slot that `tick` falls into.
+fn slot(level: usize, tick: u64) -> u32 {
+    let slot = tick >> (SLOT_BITS * level as u32) & (SLOTS as u64 - 1);
+    (level * SLOTS) as u32 + slot as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::{Entry, LEVELS, SLOTS, TICK_MS, Wheel};
+
+    const MINUTE: u64 = 60_000;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+
+    #[test]
+    fn a_timer_is_never_early_and_at_most_a_tick_late() {
+        for at in [101, 109, 110, 700, 50_000, 55_001, 3 * HOUR + 7, 3 * DAY + 1] {
+            let mut wheel = Wheel::new(100);
+            wheel.set(at, ());
+            assert_eq!(wheel.pop_expired(at - 1), None, "early for {at}");
+            assert_eq!(wheel.pop_expired(at.next_multiple_of(TICK_MS)), Some(()), "late for {at}");
+            assert!(wheel.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_timer_for_a_time_that_has_come_expires_at_once() {
+        let mut wheel = Wheel::new(0);
+        assert_eq!(wheel.pop_expired(1234), None);
+        wheel.set(1234, 'a');
+        wheel.set(0, 'b');
+        assert_eq!(wheel.next_deadline(), Some(1234));
+        assert_eq!(wheel.pop_expired(1234), Some('a'));
+        assert_eq!(wheel.pop_expired(1234), Some('b'));
+        assert_eq!(wheel.pop_expired(1234), None);
+    }
+
+    #[test]
+    fn a_timer_set_while_draining_is_given_in_the_same_drain() {
+        let mut wheel = Wheel::new(0);
+        wheel.set(100, 0);
+        let mut seen = Vec::new();
+        while let Some(n) = wheel.pop_expired(5_003) {
+            seen.push(n);
+            if n < 3 {
+                wheel.set([1_000, 4_999, 5_003][n], n + 1);
+            }
+        }
+        assert_eq!(seen, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_stale_key_cancels_nothing_though_its_entry_is_used_again() {
+        let mut wheel = Wheel::new(0);
+        let cancelled = wheel.set(50, 'a');
+        assert_eq!(wheel.cancel(cancelled), Some('a'));
+        let expired = wheel.set(50, 'b');
+        assert_eq!(wheel.cancel(cancelled), None);
+        assert_eq!(wheel.pop_expired(50), Some('b'));
+        let living = wheel.set(70, 'c');
+        assert_eq!((living.index, wheel.cancel(expired)), (cancelled.index, None));
+        assert_eq!(wheel.cancel(living), Some('c'));
+    }
+
+    #[test]
+    fn the_deadline_of_an_empty_wheel_is_none() {
+        let mut wheel = Wheel::new(7);
+        assert_eq!(wheel.next_deadline(), None);
+        let key = wheel.set(5 * DAY, ());
+        assert!(wheel.next_deadline().is_some());
+        wheel.cancel(key);
+        assert_eq!(wheel.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_jump_over_months_takes_few_steps_and_gives_each_timer_once_in_order() {
+        let mut wheel = Wheel::new(0);
+        let times = [90 * DAY, HOUR, 3 * MINUTE, 60 * DAY, 47 * HOUR, 20, 61 * DAY + 10];
+        for at in times {
+            wheel.set(at, at);
+        }
+        let mut sorted = times;
+        sorted.sort_unstable();
+        let drained: Vec<u64> = std::iter::from_fn(|| wheel.pop_expired(90 * DAY)).collect();
+        assert_eq!(drained, sorted);
+    }
+
+    #[test]
+    fn the_furthest_time_there_is_can_be_set_and_cancelled() {
+        let mut wheel = Wheel::new(0);
+        let key = wheel.set(u64::MAX, ());
+        assert_eq!(wheel.pop_expired(400 * DAY), None);
+        assert!(wheel.next_deadline().is_some());
+        assert_eq!(wheel.cancel(key), Some(()));
+    }
+
+    #[test]
+    fn entries_are_used_again() {
+        let mut wheel = Wheel::new(0);
+        for now in 0..10_000 {
+            wheel.set(now + 5, ());
+            let key = wheel.set(now + 55_000, ());
+            wheel.pop_expired(now);
+            wheel.cancel(key);
+        }
+        assert!(wheel.entries.len() < LEVELS * SLOTS + 32);
+    }
+
+    /// The slow obvious version: names of timers, by the tick at which they are due.
+    struct Model {
+        timers: BTreeSet<(u64, u32)>,
+        now_ms: u64,
+    }
+
+    impl Model {
+        fn set(&mut self, at_ms: u64, name: u32) {
+            let passed = at_ms <= self.now_ms;
+            let tick = if passed { self.now_ms / TICK_MS } else { at_ms.div_ceil(TICK_MS) };
+            self.timers.insert((tick, name));
+        }
+
+        fn cancel(&mut self, name: u32) -> Option<u32> {
+            let timer = self.timers.iter().find(|timer| timer.1 == name).copied()?;
+            self.timers.remove(&timer);
+            Some(name)
+        }
+
+        /// Takes out the named timer, which must be due and of the earliest tick.
+        fn expire(&mut self, name: u32) {
+            let tick = self.first_due_ms().unwrap() / TICK_MS;
+            assert!(tick * TICK_MS <= self.now_ms, "{name} is early");
+            assert!(self.timers.remove(&(tick, name)), "{name} is not one of the earliest");
+        }
+
+        fn first_due_ms(&self) -> Option<u64> {
+            self.timers.first().map(|timer| timer.0 * TICK_MS)
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Set(u64),
+        Cancel(prop::sample::Index),
+        Advance(u64),
+        AdvanceToDeadline,
+    }
+
+    fn spans() -> impl Strategy<Value = u64> {
+        prop_oneof![0..20u64, 0..1_000u64, 0..MINUTE, 0..HOUR, 0..3 * DAY, 0..200 * DAY]
+    }
+
+    fn steps() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => spans().prop_map(Step::Set),
+            2 => any::<prop::sample::Index>().prop_map(Step::Cancel),
+            2 => spans().prop_map(Step::Advance),
+            3 => Just(Step::AdvanceToDeadline),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_the_slow_obvious_version_does(
+            start in 0..2 * DAY,
+            steps in prop::collection::vec(steps(), 1..200),
+        ) {
+            let mut wheel = Wheel::new(start);
+            let mut model = Model { timers: BTreeSet::new(), now_ms: start };
+            let mut keys = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Set(span) => {
+                        // Some of them lie in the past.
+                        let at = (model.now_ms + span).saturating_sub(15);
+                        let name = keys.len() as u32;
+                        keys.push(wheel.set(at, name));
+                        model.set(at, name);
+                    }
+                    Step::Cancel(index) if !keys.is_empty() => {
+                        let name = index.index(keys.len());
+                        prop_assert_eq!(wheel.cancel(keys[name]), model.cancel(name as u32));
+                    }
+                    Step::Cancel(_) => {}
+                    Step::Advance(span) => advance(&mut wheel, &mut model, span),
+                    Step::AdvanceToDeadline => {
+                        let deadline = wheel.next_deadline().unwrap_or(model.now_ms);
+                        let span = deadline.saturating_sub(model.now_ms);
+                        advance(&mut wheel, &mut model, span);
+                    }
+                }
+                check(&wheel);
+                prop_assert_eq!(wheel.len(), model.timers.len());
+                prop_assert_eq!(wheel.next_deadline().is_none(), model.timers.is_empty());
+                if let (Some(told), Some(due)) = (wheel.next_deadline(), model.first_due_ms()) {
+                    prop_assert!(told <= due.max(model.now_ms), "told {told}, due {due}");
+                }
+            }
+        }
+    }
+
+    fn advance(wheel: &mut Wheel<u32>, model: &mut Model, span: u64) {
+        model.now_ms += span;
+        while let Some(name) = wheel.pop_expired(model.now_ms) {
+            model.expire(name);
+        }
+        assert!(model.first_due_ms().is_none_or(|due| due > model.now_ms), "one is late");
+    }
+
+    /// Every list is a whole ring, every bit tells the truth, every entry is in use or free.
+    fn check<T>(wheel: &Wheel<T>) {
+        let mut linked = 0;
+        for head in 0..LEVELS * SLOTS {
+            let mut index = head as u32;
+            loop {
+                let Entry { next, .. } = *wheel.entry(index);
+                assert_eq!(wheel.entry(next).prev, index);
+                index = next;
+                if index == head as u32 {
+                    break;
+                }
+                assert!(wheel.entry(index).value.is_some());
+                linked += 1;
+            }
+            let bit = wheel.occupied[head / SLOTS] >> (head % SLOTS) & 1 == 1;
+            assert_eq!(bit, wheel.entry(head as u32).next != head as u32);
+        }
+        let mut free = 0;
+        let mut index = wheel.free;
+        while index != super::NONE {
+            free += 1;
+            index = wheel.entry(index).next;
+        }
+        assert_eq!(linked, wheel.len());
+        assert_eq!(linked + free + LEVELS * SLOTS, wheel.entries.len());
+    }
+}

@@ -1,8 +1,14 @@
-//! Which location serves a path, and which channel the path names. Pure.
+//! Which location serves a path, which channel the path names, and the header lines that every
+//! answer of a location carries. Pure; made at start and on reload, not changed in between.
 
 use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+
+use super::options::{LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions};
+use crate::store::StoreId;
 
 /// The paths of one location: a regular expression whose one capture group is the channel id, or
 /// a literal prefix before it. Matched on the raw path, anchored at both ends.
@@ -10,7 +16,9 @@ use regex::bytes::{Regex, RegexBuilder};
 pub enum Pattern {
     /// `url`.
     Url(Regex),
-    /// `prefix`: the same as `url` = escaped prefix + `(.+)`, without the regular expression.
+    /// `url` of the form literal + `([^/]+)`: most are, and need no regular expression.
+    Segment(Box<[u8]>),
+    /// `prefix`: the same as `url` = escaped prefix + `(.+)`.
     Prefix(Box<[u8]>),
 }
 
@@ -47,7 +55,7 @@ impl Pattern {
         compile(expression)?;
         let anchored = compile(&format!("^(?:{expression})$"))?;
         match anchored.captures_len() - 1 {
-            1 => Ok(Self::Url(anchored)),
+            1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
             groups => Err(PatternError::Groups(groups)),
         }
     }
@@ -62,11 +70,27 @@ impl Pattern {
     #[must_use]
     pub fn channel_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         match self {
-            Self::Prefix(prefix) => path.strip_prefix(&**prefix).filter(|id| !id.is_empty()),
-            // A group that took no part in the match captures nothing: no channel.
             Self::Url(regex) => regex.captures(path)?.get(1).map(|group| group.as_bytes()),
+            literal => literal.literal_part(path),
         }
     }
+
+    fn literal_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        match self {
+            Self::Prefix(prefix) => path.strip_prefix(&**prefix).filter(|id| !id.is_empty()),
+            Self::Segment(prefix) => path
+                .strip_prefix(&**prefix)
+                .filter(|id| !id.is_empty() && memchr::memchr(b'/', id).is_none()),
+            Self::Url(_) => None,
+        }
+    }
+}
+
+/// A literal followed by `([^/]+)`, if `expression` is just that.
+fn segment(expression: &str) -> Option<Pattern> {
+    let literal = expression.strip_suffix("([^/]+)")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_~%:=@!,;'".contains(&byte);
+    literal.bytes().all(plain).then(|| Pattern::Segment(literal.as_bytes().into()))
 }
 
 fn compile(expression: &str) -> Result<Regex, PatternError> {
@@ -80,4 +104,287 @@ fn compile(expression: &str) -> Result<Regex, PatternError> {
 /// The parser draws the expression with a caret below; its last line says what is wrong.
 fn one_line(words: &str) -> String {
     words.lines().last().unwrap_or(words).trim_start_matches("error: ").to_owned()
+}
+
+/// Which of a location's origins a request came from; says which header lines its answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OriginSlot(u16);
+
+impl OriginSlot {
+    /// None of the listed ones.
+    pub(super) const UNLISTED: Self = Self(0);
+}
+
+/// Every answer to a preflight is good for ten days (as the old server said).
+const MAX_AGE: &str = "Access-Control-Max-Age: 864000\r\n";
+
+/// What a subscriber's script may read of an answer.
+const EXPOSE: &str =
+    "Access-Control-Expose-Headers: Last-Modified, Etag, Cache-Control, X-Push-Gap\r\n";
+
+/// One location, ready to serve.
+#[derive(Debug)]
+pub(super) struct Location {
+    pub(super) store: StoreId,
+    /// Goes before a channel id, so that no other store or group has a channel of that name.
+    pub(super) namespace: Box<[u8]>,
+    pub(super) role: Role,
+    /// URL that is told of holds; shared with the notices that are on their way.
+    pub(super) passthrough: Option<Arc<str>>,
+    /// Header lines of every answer, by [`OriginSlot`]; the first is for an unlisted origin.
+    lines: Vec<Box<[u8]>>,
+    /// Further header lines of the answer to OPTIONS.
+    preflight: Box<[u8]>,
+}
+
+impl Location {
+    fn new(options: &LocationOptions) -> Self {
+        let mut namespace = options.store.0.to_be_bytes().to_vec();
+        namespace.extend_from_slice(options.channel_group.as_bytes());
+        namespace.push(0);
+        let (origins, lines, preflight, passthrough) = match &options.role {
+            Role::Subscriber(subscriber) => (
+                &subscriber.allow_origin,
+                subscriber_lines(subscriber),
+                format!(
+                    "Allow: {}\r\nAccess-Control-Allow-Methods: GET\r\n\
+                     Access-Control-Allow-Headers: If-Modified-Since, If-None-Match, Etag, \
+                     Last-Event-ID, X-Cookie, X-Requested-With\r\n{MAX_AGE}",
+                    options.role.methods()
+                ),
+                subscriber.passthrough.as_deref().map(Into::into),
+            ),
+            Role::Publisher(publisher) => (
+                &publisher.allow_origin,
+                String::new(),
+                publisher_preflight(publisher, options.role.methods()),
+                None,
+            ),
+        };
+        Self {
+            store: options.store,
+            namespace: namespace.into(),
+            role: options.role.clone(),
+            passthrough,
+            lines: origin_lines(origins, &lines),
+            preflight: preflight.into_bytes().into(),
+        }
+    }
+
+    /// Where a request with this `Origin` header belongs.
+    pub(super) fn origin_slot(&self, origin: Option<&[u8]>) -> OriginSlot {
+        match (self.role.allow_origin(), origin) {
+            (Origins::Listed(list), Some(origin)) => {
+                let found = list.iter().position(|listed| listed.as_bytes() == origin);
+                OriginSlot(found.map_or(0, |index| index as u16 + 1))
+            }
+            _ => OriginSlot(0),
+        }
+    }
+
+    /// Whether a page of this `Origin` is let in; a request without the header is none of a page's.
+    pub(super) fn admits_origin(&self, origin: Option<&[u8]>) -> bool {
+        origin.is_none()
+            || match self.role.allow_origin() {
+                Origins::Nobody => false,
+                Origins::Any => true,
+                Origins::Listed(_) => self.origin_slot(origin) != OriginSlot(0),
+            }
+    }
+
+    /// Header lines that every answer to this origin carries.
+    pub(super) fn lines(&self, slot: OriginSlot) -> &[u8] {
+        self.lines.get(usize::from(slot.0)).map_or(b"", |lines| lines)
+    }
+
+    /// Header lines of the answer to OPTIONS, beside [`Location::lines`].
+    pub(super) fn preflight(&self) -> &[u8] {
+        &self.preflight
+    }
+}
+
+impl Role {
+    /// The value of `Allow`.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Self::Publisher(_) => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+            Self::Subscriber(_) => "GET, OPTIONS",
+        }
+    }
+
+    fn allow_origin(&self) -> &Origins {
+        match self {
+            Self::Publisher(publisher) => &publisher.allow_origin,
+            Self::Subscriber(subscriber) => &subscriber.allow_origin,
+        }
+    }
+}
+
+fn subscriber_lines(options: &SubscriberOptions) -> String {
+    let credentials = "Access-Control-Allow-Credentials: true\r\n";
+    format!("{}{EXPOSE}", if options.allow_credentials { credentials } else { "" })
+}
+
+fn publisher_preflight(options: &PublisherOptions, methods: &str) -> String {
+    let mut lines = format!("Allow: {methods}\r\n");
+    if options.allow_origin != Origins::Nobody {
+        lines.push_str("Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE\r\n");
+        lines.push_str("Access-Control-Allow-Headers: Authorization, Content-Type\r\n");
+        lines.push_str(MAX_AGE);
+    }
+    lines
+}
+
+/// The lines for an unlisted origin, then those for each listed one. Where the answer depends on
+/// the origin, caches are told so (Fetch standard, "CORS protocol and HTTP caches").
+fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
+    let lines = |text: String| text.into_bytes().into_boxed_slice();
+    match origins {
+        Origins::Nobody => vec![lines(String::new())],
+        Origins::Any => vec![lines(format!("Access-Control-Allow-Origin: *\r\n{others}"))],
+        Origins::Listed(list) => std::iter::once(lines("Vary: Origin\r\n".to_owned()))
+            .chain(list.iter().map(|origin| {
+                lines(format!("Access-Control-Allow-Origin: {origin}\r\n{others}Vary: Origin\r\n"))
+            }))
+            .collect(),
+    }
+}
+
+/// All locations, in order.
+#[derive(Debug)]
+pub(super) struct Routes(Vec<Route>);
+
+#[derive(Debug)]
+struct Route {
+    pattern: Pattern,
+    /// Room for the result of a regular expression, so that a match allocates nothing.
+    captures: Option<CaptureLocations>,
+    location: Rc<Location>,
+}
+
+impl Routes {
+    pub(super) fn new(locations: &[LocationOptions]) -> Self {
+        let route = |options: &LocationOptions| Route {
+            pattern: options.pattern.clone(),
+            captures: match &options.pattern {
+                Pattern::Url(regex) => Some(regex.capture_locations()),
+                Pattern::Segment(_) | Pattern::Prefix(_) => None,
+            },
+            location: Rc::new(Location::new(options)),
+        };
+        Self(locations.iter().map(route).collect())
+    }
+
+    /// The first location that serves `path`, and the channel id's part of the path.
+    pub(super) fn find<'p>(&mut self, path: &'p [u8]) -> Option<(Rc<Location>, &'p [u8])> {
+        self.0.iter_mut().find_map(|route| {
+            let part = match (&route.pattern, &mut route.captures) {
+                (Pattern::Url(regex), Some(captures)) => {
+                    regex.captures_read(captures, path)?;
+                    let (start, end) = captures.get(1)?;
+                    path.get(start..end)?
+                }
+                (literal, _) => literal.literal_part(path)?,
+            };
+            Some((Rc::clone(&route.location), part))
+        })
+    }
+}
+
+/// Why a channel id is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdError {
+    /// `%` without two hexadecimal digits.
+    Percent,
+    /// A control character.
+    Control,
+    /// Nothing, or longer than the limit.
+    Length,
+}
+
+/// Appends the channel id of a path's part, percent-decoded once, to `out`.
+pub(super) fn decode_channel_id(
+    part: &[u8],
+    bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), IdError> {
+    let start = out.len();
+    let mut rest = part.iter();
+    while let Some(&byte) = rest.next() {
+        let byte = match byte {
+            b'%' => {
+                let mut digit = || {
+                    let digit = *rest.next().ok_or(IdError::Percent)?;
+                    (digit as char).to_digit(16).ok_or(IdError::Percent)
+                };
+                (digit()? << 4 | digit()?) as u8
+            }
+            byte => byte,
+        };
+        if byte.is_ascii_control() {
+            return Err(IdError::Control);
+        }
+        out.push(byte);
+    }
+    match out.len() - start {
+        length if length > 0 && length <= bytes_max => Ok(()),
+        _ => Err(IdError::Length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_anchored_and_its_group_is_the_channel() {
+        for pattern in [
+            Pattern::url("/updates/([^/]+)").unwrap(),
+            Pattern::url("(?:/updates)/([^/]+)").unwrap(),
+        ] {
+            assert_eq!(pattern.channel_part(b"/updates/a%2Fb"), Some(&b"a%2Fb"[..]));
+            for path in ["/updates/", "/updates/a/b", "/x/updates/a", "/updates/a/"] {
+                assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path}");
+            }
+        }
+        let digits = Pattern::url(r"/u/(\d+)\.json").unwrap();
+        assert_eq!(digits.channel_part(b"/u/42.json"), Some(&b"42"[..]));
+        assert_eq!(digits.channel_part(b"/u/42xjson"), None);
+    }
+
+    #[test]
+    fn an_expression_of_alternatives_is_anchored_as_a_whole() {
+        let pattern = Pattern::url("/a/(.+)|/b/x").unwrap();
+        assert_eq!(pattern.channel_part(b"/a/1"), Some(&b"1"[..]));
+        assert_eq!(pattern.channel_part(b"/b/x"), None, "no channel in it");
+        assert_eq!(pattern.channel_part(b"/b/xyz"), None);
+    }
+
+    #[test]
+    fn expressions_without_just_one_group_are_refused() {
+        assert_eq!(Pattern::url("/a/b").unwrap_err(), PatternError::Groups(0));
+        assert_eq!(Pattern::url("/(a)/(b)").unwrap_err(), PatternError::Groups(2));
+        assert!(matches!(Pattern::url("/a/([^/]+"), Err(PatternError::Syntax(_))));
+        assert!(matches!(Pattern::url("/a)(b"), Err(PatternError::Syntax(_))));
+    }
+
+    #[test]
+    fn a_channel_id_is_decoded_once_and_holds_no_controls() {
+        let decode = |part: &[u8]| {
+            let mut out = Vec::new();
+            decode_channel_id(part, 8, &mut out).map(|()| out)
+        };
+        assert_eq!(decode(b"a%2Fb"), Ok(b"a/b".to_vec()));
+        assert_eq!(decode(b"a%2520"), Ok(b"a%20".to_vec()));
+        assert_eq!(decode(b"%c5%A1"), Ok(b"\xc5\xa1".to_vec()));
+        assert_eq!(decode(b"a+b"), Ok(b"a+b".to_vec()));
+        for bad in [&b"%zz"[..], b"%4", b"%", b"%+1"] {
+            assert_eq!(decode(bad), Err(IdError::Percent));
+        }
+        for bad in [&b"%00"[..], b"a%0d%0ab", b"%7f"] {
+            assert_eq!(decode(bad), Err(IdError::Control));
+        }
+        assert_eq!(decode(b"123456789"), Err(IdError::Length));
+        assert_eq!(decode(b""), Err(IdError::Length));
+    }
 }

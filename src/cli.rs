@@ -1,0 +1,303 @@
+//! The command line to typed arguments. Opens nothing and checks no setting: only what was typed.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use lexopt::{Arg, Parser};
+
+use crate::nearest::nearest;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+HTTP push relay: what one POST publishes, every long poll on its channel receives.
+
+Usage: pushserver [OPTIONS]
+
+Without options it serves http://127.0.0.1:8001: POST to /publisher/ID, GET from /subscriber/ID.
+
+Settings:
+  -c, --config FILE      Read the settings (JSON) from FILE; - is standard input
+      --listen ADDRESS   Listen on ADDR:PORT or unix:PATH instead of the settings' address and
+                         port; may be given several times
+      --port N           Listen on port N; 0 picks a free one and prints it
+      --ipv6             The default address is ::1
+  -t, --check-config     Check the settings and leave
+      --print-config     Print the settings in effect, with all defaults, and leave
+      --print-schema     Print the JSON Schema of the settings and leave
+
+Running:
+      --pid-file FILE    Write the process id to FILE, and remove it at the end
+      --exit-on-stdin-eof
+                         Stop when standard input ends
+  -v                     Log more: connections
+  -q                     Log less: only errors
+      --access-log       Log each request
+
+  -h, --help             Print this and leave
+  -V, --version          Print the version and leave
+
+Once it accepts connections it prints one line, \"listening on http://127.0.0.1:8001\"; logs go to
+standard error. RUST_LOG chooses them in detail, as in RUST_LOG=pushserver=debug.
+SIGTERM and SIGINT stop it, SIGHUP reads the settings file again.
+Exit codes: 0 stopped, 1 could not start or run, 2 wrong arguments or settings.
+";
+
+/// Every long option, for the nearest one to a typo.
+const LONG: [&str; 12] = [
+    "access-log",
+    "check-config",
+    "config",
+    "exit-on-stdin-eof",
+    "help",
+    "ipv6",
+    "listen",
+    "pid-file",
+    "port",
+    "print-config",
+    "print-schema",
+    "version",
+];
+
+/// What to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Action {
+    /// Serve until stopped.
+    #[default]
+    Serve,
+    /// `--check-config`
+    CheckConfig,
+    /// `--print-config`
+    PrintConfig,
+    /// `--print-schema`
+    PrintSchema,
+    /// `--help`
+    Help,
+    /// `--version`
+    Version,
+}
+
+/// The command line. Later options win over earlier ones, except that `--listen` adds up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Args {
+    /// What to do.
+    pub action: Action,
+    /// `--config`; `-` is standard input.
+    pub config: Option<PathBuf>,
+    /// `--listen`, as typed.
+    pub listen: Vec<String>,
+    /// `--port`
+    pub port: Option<u16>,
+    /// `--ipv6`
+    pub ipv6: bool,
+    /// `--pid-file`
+    pub pid_file: Option<PathBuf>,
+    /// `--exit-on-stdin-eof`
+    pub exit_on_stdin_eof: bool,
+    /// `-v`
+    pub verbose: bool,
+    /// `-q`
+    pub quiet: bool,
+    /// `--access-log`
+    pub access_log: bool,
+}
+
+/// Arguments that cannot be understood. Its text is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (--help lists all options)", self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl Args {
+    /// Reads the arguments, without the program's own name.
+    ///
+    /// # Errors
+    /// The first argument that is unknown, lacks its value or contradicts another.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let mut parser = Parser::from_args(arguments);
+        let mut args = Self::default();
+        while let Some(argument) = parser.next().map_err(usage)? {
+            // The names below borrow from the parser, which the values need: text first.
+            let name = match argument {
+                Arg::Short(letter) => format!("-{letter}"),
+                Arg::Long(name) => format!("--{name}"),
+                Arg::Value(value) => return Err(UsageError(stray(&value.to_string_lossy()))),
+            };
+            args.take(&name, &mut parser)?;
+            // Asked for help: whatever follows, that is the answer.
+            if matches!(args.action, Action::Help | Action::Version) {
+                return Ok(args);
+            }
+        }
+        args.check()?;
+        Ok(args)
+    }
+
+    fn take(&mut self, name: &str, parser: &mut Parser) -> Result<(), UsageError> {
+        match name {
+            "-c" | "--config" => self.config = Some(path(name, parser)?),
+            "--listen" => self.listen.push(text(name, parser)?),
+            "--port" => self.port = Some(port(&text(name, parser)?)?),
+            "--ipv6" => self.ipv6 = true,
+            "-t" | "--check-config" => self.action = Action::CheckConfig,
+            "--print-config" => self.action = Action::PrintConfig,
+            "--print-schema" => self.action = Action::PrintSchema,
+            "--pid-file" => self.pid_file = Some(path(name, parser)?),
+            "--exit-on-stdin-eof" => self.exit_on_stdin_eof = true,
+            "-v" => self.verbose = true,
+            "-q" => self.quiet = true,
+            "--access-log" => self.access_log = true,
+            "-h" | "--help" => self.action = Action::Help,
+            "-V" | "--version" => self.action = Action::Version,
+            _ => return Err(UsageError(unknown(name))),
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), UsageError> {
+        let contradiction = if self.verbose && self.quiet {
+            "-v and -q contradict each other"
+        } else if !self.listen.is_empty() && self.port.is_some() {
+            "--listen has its port with it; leave out --port"
+        } else {
+            return Ok(());
+        };
+        Err(UsageError(contradiction.to_owned()))
+    }
+}
+
+fn usage(error: lexopt::Error) -> UsageError {
+    // Only `--flag=value` comes here, for the rest is reported below; a value may hold anything.
+    UsageError(error.to_string().escape_debug().to_string())
+}
+
+fn value(name: &str, parser: &mut Parser) -> Result<OsString, UsageError> {
+    match parser.value() {
+        Ok(value) if !value.is_empty() => Ok(value),
+        _ => Err(UsageError(format!("{name} needs a value"))),
+    }
+}
+
+fn path(name: &str, parser: &mut Parser) -> Result<PathBuf, UsageError> {
+    value(name, parser).map(PathBuf::from)
+}
+
+fn text(name: &str, parser: &mut Parser) -> Result<String, UsageError> {
+    value(name, parser)?.into_string().map_err(|value| {
+        UsageError(format!("{name} {}: not UTF-8", value.to_string_lossy().escape_debug()))
+    })
+}
+
+fn port(text: &str) -> Result<u16, UsageError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        let text = text.escape_debug();
+        UsageError(format!("--port {text}: expected a whole number from 0 to 65535"))
+    })
+}
+
+fn stray(value: &str) -> String {
+    let hint = if value.ends_with(".json") { "; settings are read with --config" } else { "" };
+    format!("unexpected argument {value:?}{hint}")
+}
+
+fn unknown(name: &str) -> String {
+    let shown = name.escape_debug();
+    match nearest(name.trim_start_matches('-'), LONG).filter(|_| name.starts_with("--")) {
+        Some(near) => format!("unknown option {shown}; did you mean --{near}?"),
+        None => format!("unknown option {shown}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Action, Args, HELP, LONG};
+
+    fn parse(arguments: &[&str]) -> Result<Args, String> {
+        Args::parse(arguments.iter().map(Into::into)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn no_argument_is_needed() {
+        assert_eq!(parse(&[]), Ok(Args::default()));
+    }
+
+    #[test]
+    fn every_option_is_taken() {
+        let all = "-c a.json --listen 127.0.0.1:1 --listen=unix:/p --ipv6 --pid-file=f \
+                   --exit-on-stdin-eof -v --access-log";
+        let args = parse(&all.split_whitespace().collect::<Vec<_>>()).unwrap();
+        let expected = Args {
+            action: Action::Serve,
+            config: Some(PathBuf::from("a.json")),
+            listen: vec!["127.0.0.1:1".to_owned(), "unix:/p".to_owned()],
+            port: None,
+            ipv6: true,
+            pid_file: Some(PathBuf::from("f")),
+            exit_on_stdin_eof: true,
+            verbose: true,
+            quiet: false,
+            access_log: true,
+        };
+        assert_eq!(args, expected);
+        assert_eq!(parse(&["--port", "0"]).unwrap().port, Some(0));
+        assert_eq!(parse(&["-c", "-"]).unwrap().config, Some(PathBuf::from("-")));
+        assert!(parse(&["-q"]).unwrap().quiet);
+        for (option, action) in [
+            ("-t", Action::CheckConfig),
+            ("--check-config", Action::CheckConfig),
+            ("--print-config", Action::PrintConfig),
+            ("--print-schema", Action::PrintSchema),
+            ("-h", Action::Help),
+            ("--help", Action::Help),
+            ("-V", Action::Version),
+            ("--version", Action::Version),
+        ] {
+            assert_eq!(parse(&[option]).unwrap().action, action, "{option}");
+        }
+    }
+
+    #[test]
+    fn help_is_given_whatever_follows() {
+        assert_eq!(parse(&["--help", "--nonsense"]).unwrap().action, Action::Help);
+    }
+
+    #[test]
+    fn wrong_arguments_say_what_to_change() {
+        for (arguments, what) in [
+            (&["--prot", "1"][..], "unknown option --prot; did you mean --port?"),
+            (&["--chekc-config"], "did you mean --check-config?"),
+            (&["--colour"], "unknown option --colour ("),
+            (&["-x"], "unknown option -x ("),
+            (&["--port"], "--port needs a value"),
+            (&["--config="], "--config needs a value"),
+            (&["--port", "70000"], "--port 70000: expected a whole number from 0 to 65535"),
+            (&["--port", "+1"], "--port +1: expected"),
+            (&["a.json"], "unexpected argument \"a.json\"; settings are read with --config"),
+            (&["a\nb"], r#"unexpected argument "a\nb""#),
+            (&["--ipv6=yes"], "--ipv6"),
+            (&["-v", "-q"], "contradict"),
+            (&["--listen", "[::1]:1", "--port", "2"], "leave out --port"),
+        ] {
+            let error = parse(arguments).expect_err(what);
+            assert!(error.contains(what), "{arguments:?}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_option() {
+        for long in LONG {
+            assert!(HELP.contains(&format!("--{long}")), "{long}");
+        }
+        assert!(HELP.lines().all(|line| line.len() <= 100));
+    }
+}

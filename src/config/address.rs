@@ -1,0 +1,252 @@
+//! Addresses, origins and URLs in settings and arguments: what is one, and what to write instead.
+//! Looks nothing up: `localhost` is the loopback address.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::problem::quoted;
+use crate::net::options::Listen;
+
+/// Most bytes of a Unix socket's path (`sun_path`, without its final 0).
+const UNIX_PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Where `address` and `port` say to listen.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn listen(address: &str, port: u16, ipv6: bool) -> Result<Listen, String> {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return unix(path);
+    }
+    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Some(ip) = ip(bare.unwrap_or(address), ipv6) {
+        return Ok(Listen::Tcp(SocketAddr::new(ip, port)));
+    }
+    if socket_address(address, ipv6).is_some() {
+        return Err(format!("{} has a port; write that as \"port\"", quoted(address)));
+    }
+    Err(match address {
+        "" | "*" => "write \"0.0.0.0\" to listen on every address, or \"127.0.0.1\"".to_owned(),
+        _ => format!(
+            "{} is no address; write an IP address, \"localhost\" or \"unix:/path\"",
+            quoted(address)
+        ),
+    })
+}
+
+/// Where the argument `--listen` says to listen.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn listen_argument(text: &str, ipv6: bool) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path);
+    }
+    socket_address(text, ipv6).map(Listen::Tcp).ok_or_else(|| {
+        format!(
+            "{} is no address with a port; write 127.0.0.1:8001, [::1]:8001 or unix:/path",
+            quoted(text)
+        )
+    })
+}
+
+/// Checks `host:port`, or a host alone.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn check_host(text: &str) -> Result<(), String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let ipv6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host_fits = match ipv6 {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(name),
+    };
+    let digits = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    let port_fits =
+        port.is_none_or(|port| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if host_fits && port_fits {
+        return Ok(());
+    }
+    let hint = if text.contains("://") { ", without the scheme" } else { "" };
+    Err(format!("{} is no host:port; write \"127.0.0.1:8001\"{hint}", quoted(text)))
+}
+
+/// Checks a web origin, as browsers send it in `Origin` (RFC 6454 section 6.2): any other spelling
+/// would never be equal to what they send.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn check_origin(text: &str) -> Result<(), String> {
+    let form = "an origin is scheme://host:port, for example \"http://127.0.0.1:8000\"";
+    if text.contains([' ', ',']) {
+        return Err(format!("{form}; write several as a list"));
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(format!("{} is no origin: {form}", quoted(text)));
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    if !scheme_fits || check_host(host).is_err() {
+        return Err(format!("{} is no origin: {form}", quoted(text)));
+    }
+    let sent = format!("{scheme}://{host}").to_ascii_lowercase();
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    let sent = sent.strip_suffix(default_port).unwrap_or(&sent);
+    if sent == text {
+        return Ok(());
+    }
+    Err(format!("browsers send {} as {}; write that", quoted(text), quoted(sent)))
+}
+
+/// Checks the URL of a passthrough.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn check_url(text: &str) -> Result<(), String> {
+    if text.starts_with("https://") {
+        return Err("https is not in this version; write an http:// URL".to_owned());
+    }
+    let authority = text.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
+    let visible = text.bytes().all(|b| matches!(b, 0x21..=0x7e)) && !text.contains('#');
+    if visible && authority.is_some_and(|host| check_host(host).is_ok()) {
+        return Ok(());
+    }
+    Err(format!("{} is no URL; write \"http://host:port/path\"", quoted(text)))
+}
+
+fn unix(path: &str) -> Result<Listen, String> {
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err("write a Unix socket with its whole path, for example unix:/run/p.sock".into());
+    }
+    if path.len() > UNIX_PATH_BYTES_MAX {
+        return Err(format!("the path of a Unix socket has at most {UNIX_PATH_BYTES_MAX} bytes"));
+    }
+    if path.chars().any(char::is_control) {
+        return Err(format!("{} has control characters", quoted(path)));
+    }
+    Ok(Listen::Unix(PathBuf::from(path)))
+}
+
+fn ip(text: &str, ipv6: bool) -> Option<IpAddr> {
+    match (text, ipv6) {
+        ("localhost", false) => Some(Ipv4Addr::LOCALHOST.into()),
+        ("localhost", true) => Some(Ipv6Addr::LOCALHOST.into()),
+        _ => text.parse().ok(),
+    }
+}
+
+fn socket_address(text: &str, ipv6: bool) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::new(ip("localhost", ipv6)?, port.parse().ok()?)),
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_host, check_origin, check_url, listen, listen_argument};
+
+    #[test]
+    fn an_address_is_an_ip_localhost_or_a_unix_socket() {
+        for (address, shown) in [
+            ("127.0.0.1", "http://127.0.0.1:80"),
+            ("::1", "http://[::1]:80"),
+            ("[::1]", "http://[::1]:80"),
+            ("localhost", "http://127.0.0.1:80"),
+            ("unix:/run/p.sock", "unix:/run/p.sock"),
+        ] {
+            assert_eq!(listen(address, 80, false).expect(address).to_string(), shown);
+        }
+        assert_eq!(listen("localhost", 80, true).expect("ok").to_string(), "http://[::1]:80");
+    }
+
+    #[test]
+    fn a_wrong_address_says_what_to_write() {
+        let long = format!("unix:/{}", "x".repeat(200));
+        for (address, hint) in [
+            ("", "0.0.0.0"),
+            ("*", "0.0.0.0"),
+            ("127.0.0.1:80", "\"port\""),
+            ("example.com", "an IP address"),
+            ("127.0.0.256", "an IP address"),
+            ("unix:p.sock", "whole path"),
+            ("unix:", "whole path"),
+            ("unix:/a\u{0}b", "control"),
+            (long.as_str(), "at most"),
+        ] {
+            let what = listen(address, 80, false).expect_err(address);
+            assert!(what.contains(hint), "{address}: {what}");
+        }
+    }
+
+    #[test]
+    fn the_argument_has_its_port_with_it() {
+        for (text, shown) in [
+            ("127.0.0.1:0", "http://127.0.0.1:0"),
+            ("[::1]:81", "http://[::1]:81"),
+            ("localhost:81", "http://127.0.0.1:81"),
+            ("unix:/p", "unix:/p"),
+        ] {
+            assert_eq!(listen_argument(text, false).expect(text).to_string(), shown);
+        }
+        for text in ["8001", "127.0.0.1", "::1:80", "localhost:", "localhost:70000", "a.b:80"] {
+            assert!(listen_argument(text, false).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_ip_with_or_without_a_port() {
+        for host in ["127.0.0.1:8001", "push.example.com", "[::1]:80", "[::1]", "web_1:8000"] {
+            assert_eq!(check_host(host), Ok(()), "{host}");
+        }
+        let wrong =
+            ["", ":80", "a:", "a:0", "a:+80", "a:70000", "::1", "http://a", "a b", "a@b", "[x]:1"];
+        for host in wrong {
+            assert!(check_host(host).is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_spelled_as_browsers_send_it() {
+        for origin in ["http://127.0.0.1:8000", "https://a.example", "http://[::1]:1", "app+x://a"]
+        {
+            assert_eq!(check_origin(origin), Ok(()), "{origin}");
+        }
+        for (origin, hint) in [
+            ("http://a:8000/", "as \"http://a:8000\""),
+            ("http://a/b", "as \"http://a\""),
+            ("HTTP://A", "as \"http://a\""),
+            ("http://a:80", "as \"http://a\""),
+            ("https://a:443", "as \"https://a\""),
+            ("http://a, http://b", "a list"),
+            ("a.example", "scheme://"),
+            ("null", "scheme://"),
+            ("http://", "scheme://"),
+            ("http://a\r\nX: y", "a list"),
+            ("http://a\r\nX:y", "no origin"),
+        ] {
+            let what = check_origin(origin).expect_err(origin);
+            assert!(what.contains(hint), "{origin}: {what}");
+        }
+    }
+
+    #[test]
+    fn a_passthrough_is_an_http_url() {
+        for url in ["http://127.0.0.1:8000/passthrough", "http://a", "http://[::1]:1/x?y=%20"] {
+            assert_eq!(check_url(url), Ok(()), "{url}");
+        }
+        for url in ["", "/x", "127.0.0.1:8000", "https://a/", "http:///x", "http://a/ b", "ftp://a"]
+        {
+            assert!(check_url(url).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Settings to the options of every layer. Whatever the schema cannot say is checked here, in the
+//! same pass that builds the options: after it nobody checks again.
+
+use ipnet::IpNet;
+
+use super::address::{check_host, check_origin, check_url};
+use super::problem::{Path, Problem, listed, quoted};
+use super::reach::{Fate, fates};
+use super::settings::{
+    Common, Concurrency, Host, Limits, Location, OneOrMore, Polling, Publisher, Settings, Store,
+    Stores, Subscriber,
+};
+use crate::hub::options::{self as hub, StoreOptions};
+use crate::message::Delivery;
+use crate::nearest::nearest;
+use crate::relay::location::Pattern;
+use crate::relay::options::{
+    self as relay, LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions,
+};
+use crate::store::{StoreId, memory};
+
+/// Most stores and most locations: ids of stores are 16 bits, and locations are tried in turn.
+const STORES_MAX: usize = 1000;
+const LOCATIONS_MAX: usize = 1000;
+
+/// The relay's options, and the stores in the order of their names, which is that of their ids.
+///
+/// # Errors
+/// The first setting that cannot work.
+pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreOptions>), Problem> {
+    let root = Path::Root;
+    header_text(&settings.servername, &root.key("servername"))?;
+    for (key, given) in [
+        ("publisher_host", &settings.publisher_host),
+        ("subscriber_host", &settings.subscriber_host),
+    ] {
+        if let Some(given) = given {
+            host(given, &root.key(key))?;
+        }
+    }
+    let stores = stores(&settings.store)?;
+    let relay = relay::Options {
+        server: settings.servername.clone(),
+        locations: locations(&settings.locations, &settings.store_names())?,
+        limits: limits(&settings.limits),
+    };
+    Ok((relay, stores))
+}
+
+impl Settings {
+    /// In the order of their ids.
+    pub(super) fn store_names(&self) -> Vec<&str> {
+        match &self.store {
+            Stores::One(_) => vec!["default"],
+            Stores::Named(stores) => stores.keys().map(String::as_str).collect(),
+        }
+    }
+}
+
+fn host(host: &Host, path: &Path<'_>) -> Result<(), Problem> {
+    match host {
+        Host::Plain(location) => check_host(location).map_err(|what| Problem::new(path, what)),
+        Host::Full { location, .. } => {
+            check_host(location).map_err(|what| Problem::new(&path.key("location"), what))
+        }
+    }
+}
+
+fn stores(stores: &Stores) -> Result<Vec<StoreOptions>, Problem> {
+    let path = Path::Root.key("store");
+    match stores {
+        Stores::One(one) => Ok(vec![store(one, &path)?]),
+        Stores::Named(named) if named.len() > STORES_MAX => {
+            Err(Problem::new(&path, format!("more than {STORES_MAX} stores")))
+        }
+        Stores::Named(named) => {
+            named.iter().map(|(name, one)| store(one, &path.key(name))).collect()
+        }
+    }
+}
+
+fn store(store: &Store, path: &Path<'_>) -> Result<StoreOptions, Problem> {
+    if store.max_messages != 0 && store.min_messages > store.max_messages {
+        let what = format!("more than max_messages, which is {}", store.max_messages);
+        return Err(Problem::new(&path.key("min_messages"), what));
+    }
+    Ok(StoreOptions {
+        memory: memory::Options {
+            min_messages: store.min_messages,
+            max_messages: store.max_messages,
+            message_timeout_ms: store.message_timeout.milliseconds(),
+            max_memory: store.max_memory,
+        },
+        channel_timeout_ms: store.channel_timeout.milliseconds(),
+    })
+}
+
+fn locations(locations: &[Location], stores: &[&str]) -> Result<Vec<LocationOptions>, Problem> {
+    let path = Path::Root.key("locations");
+    if locations.len() > LOCATIONS_MAX {
+        return Err(Problem::new(&path, format!("more than {LOCATIONS_MAX} locations")));
+    }
+    let options = locations
+        .iter()
+        .enumerate()
+        .map(|(index, one)| location(one, stores, &path.index(index)))
+        .collect::<Result<Vec<_>, _>>()?;
+    reachable(locations)?;
+    Ok(options)
+}
+
+fn location(
+    location: &Location,
+    stores: &[&str],
+    path: &Path<'_>,
+) -> Result<LocationOptions, Problem> {
+    let common = location.common();
+    let group = &common.channel_group;
+    if group.chars().any(char::is_control) {
+        let what = format!("{} has control characters", quoted(group));
+        return Err(Problem::new(&path.key("channel_group"), what));
+    }
+    Ok(LocationOptions {
+        pattern: pattern(common, path)?,
+        store: store_id(&common.store, stores, path)?,
+        channel_group: group.clone(),
+        role: match location {
+            Location::Publisher(publisher) => Role::Publisher(publisher_options(publisher, path)?),
+            Location::Subscriber(one) => Role::Subscriber(subscriber_options(one, path)?),
+        },
+    })
+}
+
+fn pattern(common: &Common, path: &Path<'_>) -> Result<Pattern, Problem> {
+    match (&common.url, &common.prefix) {
+        (Some(url), _) => {
+            Pattern::url(url).map_err(|error| Problem::new(&path.key("url"), error.to_string()))
+        }
+        (None, Some(prefix)) if prefix.is_empty() => {
+            let what = "empty; write \"/\" to serve every path";
+            Err(Problem::new(&path.key("prefix"), what))
+        }
+        (None, Some(prefix)) => Ok(Pattern::prefix(prefix)),
+        (None, None) => {
+            let what = "url and prefix are both missing; write \
+                        \"url\": \"/updates/([^/]+)\" or \"prefix\": \"/updates/\"";
+            Err(Problem::new(path, what))
+        }
+    }
+}
+
+fn store_id(name: &str, stores: &[&str], path: &Path<'_>) -> Result<StoreId, Problem> {
+    if let Some(id) = stores.iter().position(|store| *store == name) {
+        return Ok(StoreId(u16::try_from(id).expect("STORES_MAX ids fit")));
+    }
+    let hint = match nearest(name, stores.iter().copied()) {
+        Some(near) => format!("did you mean {}?", quoted(near)),
+        None => {
+            let mut names: Vec<_> = stores.iter().take(8).map(|name| quoted(name)).collect();
+            if stores.len() > names.len() {
+                names.push("…".to_owned());
+            }
+            format!("\"store\" names {}", listed(&names, "and"))
+        }
+    };
+    Err(Problem::new(&path.key("store"), format!("no store is named {}; {hint}", quoted(name))))
+}
+
+fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<PublisherOptions, Problem> {
+    let mut allow = Vec::new();
+    for (index, text) in publisher.allow.iter().flatten().enumerate() {
+        allow.push(
+            network(text).map_err(|what| Problem::new(&path.key("allow").index(index), what))?,
+        );
+    }
+    if let Some(secret) = &publisher.secret
+        && (secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()))
+    {
+        let what = "it goes into a header: write visible ASCII characters without spaces";
+        return Err(Problem::new(&path.key("secret"), what));
+    }
+    Ok(PublisherOptions {
+        create_on_post: publisher.create_on_post,
+        store_messages: publisher.store_messages,
+        allow,
+        secret: publisher.secret.clone(),
+        allow_origin: match &publisher.allow_origin {
+            Some(given) => origins(given, &path.key("allow_origin"))?,
+            None => Origins::Nobody,
+        },
+    })
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<std::net::IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse::<IpNet>().map_err(|_| {
+            format!("{} is no network; write \"10.0.0.0/8\" or \"127.0.0.1\"", quoted(text))
+        })?,
+    };
+    if network.addr() != network.network() {
+        let meant = quoted(&network.trunc().to_string());
+        return Err(format!("{} has bits beyond its mask; write {meant}", quoted(text)));
+    }
+    Ok(network)
+}
+
+fn subscriber_options(
+    subscriber: &Subscriber,
+    path: &Path<'_>,
+) -> Result<SubscriberOptions, Problem> {
+    let allow_origin = origins(&subscriber.allow_origin, &path.key("allow_origin"))?;
+    if subscriber.allow_credentials && allow_origin == Origins::Any {
+        let what = "browsers refuse credentials for \"*\"; list the origins in allow_origin";
+        return Err(Problem::new(&path.key("allow_credentials"), what));
+    }
+    if let Some(url) = &subscriber.passthrough {
+        check_url(url).map_err(|what| Problem::new(&path.key("passthrough"), what))?;
+    }
+    Ok(SubscriberOptions {
+        delivery: match subscriber.polling {
+            Polling::Long => Delivery::LongPoll,
+            Polling::Interval => Delivery::IntervalPoll,
+        },
+        create_on_get: subscriber.create_on_get,
+        concurrency: match subscriber.concurrency {
+            Concurrency::Broadcast => hub::Concurrency::Broadcast,
+            Concurrency::Last => hub::Concurrency::Last,
+            Concurrency::First => hub::Concurrency::First,
+        },
+        timeout_ms: subscriber.timeout.milliseconds(),
+        max_subscribers: subscriber.max_subscribers,
+        allow_origin,
+        allow_credentials: subscriber.allow_credentials,
+        passthrough: subscriber.passthrough.clone(),
+    })
+}
+
+fn origins(given: &OneOrMore, path: &Path<'_>) -> Result<Origins, Problem> {
+    let check = |origin: &str, path: &Path<'_>| {
+        check_origin(origin).map_err(|what| Problem::new(path, what))
+    };
+    match given {
+        OneOrMore::One(all) if all == "*" => Ok(Origins::Any),
+        OneOrMore::One(origin) => {
+            check(origin, path)?;
+            Ok(Origins::Listed(vec![origin.clone()]))
+        }
+        OneOrMore::More(list) if list.is_empty() => Ok(Origins::Nobody),
+        OneOrMore::More(list) if list.len() == 1 && list[0] == "*" => Ok(Origins::Any),
+        OneOrMore::More(list) => {
+            for (index, origin) in list.iter().enumerate() {
+                let path = path.index(index);
+                if origin == "*" {
+                    let what = "\"*\" is every origin; write it alone, or leave it out";
+                    return Err(Problem::new(&path, what));
+                }
+                check(origin, &path)?;
+            }
+            Ok(Origins::Listed(list.clone()))
+        }
+    }
+}
+
+fn header_text(text: &str, path: &Path<'_>) -> Result<(), Problem> {
+    let printable = text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    if printable && text.trim() == text {
+        return Ok(());
+    }
+    let what = format!(
+        "{} goes into a header: write printable ASCII characters, no spaces at the ends",
+        quoted(text)
+    );
+    Err(Problem::new(path, what))
+}
+
+/// Refuses a location that no request can reach.
+fn reachable(locations: &[Location]) -> Result<(), Problem> {
+    let expressions: Vec<String> = locations.iter().map(|one| expression(one.common())).collect();
+    for (index, fate) in fates(&expressions).into_iter().enumerate() {
+        let what = match fate {
+            Fate::Served => continue,
+            Fate::Shadowed(by) => {
+                let by: Vec<_> = by.iter().map(|earlier| format!("locations[{earlier}]")).collect();
+                format!(
+                    "unreachable: {} comes first and takes all its paths; put the narrower first",
+                    listed(&by, "and")
+                )
+            }
+            Fate::None => {
+                "no path matches; a path begins with \"/\" and has no spaces and no \"?\""
+                    .to_owned()
+            }
+        };
+        let key = if locations[index].common().url.is_some() { "url" } else { "prefix" };
+        return Err(Problem::new(&Path::Root.key("locations").index(index).key(key), what));
+    }
+    Ok(())
+}
+
+fn expression(common: &Common) -> String {
+    match (&common.url, &common.prefix) {
+        (Some(url), _) => url.clone(),
+        (None, prefix) => format!("{}.+", regex::escape(prefix.as_deref().unwrap_or_default())),
+    }
+}
+
+fn limits(limits: &Limits) -> relay::Limits {
+    relay::Limits {
+        header_bytes: limits.header_bytes,
+        headers: limits.headers,
+        uri_bytes: limits.uri_bytes,
+        body_bytes: limits.body_bytes,
+        channel_id_bytes: limits.channel_id_bytes,
+        pipeline_depth: limits.pipeline_depth,
+        header_timeout_ms: limits.header_timeout.milliseconds(),
+        body_timeout_ms: limits.body_timeout.milliseconds(),
+        write_timeout_ms: limits.write_timeout.milliseconds(),
+        keepalive_timeout_ms: limits.keepalive_timeout.milliseconds(),
+    }
+}

@@ -1,0 +1,281 @@
+//! The settings: JSON of the shape of Django's `PUSH_SERVER` to the options of every layer.
+//!
+//! In this order: `json` (bytes to a value), `schema` (keys, types, bounds, defaults), `settings`
+//! (typed), `build` (what they mean). A bad setting gives one line with its JSON path, what is
+//! wrong and what is allowed. Imported by nothing but `main`.
+
+mod address;
+mod build;
+mod json;
+mod problem;
+mod reach;
+mod schema;
+mod settings;
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{self, PathBuf};
+
+use serde_json::Value;
+
+use self::problem::{Path, Problem};
+use self::settings::Settings;
+use crate::hub::options::{self as hub, StoreOptions};
+use crate::message::MessageId;
+use crate::net::options::{self as net, Listen};
+use crate::relay::options::{self as relay, Role};
+
+pub use self::schema::TEXT as SCHEMA;
+
+/// Where the settings come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nowhere: the defaults serve.
+    Defaults,
+    /// A file, read again on reload.
+    File(PathBuf),
+    /// Standard input.
+    Stdin {
+        /// It stays open behind the settings, which are one JSON object: do not wait for its end.
+        stays_open: bool,
+    },
+}
+
+impl Source {
+    /// What `--config` names: `-` is standard input, which may stay open behind the settings.
+    #[must_use]
+    pub fn of(argument: Option<&path::Path>, stays_open: bool) -> Self {
+        match argument {
+            None => Self::Defaults,
+            Some(path) if path.as_os_str() == "-" => Self::Stdin { stays_open },
+            Some(path) => Self::File(path.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Defaults => f.write_str("settings"),
+            // As text in a message, a name must not break its line.
+            Self::File(path) => write!(f, "{}", path.to_string_lossy().escape_debug()),
+            Self::Stdin { .. } => f.write_str("standard input"),
+        }
+    }
+}
+
+/// What the command line sets over the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`, each `ADDR:PORT` or `unix:PATH`; if there is one, `address` and `port` rest.
+    pub listen: Vec<String>,
+    /// `--port`.
+    pub port: Option<u16>,
+    /// `--ipv6`: the default address is `::1`.
+    pub ipv6: bool,
+}
+
+/// A setting or argument that cannot work. Its text is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Settings that were found to work, as every layer's options.
+#[derive(Debug, Clone)]
+pub struct Config {
+    source: Source,
+    overrides: Overrides,
+    settings: Settings,
+    listen: Vec<Listen>,
+    relay: relay::Options,
+    stores: Vec<StoreOptions>,
+}
+
+impl Config {
+    /// Reads and checks the settings.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its first error.
+    pub fn load(source: Source, overrides: Overrides) -> Result<Self, Error> {
+        let located = |problem: Problem| match problem.path.as_str() {
+            "" => Error(format!("{source}: {}", problem.what)),
+            path => Error(format!("{source}: {path}: {}", problem.what)),
+        };
+        let value = read(&source).map_err(located)?;
+        let mut settings = typed(value, &overrides).map_err(located)?;
+        // Checked where `--listen` takes its place, too: a file is right or wrong by itself.
+        let listen = listen(&settings, overrides.ipv6).map_err(located)?;
+        let listen = match overrides.listen.as_slice() {
+            [] => vec![listen],
+            arguments => listen_arguments(arguments, overrides.ipv6)?,
+        };
+        if let ([listen], false) = (listen.as_slice(), overrides.listen.is_empty()) {
+            show_listen(listen, &mut settings);
+        }
+        let (relay, stores) = build::options(&settings).map_err(located)?;
+        Ok(Self { source, overrides, settings, listen, relay, stores })
+    }
+
+    /// The settings again, from the same file: what of them may change while running.
+    ///
+    /// # Errors
+    /// As [`Config::load`], or what differs that cannot change while running.
+    pub fn reload(&self) -> Result<(relay::Options, Vec<StoreOptions>), Error> {
+        match self.source {
+            Source::File(_) => {}
+            Source::Defaults => return Err(Error("no settings file was given at start".into())),
+            Source::Stdin { .. } => {
+                return Err(Error("standard input cannot be read again; restart instead".into()));
+            }
+        }
+        let new = Self::load(self.source.clone(), self.overrides.clone())?;
+        let (was, is) = (&self.settings, &new.settings);
+        let changed = [
+            ("address or port", self.listen != new.listen),
+            ("the names in store", was.store_names() != is.store_names()),
+            ("limits.connections", was.limits.connections != is.limits.connections),
+            ("limits.channels", was.limits.channels != is.limits.channels),
+            (
+                "limits.passthrough_queue",
+                was.limits.passthrough_queue != is.limits.passthrough_queue,
+            ),
+        ];
+        match changed.iter().find(|(_, changed)| *changed) {
+            Some((what, _)) => {
+                Err(Error(format!("{}: {what} cannot change while running; restart", self.source)))
+            }
+            None => Ok((new.relay, new.stores)),
+        }
+    }
+
+    /// Where the settings came from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The reactor's options.
+    #[must_use]
+    pub fn net_options(&self, exit_on_stdin_eof: bool) -> net::Options {
+        net::Options {
+            listen: self.listen.clone(),
+            connections: self.settings.limits.connections,
+            passthrough_queue: self.settings.limits.passthrough_queue,
+            exit_on_stdin_eof,
+        }
+    }
+
+    /// The relay's options.
+    #[must_use]
+    pub fn relay_options(&self) -> relay::Options {
+        self.relay.clone()
+    }
+
+    /// The hub's options.
+    #[must_use]
+    pub fn hub_options(&self, first_id: MessageId, seed: u64) -> hub::Options {
+        hub::Options {
+            stores: self.stores.clone(),
+            channels_max: self.settings.limits.channels,
+            first_id,
+            seed,
+        }
+    }
+
+    /// What works but is likely not meant, one line each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let is_public = |listen: &&Listen| match listen {
+            Listen::Tcp(address) => !address.ip().is_loopback(),
+            Listen::Unix(_) => false,
+        };
+        let Some(public) = self.listen.iter().find(is_public) else { return Vec::new() };
+        let is_open = |role: &Role| match role {
+            Role::Publisher(publisher) => publisher.allow.is_empty() && publisher.secret.is_none(),
+            Role::Subscriber(_) => false,
+        };
+        let locations = self.relay.locations.iter().enumerate();
+        locations
+            .filter(|(_, location)| is_open(&location.role))
+            .map(|(index, _)| {
+                format!(
+                    "locations[{index}]: whoever reaches {public} may publish; \
+                     set \"allow\" or \"secret\""
+                )
+            })
+            .collect()
+    }
+
+    /// All settings with their defaults, as JSON that gives the same settings again.
+    ///
+    /// # Errors
+    /// Several `--listen`, which a file cannot say.
+    pub fn to_json(&self) -> Result<String, Error> {
+        if self.overrides.listen.len() > 1 {
+            return Err(Error(
+                "--print-config: a settings file has one address; give one --listen".into(),
+            ));
+        }
+        let text = serde_json::to_string_pretty(&self.settings);
+        Ok(text.expect("settings have string keys and finite numbers"))
+    }
+}
+
+fn read(source: &Source) -> Result<Value, Problem> {
+    let text = match source {
+        Source::Defaults => return Ok(Value::Object(serde_json::Map::new())),
+        Source::Stdin { stays_open: true } => return json::first(io::stdin().lock()),
+        Source::Stdin { stays_open: false } => {
+            let mut text = Vec::new();
+            io::stdin().lock().read_to_end(&mut text).map(|_| text)
+        }
+        Source::File(path) => fs::read(path),
+    };
+    let unreadable = |error| Problem::new(&Path::Root, format!("cannot read it: {error}"));
+    json::whole(&text.map_err(unreadable)?)
+}
+
+fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
+    if let (Value::Object(settings), true) = (&mut value, overrides.ipv6) {
+        settings.entry("address").or_insert_with(|| "::1".into());
+    }
+    schema::fill(&mut value)?;
+    // What the schema allows has this type; a test holds the two together.
+    let mut settings: Settings = serde_json::from_value(value)
+        .map_err(|error| Problem::new(&Path::Root, error.to_string()))?;
+    settings.port = overrides.port.unwrap_or(settings.port);
+    Ok(settings)
+}
+
+fn listen(settings: &Settings, ipv6: bool) -> Result<Listen, Problem> {
+    address::listen(&settings.address, settings.port, ipv6)
+        .map_err(|what| Problem::new(&Path::Root.key("address"), what))
+}
+
+fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, Error> {
+    let all: Result<_, _> =
+        arguments.iter().map(|text| address::listen_argument(text, ipv6)).collect();
+    all.map_err(|what| Error(format!("--listen: {what}")))
+}
+
+/// Writes the one `--listen` into the settings, for `--print-config`.
+fn show_listen(listen: &Listen, settings: &mut Settings) {
+    match listen {
+        Listen::Tcp(address) => {
+            settings.address = address.ip().to_string();
+            settings.port = address.port();
+        }
+        Listen::Unix(path) => settings.address = format!("unix:{}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! Holds a JSON value against `schema.json` and fills in the defaults that stand there, so that
+//! keys, types, bounds, defaults and descriptions have one home.
+//!
+//! Understands the part of JSON Schema 2020-12 that the file uses, no more, and says what is wrong
+//! as a person would. What takes more than one key to judge is left to `build`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::problem::{Path, Problem, found, listed, quoted};
+use crate::nearest::nearest;
+
+/// The JSON Schema of the settings, with descriptions and defaults.
+pub const TEXT: &str = include_str!("schema.json");
+
+/// Types that a later version knows, each with what to use now.
+const LATER: [(&str, &str); 3] = [
+    ("redis", "the redis store is not in this version; use \"memory\""),
+    ("pubsub", "not in this version; use one \"publisher\" and one \"subscriber\" location"),
+    ("status", "not in this version; use \"publisher\" or \"subscriber\""),
+];
+
+/// Checks the settings against the schema and adds the default of each key that is not there.
+///
+/// # Errors
+/// The first thing that the schema does not allow.
+pub(super) fn fill(settings: &mut Value) -> Result<(), Problem> {
+    let root = serde_json::from_str(TEXT).expect("schema.json is JSON");
+    Schema { root }.check(settings, None, &Path::Root)
+}
+
+struct Schema {
+    root: Value,
+}
+
+impl Schema {
+    /// `rule` is a part of the schema; `None`: all of it.
+    fn check(
+        &self,
+        value: &mut Value,
+        rule: Option<&Value>,
+        path: &Path<'_>,
+    ) -> Result<(), Problem> {
+        let given = rule.unwrap_or(&self.root);
+        let rule = self.choose(value, given, path)?;
+        if let Some(allowed) = rule["enum"].as_array() {
+            return one_of(value, allowed, path);
+        }
+        let fits = match kind(rule) {
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.as_u64().is_some_and(|n| within(n as f64, rule)),
+            "number" => value.as_f64().is_some_and(|n| within(n, rule)),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            // `const`: compared when the rule was chosen.
+            _ => true,
+        };
+        if !fits {
+            return Err(self.unfit(value, given, path));
+        }
+        match value {
+            Value::Array(list) => self.list(list, rule, path),
+            Value::Object(object) => self.object(object, rule, path),
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self, list: &mut [Value], rule: &Value, path: &Path<'_>) -> Result<(), Problem> {
+        if list.is_empty() && rule["minItems"] == 1 {
+            let what = "the list is empty; leave the key out for the default";
+            return Err(Problem::new(path, what));
+        }
+        for (index, item) in list.iter_mut().enumerate() {
+            self.check(item, Some(&rule["items"]), &path.index(index))?;
+        }
+        Ok(())
+    }
+
+    fn object(
+        &self,
+        object: &mut Map<String, Value>,
+        rule: &Value,
+        path: &Path<'_>,
+    ) -> Result<(), Problem> {
+        let Some(keys) = rule["properties"].as_object() else {
+            // Free names, each with a value of one kind.
+            for (name, value) in object {
+                self.check(value, Some(&rule["additionalProperties"]), &path.key(name))?;
+            }
+            return Ok(());
+        };
+        // The type first: whose keys these are decides which are known.
+        if let (Some(value), Some(rule)) = (object.get_mut("type"), keys.get("type")) {
+            self.check(value, Some(rule), &path.key("type"))?;
+        }
+        if let Some(unknown) = object.keys().find(|key| !keys.contains_key(*key)) {
+            return Err(self.unknown(unknown, keys.keys(), path));
+        }
+        for (key, rule) in keys {
+            let path = path.key(key);
+            match object.get_mut(key) {
+                Some(value) => self.check(value, Some(rule), &path)?,
+                None => {
+                    if let Some(mut value) = self.default(rule).cloned() {
+                        self.check(&mut value, Some(rule), &path)?;
+                        object.insert(key.clone(), value);
+                    }
+                }
+            }
+        }
+        let required = rule["required"].as_array().into_iter().flatten();
+        match required.filter_map(Value::as_str).find(|key| !object.contains_key(*key)) {
+            Some(key) => Err(Problem::new(
+                &path.key(key),
+                format!("missing; expected {}", self.wanted(&keys[key])),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Follows references, and picks the alternative that the value means to be.
+    fn choose<'s>(
+        &'s self,
+        value: &Value,
+        rule: &'s Value,
+        path: &Path<'_>,
+    ) -> Result<&'s Value, Problem> {
+        let rule = self.resolve(rule);
+        let alternatives = self.alternatives(rule);
+        if alternatives.is_empty() {
+            return Ok(rule);
+        }
+        let fitting: Vec<_> =
+            alternatives.into_iter().filter(|rule| kind(rule) == kind_of(value)).collect();
+        match (fitting.as_slice(), value) {
+            ([], _) => Err(self.unfit(value, rule, path)),
+            ([only], _) => Ok(only),
+            (several, Value::Object(object)) => self.choose_object(object, several, path),
+            ([first, ..], _) => Ok(first),
+        }
+    }
+
+    fn choose_object<'s>(
+        &self,
+        object: &Map<String, Value>,
+        rules: &[&'s Value],
+        path: &Path<'_>,
+    ) -> Result<&'s Value, Problem> {
+        // One store, or several by name: only the values of a mapping are objects.
+        if let Some(mapping) = rules.iter().find(|rule| rule["additionalProperties"].is_object()) {
+            let named = object.values().any(Value::is_object)
+                && !object.get("type").is_some_and(Value::is_string);
+            let one = rules.iter().find(|rule| rule["properties"].is_object());
+            return Ok(if named { mapping } else { one.unwrap_or(mapping) });
+        }
+        // Locations: by `type`.
+        let type_of = |rule: &Value| rule["properties"]["type"]["const"].clone();
+        let types: Vec<Value> = rules.iter().map(|rule| type_of(rule)).collect();
+        if let Some(given) = object.get("type") {
+            one_of(given, &types, &path.key("type"))?;
+            let meant = rules.iter().find(|rule| type_of(rule) == *given);
+            return Ok(meant.unwrap_or(&rules[0]));
+        }
+        // Without one, a typo in it or in any other key is what to tell first.
+        let keys = rules.iter().filter_map(|rule| rule["properties"].as_object());
+        let keys: BTreeSet<&String> = keys.flat_map(Map::keys).collect();
+        if let Some(unknown) = object.keys().find(|key| !keys.contains(key)) {
+            return Err(self.unknown(unknown, keys, path));
+        }
+        Err(Problem::new(&path.key("type"), format!("missing; expected {}", choice(&types))))
+    }
+
+    fn unknown<'k>(
+        &self,
+        key: &str,
+        known: impl IntoIterator<Item = &'k String>,
+        path: &Path<'_>,
+    ) -> Problem {
+        let known: Vec<String> = known.into_iter().cloned().collect();
+        let homes = [
+            ("the top level", &self.root),
+            ("\"store\"", &self.root["$defs"]["store"]),
+            ("\"limits\"", &self.root["properties"]["limits"]),
+            ("a subscriber location", &self.root["$defs"]["subscriber"]),
+            ("a publisher location", &self.root["$defs"]["publisher"]),
+        ];
+        let home = homes.iter().find(|(_, rule)| rule["properties"].get(key).is_some());
+        let what = match (home, nearest(key, known.iter().map(String::as_str))) {
+            (Some((home, _)), _) => format!("unknown key here; it belongs to {home}"),
+            (None, Some(near)) => format!("unknown key; did you mean {}?", quoted(near)),
+            (None, None) => format!("unknown key; known are {}", listed(&known, "and")),
+        };
+        Problem::new(&path.key(key), what)
+    }
+
+    fn unfit(&self, value: &Value, rule: &Value, path: &Path<'_>) -> Problem {
+        let mut what = format!("expected {}", self.wanted(rule));
+        // A secret written as a number is a secret still.
+        if !matches!(path, Path::Key(_, "secret")) {
+            what.push_str(&format!(", found {}", found(value)));
+        }
+        let bare = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        if bare.is_some_and(|bare| kind(self.resolve(rule)).contains(kind_of(&bare))) {
+            what.push_str("; write it without quotes");
+        }
+        if value.as_f64() == Some(0.0) && matches!(path, Path::Key(Path::Key(_, "limits"), _)) {
+            what.push_str("; 0 never means no limit here");
+        }
+        Problem::new(path, what)
+    }
+
+    /// What the rule allows, with an example.
+    fn wanted(&self, rule: &Value) -> String {
+        let expected = self.expected(rule);
+        match self.example(rule) {
+            Some(example) => format!("{expected} (for example {example})"),
+            None => expected,
+        }
+    }
+
+    /// What the rule allows, in words.
+    fn expected(&self, rule: &Value) -> String {
+        let rule = self.resolve(rule);
+        let alternatives = self.alternatives(rule);
+        if !alternatives.is_empty() {
+            let mut words: Vec<_> = alternatives.iter().map(|rule| self.expected(rule)).collect();
+            words.dedup();
+            return listed(&words, "or");
+        }
+        if let Some(allowed) = rule["enum"].as_array() {
+            return choice(allowed);
+        }
+        match kind(rule) {
+            "string" => "a string".to_owned(),
+            "boolean" => "true or false".to_owned(),
+            "integer" => format!("a whole number from {} to {}", rule["minimum"], rule["maximum"]),
+            "number" if rule["minimum"].is_number() => {
+                format!("a number of seconds from {} to {}", rule["minimum"], rule["maximum"])
+            }
+            "number" => format!(
+                "a number of seconds above {} and at most {}",
+                rule["exclusiveMinimum"], rule["maximum"]
+            ),
+            "array" => "a list".to_owned(),
+            _ => "an object".to_owned(),
+        }
+    }
+
+    fn example<'s>(&'s self, rule: &'s Value) -> Option<&'s Value> {
+        let resolved = self.resolve(rule);
+        let own = |rule: &'s Value| rule["examples"].get(0);
+        own(rule)
+            .or_else(|| self.default(rule))
+            .or_else(|| own(resolved))
+            .or_else(|| self.alternatives(resolved).into_iter().find_map(own))
+            .filter(|example| !example.is_boolean() && **example != "")
+    }
+
+    fn default<'s>(&'s self, rule: &'s Value) -> Option<&'s Value> {
+        rule.get("default").or_else(|| self.resolve(rule).get("default"))
+    }
+
+    fn alternatives<'s>(&'s self, rule: &'s Value) -> Vec<&'s Value> {
+        // Beside a `type`, `anyOf` names keys of which one is required; `build` checks those.
+        if rule.get("type").is_some() {
+            return Vec::new();
+        }
+        let several = rule["anyOf"].as_array().or_else(|| rule["oneOf"].as_array());
+        several.into_iter().flatten().map(|rule| self.resolve(rule)).collect()
+    }
+
+    fn resolve<'s>(&'s self, rule: &'s Value) -> &'s Value {
+        match rule["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
+            Some(name) => {
+                self.root.pointer(name).expect("references of schema.json lead somewhere")
+            }
+            None => rule,
+        }
+    }
+}
+
+fn one_of(value: &Value, allowed: &[Value], path: &Path<'_>) -> Result<(), Problem> {
+    if allowed.contains(value) {
+        return Ok(());
+    }
+    let words = allowed.iter().filter_map(Value::as_str);
+    let what = match value.as_str() {
+        Some(word) => match LATER.iter().find(|(later, _)| later == &word) {
+            Some((_, instead)) if matches!(path, Path::Key(_, "type")) => (*instead).to_owned(),
+            _ => match nearest(word, words) {
+                Some(near) => {
+                    let (allowed, near) = (choice(allowed), quoted(near));
+                    format!("expected {allowed}, found {}; did you mean {near}?", quoted(word))
+                }
+                None => format!("expected {}, found {}", choice(allowed), found(value)),
+            },
+        },
+        None => format!("expected {}, found {}", choice(allowed), found(value)),
+    };
+    Err(Problem::new(path, what))
+}
+
+fn choice(allowed: &[Value]) -> String {
+    listed(&allowed.iter().map(Value::to_string).collect::<Vec<_>>(), "or")
+}
+
+fn kind(rule: &Value) -> &str {
+    rule["type"].as_str().unwrap_or_default()
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Every bound of schema.json is below 2^53, so a comparison as `f64` is exact where it matters.
+fn within(number: f64, rule: &Value) -> bool {
+    let bound = |name: &str| rule[name].as_f64();
+    bound("minimum").is_none_or(|least| number >= least)
+        && bound("exclusiveMinimum").is_none_or(|least| number > least)
+        && bound("maximum").is_none_or(|most| number <= most)
+}

@@ -1,0 +1,191 @@
+//! The settings as they are written: one field per key of `schema.json`, all defaults filled in.
+//! Only the shape; what it means is decided in `build`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Settings {
+    #[serde(rename = "$schema", skip_serializing_if = "Option::is_none")]
+    pub(super) schema: Option<String>,
+    pub(super) port: u16,
+    pub(super) address: String,
+    pub(super) servername: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) publisher_host: Option<Host>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) subscriber_host: Option<Host>,
+    pub(super) store: Stores,
+    pub(super) locations: Vec<Location>,
+    pub(super) limits: Limits,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Host {
+    Plain(String),
+    Full { location: String, secure: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Stores {
+    One(Store),
+    Named(BTreeMap<String, Store>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Store {
+    pub(super) r#type: String,
+    pub(super) min_messages: usize,
+    pub(super) max_messages: usize,
+    pub(super) message_timeout: Seconds,
+    pub(super) max_memory: usize,
+    pub(super) channel_timeout: Seconds,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Location {
+    Publisher(Publisher),
+    Subscriber(Subscriber),
+}
+
+impl Location {
+    pub(super) fn common(&self) -> &Common {
+        match self {
+            Self::Publisher(publisher) => &publisher.common,
+            Self::Subscriber(subscriber) => &subscriber.common,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Common {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prefix: Option<String>,
+    pub(super) store: String,
+    pub(super) channel_group: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Publisher {
+    #[serde(flatten)]
+    pub(super) common: Common,
+    pub(super) create_on_post: bool,
+    pub(super) store_messages: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allow: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allow_origin: Option<OneOrMore>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Subscriber {
+    #[serde(flatten)]
+    pub(super) common: Common,
+    pub(super) polling: Polling,
+    pub(super) create_on_get: bool,
+    pub(super) concurrency: Concurrency,
+    pub(super) timeout: Seconds,
+    pub(super) max_subscribers: usize,
+    pub(super) allow_origin: OneOrMore,
+    pub(super) allow_credentials: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) passthrough: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Polling {
+    Long,
+    Interval,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Concurrency {
+    Broadcast,
+    Last,
+    First,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connections: Option<usize>,
+    pub(super) channels: usize,
+    pub(super) passthrough_queue: usize,
+    pub(super) header_bytes: usize,
+    pub(super) headers: usize,
+    pub(super) uri_bytes: usize,
+    pub(super) body_bytes: usize,
+    pub(super) channel_id_bytes: usize,
+    pub(super) pipeline_depth: usize,
+    pub(super) header_timeout: Seconds,
+    pub(super) body_timeout: Seconds,
+    pub(super) write_timeout: Seconds,
+    pub(super) keepalive_timeout: Seconds,
+    pub(super) upstream_timeout: Seconds,
+}
+
+/// A time in seconds, which may be fractional; schema.json bounds it by 100 years.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub(super) struct Seconds(f64);
+
+impl Seconds {
+    /// Rounded up, so that a time that is not 0 never becomes 0, which means "never" elsewhere.
+    pub(super) fn milliseconds(self) -> u64 {
+        if self.0 == 0.0 {
+            return 0;
+        }
+        // The millionth is for thousandths that binary fractions miss: 4.1 s is 4100 ms, not 4101.
+        (self.0 * 1000.0 - 1e-6).ceil().max(1.0) as u64
+    }
+}
+
+impl Serialize for Seconds {
+    /// As it was written: 10, not 10.0.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.fract() == 0.0 {
+            serializer.serialize_u64(self.0 as u64)
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Seconds;
+
+    #[test]
+    fn seconds_become_milliseconds_and_never_0_by_rounding() {
+        for (seconds, milliseconds) in [
+            (0.0, 0),
+            (1e-12, 1),
+            (1e-4, 1),
+            (0.007, 7),
+            (0.0071, 8),
+            (1.1, 1100),
+            (4.1, 4100),
+            (55.0, 55_000),
+            (3_153_600_000.0, 3_153_600_000_000),
+        ] {
+            assert_eq!(Seconds(seconds).milliseconds(), milliseconds, "{seconds} s");
+        }
+    }
+}

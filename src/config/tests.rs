@@ -1,0 +1,592 @@
+//! What whole settings give: options, or the one line that refuses them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::{Config, Overrides, SCHEMA, Source, build, schema, typed};
+use crate::hub::options::Concurrency;
+use crate::message::{Delivery, MessageId};
+use crate::net::options::Listen;
+use crate::relay::options::SubscriberOptions;
+use crate::relay::options::{Limits, LocationOptions, Origins, PublisherOptions, Role};
+use crate::store::StoreId;
+
+/// Settings with a value for every key.
+fn everything() -> Value {
+    json!({
+        "$schema": "pushserver.schema.json",
+        "port": 8001, "address": "127.0.0.1", "servername": "relay",
+        "publisher_host": "127.0.0.1:8001",
+        "subscriber_host": {"location": "push.example.com", "secure": true},
+        "store": {
+            "default": {"type": "memory", "min_messages": 1, "max_messages": 2,
+                "message_timeout": 0.5, "max_memory": 1000, "channel_timeout": 7},
+            "other": {"type": "memory", "min_messages": 0, "max_messages": 0,
+                "message_timeout": 0, "max_memory": 1, "channel_timeout": 0},
+        },
+        "locations": [
+            {"type": "subscriber", "url": "/u/([^/]+)", "prefix": "/u/", "store": "other",
+                "channel_group": "g", "polling": "interval", "create_on_get": true,
+                "concurrency": "last", "timeout": 1.5, "max_subscribers": 3,
+                "allow_origin": ["http://a", "http://b:81"], "allow_credentials": true,
+                "passthrough": "http://127.0.0.1:8000/p"},
+            {"type": "publisher", "url": "/s/([^/]+)", "prefix": "/s/", "store": "default",
+                "channel_group": "", "create_on_post": false, "store_messages": false,
+                "allow": ["10.0.0.0/8", "::1"], "secret": "s", "allow_origin": "http://a"},
+        ],
+        "limits": {
+            "connections": 1, "channels": 2, "passthrough_queue": 3, "header_bytes": 4,
+            "headers": 5, "uri_bytes": 6, "body_bytes": 7, "channel_id_bytes": 8,
+            "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
+            "keepalive_timeout": 4, "upstream_timeout": 0.25,
+        },
+    })
+}
+
+fn config(settings: Value) -> Result<Config, Problem> {
+    let overrides = Overrides::default();
+    let settings = typed(settings, &overrides)?;
+    let listen = vec![super::listen(&settings, overrides.ipv6)?];
+    let (relay, stores) = build::options(&settings)?;
+    Ok(Config { source: Source::Defaults, overrides, settings, listen, relay, stores })
+}
+
+fn refusal(settings: &Value) -> String {
+    match config(settings.clone()) {
+        Ok(_) => panic!("taken: {settings}"),
+        Err(Problem { path, what }) => format!("{path}: {what}"),
+    }
+}
+
+/// The refusal of settings with this one location.
+fn location_refusal(location: Value) -> String {
+    refusal(&json!({ "locations": [location] }))
+}
+
+#[test]
+fn no_settings_give_the_defaults() {
+    let config = config(json!({})).unwrap();
+    assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:8001".parse().unwrap())]);
+    assert_eq!(config.relay.server, "pushserver");
+    assert_eq!(config.relay.limits, Limits::default());
+    let hub = config.hub_options(MessageId { time: 1, tag: 2 }, 3);
+    assert_eq!((hub.channels_max, hub.first_id.tag, hub.seed), (1_000_000, 2, 3));
+    assert_eq!(hub.stores.len(), 1);
+    assert_eq!(hub.stores[0].channel_timeout_ms, 5000);
+    assert_eq!(hub.stores[0].memory.max_memory, 64 << 20);
+    let net = config.net_options(true);
+    assert_eq!((net.connections, net.passthrough_queue), (None, 10_000));
+    assert!(net.exit_on_stdin_eof);
+    let [publisher, subscriber] = config.relay.locations.as_slice() else {
+        panic!("two locations by default")
+    };
+    assert_eq!(publisher.pattern.channel_part(b"/publisher/a/b"), Some(&b"a/b"[..]));
+    let Role::Publisher(PublisherOptions {
+        create_on_post: true,
+        store_messages: true,
+        allow,
+        secret: None,
+        allow_origin: Origins::Nobody,
+    }) = &publisher.role
+    else {
+        panic!("{publisher:?}")
+    };
+    assert!(allow.is_empty());
+    assert_eq!(subscriber.pattern.channel_part(b"/subscriber/a"), Some(&b"a"[..]));
+    assert!(matches!(
+        subscriber.role,
+        Role::Subscriber(SubscriberOptions {
+            delivery: Delivery::LongPoll,
+            create_on_get: false,
+            concurrency: Concurrency::Broadcast,
+            timeout_ms: 55_000,
+            max_subscribers: 0,
+            allow_origin: Origins::Any,
+            allow_credentials: false,
+            passthrough: None,
+        })
+    ));
+}
+
+#[test]
+fn every_key_reaches_its_option() {
+    let config = config(everything()).unwrap();
+    assert_eq!(config.relay.server, "relay");
+    let net = config.net_options(false);
+    assert_eq!((net.connections, net.passthrough_queue), (Some(1), 3));
+    assert_eq!(config.hub_options(MessageId::default(), 0).channels_max, 2);
+    let store = &config.stores[0];
+    assert_eq!((store.memory.min_messages, store.memory.max_messages), (1, 2));
+    assert_eq!((store.memory.message_timeout_ms, store.memory.max_memory), (500, 1000));
+    assert_eq!(store.channel_timeout_ms, 7000);
+    let limits = Limits {
+        header_bytes: 4,
+        headers: 5,
+        uri_bytes: 6,
+        body_bytes: 7,
+        channel_id_bytes: 8,
+        pipeline_depth: 9,
+        header_timeout_ms: 1000,
+        body_timeout_ms: 2000,
+        write_timeout_ms: 3000,
+        keepalive_timeout_ms: 4000,
+    };
+    assert_eq!(config.relay.limits, limits);
+    let LocationOptions { store, channel_group, role, .. } = &config.relay.locations[0];
+    assert_eq!((*store, channel_group.as_str()), (StoreId(1), "g"));
+    let Role::Subscriber(subscriber) = role else { panic!("{role:?}") };
+    assert_eq!(subscriber.delivery, Delivery::IntervalPoll);
+    assert!(subscriber.create_on_get && subscriber.allow_credentials);
+    assert_eq!(subscriber.concurrency, Concurrency::Last);
+    assert_eq!((subscriber.timeout_ms, subscriber.max_subscribers), (1500, 3));
+    let origins = ["http://a", "http://b:81"].map(str::to_owned);
+    assert_eq!(subscriber.allow_origin, Origins::Listed(origins.to_vec()));
+    assert_eq!(subscriber.passthrough.as_deref(), Some("http://127.0.0.1:8000/p"));
+    let Role::Publisher(publisher) = &config.relay.locations[1].role else { panic!() };
+    assert!(!publisher.create_on_post && !publisher.store_messages);
+    let allow: Vec<_> = publisher.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(allow, ["10.0.0.0/8", "::1/128"]);
+    assert_eq!(publisher.secret.as_deref(), Some("s"));
+    assert_eq!(publisher.allow_origin, Origins::Listed(vec!["http://a".to_owned()]));
+}
+
+#[test]
+fn url_wins_over_prefix() {
+    let location = json!({"type": "publisher", "url": "/a/(.+)", "prefix": "/b/"});
+    let config = config(json!({ "locations": [location] })).unwrap();
+    let pattern = &config.relay.locations[0].pattern;
+    assert!(pattern.channel_part(b"/a/x").is_some() && pattern.channel_part(b"/b/x").is_none());
+}
+
+#[test]
+fn the_effective_settings_give_themselves_again() {
+    for settings in [json!({}), everything()] {
+        let printed = config(settings).unwrap().to_json().unwrap();
+        let again = config(serde_json::from_str(&printed).unwrap()).unwrap();
+        assert_eq!(again.to_json().unwrap(), printed);
+    }
+}
+
+#[test]
+fn the_typed_settings_have_every_key_of_the_schema() {
+    let printed = config(everything()).unwrap().to_json().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), everything());
+    // And `everything` is what it says, for both stores, both locations and the limits.
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let keys =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let all = everything();
+    for (rule, value) in [
+        ("/properties", "/"),
+        ("/properties/limits/properties", "/limits"),
+        ("/$defs/store/properties", "/store/default"),
+        ("/$defs/subscriber/properties", "/locations/0"),
+        ("/$defs/publisher/properties", "/locations/1"),
+        ("/$defs/host/anyOf/1/properties", "/subscriber_host"),
+    ] {
+        let value = all.pointer(value.trim_end_matches('/')).unwrap();
+        assert_eq!(keys(schema.pointer(rule).unwrap()), keys(value), "{rule}");
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_described() {
+    fn walk(rule: &Value, path: &str) {
+        for (key, rule) in rule["properties"].as_object().into_iter().flatten() {
+            let described = rule["description"].is_string() || rule["$ref"].is_string();
+            assert!(described, "{path}.{key}");
+            walk(rule, &format!("{path}.{key}"));
+        }
+        for (name, rule) in rule["$defs"].as_object().into_iter().flatten() {
+            walk(rule, name);
+        }
+    }
+    walk(&serde_json::from_str(SCHEMA).unwrap(), "");
+}
+
+#[test]
+fn every_default_and_example_of_the_schema_is_allowed_by_it() {
+    fn walk(rule: &Value, seen: &mut usize) {
+        let Some(object) = rule.as_object() else { return };
+        let samples = rule["examples"].as_array().into_iter().flatten();
+        for sample in samples.chain(object.get("default")) {
+            *seen += 1;
+            let words = sample.as_str();
+            assert!(words.is_none_or(|words| rule["type"] != "integer" && words.len() < 100));
+            if let (Some(number), Some(most)) = (sample.as_f64(), rule["maximum"].as_f64()) {
+                assert!(number <= most, "{rule}");
+            }
+        }
+        object.values().for_each(|rule| walk(rule, seen));
+    }
+    let mut seen = 0;
+    walk(&serde_json::from_str(SCHEMA).unwrap(), &mut seen);
+    assert!(seen > 40);
+    // The defaults pass in every object that has some.
+    let mut settings = json!({"store": {"a": {}, "default": {}}, "limits": {}});
+    assert_eq!(schema::fill(&mut settings), Ok(()));
+}
+
+#[test]
+fn an_unknown_key_finds_the_key_that_was_meant() {
+    for (settings, line) in [
+        (json!({"prot": 1}), "prot: unknown key; did you mean \"port\"?"),
+        (json!({"max_messages": 1}), "max_messages: unknown key here; it belongs to \"store\""),
+        (
+            json!({"store": {"maxMessages": 1}}),
+            "store.maxMessages: unknown key; did you mean \"max_messages\"?",
+        ),
+        (
+            json!({"store": {"body_bytes": 1}}),
+            "store.body_bytes: unknown key here; it belongs to \"limits\"",
+        ),
+        (
+            json!({"store": {"a": {"typ": "memory"}}}),
+            "store.a.typ: unknown key; did you mean \"type\"?",
+        ),
+        (
+            json!({"limits": {"colour": 1}}),
+            "limits.colour: unknown key; known are body_bytes, body_timeout, channel_id_bytes, \
+             channels, connections, header_bytes, header_timeout, headers, keepalive_timeout, \
+             passthrough_queue, pipeline_depth, upstream_timeout, uri_bytes and write_timeout",
+        ),
+        (
+            json!({"publisher_host": {"loction": "a"}}),
+            "publisher_host.loction: unknown key; did you mean \"location\"?",
+        ),
+        (
+            json!({"a b\n": 1}),
+            "[\"a b\\n\"]: unknown key; known are $schema, address, limits, \
+             locations, port, publisher_host, servername, store and subscriber_host",
+        ),
+    ] {
+        assert_eq!(refusal(&settings), line);
+    }
+    for (location, line) in [
+        (
+            json!({"type": "subscriber", "prefix": "/", "polling_": "long"}),
+            "polling_: unknown key; did you mean \"polling\"?",
+        ),
+        (json!({"tpye": "subscriber", "prefix": "/"}), "tpye: unknown key; did you mean \"type\"?"),
+        (
+            json!({"type": "publisher", "prefix": "/", "polling": "long"}),
+            "polling: unknown key here; it belongs to a subscriber location",
+        ),
+        (
+            json!({"type": "subscriber", "prefix": "/", "create_on_post": true}),
+            "create_on_post: unknown key here; it belongs to a publisher location",
+        ),
+    ] {
+        assert_eq!(location_refusal(location), format!("locations[0].{line}"));
+    }
+}
+
+#[test]
+fn a_wrong_type_says_what_was_found_and_what_is_expected() {
+    for (settings, line) in [
+        (json!([]), ": expected an object, found a list"),
+        (
+            json!({"port": "8001"}),
+            "port: expected a whole number from 0 to 65535 \
+            (for example 8001), found the string \"8001\"; write it without quotes",
+        ),
+        (
+            json!({"port": 65536}),
+            "port: expected a whole number from 0 to 65535 \
+            (for example 8001), found the number 65536",
+        ),
+        (
+            json!({"port": -1}),
+            "port: expected a whole number from 0 to 65535 \
+            (for example 8001), found the number -1",
+        ),
+        (
+            json!({"port": 1.5}),
+            "port: expected a whole number from 0 to 65535 \
+            (for example 8001), found the number 1.5",
+        ),
+        (
+            json!({"servername": null}),
+            "servername: expected a string \
+            (for example \"pushserver\"), found null; leave the key out instead",
+        ),
+        (
+            json!({"store": "memory"}),
+            "store: expected an object \
+            (for example {\"type\":\"memory\"}), found the string \"memory\"",
+        ),
+        (
+            json!({"store": {"a": {}, "b": 1}}),
+            "store.b: expected an object \
+            (for example {\"type\":\"memory\"}), found the number 1",
+        ),
+        (
+            json!({"store": {"type": "memory", "max_messages": {}}}),
+            "store.max_messages: expected a whole number from 0 to 4294967295 (for example 0), \
+             found an object",
+        ),
+        (
+            json!({"store": {"type": "memry"}}),
+            "store.type: expected \"memory\", found \"memry\"; did you mean \"memory\"?",
+        ),
+        (
+            json!({"store": {"message_timeout": -0.5}}),
+            "store.message_timeout: expected a number \
+            of seconds from 0 to 3153600000 (for example 0), found the number -0.5",
+        ),
+        (
+            json!({"locations": {}}),
+            "locations: expected a list \
+            (for example [{\"prefix\":\"/subscriber/\",\"type\":\"subscriber\"}]), \
+            found an object",
+        ),
+        (
+            json!({"locations": []}),
+            "locations: the list is empty; leave the key out for the default",
+        ),
+        (
+            json!({"limits": {"headers": 0}}),
+            "limits.headers: expected a whole number from 1 to \
+            10000 (for example 100), found the number 0; 0 never means no limit here",
+        ),
+        (
+            json!({"limits": {"header_timeout": 0}}),
+            "limits.header_timeout: expected a number of \
+            seconds above 0 and at most 3153600000 (for example 10), found the number 0; \
+            0 never means no limit here",
+        ),
+        (
+            json!({"publisher_host": 1}),
+            "publisher_host: expected a string or an object \
+            (for example \"127.0.0.1:8001\"), found the number 1",
+        ),
+        (
+            json!({"publisher_host": {}}),
+            "publisher_host.location: missing; expected a string (for example \"127.0.0.1:8001\")",
+        ),
+    ] {
+        assert_eq!(refusal(&settings), line);
+    }
+    for (location, line) in [
+        (
+            json!("/u/"),
+            ": expected an object \
+            (for example {\"prefix\":\"/subscriber/\",\"type\":\"subscriber\"}), \
+            found the string \"/u/\"",
+        ),
+        (json!({"prefix": "/"}), ".type: missing; expected \"publisher\" or \"subscriber\""),
+        (
+            json!({"type": 1, "prefix": "/"}),
+            ".type: expected \"publisher\" or \"subscriber\", found the number 1",
+        ),
+        (
+            json!({"type": "subsciber", "prefix": "/"}),
+            ".type: expected \"publisher\" or \
+            \"subscriber\", found \"subsciber\"; did you mean \"subscriber\"?",
+        ),
+        (
+            json!({"type": "subscriber", "prefix": "/", "create_on_get": "true"}),
+            ".create_on_get: \
+            expected true or false, found the string \"true\"; write it without quotes",
+        ),
+        (
+            json!({"type": "subscriber", "prefix": "/", "create_on_get": 1}),
+            ".create_on_get: expected true or false, found the number 1",
+        ),
+        (
+            json!({"type": "subscriber", "prefix": "/", "polling": "longpoll"}),
+            ".polling: expected \"long\" or \"interval\", found the string \"longpoll\"",
+        ),
+        (
+            json!({"type": "subscriber", "prefix": "/", "allow_origin": 1}),
+            ".allow_origin: \
+            expected a string or a list (for example \"http://127.0.0.1:8000\"), found the number 1",
+        ),
+        (
+            json!({"type": "publisher", "prefix": "/", "allow": "10.0.0.0/8"}),
+            ".allow: expected a \
+            list (for example [\"127.0.0.1\",\"10.0.0.0/8\"]), found the string \"10.0.0.0/8\"",
+        ),
+        (
+            json!({"type": "publisher", "prefix": "/", "secret": 12345}),
+            ".secret: expected a string (for example \"a-long-random-word\")",
+        ),
+    ] {
+        assert_eq!(location_refusal(location), format!("locations[0]{line}"));
+    }
+}
+
+#[test]
+fn what_a_later_version_has_is_named_as_such() {
+    assert_eq!(
+        refusal(&json!({"store": {"type": "redis", "host": "127.0.0.1"}})),
+        "store.type: the redis store is not in this version; use \"memory\""
+    );
+    assert_eq!(
+        refusal(&json!({"store": {"a": {"type": "redis"}}})),
+        "store.a.type: the redis store is not in this version; use \"memory\""
+    );
+    let line = location_refusal(json!({"type": "pubsub", "prefix": "/"}));
+    assert!(line.starts_with("locations[0].type: not in this version; use"), "{line}");
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_its_path() {
+    let subscriber = |key: &str, value: Value| {
+        let mut location = json!({"type": "subscriber", "prefix": "/u/"});
+        location[key] = value;
+        location_refusal(location)
+    };
+    let publisher = |key: &str, value: Value| {
+        let mut location = json!({"type": "publisher", "prefix": "/u/"});
+        location[key] = value;
+        location_refusal(location)
+    };
+    for (line, path, what) in [
+        (subscriber("url", json!("/u/([^/]+")), "locations[0].url", "regular expression"),
+        (subscriber("url", json!("/u/[^/]+")), "locations[0].url", "no capture group"),
+        (subscriber("url", json!("/(u)/(.+)")), "locations[0].url", "2 capture groups"),
+        (subscriber("url", json!("u/(.+)")), "locations[0].url", "begins with \"/\""),
+        (subscriber("prefix", json!("")), "locations[0].prefix", "empty"),
+        (subscriber("prefix", json!("u/")), "locations[0].prefix", "begins with \"/\""),
+        (subscriber("prefix", json!("/u?id=")), "locations[0].prefix", "no \"?\""),
+        (subscriber("allow_credentials", json!(true)), "locations[0].allow_credentials", "list"),
+        (subscriber("allow_origin", json!("*,http://a")), "locations[0].allow_origin", "a list"),
+        (subscriber("allow_origin", json!("http://a/")), "locations[0].allow_origin", "http://a"),
+        (subscriber("allow_origin", json!(["http://a", "*"])), "locations[0].allow_origin[1]", ""),
+        (subscriber("passthrough", json!("/p")), "locations[0].passthrough", "http://"),
+        (subscriber("channel_group", json!("a\u{0}")), "locations[0].channel_group", "control"),
+        (subscriber("store", json!("defalt")), "locations[0].store", "did you mean \"default\"?"),
+        (publisher("store", json!("redis")), "locations[0].store", "names \"default\""),
+        (publisher("allow", json!([])), "locations[0].allow", "empty"),
+        (publisher("allow", json!(["::1", "10.0.0.1/8"])), "locations[0].allow[1]", "10.0.0.0/8"),
+        (publisher("allow", json!(["10.0.0.0/33"])), "locations[0].allow[0]", "no network"),
+        (publisher("secret", json!("")), "locations[0].secret", "visible"),
+        (publisher("secret", json!("a\r\nb")), "locations[0].secret", "visible"),
+        (location_refusal(json!({"type": "publisher"})), "locations[0]", "url and prefix"),
+        (refusal(&json!({"servername": "a\r\nX: y"})), "servername", "header"),
+        (refusal(&json!({"address": "example.com"})), "address", "localhost"),
+        (refusal(&json!({"publisher_host": "http://a"})), "publisher_host", "without the scheme"),
+        (refusal(&json!({"subscriber_host": {"location": ""}})), "subscriber_host.location", ""),
+        (
+            refusal(&json!({"store": {"min_messages": 3, "max_messages": 2}})),
+            "store.min_messages",
+            "max_messages, which is 2",
+        ),
+        (
+            refusal(&json!({"store": {"a": {"type": "memory"}}})),
+            "locations[0].store",
+            "no store is named \"default\"; \"store\" names \"a\"",
+        ),
+    ] {
+        assert!(line.starts_with(&format!("{path}: ")), "{path}: {line}");
+        assert!(line.contains(what), "{what}: {line}");
+        assert!(!line.contains(char::is_control), "{line}");
+    }
+}
+
+#[test]
+fn a_location_behind_a_broader_one_is_refused() {
+    let settings = json!({"locations": [
+        {"type": "subscriber", "prefix": "/u/"},
+        {"type": "publisher", "url": "/u/([^/]+)"},
+    ]});
+    assert_eq!(
+        refusal(&settings),
+        "locations[1].url: unreachable: locations[0] comes first and takes all its paths; \
+         put the narrower first"
+    );
+    let settings = json!({"locations": [
+        {"type": "publisher", "url": "/u/([^/]+)"},
+        {"type": "subscriber", "prefix": "/u/"},
+    ]});
+    assert!(config(settings).is_ok());
+}
+
+#[test]
+fn a_publisher_that_the_world_reaches_is_warned_of() {
+    let warnings = |settings: Value| config(settings).unwrap().warnings();
+    let location = |key: &str, value: Value| {
+        let mut location = json!({"type": "publisher", "prefix": "/p/"});
+        location[key] = value;
+        json!({"address": "0.0.0.0", "locations": [location]})
+    };
+    assert_eq!(
+        warnings(json!({"address": "::"})),
+        ["locations[0]: whoever reaches http://[::]:8001 may publish; set \"allow\" or \"secret\""]
+    );
+    assert_eq!(warnings(location("secret", json!("s"))), [""; 0]);
+    assert_eq!(warnings(location("allow", json!(["10.0.0.0/8"]))), [""; 0]);
+    for address in ["127.0.0.1", "127.0.0.2", "::1", "localhost", "unix:/p"] {
+        assert_eq!(warnings(json!({"address": address})), [""; 0]);
+    }
+}
+
+fn with(listen: &[&str], port: Option<u16>, ipv6: bool) -> Result<Config, String> {
+    let listen = listen.iter().map(|&text| text.to_owned()).collect();
+    Config::load(Source::Defaults, Overrides { listen, port, ipv6 }).map_err(|e| e.to_string())
+}
+
+#[test]
+fn the_command_line_wins_over_the_file() {
+    let listening =
+        |config: Config| -> Vec<String> { config.listen.iter().map(ToString::to_string).collect() };
+    assert_eq!(listening(with(&[], Some(0), false).unwrap()), ["http://127.0.0.1:0"]);
+    assert_eq!(listening(with(&[], None, true).unwrap()), ["http://[::1]:8001"]);
+    let two = with(&["localhost:1", "unix:/p"], None, true).unwrap();
+    assert!(two.to_json().unwrap_err().to_string().contains("one --listen"));
+    assert_eq!(listening(two), ["http://[::1]:1", "unix:/p"]);
+    let one = with(&["unix:/p"], None, false).unwrap();
+    assert!(one.to_json().unwrap().contains(r#""address": "unix:/p""#));
+    assert_eq!(
+        with(&["80"], None, false).unwrap_err(),
+        "--listen: \"80\" is no address with a port; \
+         write 127.0.0.1:8001, [::1]:8001 or unix:/path"
+    );
+}
+
+#[test]
+fn a_reload_takes_all_of_the_new_file_or_nothing() {
+    let name = format!("pushserver-reload-{}.json", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    let write = |settings: &Value| fs::write(&file, settings.to_string()).unwrap();
+    write(&everything());
+    let config = Config::load(Source::File(file.clone()), Overrides::default()).unwrap();
+
+    let mut changed = everything();
+    changed["servername"] = json!("changed");
+    write(&changed);
+    assert_eq!(config.reload().unwrap().0.server, "changed");
+
+    for (pointer, value, what) in [
+        ("/port", json!(1), "address or port cannot change while running"),
+        ("/limits/connections", json!(9), "limits.connections cannot change"),
+        ("/limits/channels", json!(9), "limits.channels cannot change"),
+        ("/limits/passthrough_queue", json!(9), "limits.passthrough_queue cannot change"),
+        ("/store", json!({"default": {}, "other": {}, "more": {}}), "the names in store"),
+        ("/servername", json!(1), "servername: expected a string"),
+    ] {
+        let mut changed = everything();
+        *changed.pointer_mut(pointer).unwrap() = value;
+        write(&changed);
+        let error = config.reload().unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+    fs::remove_file(&file).unwrap();
+    assert!(config.reload().unwrap_err().to_string().contains("cannot read it"));
+}
+
+#[test]
+fn without_a_file_there_is_nothing_to_reload() {
+    assert!(with(&[], None, false).unwrap().reload().is_err());
+}
+
+#[test]
+fn the_example_is_taken() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config.example.json");
+    let config = Config::load(Source::File(path), Overrides::default()).unwrap();
+    assert_eq!(config.warnings(), [""; 0]);
+}

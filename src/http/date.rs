@@ -1,0 +1,204 @@
+//! HTTP dates (RFC 9110 5.6.7) both ways, in whole seconds since the Unix epoch. Reads no clock.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use httpdate::HttpDate;
+
+/// Bytes of `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub const DATE_BYTES: usize = 29;
+
+/// 9999-12-31 23:59:59, the last second that four digits of year can write.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The `Date` of the current second, formatted once.
+#[derive(Debug, Clone)]
+pub struct DateCache {
+    unix_s: u64,
+    text: Vec<u8>,
+}
+
+impl Default for DateCache {
+    fn default() -> Self {
+        let mut text = Vec::with_capacity(DATE_BYTES);
+        write_http_date(0, &mut text);
+        Self { unix_s: 0, text }
+    }
+}
+
+impl DateCache {
+    /// `unix_s` as IMF-fixdate, [`DATE_BYTES`] long; formatted anew only for another second.
+    pub fn at(&mut self, unix_s: u64) -> &[u8] {
+        if unix_s != self.unix_s {
+            self.text.clear();
+            write_http_date(unix_s, &mut self.text);
+            self.unix_s = unix_s;
+        }
+        &self.text
+    }
+}
+
+/// Appends `unix_s` as IMF-fixdate; seconds after the year 9999 are written as its last one.
+pub fn write_http_date(unix_s: u64, out: &mut Vec<u8>) {
+    let time = UNIX_EPOCH + Duration::from_secs(unix_s.min(LAST_SECOND));
+    write!(out, "{}", HttpDate::from(time)).expect("a Vec takes every write");
+}
+
+/// Reads a date in any of the three spellings of RFC 9110 5.6.7, or with a day of one digit
+/// (`Thu, 1 Jan 1970 00:00:00 GMT`, which the updates.js of old pages sends first). A date before
+/// the epoch is 0. `None` for anything else, a wrong weekday included.
+#[must_use]
+pub fn parse_http_date(text: &[u8]) -> Option<u64> {
+    let text = text.trim_ascii();
+    let mut padded = [0; DATE_BYTES];
+    let text = match text {
+        [.., b' ', b'G', b'M', b'T'] if text.len() == DATE_BYTES - 1 && text[6] == b' ' => {
+            padded[..5].copy_from_slice(&text[..5]);
+            padded[5] = b'0';
+            padded[6..].copy_from_slice(&text[5..]);
+            &padded
+        }
+        _ => text,
+    };
+    parse_strict(text).or_else(|| is_before_epoch(text).then_some(0))
+}
+
+fn parse_strict(text: &[u8]) -> Option<u64> {
+    let date: HttpDate = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let since = SystemTime::from(date).duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
+}
+
+/// Whether this would be a date but for its year. The calendar repeats every 400 years, weekdays
+/// too, so a year before 1970 is valid exactly if it is that many centuries later.
+fn is_before_epoch(text: &[u8]) -> bool {
+    let year_at = match text.len() {
+        DATE_BYTES => 12, // IMF-fixdate
+        24 => 20,         // asctime
+        _ => return false,
+    };
+    let mut later = [0; DATE_BYTES];
+    let later = &mut later[..text.len()];
+    later.copy_from_slice(text);
+    let digits = &mut later[year_at..year_at + 4];
+    let Some(year) = std::str::from_utf8(digits).ok().and_then(|year| year.parse::<u16>().ok())
+    else {
+        return false;
+    };
+    if year >= 1970 {
+        return false;
+    }
+    let year = year % 400 + 2000;
+    for (digit, power) in digits.iter_mut().zip([1000, 100, 10, 1]) {
+        *digit = b'0' + (year / power % 10) as u8;
+    }
+    parse_strict(later).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(unix_s: u64) -> String {
+        let mut out = Vec::new();
+        write_http_date(unix_s, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_three_spellings_of_one_second_are_read() {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            " Sun, 06 Nov 1994 08:49:37 GMT\t",
+        ] {
+            assert_eq!(parse_http_date(text.as_bytes()), Some(784_111_777), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_date_of_updates_js_is_the_epoch() {
+        assert_eq!(parse_http_date(b"Thu, 1 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(parse_http_date(b"Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+    }
+
+    #[test]
+    fn a_date_before_the_epoch_means_the_epoch() {
+        for text in [
+            "Wed, 31 Dec 1969 23:59:59 GMT",
+            "Thu, 29 Feb 1968 00:00:00 GMT",
+            "Mon, 01 Jan 0001 00:00:00 GMT",
+            "Mon, 1 Jan 0001 00:00:00 GMT",
+            "Wed Dec 31 23:59:59 1969",
+        ] {
+            assert_eq!(parse_http_date(text.as_bytes()), Some(0), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in [
+            "",
+            "0",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Fri, 30 Feb 1968 00:00:00 GMT",
+            "Thu, 31 Dec 1969 23:59:59 GMT",
+            "Wed, 31 Dec +969 23:59:59 GMT",
+            "Sun, x Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(parse_http_date(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_second_of_the_year_9999_ends_the_calendar() {
+        assert_eq!(written(LAST_SECOND), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(written(u64::MAX), written(LAST_SECOND));
+        assert_eq!(parse_http_date(b"Fri, 31 Dec 9999 23:59:59 GMT"), Some(LAST_SECOND));
+    }
+
+    #[test]
+    fn the_cache_gives_the_date_of_the_second_asked_for_even_backwards() {
+        let mut cache = DateCache::default();
+        for unix_s in [0, 784_111_777, 784_111_777, 784_111_778, 5] {
+            assert_eq!(cache.at(unix_s), written(unix_s).as_bytes());
+        }
+        assert_eq!(cache.at(784_111_777), b"Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(unix_s in 0..=LAST_SECOND) {
+            let text = written(unix_s);
+            prop_assert_eq!(text.len(), DATE_BYTES);
+            prop_assert_eq!(parse_http_date(text.as_bytes()), Some(unix_s));
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_no_reason_to_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let _ = parse_http_date(&bytes);
+        }
+
+        #[test]
+        fn almost_a_date_is_no_reason_to_panic(at in 0..29_usize, byte: u8, form in 0..3_usize) {
+            let mut text = [
+                b"Sun, 06 Nov 1994 08:49:37 GMT".to_vec(),
+                b"Sunday, 06-Nov-94 08:49:37 GMT".to_vec(),
+                b"Sun Nov  6 08:49:37 1994".to_vec(),
+            ][form].clone();
+            let at = at % text.len();
+            text[at] = byte;
+            let _ = parse_http_date(&text);
+            text.remove(at);
+            let _ = parse_http_date(&text);
+        }
+    }
+}

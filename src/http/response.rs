@@ -1,0 +1,242 @@
+//! Writes heads and short answers into a buffer that its owner reuses. Whatever bytes a value has,
+//! it can never end its line or begin another: CR, LF and NUL are written as spaces.
+
+use super::HttpError;
+
+/// Content type of every error and of everything else that is one line for a human.
+pub const TEXT: &[u8] = b"text/plain; charset=utf-8";
+
+/// Appends one head: a start line, then fields, then [`HeadWriter::finish`].
+#[derive(Debug)]
+#[must_use = "a head without `finish` has no blank line"]
+pub struct HeadWriter<'o> {
+    out: &'o mut Vec<u8>,
+}
+
+impl<'o> HeadWriter<'o> {
+    /// Begins an answer: `HTTP/1.1 200 OK`, to HTTP/1.0 clients too (RFC 9110 6.2).
+    pub fn response(out: &'o mut Vec<u8>, status: u16) -> Self {
+        Self::relayed(out, status, reason(status))
+    }
+
+    /// Begins an answer with the reason phrase an upstream gave.
+    pub fn relayed(out: &'o mut Vec<u8>, status: u16, reason: &str) -> Self {
+        debug_assert!((100..=999).contains(&status), "a status has three digits");
+        out.extend_from_slice(b"HTTP/1.1 ");
+        write_decimal(out, u64::from(status));
+        out.push(b' ');
+        write_safely(out, reason.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        Self { out }
+    }
+
+    /// Begins a request to an upstream.
+    pub fn request(out: &'o mut Vec<u8>, method: &str, target: &[u8]) -> Self {
+        write_safely(out, method.as_bytes());
+        out.push(b' ');
+        write_safely(out, target);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        Self { out }
+    }
+
+    /// One field.
+    pub fn field(self, name: &str, value: &[u8]) -> Self {
+        write_safely(self.out, name.as_bytes());
+        self.out.extend_from_slice(b": ");
+        write_safely(self.out, value);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// One field whose value is a number.
+    pub fn number(self, name: &str, value: u64) -> Self {
+        write_safely(self.out, name.as_bytes());
+        self.out.extend_from_slice(b": ");
+        write_decimal(self.out, value);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Lines made before and kept (CORS, `Date`, `Server`): each whole, CRLF included, or nothing.
+    pub fn lines(self, lines: &[u8]) -> Self {
+        debug_assert!(lines.is_empty() || lines.ends_with(b"\r\n"), "whole lines");
+        debug_assert!(!lines.windows(4).any(|four| four == b"\r\n\r\n"), "no blank line inside");
+        self.out.extend_from_slice(lines);
+        self
+    }
+
+    /// The blank line.
+    pub fn finish(self) {
+        self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends a whole answer of one line of text: `lines` as for [`HeadWriter::lines`], `message`
+/// without its line end. The body is left out, its length is not, where `is_head`.
+pub fn write_text(out: &mut Vec<u8>, status: u16, lines: &[u8], message: &str, is_head: bool) {
+    HeadWriter::response(out, status)
+        .lines(lines)
+        .field("Content-Type", TEXT)
+        .number("Content-Length", message.len() as u64 + 1)
+        .finish();
+    if !is_head {
+        write_safely(out, message.as_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// Appends the whole answer to a request that could not be read, `Connection: close` included.
+/// `lines` as for [`HeadWriter::lines`].
+pub fn write_error(out: &mut Vec<u8>, error: &HttpError, lines: &[u8]) {
+    HeadWriter::response(out, error.status)
+        .lines(lines)
+        .field("Connection", b"close")
+        .field("Content-Type", TEXT)
+        .number("Content-Length", error.message.len() as u64 + 1)
+        .finish();
+    write_safely(out, error.message.as_bytes());
+    out.push(b'\n');
+}
+
+/// The standard reason phrase of each status sent here (RFC 9110 15); empty for any other.
+#[must_use]
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+/// Appends `value` in decimal, without an allocation of its own.
+pub fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// Appends `text` with a space for each byte that could end a line. Those who call check their
+/// values before; this is the second lock.
+fn write_safely(out: &mut Vec<u8>, text: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(text);
+    if memchr::memchr3(b'\r', b'\n', 0, text).is_some() {
+        #[cfg(not(test))]
+        debug_assert!(false, "a value with a line end came as far as the wire");
+        for byte in &mut out[start..] {
+            if matches!(byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_head_has_its_lines_in_order_and_a_blank_line() {
+        let mut out = b"before".to_vec();
+        HeadWriter::response(&mut out, 201)
+            .field("Etag", b"3")
+            .lines(b"Date: x\r\nServer: y\r\n")
+            .number("Content-Length", 0)
+            .finish();
+        assert_eq!(
+            out,
+            b"beforeHTTP/1.1 201 Created\r\nEtag: 3\r\nDate: x\r\nServer: y\r\n\
+              Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_request_has_its_target_as_given() {
+        let mut out = Vec::new();
+        HeadWriter::request(&mut out, "GET", b"/a?b").field("Host", b"c").finish();
+        assert_eq!(out, b"GET /a?b HTTP/1.1\r\nHost: c\r\n\r\n");
+    }
+
+    #[test]
+    fn an_error_is_one_line_and_closes() {
+        let mut out = Vec::new();
+        write_error(&mut out, &HttpError::bad_request("send less"), b"Date: x\r\n");
+        assert_eq!(
+            out,
+            b"HTTP/1.1 400 Bad Request\r\nDate: x\r\nConnection: close\r\n\
+              Content-Type: text/plain; charset=utf-8\r\nContent-Length: 10\r\n\r\nsend less\n"
+        );
+    }
+
+    #[test]
+    fn the_answer_to_head_has_the_length_but_no_body() {
+        let mut out = Vec::new();
+        write_text(&mut out, 404, b"", "no", true);
+        assert!(out.ends_with(b"Content-Length: 3\r\n\r\n"));
+    }
+
+    #[test]
+    fn every_status_in_use_has_its_reason() {
+        for status in [
+            100, 101, 200, 201, 202, 204, 301, 304, 400, 401, 403, 404, 405, 408, 409, 410, 411,
+            413, 414, 417, 431, 500, 501, 502, 503, 504, 505,
+        ] {
+            assert_ne!(reason(status), "", "{status}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_begins_a_second_line(
+            name in ".*", value in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut out = Vec::new();
+            HeadWriter::response(&mut out, 200).field(&name, &value).finish();
+            prop_assert!(out.ends_with(b"\r\n\r\n"));
+            prop_assert_eq!(memchr::memchr_iter(b'\n', &out).count(), 3);
+            prop_assert_eq!(memchr::memchr_iter(b'\r', &out).count(), 3);
+            prop_assert_eq!(memchr::memchr(0, &out), None);
+        }
+
+        #[test]
+        fn numbers_are_written_as_the_standard_library_does(value: u64) {
+            let mut out = Vec::new();
+            write_decimal(&mut out, value);
+            prop_assert_eq!(out, value.to_string().into_bytes());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Remembers channels that are gone, so that one of the same name repeats no id, and a cursor
+//! into the old one is told that messages are missing. Bounded; forgets the oldest first.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use crate::message::MessageId;
+
+/// How many channels are remembered by name.
+const CHANNELS_MAX: usize = 4096;
+
+/// What is left of a channel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remains {
+    /// Its last id: a new channel's first is after it.
+    pub(super) last: MessageId,
+    /// The newest message that it lost to expiry or limits: who has a cursor before it missed
+    /// something.
+    pub(super) lost_through: MessageId,
+}
+
+#[derive(Debug)]
+pub(super) struct Departed {
+    by_name: HashMap<Rc<[u8]>, Remains>,
+    /// Names in the order they went; one that came back and went again stands here twice.
+    order: VecDeque<Rc<[u8]>>,
+    /// Covers every channel that is not remembered by name.
+    others: Remains,
+}
+
+impl Departed {
+    /// `first_id` stands for all channels of earlier processes.
+    pub(super) fn new(first_id: MessageId) -> Self {
+        let others = Remains { last: first_id, lost_through: first_id };
+        Self { by_name: HashMap::new(), order: VecDeque::new(), others }
+    }
+
+    pub(super) fn remember(&mut self, name: Rc<[u8]>, remains: Remains) {
+        self.order.push_back(Rc::clone(&name));
+        self.by_name.insert(name, remains);
+        while self.order.len() > CHANNELS_MAX {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(forgotten) = self.by_name.remove(&oldest) {
+                self.others.last = self.others.last.max(forgotten.last);
+                self.others.lost_through = self.others.lost_through.max(forgotten.lost_through);
+            }
+        }
+    }
+
+    /// Takes what is left of the channel called `name`.
+    pub(super) fn recall(&mut self, name: &[u8]) -> Option<Remains> {
+        self.by_name.remove(name)
+    }
+
+    /// What holds for a channel that is not remembered.
+    pub(super) fn others(&self) -> Remains {
+        self.others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_by_name_still_bounds_every_new_channel() {
+        let id = |time| MessageId { time, tag: 0 };
+        let mut departed = Departed::new(id(1));
+        for n in 0..CHANNELS_MAX as u64 + 2 {
+            let name: Rc<[u8]> = n.to_string().into_bytes().into();
+            departed.remember(name, Remains { last: id(100 + n), lost_through: id(50 + n) });
+        }
+        assert!(departed.recall(b"0").is_none());
+        assert!(departed.recall(b"1").is_none());
+        assert_eq!(departed.recall(b"2").unwrap().last, id(102));
+        assert_eq!(departed.others().last, id(101));
+        assert_eq!(departed.others().lost_through, id(51));
+    }
+}

@@ -1,0 +1,98 @@
+//! Wake-ups in progress: what, and for whom. Several run side by side in turns, so that a channel
+//! with one subscriber does not wait for a channel with ten thousand.
+//!
+//! A long poll is in one fan-out at most. For deliveries that stay after a message, the fan-outs
+//! of one channel will have to keep their order.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::channel::Information;
+use crate::arena::Key;
+use crate::message::{Message, MessageId};
+
+/// Deliveries of one fan-out before it is another one's turn.
+const QUANTUM: u32 = 64;
+
+/// Lists that are kept to be used again, so that a channel that is published to again and again
+/// does not grow its list anew each time.
+const SPARES_MAX: usize = 4;
+
+/// What a fan-out brings.
+#[derive(Debug, Clone)]
+pub(super) enum Cause {
+    /// A message, published on a channel whose losses reach through `lost_through`.
+    Message { message: Rc<Message>, channel: Key, lost_through: MessageId },
+    /// The channel is deleted; then its publisher is told.
+    Deleted { publisher: Key, information: Information },
+    /// The daemon stops.
+    Shutdown,
+}
+
+#[derive(Debug)]
+struct Fanout {
+    cause: Cause,
+    waiters: Vec<Key>,
+    next: usize,
+}
+
+/// One step of [`Fanouts::next`].
+#[derive(Debug)]
+pub(super) enum Step {
+    /// This subscription's turn; it may be gone.
+    Waiter(Key, Cause),
+    /// All had theirs.
+    Done(Cause),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Fanouts {
+    running: VecDeque<Fanout>,
+    /// Steps that the front one has left.
+    quantum: u32,
+    spares: Vec<Vec<Key>>,
+}
+
+impl Fanouts {
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub(super) fn start(&mut self, cause: Cause, waiters: Vec<Key>) {
+        if self.running.is_empty() {
+            self.quantum = QUANTUM;
+        }
+        self.running.push_back(Fanout { cause, waiters, next: 0 });
+    }
+
+    pub(super) fn next(&mut self) -> Option<Step> {
+        if self.quantum == 0 {
+            self.quantum = QUANTUM;
+            if self.running.len() > 1 {
+                self.running.rotate_left(1);
+            }
+        }
+        let front = self.running.front_mut()?;
+        if let Some(waiter) = front.waiters.get(front.next) {
+            front.next += 1;
+            self.quantum -= 1;
+            return Some(Step::Waiter(*waiter, front.cause.clone()));
+        }
+        let done = self.running.pop_front()?;
+        self.quantum = QUANTUM;
+        self.recycle(done.waiters);
+        Some(Step::Done(done.cause))
+    }
+
+    /// An empty list to wait in, with the room of an earlier one where it was long.
+    pub(super) fn spare(&mut self) -> Vec<Key> {
+        self.spares.pop().unwrap_or_default()
+    }
+
+    fn recycle(&mut self, mut list: Vec<Key>) {
+        if self.spares.len() < SPARES_MAX && list.capacity() > 16 {
+            list.clear();
+            self.spares.push(list);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+use super::*;
+use crate::store::memory;
+
+const NOW: Now = Now { mono_ms: 0, unix_s: 1_000_000 };
+
+/// A hub driven by hand, and everyone who asks it numbered.
+struct Bench {
+    hub: Hub,
+    now: Now,
+    peers: Arena<()>,
+}
+
+fn options() -> Options {
+    Options {
+        stores: vec![StoreOptions {
+            memory: memory::Options {
+                min_messages: 0,
+                max_messages: 0,
+                message_timeout_ms: 0,
+                max_memory: 1 << 20,
+            },
+            channel_timeout_ms: 5000,
+        }],
+        channels_max: 3,
+        first_id: MessageId { time: NOW.unix_s, tag: 0 },
+        seed: 7,
+    }
+}
+
+const LONG: Subscribe = Subscribe {
+    cursor: Cursor::OLDEST,
+    delivery: Delivery::LongPoll,
+    create: true,
+    concurrency: Concurrency::Broadcast,
+    max_subscribers: 0,
+    timeout_ms: 55_000,
+};
+
+fn name(name: &str) -> ChannelName<'_> {
+    ChannelName { store: StoreId(0), name: name.as_bytes() }
+}
+
+impl Bench {
+    fn new(options: Options) -> Self {
+        let mut bench = Self { hub: Hub::new(options, NOW), now: NOW, peers: Arena::default() };
+        bench.advance(1000);
+        bench
+    }
+
+    fn advance(&mut self, ms: u64) {
+        let mono_ms = self.now.mono_ms + ms;
+        self.now = Now { mono_ms, unix_s: NOW.unix_s + mono_ms / 1000 };
+        self.hub.handle_timeout(self.now);
+        self.hub.check_invariants();
+    }
+
+    fn publish(&mut self, channel: &str, body: &str) -> Vec<String> {
+        self.publish_as(channel, body, true, true)
+    }
+
+    fn publish_as(&mut self, channel: &str, body: &str, create: bool, store: bool) -> Vec<String> {
+        let peer = self.peers.insert(());
+        let publish = Publish { content_type: None, body: body.as_bytes(), create, store };
+        self.hub.publish(peer, name(channel), publish, self.now);
+        self.outputs()
+    }
+
+    fn ask(&mut self, channel: &str, subscribe: Subscribe) -> Vec<String> {
+        let peer = self.peers.insert(());
+        self.hub.subscribe(peer, name(channel), subscribe, self.now);
+        self.outputs()
+    }
+
+    fn ask_after(&mut self, channel: &str, time: u64, tag: u32) -> Vec<String> {
+        let cursor = Cursor { time: NOW.unix_s + time, tag, given: true };
+        self.ask(channel, Subscribe { cursor, ..LONG })
+    }
+
+    fn outputs(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        while let Some(output) = self.hub.poll_output() {
+            said.push(match output {
+                Output::Published { peer, waiting, information: i } => format!(
+                    "{}: published {} of {}, {} waited",
+                    peer.index(),
+                    if waiting { 201 } else { 202 },
+                    i.messages,
+                    i.subscribers
+                ),
+                Output::Exists { peer, information: i } => {
+                    format!("{}: {} {:?} {}", peer.index(), i.messages, i.requested, i.subscribers)
+                }
+                Output::Deleted { peer, information: i } => {
+                    format!("{}: deleted {}", peer.index(), i.messages)
+                }
+                Output::Missing { peer } => format!("{}: missing", peer.index()),
+                Output::Refused { peer, refusal } => format!("{}: {refusal:?}", peer.index()),
+                Output::Held { peer, .. } => format!("{}: held", peer.index()),
+                Output::Deliver { peer, message, gap } => {
+                    let body = String::from_utf8_lossy(&message.body).into_owned();
+                    let id = format!("{}:{}", message.id.time - NOW.unix_s, message.id.tag);
+                    match gap {
+                        Gap::NONE => format!("{}: {body} {id}", peer.index()),
+                        gap => format!("{}: {body} {id} {gap:?}", peer.index()),
+                    }
+                }
+                Output::Ended { peer, end, .. } => format!("{}: {end:?}", peer.index()),
+            });
+        }
+        self.hub.check_invariants();
+        said
+    }
+}
+
+#[test]
+fn a_held_request_gets_the_message_after_its_publisher_is_answered() {
+    let mut b = Bench::new(options());
+    assert_eq!(b.ask("a", LONG), ["0: held"]);
+    assert_eq!(b.ask("a", LONG), ["1: held"]);
+    assert_eq!(
+        b.publish("a", "hello"),
+        ["2: published 201 of 1, 2 waited", "0: hello 1:0", "1: hello 1:0"]
+    );
+    assert_eq!(b.publish("a", "again"), ["3: published 202 of 2, 0 waited"]);
+    assert_eq!(b.ask_after("a", 1, 0), ["4: again 1:1"]);
+}
+
+#[test]
+fn a_hold_ends_at_its_timeout_or_a_tenth_earlier() {
+    let mut b = Bench::new(options());
+    b.ask("a", LONG);
+    b.advance(49_400);
+    assert!(b.outputs().is_empty());
+    b.advance(5_700);
+    assert_eq!(b.outputs(), ["0: NothingNew"]);
+    assert_eq!(b.hub.timers(), 0);
+}
+
+#[test]
+fn a_deleted_channel_ends_every_hold_before_the_publisher_is_answered() {
+    let mut b = Bench::new(options());
+    b.ask("a", LONG);
+    b.ask("a", LONG);
+    let peer = b.peers.insert(());
+    b.hub.delete(peer, name("a"), b.now);
+    assert_eq!(b.outputs(), ["0: Deleted", "1: Deleted", "2: deleted 0"]);
+    b.hub.delete(peer, name("a"), b.now);
+    assert_eq!(b.outputs(), ["2: missing"]);
+}
+
+#[test]
+fn ids_go_on_over_deletion_within_one_second() {
+    let mut b = Bench::new(options());
+    b.publish("a", "one");
+    let peer = b.peers.insert(());
+    b.hub.delete(peer, name("a"), b.now);
+    b.outputs();
+    b.publish("a", "two");
+    assert_eq!(b.ask_after("a", 1, 0), ["3: two 1:1"]);
+}
+
+#[test]
+fn a_cursor_ahead_of_the_message_stays_held() {
+    let mut b = Bench::new(options());
+    b.ask_after("a", 100, 0);
+    b.ask("a", LONG);
+    assert_eq!(b.publish("a", "x"), ["2: published 201 of 1, 2 waited", "1: x 1:0"]);
+    b.advance(10_000);
+    assert_eq!(b.publish("a", "y"), ["3: published 202 of 2, 1 waited"]);
+    assert_eq!(b.hub.held(), 1);
+}
+
+#[test]
+fn the_last_subscriber_displaces_and_the_first_stays() {
+    let mut b = Bench::new(options());
+    let last = Subscribe { concurrency: Concurrency::Last, ..LONG };
+    assert_eq!(b.ask("a", last), ["0: held"]);
+    assert_eq!(b.ask("a", last), ["0: Displaced", "1: held"]);
+    let first = Subscribe { concurrency: Concurrency::First, ..LONG };
+    assert_eq!(b.ask("a", first), ["2: Displaced"]);
+    b.publish("a", "x");
+    b.ask_after("a", 1, 0);
+    assert_eq!(b.ask("a", first), ["5: x 1:0"], "a catch-up disturbs nobody");
+    assert_eq!(b.hub.held(), 1);
+}
+
+#[test]
+fn limits_refuse_a_channel_or_a_subscriber_too_many_and_a_message_too_large() {
+    let mut b = Bench::new(options());
+    let one = Subscribe { max_subscribers: 1, ..LONG };
+    b.ask("a", one);
+    assert_eq!(b.ask("a", one), ["1: Subscribers"]);
+    b.ask("b", LONG);
+    b.ask("c", LONG);
+    assert_eq!(b.ask("d", LONG), ["4: Channels"]);
+    assert_eq!(b.publish("d", "x"), ["5: Channels"]);
+    assert_eq!(b.publish("a", &"x".repeat(1 << 20)), ["6: MessageSize"]);
+}
+
+#[test]
+fn a_channel_lives_as_long_as_its_maker_says() {
+    let mut b = Bench::new(options());
+    b.ask("get", LONG);
+    let interval = Subscribe { delivery: Delivery::IntervalPoll, ..LONG };
+    assert_eq!(b.ask("other", interval), ["1: NothingNew"]);
+    b.publish_as("post", "x", true, false);
+    let peer = b.peers.insert(());
+    b.hub.create(peer, name("put"), b.now);
+    assert_eq!(b.outputs(), ["3: 0 None 0"]);
+    assert_eq!(b.hub.channels(), 3);
+    b.advance(5_100);
+    assert_eq!(b.hub.channels(), 2, "made by POST, empty");
+    b.advance(55_000);
+    assert_eq!(b.outputs(), ["0: NothingNew"]);
+    assert_eq!(b.hub.channels(), 1, "made by GET, nobody waits");
+    b.advance(3_600_000);
+    assert_eq!(b.hub.channels(), 0, "made by PUT, unused for an hour");
+}
+
+#[test]
+fn messages_expire_by_the_wheel_and_whoever_comes_back_hears_of_the_gap() {
+    let mut options = options();
+    options.stores[0].memory.message_timeout_ms = 10_000;
+    let mut b = Bench::new(options);
+    for body in ["one", "two", "three"] {
+        b.publish("a", body);
+    }
+    b.ask_after("a", 1, 2);
+    b.advance(10_100);
+    assert_eq!(b.hub.used_bytes(StoreId(0)), 0);
+    assert_eq!(b.ask_after("a", 1, 0), ["4: held"]);
+    assert_eq!(
+        b.publish("a", "four"),
+        ["5: published 201 of 1, 2 waited", "3: four 11:0", "4: four 11:0 Messages(2)"]
+    );
+    // Also when the channel itself is gone meanwhile.
+    b.advance(10_100);
+    b.advance(5_100);
+    assert_eq!(b.hub.channels(), 0);
+    assert_eq!(b.ask_after("a", 1, 0), ["6: held"]);
+    assert_eq!(b.ask_after("a", 11, 0), ["7: held"]);
+    assert_eq!(
+        b.publish("a", "five"),
+        ["8: published 201 of 1, 2 waited", "6: five 26:0 Unknown", "7: five 26:0"]
+    );
+}
+
+#[test]
+fn a_small_channel_does_not_wait_for_a_large_fan_out() {
+    let mut b = Bench::new(options());
+    for _ in 0..1000 {
+        b.ask("crowd", LONG);
+    }
+    b.ask("one", LONG);
+    let publish = Publish { content_type: None, body: b"x", create: true, store: true };
+    let peer = b.peers.insert(());
+    b.hub.publish(peer, name("crowd"), publish, b.now);
+    b.hub.publish(peer, name("one"), publish, b.now);
+    let said = b.outputs();
+    let place = said.iter().position(|line| line.starts_with("1000: x")).unwrap();
+    assert!(place < 100, "served as number {place}");
+    assert_eq!(said.len(), 2 + 1001);
+}
+
+#[test]
+fn shutdown_ends_every_hold_once() {
+    let mut b = Bench::new(options());
+    b.ask("a", LONG);
+    b.ask("b", LONG);
+    b.hub.shutdown();
+    assert_eq!(b.outputs(), ["0: Shutdown", "1: Shutdown"]);
+    assert_eq!((b.hub.held(), b.hub.timers()), (0, 0));
+}

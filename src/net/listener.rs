@@ -1,0 +1,589 @@
+//! Sockets that accept connections, and the connections they give. Socket options are set once, on
+//! the listening socket: the kernel hands them down to each connection.
+//!
+//! Never waits, and never reads or writes: that is the reactor's.
+
+use std::fs::{self, Permissions};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::net::error::StartError;
+use crate::net::holder;
+use crate::net::options::Listen;
+
+/// One listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    acceptor: Acceptor,
+    local: Listen,
+    /// Removed when the listener is dropped; `None` unless we made it.
+    _file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Listens at `listen`. A Unix socket whose listener is gone is replaced; a new one may be
+    /// opened by our user and group.
+    ///
+    /// # Errors
+    /// [`StartError`], in words for the operator.
+    pub fn bind(listen: &Listen) -> Result<Self, StartError> {
+        match listen {
+            Listen::Tcp(address) => Self::bind_tcp(*address),
+            Listen::Unix(path) => Self::bind_unix(path),
+        }
+        .map_err(|failure| match failure {
+            Failure::System(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                StartError::InUse { listen: listen.clone(), holder: holder::find(listen) }
+            }
+            Failure::System(error) => StartError::Listen { listen: listen.clone(), error },
+            Failure::NotASocket(path) => StartError::NotASocket(path),
+        })
+    }
+
+    /// The sockets that systemd handed over; none if it started us without.
+    ///
+    /// To be called once, before any thread is started.
+    ///
+    /// # Errors
+    /// One of them is no listening stream socket.
+    pub fn from_environment() -> io::Result<Vec<Self>> {
+        let mut sockets = ListenFd::from_env();
+        (0..sockets.len()).map(|index| Self::inherited(&mut sockets, index)).collect()
+    }
+
+    /// The address it really has: with the port that was picked for port 0.
+    #[must_use]
+    pub fn local(&self) -> &Listen {
+        &self.local
+    }
+
+    /// The next connection, and where it comes from; `None` over a Unix socket.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no more: only then will the next one be told as an event. Any
+    /// other error concerns the one connection, or the limit of open files.
+    pub fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match &self.acceptor {
+            Acceptor::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+            Acceptor::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
+        }
+    }
+
+    fn bind_tcp(address: SocketAddr) -> Result<Self, Failure> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A restart must not wait for the old connections' last packets.
+        socket.set_reuse_address(true)?;
+        if let IpAddr::V6(ip) = address.ip() {
+            // `::` means everything, IPv4 too.
+            socket.set_only_v6(!ip.is_unspecified())?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Self::tcp(socket.into())?)
+    }
+
+    fn bind_unix(path: &Path) -> Result<Self, Failure> {
+        let address = SockAddr::unix(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        match socket.bind(&address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path, &address)?;
+                socket.bind(&address)?;
+            }
+            other => other?,
+        }
+        let file = SocketFile::new(path)?;
+        // Before anybody can connect.
+        fs::set_permissions(path, Permissions::from_mode(MODE))?;
+        socket.listen(BACKLOG)?;
+        Ok(Self { _file: Some(file), ..Self::unix(socket.into())? })
+    }
+
+    fn inherited(sockets: &mut ListenFd, index: usize) -> io::Result<Self> {
+        if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
+            must_listen(&SockRef::from(&listener))?;
+            return Self::tcp(listener);
+        }
+        let no_stream =
+            |_| io::Error::other("a socket of systemd's is neither TCP nor Unix stream");
+        match sockets.take_unix_listener(index).map_err(no_stream)? {
+            Some(listener) => {
+                must_listen(&SockRef::from(&listener))?;
+                Self::unix(listener)
+            }
+            None => Err(io::Error::other("a socket of systemd's was taken twice")),
+        }
+    }
+
+    fn tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        let socket = SockRef::from(&listener);
+        socket.set_tcp_nodelay(true)?;
+        // A held poll whose client vanished without a word is noticed within two minutes.
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(20))
+            .with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)?;
+        listener.set_nonblocking(true)?;
+        let local = Listen::Tcp(listener.local_addr()?);
+        Ok(Self { acceptor: Acceptor::Tcp(TcpListener::from_std(listener)), local, _file: None })
+    }
+
+    fn unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let local = Listen::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned());
+        Ok(Self { acceptor: Acceptor::Unix(UnixListener::from_std(listener)), local, _file: None })
+    }
+}
+
+impl Source for Listener {
+    fn register(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match &mut self.acceptor {
+            Acceptor::Tcp(listener) => listener.register(to, token, interest),
+            Acceptor::Unix(listener) => listener.register(to, token, interest),
+        }
+    }
+
+    fn reregister(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match &mut self.acceptor {
+            Acceptor::Tcp(listener) => listener.reregister(to, token, interest),
+            Acceptor::Unix(listener) => listener.reregister(to, token, interest),
+        }
+    }
+
+    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
+        match &mut self.acceptor {
+            Acceptor::Tcp(listener) => listener.deregister(from),
+            Acceptor::Unix(listener) => listener.deregister(from),
+        }
+    }
+}
+
+/// One connection, non-blocking.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+// Debug builds of mio add what they check registrations with.
+const _: () = assert!(cfg!(debug_assertions) || size_of::<Stream>() == 8);
+
+impl Stream {
+    /// Tells the peer that nothing more will be sent; what it sends can still be read.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) => stream.write_vectored(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Source for Stream {
+    fn register(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.register(to, token, interest),
+            Self::Unix(stream) => stream.register(to, token, interest),
+        }
+    }
+
+    fn reregister(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.reregister(to, token, interest),
+            Self::Unix(stream) => stream.reregister(to, token, interest),
+        }
+    }
+
+    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.deregister(from),
+            Self::Unix(stream) => stream.deregister(from),
+        }
+    }
+}
+
+/// A socket's file; removed when dropped, unless another listener has put its own there since.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device_and_inode: (u64, u64),
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let device_and_inode = Self::identity(path)?;
+        // A later change of the working directory must not lead us to another file.
+        Ok(Self { path: std::path::absolute(path)?, device_and_inode })
+    }
+
+    fn identity(path: &Path) -> io::Result<(u64, u64)> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if Self::identity(&self.path).is_ok_and(|now| now == self.device_and_inode) {
+            // Nothing is lost if it stays: it is stale, and the next start replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket's file that nobody listens behind.
+fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), Failure> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(Failure::NotASocket(path.to_owned()));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A listener whose backlog is full is alive; it must not keep us waiting.
+    probe.set_nonblocking(true)?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Ok(fs::remove_file(path)?)
+        }
+        _ => Err(io::Error::from(io::ErrorKind::AddrInUse).into()),
+    }
+}
+
+fn must_listen(socket: &SockRef<'_>) -> io::Result<()> {
+    if socket.is_listener()? {
+        return Ok(());
+    }
+    Err(io::Error::other("a socket of systemd's does not listen; it needs Accept=no"))
+}
+
+enum Failure {
+    System(io::Error),
+    NotASocket(PathBuf),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// The default of 128 loses connections when thousands of clients come back at once. The kernel
+/// caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+const MODE: u32 = 0o660;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::process::{Command, Stdio};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn port_0_is_replaced_by_the_real_one_and_connections_come_in() {
+        let mut listener = Listener::bind(&localhost(0)).unwrap();
+        let Listen::Tcp(address) = *listener.local() else { panic!("{:?}", listener.local()) };
+        assert_ne!(address.port(), 0);
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let (mut stream, peer) = accept(&mut listener);
+        assert_eq!(peer, Some(Ipv4Addr::LOCALHOST.into()));
+        exchange(&mut stream, &mut client);
+    }
+
+    #[test]
+    fn connections_inherit_the_options_of_the_listener() {
+        let mut listener = Listener::bind(&localhost(0)).unwrap();
+        let Listen::Tcp(address) = *listener.local() else { panic!("{:?}", listener.local()) };
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (Stream::Tcp(stream), _) = accept(&mut listener) else { panic!("not TCP") };
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+        assert!(socket.nonblocking().unwrap());
+    }
+
+    #[test]
+    fn ipv6_on_loopback_leaves_ipv4_alone() {
+        let listen = Listen::Tcp("[::1]:0".parse().unwrap());
+        let listener = match Listener::bind(&listen) {
+            Ok(listener) => listener,
+            // A machine without IPv6.
+            Err(error) => return assert!(error.to_string().contains("[::1]:0"), "{error}"),
+        };
+        let Listen::Tcp(address) = *listener.local() else { panic!("{:?}", listener.local()) };
+        assert!(Listener::bind(&localhost(address.port())).is_ok());
+    }
+
+    #[test]
+    fn a_port_in_use_names_this_very_process() {
+        let listener = Listener::bind(&localhost(0)).unwrap();
+        let error = Listener::bind(listener.local()).unwrap_err();
+        assert_in_use_by_us(&error, "choose another with --port");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused_in_words() {
+        // A range for documentation: nobody has it.
+        let listen = Listen::Tcp("192.0.2.1:0".parse().unwrap());
+        let error = Listener::bind(&listen).unwrap_err().to_string();
+        assert!(error.starts_with("cannot listen on 192.0.2.1:0: this machine has no"), "{error}");
+    }
+
+    #[test]
+    fn a_unix_socket_serves_its_group_and_is_removed_at_the_end() {
+        let path = Scratch::new();
+        let mut listener = Listener::bind(&path.listen()).unwrap();
+        assert_eq!(*listener.local(), path.listen());
+        assert_eq!(fs::metadata(&path.0).unwrap().permissions().mode() & 0o777, 0o660);
+        let mut client = std::os::unix::net::UnixStream::connect(&path.0).unwrap();
+        let (mut stream, peer) = accept(&mut listener);
+        assert_eq!(peer, None);
+        exchange(&mut stream, &mut client);
+        drop(listener);
+        assert!(!path.0.exists());
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced() {
+        let path = Scratch::new();
+        drop(std::os::unix::net::UnixListener::bind(&path.0).unwrap());
+        assert!(path.0.exists());
+        let _listener = Listener::bind(&path.listen()).unwrap();
+        std::os::unix::net::UnixStream::connect(&path.0).unwrap();
+    }
+
+    #[test]
+    fn a_living_unix_socket_is_in_use() {
+        let path = Scratch::new();
+        let _listener = Listener::bind(&path.listen()).unwrap();
+        let error = Listener::bind(&path.listen()).unwrap_err();
+        assert_in_use_by_us(&error, "choose another path");
+    }
+
+    #[test]
+    fn a_living_unix_socket_with_a_full_backlog_is_in_use_too_and_keeps_nobody_waiting() {
+        let path = Scratch::new();
+        let address = SockAddr::unix(&path.0).unwrap();
+        let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        busy.bind(&address).unwrap();
+        busy.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            if client.connect(&address).is_err() {
+                break;
+            }
+            waiting.push(client);
+        }
+        let error = Listener::bind(&path.listen()).unwrap_err();
+        assert_in_use_by_us(&error, "choose another path");
+    }
+
+    #[test]
+    fn a_socket_that_replaced_ours_is_left_alone() {
+        let path = Scratch::new();
+        let ours = Listener::bind(&path.listen()).unwrap();
+        fs::remove_file(&path.0).unwrap();
+        let _theirs = Listener::bind(&path.listen()).unwrap();
+        drop(ours);
+        assert!(path.0.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_never_removed() {
+        let path = Scratch::new();
+        fs::write(&path.0, "precious").unwrap();
+        let error = Listener::bind(&path.listen()).unwrap_err().to_string();
+        assert!(error.contains("exists and is not a socket"), "{error}");
+        assert_eq!(fs::read(&path.0).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_is_refused_in_words() {
+        for (path, words) in [
+            ("/nowhere/at/all.sock".to_owned(), "there is no such directory"),
+            (format!("/tmp/{}", "x".repeat(200)), "the path is too long"),
+            ("/dev/null/x.sock".to_owned(), "Not a directory"),
+        ] {
+            let error = Listener::bind(&Listen::Unix(path.into())).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    /// systemd's part is played by this test: it starts itself again, with a listening socket as
+    /// descriptor 3 and the environment that goes with it.
+    #[test]
+    fn sockets_handed_over_by_systemd_are_taken() {
+        const CHILD: &str = "PUSHSERVER_TEST_ACTIVATED";
+        const NAME: &str = "net::listener::tests::sockets_handed_over_by_systemd_are_taken";
+        if std::env::var_os(CHILD).is_some() {
+            let mut listeners = Listener::from_environment().unwrap();
+            assert_eq!(listeners.len(), 1);
+            let (mut stream, _) = accept(&mut listeners[0]);
+            let local = listeners[0].local().to_string();
+            assert_eq!(stream.write(local.as_bytes()).unwrap(), local.len());
+            return;
+        }
+        let path = Scratch::new();
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp_address = tcp.local_addr().unwrap();
+        let unix = std::os::unix::net::UnixListener::bind(&path.0).unwrap();
+        let start = |socket: Stdio| {
+            let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; \
+                exec \"$0\" --exact \"$1\"";
+            let mut shell = Command::new("sh");
+            shell.args(["-c", script]).arg(std::env::current_exe().unwrap()).arg(NAME);
+            shell.env(CHILD, "1").stdin(socket).stdout(Stdio::null()).spawn().unwrap()
+        };
+        let mut told = String::new();
+
+        let mut child = start(std::os::fd::OwnedFd::from(tcp).into());
+        let mut client = std::net::TcpStream::connect(tcp_address).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client.read_to_string(&mut told).unwrap();
+        assert_eq!(told, format!("http://{tcp_address}"));
+        assert!(child.wait().unwrap().success());
+
+        told.clear();
+        let mut child = start(std::os::fd::OwnedFd::from(unix).into());
+        let mut client = std::os::unix::net::UnixStream::connect(&path.0).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client.read_to_string(&mut told).unwrap();
+        assert_eq!(told, path.listen().to_string());
+        assert!(child.wait().unwrap().success());
+        // It belongs to systemd, which will start us again when somebody connects.
+        assert!(path.0.exists());
+    }
+
+    fn localhost(port: u16) -> Listen {
+        Listen::Tcp((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Waits for the next connection as the reactor does.
+    fn accept(listener: &mut Listener) -> (Stream, Option<IpAddr>) {
+        let mut poll = Poll::new().unwrap();
+        poll.registry().register(listener, Token(0), Interest::READABLE).unwrap();
+        let mut events = Events::with_capacity(1);
+        loop {
+            match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => break other.unwrap(),
+            }
+            poll.poll(&mut events, Some(LONG)).unwrap();
+            assert!(!events.is_empty(), "nobody connected");
+        }
+    }
+
+    fn exchange(stream: &mut Stream, client: &mut (impl Read + Write)) {
+        let slices = [IoSlice::new(b"hel"), IoSlice::new(b"lo")];
+        assert_eq!(stream.write_vectored(&slices).unwrap(), 5);
+        stream.shutdown_write().unwrap();
+        let mut told = String::new();
+        client.read_to_string(&mut told).unwrap();
+        assert_eq!(told, "hello");
+        client.write_all(b"bye").unwrap();
+        let mut poll = Poll::new().unwrap();
+        poll.registry().register(stream, Token(0), Interest::READABLE).unwrap();
+        let mut events = Events::with_capacity(1);
+        let mut buffer = [0; 8];
+        let length = loop {
+            match stream.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => break other.unwrap(),
+            }
+            poll.poll(&mut events, Some(LONG)).unwrap();
+            assert!(!events.is_empty(), "nothing arrived");
+        };
+        assert_eq!(&buffer[..length], b"bye");
+    }
+
+    fn assert_in_use_by_us(error: &StartError, advice: &str) {
+        let words = error.to_string();
+        assert!(matches!(error, StartError::InUse { .. }), "{words}");
+        if cfg!(target_os = "linux") {
+            let by_us = format!("(pid {});", std::process::id());
+            assert!(words.contains(&by_us), "{words}");
+        }
+        assert!(words.ends_with(advice), "{words}");
+    }
+
+    /// A path of its own for each test, removed at the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("pushserver-test-{}-{number}.sock", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn listen(&self) -> Listen {
+            Listen::Unix(self.0.clone())
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+}

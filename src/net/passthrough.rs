@@ -1,0 +1,626 @@
+//! Tells Django when a hold starts and when it ends: one POST each, from a thread of its own, in
+//! order, over a connection that is kept open.
+//!
+//! The loop only ever appends to a queue: a slow, dead or hostile Django never delays a delivery.
+//! A notice is tried once. Subscribe and unsubscribe go in pairs: when the queue is full a hold's
+//! subscribe is dropped, and then its unsubscribe is not sent either.
+//!
+//! Never panics on what Django answers or a subscriber sent; if the thread dies all the same, the
+//! next notice starts another that goes on with the queue.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use log::{info, warn};
+
+use crate::clock::Clock;
+use crate::net::passthrough::post::{Outcome, agent, send};
+use crate::net::warnings::RateLimit;
+use crate::relay::notice::{Event, Notice};
+
+pub use crate::net::passthrough::post::check_url;
+
+mod post;
+
+/// The queue of notices and the thread that sends them.
+#[derive(Debug)]
+pub struct Passthrough {
+    shared: Arc<Shared>,
+    /// Started by the first notice, and again if it has died.
+    worker: Option<JoinHandle<()>>,
+    /// Most notices in the queue when a subscribe is still taken. Each taken subscribe makes room
+    /// for its unsubscribe, so that the queue is no longer than this plus the holds there are.
+    queue_max: usize,
+    /// How long Django may take for an answer.
+    answer_within: Duration,
+    dropped: u64,
+    full: RateLimit,
+    no_worker: RateLimit,
+}
+
+/// What became of notices since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Answered with a status of 2xx.
+    pub sent: u64,
+    /// Answered with another status, or not delivered.
+    pub failed: u64,
+    /// Not answered in time.
+    pub timed_out: u64,
+    /// Holds of which neither notice was sent, because the queue was full.
+    pub dropped: u64,
+}
+
+impl Passthrough {
+    /// Nothing is started before the first notice.
+    #[must_use]
+    pub fn new(queue_max: usize) -> Self {
+        Self::with_patience(queue_max, ANSWER_WITHIN)
+    }
+
+    fn with_patience(queue_max: usize, answer_within: Duration) -> Self {
+        Self {
+            shared: Arc::default(),
+            worker: None,
+            queue_max,
+            answer_within,
+            dropped: 0,
+            full: RateLimit::new(WARNING_PERIOD_MS),
+            no_worker: RateLimit::new(WARNING_PERIOD_MS),
+        }
+    }
+
+    /// Queues a notice; never waits. A subscribe is dropped when the queue is full, and an
+    /// unsubscribe when its subscribe was: [`Notice::queued`] keeps which.
+    pub fn notify(&mut self, event: Event, notice: Arc<Notice>, now_mono_ms: u64) {
+        if event == Event::Unsubscribe && !notice.queued.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut queue = self.shared.lock();
+        if event == Event::Subscribe {
+            if queue.jobs.len() >= self.queue_max {
+                drop(queue);
+                self.count_dropped(now_mono_ms);
+                return;
+            }
+            notice.queued.store(true, Ordering::Relaxed);
+        }
+        queue.jobs.push_back(Job { event, notice });
+        let worker_waits = !queue.sending;
+        drop(queue);
+        if worker_waits {
+            self.shared.filled.notify_one();
+        }
+        self.ensure_worker(now_mono_ms);
+    }
+
+    /// What became of the notices so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            sent: self.shared.sent.load(Ordering::Relaxed),
+            failed: self.shared.failed.load(Ordering::Relaxed),
+            timed_out: self.shared.timed_out.load(Ordering::Relaxed),
+            dropped: self.dropped,
+        }
+    }
+
+    /// Sends what is queued, for as long as `within`, and logs how it went. Gives the counters,
+    /// and how many notices were given up.
+    pub fn finish(mut self, within: Duration) -> (Counters, usize) {
+        if !self.shared.lock().is_done() {
+            self.ensure_worker(u64::MAX);
+        }
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        self.shared.filled.notify_one();
+        let (mut queue, _) = self
+            .shared
+            .emptied
+            .wait_timeout_while(queue, within, |queue| !queue.is_done())
+            .unwrap_or_else(PoisonError::into_inner);
+        let left = queue.jobs.len() + usize::from(queue.sending);
+        queue.jobs.clear();
+        drop(queue);
+
+        let counters = self.counters();
+        if left > 0 {
+            warn!("passthrough: gave up notices: count={left}, still unsent at the end");
+        }
+        if counters != Counters::default() {
+            let Counters { sent, failed, timed_out, dropped } = counters;
+            info!(
+                "passthrough: sent={sent} failed={failed} timed_out={timed_out} dropped={dropped}"
+            );
+        }
+        (counters, left)
+    }
+
+    fn count_dropped(&mut self, now_ms: u64) {
+        self.dropped += 1;
+        if let Some(count) = self.full.note(now_ms) {
+            warn!(
+                "passthrough: dropped holds: count={count}, {} notices wait already \
+                 (limits.passthrough_queue); is Django slow?",
+                self.queue_max
+            );
+        }
+    }
+
+    fn ensure_worker(&mut self, now_ms: u64) {
+        if self.worker.as_ref().is_some_and(|worker| !worker.is_finished()) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let answer_within = self.answer_within;
+        let worker = thread::Builder::new().name("passthrough".to_owned());
+        match worker.spawn(move || work(&shared, answer_within)) {
+            Ok(worker) => self.worker = Some(worker),
+            Err(error) => {
+                if let Some(count) = self.no_worker.note(now_ms) {
+                    warn!("passthrough: cannot start a thread: error={error} count={count}");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Passthrough {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        queue.jobs.clear();
+        drop(queue);
+        // Not joined: it may wait for an answer for long, and ends with the process at the latest.
+        self.shared.filled.notify_one();
+    }
+}
+
+/// What the loop and the worker share.
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Signalled when there is a notice to send, or none will come any more.
+    filled: Condvar,
+    /// Signalled when the last notice is done and none will come any more.
+    emptied: Condvar,
+    sent: AtomicU64,
+    failed: AtomicU64,
+    timed_out: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// The worker is about a notice that it has taken from the queue.
+    sending: bool,
+    /// None will be added any more.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    event: Event,
+    notice: Arc<Notice>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nobody leaves the queue half changed, so that a panic elsewhere spoils nothing.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The worker's next notice, waited for; `None` if none will come any more.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                queue.sending = true;
+                return Some(job);
+            }
+            queue.sending = false;
+            if queue.closed {
+                self.emptied.notify_one();
+                return None;
+            }
+            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Queue {
+    fn is_done(&self) -> bool {
+        self.jobs.is_empty() && !self.sending
+    }
+}
+
+/// The worker's life.
+fn work(shared: &Shared, answer_within: Duration) {
+    let agent = agent(answer_within);
+    let clock = Clock::start();
+    let mut warnings = Warnings::default();
+    while let Some(job) = shared.next() {
+        let outcome = send(&agent, job.event, &job.notice);
+        let counter = match &outcome {
+            Outcome::Sent => &shared.sent,
+            Outcome::TimedOut => &shared.timed_out,
+            Outcome::Refused(_) | Outcome::Failed(_) => &shared.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        warnings.tell(&outcome, &job.notice.url, clock.now().mono_ms);
+    }
+}
+
+/// One limit for each way to fail, so that one kind does not hide another.
+struct Warnings {
+    refused: RateLimit,
+    timed_out: RateLimit,
+    failed: RateLimit,
+}
+
+impl Default for Warnings {
+    fn default() -> Self {
+        let limit = RateLimit::new(WARNING_PERIOD_MS);
+        Self { refused: limit.clone(), timed_out: limit.clone(), failed: limit }
+    }
+}
+
+impl Warnings {
+    fn tell(&mut self, outcome: &Outcome, url: &str, now_ms: u64) {
+        let limit = match outcome {
+            Outcome::Sent => return,
+            Outcome::Refused(_) => &mut self.refused,
+            Outcome::TimedOut => &mut self.timed_out,
+            Outcome::Failed(_) => &mut self.failed,
+        };
+        let Some(count) = limit.note(now_ms) else { return };
+        // A query may hold a secret.
+        let url = url.split('?').next().unwrap_or_default();
+        match outcome {
+            Outcome::Sent => {}
+            Outcome::Refused(status) => {
+                warn!("passthrough: notices refused: url={url} status={status} count={count}");
+            }
+            Outcome::TimedOut => {
+                warn!("passthrough: notices not answered in time: url={url} count={count}");
+            }
+            Outcome::Failed(error) => {
+                warn!("passthrough: notices failed: url={url} error={error} count={count}");
+            }
+        }
+    }
+}
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const WARNING_PERIOD_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::{self, Receiver, Sender};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+    #[test]
+    fn a_hold_is_told_of_twice_in_order_over_one_connection() {
+        let backend = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::new(10);
+        let holds = [hold(&backend.url, "a"), hold(&backend.url, "b")];
+        for hold in &holds {
+            passthrough.notify(Event::Subscribe, Arc::clone(hold), 0);
+        }
+        for hold in &holds {
+            passthrough.notify(Event::Unsubscribe, Arc::clone(hold), 0);
+        }
+        let (counters, left) = passthrough.finish(LONG);
+        assert_eq!((counters.sent, left), (4, 0));
+        let seen: Vec<Seen> = (0..4).map(|_| backend.next()).collect();
+        let bodies: Vec<&str> = seen.iter().map(|seen| &*seen.body).collect();
+        let expected = [
+            "channel_id=a&subscribe=1",
+            "channel_id=b&subscribe=1",
+            "channel_id=a&unsubscribe=1",
+            "channel_id=b&unsubscribe=1",
+        ];
+        assert_eq!(bodies, expected);
+        assert!(seen.iter().all(|seen| seen.connection == 0));
+    }
+
+    #[test]
+    fn the_subscribers_own_headers_go_along_and_those_of_its_connection_do_not() {
+        let backend = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::new(10);
+        let headers = "Cookie: a=1\r\nCookie: b=2\r\nUser-Agent: test\r\nHost: evil\r\n\
+            Content-Length: 99\r\nContent-Type: text/evil\r\nConnection: close\r\nUpgrade: x\r\n\
+            Transfer-Encoding: chunked\r\nExpect: 100-continue\r\nX-Forwarded-For: 6.6.6.6\r\n\
+            X_Forwarded_For: 6.6.6.6\r\nno colon\r\nbad name: 1\r\nX-Bad: \x01\r\n\
+            If-None-Match: 0\r\n";
+        let notice = Notice {
+            headers: headers.as_bytes().into(),
+            peer: Some([192, 0, 2, 7].into()),
+            ..unsent(&format!("{}?secret=1", backend.url), "a")
+        };
+        passthrough.notify(Event::Subscribe, Arc::new(notice), 0);
+        let seen = backend.next();
+        let mut lines: Vec<&str> = seen.head.lines().collect();
+        assert_eq!(lines.remove(0), "POST /told?secret=1 HTTP/1.1");
+        lines.sort_unstable();
+        let host = format!("host: {}", backend.host());
+        let mut expected = [
+            "content-length: 24",
+            "content-type: application/x-www-form-urlencoded",
+            "cookie: a=1",
+            "cookie: b=2",
+            &host,
+            "if-none-match: 0",
+            "user-agent: test",
+            "x-forwarded-for: 192.0.2.7",
+        ];
+        expected.sort_unstable();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_channel_id_cannot_break_out_of_the_form() {
+        let backend = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::new(10);
+        let notice = Notice {
+            channel_id: b"a b&unsubscribe=1\xff/+~".as_slice().into(),
+            ..unsent(&backend.url, "")
+        };
+        passthrough.notify(Event::Subscribe, Arc::new(notice), 0);
+        let expected = "channel_id=a%20b%26unsubscribe%3D1%FF%2F%2B~&subscribe=1";
+        assert_eq!(backend.next().body, expected);
+    }
+
+    #[test]
+    fn a_header_line_as_long_as_the_limit_goes_through() {
+        let backend = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::new(10);
+        let cookie = format!("Cookie: {}\r\n", "x".repeat(32 << 10));
+        let notice = Notice { headers: cookie.into_bytes().into(), ..unsent(&backend.url, "a") };
+        passthrough.notify(Event::Subscribe, Arc::new(notice), 0);
+        assert!(backend.next().head.len() > 32 << 10);
+    }
+
+    #[test]
+    fn a_full_queue_drops_whole_pairs_and_a_hanging_backend_blocks_nobody() {
+        let (backend, gate) = Backend::that_waits(OK);
+        let mut passthrough = Passthrough::new(2);
+        let holds = ["a", "b", "c", "d"].map(|id| hold(&backend.url, id));
+        passthrough.notify(Event::Subscribe, Arc::clone(&holds[0]), 0);
+        let first = backend.next();
+        for hold in &holds[1..] {
+            passthrough.notify(Event::Subscribe, Arc::clone(hold), 0);
+        }
+        for hold in &holds {
+            passthrough.notify(Event::Unsubscribe, Arc::clone(hold), 0);
+        }
+        let queued = holds.each_ref().map(|hold| hold.queued.load(Ordering::Relaxed));
+        assert_eq!(queued, [true, true, true, false]);
+        drop(gate);
+        let (counters, _) = passthrough.finish(LONG);
+        let expected = Counters { sent: 6, failed: 0, timed_out: 0, dropped: 1 };
+        assert_eq!(counters, expected);
+        let rest: Vec<String> = (0..5).map(|_| backend.next().body).collect();
+        assert_eq!(first.body, "channel_id=a&subscribe=1");
+        assert_eq!(rest[..2], ["channel_id=b&subscribe=1", "channel_id=c&subscribe=1"]);
+        assert!(rest[2..].iter().all(|body| body.ends_with("&unsubscribe=1")));
+    }
+
+    #[test]
+    fn an_unsubscribe_without_a_queued_subscribe_is_not_sent() {
+        let mut passthrough = Passthrough::new(0);
+        let hold = hold("http://127.0.0.1:9/", "a");
+        passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
+        passthrough.notify(Event::Unsubscribe, hold, 0);
+        assert!(passthrough.worker.is_none());
+        let expected = Counters { dropped: 1, ..Counters::default() };
+        assert_eq!(passthrough.finish(LONG), (expected, 0));
+    }
+
+    #[test]
+    fn a_dead_backend_is_counted_as_failed() {
+        let url = format!("http://{}/", free_address());
+        let mut passthrough = Passthrough::new(10);
+        let hold = hold(&url, "a");
+        passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
+        passthrough.notify(Event::Unsubscribe, hold, 0);
+        let (counters, left) = passthrough.finish(LONG);
+        assert_eq!((counters.failed, left), (2, 0));
+    }
+
+    #[test]
+    fn statuses_other_than_2xx_count_as_failed_and_redirects_are_not_followed() {
+        let away = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
+        for answer in [away, "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "nonsense\r\n\r\n"] {
+            let backend = Backend::that_answers(answer);
+            let mut passthrough = Passthrough::new(10);
+            passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
+            let (counters, _) = passthrough.finish(LONG);
+            assert_eq!(counters, Counters { failed: 1, ..Counters::default() }, "{answer}");
+            backend.next();
+            assert!(backend.requests.try_recv().is_err());
+        }
+    }
+
+    #[test]
+    fn an_answer_of_any_length_is_taken_and_the_next_notice_sent() {
+        let long =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n{}", "x".repeat(20_000));
+        let none = "HTTP/1.1 204 No Content\r\n\r\n".to_owned();
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+        let once = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+        for answer in [long, none, chunked.to_owned(), once.to_owned()] {
+            let backend = Backend::that_answers(&answer);
+            let mut passthrough = Passthrough::new(10);
+            let hold = hold(&backend.url, "a");
+            passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
+            passthrough.notify(Event::Unsubscribe, hold, 0);
+            let (counters, _) = passthrough.finish(LONG);
+            assert_eq!(counters.sent, 2, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_django_closed_meanwhile_costs_no_notice() {
+        let vanish = "HTTP/1.1 200 OK\r\nX-Then: vanish\r\nContent-Length: 0\r\n\r\n";
+        let backend = Backend::that_answers(vanish);
+        let mut passthrough = Passthrough::new(10);
+        for connection in 0..3 {
+            passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
+            assert_eq!(backend.next().connection, connection);
+            assert_eq!(backend.closed.recv_timeout(LONG), Ok(connection));
+        }
+        assert_eq!(passthrough.finish(LONG).0.sent, 3);
+    }
+
+    #[test]
+    fn a_backend_that_is_silent_times_out() {
+        let (backend, _gate) = Backend::that_waits(OK);
+        let mut passthrough = Passthrough::with_patience(10, Duration::from_millis(50));
+        passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
+        let (counters, left) = passthrough.finish(LONG);
+        assert_eq!((counters.timed_out, counters.failed, left), (1, 0, 0));
+    }
+
+    #[test]
+    fn finish_gives_up_at_its_deadline_and_tells_what_is_left() {
+        let (backend, _gate) = Backend::that_waits(OK);
+        let mut passthrough = Passthrough::new(10);
+        let hold = hold(&backend.url, "a");
+        passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
+        passthrough.notify(Event::Unsubscribe, hold, 0);
+        backend.next();
+        let (counters, left) = passthrough.finish(Duration::from_millis(20));
+        assert_eq!((counters.sent, left), (0, 2));
+    }
+
+    #[test]
+    fn finish_with_nothing_to_send_returns_at_once() {
+        assert_eq!(Passthrough::new(10).finish(LONG), (Counters::default(), 0));
+    }
+
+    #[test]
+    fn a_dead_worker_is_replaced_and_the_queue_goes_on() {
+        let backend = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::new(10);
+        let dead = thread::spawn(|| {});
+        while !dead.is_finished() {
+            thread::yield_now();
+        }
+        passthrough.worker = Some(dead);
+        passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
+        assert_eq!(backend.next().body, "channel_id=a&subscribe=1");
+    }
+
+    fn hold(url: &str, channel_id: &str) -> Arc<Notice> {
+        Arc::new(unsent(url, channel_id))
+    }
+
+    fn unsent(url: &str, channel_id: &str) -> Notice {
+        Notice {
+            url: url.into(),
+            channel_id: channel_id.as_bytes().into(),
+            headers: Box::default(),
+            peer: None,
+            queued: AtomicBool::new(false),
+        }
+    }
+
+    fn free_address() -> std::net::SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    /// A Django of few words.
+    struct Backend {
+        url: String,
+        requests: Receiver<Seen>,
+        /// The number of each connection that the backend has closed.
+        closed: Receiver<usize>,
+    }
+
+    struct Seen {
+        connection: usize,
+        head: String,
+        body: String,
+    }
+
+    impl Backend {
+        fn that_answers(answer: &str) -> Self {
+            Self::that_waits(answer).0
+        }
+
+        /// Answers when the gate lets one pass, or is dropped.
+        fn that_waits(answer: &str) -> (Self, Sender<()>) {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/told", listener.local_addr().unwrap());
+            let (seen, requests) = mpsc::channel();
+            let (open, gate) = mpsc::channel();
+            let (closing, closed) = mpsc::channel();
+            let answer = answer.to_owned();
+            thread::spawn(move || {
+                for (connection, stream) in listener.incoming().enumerate() {
+                    let _ = serve(connection, stream.unwrap(), &answer, &seen, &gate);
+                    let _ = closing.send(connection);
+                }
+            });
+            (Self { url, requests, closed }, open)
+        }
+
+        fn host(&self) -> &str {
+            self.url.trim_start_matches("http://").trim_end_matches("/told")
+        }
+
+        fn next(&self) -> Seen {
+            self.requests.recv_timeout(LONG).unwrap()
+        }
+    }
+
+    fn serve(
+        connection: usize,
+        stream: TcpStream,
+        answer: &str,
+        seen: &Sender<Seen>,
+        gate: &Receiver<()>,
+    ) -> std::io::Result<()> {
+        let mut reader = BufReader::new(&stream);
+        loop {
+            let mut head = String::new();
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line)? == 0 {
+                    return Ok(());
+                }
+                if let Some(value) = line.strip_prefix("content-length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line == "\r\n" {
+                    break;
+                }
+                head.push_str(&line);
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body)?;
+            let body = String::from_utf8(body).unwrap();
+            let _ = seen.send(Seen { connection, head, body });
+            let _ = gate.recv();
+            (&stream).write_all(answer.as_bytes())?;
+            if answer.contains("close")
+                || answer.contains("vanish")
+                || answer.starts_with("nonsense")
+            {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One notice as an HTTP request: what it says, and how patiently it is sent.
+
+use std::io::Read;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use ureq::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use ureq::http::uri::{Scheme, Uri};
+use ureq::http::{Request, StatusCode};
+
+use crate::relay::notice::{Event, Notice};
+
+/// Whether notices can be sent to `url`; for checking the settings.
+///
+/// # Errors
+/// In words, if it is not `http://` with a host, or carries a user name or password.
+pub fn check_url(url: &str) -> Result<(), String> {
+    let uri: Uri = url.parse().map_err(|error| format!("not a URL: {error}"))?;
+    match uri.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTP => {}
+        Some(scheme) if *scheme == Scheme::HTTPS => {
+            return Err("https is not supported here; give the address at which Django answers \
+                        plain http, as in http://127.0.0.1:8000/…"
+                .to_owned());
+        }
+        _ => return Err("must start with http://".to_owned()),
+    }
+    let authority = uri.authority().ok_or("no host")?;
+    if authority.as_str().contains('@') {
+        return Err("must not carry a user name or password".to_owned());
+    }
+    if authority.host().is_empty() {
+        return Err("no host".to_owned());
+    }
+    let port = authority.as_str().strip_prefix(authority.host());
+    if port != Some("") && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err("the port must be a number from 1 to 65535".to_owned());
+    }
+    Ok(())
+}
+
+/// What became of one notice.
+pub(super) enum Outcome {
+    /// Answered with 2xx.
+    Sent,
+    /// Another status than 2xx.
+    Refused(StatusCode),
+    /// Not answered in time.
+    TimedOut,
+    /// Not delivered, or the answer is no HTTP.
+    Failed(String),
+}
+
+/// A client that follows nothing, takes nothing from the environment and waits for nothing long.
+pub(super) fn agent(answer_within: Duration) -> ureq::Agent {
+    let agent = ureq::Agent::config_builder()
+        // A bound for each phase and none for the whole: with one, ureq starts a thread for every
+        // request to look up the host, and panics if it cannot.
+        .timeout_connect(Some(CONNECT_WITHIN))
+        .timeout_send_request(Some(SEND_WITHIN))
+        .timeout_send_body(Some(SEND_WITHIN))
+        .timeout_recv_response(Some(answer_within))
+        .timeout_recv_body(Some(SEND_WITHIN))
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        // Only what the subscriber sent: an empty value adds no header of ureq's own.
+        .user_agent("")
+        .accept("")
+        .accept_encoding("")
+        .max_response_header_size(16 << 10)
+        .input_buffer_size(16 << 10)
+        // One header line of a subscriber must fit (limits.header_bytes, 32 KiB by default).
+        .output_buffer_size(64 << 10)
+        .max_idle_connections(4)
+        .max_idle_connections_per_host(1)
+        .build();
+    agent.into()
+}
+
+/// Posts one notice and reads the answer; waits for as long as the agent's bounds allow.
+pub(super) fn send(agent: &ureq::Agent, event: Event, notice: &Notice) -> Outcome {
+    let request = match request(event, notice) {
+        Ok(request) => request,
+        Err(error) => return Outcome::Failed(error.to_string()),
+    };
+    let mut response = match agent.run(request) {
+        Ok(response) => response,
+        Err(ureq::Error::Timeout(_)) => return Outcome::TimedOut,
+        Err(error) => return Outcome::Failed(error.to_string()),
+    };
+    // Only a connection whose answer was read to the end is used again. What fails here no longer
+    // matters: the notice was answered.
+    let mut body = response.body_mut().as_reader().take(ANSWER_BYTES_MAX);
+    let _ = std::io::copy(&mut body, &mut std::io::sink());
+    match response.status() {
+        status if status.is_success() => Outcome::Sent,
+        status => Outcome::Refused(status),
+    }
+}
+
+fn request(event: Event, notice: &Notice) -> Result<Request<String>, ureq::http::Error> {
+    let channel_id = percent_encode(&notice.channel_id, FORM);
+    let event = match event {
+        Event::Subscribe => "subscribe",
+        Event::Unsubscribe => "unsubscribe",
+    };
+    let mut request =
+        Request::post(&*notice.url).body(format!("channel_id={channel_id}&{event}=1"))?;
+    copy_headers(&notice.headers, request.headers_mut());
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    request.headers_mut().insert(CONTENT_TYPE, form);
+    if let Some(peer) = notice.peer {
+        let peer = HeaderValue::try_from(peer.to_string())?;
+        request.headers_mut().insert("x-forwarded-for", peer);
+    }
+    Ok(request)
+}
+
+/// Copies the lines of a request head that speak of the subscriber, not of its connection.
+fn copy_headers(lines: &[u8], headers: &mut HeaderMap) {
+    for line in lines.split(|&byte| byte == b'\n') {
+        let mut parts = line.splitn(2, |&byte| byte == b':');
+        let (Some(name), Some(value)) = (parts.next(), parts.next()) else { continue };
+        let Ok(name) = HeaderName::from_bytes(name) else { continue };
+        let Ok(value) = HeaderValue::from_bytes(value.trim_ascii()) else { continue };
+        if speaks_of_the_subscriber(&name) {
+            // Fails beyond 32,768 headers only; the relay's own limit is far below.
+            let _ = headers.try_append(name, value);
+        }
+    }
+}
+
+fn speaks_of_the_subscriber(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let connection = [
+        "connection",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    // Ours alone to say. To WSGI `X_Forwarded_For` is the same name, hence no underscores either.
+    let forged = name == "x-forwarded-for" || name.contains('_');
+    !connection.contains(&name) && !name.starts_with("content-") && !forged
+}
+
+/// What stands for itself in a form: the characters that every encoder leaves alone.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const SEND_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_BYTES_MAX: u64 = 8 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::check_url;
+
+    #[test]
+    fn only_plain_http_with_a_host_can_be_told() {
+        for url in ["http://127.0.0.1:8000/told", "http://localhost", "http://[::1]:80/a?b=c"] {
+            assert_eq!(check_url(url), Ok(()), "{url}");
+        }
+        for (url, words) in [
+            ("https://example.org/", "https is not supported"),
+            ("ftp://example.org/", "must start with http://"),
+            ("/told", "must start with http://"),
+            ("example.org", "must start with http://"),
+            ("http://", "not a URL"),
+            ("http://user:secret@example.org/", "user name or password"),
+            ("http://example.org:0/", "the port"),
+            ("http://example.org:70000/", "the port"),
+            ("http://example.org:/", "the port"),
+            ("http://a b/", "not a URL"),
+        ] {
+            let error = check_url(url).unwrap_err();
+            assert!(error.contains(words), "{url}: {error}");
+        }
+    }
+}

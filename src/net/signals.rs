@@ -1,0 +1,87 @@
+//! The signals that the daemon obeys, as events of the loop.
+
+use std::fmt;
+use std::io;
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM or SIGINT: stop in good order; the second time, at once.
+    Stop,
+    /// SIGHUP: read the configuration anew.
+    Reload,
+}
+
+/// Catches the signals for as long as it lives.
+pub struct Signals(signal_hook_mio::v1_0::Signals);
+
+impl Signals {
+    /// From now on these signals are events, and no longer end the process.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn catch() -> io::Result<Self> {
+        signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGHUP]).map(Self)
+    }
+
+    /// The signals that came since the last call. Several of one kind may be told as one.
+    pub fn pending(&mut self) -> impl Iterator<Item = Signal> + '_ {
+        self.0.pending().map(|signal| if signal == SIGHUP { Signal::Reload } else { Signal::Stop })
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals").finish_non_exhaustive()
+    }
+}
+
+impl Source for Signals {
+    fn register(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        self.0.register(to, token, interest)
+    }
+
+    fn reregister(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        self.0.reregister(to, token, interest)
+    }
+
+    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
+        self.0.deregister(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Interest, Poll, Token};
+
+    use super::*;
+
+    #[test]
+    fn signals_come_as_events_and_say_what_they_ask_for() {
+        let mut poll = Poll::new().unwrap();
+        let mut events = Events::with_capacity(4);
+        let mut signals = Signals::catch().unwrap();
+        poll.registry().register(&mut signals, Token(7), Interest::READABLE).unwrap();
+        for (raised, expected) in
+            [(SIGHUP, Signal::Reload), (SIGTERM, Signal::Stop), (SIGINT, Signal::Stop)]
+        {
+            signal_hook::low_level::raise(raised).unwrap();
+            let mut seen = Vec::new();
+            while seen.is_empty() {
+                if let Err(error) = poll.poll(&mut events, Some(Duration::from_secs(20))) {
+                    assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+                    continue;
+                }
+                assert!(!events.is_empty(), "no event for {expected:?}");
+                seen.extend(signals.pending());
+            }
+            assert_eq!(seen, [expected]);
+        }
+    }
+}

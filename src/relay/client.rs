@@ -1,0 +1,138 @@
+//! One client connection: what it is doing, and the bytes of it that wait. Decides nothing.
+//!
+//! ```text
+//!  ┌─────────────── answered, kept ───────────────┐
+//!  ▼                                              │
+//! Head ──► Body ──► Asked ──► Waiting ────────────┤
+//!  │ │       │        └───────────────────────────┤
+//!  │ └───────┴── refused ──► Lingering ─► Closing │
+//!  └── ended ──────────────────────────► Closing ◄┘ answered, not kept
+//! ```
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use memchr::memmem;
+
+use super::delivery::Exchange;
+use super::notice::Notice;
+use super::options::Limits;
+use crate::http::BodyDecoder;
+use crate::hub::SubscriptionKey;
+use crate::wheel::TimerKey;
+
+/// What a connection is doing.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Between requests, or with the first part of a head, of which so many bytes are scanned.
+    Head { scanned: usize },
+    /// Part of a request's body is here. Boxed: rare, and a held request pays for no other phase.
+    Body(Box<Upload>),
+    /// The hub was asked and has not answered.
+    Asked { exchange: Exchange, notice: Option<Arc<Notice>> },
+    /// Held. What comes now is the next request, which waits.
+    Waiting { exchange: Exchange, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
+    /// Refused; the answer is on its way, and what still comes is dropped, because closing at once
+    /// would take the answer away again (RFC 9112 9.6).
+    Lingering,
+    /// Done; waits for the socket to be closed.
+    Closing,
+}
+
+/// A request whose body is still coming.
+#[derive(Debug)]
+pub(super) struct Upload {
+    /// The whole head, read once more when the body is complete.
+    pub(super) head: Box<[u8]>,
+    pub(super) decoder: BodyDecoder,
+    pub(super) body: Vec<u8>,
+}
+
+/// All timers of a connection; it has one of them at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnTimer {
+    /// No request for `keepalive_timeout`.
+    Idle,
+    /// A head not complete within `header_timeout`.
+    Head,
+    /// No progress of a body for `body_timeout`.
+    Body,
+    /// No progress of an answer for `write_timeout`.
+    Write,
+    /// Enough time for a refused client to read the answer.
+    Linger,
+    /// Enough time for a publisher to finish its message while the daemon stops.
+    Stop,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) phase: Phase,
+    /// Bytes that could not be dealt with yet; `None` when there are none, so that an idle
+    /// connection owns no buffer.
+    pub(super) buffer: Option<Box<Buffer>>,
+    pub(super) timer: Option<(TimerKey, ConnTimer)>,
+    /// `None` on a Unix socket.
+    pub(super) peer: Option<IpAddr>,
+    /// Method and path, for the access log, if there is one.
+    pub(super) access: Option<Box<str>>,
+    /// The peer sends no more.
+    pub(super) ended: bool,
+    /// Its socket takes no more for now: no further request is begun.
+    pub(super) stalled: bool,
+    /// Reading was refused and has to be resumed.
+    pub(super) paused: bool,
+    /// It is in the list of those to go on with.
+    pub(super) ready: bool,
+}
+
+const _: () = assert!(size_of::<Client>() <= 128);
+
+/// Bytes that wait.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Client {
+    pub(super) fn new(peer: Option<IpAddr>) -> Self {
+        Self {
+            phase: Phase::Head { scanned: 0 },
+            buffer: None,
+            timer: None,
+            peer,
+            access: None,
+            ended: false,
+            stalled: false,
+            paused: false,
+            ready: false,
+        }
+    }
+
+    /// Keeps `bytes` behind those that wait.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.buffer.get_or_insert_default().bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// Whether more bytes may be read from its socket.
+    pub(super) fn wants_read(&self, limits: &Limits) -> bool {
+        match &self.phase {
+            Phase::Closing => false,
+            Phase::Lingering => true,
+            Phase::Head { .. } | Phase::Body(_) if !self.stalled && !self.ready => true,
+            _ => self.buffer.as_ref().is_none_or(|buffer| !buffer.is_full(limits)),
+        }
+    }
+}
+
+impl Buffer {
+    /// Whether so much waits behind a request that no more is taken in: bytes, or requests, which
+    /// are counted by the blank lines that end their heads.
+    fn is_full(&self, limits: &Limits) -> bool {
+        self.bytes.len() >= limits.header_bytes
+            || memmem::find_iter(&self.bytes, b"\r\n\r\n").nth(limits.pipeline_depth - 1).is_some()
+    }
+}

@@ -1,0 +1,286 @@
+//! Writes answers: deliveries, ends of holds, channel information and errors. The bytes of a
+//! delivery are made once for all subscribers of a fan-out that get the same ones.
+
+use std::rc::Rc;
+
+use super::information::Form;
+use super::location::{Location, OriginSlot};
+use crate::clock::Now;
+use crate::http::response::{self, HeadWriter, write_decimal};
+use crate::http::{DateCache, write_http_date};
+use crate::hub::Information;
+use crate::message::{Cursor, Message, MessageId};
+use crate::store::Gap;
+
+/// Bytes on their way to a socket.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// Of one connection.
+    Owned(Vec<u8>),
+    /// The same for many connections.
+    Shared(Rc<[u8]>),
+    /// A head, then the message's body, which is too large to be copied.
+    WithBody(Rc<[u8]>, Rc<Message>),
+}
+
+impl Payload {
+    /// How many bytes.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "there is no empty answer")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Owned(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+            Self::WithBody(head, message) => head.len() + message.body.len(),
+        }
+    }
+
+    /// The bytes from `from` on, in two pieces.
+    #[must_use]
+    pub fn slices(&self, from: usize) -> (&[u8], &[u8]) {
+        match self {
+            Self::Owned(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
+            Self::Shared(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
+            Self::WithBody(head, message) => (
+                head.get(from..).unwrap_or_default(),
+                message.body.get(from.saturating_sub(head.len())..).unwrap_or_default(),
+            ),
+        }
+    }
+}
+
+/// A body up to this size is copied behind its head, so that one slice is sent and not two.
+const COPIED_BODY_MAX: usize = 16 << 10;
+
+/// Deliveries that are kept while a fan-out goes on: a few, since few differ at any one time.
+const CACHE_MAX: usize = 8;
+
+/// What becomes of a connection after an answer, and how that is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// HTTP/1.1: kept, and nothing said.
+    Keep,
+    /// HTTP/1.0 whose client asked for it: kept, and said.
+    KeepAlive,
+    /// Closed.
+    Close,
+}
+
+impl Persistence {
+    fn line(self) -> &'static [u8] {
+        match self {
+            Self::Keep => b"",
+            Self::KeepAlive => b"Connection: keep-alive\r\n",
+            Self::Close => b"Connection: close\r\n",
+        }
+    }
+}
+
+/// A request that is being served: what its answer depends on.
+#[derive(Debug, Clone)]
+pub(super) struct Exchange {
+    /// `None`: no location serves its path.
+    pub(super) location: Option<Rc<Location>>,
+    pub(super) origin: OriginSlot,
+    pub(super) persistence: Persistence,
+    /// Of channel information.
+    pub(super) form: Form,
+    /// The answer has no body.
+    pub(super) is_head: bool,
+}
+
+impl Exchange {
+    fn lines(&self) -> &[u8] {
+        self.location.as_ref().map_or(b"", |location| location.lines(self.origin))
+    }
+
+    /// Whether a delivery has the same bytes for both.
+    fn same_bytes(&self, other: &Self) -> bool {
+        let address = |exchange: &Self| exchange.location.as_ref().map(Rc::as_ptr);
+        address(self) == address(other)
+            && self.origin == other.origin
+            && self.persistence == other.persistence
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Renderer {
+    dates: DateCache,
+    /// `Server` and `Date`, remade once a second.
+    common: Vec<u8>,
+    server: String,
+    unix_s: u64,
+    cache: Vec<(Exchange, Rc<Message>, Payload)>,
+}
+
+impl Renderer {
+    pub(super) fn new(server: String, now: Now) -> Self {
+        let mut renderer = Self {
+            dates: DateCache::default(),
+            common: Vec::new(),
+            server,
+            unix_s: u64::MAX,
+            cache: Vec::new(),
+        };
+        renderer.set_time(now);
+        renderer
+    }
+
+    pub(super) fn set_server(&mut self, server: String) {
+        self.server = server;
+        self.remake_common();
+    }
+
+    pub(super) fn set_time(&mut self, now: Now) {
+        if now.unix_s != self.unix_s {
+            self.unix_s = now.unix_s;
+            self.remake_common();
+        }
+    }
+
+    fn remake_common(&mut self) {
+        self.cache.clear();
+        self.common.clear();
+        if !self.server.is_empty() {
+            self.common.extend_from_slice(b"Server: ");
+            self.common.extend_from_slice(self.server.as_bytes());
+            self.common.extend_from_slice(b"\r\n");
+        }
+        self.common.extend_from_slice(b"Date: ");
+        self.common.extend_from_slice(self.dates.at(self.unix_s));
+        self.common.extend_from_slice(b"\r\n");
+    }
+
+    /// A message for one of many who waited: made once, then shared.
+    pub(super) fn shared_delivery(
+        &mut self,
+        exchange: &Exchange,
+        message: &Rc<Message>,
+    ) -> Payload {
+        let known = self
+            .cache
+            .iter()
+            .find(|(known, of, _)| Rc::ptr_eq(of, message) && known.same_bytes(exchange));
+        if let Some((_, _, payload)) = known {
+            return payload.clone();
+        }
+        let payload = match self.delivery(exchange, message, Gap::NONE) {
+            Payload::Owned(bytes) => Payload::Shared(bytes.into()),
+            other => other,
+        };
+        if self.cache.len() == CACHE_MAX {
+            self.cache.remove(0);
+        }
+        self.cache.push((exchange.clone(), Rc::clone(message), payload.clone()));
+        payload
+    }
+
+    /// Lets go of the messages of fan-outs that are over.
+    pub(super) fn forget_deliveries(&mut self) {
+        self.cache.clear();
+    }
+
+    /// A message for one subscriber. The same bytes as [`Renderer::shared_delivery`], unless
+    /// there is a gap to tell.
+    pub(super) fn delivery(&self, exchange: &Exchange, message: &Rc<Message>, gap: Gap) -> Payload {
+        let copied = message.body.len() <= COPIED_BODY_MAX;
+        let mut lines = Vec::with_capacity(192);
+        write_validators(message.id, &mut lines);
+        lines.extend_from_slice(b"Cache-Control: no-cache, etag=");
+        write_decimal(&mut lines, message.id.tag.into());
+        lines.extend_from_slice(b"\r\nVary: If-None-Match, If-Modified-Since\r\n");
+        let mut out = Vec::with_capacity(512 + if copied { message.body.len() } else { 0 });
+        let mut head = self.begin(&mut out, 200, exchange).lines(&lines);
+        match gap {
+            Gap::NONE => {}
+            Gap::Messages(skipped) => head = head.number("X-Push-Gap", skipped),
+            Gap::Unknown => head = head.field("X-Push-Gap", b"unknown"),
+        }
+        if let Some(content_type) = &message.content_type {
+            head = head.field("Content-Type", content_type);
+        }
+        head.number("Content-Length", message.body.len() as u64).finish();
+        if copied {
+            out.extend_from_slice(&message.body);
+            Payload::Owned(out)
+        } else {
+            Payload::WithBody(out.into(), Rc::clone(message))
+        }
+    }
+
+    /// 304; echoes the cursor if the request gave one.
+    pub(super) fn nothing_new(&self, exchange: &Exchange, cursor: Cursor) -> Payload {
+        let mut out = Vec::with_capacity(384);
+        let mut lines = Vec::with_capacity(96);
+        if cursor.given {
+            write_validators(cursor.id(), &mut lines);
+        }
+        self.begin(&mut out, 304, exchange).lines(&lines).finish();
+        Payload::Owned(out)
+    }
+
+    /// Channel information.
+    pub(super) fn information(
+        &self,
+        exchange: &Exchange,
+        status: u16,
+        information: &Information,
+    ) -> Payload {
+        let mut body = Vec::with_capacity(256);
+        exchange.form.write(information, &mut body);
+        let mut out = Vec::with_capacity(384 + body.len());
+        self.begin(&mut out, status, exchange)
+            .field("Content-Type", exchange.form.media_type().as_bytes())
+            .number("Content-Length", body.len() as u64)
+            .finish();
+        if !exchange.is_head {
+            out.extend_from_slice(&body);
+        }
+        Payload::Owned(out)
+    }
+
+    /// 204 to OPTIONS.
+    pub(super) fn options(&self, exchange: &Exchange, location: &Location) -> Payload {
+        let mut out = Vec::with_capacity(512);
+        self.begin(&mut out, 204, exchange).lines(location.preflight()).finish();
+        Payload::Owned(out)
+    }
+
+    /// One line of text that says what is wrong and what to do; `lines`: further header lines.
+    pub(super) fn text(
+        &self,
+        exchange: &Exchange,
+        status: u16,
+        lines: &[u8],
+        message: &str,
+    ) -> Payload {
+        let mut out = Vec::with_capacity(512);
+        self.begin(&mut out, status, exchange)
+            .lines(lines)
+            .field("Content-Type", response::TEXT)
+            .number("Content-Length", message.len() as u64 + 1)
+            .finish();
+        if !exchange.is_head {
+            out.extend_from_slice(message.as_bytes());
+            out.push(b'\n');
+        }
+        Payload::Owned(out)
+    }
+
+    fn begin<'o>(&self, out: &'o mut Vec<u8>, status: u16, exchange: &Exchange) -> HeadWriter<'o> {
+        HeadWriter::response(out, status)
+            .lines(&self.common)
+            .lines(exchange.persistence.line())
+            .lines(exchange.lines())
+    }
+}
+
+/// `Last-Modified` and `Etag` (Basic HTTP Push Relay Protocol 3): the tag bare, as Nchan does.
+fn write_validators(id: MessageId, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Last-Modified: ");
+    write_http_date(id.time, out);
+    out.extend_from_slice(b"\r\nEtag: ");
+    write_decimal(out, id.tag.into());
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,145 @@
+//! Channel information for publishers, in the form that the request's `Accept` asks for (Basic
+//! HTTP Push Relay Protocol 2). The bytes are Nchan's, so that its clients can read them.
+
+use std::io::Write as _;
+
+use crate::hub::Information;
+
+/// One of the media types that channel information can be had in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form(u8);
+
+#[derive(Debug, Clone, Copy)]
+enum Syntax {
+    Plain,
+    Json,
+    Yaml,
+    Xml,
+}
+
+/// Every media type that is understood; the answer's is the one asked for.
+const FORMS: [(&str, Syntax); 12] = [
+    ("text/plain", Syntax::Plain),
+    ("application/json", Syntax::Json),
+    ("text/json", Syntax::Json),
+    ("text/x-json", Syntax::Json),
+    ("application/yaml", Syntax::Yaml),
+    ("application/x-yaml", Syntax::Yaml),
+    ("text/yaml", Syntax::Yaml),
+    ("text/x-yaml", Syntax::Yaml),
+    ("application/xml", Syntax::Xml),
+    ("text/xml", Syntax::Xml),
+    // Ranges that `text/plain` satisfies.
+    ("*/*", Syntax::Plain),
+    ("text/*", Syntax::Plain),
+];
+
+impl Form {
+    pub(super) const PLAIN: Self = Self(0);
+
+    /// The first form in `Accept` that there is; weights other than 0 are not compared, as in
+    /// Nchan.
+    pub(super) fn of(accept: Option<&[u8]>) -> Self {
+        let Some(accept) = accept else { return Self::PLAIN };
+        for range in accept.split(|byte| *byte == b',') {
+            let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+            let name = parts.next().unwrap_or_default();
+            let refused = parts.any(|part| matches!(part, b"q=0" | b"q=0.0"));
+            let found =
+                FORMS.iter().position(|(form, _)| name.eq_ignore_ascii_case(form.as_bytes()));
+            if let Some(index) = found.filter(|_| !refused) {
+                return if FORMS[index].0.ends_with('*') { Self::PLAIN } else { Self(index as u8) };
+            }
+        }
+        Self::PLAIN
+    }
+
+    pub(super) fn media_type(self) -> &'static str {
+        FORMS[usize::from(self.0)].0
+    }
+
+    /// Appends the information to `out`.
+    pub(super) fn write(self, information: &Information, out: &mut Vec<u8>) {
+        let Information { messages, subscribers, last_message_id: id, .. } = information;
+        let requested = information.requested.map_or(-1, |seconds| seconds as i64);
+        let written = match FORMS[usize::from(self.0)].1 {
+            Syntax::Plain => write!(
+                out,
+                "queued messages: {messages}\r\nlast requested: {requested} sec. ago\r\n\
+                 active subscribers: {subscribers}\r\nlast message id: {id}"
+            ),
+            Syntax::Json => write!(
+                out,
+                "{{\"messages\": {messages}, \"requested\": {requested}, \
+                 \"subscribers\": {subscribers}, \"last_message_id\": \"{id}\" }}"
+            ),
+            Syntax::Yaml => write!(
+                out,
+                "---\r\nmessages: {messages}\r\nrequested: {requested}\r\n\
+                 subscribers: {subscribers}\r\nlast_message_id: \"{id}\"\r\n\r\n"
+            ),
+            Syntax::Xml => write!(
+                out,
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<channel>\r\n  \
+                 <messages>{messages}</messages>\r\n  <requested>{requested}</requested>\r\n  \
+                 <subscribers>{subscribers}</subscribers>\r\n  \
+                 <last_message_id>{id}</last_message_id>\r\n</channel>"
+            ),
+        };
+        written.expect("a vector takes every byte");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MessageId;
+
+    #[test]
+    fn the_first_form_that_there_is_is_chosen() {
+        let form = |accept: &str| Form::of(Some(accept.as_bytes())).media_type();
+        assert_eq!(form("application/json"), "application/json");
+        assert_eq!(form("text/html, TEXT/X-YAML;q=0.5, text/xml"), "text/x-yaml");
+        assert_eq!(form("text/json;q=0, text/xml"), "text/xml");
+        assert_eq!(form("*/*"), "text/plain");
+        assert_eq!(form("image/png"), "text/plain");
+        assert_eq!(Form::of(None).media_type(), "text/plain");
+    }
+
+    #[test]
+    fn the_four_forms_have_the_bytes_of_the_specification() {
+        let information = Information {
+            messages: 5,
+            requested: Some(18),
+            subscribers: 0,
+            last_message_id: MessageId { time: 1_450_755_280, tag: 0 },
+        };
+        let text = |accept: &str| {
+            let mut out = Vec::new();
+            Form::of(Some(accept.as_bytes())).write(&information, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            text("text/plain"),
+            "queued messages: 5\r\nlast requested: 18 sec. ago\r\nactive subscribers: 0\r\n\
+             last message id: 1450755280:0"
+        );
+        assert_eq!(
+            text("text/json"),
+            "{\"messages\": 5, \"requested\": 18, \"subscribers\": 0, \
+             \"last_message_id\": \"1450755280:0\" }"
+        );
+        assert_eq!(
+            text("text/yaml"),
+            "---\r\nmessages: 5\r\nrequested: 18\r\nsubscribers: 0\r\n\
+             last_message_id: \"1450755280:0\"\r\n\r\n"
+        );
+        assert_eq!(
+            text("text/xml"),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<channel>\r\n  \
+             <messages>5</messages>\r\n  <requested>18</requested>\r\n  \
+             <subscribers>0</subscribers>\r\n  \
+             <last_message_id>1450755280:0</last_message_id>\r\n</channel>"
+        );
+    }
+}
