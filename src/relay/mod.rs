@@ -216,6 +216,12 @@ impl Relay {
         }
     }
 
+    /// From now on every answer is the last of its connection. To be followed by
+    /// [`Relay::shutdown`] when what has arrived so far is read.
+    pub fn announce_shutdown(&mut self) {
+        self.stopping = true;
+    }
+
     /// Stops: held requests are ended, idle connections closed, begun messages waited for.
     pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;

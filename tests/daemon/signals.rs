@@ -82,9 +82,9 @@ fn what_has_arrived_before_the_signal_is_answered() {
     }
     daemon.signal("TERM");
     daemon.signal("CONT");
-    for (index, client) in clients.iter_mut().chain(&mut new).enumerate() {
+    for client in clients.iter_mut().chain(&mut new) {
         let answer = client.answer();
-        assert_eq!((answer.status, answer.closes()), (202, index >= 100), "{}", answer.head);
+        assert_eq!(answer.status, 202, "{}", answer.head);
         assert!(client.ends());
     }
     assert_eq!(daemon.wait().code(), Some(0));
@@ -93,7 +93,11 @@ fn what_has_arrived_before_the_signal_is_answered() {
 #[test]
 fn a_message_that_was_published_reaches_who_waited_though_the_daemon_stops() {
     let mut daemon = Daemon::start(settings());
-    let mut held = daemon.hold("a", 2000);
+    // Their places in the daemon's tables are used again in reverse, so that who came first on
+    // the channel does not come first everywhere.
+    drop(daemon.hold("b", 500));
+    daemon.until_held("b", 0);
+    let mut held = daemon.hold("a", 500);
     let mut publisher = daemon.connect();
     daemon.signal("STOP");
     publisher.post("/publisher/a", b"last words");
@@ -272,7 +276,8 @@ fn nothing_is_lost_repeated_or_reordered_while_settings_are_read_again_and_again
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| assert_eq!(follow(&daemon, MESSAGES), (0..MESSAGES).collect::<Vec<_>>()));
+            scope
+                .spawn(|| assert_eq!(follow(&daemon, MESSAGES), (0..MESSAGES).collect::<Vec<_>>()));
         }
         scope.spawn(|| {
             let mut publisher = daemon.connect();

@@ -181,7 +181,8 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn reload(&self, settings: Value) {
         write_settings(&self.file("settings.json"), settings);
-        let count = |log: &[String]| log.iter().filter(|line| line.contains("event=reload")).count();
+        let count =
+            |log: &[String]| log.iter().filter(|line| line.contains("event=reload")).count();
         let before = count(&self.log());
         self.signal("HUP");
         until("the reload is logged", || count(&self.log()) > before);
@@ -225,8 +226,12 @@ impl Daemon {
     pub(crate) fn ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields = stat.rsplit_once(')').unwrap().1;
-        let fields: Vec<u64> =
-            fields.split_whitespace().skip(11).take(2).map(|field| field.parse().unwrap()).collect();
+        let fields: Vec<u64> = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse().unwrap())
+            .collect();
         fields[0] + fields[1]
     }
 
