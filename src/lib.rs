@@ -1,9 +1,25 @@
 //! pushserver: an HTTP push relay. A publisher POSTs a message to a channel; every subscriber that
-//! waits on that channel by long polling gets it at once.
+//! waits on that channel by long polling gets it at once, and who comes later gets it from the
+//! channel's queue.
+//!
+//! Two state machines without sockets and without a clock under a thin event loop. In reading
+//! order, each row built on the ones before it and on nothing else:
+//!
+//! 1. [`clock`], [`arena`], [`wheel`], [`message`]: leaves.
+//! 2. [`http`]: heads, bodies and dates as bytes. [`store`]: messages for later cursors.
+//! 3. [`hub`]: channels, subscriptions, fan-outs. The domain.
+//! 4. [`relay`]: connections, locations, answers. The domain's HTTP face.
+//! 5. [`net`]: the loop; the only owner of sockets, threads and signals. [`mod@bench`]: the load
+//!    generator, a client of the public protocol that knows none of the above but `http`'s words.
+//! 6. [`config`], [`cli`], [`logging`], [`pid_file`], [`nearest`]: from a file and arguments to the
+//!    options of every layer.
+//!
+//! `docs/architecture.md` tells how a message flows through them; `tests/tidy.rs` keeps the order.
 
 #![forbid(unsafe_code)]
 
 pub mod arena;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

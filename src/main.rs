@@ -19,7 +19,13 @@ use pushserver::{clock, net};
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
-    match run() {
+    if env::args_os().nth(1).is_some_and(|first| first == "bench") {
+        // The load generator: another program in the same file, with arguments of its own.
+        let mut arguments = lexopt::Parser::from_env();
+        let _ = arguments.next();
+        return pushserver::bench::run(arguments);
+    }
+    match serve_or_print() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Without a standard error the exit code has to say it.
@@ -55,8 +61,7 @@ impl From<config::Error> for Failure {
     }
 }
 
-fn run() -> Result<(), Failure> {
-    // A subcommand, `bench`, will be told by its first argument here.
+fn serve_or_print() -> Result<(), Failure> {
     let args = Args::parse(env::args_os().skip(1))?;
     let verbosity = Verbosity::of(args.quiet, args.verbose);
     logging::start(logging::Options { verbosity, access: args.access_log });

@@ -1,0 +1,222 @@
+//! Reads just enough of an HTTP/1.1 answer: where it ends, its status, and the cursor in it
+//! (Basic HTTP Push Relay Protocol 3). A measuring client's parser: it trusts the server's framing
+//! to be a `Content-Length` and says so where it is not.
+
+use memchr::{memchr, memmem};
+
+/// The longest head it looks through, in bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// One whole answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer<'a> {
+    pub(super) status: u16,
+    pub(super) cursor: Cursor,
+    /// The `Server` header, or nothing.
+    pub(super) server: &'a [u8],
+    /// The server will close the connection.
+    pub(super) close: bool,
+    pub(super) body: &'a [u8],
+    /// Bytes of head and body together.
+    pub(super) length: usize,
+}
+
+/// What the bytes received so far are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading<'a> {
+    /// More has to come.
+    Incomplete,
+    Whole(Answer<'a>),
+    /// Not an answer that this client can read; says why.
+    Broken(&'static str),
+}
+
+/// The validators of an answer, byte for byte: what the next request asks after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor {
+    bytes: [u8; 62],
+    /// `Last-Modified` is `bytes[..modified]`, `Etag` is `bytes[modified..end]`.
+    modified: u8,
+    end: u8,
+}
+
+impl Cursor {
+    /// Before the first message: the request carries no validators.
+    pub(super) const NONE: Self = Self { bytes: [0; 62], modified: 0, end: 0 };
+
+    /// `None` if the two are too long together.
+    fn new(last_modified: &[u8], etag: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 62];
+        let end = last_modified.len() + etag.len();
+        bytes.get_mut(..last_modified.len())?.copy_from_slice(last_modified);
+        bytes.get_mut(last_modified.len()..end)?.copy_from_slice(etag);
+        Some(Self { bytes, modified: last_modified.len() as u8, end: end as u8 })
+    }
+
+    /// Whether it lacks one of the two.
+    pub(super) fn is_partial(&self) -> bool {
+        self.modified == 0 || self.end == self.modified
+    }
+
+    /// Appends the request headers that carry it.
+    pub(super) fn write(&self, head: &mut Vec<u8>) {
+        let (modified, tag) = self.bytes[..usize::from(self.end)].split_at(self.modified.into());
+        if !modified.is_empty() {
+            head.extend_from_slice(b"If-Modified-Since: ");
+            head.extend_from_slice(modified);
+            head.extend_from_slice(b"\r\n");
+        }
+        if !tag.is_empty() {
+            head.extend_from_slice(b"If-None-Match: ");
+            head.extend_from_slice(tag);
+            head.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Reads the answer at the start of `bytes`.
+pub(super) fn read(bytes: &[u8]) -> Reading<'_> {
+    let Some(head_end) = memmem::find(bytes, b"\r\n\r\n") else {
+        return match bytes.len() {
+            ..HEAD_BYTES_MAX => Reading::Incomplete,
+            _ => Reading::Broken("a head without an end"),
+        };
+    };
+    let head = &bytes[..head_end + 2];
+    let Some(status) = status(head) else { return Reading::Broken("a wrong status line") };
+    let fields = match Fields::read(head) {
+        Ok(fields) => fields,
+        Err(why) => return Reading::Broken(why),
+    };
+    let body_length = match (status, fields.content_length) {
+        (100..200, _) => return Reading::Broken("an interim answer that was not asked for"),
+        (204 | 304, _) => 0,
+        (_, Some(length)) => length,
+        (_, None) => return Reading::Broken("no Content-Length"),
+    };
+    let body_start = head_end + 4;
+    let Some(length) = body_start.checked_add(body_length) else {
+        return Reading::Broken("a wrong Content-Length");
+    };
+    let Some(body) = bytes.get(body_start..length) else { return Reading::Incomplete };
+    let Some(cursor) = Cursor::new(fields.last_modified, fields.etag) else {
+        return Reading::Broken("validators longer than 62 bytes");
+    };
+    let Fields { server, close, .. } = fields;
+    Reading::Whole(Answer { status, cursor, server, close, body, length })
+}
+
+/// The code of `HTTP/1.x NNN …`.
+fn status(head: &[u8]) -> Option<u16> {
+    let code = head.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+    std::str::from_utf8(code).ok()?.parse().ok().filter(|code| *code >= 100)
+}
+
+/// The header fields that matter.
+#[derive(Default)]
+struct Fields<'a> {
+    content_length: Option<usize>,
+    last_modified: &'a [u8],
+    etag: &'a [u8],
+    server: &'a [u8],
+    close: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// `head` is the status line and the fields, each with its line end.
+    fn read(head: &'a [u8]) -> Result<Self, &'static str> {
+        let mut fields = Self::default();
+        let mut rest = head;
+        while let Some(end) = memchr(b'\n', rest) {
+            let line = rest[..end].trim_ascii_end();
+            rest = &rest[end + 1..];
+            let Some(colon) = memchr(b':', line) else { continue };
+            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii_start());
+            // One length can be only one of the names: most fields cost one comparison.
+            match name.len() {
+                14 if name.eq_ignore_ascii_case(b"content-length") => {
+                    let length = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
+                    fields.content_length = Some(length.ok_or("a wrong Content-Length")?);
+                }
+                13 if name.eq_ignore_ascii_case(b"last-modified") => fields.last_modified = value,
+                4 if name.eq_ignore_ascii_case(b"etag") => fields.etag = value,
+                6 if name.eq_ignore_ascii_case(b"server") => fields.server = value,
+                10 if name.eq_ignore_ascii_case(b"connection") => {
+                    fields.close = value.eq_ignore_ascii_case(b"close");
+                }
+                17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                    return Err("a Transfer-Encoding; only Content-Length is read");
+                }
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cursor, Reading, read};
+
+    const MESSAGE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/plain\r\n\
+        content-length: 5\r\nLast-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\nConnection: keep-alive\r\n\
+        ETag: 7\r\n\r\nhello";
+
+    #[test]
+    fn a_message_gives_its_body_and_its_cursor() {
+        let Reading::Whole(answer) = read(MESSAGE) else { panic!("not whole") };
+        assert_eq!((answer.status, answer.body, answer.close), (200, &b"hello"[..], false));
+        assert_eq!((answer.server, answer.length), (&b"nginx"[..], MESSAGE.len()));
+        let mut head = Vec::new();
+        answer.cursor.write(&mut head);
+        assert_eq!(
+            head,
+            b"If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT\r\nIf-None-Match: 7\r\n"
+        );
+    }
+
+    #[test]
+    fn every_shorter_part_of_an_answer_is_incomplete() {
+        for end in 0..MESSAGE.len() {
+            assert_eq!(read(&MESSAGE[..end]), Reading::Incomplete, "{end} bytes");
+        }
+    }
+
+    #[test]
+    fn bytes_after_an_answer_are_not_part_of_it() {
+        let two = [MESSAGE, MESSAGE].concat();
+        let Reading::Whole(answer) = read(&two) else { panic!("not whole") };
+        assert_eq!(answer.length, MESSAGE.len());
+    }
+
+    #[test]
+    fn a_304_has_no_body_whatever_its_length_says() {
+        let bytes = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\nConnection: Close\r\n\r\n";
+        let Reading::Whole(answer) = read(bytes) else { panic!("not whole") };
+        assert_eq!((answer.status, answer.close, answer.length), (304, true, bytes.len()));
+        assert_eq!(answer.cursor, Cursor::NONE);
+    }
+
+    #[test]
+    fn what_is_not_an_answer_is_told() {
+        for (bytes, why) in [
+            (&b"SSH-2.0-x\r\n\r\n"[..], "a wrong status line"),
+            (b"HTTP/1.1 2x0 OK\r\n\r\n", "a wrong status line"),
+            (b"HTTP/1.1 200 OK\r\n\r\n", "no Content-Length"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "a wrong Content-Length"),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "a Transfer-Encoding; only Content-Length is read",
+            ),
+        ] {
+            assert_eq!(read(bytes), Reading::Broken(why));
+        }
+        assert_eq!(read(&[b'a'; 20_000]), Reading::Broken("a head without an end"));
+    }
+
+    #[test]
+    fn validators_too_long_to_keep_are_told() {
+        let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: {:063}\r\n\r\n", 0);
+        assert_eq!(read(long.as_bytes()), Reading::Broken("validators longer than 62 bytes"));
+    }
+}

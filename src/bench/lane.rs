@@ -1,0 +1,180 @@
+//! When the next message is due: at a fixed rate whatever the server does (open loop), or as soon
+//! as the ones before are dealt with (closed loop). Pure: time comes as `now_ns`.
+
+use std::ops::Range;
+
+use super::tally::Tally;
+
+/// The least rest after a fan-out.
+const REST_NS: u64 = 20_000_000;
+
+/// A set of channels with publishers of their own and one pace.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) channels: Range<usize>,
+    pub(super) publishers: Range<usize>,
+    pub(super) pace: Pace,
+    pub(super) tally: Tally,
+    /// Messages that some subscriber still misses.
+    pub(super) open_rounds: usize,
+    /// Messages whose publisher has no answer yet.
+    pub(super) open_answers: usize,
+    /// Messages still to publish.
+    pub(super) left: u64,
+    /// Not before this time, in nanoseconds.
+    pub(super) next_ns: u64,
+    /// A fan-out is over whose subscribers have not all asked again.
+    pub(super) rest_due: bool,
+    turn: usize,
+}
+
+/// How a lane publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// One message each so many nanoseconds. A message is timed from when it was due, not from
+    /// when it could be sent: else a slow server would hide its own delays.
+    Open { interval_ns: u64 },
+    /// At most `window` messages under way; with `pause`, some rest after each, so that the next
+    /// does not find the server still busy with the polls of the last.
+    Closed { window: usize, pause: bool },
+}
+
+/// A message that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    /// The channel's index.
+    pub(super) channel: usize,
+    /// The publisher's index; always the same for a channel, so that its messages stay in order.
+    pub(super) publisher: usize,
+    /// When it was to be sent; `None`: whenever it can be.
+    pub(super) intended_ns: Option<u64>,
+}
+
+impl Lane {
+    pub(super) fn new(channels: Range<usize>, publishers: Range<usize>, pace: Pace) -> Self {
+        Self {
+            channels,
+            publishers,
+            pace,
+            tally: Tally::default(),
+            open_rounds: 0,
+            open_answers: 0,
+            left: 0,
+            next_ns: 0,
+            rest_due: false,
+            turn: 0,
+        }
+    }
+
+    /// Allows so many messages from `now_ns` on.
+    pub(super) fn start(&mut self, messages: u64, now_ns: u64) {
+        self.left = messages;
+        self.next_ns = now_ns;
+    }
+
+    /// The next message, if it is due. `ready`: all subscribers have asked again.
+    pub(super) fn due(&mut self, now_ns: u64, ready: bool) -> Option<Due> {
+        if self.left == 0 || now_ns < self.next_ns {
+            return None;
+        }
+        let intended_ns = match self.pace {
+            Pace::Open { interval_ns } => {
+                let intended_ns = self.next_ns;
+                self.next_ns += interval_ns;
+                Some(intended_ns)
+            }
+            Pace::Closed { window, .. } => {
+                if !ready || self.under_way() >= window {
+                    return None;
+                }
+                None
+            }
+        };
+        self.left -= 1;
+        let at = self.turn % self.channels.len();
+        self.turn += 1;
+        let publisher = self.publishers.start + at % self.publishers.len();
+        Some(Due { channel: self.channels.start + at, publisher, intended_ns })
+    }
+
+    /// When the next message may be due, if that is a matter of time alone.
+    pub(super) fn wakes_at(&self) -> Option<u64> {
+        let waits = match self.pace {
+            Pace::Open { .. } => true,
+            Pace::Closed { window, .. } => self.under_way() < window,
+        };
+        (self.left > 0 && waits).then_some(self.next_ns)
+    }
+
+    /// All subscribers have asked: after a fan-out, as much rest as that took.
+    pub(super) fn all_have_asked(&mut self, now_ns: u64) {
+        if std::mem::take(&mut self.rest_due)
+            && let Pace::Closed { pause: true, .. } = self.pace
+        {
+            self.next_ns = now_ns + self.tally.last_took_ns + REST_NS;
+        }
+    }
+
+    /// Whether every message sent has arrived and been answered.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.under_way() == 0
+    }
+
+    fn under_way(&self) -> usize {
+        self.open_rounds.max(self.open_answers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Due, Lane, Pace, REST_NS};
+
+    #[test]
+    fn an_open_loop_keeps_its_times_though_it_was_held_up() {
+        let mut lane = Lane::new(0..1, 0..1, Pace::Open { interval_ns: 10 });
+        lane.start(3, 100);
+        assert_eq!(lane.due(99, true), None);
+        let intended = |lane: &mut Lane| lane.due(135, false).and_then(|due| due.intended_ns);
+        assert_eq!(intended(&mut lane), Some(100));
+        assert_eq!(intended(&mut lane), Some(110));
+        assert_eq!(intended(&mut lane), Some(120));
+        assert_eq!(intended(&mut lane), None);
+    }
+
+    #[test]
+    fn a_closed_loop_waits_for_deliveries_answers_and_polls() {
+        let mut lane = Lane::new(0..1, 0..1, Pace::Closed { window: 1, pause: false });
+        lane.start(u64::MAX, 0);
+        assert_eq!(lane.due(0, false), None);
+        assert!(lane.due(0, true).is_some());
+        (lane.open_rounds, lane.open_answers) = (1, 1);
+        assert_eq!((lane.due(0, true), lane.wakes_at()), (None, None));
+        (lane.open_rounds, lane.open_answers) = (0, 1);
+        assert_eq!(lane.due(0, true), None);
+        lane.open_answers = 0;
+        assert!(lane.due(0, true).is_some());
+    }
+
+    #[test]
+    fn after_a_fan_out_comes_as_much_rest_as_it_took() {
+        let mut lane = Lane::new(0..1, 0..1, Pace::Closed { window: 1, pause: true });
+        lane.start(2, 0);
+        lane.tally.last_took_ns = 5;
+        lane.all_have_asked(100);
+        assert!(lane.due(100, true).is_some(), "nothing to rest from yet");
+        lane.rest_due = true;
+        lane.all_have_asked(100);
+        assert_eq!(lane.due(104 + REST_NS, true), None);
+        assert!(lane.due(105 + REST_NS, true).is_some());
+    }
+
+    #[test]
+    fn channels_take_turns_and_each_keeps_its_publisher() {
+        let mut lane = Lane::new(5..8, 2..4, Pace::Closed { window: 9, pause: false });
+        lane.start(6, 0);
+        let order: Vec<_> = std::iter::from_fn(|| lane.due(0, true))
+            .map(|Due { channel, publisher, .. }| (channel, publisher))
+            .collect();
+        assert_eq!(order, [(5, 2), (6, 3), (7, 2), (5, 2), (6, 3), (7, 2)]);
+    }
+}

@@ -1,0 +1,263 @@
+//! The command line of `pushserver bench`.
+
+use std::path::PathBuf;
+
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::{Parser, ValueExt};
+
+use super::measure::Length;
+use super::plan::{Scenario, Wishes};
+use super::stamp::SIZE_MIN;
+use super::target::{Target, Template};
+
+/// Text of `--help`.
+pub(super) const HELP: &str = "\
+Measures a server of the push relay protocol, this one or another, from outside.
+
+usage: pushserver bench [SCENARIO] [OPTIONS]
+
+scenarios:
+  fanout      one channel, many subscribers; some rest after each message
+  channels    many channels with one subscriber each
+  cycle       the same without rest: a message follows the last delivery
+  idle        held polls and no messages: memory
+  publish     messages that nobody waits for
+  poll        stored messages are fetched
+  isolation   a channel with one subscriber beside fan-outs on another
+
+the server:
+  --server URL            http://127.0.0.1:8001 by default; its locations are
+                          /publisher/ and /subscriber/
+  --publish URL           where to publish instead; {channel} is its name
+  --subscribe URL         where to poll instead
+  --pid PID               its process: measures its CPU time and memory (those of
+                          child processes with it)
+  --label NAME            what to call it
+  --remote                allow another machine than this one
+
+the load:
+  -n, --subscribers N     1000; idle 10000; isolation 8000; poll 32
+  --channels N            1; channels, idle: as many as subscribers
+  --publishers N          connections that publish
+  --rate N                messages a second, whatever the server does (isolation:
+                          on the channel beside); else as fast as they arrive
+  --repoll at-once|after-all
+                          when to poll again: with the message (default), or all
+                          at one instant when all have it
+  --stored N              poll: messages to fetch in turn (1)
+  --size N                bytes of a message (200)
+  --seconds N             length of a measurement (5)
+  --messages N            at most so many messages
+  --patience N            seconds in which nothing moves until what is missing counts
+                          as lost (10)
+  --busy                  never sleep: does not add its own waking to the times
+  --syscalls              count the server's system calls with strace, after the
+                          measurement
+
+comparison:
+  --compare URL           measures this server too, in turn: A B A B ...
+  --compare-publish URL, --compare-subscribe URL, --compare-pid PID,
+  --compare-label NAME
+  --rounds N              of each server (3; 1 without a comparison)
+
+output:
+  --json FILE|-           all figures as JSON; with - nothing else on stdout
+  --no-plot
+  -q, --quiet             no progress
+  -h, --help
+
+Times count from when a message was to be sent, so a slow server cannot hide its
+delays. Exit code 1: a message was lost, repeated, reordered or damaged, or a
+connection or request failed.
+";
+
+/// The command line, read.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) scenario: Scenario,
+    pub(super) target: Target,
+    /// The second server.
+    pub(super) compare: Option<Target>,
+    pub(super) rounds: usize,
+    pub(super) wishes: Wishes,
+    pub(super) length: Length,
+    pub(super) json: Option<PathBuf>,
+    pub(super) plot: bool,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Help,
+    Measure(Box<Options>),
+}
+
+/// A server as it stands on the command line.
+#[derive(Debug, Default)]
+struct Server {
+    base: Option<String>,
+    publish: Option<String>,
+    subscribe: Option<String>,
+    pid: Option<u32>,
+    label: Option<String>,
+}
+
+impl Server {
+    fn is_given(&self) -> bool {
+        self.base.is_some() || self.publish.is_some() || self.subscribe.is_some()
+    }
+
+    fn target(self, remote: bool) -> Result<Target, String> {
+        let base = self.base.as_deref().unwrap_or("http://127.0.0.1:8001").trim_end_matches('/');
+        let publish = self.publish.unwrap_or_else(|| format!("{base}/publisher/{{channel}}"));
+        let subscribe = self.subscribe.unwrap_or_else(|| format!("{base}/subscriber/{{channel}}"));
+        let publish = Template::parse(&publish, remote)?;
+        let subscribe = Template::parse(&subscribe, remote)?;
+        let label = self.label.unwrap_or_else(|| publish.host.clone());
+        Ok(Target { label, publish, subscribe, pid: self.pid })
+    }
+}
+
+/// Reads the command line after `bench`.
+///
+/// # Errors
+///
+/// Says which argument is wrong.
+pub(super) fn parse(mut arguments: Parser) -> Result<Asked, String> {
+    parse_arguments(&mut arguments).map_err(|error| error.to_string())
+}
+
+fn parse_arguments(arguments: &mut Parser) -> Result<Asked, lexopt::Error> {
+    let (mut a, mut b) = (Server::default(), Server::default());
+    let (mut scenario, mut rounds, mut json) = (None, None, None);
+    let (mut plot, mut remote) = (true, false);
+    let mut wishes = Wishes::default();
+    let mut length = Length { seconds: 5.0, messages: u64::MAX, count_calls: false };
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Asked::Help),
+            Value(name) => scenario = Some(name.parse_with(read_scenario)?),
+            Long("scenario") => scenario = Some(arguments.value()?.parse_with(read_scenario)?),
+            Long("server") => a.base = Some(arguments.value()?.string()?),
+            Long("publish") => a.publish = Some(arguments.value()?.string()?),
+            Long("subscribe") => a.subscribe = Some(arguments.value()?.string()?),
+            Long("pid") => a.pid = Some(arguments.value()?.parse()?),
+            Long("label") => a.label = Some(arguments.value()?.string()?),
+            Long("compare") => b.base = Some(arguments.value()?.string()?),
+            Long("compare-publish") => b.publish = Some(arguments.value()?.string()?),
+            Long("compare-subscribe") => b.subscribe = Some(arguments.value()?.string()?),
+            Long("compare-pid") => b.pid = Some(arguments.value()?.parse()?),
+            Long("compare-label") => b.label = Some(arguments.value()?.string()?),
+            Long("remote") => remote = true,
+            Short('n') | Long("subscribers") => wishes.subscribers = Some(count(arguments)?),
+            Long("channels") => wishes.channels = Some(count(arguments)?),
+            Long("publishers") => wishes.publishers = Some(count(arguments)?),
+            Long("rate") => wishes.rate = Some(arguments.value()?.parse_with(read_positive)?),
+            Long("repoll") => {
+                wishes.at_once = Some(arguments.value()?.parse_with(|text| match text {
+                    "at-once" => Ok(true),
+                    "after-all" => Ok(false),
+                    _ => Err("is neither at-once nor after-all"),
+                })?);
+            }
+            Long("stored") => wishes.stored = Some(count(arguments)? as u64),
+            Long("size") => wishes.size = Some(arguments.value()?.parse_with(read_size)?),
+            Long("seconds") => length.seconds = arguments.value()?.parse_with(read_positive)?,
+            Long("messages") => length.messages = count(arguments)? as u64,
+            Long("patience") => {
+                let seconds = arguments.value()?.parse_with(read_positive)?;
+                wishes.patience_ns = Some((seconds * 1e9) as u64);
+            }
+            Long("busy") => wishes.busy = true,
+            Long("syscalls") => length.count_calls = true,
+            Long("rounds") => rounds = Some(count(arguments)?),
+            Long("json") => json = Some(PathBuf::from(arguments.value()?)),
+            Long("no-plot") => plot = false,
+            Short('q') | Long("quiet") => wishes.quiet = true,
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    let compare = b.is_given();
+    let compare = compare.then(|| b.target(remote)).transpose()?;
+    let target = a.target(remote)?;
+    let servers = || std::iter::once(&target).chain(&compare);
+    if length.count_calls && servers().any(|server| server.pid.is_none()) {
+        return Err("--syscalls needs --pid, and --compare-pid in a comparison".into());
+    }
+    let rounds = rounds.unwrap_or(if compare.is_some() { 3 } else { 1 });
+    let scenario = scenario.unwrap_or(Scenario::Fanout);
+    let options = Options { scenario, target, compare, rounds, wishes, length, json, plot };
+    Ok(Asked::Measure(Box::new(options)))
+}
+
+fn count(arguments: &mut Parser) -> Result<usize, lexopt::Error> {
+    arguments.value()?.parse_with(|text| match text.parse::<usize>() {
+        Ok(count @ 1..=10_000_000) => Ok(count),
+        _ => Err("is not a whole number between 1 and 10000000"),
+    })
+}
+
+fn read_scenario(text: &str) -> Result<Scenario, String> {
+    let found = Scenario::ALL.iter().find(|(name, _)| *name == text);
+    let names = || Scenario::ALL.map(|(name, _)| name).join(", ");
+    found.map(|(_, scenario)| *scenario).ok_or_else(|| format!("is none of {}", names()))
+}
+
+fn read_positive(text: &str) -> Result<f64, &'static str> {
+    match text.parse::<f64>() {
+        Ok(number) if (1e-3..=1e7).contains(&number) => Ok(number),
+        _ => Err("is not a number between 0.001 and 10000000"),
+    }
+}
+
+fn read_size(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(size) if (SIZE_MIN..=1 << 20).contains(&size) => Ok(size),
+        _ => Err(format!("is not between {SIZE_MIN} and 1048576")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, parse};
+    use crate::bench::plan::Scenario;
+
+    fn read(line: &str) -> Result<Asked, String> {
+        parse(lexopt::Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn without_arguments_it_is_a_fanout_on_our_own_default() {
+        let Ok(Asked::Measure(options)) = read("") else { panic!("no options") };
+        assert_eq!(options.scenario, Scenario::Fanout);
+        assert_eq!(options.target.publish.to_string(), "http://127.0.0.1:8001/publisher/{channel}");
+        assert_eq!((options.compare.is_none(), options.rounds), (true, 1));
+    }
+
+    #[test]
+    fn a_second_server_makes_it_a_comparison() {
+        let line = "cycle -n 50 --compare http://127.0.0.1:9000/ --compare-pid 7";
+        let Ok(Asked::Measure(options)) = read(line) else { panic!("no options") };
+        let second = options.compare.expect("a second server");
+        assert_eq!(second.subscribe.to_string(), "http://127.0.0.1:9000/subscriber/{channel}");
+        assert_eq!((second.pid, options.rounds), (Some(7), 3));
+        assert_eq!(options.wishes.subscribers, Some(50));
+    }
+
+    #[test]
+    fn a_wrong_argument_is_told() {
+        for (line, why) in [
+            ("sprint", "none of fanout"),
+            ("--size 10", "is not between 67"),
+            ("--rate 0", "is not a number"),
+            ("-n 0", "is not a whole number"),
+            ("--repoll never", "neither at-once"),
+            ("--publish https://127.0.0.1/{channel}", "must start with http://"),
+            ("--syscalls", "needs --pid"),
+            ("--fast", "invalid option '--fast'"),
+        ] {
+            let error = read(line).unwrap_err();
+            assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The scenarios: what each opens, and how it publishes. Pure.
+
+use serde::Serialize;
+
+use super::lane::Pace;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Scenario {
+    /// One channel, many subscribers; some rest after each message.
+    Fanout,
+    /// Many channels with one subscriber each.
+    Channels,
+    /// One channel, many subscribers; the next message follows the last delivery.
+    Cycle,
+    /// Held polls, and no messages: memory.
+    Idle,
+    /// Messages that nobody waits for.
+    Publish,
+    /// Stored messages are fetched.
+    Poll,
+    /// A channel with one subscriber beside fan-outs on another.
+    Isolation,
+}
+
+impl Scenario {
+    pub(super) const ALL: [(&'static str, Self); 7] = [
+        ("fanout", Self::Fanout),
+        ("channels", Self::Channels),
+        ("cycle", Self::Cycle),
+        ("idle", Self::Idle),
+        ("publish", Self::Publish),
+        ("poll", Self::Poll),
+        ("isolation", Self::Isolation),
+    ];
+
+    /// As on the command line.
+    pub(super) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, scenario)| *scenario == self).map_or("", |(name, _)| name)
+    }
+
+    /// What the server's work is divided by.
+    pub(super) fn operation(self) -> &'static str {
+        match self {
+            Self::Channels | Self::Publish => "message",
+            Self::Poll => "poll",
+            _ => "delivery",
+        }
+    }
+}
+
+/// When a subscriber asks again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repoll {
+    /// As soon as it has a message.
+    AtOnce,
+    /// When all subscribers of the channel have the message: all at one instant. On loopback this
+    /// costs the server about 9 us more for each: acknowledgements no longer travel with the polls.
+    AfterAll,
+    /// At once, for `count` stored messages in turn and then from the first again.
+    Stored { count: u64 },
+}
+
+/// What the command line says of the load; `None`: as the scenario has it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wishes {
+    pub(super) subscribers: Option<usize>,
+    pub(super) channels: Option<usize>,
+    pub(super) publishers: Option<usize>,
+    /// Messages per second.
+    pub(super) rate: Option<f64>,
+    /// `true`: poll again at once; `false`: after all.
+    pub(super) at_once: Option<bool>,
+    /// Stored messages to fetch in turn.
+    pub(super) stored: Option<u64>,
+    /// Bytes of a message.
+    pub(super) size: Option<usize>,
+    pub(super) busy: bool,
+    pub(super) quiet: bool,
+    /// How long nothing may move before what is missing counts as lost, in nanoseconds.
+    pub(super) patience_ns: Option<u64>,
+}
+
+/// What the load generator sets up.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) scenario: Scenario,
+    pub(super) groups: Vec<Group>,
+    pub(super) repoll: Repoll,
+    /// Bytes of a message.
+    pub(super) size: usize,
+    /// The loop never sleeps.
+    pub(super) busy: bool,
+    pub(super) quiet: bool,
+    /// How long nothing may move before what is missing counts as lost, in nanoseconds.
+    pub(super) patience_ns: u64,
+}
+
+/// Channels that are published to alike.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) channels: usize,
+    /// Spread evenly over the channels.
+    pub(super) subscribers: usize,
+    pub(super) publishers: usize,
+    pub(super) pace: Pace,
+}
+
+impl Plan {
+    /// The scenario with what was asked for, and at most `connections_max` connections.
+    pub(super) fn new(scenario: Scenario, wishes: &Wishes, connections_max: usize) -> Self {
+        let few = wishes.publishers.unwrap_or(32).clamp(1, connections_max / 4);
+        let room = connections_max.saturating_sub(few + 2);
+        let subscribers = |default: usize| wishes.subscribers.unwrap_or(default).clamp(1, room);
+        let open = |rate: f64| Pace::Open { interval_ns: ((1e9 / rate) as u64).max(1) };
+        let pace =
+            |window: usize, pause: bool| wishes.rate.map_or(Pace::Closed { window, pause }, open);
+        let mut repoll = Repoll::AtOnce;
+        let mut probe = None;
+        let group = match scenario {
+            Scenario::Fanout | Scenario::Cycle | Scenario::Isolation => {
+                let channels = wishes.channels.unwrap_or(1).max(1);
+                let publishers = wishes.publishers.unwrap_or(1).min(channels);
+                let mut pace = pace(channels, scenario != Scenario::Cycle);
+                if scenario == Scenario::Isolation {
+                    probe = Some(Group {
+                        channels: 1,
+                        subscribers: 1,
+                        publishers: 1,
+                        pace: open(wishes.rate.unwrap_or(500.0)),
+                    });
+                    pace = Pace::Closed { window: channels, pause: true };
+                }
+                let default = if scenario == Scenario::Isolation { 8000 } else { 1000 };
+                Group { channels, subscribers: subscribers(default), publishers, pace }
+            }
+            Scenario::Channels => {
+                let channels = subscribers(wishes.channels.unwrap_or(1000));
+                let publishers = few.min(channels);
+                Group { channels, subscribers: channels, publishers, pace: pace(publishers, false) }
+            }
+            Scenario::Idle => {
+                let subscribers = subscribers(10_000);
+                let channels = wishes.channels.unwrap_or(subscribers).clamp(1, subscribers);
+                let publishers = few.min(channels);
+                Group { channels, subscribers, publishers, pace: pace(publishers, false) }
+            }
+            Scenario::Publish => {
+                let channels = wishes.channels.unwrap_or(few).max(1);
+                let publishers = few.min(channels);
+                Group { channels, subscribers: 0, publishers, pace: pace(publishers, false) }
+            }
+            Scenario::Poll => {
+                repoll = Repoll::Stored { count: wishes.stored.unwrap_or(1).max(1) };
+                let subscribers = subscribers(32);
+                let channels = wishes.channels.unwrap_or(1).max(1);
+                Group { channels, subscribers, publishers: 1, pace: pace(1, false) }
+            }
+        };
+        repoll = match (repoll, wishes.at_once) {
+            (Repoll::AtOnce | Repoll::AfterAll, Some(true)) => Repoll::AtOnce,
+            (Repoll::AtOnce | Repoll::AfterAll, Some(false)) => Repoll::AfterAll,
+            (repoll, _) => repoll,
+        };
+        let (size, busy) = (wishes.size.unwrap_or(200), wishes.busy);
+        let groups = std::iter::once(group).chain(probe).collect();
+        let patience_ns = wishes.patience_ns.unwrap_or(10_000_000_000);
+        Self { scenario, groups, repoll, size, busy, quiet: wishes.quiet, patience_ns }
+    }
+
+    /// The name of a channel, not used by any other run.
+    pub(super) fn channel_name(run: u32, index: usize) -> String {
+        format!("bench-{run:08x}-{index}")
+    }
+
+    /// How many subscribers there will be.
+    pub(super) fn subscribers(&self) -> usize {
+        self.groups.iter().map(|group| group.subscribers).sum()
+    }
+
+    /// How many channels there will be.
+    pub(super) fn channels(&self) -> usize {
+        self.groups.iter().map(|group| group.channels).sum()
+    }
+
+    /// How many publishers there will be.
+    pub(super) fn publishers(&self) -> usize {
+        self.groups.iter().map(|group| group.publishers).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Plan, Repoll, Scenario, Wishes};
+    use crate::bench::lane::Pace;
+
+    #[test]
+    fn every_scenario_fits_into_few_connections() {
+        for (_, scenario) in Scenario::ALL {
+            let plan = Plan::new(scenario, &Wishes::default(), 100);
+            assert!(plan.subscribers() + plan.publishers() <= 100, "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn the_probe_of_isolation_has_a_channel_and_a_publisher_of_its_own() {
+        let plan = Plan::new(Scenario::Isolation, &Wishes::default(), 20_000);
+        assert_eq!((plan.channels(), plan.subscribers(), plan.publishers()), (2, 8001, 2));
+        assert_eq!(plan.groups[1].pace, Pace::Open { interval_ns: 2_000_000 });
+    }
+
+    #[test]
+    fn a_rate_makes_an_open_loop_and_repolls_can_be_chosen() {
+        let wishes = Wishes { rate: Some(100.0), at_once: Some(true), ..Wishes::default() };
+        let plan = Plan::new(Scenario::Fanout, &wishes, 20_000);
+        assert_eq!(plan.groups[0].pace, Pace::Open { interval_ns: 10_000_000 });
+        assert_eq!(plan.repoll, Repoll::AtOnce);
+    }
+}

@@ -1,0 +1,154 @@
+//! The figures of one measurement, and how several are set side by side.
+
+use serde::Serialize;
+
+use super::histogram::Distribution;
+use super::plan::Scenario;
+use super::process::Calls;
+use super::tally::Faults;
+
+/// One measurement. Times in microseconds; what could not be measured is left out.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Report {
+    pub(super) label: String,
+    /// The `Server` header.
+    pub(super) server: String,
+    /// The server's process.
+    pub(super) process: Option<String>,
+    pub(super) publish: String,
+    pub(super) subscribe: String,
+    pub(super) scenario: Scenario,
+    pub(super) subscribers: usize,
+    pub(super) channels: usize,
+    pub(super) publishers: usize,
+    pub(super) message_bytes: usize,
+    /// `at once`, `after all`, or `stored`.
+    pub(super) repoll: &'static str,
+    /// Messages per second of the open loop; absent in a closed loop.
+    pub(super) rate: Option<f64>,
+    pub(super) seconds: f64,
+    pub(super) published: u64,
+    pub(super) deliveries: u64,
+    /// Published → delivered; of stored messages, asked → delivered.
+    pub(super) latency: Option<Distribution>,
+    /// Published → first delivery of each fan-out.
+    pub(super) first: Option<Distribution>,
+    /// Published → last delivery of each fan-out.
+    pub(super) last: Option<Distribution>,
+    /// Published → the publisher's answer.
+    pub(super) answer: Option<Distribution>,
+    /// The one-subscriber channel of `isolation`, at all times.
+    pub(super) beside: Option<Distribution>,
+    /// The same, for messages sent while a fan-out was under way.
+    pub(super) beside_during: Option<Distribution>,
+    /// Median over the fan-outs.
+    pub(super) deliveries_per_second_within: Option<f64>,
+    /// What the server's work is divided by.
+    pub(super) operation: &'static str,
+    pub(super) operations: u64,
+    /// Over the whole run, with rests.
+    pub(super) operations_per_second: Option<f64>,
+    pub(super) server_cpu_us_per_operation: Option<f64>,
+    /// From accepting to holding, with the kernel's part.
+    pub(super) server_cpu_us_per_subscriber: Option<f64>,
+    pub(super) resident_bytes_before: Option<u64>,
+    pub(super) resident_bytes_held: Option<u64>,
+    pub(super) resident_bytes_per_poll: Option<f64>,
+    pub(super) calls: Option<Calls>,
+    pub(super) calls_per_operation: Option<f64>,
+    /// Holds that ended without a message; not a fault.
+    pub(super) timeouts: u64,
+    pub(super) faults: Faults,
+    /// The share of time in which the load generator was at work; near 1 it may be what limits.
+    pub(super) generator_busy: f64,
+    /// Deliveries by time, for the plot: upper bound in microseconds, count.
+    pub(super) plot: Vec<(f64, u64)>,
+}
+
+/// A figure of a report that can be compared.
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) of: fn(&Report) -> Option<f64>,
+}
+
+/// Everything that is compared, in the order in which it is shown.
+pub(super) const FIGURES: [Figure; 17] = [
+    Figure { name: "first delivery, median", unit: "us", of: |r| Some(r.first.as_ref()?.p50_us) },
+    Figure { name: "delivery, p50", unit: "us", of: |r| Some(r.latency.as_ref()?.p50_us) },
+    Figure { name: "delivery, p99", unit: "us", of: |r| Some(r.latency.as_ref()?.p99_us) },
+    Figure { name: "delivery, p99.9", unit: "us", of: |r| Some(r.latency.as_ref()?.p999_us) },
+    Figure { name: "last delivery, median", unit: "us", of: |r| Some(r.last.as_ref()?.p50_us) },
+    Figure {
+        name: "deliveries within a fan-out",
+        unit: "1/s",
+        of: |r| r.deliveries_per_second_within,
+    },
+    Figure { name: "operations", unit: "1/s", of: |r| r.operations_per_second },
+    Figure { name: "publisher's answer, p50", unit: "us", of: |r| Some(r.answer.as_ref()?.p50_us) },
+    Figure { name: "publisher's answer, p99", unit: "us", of: |r| Some(r.answer.as_ref()?.p99_us) },
+    Figure { name: "beside: p50", unit: "us", of: |r| Some(r.beside_during.as_ref()?.p50_us) },
+    Figure { name: "beside: p99", unit: "us", of: |r| Some(r.beside_during.as_ref()?.p99_us) },
+    Figure { name: "beside: longest", unit: "us", of: |r| Some(r.beside_during.as_ref()?.max_us) },
+    Figure { name: "beside: longest at all", unit: "us", of: |r| Some(r.beside.as_ref()?.max_us) },
+    Figure { name: "server CPU per operation", unit: "us", of: |r| r.server_cpu_us_per_operation },
+    Figure {
+        name: "server CPU per new subscriber",
+        unit: "us",
+        of: |r| r.server_cpu_us_per_subscriber,
+    },
+    Figure { name: "resident per held poll", unit: "B", of: |r| r.resident_bytes_per_poll },
+    Figure { name: "system calls per operation", unit: "", of: |r| r.calls_per_operation },
+];
+
+/// One figure of two servers.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Compared {
+    pub(super) figure: &'static str,
+    pub(super) unit: &'static str,
+    /// Median over the rounds; of memory the largest.
+    pub(super) a: f64,
+    pub(super) b: f64,
+    /// Of the medians.
+    pub(super) a_to_b: f64,
+}
+
+/// Sets the medians of two servers side by side.
+pub(super) fn compare(a: &[Report], b: &[Report]) -> Vec<Compared> {
+    FIGURES
+        .iter()
+        .filter_map(|figure| {
+            let of = |reports: &[Report]| {
+                let values: Vec<f64> = reports.iter().filter_map(figure.of).collect();
+                // Memory that a server keeps from one round serves the next.
+                let grows_once = figure.unit == "B";
+                if grows_once { values.into_iter().reduce(f64::max) } else { median(values) }
+            };
+            let (a, b) = (of(a)?, of(b)?);
+            Some(Compared { figure: figure.name, unit: figure.unit, a, b, a_to_b: a / b })
+        })
+        .collect()
+}
+
+/// The middle value, or the mean of the two in the middle; `None` of nothing.
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_the_middle_or_the_mean_of_the_middle_two() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}

@@ -1,0 +1,98 @@
+//! What is counted while load runs: times, deliveries, and everything that must not happen.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::channel::Finished;
+use super::histogram::Histogram;
+use super::order::Arrival;
+
+/// Times and counts of one lane since the last reset. All times in nanoseconds.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Messages that the publisher was answered for.
+    pub(super) published: u64,
+    /// Messages that a subscriber received.
+    pub(super) deliveries: u64,
+    /// Published → delivered; for stored messages, asked → delivered.
+    pub(super) latency: Histogram,
+    /// Published → delivered to the first subscriber of a channel that has several.
+    pub(super) first: Histogram,
+    /// Published → delivered to the last subscriber of a channel that has several.
+    pub(super) last: Histogram,
+    /// Published → the publisher's answer.
+    pub(super) answer: Histogram,
+    /// Of `latency`, the messages that were sent while a fan-out of the first lane was under way.
+    pub(super) during: Histogram,
+    /// How long the newest fan-out took.
+    pub(super) last_took_ns: u64,
+    /// Deliveries per second within each fan-out.
+    pub(super) rates: Vec<f64>,
+}
+
+impl Tally {
+    /// Notes a fan-out that is over.
+    pub(super) fn finished(&mut self, round: Finished, subscribers: u32) {
+        let took_ns = round.last_ns.saturating_sub(round.sent_ns);
+        self.last_took_ns = took_ns;
+        if subscribers > 1 {
+            self.first.record(round.first_ns.saturating_sub(round.sent_ns));
+            self.last.record(took_ns);
+            self.rates.push(f64::from(subscribers) / (took_ns.max(1) as f64 / 1e9));
+        }
+    }
+}
+
+/// What must not happen; every count must be 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Faults {
+    /// Messages that a subscriber has not received at all.
+    pub(super) lost: u64,
+    /// Messages received twice.
+    pub(super) repeated: u64,
+    /// Messages received after a newer one.
+    pub(super) reordered: u64,
+    /// Answers that cannot be read, or bodies that are not as published.
+    pub(super) damaged: u64,
+    /// Connections that were refused, reset, or closed without notice.
+    pub(super) resets: u64,
+    /// Answers with another status than the protocol's success, by status.
+    pub(super) refused: BTreeMap<u16, u64>,
+    /// Messages without an answer to their publisher when patience ended.
+    pub(super) unanswered: u64,
+    /// What the first damaged answer was.
+    pub(super) damage: Option<&'static str>,
+}
+
+impl Faults {
+    /// Notes the order of one message; `false` if it was received before.
+    pub(super) fn note(&mut self, arrival: Arrival) -> bool {
+        match arrival {
+            Arrival::Next => {}
+            Arrival::Ahead(skipped) => self.lost += skipped,
+            Arrival::Late => {
+                self.lost = self.lost.saturating_sub(1);
+                self.reordered += 1;
+            }
+            Arrival::Repeated => self.repeated += 1,
+        }
+        arrival != Arrival::Repeated
+    }
+
+    /// Notes an answer that is not what was published.
+    pub(super) fn damaged(&mut self, why: &'static str) {
+        self.damaged += 1;
+        self.damage.get_or_insert(why);
+    }
+
+    /// Notes an answer with this status.
+    pub(super) fn refused(&mut self, status: u16) {
+        *self.refused.entry(status).or_default() += 1;
+    }
+
+    /// Whether anything happened.
+    pub(super) fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}

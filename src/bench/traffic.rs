@@ -1,0 +1,327 @@
+//! What the load generator does when bytes arrive: takes deliveries and answers, counts, asks
+//! again, and publishes what is due.
+
+use std::io;
+
+use super::channel::{Message, Polled};
+use super::lane::Due;
+use super::load::Load;
+use super::plan::Repoll;
+use super::publisher::{Answered, Job};
+use super::stamp::Stamp;
+use super::subscriber::State;
+
+impl Load {
+    /// An event on a subscriber's connection.
+    pub(super) fn subscriber_ready(&mut self, index: usize, readable: bool, closed: bool) {
+        let subscriber = &mut self.subscribers[index];
+        if subscriber.state == State::Gone {
+            return;
+        }
+        match subscriber.wire.writable() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.connecting = self.connecting.saturating_sub(1);
+                self.progress_ns = self.clock.mono_ns();
+                if self.subscribers[index].state == State::Connecting {
+                    self.ask(index);
+                }
+            }
+            Err(_) => return self.subscriber_lost(index),
+        }
+        if readable && self.subscribers[index].wire.is_connected() {
+            self.read_subscriber(index, closed);
+        }
+    }
+
+    /// Sends the next poll of this subscriber.
+    pub(super) fn ask(&mut self, index: usize) {
+        let subscriber = &mut self.subscribers[index];
+        if subscriber.state == State::Gone {
+            return;
+        }
+        if !subscriber.wire.is_connected() {
+            subscriber.state = State::Connecting;
+            return;
+        }
+        if let Repoll::Stored { .. } = self.repoll {
+            subscriber.asked_ns = self.clock.mono_ns();
+        }
+        subscriber.state = State::Polling;
+        let channel = &mut self.channels[subscriber.channel as usize];
+        if subscriber.wire.send(channel.poll_request(&subscriber.cursor)).is_err() {
+            self.subscriber_lost(index);
+        }
+    }
+
+    fn read_subscriber(&mut self, index: usize, closed: bool) {
+        loop {
+            let subscriber = &mut self.subscribers[index];
+            let count = match subscriber.wire.receive(&mut self.scratch) {
+                Ok(None) => return,
+                Ok(Some(0)) | Err(_) => return self.subscriber_lost(index),
+                Ok(Some(count)) => count,
+            };
+            let fresh = &self.scratch[..count];
+            let channel = &mut self.channels[subscriber.channel as usize];
+            let bytes = subscriber.wire.joined(fresh);
+            let polled = channel.read(bytes, self.run, subscriber.channel, self.size);
+            if polled == Polled::Incomplete {
+                subscriber.wire.keep(fresh);
+            } else {
+                subscriber.wire.finish();
+                self.polled(index, polled);
+            }
+            // A short read means drained, unless the end of the stream is announced.
+            let drained = count < self.scratch.len() && !closed;
+            let subscriber = &self.subscribers[index];
+            if drained || subscriber.state == State::Gone || !subscriber.wire.is_connected() {
+                return;
+            }
+        }
+    }
+
+    fn polled(&mut self, index: usize, polled: Polled) {
+        if self.subscribers[index].state != State::Polling {
+            return self.spoiled(index, "an answer that was not asked for");
+        }
+        if let Polled::Timeout { close: true } | Polled::Message(Message { close: true, .. }) =
+            polled
+        {
+            self.reconnect(index);
+        }
+        match polled {
+            Polled::Incomplete => {}
+            Polled::Message(message) => self.delivered(index, message),
+            Polled::Timeout { .. } => {
+                self.timeouts += 1;
+                self.again(index);
+            }
+            Polled::Refused { status } => {
+                self.faults.refused(status);
+                self.give_up(index);
+            }
+            Polled::Damaged(why) => self.spoiled(index, why),
+        }
+    }
+
+    fn spoiled(&mut self, index: usize, why: &'static str) {
+        self.faults.damaged(why);
+        self.give_up(index);
+    }
+
+    /// A subscriber has received a message.
+    fn delivered(&mut self, index: usize, message: Message) {
+        let now_ns = self.clock.mono_ns();
+        self.progress_ns = now_ns;
+        let subscriber = &mut self.subscribers[index];
+        let channel = &mut self.channels[subscriber.channel as usize];
+        let lane = &mut self.lanes[channel.lane];
+        let sequence = message.stamp.sequence;
+        subscriber.cursor = message.cursor;
+        let fresh = self.faults.note(subscriber.order.note(sequence));
+        if let Repoll::Stored { count } = self.repoll {
+            lane.tally.deliveries += 1;
+            lane.tally.latency.record(now_ns.saturating_sub(subscriber.asked_ns));
+            if sequence >= count {
+                subscriber.cursor = super::answer::Cursor::NONE;
+                subscriber.order = super::order::Order::default();
+            }
+            return self.fetch(index);
+        }
+        if !fresh {
+            return self.again(index);
+        }
+        let sent_ns = message.stamp.sent_ns;
+        lane.tally.deliveries += 1;
+        lane.tally.latency.record(now_ns.saturating_sub(sent_ns));
+        if channel.lane > 0 && self.fanout_ended_ns >= sent_ns {
+            lane.tally.during.record(now_ns.saturating_sub(sent_ns));
+        }
+        // What is measured beside the fan-outs must not wait for their polls.
+        let at_once = self.repoll == Repoll::AtOnce || channel.lane > 0;
+        if !at_once {
+            channel.gate.push(index as u32);
+            subscriber.state = State::Resting;
+        }
+        if let Some(round) = channel.delivered(sequence, now_ns) {
+            lane.open_rounds = lane.open_rounds.saturating_sub(1);
+            lane.rest_due = true;
+            lane.tally.finished(round, channel.subscribers);
+            self.repolls.extend(channel.gate.drain(..));
+            let lane = channel.lane;
+            self.round_finished(lane, now_ns);
+        }
+        if at_once {
+            self.ask(index);
+        }
+    }
+
+    /// Fan-outs of the first lane are what the second lane's messages have to wait for.
+    fn round_finished(&mut self, lane: usize, now_ns: u64) {
+        if lane == 0 {
+            self.fanout_ended_ns = if self.lanes[0].open_rounds == 0 { now_ns } else { u64::MAX };
+        }
+    }
+
+    fn fetch(&mut self, index: usize) {
+        if self.fetches_left == 0 {
+            self.subscribers[index].state = State::Resting;
+        } else {
+            self.fetches_left -= 1;
+            self.ask(index);
+        }
+    }
+
+    /// The subscriber has nothing new and asks once more.
+    fn again(&mut self, index: usize) {
+        match self.repoll {
+            Repoll::Stored { .. } => self.fetch(index),
+            Repoll::AtOnce | Repoll::AfterAll => self.ask(index),
+        }
+    }
+
+    /// The connection has ended. With nothing asked that may happen at any time (RFC 9112 9.5);
+    /// else a held poll, or a message with it, is lost.
+    fn subscriber_lost(&mut self, index: usize) {
+        let subscriber = &self.subscribers[index];
+        if !subscriber.wire.is_connected() {
+            self.connecting = self.connecting.saturating_sub(1);
+        } else if subscriber.state == State::Resting {
+            return self.reconnect(index);
+        }
+        self.faults.resets += 1;
+        self.give_up(index);
+    }
+
+    fn give_up(&mut self, index: usize) {
+        self.subscribers[index].state = State::Gone;
+        self.gone += 1;
+    }
+
+    /// Goes on with another connection, and asks as soon as it stands.
+    fn reconnect(&mut self, index: usize) {
+        match self.connect_subscriber(index) {
+            Ok(wire) => {
+                let subscriber = &mut self.subscribers[index];
+                subscriber.wire = wire;
+                if subscriber.state != State::Resting {
+                    subscriber.state = State::Connecting;
+                }
+                self.connecting += 1;
+            }
+            Err(_) => self.give_up(index),
+        }
+    }
+
+    /// Hands over every message that is due.
+    pub(super) fn publish_due(&mut self, now_ns: u64) {
+        for lane in 0..self.lanes.len() {
+            let ready = self.repolls.is_empty() && self.connecting == 0;
+            while let Some(due) = self.lanes[lane].due(now_ns, ready) {
+                self.publish(lane, due);
+            }
+        }
+    }
+
+    fn publish(&mut self, lane: usize, due: Due) {
+        let channel = &mut self.channels[due.channel];
+        let sequence = channel.publish();
+        self.lanes[lane].open_answers += 1;
+        if channel.subscribers > 0 {
+            self.lanes[lane].open_rounds += 1;
+            if lane == 0 {
+                self.fanout_ended_ns = u64::MAX;
+            }
+        }
+        let job = Job { channel: due.channel, sequence, sent_ns: due.intended_ns };
+        self.publishers[due.publisher].queue.push_back(job);
+        self.publish_next(due.publisher);
+    }
+
+    /// Sends what waits for this publisher's connection, if that is free.
+    fn publish_next(&mut self, index: usize) {
+        let publisher = &mut self.publishers[index];
+        let Some(mut job) = publisher.next() else { return };
+        let sent_ns = job.sent_ns.unwrap_or_else(|| self.clock.mono_ns());
+        job.sent_ns = Some(sent_ns);
+        let channel = &mut self.channels[job.channel];
+        channel.sent(job.sequence, sent_ns);
+        let Job { sequence, .. } = job;
+        let stamp = Stamp { run: self.run, channel: job.channel as u32, sequence, sent_ns };
+        publisher.request.clear();
+        channel.write_publish(&mut publisher.request, stamp, self.size);
+        if publisher.send(job).is_err() {
+            self.publisher_lost(index);
+        }
+    }
+
+    /// An event on a publisher's connection.
+    pub(super) fn publisher_ready(&mut self, index: usize, readable: bool, closed: bool) {
+        match self.publishers[index].wire.writable() {
+            Ok(false) => {}
+            Ok(true) => self.publish_next(index),
+            Err(_) => return self.publisher_lost(index),
+        }
+        if !readable || !self.publishers[index].wire.is_connected() {
+            return;
+        }
+        loop {
+            let publisher = &mut self.publishers[index];
+            let count = match publisher.wire.receive(&mut self.scratch) {
+                Ok(None) => return,
+                Ok(Some(0)) | Err(_) => return self.publisher_lost(index),
+                Ok(Some(count)) => count,
+            };
+            match publisher.read(&self.scratch[..count]) {
+                Answered::Incomplete => {}
+                Answered::Damaged(why) => {
+                    self.faults.damaged(why);
+                    return self.publisher_lost(index);
+                }
+                Answered::Status { job, status, close } => {
+                    self.answered(job, status);
+                    if close && self.replace_publisher(index).is_ok() {
+                        return;
+                    }
+                    self.publish_next(index);
+                }
+            }
+            if count < self.scratch.len() && !closed {
+                return;
+            }
+        }
+    }
+
+    fn answered(&mut self, job: Job, status: u16) {
+        let now_ns = self.clock.mono_ns();
+        self.progress_ns = now_ns;
+        let lane = &mut self.lanes[self.channels[job.channel].lane];
+        lane.open_answers = lane.open_answers.saturating_sub(1);
+        if let 200..=202 = status {
+            lane.tally.published += 1;
+            lane.tally.answer.record(now_ns.saturating_sub(job.sent_ns.unwrap_or(now_ns)));
+        } else {
+            self.faults.refused(status);
+        }
+    }
+
+    fn publisher_lost(&mut self, index: usize) {
+        // A connection with nothing asked may be closed at any time (RFC 9112 9.5).
+        self.faults.resets += u64::from(self.publishers[index].is_waiting());
+        if self.publishers[index].wire.is_connected() && self.replace_publisher(index).is_err() {
+            self.faults.resets += 1;
+        }
+    }
+
+    /// A new connection for this publisher; what was under way is given up.
+    fn replace_publisher(&mut self, index: usize) -> io::Result<()> {
+        let wire = self.connect_publisher(index)?;
+        if let Some(job) = self.publishers[index].replace(wire) {
+            let lane = &mut self.lanes[self.channels[job.channel].lane];
+            lane.open_answers = lane.open_answers.saturating_sub(1);
+            self.faults.unanswered += 1;
+        }
+        Ok(())
+    }
+}
