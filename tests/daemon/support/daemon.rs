@@ -235,6 +235,14 @@ impl Daemon {
         fields[0] + fields[1]
     }
 
+    /// The number that its next descriptor will have.
+    pub(crate) fn next_descriptor(&self) -> usize {
+        let is_open = |number: &usize| {
+            fs::symlink_metadata(format!("/proc/{}/fd/{number}", self.id())).is_ok()
+        };
+        (0..).find(|number| !is_open(number)).expect("not all numbers are taken")
+    }
+
     /// Descriptors that are open.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
