@@ -100,8 +100,8 @@ pub struct Reactor {
     /// Listeners may have connections that no edge will tell of; not before this time.
     accept_pending: Option<u64>,
     scratch: Box<[u8]>,
-    /// Sockets that were read and may have more, with whether the peer has ended.
-    again: Vec<(ConnKey, bool)>,
+    /// Sockets that were read and may have more.
+    again: Vec<ConnKey>,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
     passthrough: Passthrough,
@@ -224,8 +224,8 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
-        for (conn, ended) in std::mem::take(&mut self.again) {
-            self.read(conn, ended, now);
+        for conn in std::mem::take(&mut self.again) {
+            self.read(conn, now);
         }
         for event in events {
             match event.token() {
@@ -317,7 +317,7 @@ impl Reactor {
         }
         let keys: Vec<ConnKey> = self.sockets.iter().flatten().map(|socket| socket.key).collect();
         for conn in keys {
-            self.read(conn, false, now);
+            self.read(conn, now);
         }
     }
 
@@ -329,35 +329,37 @@ impl Reactor {
             return;
         }
         let conn = socket.key;
+        let ended = event.is_read_closed() || event.is_error();
+        socket.ended |= ended;
         if event.is_writable() && socket.is_stalled() {
             self.flush(conn, now);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.read(conn, event.is_read_closed() || event.is_error(), now);
+        if event.is_readable() || ended {
+            self.read(conn, now);
         }
     }
 
-    /// Reads what came, at most one buffer full. `ended`: the peer sends no more, so there is an
-    /// end to be found behind it.
-    fn read(&mut self, conn: ConnKey, ended: bool, now: Now) {
+    /// Reads what came, at most one buffer full, and the peer's end behind it.
+    fn read(&mut self, conn: ConnKey, now: Now) {
         loop {
             let wanted = self.relay.wants_read(conn);
             let Some(socket) = find(&mut self.sockets, conn) else { return };
             if !wanted {
                 socket.unread = true;
-                if ended {
-                    // Its end lies behind bytes that nobody will read.
+                if socket.ended {
+                    // Its end lies behind bytes that may never be wanted.
                     self.relay.peer_ended(conn, now);
                 }
                 return;
             }
             socket.unread = false;
+            let ended = socket.ended;
             match socket.stream.read(&mut self.scratch) {
                 Ok(0) => return self.relay.peer_ended(conn, now),
                 Ok(length) => {
                     self.relay.received(conn, &self.scratch[..length], now);
                     if length == READ_BYTES {
-                        return self.again.push((conn, ended));
+                        return self.again.push(conn);
                     }
                     if !ended {
                         return;
@@ -409,7 +411,7 @@ impl Reactor {
             Output::Abort { conn } => self.drop_socket(conn),
             Output::ResumeRead { conn } => {
                 if find(&mut self.sockets, conn).is_some_and(|socket| socket.unread) {
-                    self.again.push((conn, false));
+                    self.again.push(conn);
                 }
             }
             Output::Notify { event, notice } => {

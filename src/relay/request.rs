@@ -199,7 +199,7 @@ impl Relay {
         Some(used)
     }
 
-    fn arm_body(&mut self, conn: ConnKey, now: Now) {
+    pub(super) fn arm_body(&mut self, conn: ConnKey, now: Now) {
         let stopping = self.clients.get(conn).is_some_and(|client| {
             matches!(client.timer, Some((_, ConnTimer::Stop))) || client.stalled
         });
