@@ -135,6 +135,8 @@ pub struct Hub {
     wheel: Wheel<Timer>,
     outputs: VecDeque<Output>,
     channels_max: usize,
+    /// Nothing is held any more.
+    stopping: bool,
     /// State of the generator of jitter; not 0.
     random: u64,
 }
@@ -153,6 +155,7 @@ impl Hub {
             wheel: Wheel::new(now.mono_ms),
             outputs: VecDeque::new(),
             channels_max: options.channels_max,
+            stopping: false,
             random: options.seed | 1,
         };
         hub.reload(options.stores, now);
@@ -270,6 +273,10 @@ impl Hub {
         if !waits {
             return self.end(peer, End::NothingNew, subscribe.cursor);
         }
+        if self.stopping {
+            self.end(peer, End::Shutdown, subscribe.cursor);
+            return self.settle(key, now);
+        }
         let waiting = channel.waiting.len();
         match subscribe.concurrency {
             Concurrency::First if waiting > 0 => {
@@ -291,10 +298,15 @@ impl Hub {
         }
     }
 
-    /// Ends every hold, a few at a time, with `End::Shutdown`.
-    pub fn shutdown(&mut self) {
-        for channel in self.channels.iter_mut() {
-            channel.take_waiting(Vec::new());
+    /// Ends every hold, a few at a time, with `End::Shutdown`, and holds none from here on.
+    pub fn shutdown(&mut self, now: Now) {
+        self.stopping = true;
+        let keys: Vec<Key> = self.channels.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let channel = self.channels.get_mut(key).expect("just found");
+            if !channel.take_waiting(Vec::new()).is_empty() {
+                self.settle(key, now);
+            }
         }
         let all = self.subscriptions.iter().map(|(key, _)| key).collect();
         self.fanouts.start(Cause::Shutdown, all);

@@ -267,7 +267,17 @@ fn shutdown_ends_every_hold_once() {
     let mut b = Bench::new(options());
     b.ask("a", LONG);
     b.ask("b", LONG);
-    b.hub.shutdown();
+    b.hub.shutdown(b.now);
     assert_eq!(b.outputs(), ["0: Shutdown", "1: Shutdown"]);
-    assert_eq!((b.hub.held(), b.hub.timers()), (0, 0));
+    assert_eq!((b.hub.held(), b.hub.timers(), b.hub.channels()), (0, 0, 0));
+}
+
+#[test]
+fn nothing_is_held_after_shutdown() {
+    let mut b = Bench::new(options());
+    b.hub.shutdown(b.now);
+    assert_eq!(b.ask("a", LONG), ["0: Shutdown"]);
+    b.publish("a", "x");
+    assert_eq!(b.ask("a", LONG), ["2: x 1:0"]);
+    assert_eq!((b.hub.held(), b.hub.channels()), (0, 1));
 }
