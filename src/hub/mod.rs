@@ -205,8 +205,7 @@ impl Hub {
                 body: publish.body.into(),
             })
         };
-        let lost_through =
-            channel.queue.map_or(MessageId::default(), |queue| memory.lost_through(queue));
+        let lost_through = channel.queue.map_or(forgotten, |queue| memory.lost_through(queue));
         let information = self.information(key, now);
         let waiters = self.take_who_wants(key, id);
         self.outputs.push_back(Output::Published {
@@ -633,16 +632,13 @@ impl Hub {
         if let Some(timer) = channel.idle_timer {
             self.wheel.cancel(timer);
         }
-        let mut lost_through = MessageId::default();
+        let mut lost_through = self.departed.others().lost_through;
         if let Some(queue) = channel.queue {
             let memory = &mut self.stores[channel.store.0 as usize].memory;
             lost_through = memory.lost_through(queue);
             memory.close(queue);
         }
-        if channel.last > self.departed.others().last {
-            let remains = Remains { last: channel.last, lost_through };
-            self.departed.remember(channel.name, remains);
-        }
+        self.departed.remember(channel.name, Remains { last: channel.last, lost_through });
     }
 }
 
