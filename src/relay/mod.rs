@@ -224,9 +224,7 @@ impl Relay {
         for conn in conns {
             let Some(client) = self.clients.get(conn) else { continue };
             match client.phase {
-                Phase::Head { .. } if client.buffer.is_none() && !client.stalled => {
-                    self.close(conn, now);
-                }
+                Phase::Head { .. } if client.buffer.is_none() => self.close(conn, now),
                 Phase::Head { .. } | Phase::Body(_) => self.arm(conn, ConnTimer::Stop, now),
                 _ => {}
             }
