@@ -466,7 +466,7 @@ impl Relay {
                 return None;
             }
         };
-        if self.stopping || client.ended {
+        if self.stopping {
             exchange.persistence = Persistence::Close;
         }
         Some((exchange, held))
