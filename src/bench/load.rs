@@ -28,8 +28,8 @@ use crate::clock::Clock;
 const WORK_PER_TURN: usize = 32;
 /// Connections being established at once, well below any server's backlog.
 const CONNECTING_MAX: usize = 64;
-/// How long nothing may move before what is missing counts as lost.
-const PATIENCE_NS: u64 = 10_000_000_000;
+/// How long nothing may move when a subscriber is gone, so that something is missing for good.
+const PATIENCE_GONE_NS: u64 = 1_000_000_000;
 /// A wait shorter than this is spun, since the system waits in whole milliseconds.
 const SPIN_NS: u64 = 2_000_000;
 const MS: u64 = 1_000_000;
@@ -46,6 +46,7 @@ pub(super) struct Load {
     pub(super) size: usize,
     pub(super) repoll: Repoll,
     busy: bool,
+    patience_ns: u64,
     pub(super) channels: Vec<Channel>,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) publishers: Vec<Publisher>,
@@ -59,6 +60,8 @@ pub(super) struct Load {
     pub(super) fetches_left: u64,
     /// Subscribers whose connection is being established.
     pub(super) connecting: usize,
+    /// Subscribers that stay away after a fault.
+    pub(super) gone: usize,
     /// The subscribers to come; how many on each channel.
     planned: Vec<usize>,
     /// Subscribers of the lane beside the first: looked at in every turn, so that the load on the
@@ -90,6 +93,7 @@ impl Load {
             size: plan.size,
             repoll: plan.repoll,
             busy: plan.busy,
+            patience_ns: plan.patience_ns,
             channels: Vec::new(),
             subscribers: Vec::new(),
             publishers: Vec::new(),
@@ -99,6 +103,7 @@ impl Load {
             repolls: VecDeque::new(),
             fetches_left: 0,
             connecting: 0,
+            gone: 0,
             planned: Vec::new(),
             urgent: 0..0,
             progress_ns: 0,
@@ -261,7 +266,8 @@ impl Load {
                 self.progress_ns = now_ns;
             }
             self.show_progress(now_ns);
-            if now_ns.saturating_sub(self.progress_ns) > PATIENCE_NS {
+            let cut_ns = if self.gone > 0 { PATIENCE_GONE_NS } else { u64::MAX };
+            if now_ns.saturating_sub(self.progress_ns) > self.patience_ns.min(cut_ns) {
                 return false;
             }
         }
@@ -301,9 +307,9 @@ impl Load {
         for _ in 0..WORK_PER_TURN {
             let Some(index) = self.repolls.pop_front() else { break };
             self.ask(index as usize);
-            if self.repolls.is_empty() {
-                self.all_have_asked();
-            }
+        }
+        if self.repolls.is_empty() {
+            self.lanes.iter_mut().for_each(|lane| lane.all_have_asked(began_ns));
         }
         for index in self.urgent.clone() {
             self.subscriber_ready(index, true, false);
@@ -314,16 +320,6 @@ impl Load {
             self.worked_ns += now_ns - began_ns;
         }
         now_ns
-    }
-
-    /// After a fan-out, as much rest as it took: the server has the polls to read.
-    fn all_have_asked(&mut self) {
-        let now_ns = self.clock.mono_ns();
-        for lane in &mut self.lanes {
-            if let Pace::Closed { pause: true, .. } = lane.pace {
-                lane.next_ns = now_ns + lane.tally.last_took_ns + 20 * MS;
-            }
-        }
     }
 
     /// How long to wait for events.

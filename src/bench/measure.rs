@@ -9,6 +9,7 @@ use super::process::{Calls, Process, Sample};
 use super::rehearsal::{self, Rehearsal};
 use super::report::{Report, median};
 use super::target::Target;
+use super::text;
 use crate::clock::{Clock, unix_time};
 
 const PLOT_ROWS_MAX: usize = 20;
@@ -113,6 +114,14 @@ impl<'a> Work<'a> {
         let before = self.quiet_sample();
         self.load.open_subscribers().map_err(|error| format!("opening polls: {error}"))?;
         let after = self.quiet_sample();
+        if self.load.gone > 0 {
+            return Err(format!(
+                "{} of {} polls ended at once: {}",
+                self.load.gone,
+                self.plan.subscribers(),
+                text::faults(&self.load.faults)
+            ));
+        }
         Ok(Opened { before, after })
     }
 

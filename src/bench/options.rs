@@ -17,10 +17,9 @@ Measures a server of the push relay protocol, this one or another, from outside.
 usage: pushserver bench [SCENARIO] [OPTIONS]
 
 scenarios:
-  fanout      one channel, many subscribers; all poll again once all have it
+  fanout      one channel, many subscribers; some rest after each message
   channels    many channels with one subscriber each
-  cycle       each subscriber polls again at once; a message follows the last
-              delivery of the one before
+  cycle       the same without rest: a message follows the last delivery
   idle        held polls and no messages: memory
   publish     messages that nobody waits for
   poll        stored messages are fetched
@@ -43,10 +42,14 @@ the load:
   --rate N                messages a second, whatever the server does (isolation:
                           on the channel beside); else as fast as they arrive
   --repoll at-once|after-all
+                          when to poll again: with the message (default), or all
+                          at one instant when all have it
   --stored N              poll: messages to fetch in turn (1)
   --size N                bytes of a message (200)
   --seconds N             length of a measurement (5)
   --messages N            at most so many messages
+  --patience N            seconds in which nothing moves until what is missing counts
+                          as lost (10)
   --busy                  never sleep: does not add its own waking to the times
   --syscalls              count the server's system calls with strace, after the
                           measurement
@@ -161,6 +164,10 @@ fn parse_arguments(arguments: &mut Parser) -> Result<Asked, lexopt::Error> {
             Long("size") => wishes.size = Some(arguments.value()?.parse_with(read_size)?),
             Long("seconds") => length.seconds = arguments.value()?.parse_with(read_positive)?,
             Long("messages") => length.messages = count(arguments)? as u64,
+            Long("patience") => {
+                let seconds = arguments.value()?.parse_with(read_positive)?;
+                wishes.patience_ns = Some((seconds * 1e9) as u64);
+            }
             Long("busy") => wishes.busy = true,
             Long("syscalls") => length.count_calls = true,
             Long("rounds") => rounds = Some(count(arguments)?),

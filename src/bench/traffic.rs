@@ -99,7 +99,7 @@ impl Load {
             }
             Polled::Refused { status } => {
                 self.faults.refused(status);
-                self.subscribers[index].state = State::Gone;
+                self.give_up(index);
             }
             Polled::Damaged(why) => self.spoiled(index, why),
         }
@@ -107,7 +107,7 @@ impl Load {
 
     fn spoiled(&mut self, index: usize, why: &'static str) {
         self.faults.damaged(why);
-        self.subscribers[index].state = State::Gone;
+        self.give_up(index);
     }
 
     /// A subscriber has received a message.
@@ -138,18 +138,21 @@ impl Load {
         if channel.lane > 0 && self.fanout_ended_ns >= sent_ns {
             lane.tally.during.record(now_ns.saturating_sub(sent_ns));
         }
-        if self.repoll == Repoll::AfterAll {
+        // What is measured beside the fan-outs must not wait for their polls.
+        let at_once = self.repoll == Repoll::AtOnce || channel.lane > 0;
+        if !at_once {
             channel.gate.push(index as u32);
             subscriber.state = State::Resting;
         }
         if let Some(round) = channel.delivered(sequence, now_ns) {
             lane.open_rounds = lane.open_rounds.saturating_sub(1);
+            lane.rest_due = true;
             lane.tally.finished(round, channel.subscribers);
             self.repolls.extend(channel.gate.drain(..));
             let lane = channel.lane;
             self.round_finished(lane, now_ns);
         }
-        if self.repoll == Repoll::AtOnce {
+        if at_once {
             self.ask(index);
         }
     }
@@ -178,18 +181,22 @@ impl Load {
         }
     }
 
+    /// The connection has ended. With nothing asked that may happen at any time (RFC 9112 9.5);
+    /// else a held poll, or a message with it, is lost.
     fn subscriber_lost(&mut self, index: usize) {
-        let subscriber = &mut self.subscribers[index];
-        // A connection with nothing asked may be closed at any time (RFC 9112 9.5).
-        if subscriber.state != State::Resting {
-            self.faults.resets += 1;
-        }
-        if subscriber.wire.is_connected() {
-            self.reconnect(index);
-        } else {
-            self.subscribers[index].state = State::Gone;
+        let subscriber = &self.subscribers[index];
+        if !subscriber.wire.is_connected() {
             self.connecting = self.connecting.saturating_sub(1);
+        } else if subscriber.state == State::Resting {
+            return self.reconnect(index);
         }
+        self.faults.resets += 1;
+        self.give_up(index);
+    }
+
+    fn give_up(&mut self, index: usize) {
+        self.subscribers[index].state = State::Gone;
+        self.gone += 1;
     }
 
     /// Goes on with another connection, and asks as soon as it stands.
@@ -203,7 +210,7 @@ impl Load {
                 }
                 self.connecting += 1;
             }
-            Err(_) => self.subscribers[index].state = State::Gone,
+            Err(_) => self.give_up(index),
         }
     }
 

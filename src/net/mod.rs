@@ -58,6 +58,9 @@ const OUTPUTS_PER_TURN: usize = 192;
 /// Connections accepted from one listener before others have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
 
+/// Idle connections closed at once when there are too many.
+const SHED_AT_ONCE: usize = 64;
+
 /// Bytes read from one connection before others have their turn; the size of the one buffer that
 /// all connections are read into.
 const READ_BYTES: usize = 64 << 10;
@@ -438,8 +441,10 @@ impl Reactor {
                     break;
                 }
                 if self.open >= self.connections_max {
-                    // Goes on when a connection closes.
+                    // Goes on when a connection closes; one that only waits for a next request
+                    // can do so now.
                     self.accept_pending = Some(NEVER);
+                    self.relay.shed_idle(SHED_AT_ONCE, now);
                     self.warn_full("limits.connections or the limit of open files", now);
                     return;
                 }

@@ -231,6 +231,23 @@ impl Relay {
         }
     }
 
+    /// Closes up to `count` connections that are between requests, to make room for others.
+    pub fn shed_idle(&mut self, count: usize, now: Now) {
+        let idle = |client: &Client| {
+            matches!(client.timer, Some((_, ConnTimer::Idle))) && client.buffer.is_none()
+        };
+        let conns: Vec<ConnKey> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| idle(client))
+            .map(|(conn, _)| conn)
+            .take(count)
+            .collect();
+        for conn in conns {
+            self.close(conn, now);
+        }
+    }
+
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -603,6 +620,3 @@ fn log_access(client: &mut Client, status: u16) {
         log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
     }
 }
-
-#[cfg(test)]
-mod tests;
