@@ -166,7 +166,6 @@ impl World {
         self.relay.closed(conn, now);
         self.abandon_hold(number);
         self.clients.remove(&number);
-        self.ready.retain(|ready| *ready != number);
     }
 
     pub(crate) fn socket_takes(&mut self, number: u64, bytes: usize) {
@@ -252,8 +251,11 @@ impl World {
         self.model.handle_timeout();
         for _ in 0..self.ready.len() {
             let Some(number) = self.ready.pop_front() else { break };
-            self.client(number).ready = false;
-            self.go_on(number);
+            // One that is closed meanwhile is skipped.
+            if let Some(client) = self.clients.get_mut(&number) {
+                client.ready = false;
+                self.go_on(number);
+            }
         }
     }
 
@@ -663,7 +665,8 @@ impl World {
             // Nothing but the end of its time ends a hold unasked.
             None => self.hold_times_out(number),
         };
-        let is_head = matches!(request.ask, Ask::Inspect { is_head: true });
+        let is_head = matches!(request.ask, Ask::Inspect { is_head: true })
+            && !matches!(expect, Expect::Status(408));
         let answer = Answer::read(bytes, is_head);
         self.check_answer(&answer, &expect, &request);
         let stopping = self.stopping;
