@@ -210,7 +210,10 @@ impl Relay {
         client.stalled = false;
         match client.phase {
             Phase::Head { .. } => self.await_request(conn, now),
-            Phase::Body(_) => self.arm(conn, ConnTimer::Body, now),
+            Phase::Body(_) => {
+                self.arm(conn, ConnTimer::Body, now);
+                self.make_ready(conn);
+            }
             Phase::Lingering => self.arm(conn, ConnTimer::Linger, now),
             Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => self.disarm(conn),
         }
@@ -522,14 +525,19 @@ impl Relay {
 
     /// Between requests: goes on with what has come already, or waits.
     fn await_request(&mut self, conn: ConnKey, now: Now) {
+        self.make_ready(conn);
+        if self.clients.get(conn).is_some_and(|client| !client.stalled) {
+            self.arm(conn, ConnTimer::Idle, now);
+        }
+    }
+
+    /// Lets a connection go on in the next turn, if there is anything to go on with.
+    fn make_ready(&mut self, conn: ConnKey) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         let go_on = client.buffer.is_some() || client.paused || client.ended;
         if go_on && !client.ready && !client.stalled {
             client.ready = true;
             self.ready.push_back(conn);
-        }
-        if !client.stalled {
-            self.arm(conn, ConnTimer::Idle, now);
         }
     }
 

@@ -220,10 +220,10 @@ impl World {
 
     fn clock_is_set(&mut self) {
         let Now { mono_ms, unix_s } = self.now();
-        let unix_s = match self.random.below(3) {
+        let unix_s = match self.random.below(10) {
             0 => unix_s.saturating_sub(self.random.below(7200)),
-            1 => unix_s + self.random.below(100),
-            _ => unix_s.saturating_sub(self.random.below(5)),
+            1..4 => unix_s.saturating_sub(self.random.below(5)),
+            _ => unix_s + self.random.below(2000),
         };
         self.note(|| format!("the clock is set to {unix_s}"));
         self.set_now(Now { mono_ms, unix_s });
@@ -274,9 +274,24 @@ impl World {
         }
     }
 
+    /// A channel on which somebody waits.
+    fn draw_waiting(&mut self) -> Option<Name> {
+        let number = self.some_client(|client| client.held.is_some())?;
+        Some(self.clients[&number].held?.name)
+    }
+
     fn draw_publish(&mut self) -> Request {
-        let place = self.random.pick(&[0, 0, 0, 1, 2, 3, 4]);
-        let channel = self.random.pick(&CHANNELS);
+        let (place, channel) = match self.draw_waiting() {
+            Some(name) if self.random.percent(60) => {
+                let place = match name {
+                    (0, "", _) => self.random.pick(&[0, 0, 0, 1, 2]),
+                    (0, ..) => 3,
+                    _ => 4,
+                };
+                (place, name.2)
+            }
+            _ => (self.random.pick(&[0, 0, 0, 1, 2, 3, 4]), self.random.pick(&CHANNELS)),
+        };
         let size = match self.random.below(8) {
             0 => 0,
             1..5 => self.random.index(40),

@@ -116,7 +116,7 @@ impl Settings {
                 channel_id_bytes: 40,
                 ..Limits::default()
             },
-            channels_max: random.pick(&[3, 6, 1000]),
+            channels_max: random.pick(&[3, 6, 1000, 1000, 1000]),
             poll_timeout_ms: 0,
             max_subscribers: 0,
             seed: random.next(),
