@@ -230,7 +230,7 @@ impl Relay {
     /// Stops: held requests are ended, idle connections closed, begun messages waited for.
     pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;
-        self.hub.shutdown();
+        self.hub.shutdown(now);
         let conns: Vec<ConnKey> = self.clients.iter().map(|(conn, _)| conn).collect();
         for conn in conns {
             let Some(client) = self.clients.get(conn) else { continue };
