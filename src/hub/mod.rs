@@ -137,6 +137,8 @@ pub struct Hub {
     channels_max: usize,
     /// State of the generator of jitter; not 0.
     random: u64,
+    /// Nobody is held any more.
+    stopping: bool,
 }
 
 impl Hub {
@@ -154,6 +156,7 @@ impl Hub {
             outputs: VecDeque::new(),
             channels_max: options.channels_max,
             random: options.seed | 1,
+            stopping: false,
         };
         hub.reload(options.stores, now);
         hub
@@ -251,7 +254,7 @@ impl Hub {
     /// Asks for the first message after a cursor. Answered `Deliver`, `Ended`, `Missing`,
     /// `Refused`, or `Held` and later `Deliver` or `Ended`.
     pub fn subscribe(&mut self, peer: Key, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
-        let waits = subscribe.delivery == Delivery::LongPoll;
+        let waits = subscribe.delivery == Delivery::LongPoll && !self.stopping;
         if subscribe.create && !waits && !self.names.contains_key(name.name) {
             // Made here it would vanish at once.
             return self.end(peer, End::NothingNew, subscribe.cursor);
@@ -291,12 +294,14 @@ impl Hub {
         }
     }
 
-    /// Ends every hold, a few at a time, with `End::Shutdown`.
+    /// Ends every hold, a few at a time, with `End::Shutdown`; but who has a message on the way
+    /// gets that. From now on no request is held.
     pub fn shutdown(&mut self) {
+        self.stopping = true;
+        let mut all = Vec::with_capacity(self.subscriptions.len());
         for channel in self.channels.iter_mut() {
-            channel.take_waiting(Vec::new());
+            all.append(&mut channel.take_waiting(Vec::new()));
         }
-        let all = self.subscriptions.iter().map(|(key, _)| key).collect();
         self.fanouts.start(Cause::Shutdown, all);
     }
 
