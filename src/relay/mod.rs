@@ -323,6 +323,10 @@ impl Relay {
 
     fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.clients.get(conn) else { return };
+        if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
+            // It is our turn to speak; the answer sets the next timer.
+            return;
+        }
         match timer {
             ConnTimer::Head if client.buffer.is_none() => self.close(conn, now),
             ConnTimer::Head => self.fail(
