@@ -373,7 +373,8 @@ impl Relay {
             self.outputs.push_back(Output::ResumeRead { conn });
         }
         let Some(client) = self.clients.get(conn) else { return };
-        if client.ended && !client.ready && matches!(client.phase, Phase::Head { .. }) {
+        let reads = matches!(client.phase, Phase::Head { .. } | Phase::Body(_));
+        if client.ended && !client.ready && reads {
             self.close(conn, now);
         }
     }
