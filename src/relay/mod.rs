@@ -237,7 +237,9 @@ impl Relay {
     /// Closes up to `count` connections that are between requests, to make room for others.
     pub fn shed_idle(&mut self, count: usize, now: Now) {
         let idle = |client: &Client| {
-            matches!(client.timer, Some((_, ConnTimer::Idle))) && client.buffer.is_none()
+            matches!(client.phase, Phase::Head { .. })
+                && matches!(client.timer, Some((_, ConnTimer::Idle)))
+                && client.buffer.is_none()
         };
         let conns: Vec<ConnKey> = self
             .clients
