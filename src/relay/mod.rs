@@ -247,7 +247,9 @@ impl Relay {
     /// Closes up to `count` connections that are between requests, to make room for others.
     pub fn shed_idle(&mut self, count: usize, now: Now) {
         let idle = |client: &Client| {
-            matches!(client.timer, Some((_, ConnTimer::Idle))) && client.buffer.is_none()
+            matches!(client.phase, Phase::Head { .. })
+                && matches!(client.timer, Some((_, ConnTimer::Idle)))
+                && client.buffer.is_none()
         };
         let conns: Vec<ConnKey> = self
             .clients
@@ -333,6 +335,10 @@ impl Relay {
 
     fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.clients.get(conn) else { return };
+        if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
+            // It is our turn to speak; the answer sets the next timer.
+            return;
+        }
         match timer {
             ConnTimer::Head if client.buffer.is_none() => self.close(conn, now),
             ConnTimer::Head => self.fail(

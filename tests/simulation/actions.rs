@@ -18,7 +18,7 @@ const CLIENTS_MAX: usize = 12;
 impl World {
     /// One input, one turn, some outputs.
     pub(crate) fn step(&mut self) {
-        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3]) {
+        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1]) {
             0 => self.connects(),
             1 => self.sends(),
             2 => self.arrives(),
@@ -32,7 +32,11 @@ impl World {
                 self.reload();
             }
             9 => self.bursts(),
-            _ => self.floods(),
+            10 => self.floods(),
+            _ => {
+                self.note(|| "room is made".to_owned());
+                self.shed(2);
+            }
         }
         self.turn();
         match self.random.below(10) {

@@ -5,7 +5,7 @@
 //! ```text
 //! PUSHSERVER_SIM_SEED=17     run this seed alone, and print what happens
 //! PUSHSERVER_SIM_SEEDS=5000  run so many seeds (default 256)
-//! PUSHSERVER_SIM_STEPS=2000  so many steps of each (default 250)
+//! PUSHSERVER_SIM_STEPS=2000  so many steps of each (default 200)
 //! ```
 //!
 //! `world` drives the relay and compares; `client` is what one connection should be doing, `model`
@@ -27,7 +27,7 @@ use random::Random;
 use world::World;
 
 const SEEDS: u64 = 256;
-const STEPS: u64 = 250;
+const STEPS: u64 = 200;
 
 #[test]
 fn the_relay_does_what_the_model_says_whatever_happens() {

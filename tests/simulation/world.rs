@@ -209,6 +209,21 @@ impl World {
         self.settings = settings;
     }
 
+    /// Makes room: so many connections that wait for a next request are closed.
+    pub(crate) fn shed(&mut self, count: usize) {
+        let now = self.now();
+        self.relay.shed_idle(count, now);
+        let is_idle = |c: &&Client| {
+            let waits = matches!(c.timer, Some((Timer::Idle, _)));
+            waits && c.phase == Phase::Head && c.kept.is_empty()
+        };
+        let mut idle: Vec<u64> = self.clients.values().filter(is_idle).map(|c| c.number).collect();
+        idle.sort_by_key(|number| self.conns[number].index());
+        for number in idle.into_iter().take(count) {
+            self.close(number);
+        }
+    }
+
     pub(crate) fn shutdown(&mut self) {
         let now = self.now();
         self.relay.shutdown(now);
