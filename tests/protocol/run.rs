@@ -26,6 +26,39 @@ pub(crate) fn check(transcript: &Transcript, target: &mut dyn Target) -> Result<
     run.finish()
 }
 
+/// Runs every step and gives all differences, each with the line of its step: of answers, after
+/// both are made `comparable`; then it goes on, but not behind an answer that never came.
+#[allow(dead_code, reason = "the daemon may not differ; nginx does")]
+pub(crate) fn differences(
+    transcript: &Transcript,
+    target: &mut dyn Target,
+    comparable: fn(&[String]) -> Vec<String>,
+) -> Vec<String> {
+    let mut run = Run::new(transcript, target);
+    let mut all = Vec::new();
+    for step in &transcript.steps {
+        match run.step(step) {
+            Ok(None) => {}
+            Ok(Some(actual)) => {
+                let (actual, wanted) = (comparable(&actual), comparable(&trimmed(&step.source)));
+                let line = step.line;
+                let only = |these: &[String], others: &[String], mark: char| -> Vec<String> {
+                    let these = these.iter().filter(|this| !others.contains(this));
+                    these.map(|this| format!("{line}: {mark} {this}")).collect()
+                };
+                all.extend(only(&wanted, &actual, '-'));
+                all.extend(only(&actual, &wanted, '+'));
+            }
+            Err(what) => {
+                all.push(format!("{}: {what}", step.line));
+                return all;
+            }
+        }
+    }
+    all.extend(run.finish().err().map(|what| format!("end:{what}")));
+    all
+}
+
 /// Runs every step and gives the steps with the answers that came.
 ///
 /// # Errors
