@@ -33,7 +33,7 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
         out.note("limits.connections is worker_connections, which belongs to the events block.");
     }
     out.line("");
-    secrets(&mut out, settings);
+    admissions(&mut out, settings);
     if upstream(settings).is_some() {
         out.line("map $http_upgrade $push_connection {");
         out.line("    default upgrade;");
@@ -120,26 +120,45 @@ fn address_of(path: &std::path::Path) -> String {
     format!("unix:{}", path.display())
 }
 
-/// A variable for each secret that says whether a request bears it.
-fn secrets(out: &mut Output, settings: &Settings) {
+/// Variables of publisher locations: whether a request bears the secret, and whether the web page
+/// that it comes from may publish. Nchan's own refusal of an origin would leave the body unread.
+fn admissions(out: &mut Output, settings: &Settings) {
     for (index, location) in settings.locations.iter().enumerate() {
-        let Location::Publisher(Publisher { secret: Some(secret), .. }) = location else {
-            continue;
-        };
-        // As an expression, for plain keys are compared in any case; and `\x24` is no variable.
-        let mut expression = String::new();
-        for byte in secret.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
-                expression.push(char::from(byte));
-            } else {
-                let _ = write!(expression, "\\x{byte:02x}");
-            }
+        let Location::Publisher(publisher) = location else { continue };
+        if let Some(secret) = &publisher.secret {
+            // A browser's preflight bears none.
+            out.line(&format!(
+                "map \"$request_method $http_authorization\" $push_bears_{index} {{"
+            ));
+            out.line("    default 0;");
+            out.line("    \"~^OPTIONS \" 1;");
+            out.line(&format!("    \"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;", literal(secret)));
+            out.line("}");
         }
-        out.line(&format!("map $http_authorization $push_bears_{index} {{"));
-        out.line("    default 0;");
-        out.line(&format!("    \"~^(?i:bearer) +{expression} *\\z\" 1;"));
-        out.line("}");
+        let origins = publisher.allow_origin.as_ref().map(listed).unwrap_or_default();
+        if origins != ["*"] {
+            out.line(&format!("map $http_origin $push_admits_{index} {{"));
+            out.line("    default 0;");
+            out.line("    \"\" 1;");
+            for origin in origins {
+                out.line(&format!("    \"~^{}\\z\" 1;", literal(origin)));
+            }
+            out.line("}");
+        }
     }
+}
+
+/// As an expression: plain keys of a map are compared in any case, and `\x24` is no variable.
+fn literal(text: &str) -> String {
+    let mut expression = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_:/".contains(&byte) {
+            expression.push(char::from(byte));
+        } else {
+            let _ = write!(expression, "\\x{byte:02x}");
+        }
+    }
+    expression
 }
 
 fn memory(out: &mut Output, settings: &Settings) {
@@ -177,8 +196,9 @@ fn server(out: &mut Output, settings: &Settings) {
 
 fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usize, has_unix: bool) {
     methods(out, "GET|POST|DELETE|OPTIONS", "GET, POST, DELETE, OPTIONS");
-    if one.allow_origin.as_ref().is_none_or(|origins| listed(origins).is_empty()) {
-        out.line("if ($http_origin) { return 403; }");
+    let origins = one.allow_origin.as_ref().map(listed).unwrap_or_default();
+    if origins != ["*"] {
+        out.line(&format!("if ($push_admits_{index} = 0) {{ return 403; }}"));
     }
     if one.secret.is_some() {
         out.line(&format!("if ($push_bears_{index} = 0) {{"));
@@ -197,8 +217,8 @@ fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usiz
     }
     out.line("nchan_publisher http;");
     channel(out, settings, &one.common);
-    if let Some(origins) = one.allow_origin.as_ref().filter(|origins| !listed(origins).is_empty()) {
-        allow_origin(out, origins, false);
+    if !origins.is_empty() {
+        access_control(out, &origins, false);
     }
     if !one.create_on_post {
         out.note("create_on_post false: nginx cannot; POST creates the channel.");
@@ -254,7 +274,11 @@ fn subscriber(out: &mut Output, settings: &Settings, one: &Subscriber) {
         Concurrency::Last => out.note("concurrency last: nginx cannot; it always broadcasts."),
         Concurrency::First => out.note("concurrency first: nginx cannot; it always broadcasts."),
     }
-    allow_origin(out, &one.allow_origin, one.allow_credentials);
+    let origins = listed(&one.allow_origin);
+    if origins != ["*"] {
+        out.note("Web pages of other origins are answered 403.");
+    }
+    access_control(out, &origins, one.allow_credentials);
     if one.passthrough.is_some() {
         out.note("passthrough: nginx cannot; Nchan calls nchan_subscribe_request and");
         out.note("nchan_unsubscribe_request for EventSource and WebSocket, but not for polls.");
@@ -302,13 +326,7 @@ fn encoded(text: &str) -> String {
     out
 }
 
-fn allow_origin(out: &mut Output, origins: &OneOrMore, credentials: bool) {
-    let origins = listed(origins);
-    match origins.as_slice() {
-        [] => out.note("No origin is listed: Nchan refuses requests of web pages with 403."),
-        ["*"] => {}
-        _ => out.note("Nchan answers other origins 403."),
-    }
+fn access_control(out: &mut Output, origins: &[&str], credentials: bool) {
     out.line(&format!("nchan_access_control_allow_origin {};", quoted(&origins.join(" "))));
     let credentials = if credentials { "on" } else { "off" };
     out.line(&format!("nchan_access_control_allow_credentials {credentials};"));

@@ -115,7 +115,8 @@ pub(crate) fn configuration(settings: &str) -> String {
 /// What `nginx -t` has against a configuration.
 pub(crate) fn check(configuration: &str) -> Result<(), String> {
     let directory = prepare(configuration);
-    let output = nginx(&directory).arg("-t").output().expect("nginx can be started");
+    let mut nginx = nginx(&directory);
+    let output = nginx.arg("-t").stderr(Stdio::piped()).output().expect("nginx can be started");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let _ = fs::remove_dir_all(&directory);
     if output.status.success() { Ok(()) } else { Err(said) }

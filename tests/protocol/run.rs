@@ -26,8 +26,8 @@ pub(crate) fn check(transcript: &Transcript, target: &mut dyn Target) -> Result<
     run.finish()
 }
 
-/// Runs every step and gives all differences, each with the line of its step: of answers, after
-/// both are made `comparable`; then it goes on, but not behind an answer that never came.
+/// Runs every step and gives all differences, each with the line of its step. Answers are made
+/// `comparable` first. It goes on behind them, but not behind what never came.
 #[allow(dead_code, reason = "the daemon may not differ; nginx does")]
 pub(crate) fn differences(
     transcript: &Transcript,
@@ -37,25 +37,31 @@ pub(crate) fn differences(
     let mut run = Run::new(transcript, target);
     let mut all = Vec::new();
     for step in &transcript.steps {
+        let line = step.line;
         match run.step(step) {
             Ok(None) => {}
             Ok(Some(actual)) => {
-                let (actual, wanted) = (comparable(&actual), comparable(&trimmed(&step.source)));
-                let line = step.line;
-                let only = |these: &[String], others: &[String], mark: char| -> Vec<String> {
-                    let these = these.iter().filter(|this| !others.contains(this));
-                    these.map(|this| format!("{line}: {mark} {this}")).collect()
-                };
-                all.extend(only(&wanted, &actual, '-'));
-                all.extend(only(&actual, &wanted, '+'));
+                let (is, was) = (comparable(&actual), comparable(&trimmed(&step.source)));
+                if is[0] != was[0] {
+                    all.push(format!("{line}: {}, not {}", is[0], was[0]));
+                    continue;
+                }
+                let less = was.iter().filter(|part| !is.contains(part));
+                all.extend(less.map(|part| format!("{line}: without {part}")));
+                let more = is.iter().filter(|part| !was.contains(part));
+                all.extend(more.map(|part| format!("{line}: with {part}")));
             }
             Err(what) => {
-                all.push(format!("{}: {what}", step.line));
+                // Details may have the time in them.
+                let what = what.split(['{', ':']).next().unwrap_or_default().trim_end();
+                all.push(format!("{line}: {what}"));
                 return all;
             }
         }
     }
-    all.extend(run.finish().err().map(|what| format!("end:{what}")));
+    if run.finish().is_err() {
+        all.push("end: more than the steps take".to_owned());
+    }
     all
 }
 

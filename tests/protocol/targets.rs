@@ -311,20 +311,22 @@ impl<S: Server> Target for OverTcp<S> {
     fn channel(&mut self, name: &str, state: State, _time_passes: bool) -> Result<(), String> {
         let deadline = Instant::now() + S::PATIENCE;
         let mut client = self.server.connect();
-        loop {
+        let mut outcome = Err("no channel information".to_owned());
+        while Instant::now() < deadline {
             client.send(question(name).as_bytes());
             let answer = loop {
                 match Answer::take(&mut client.inbox, false) {
                     Some(answer) => break answer,
                     None if client.fill_until(deadline) == Some(true) => {}
-                    None => return Err("no channel information".to_owned()),
+                    None => return outcome,
                 }
             };
-            let outcome = is_like(&answer, state);
-            if outcome.is_ok() || Instant::now() > deadline {
-                return outcome;
+            outcome = is_like(&answer, state);
+            if outcome.is_ok() {
+                break;
             }
         }
+        outcome
     }
 
     fn finish(&mut self, conn: usize) -> Vec<u8> {

@@ -17,7 +17,7 @@ pub(super) fn of(common: &Common, capture: &str) -> Option<String> {
     match (&common.url, &common.prefix) {
         (Some(url), _) => {
             let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
-            write(&mut out, &parser.parse(&format!("(?:{url})")).ok()?, capture, Place::Sequence)?;
+            write(&mut out, &parser.parse(url).ok()?, capture, Place::Sequence)?;
         }
         (None, prefix) => {
             prefix.as_deref().unwrap_or_default().bytes().for_each(|byte| literal(&mut out, byte));
