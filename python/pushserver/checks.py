@@ -31,7 +31,7 @@ def check_push_server(**kwargs: Any) -> list[CheckMessage]:
         return [Error(f"{error}.", id="pushserver.E002")]
     messages = list(_shape(push_server))
     if not messages:
-        for check in (_urls, _hosts, _origins, _passthrough, _publishers, _stores):
+        for check in (_urls, _hosts, _origins, _passthrough, _publishers, _secrets, _stores):
             messages += check(push_server)
     return messages
 
@@ -154,6 +154,19 @@ def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
                 hint="Set its allow (a list of networks) or its secret.",
                 id="pushserver.W003",
             )
+
+
+def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
+    """Secrets go into headers."""
+    for path, place in _locations(push_server):
+        for key in ("secret", "passthrough_secret"):
+            if key in place and not re.fullmatch("[!-~]+", place[key]):
+                yield Error(
+                    f"PUSH_SERVER: {path}.{key}: a secret is of visible ASCII characters.",
+                    hint='Take what `python -c "import secrets; print(secrets.token_urlsafe())"` '
+                    "prints.",
+                    id="pushserver.E009",
+                )
 
 
 def _stores(push_server: Settings) -> Iterator[CheckMessage]:

@@ -207,6 +207,12 @@ def test_a_publisher_that_everybody_reaches():
     assert ids({"address": "::1"}) == []
 
 
+@pytest.mark.parametrize("secret", ["", "two words", "\u017e", "line\n"])
+def test_a_secret_that_is_no_header(secret):
+    assert ids(locations({"passthrough_secret": secret})) == ["pushserver.E009"]
+    assert ids(locations(None, {"secret": secret})) == ["pushserver.E009"]
+
+
 @pytest.mark.parametrize("kind", ["publisher", "subscriber"])
 def test_a_missing_type_of_location(kind):
     (message,) = messages({"locations": [{"type": kind, "prefix": "/x/"}]})

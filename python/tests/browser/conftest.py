@@ -74,6 +74,12 @@ def page(browser: Browser, live_server: Any, settings: Any) -> Iterator[Any]:
 @pytest.fixture
 def push_server(live_server: Any) -> Iterator[PushServer]:
     """The real daemon, for pages of the live server."""
+    with PushServer(locations=for_pages_of(live_server)) as server:
+        yield server
+
+
+def for_pages_of(live_server: Any) -> list[dict[str, Any]]:
+    """The documentation's locations."""
     subscriber = {
         "type": "subscriber",
         "url": r"/updates/([^/]+)",
@@ -82,9 +88,7 @@ def push_server(live_server: Any) -> Iterator[PushServer]:
         "allow_credentials": True,
         "passthrough": live_server.url + "/passthrough",
     }
-    publisher = {"type": "publisher", "url": r"/send-update/([^/]+)"}
-    with PushServer(locations=[subscriber, publisher]) as server:
-        yield server
+    return [subscriber, {"type": "publisher", "url": r"/send-update/([^/]+)"}]
 
 
 @pytest.fixture(params=["pushserver", "nginx"])
