@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import validate_host
 from django.urls import Resolver404, resolve
 
 from pushserver import conf, schema
@@ -133,6 +134,13 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
                 "above any that matches everything.",
                 id="pushserver.W001",
             )
+        if not _is_allowed(parts.hostname or ""):
+            yield Warning(
+                f"PUSH_SERVER: {path}.passthrough: ALLOWED_HOSTS does not have {parts.hostname!r}: "
+                "notices will be answered 400.",
+                hint="Add it to ALLOWED_HOSTS.",
+                id="pushserver.W007",
+            )
         if not settings.INTERNAL_IPS and not conf.passthrough_secrets():
             yield Warning(
                 f"PUSH_SERVER: {path}.passthrough is set, but INTERNAL_IPS is empty: every notice "
@@ -210,3 +218,9 @@ def _leads_to_view(path: str) -> bool:
         return resolve(path or "/").func is passthrough
     except Resolver404:
         return False
+
+
+def _is_allowed(host: str) -> bool:
+    development = [".localhost", "127.0.0.1", "[::1]"]  # as of HttpRequest.get_host
+    allowed = settings.ALLOWED_HOSTS or (development if settings.DEBUG else [])
+    return validate_host(f"[{host}]" if ":" in host else host, allowed)

@@ -60,7 +60,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def other_jquery(request: HttpRequest) -> HttpResponse:
     """The one that npm has, newer than the admin's."""
-    script = Path(os.environ["PUSHSERVER_TEST_JQUERY"])
+    script = Path(os.environ["PUSHSERVER_TEST_JQUERY"])  # python/tests/run installs it
     return HttpResponse(script.read_bytes(), content_type="text/javascript")
 
 
