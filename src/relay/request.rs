@@ -72,7 +72,7 @@ impl Relay {
         if let Some(client) = self.clients.get_mut(conn)
             && !client.ready
             && used < input.len()
-            && matches!(client.phase, Phase::Head { .. })
+            && matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
         {
             client.ready = true;
             self.ready.push_back(conn);
