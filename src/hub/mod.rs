@@ -634,7 +634,7 @@ impl Hub {
         }
         if channel.last > self.departed.others().last {
             let remains = Remains { last: channel.last, lost_through };
-            self.departed.remember(channel.name, remains);
+            self.departed.remember(&channel.name, remains);
         }
     }
 }
