@@ -22,7 +22,7 @@ pub(super) struct Report {
     pub(super) channels: usize,
     pub(super) publishers: usize,
     pub(super) message_bytes: usize,
-    /// `at once`, `after all`, or `stored`.
+    /// `at-once`, `soon`, `after-all`, or `stored`.
     pub(super) repoll: &'static str,
     /// Messages per second of the open loop; absent in a closed loop.
     pub(super) rate: Option<f64>,

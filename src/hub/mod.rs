@@ -135,10 +135,10 @@ pub struct Hub {
     wheel: Wheel<Timer>,
     outputs: VecDeque<Output>,
     channels_max: usize,
-    /// Nothing is held any more.
-    stopping: bool,
     /// State of the generator of jitter; not 0.
     random: u64,
+    /// Nobody is held any more.
+    stopping: bool,
 }
 
 impl Hub {
@@ -155,8 +155,8 @@ impl Hub {
             wheel: Wheel::new(now.mono_ms),
             outputs: VecDeque::new(),
             channels_max: options.channels_max,
-            stopping: false,
             random: options.seed | 1,
+            stopping: false,
         };
         hub.reload(options.stores, now);
         hub
@@ -253,7 +253,7 @@ impl Hub {
     /// Asks for the first message after a cursor. Answered `Deliver`, `Ended`, `Missing`,
     /// `Refused`, or `Held` and later `Deliver` or `Ended`.
     pub fn subscribe(&mut self, peer: Key, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
-        let waits = subscribe.delivery == Delivery::LongPoll;
+        let waits = subscribe.delivery == Delivery::LongPoll && !self.stopping;
         if subscribe.create && !waits && !self.names.contains_key(name.name) {
             // Made here it would vanish at once.
             return self.end(peer, End::NothingNew, subscribe.cursor);
@@ -271,10 +271,6 @@ impl Hub {
         }
         if !waits {
             return self.end(peer, End::NothingNew, subscribe.cursor);
-        }
-        if self.stopping {
-            self.end(peer, End::Shutdown, subscribe.cursor);
-            return self.settle(key, now);
         }
         let waiting = channel.waiting.len();
         match subscribe.concurrency {
@@ -297,17 +293,20 @@ impl Hub {
         }
     }
 
-    /// Ends every hold, a few at a time, with `End::Shutdown`, and holds none from here on.
+    /// Ends every hold, a few at a time, with `End::Shutdown`; but who has a message on the way
+    /// gets that. From now on no request is held.
     pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;
+        let mut all = Vec::with_capacity(self.subscriptions.len());
         let keys: Vec<Key> = self.channels.iter().map(|(key, _)| key).collect();
         for key in keys {
             let channel = self.channels.get_mut(key).expect("just found");
-            if !channel.take_waiting(Vec::new()).is_empty() {
+            let mut waiting = channel.take_waiting(Vec::new());
+            if !waiting.is_empty() {
+                all.append(&mut waiting);
                 self.settle(key, now);
             }
         }
-        let all = self.subscriptions.iter().map(|(key, _)| key).collect();
         self.fanouts.start(Cause::Shutdown, all);
     }
 

@@ -290,7 +290,7 @@ fn shutdown_ends_every_hold_once() {
 fn nothing_is_held_after_shutdown() {
     let mut b = Bench::new(options());
     b.hub.shutdown(b.now);
-    assert_eq!(b.ask("a", LONG), ["0: Shutdown"]);
+    assert_eq!(b.ask("a", LONG), ["0: NothingNew"]);
     b.publish("a", "x");
     assert_eq!(b.ask("a", LONG), ["2: x 1:0"]);
     assert_eq!((b.hub.held(), b.hub.channels()), (0, 1));

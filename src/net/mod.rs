@@ -74,6 +74,10 @@ const NEVER: u64 = u64::MAX;
 /// Everything that is to be done when the daemon stops is done within this time, milliseconds.
 const STOP_MS: u64 = 4500;
 
+/// How often the stopping daemon looks whether its last notices are sent, milliseconds: the worker
+/// wakes nobody.
+const NOTICES_MS: u64 = 10;
+
 /// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
 /// connection, a reserve.
 const RESERVED_DESCRIPTORS: u64 = 32;
@@ -96,8 +100,8 @@ pub struct Reactor {
     /// Listeners may have connections that no edge will tell of; not before this time.
     accept_pending: Option<u64>,
     scratch: Box<[u8]>,
-    /// Sockets that were read and may have more, with whether the peer has ended.
-    again: Vec<(ConnKey, bool)>,
+    /// Sockets that were read and may have more.
+    again: Vec<ConnKey>,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
     passthrough: Passthrough,
@@ -200,10 +204,8 @@ impl Reactor {
                 break;
             }
         }
-        let passthrough = std::mem::replace(&mut self.passthrough, Passthrough::new(0));
-        passthrough.finish(Duration::from_millis(
-            self.stop_at_ms.map_or(0, |at| at.saturating_sub(self.clock.now().mono_ms)),
-        ));
+        // The loop has waited for its last notices; a second signal may have ended that.
+        std::mem::replace(&mut self.passthrough, Passthrough::new(0)).finish(Duration::ZERO);
         Ok(())
     }
 
@@ -214,12 +216,16 @@ impl Reactor {
         }
         let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
         let due = due.into_iter().flatten().filter(|due| *due != NEVER).min()?;
-        Some(Duration::from_millis(due.saturating_sub(self.clock.now().mono_ms)))
+        let mut wait_ms = due.saturating_sub(self.clock.now().mono_ms);
+        if self.stop_at_ms.is_some() && self.open == 0 {
+            wait_ms = wait_ms.min(NOTICES_MS);
+        }
+        Some(Duration::from_millis(wait_ms))
     }
 
     fn turn(&mut self, events: &Events, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
-        for (conn, ended) in std::mem::take(&mut self.again) {
-            self.read(conn, ended, now);
+        for conn in std::mem::take(&mut self.again) {
+            self.read(conn, now);
         }
         for event in events {
             match event.token() {
@@ -248,11 +254,15 @@ impl Reactor {
         if self.accept_pending.is_some_and(|at| at <= now.mono_ms) {
             self.accept(now);
         }
-        let idle = self.open == 0 && !self.relay.has_output();
         match self.stop_at_ms {
-            Some(at) if idle || at <= now.mono_ms => Turn::Leave,
+            Some(at) if self.is_done() || at <= now.mono_ms => Turn::Leave,
             _ => Turn::GoOn,
         }
+    }
+
+    /// Whether nothing is left that would be worth waiting for.
+    fn is_done(&self) -> bool {
+        self.open == 0 && !self.relay.has_output() && self.passthrough.is_done()
     }
 
     fn on_signals(&mut self, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
@@ -291,9 +301,24 @@ impl Reactor {
         }
         notify_systemd(&[NotifyState::Stopping]);
         self.stop_at_ms = Some(now.mono_ms + STOP_MS);
+        self.relay.announce_shutdown();
+        self.take_what_arrived(now);
         self.listeners.clear();
         self.accept_pending = None;
         self.relay.shutdown(now);
+    }
+
+    /// Accepts and reads what was sent to a daemon that served: it must not be thrown away with the
+    /// sockets.
+    fn take_what_arrived(&mut self, now: Now) {
+        self.accept_pending = Some(0);
+        while self.accept_pending == Some(0) {
+            self.accept(now);
+        }
+        let keys: Vec<ConnKey> = self.sockets.iter().flatten().map(|socket| socket.key).collect();
+        for conn in keys {
+            self.read(conn, now);
+        }
     }
 
     fn on_event(&mut self, token: Token, event: &Event, now: Now) {
@@ -304,35 +329,37 @@ impl Reactor {
             return;
         }
         let conn = socket.key;
+        let ended = event.is_read_closed() || event.is_error();
+        socket.ended |= ended;
         if event.is_writable() && socket.is_stalled() {
             self.flush(conn, now);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.read(conn, event.is_read_closed() || event.is_error(), now);
+        if event.is_readable() || ended {
+            self.read(conn, now);
         }
     }
 
-    /// Reads what came, at most one buffer full. `ended`: the peer sends no more, so there is an
-    /// end to be found behind it.
-    fn read(&mut self, conn: ConnKey, ended: bool, now: Now) {
+    /// Reads what came, at most one buffer full, and the peer's end behind it.
+    fn read(&mut self, conn: ConnKey, now: Now) {
         loop {
             let wanted = self.relay.wants_read(conn);
             let Some(socket) = find(&mut self.sockets, conn) else { return };
             if !wanted {
                 socket.unread = true;
-                if ended {
-                    // Its end lies behind bytes that nobody will read.
+                if socket.ended {
+                    // Its end lies behind bytes that may never be wanted.
                     self.relay.peer_ended(conn, now);
                 }
                 return;
             }
             socket.unread = false;
+            let ended = socket.ended;
             match socket.stream.read(&mut self.scratch) {
                 Ok(0) => return self.relay.peer_ended(conn, now),
                 Ok(length) => {
                     self.relay.received(conn, &self.scratch[..length], now);
                     if length == READ_BYTES {
-                        return self.again.push((conn, ended));
+                        return self.again.push(conn);
                     }
                     if !ended {
                         return;
@@ -384,7 +411,7 @@ impl Reactor {
             Output::Abort { conn } => self.drop_socket(conn),
             Output::ResumeRead { conn } => {
                 if find(&mut self.sockets, conn).is_some_and(|socket| socket.unread) {
-                    self.again.push((conn, false));
+                    self.again.push(conn);
                 }
             }
             Output::Notify { event, notice } => {

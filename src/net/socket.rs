@@ -27,6 +27,8 @@ pub(super) struct Socket {
     pub(super) shutting: bool,
     /// Has bytes that were not wanted when they came; the edge will not come again.
     pub(super) unread: bool,
+    /// The peer sends no more: there is an end to be found behind the last byte.
+    pub(super) ended: bool,
     /// Closed at the end of this turn.
     pub(super) gone: bool,
 }
@@ -52,6 +54,7 @@ impl Socket {
             closing: false,
             shutting: false,
             unread: false,
+            ended: false,
             gone: false,
         }
     }

@@ -165,13 +165,15 @@ impl Relay {
         }
     }
 
-    /// The peer sends no more. A publisher that is half closed still gets its answer; a subscriber
-    /// that waits counts as gone, as with nginx.
+    /// The peer sends no more; to be told again when bytes before its end were not wanted yet and
+    /// are read. A publisher that is half closed still gets its answers; a subscriber that waits
+    /// counts as gone, as with nginx.
     pub fn peer_ended(&mut self, conn: ConnKey, now: Now) {
         let Some(client) = self.clients.get_mut(conn) else { return };
         client.ended = true;
+        let requests_wait = client.ready || (client.stalled && client.buffer.is_some());
         match client.phase {
-            Phase::Head { .. } if client.ready || (client.stalled && client.buffer.is_some()) => {}
+            Phase::Head { .. } | Phase::Body(_) if requests_wait => {}
             Phase::Asked { .. } => {}
             Phase::Waiting { .. } => {
                 self.release(conn, now);
@@ -211,12 +213,18 @@ impl Relay {
         match client.phase {
             Phase::Head { .. } => self.await_request(conn, now),
             Phase::Body(_) => {
-                self.arm(conn, ConnTimer::Body, now);
-                self.make_ready(conn);
+                self.arm_body(conn, now);
+                self.go_on_later(conn);
             }
             Phase::Lingering => self.arm(conn, ConnTimer::Linger, now),
             Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => self.disarm(conn),
         }
+    }
+
+    /// From now on every answer is the last of its connection. To be followed by
+    /// [`Relay::shutdown`] when what has arrived so far is read.
+    pub fn announce_shutdown(&mut self) {
+        self.stopping = true;
     }
 
     /// Stops: held requests are ended, idle connections closed, begun messages waited for.
@@ -228,7 +236,9 @@ impl Relay {
             let Some(client) = self.clients.get(conn) else { continue };
             match client.phase {
                 Phase::Head { .. } if client.buffer.is_none() => self.close(conn, now),
-                Phase::Head { .. } | Phase::Body(_) => self.arm(conn, ConnTimer::Stop, now),
+                Phase::Head { .. } | Phase::Body(_) if !client.stalled => {
+                    self.arm(conn, ConnTimer::Stop, now);
+                }
                 _ => {}
             }
         }
@@ -372,11 +382,11 @@ impl Relay {
         let Some(client) = self.clients.get_mut(conn) else { return };
         if client.paused && client.wants_read(&self.limits) {
             client.paused = false;
-            self.outputs.push_back(Output::ResumeRead { conn });
+            // The peer's end, if that is what comes next, will be told again.
+            return self.outputs.push_back(Output::ResumeRead { conn });
         }
-        let Some(client) = self.clients.get(conn) else { return };
-        let reads = matches!(client.phase, Phase::Head { .. } | Phase::Body(_));
-        if client.ended && !client.ready && reads {
+        let unfinished = matches!(client.phase, Phase::Head { .. } | Phase::Body(_));
+        if client.ended && !client.ready && unfinished {
             self.close(conn, now);
         }
     }
@@ -532,17 +542,17 @@ impl Relay {
 
     /// Between requests: goes on with what has come already, or waits.
     fn await_request(&mut self, conn: ConnKey, now: Now) {
-        self.make_ready(conn);
+        self.go_on_later(conn);
         if self.clients.get(conn).is_some_and(|client| !client.stalled) {
             self.arm(conn, ConnTimer::Idle, now);
         }
     }
 
-    /// Lets a connection go on in the next turn, if there is anything to go on with.
-    fn make_ready(&mut self, conn: ConnKey) {
+    /// Has the next turn go on with what has come already, if anything has.
+    fn go_on_later(&mut self, conn: ConnKey) {
         let Some(client) = self.clients.get_mut(conn) else { return };
-        let go_on = client.buffer.is_some() || client.paused || client.ended;
-        if go_on && !client.ready && !client.stalled {
+        let something = client.buffer.is_some() || client.paused || client.ended;
+        if something && !client.ready && !client.stalled {
             client.ready = true;
             self.ready.push_back(conn);
         }

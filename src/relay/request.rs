@@ -144,6 +144,7 @@ impl Relay {
         // What will be refused anyway is refused before its body is taken in.
         let (exchange, question) = self.admit(conn, head);
         if let Err(refusal) = question {
+            self.note_access(conn, head);
             self.refuse_early(conn, exchange, &refusal, now);
             return input.len();
         }
@@ -198,7 +199,7 @@ impl Relay {
         Some(used)
     }
 
-    fn arm_body(&mut self, conn: ConnKey, now: Now) {
+    pub(super) fn arm_body(&mut self, conn: ConnKey, now: Now) {
         let stopping = self.clients.get(conn).is_some_and(|client| {
             matches!(client.timer, Some((_, ConnTimer::Stop))) || client.stalled
         });
@@ -215,6 +216,7 @@ impl Relay {
         error: &HttpError,
         now: Now,
     ) {
+        self.note_access(conn, head);
         let (mut exchange, _) = self.admit(conn, head);
         exchange.persistence = Persistence::Close;
         let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
@@ -228,14 +230,22 @@ impl Relay {
         self.refuse_and_linger(conn, *status, payload, now);
     }
 
-    /// Serves a request whose body is complete.
-    fn serve(&mut self, conn: ConnKey, head: &RequestHead<'_>, body: &[u8], now: Now) {
-        let (exchange, question) = self.admit(conn, head);
-        let Some(client) = self.clients.get_mut(conn) else { return };
-        if log::log_enabled!(target: ACCESS, log::Level::Info) {
+    /// Keeps what the access log will say of a request, if there is one; the query, which may
+    /// hold a secret, is no part of it.
+    fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
+        if log::log_enabled!(target: ACCESS, log::Level::Info)
+            && let Some(client) = self.clients.get_mut(conn)
+        {
             let path = head.path.escape_ascii();
             client.access = Some(format!("{} {path}", head.method).into());
         }
+    }
+
+    /// Serves a request whose body is complete.
+    fn serve(&mut self, conn: ConnKey, head: &RequestHead<'_>, body: &[u8], now: Now) {
+        self.note_access(conn, head);
+        let (exchange, question) = self.admit(conn, head);
+        let Some(client) = self.clients.get_mut(conn) else { return };
         let persistence = exchange.persistence;
         let (question, location) = match (question, &exchange.location) {
             (Ok(question), Some(location)) => (question, std::rc::Rc::clone(location)),
@@ -254,7 +264,7 @@ impl Relay {
             Arc::new(Notice {
                 url: Arc::clone(url),
                 channel_id,
-                headers: passed_headers(head),
+                headers: passed_headers(head, &location.role),
                 peer: client.peer,
                 queued: AtomicBool::new(false),
             })
@@ -412,9 +422,12 @@ fn bears(head: &RequestHead<'_>, secret: &str) -> bool {
 }
 
 /// The subscriber's own header lines, for Django: all but those that belong to this connection
-/// (RFC 9110 7.6.1), to a body, or to the address asked.
-fn passed_headers(head: &RequestHead<'_>) -> Box<[u8]> {
-    const OMITTED: [&str; 15] = [
+/// (RFC 9110 7.6.1), to a body, or to the address asked. Then the location's secret, which Django
+/// can rely on because a subscriber's own is left out.
+fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
+    const SECRET: &str = "X-Pushserver-Secret";
+    const OMITTED: [&str; 16] = [
+        SECRET,
         "Connection",
         "Keep-Alive",
         "Proxy-Connection",
@@ -448,6 +461,9 @@ fn passed_headers(head: &RequestHead<'_>) -> Box<[u8]> {
         lines.extend_from_slice(b": ");
         lines.extend_from_slice(header.value.trim_ascii());
         lines.extend_from_slice(b"\r\n");
+    }
+    if let Role::Subscriber(SubscriberOptions { passthrough_secret: Some(secret), .. }) = role {
+        lines.extend_from_slice(format!("{SECRET}: {secret}\r\n").as_bytes());
     }
     lines.into()
 }

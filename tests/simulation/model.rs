@@ -126,7 +126,7 @@ pub(crate) enum Published {
     Missing,
     TooManyChannels,
     TooLarge,
-    Done { information: Information, woken: Vec<Hold>, wake: Wake },
+    Done { information: Information, woken: Vec<Hold>, wake: Box<Wake> },
 }
 
 #[derive(Debug)]
@@ -230,7 +230,8 @@ impl Model {
             channel.waiting.drain(..).partition(|hold| hold.cursor.wants(message.id));
         channel.waiting = waiting;
         self.settle(name);
-        Published::Done { information, woken, wake: Wake { name, message, life, lost_through } }
+        let wake = Wake { name, message, life, lost_through };
+        Published::Done { information, woken, wake: Box::new(wake) }
     }
 
     pub(crate) fn create(&mut self, name: Name) -> Option<Information> {
