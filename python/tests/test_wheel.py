@@ -47,21 +47,20 @@ def test_it_carries_all_of_the_package_and_nothing_else(wheel):
     ]
 
 
-def test_a_new_user_gets_the_first_message(wheel, tmp_path):
-    environment = tmp_path / "environment"
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """The interpreter of an environment with the wheel and what it requires."""
+    environment = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     python = environment / "bin" / "python"
     quiet = ["-q", "--disable-pip-version-check"]
     subprocess.run([python, "-m", "pip", "install", *quiet, wheel], check=True)
+    return python
+
+
+@pytest.mark.parametrize("what", ["first_message", "example"])
+def test_a_newcomer_gets_what_the_documentation_says(python, tmp_path, what):
+    command = [sys.executable, TESTS / "newcomer.py", what, ROOT, python, tmp_path]
     # Nothing of these tests' surroundings may help: neither the checkout nor a binary of theirs.
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    subprocess.run(
-        [
-            *own_network(),
-            *(sys.executable, TESTS / "first_message.py"),
-            *(ROOT / "docs" / "django.md", python, tmp_path),
-        ],
-        env=kept,
-        check=True,
-        timeout=180,
-    )
+    subprocess.run([*own_network(), *command], env=kept, check=True, timeout=180)

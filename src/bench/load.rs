@@ -330,6 +330,11 @@ impl Load {
         for index in self.urgent.clone() {
             self.subscriber_ready(index, true, false);
         }
+        // Its answers too: the next message on a connection waits for them.
+        let urgent = self.lanes.get(1).map_or(0..0, |lane| lane.publishers.clone());
+        for index in urgent {
+            self.publisher_ready(index, true, false);
+        }
         let now_ns = self.clock.mono_ns();
         self.publish_due(now_ns);
         if worked {

@@ -135,10 +135,10 @@ pub struct Hub {
     wheel: Wheel<Timer>,
     outputs: VecDeque<Output>,
     channels_max: usize,
+    /// Nothing is held any more.
+    stopping: bool,
     /// State of the generator of jitter; not 0.
     random: u64,
-    /// Nobody is held any more.
-    stopping: bool,
 }
 
 impl Hub {
@@ -155,8 +155,8 @@ impl Hub {
             wheel: Wheel::new(now.mono_ms),
             outputs: VecDeque::new(),
             channels_max: options.channels_max,
-            random: options.seed | 1,
             stopping: false,
+            random: options.seed | 1,
         };
         hub.reload(options.stores, now);
         hub
@@ -300,12 +300,9 @@ impl Hub {
         let mut all = Vec::with_capacity(self.subscriptions.len());
         let keys: Vec<Key> = self.channels.iter().map(|(key, _)| key).collect();
         for key in keys {
-            let channel = self.channels.get_mut(key).expect("just found");
-            let mut waiting = channel.take_waiting(Vec::new());
-            if !waiting.is_empty() {
-                all.append(&mut waiting);
-                self.settle(key, now);
-            }
+            let channel = self.channels.get_mut(key).expect("just listed");
+            all.append(&mut channel.take_waiting(Vec::new()));
+            self.settle(key, now);
         }
         self.fanouts.start(Cause::Shutdown, all);
     }

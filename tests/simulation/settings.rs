@@ -183,6 +183,7 @@ impl Settings {
                     allow_origin: Origins::Any,
                     allow_credentials: false,
                     passthrough: place.passthrough.then(|| format!("http://django{}", place.path)),
+                    passthrough_secret: None,
                 })
             }
         };

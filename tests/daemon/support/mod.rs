@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-pub(crate) use backend::{Backend, Manner, Seen};
+pub(crate) use backend::{Backend, Manner};
 pub(crate) use client::{Answer, Client, post};
 pub(crate) use daemon::{Daemon, Start};
 
