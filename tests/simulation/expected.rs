@@ -1,8 +1,6 @@
 //! What the relay should do with each request: the model is asked, and the answer that is due is
 //! put down.
 
-use pushserver::hub::options::Concurrency;
-
 use crate::client::{Expect, Held, Phase, Timer};
 use crate::model::{Hold, Information, Name, Published, Subscribe, Subscribed};
 use crate::request::{Ask, Request};
@@ -42,7 +40,9 @@ impl World {
         let limits = self.settings.limits.clone();
         let Some(client) = self.clients.get_mut(&number) else { return };
         if client.paused && client.wants_read(&limits) {
+            // Its end, if that is what comes next, is told again.
             client.paused = false;
+            return;
         }
         if client.ended && !client.ready && matches!(client.phase, Phase::Head | Phase::Body(_)) {
             self.close(number);
@@ -192,12 +192,8 @@ impl World {
         let (now_ms, timeout_ms) = (self.now().mono_ms, self.settings.poll_timeout_ms);
         let hold = Hold { client: number, cursor: *cursor, since_ms: now_ms, timeout_ms };
         let max_subscribers = if limited { self.settings.max_subscribers } else { 0 };
-        // While the daemon stops nobody is displaced, and nobody is held.
-        let (concurrency, max_subscribers) = if self.stopping {
-            (Concurrency::Broadcast, 0)
-        } else {
-            (concurrency, max_subscribers)
-        };
+        // While the daemon stops nobody is held.
+        let interval = interval || self.holds_end;
         let subscribe = Subscribe { hold, interval, create, concurrency, max_subscribers };
         let expect = match self.model.subscribe(name, &subscribe) {
             Subscribed::Missing => Expect::Status(404),
@@ -208,10 +204,6 @@ impl World {
             Subscribed::Message(message, gap) => {
                 self.seen.insert(name, message.id);
                 Expect::Message(message, gap)
-            }
-            Subscribed::Held { .. } if self.stopping => {
-                self.model.end_hold(name, number);
-                Expect::NothingNew
             }
             Subscribed::Held { displaced } => {
                 for hold in displaced {

@@ -48,6 +48,13 @@ impl World {
 
     /// Tells the relay of the connections that are closed.
     pub(crate) fn bury(&mut self) {
+        for number in std::mem::take(&mut self.ending) {
+            self.count("ends told again");
+            self.feed(number, usize::MAX);
+            if !self.clients[&number].paused {
+                self.half_close(number);
+            }
+        }
         for number in std::mem::take(&mut self.gone) {
             if self.clients.contains_key(&number) {
                 self.closed(number);
@@ -90,6 +97,9 @@ impl World {
                     let number = *number;
                     self.note(|| format!("  {number} is read again"));
                     self.count("resumed");
+                    if self.clients[&number].ended {
+                        self.ending.push(number);
+                    }
                 }
             }
             Output::Notify { event, notice } => self.notified(event, &notice),
@@ -232,12 +242,7 @@ impl World {
     }
 }
 
-fn check_information(
-    answer: &Answer,
-    information: &Information,
-    form: usize,
-    request: &Request,
-) {
+fn check_information(answer: &Answer, information: &Information, form: usize, request: &Request) {
     assert_eq!(answer.header("content-type"), Some(ACCEPTS[form]));
     if !matches!(request.ask, Ask::Inspect { is_head: true }) {
         assert_eq!(String::from_utf8_lossy(&answer.body), information.text(form), "{request:?}");

@@ -19,6 +19,9 @@ impl World {
         assert!(hub.channels() <= self.settings.channels_max);
         let held = self.clients.values().filter(|client| client.held.is_some()).count();
         assert_eq!(hub.held(), held, "held requests");
+        // One for each hold, for each channel until it is idle for good, and for each store.
+        let timers = held + hub.channels() + self.settings.stores.len();
+        assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
         let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
         assert_eq!(self.relay.timers() - hub.timers(), armed, "timers of connections");
     }

@@ -29,7 +29,12 @@ pub(crate) struct World {
     pub(crate) notices: HashMap<*const Notice, Arc<Notice>>,
     /// The newest message that somebody got, by channel.
     pub(crate) seen: BTreeMap<Name, MessageId>,
+    /// Every answer is the last of its connection.
     pub(crate) stopping: bool,
+    /// No request is held any more.
+    pub(crate) holds_end: bool,
+    /// Half closed, with the end behind bytes that were not read before.
+    pub(crate) ending: Vec<u64>,
     next_number: u64,
     is_traced: bool,
     pub(crate) trace: Vec<String>,
@@ -53,6 +58,8 @@ impl World {
             notices: HashMap::new(),
             seen: BTreeMap::new(),
             stopping: false,
+            holds_end: false,
+            ending: Vec::new(),
             next_number: 0,
             is_traced,
             trace: Vec::new(),
@@ -136,10 +143,12 @@ impl World {
         self.relay.peer_ended(self.conns[&number], now);
         let client = self.client(number);
         client.ended = true;
-        client.coming.clear();
+        if !client.paused {
+            client.coming.clear();
+        }
         let has_bytes = !client.kept.is_empty();
         match client.phase {
-            Phase::Head if client.ready || (client.stalled && has_bytes) => {}
+            Phase::Head | Phase::Body(_) if client.ready || (client.stalled && has_bytes) => {}
             Phase::Asked => {}
             Phase::Waiting => {
                 self.abandon_hold(number);
@@ -172,11 +181,12 @@ impl World {
         client.unsent = 0;
         client.stalled = false;
         self.relay.drained(conn, now);
+        let stopping = self.stopping;
         let client = self.client(number);
         match client.phase {
             Phase::Head => self.await_request(number, true),
             Phase::Body(_) => {
-                client.arm(Timer::Body, &limits, now.mono_ms);
+                client.arm_body(stopping, &limits, now.mono_ms);
                 self.make_ready(number, true);
             }
             Phase::Lingering => client.arm(Timer::Linger, &limits, now.mono_ms),
@@ -218,7 +228,7 @@ impl World {
     pub(crate) fn shutdown(&mut self) {
         let now = self.now();
         self.relay.shutdown(now);
-        self.stopping = true;
+        (self.stopping, self.holds_end) = (true, true);
         let waiting: Vec<u64> = self.model.waiting().map(|hold| hold.client).collect();
         for number in waiting {
             let life = self.life_of_hold(number);
@@ -234,7 +244,9 @@ impl World {
             let client = self.client(number);
             match client.phase {
                 Phase::Head if client.kept.is_empty() => self.close(number),
-                Phase::Head | Phase::Body(_) => client.arm(Timer::Stop, &limits, now.mono_ms),
+                Phase::Head | Phase::Body(_) if !client.stalled => {
+                    client.arm(Timer::Stop, &limits, now.mono_ms);
+                }
                 _ => {}
             }
         }
