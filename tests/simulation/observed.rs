@@ -97,7 +97,10 @@ impl World {
                     let number = *number;
                     self.note(|| format!("  {number} is read again"));
                     self.count("resumed");
-                    if self.clients[&number].ended {
+                    let client = self.client(number);
+                    // One that is refused again meanwhile asks again.
+                    client.unread = client.paused;
+                    if client.ended {
                         self.ending.push(number);
                     }
                 }

@@ -41,6 +41,8 @@ impl World {
             assert!(!client.must_close || client.close_seen, "{number} was not closed");
             assert!(!client.must_abort, "{number} was not aborted");
             assert!(!client.ready);
+            let is_read = client.paused == client.unread || client.phase == Phase::Closing;
+            assert!(is_read, "{number} should be read again");
         }
         let told = self.clients.values().filter(|c| c.held.is_some_and(|held| held.told)).count();
         assert_eq!(self.notices.len(), told, "subscribe notices without their unsubscribe");

@@ -106,7 +106,7 @@ impl World {
         let wanted = self.relay.wants_read(conn);
         let client = self.clients.get_mut(&number).expect("it is there");
         assert_eq!(wanted, client.wants_read(&self.settings.limits), "wants_read of {number}");
-        client.paused = !wanted;
+        (client.paused, client.unread) = (!wanted, !wanted);
         if !wanted {
             return;
         }
