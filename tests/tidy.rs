@@ -194,7 +194,7 @@ fn transcripts_are_named_and_say_what_they_show() {
         let (section, words) = stem.split_once('-').expect("a section, then words");
         assert!(section.split('.').all(|part| part.parse::<u8>().is_ok()), "{name}");
         let is_plain =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
         assert!(words.bytes().all(is_plain), "{name}");
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# "), "{name} does not say what it shows");
@@ -221,9 +221,10 @@ struct Source {
 /// All of them but the crate's root, which only names the modules.
 fn sources() -> Vec<Source> {
     let source = |path: PathBuf| {
-        let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        let module = path["src/".len()..].split(['/', '.']).next().unwrap().to_owned();
-        let text = fs::read_to_string(root().join(&path)).unwrap();
+        let path =
+            path.strip_prefix(root()).expect("below the root").to_str().expect("ASCII").to_owned();
+        let module = path["src/".len()..].split(['/', '.']).next().expect("a name").to_owned();
+        let text = read(&path);
         let is_test = path.ends_with("/tests.rs");
         let code = if is_test { String::new() } else { without_tests(&text) };
         Source { path, module, code }
@@ -300,7 +301,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.unwrap().path();
+        let path = entry.expect("an entry").path();
         if path.is_dir() {
             found.append(&mut files(&path));
         } else {
