@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(departed.recall(b"2").unwrap().last, id(102));
         assert_eq!(departed.others().last, id(101));
         assert_eq!(departed.others().lost_through, id(51));
-        departed.remember((*b"old").into(), Remains { last: id(90), lost_through: id(80) });
+        departed.remember(b"old", Remains { last: id(90), lost_through: id(80) });
         assert!(departed.recall(b"old").is_none());
         assert_eq!(departed.others().lost_through, id(80));
     }
