@@ -93,8 +93,8 @@ pub struct Reactor {
     /// Listeners may have connections that no edge will tell of; not before this time.
     accept_pending: Option<u64>,
     scratch: Box<[u8]>,
-    /// Sockets that were read and may have more, with whether the peer has ended.
-    again: Vec<(ConnKey, bool)>,
+    /// Sockets that were read and may have more: each once, to be read in the next turn.
+    again: Vec<ConnKey>,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
     passthrough: Passthrough,
@@ -215,8 +215,11 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
-        for (conn, ended) in std::mem::take(&mut self.again) {
-            self.read(conn, ended, now);
+        for conn in std::mem::take(&mut self.again) {
+            if let Some(socket) = find(&mut self.sockets, conn) {
+                socket.queued = false;
+                self.read(conn, now);
+            }
         }
         for event in events {
             match event.token() {
@@ -313,34 +316,41 @@ impl Reactor {
             self.flush(conn, now);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.read(conn, event.is_read_closed() || event.is_error(), now);
+            self.read_after(conn, event, now);
         }
     }
 
-    /// Reads what came, at most one buffer full. `ended`: the peer sends no more, so there is an
-    /// end to be found behind it.
-    fn read(&mut self, conn: ConnKey, ended: bool, now: Now) {
+    fn read_after(&mut self, conn: ConnKey, event: &Event, now: Now) {
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
+        socket.ended |= event.is_read_closed() || event.is_error();
+        // Otherwise it has had its turn, and would have two in the next.
+        if !socket.queued {
+            self.read(conn, now);
+        }
+    }
+
+    /// Reads what came, at most one buffer full.
+    fn read(&mut self, conn: ConnKey, now: Now) {
         loop {
             let wanted = self.relay.wants_read(conn);
             let Some(socket) = find(&mut self.sockets, conn) else { return };
             if !wanted {
                 socket.unread = true;
-                if ended && socket.dialled {
-                    // What it has sent is still wanted, later.
-                    socket.ended = true;
-                } else if ended {
-                    // Its end lies behind bytes that nobody will read.
+                // A client's end lies behind bytes that nobody will read; those of an upstream are
+                // still wanted, later.
+                if socket.ended && !socket.dialled {
                     self.relay.peer_ended(conn, now);
                 }
                 return;
             }
             socket.unread = false;
+            let ended = socket.ended;
             match socket.stream.read(&mut self.scratch) {
                 Ok(0) => return self.relay.peer_ended(conn, now),
                 Ok(length) => {
                     self.relay.received(conn, &self.scratch[..length], now);
                     if length == READ_BYTES {
-                        return self.again.push((conn, ended));
+                        return self.read_again(conn);
                     }
                     if !ended {
                         return;
@@ -350,6 +360,16 @@ impl Reactor {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.drop_socket(conn),
             }
+        }
+    }
+
+    /// Lets a socket be read in the next turn.
+    fn read_again(&mut self, conn: ConnKey) {
+        if let Some(socket) = find(&mut self.sockets, conn)
+            && !socket.queued
+        {
+            socket.queued = true;
+            self.again.push(conn);
         }
     }
 
@@ -398,9 +418,8 @@ impl Reactor {
             }
             Output::Connect { conn, to } => self.connect(conn, &to, now),
             Output::ResumeRead { conn } => {
-                if let Some(socket) = find(&mut self.sockets, conn).filter(|socket| socket.unread) {
-                    let ended = socket.ended;
-                    self.again.push((conn, ended));
+                if find(&mut self.sockets, conn).is_some_and(|socket| socket.unread) {
+                    self.read_again(conn);
                 }
             }
             Output::Notify { event, notice } => {
@@ -427,7 +446,8 @@ impl Reactor {
         match find(&mut self.sockets, conn) {
             Some(socket) if socket.dialled && !socket.closing => {
                 socket.mute();
-                self.again.push((conn, true));
+                socket.ended = true;
+                self.read_again(conn);
             }
             _ => self.drop_socket(conn),
         }
@@ -528,7 +548,7 @@ impl Reactor {
                 socket.connecting = false;
                 self.relay.connected(conn, now);
                 if event.is_readable() || event.is_read_closed() {
-                    self.read(conn, event.is_read_closed(), now);
+                    self.read_after(conn, event, now);
                 }
             }
             Err(error) => {

@@ -31,8 +31,10 @@ pub(super) struct Socket {
     pub(super) dialled: bool,
     /// It is not open yet.
     pub(super) connecting: bool,
-    /// The peer has ended behind the bytes that were not wanted.
+    /// The peer sends no more, so that behind what came an end is to be found.
     pub(super) ended: bool,
+    /// To be read in the next turn.
+    pub(super) queued: bool,
     /// The peer takes nothing any more: what is to be sent is dropped.
     mute: bool,
     /// Closed at the end of this turn.
@@ -63,6 +65,7 @@ impl Socket {
             dialled: false,
             connecting: false,
             ended: false,
+            queued: false,
             mute: false,
             gone: false,
         }
