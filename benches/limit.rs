@@ -16,7 +16,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
@@ -26,6 +26,7 @@ use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
 const LISTENER: Token = Token(usize::MAX);
+const MISSED_MAX: usize = 1000;
 const PUBLISHED: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 
 fn main() -> io::Result<()> {
@@ -53,6 +54,9 @@ struct Channel {
     held: Vec<usize>,
     /// The newest message as the answer to a poll.
     answer: Vec<u8>,
+    /// Messages that came while nobody was there: without them, a message in the moment between a
+    /// delivery and the next poll would be lost.
+    missed: VecDeque<Vec<u8>>,
 }
 
 impl Server {
@@ -135,7 +139,10 @@ impl Server {
             b'o' if !channel.answer.is_empty() => {
                 write(&mut self.connections, index, &channel.answer);
             }
-            b's' | b'o' => channel.held.push(index),
+            _ if request[0] == b'G' => match channel.missed.pop_front() {
+                Some(answer) => write(&mut self.connections, index, &answer),
+                None => channel.held.push(index),
+            },
             _ => {
                 self.tag += 1;
                 let body = memchr::memmem::find(request, b"\r\n\r\n").map_or(length, |at| at + 4);
@@ -150,6 +157,10 @@ impl Server {
                     body.len()
                 );
                 channel.answer.extend_from_slice(body);
+                if channel.held.is_empty() {
+                    channel.missed.truncate(MISSED_MAX - 1);
+                    channel.missed.push_back(channel.answer.clone());
+                }
                 for held in channel.held.drain(..) {
                     write(&mut self.connections, held, &channel.answer);
                 }

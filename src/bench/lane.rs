@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::tally::Tally;
 
+/// The least rest after a fan-out.
+const REST_NS: u64 = 20_000_000;
+
 /// A set of channels with publishers of their own and one pace.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -20,6 +23,8 @@ pub(super) struct Lane {
     pub(super) left: u64,
     /// Not before this time, in nanoseconds.
     pub(super) next_ns: u64,
+    /// A fan-out is over whose subscribers have not all asked again.
+    pub(super) rest_due: bool,
     turn: usize,
 }
 
@@ -56,6 +61,7 @@ impl Lane {
             open_answers: 0,
             left: 0,
             next_ns: 0,
+            rest_due: false,
             turn: 0,
         }
     }
@@ -100,6 +106,15 @@ impl Lane {
         (self.left > 0 && waits).then_some(self.next_ns)
     }
 
+    /// All subscribers have asked: after a fan-out, as much rest as that took.
+    pub(super) fn all_have_asked(&mut self, now_ns: u64) {
+        if std::mem::take(&mut self.rest_due)
+            && let Pace::Closed { pause: true, .. } = self.pace
+        {
+            self.next_ns = now_ns + self.tally.last_took_ns + REST_NS;
+        }
+    }
+
     /// Whether every message sent has arrived and been answered.
     pub(super) fn is_quiet(&self) -> bool {
         self.under_way() == 0
@@ -112,7 +127,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::{Due, Lane, Pace};
+    use super::{Due, Lane, Pace, REST_NS};
 
     #[test]
     fn an_open_loop_keeps_its_times_though_it_was_held_up() {
@@ -138,6 +153,19 @@ mod tests {
         assert_eq!(lane.due(0, true), None);
         lane.open_answers = 0;
         assert!(lane.due(0, true).is_some());
+    }
+
+    #[test]
+    fn after_a_fan_out_comes_as_much_rest_as_it_took() {
+        let mut lane = Lane::new(0..1, 0..1, Pace::Closed { window: 1, pause: true });
+        lane.start(2, 0);
+        lane.tally.last_took_ns = 5;
+        lane.all_have_asked(100);
+        assert!(lane.due(100, true).is_some(), "nothing to rest from yet");
+        lane.rest_due = true;
+        lane.all_have_asked(100);
+        assert_eq!(lane.due(104 + REST_NS, true), None);
+        assert!(lane.due(105 + REST_NS, true).is_some());
     }
 
     #[test]

@@ -28,11 +28,20 @@ use crate::clock::Clock;
 const WORK_PER_TURN: usize = 32;
 /// Connections being established at once, well below any server's backlog.
 const CONNECTING_MAX: usize = 64;
-/// How long nothing may move before what is missing counts as lost.
-const PATIENCE_NS: u64 = 10_000_000_000;
+/// How long nothing may move when a subscriber is gone, so that something is missing for good.
+const PATIENCE_GONE_NS: u64 = 1_000_000_000;
 /// A wait shorter than this is spun, since the system waits in whole milliseconds.
 const SPIN_NS: u64 = 2_000_000;
 const MS: u64 = 1_000_000;
+
+/// A poll to come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Next {
+    /// The subscriber's index.
+    pub(super) subscriber: u32,
+    /// Until then it may wait for deliveries to be read, in nanoseconds.
+    pub(super) latest_ns: u64,
+}
 
 /// All connections to one server, and what is counted on them.
 pub(super) struct Load {
@@ -46,6 +55,7 @@ pub(super) struct Load {
     pub(super) size: usize,
     pub(super) repoll: Repoll,
     busy: bool,
+    patience_ns: u64,
     pub(super) channels: Vec<Channel>,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) publishers: Vec<Publisher>,
@@ -54,11 +64,13 @@ pub(super) struct Load {
     /// Holds that ended without a message; not a fault.
     pub(super) timeouts: u64,
     /// Subscribers that are to ask again.
-    pub(super) repolls: VecDeque<u32>,
+    pub(super) repolls: VecDeque<Next>,
     /// Stored messages still to ask for ([`Repoll::Stored`]).
     pub(super) fetches_left: u64,
     /// Subscribers whose connection is being established.
     pub(super) connecting: usize,
+    /// Subscribers that stay away after a fault.
+    pub(super) gone: usize,
     /// The subscribers to come; how many on each channel.
     planned: Vec<usize>,
     /// Subscribers of the lane beside the first: looked at in every turn, so that the load on the
@@ -90,6 +102,7 @@ impl Load {
             size: plan.size,
             repoll: plan.repoll,
             busy: plan.busy,
+            patience_ns: plan.patience_ns,
             channels: Vec::new(),
             subscribers: Vec::new(),
             publishers: Vec::new(),
@@ -99,6 +112,7 @@ impl Load {
             repolls: VecDeque::new(),
             fetches_left: 0,
             connecting: 0,
+            gone: 0,
             planned: Vec::new(),
             urgent: 0..0,
             progress_ns: 0,
@@ -212,7 +226,8 @@ impl Load {
         if matches!(self.repoll, Repoll::Stored { .. }) {
             self.lanes.iter_mut().for_each(|lane| lane.left = 0);
             self.fetches_left = messages;
-            self.repolls.extend(0..self.subscribers.len() as u32);
+            let all = 0..self.subscribers.len() as u32;
+            self.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
         }
         let end_ns = start_ns.saturating_add(length_ns);
         self.drive(|load| load.is_over() || load.clock.mono_ns() >= end_ns);
@@ -261,7 +276,8 @@ impl Load {
                 self.progress_ns = now_ns;
             }
             self.show_progress(now_ns);
-            if now_ns.saturating_sub(self.progress_ns) > PATIENCE_NS {
+            let cut_ns = if self.gone > 0 { PATIENCE_GONE_NS } else { u64::MAX };
+            if now_ns.saturating_sub(self.progress_ns) > self.patience_ns.min(cut_ns) {
                 return false;
             }
         }
@@ -288,7 +304,8 @@ impl Load {
             return u64::MAX;
         }
         let began_ns = self.clock.mono_ns();
-        let worked = !events.is_empty() || !self.repolls.is_empty();
+        let idle = events.is_empty();
+        let mut worked = !idle;
         for event in events.iter() {
             let Token(token) = event.token();
             let (index, closed) = (token / 2, event.is_read_closed());
@@ -299,14 +316,24 @@ impl Load {
             }
         }
         for _ in 0..WORK_PER_TURN {
-            let Some(index) = self.repolls.pop_front() else { break };
-            self.ask(index as usize);
-            if self.repolls.is_empty() {
-                self.all_have_asked();
+            match self.repolls.front() {
+                Some(next) if idle || next.latest_ns <= began_ns => {}
+                _ => break,
             }
+            let Some(next) = self.repolls.pop_front() else { break };
+            self.ask(next.subscriber as usize);
+            worked = true;
+        }
+        if self.repolls.is_empty() {
+            self.lanes.iter_mut().for_each(|lane| lane.all_have_asked(began_ns));
         }
         for index in self.urgent.clone() {
             self.subscriber_ready(index, true, false);
+        }
+        // Its answers too: the next message on a connection waits for them.
+        let urgent = self.lanes.get(1).map_or(0..0, |lane| lane.publishers.clone());
+        for index in urgent {
+            self.publisher_ready(index, true, false);
         }
         let now_ns = self.clock.mono_ns();
         self.publish_due(now_ns);
@@ -314,16 +341,6 @@ impl Load {
             self.worked_ns += now_ns - began_ns;
         }
         now_ns
-    }
-
-    /// After a fan-out, as much rest as it took: the server has the polls to read.
-    fn all_have_asked(&mut self) {
-        let now_ns = self.clock.mono_ns();
-        for lane in &mut self.lanes {
-            if let Pace::Closed { pause: true, .. } = lane.pace {
-                lane.next_ns = now_ns + lane.tally.last_took_ns + 20 * MS;
-            }
-        }
     }
 
     /// How long to wait for events.

@@ -47,13 +47,14 @@ impl Machine {
 
     /// How many connections this process can have: by open files, and by local ports.
     pub(super) fn connections_max(&self) -> usize {
-        let files = self.open_files.saturating_sub(64);
-        let ports = self.local_ports.map_or(u64::MAX, |(low, high)| {
-            // Some stay taken for a while after a connection ends.
-            high.saturating_sub(low) / 10 * 9
-        });
-        usize::try_from(files.min(ports)).unwrap_or(usize::MAX).max(64)
+        let ports = self.local_ports.map_or(u64::MAX, |(low, high)| high.saturating_sub(low));
+        most_of(self.open_files.min(ports))
     }
+}
+
+/// Nine tenths: other files are open, and ports stay taken for a while after a connection ends.
+pub(super) fn most_of(limit: u64) -> usize {
+    usize::try_from(limit / 10 * 9).unwrap_or(usize::MAX).max(64)
 }
 
 fn line(path: &str) -> Option<String> {

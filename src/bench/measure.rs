@@ -9,6 +9,7 @@ use super::process::{Calls, Process, Sample};
 use super::rehearsal::{self, Rehearsal};
 use super::report::{Report, median};
 use super::target::Target;
+use super::text;
 use crate::clock::{Clock, unix_time};
 
 const PLOT_ROWS_MAX: usize = 20;
@@ -113,6 +114,14 @@ impl<'a> Work<'a> {
         let before = self.quiet_sample();
         self.load.open_subscribers().map_err(|error| format!("opening polls: {error}"))?;
         let after = self.quiet_sample();
+        if self.load.gone > 0 {
+            return Err(format!(
+                "{} of {} polls ended at once: {}",
+                self.load.gone,
+                self.plan.subscribers(),
+                text::faults(&self.load.faults)
+            ));
+        }
         Ok(Opened { before, after })
     }
 
@@ -201,15 +210,8 @@ impl<'a> Work<'a> {
             channels: plan.channels(),
             publishers: plan.publishers(),
             message_bytes: plan.size,
-            repoll: match plan.repoll {
-                Repoll::AtOnce => "at once",
-                Repoll::AfterAll => "after all",
-                Repoll::Stored { .. } => "stored",
-            },
-            rate: match plan.groups[0].pace {
-                Pace::Open { interval_ns } => Some(1e9 / interval_ns as f64),
-                Pace::Closed { .. } => None,
-            },
+            repoll: plan.repoll.name(),
+            rate: rate(plan),
             seconds: took_s,
             published: load.lanes.iter().map(|lane| lane.tally.published).sum(),
             deliveries: load.lanes.iter().map(|lane| lane.tally.deliveries).sum(),
@@ -245,6 +247,14 @@ impl<'a> Work<'a> {
                 1
             }),
         }
+    }
+}
+
+/// Messages per second of an open loop.
+fn rate(plan: &Plan) -> Option<f64> {
+    match plan.groups[0].pace {
+        Pace::Open { interval_ns } => Some(1e9 / interval_ns as f64),
+        Pace::Closed { .. } => None,
     }
 }
 

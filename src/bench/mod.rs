@@ -99,7 +99,8 @@ fn measure_all(options: &Options) -> Result<bool, String> {
     }
     let failed = reports.iter().flatten().any(|report| report.faults.any());
     if let Some(path) = &options.json {
-        let runs = reports.iter().flatten().collect();
+        let in_turn = |round| reports.iter().filter_map(move |of_one| of_one.get(round));
+        let runs = (0..options.rounds).flat_map(in_turn).collect();
         let arguments = std::env::args().skip(1).collect();
         let document = Document { machine, arguments, runs, comparison };
         let mut json = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
@@ -115,12 +116,9 @@ fn measure_all(options: &Options) -> Result<bool, String> {
 /// The plan, cut down to what this machine and the servers can hold; says so if it was.
 fn plan(options: &Options, machine: &Machine, targets: &[&Target]) -> Plan {
     let servers = targets.iter().filter_map(|target| {
-        let files = Process::find(target.pid?).ok()?.open_files_max()?;
-        usize::try_from(files).ok()
+        Process::find(target.pid?).ok()?.open_files_max().map(machine::most_of)
     });
-    // Half of what a server has beside its connections is a guess, but a small one.
-    let servers_max = servers.map(|files| files.saturating_sub(128)).min().unwrap_or(usize::MAX);
-    let connections_max = machine.connections_max().min(servers_max);
+    let connections_max = servers.fold(machine.connections_max(), usize::min);
     let plan = Plan::new(options.scenario, &options.wishes, connections_max);
     if let Some(wanted) = options.wishes.subscribers
         && plan.groups[0].subscribers < wanted

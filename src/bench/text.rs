@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::histogram::Distribution;
 use super::machine::Machine;
 use super::report::{Compared, Report};
+use super::tally::Faults;
 
 const BAR: usize = 48;
 
@@ -126,27 +127,28 @@ fn write_faults(text: &mut String, r: &Report) -> std::fmt::Result {
     if r.timeouts > 0 {
         writeln!(text, "  {} polls ended without a message and were repeated", r.timeouts)?;
     }
-    writeln!(
-        text,
-        "  lost {}, repeated {}, reordered {}, damaged {}, resets {}, unanswered {}, refused {}",
-        f.lost,
-        f.repeated,
-        f.reordered,
-        f.damaged,
-        f.resets,
-        f.unanswered,
-        f.refused.values().sum::<u64>()
-    )?;
-    if let Some(why) = f.damage {
-        writeln!(text, "  damaged: {why}")?;
-    }
-    for (status, count) in &f.refused {
-        writeln!(text, "  refused with {status}: {count}")?;
-    }
+    writeln!(text, "  {}", faults(f))?;
     if f.any() {
         writeln!(text, "  FAILED: messages or connections went wrong")?;
     }
     Ok(())
+}
+
+/// What must not happen, in one line; what went wrong in a few words more.
+pub(super) fn faults(faults: &Faults) -> String {
+    let Faults { lost, repeated, reordered, damaged, resets, unanswered, .. } = faults;
+    let mut text = format!(
+        "lost {lost}, repeated {repeated}, reordered {reordered}, damaged {damaged}, \
+         resets {resets}, unanswered {unanswered}, refused {}",
+        faults.refused.values().sum::<u64>()
+    );
+    for (status, count) in &faults.refused {
+        let _ = write!(text, "; {count} with status {status}");
+    }
+    if let Some(why) = faults.damage {
+        let _ = write!(text, "; damage: {why}");
+    }
+    text
 }
 
 /// Bars of deliveries by time, on a logarithmic scale of times.

@@ -5,11 +5,15 @@ use std::io;
 
 use super::channel::{Message, Polled};
 use super::lane::Due;
-use super::load::Load;
+use super::load::{Load, Next};
 use super::plan::Repoll;
 use super::publisher::{Answered, Job};
 use super::stamp::Stamp;
 use super::subscriber::State;
+
+/// A poll that waits for deliveries to be read goes out within this time. Later than 40 ms after
+/// the delivery the kernel would acknowledge that by itself, at the server's cost.
+const SOON_NS: u64 = 25_000_000;
 
 impl Load {
     /// An event on a subscriber's connection.
@@ -99,7 +103,7 @@ impl Load {
             }
             Polled::Refused { status } => {
                 self.faults.refused(status);
-                self.subscribers[index].state = State::Gone;
+                self.give_up(index);
             }
             Polled::Damaged(why) => self.spoiled(index, why),
         }
@@ -107,7 +111,7 @@ impl Load {
 
     fn spoiled(&mut self, index: usize, why: &'static str) {
         self.faults.damaged(why);
-        self.subscribers[index].state = State::Gone;
+        self.give_up(index);
     }
 
     /// A subscriber has received a message.
@@ -138,18 +142,26 @@ impl Load {
         if channel.lane > 0 && self.fanout_ended_ns >= sent_ns {
             lane.tally.during.record(now_ns.saturating_sub(sent_ns));
         }
-        if self.repoll == Repoll::AfterAll {
-            channel.gate.push(index as u32);
+        // What is measured beside the fan-outs must not wait for their polls.
+        let at_once = self.repoll == Repoll::AtOnce || channel.lane > 0;
+        if !at_once {
             subscriber.state = State::Resting;
+            let (subscriber, latest_ns) = (index as u32, now_ns + SOON_NS);
+            match self.repoll {
+                Repoll::Soon => self.repolls.push_back(Next { subscriber, latest_ns }),
+                _ => channel.gate.push(subscriber),
+            }
         }
         if let Some(round) = channel.delivered(sequence, now_ns) {
             lane.open_rounds = lane.open_rounds.saturating_sub(1);
+            lane.rest_due = true;
             lane.tally.finished(round, channel.subscribers);
-            self.repolls.extend(channel.gate.drain(..));
+            let all = channel.gate.drain(..);
+            self.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
             let lane = channel.lane;
             self.round_finished(lane, now_ns);
         }
-        if self.repoll == Repoll::AtOnce {
+        if at_once {
             self.ask(index);
         }
     }
@@ -174,22 +186,26 @@ impl Load {
     fn again(&mut self, index: usize) {
         match self.repoll {
             Repoll::Stored { .. } => self.fetch(index),
-            Repoll::AtOnce | Repoll::AfterAll => self.ask(index),
+            Repoll::AtOnce | Repoll::Soon | Repoll::AfterAll => self.ask(index),
         }
     }
 
+    /// The connection has ended. With nothing asked that may happen at any time (RFC 9112 9.5);
+    /// else a held poll, or a message with it, is lost.
     fn subscriber_lost(&mut self, index: usize) {
-        let subscriber = &mut self.subscribers[index];
-        // A connection with nothing asked may be closed at any time (RFC 9112 9.5).
-        if subscriber.state != State::Resting {
-            self.faults.resets += 1;
-        }
-        if subscriber.wire.is_connected() {
-            self.reconnect(index);
-        } else {
-            self.subscribers[index].state = State::Gone;
+        let subscriber = &self.subscribers[index];
+        if !subscriber.wire.is_connected() {
             self.connecting = self.connecting.saturating_sub(1);
+        } else if subscriber.state == State::Resting {
+            return self.reconnect(index);
         }
+        self.faults.resets += 1;
+        self.give_up(index);
+    }
+
+    fn give_up(&mut self, index: usize) {
+        self.subscribers[index].state = State::Gone;
+        self.gone += 1;
     }
 
     /// Goes on with another connection, and asks as soon as it stands.
@@ -203,7 +219,7 @@ impl Load {
                 }
                 self.connecting += 1;
             }
-            Err(_) => self.subscribers[index].state = State::Gone,
+            Err(_) => self.give_up(index),
         }
     }
 

@@ -36,6 +36,11 @@ impl Departed {
     }
 
     pub(super) fn remember(&mut self, name: Rc<[u8]>, remains: Remains) {
+        if remains.last <= self.others.last {
+            // Its name need not be kept; what it lost must be.
+            self.others.lost_through = self.others.lost_through.max(remains.lost_through);
+            return;
+        }
         self.order.push_back(Rc::clone(&name));
         self.by_name.insert(name, remains);
         while self.order.len() > CHANNELS_MAX {
@@ -75,5 +80,8 @@ mod tests {
         assert_eq!(departed.recall(b"2").unwrap().last, id(102));
         assert_eq!(departed.others().last, id(101));
         assert_eq!(departed.others().lost_through, id(51));
+        departed.remember((*b"old").into(), Remains { last: id(90), lost_through: id(80) });
+        assert!(departed.recall(b"old").is_none());
+        assert_eq!(departed.others().lost_through, id(80));
     }
 }

@@ -58,6 +58,9 @@ const OUTPUTS_PER_TURN: usize = 192;
 /// Connections accepted from one listener before others have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
 
+/// Idle connections closed at once when there are too many.
+const SHED_AT_ONCE: usize = 64;
+
 /// Bytes read from one connection before others have their turn; the size of the one buffer that
 /// all connections are read into.
 const READ_BYTES: usize = 64 << 10;
@@ -70,6 +73,10 @@ const NEVER: u64 = u64::MAX;
 
 /// Everything that is to be done when the daemon stops is done within this time, milliseconds.
 const STOP_MS: u64 = 4500;
+
+/// How often the stopping daemon looks whether its last notices are sent, milliseconds: the worker
+/// wakes nobody.
+const NOTICES_MS: u64 = 10;
 
 /// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
 /// connection, a reserve.
@@ -197,10 +204,8 @@ impl Reactor {
                 break;
             }
         }
-        let passthrough = std::mem::replace(&mut self.passthrough, Passthrough::new(0));
-        passthrough.finish(Duration::from_millis(
-            self.stop_at_ms.map_or(0, |at| at.saturating_sub(self.clock.now().mono_ms)),
-        ));
+        // The loop has waited for its last notices; a second signal may have ended that.
+        std::mem::replace(&mut self.passthrough, Passthrough::new(0)).finish(Duration::ZERO);
         Ok(())
     }
 
@@ -211,7 +216,11 @@ impl Reactor {
         }
         let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
         let due = due.into_iter().flatten().filter(|due| *due != NEVER).min()?;
-        Some(Duration::from_millis(due.saturating_sub(self.clock.now().mono_ms)))
+        let mut wait_ms = due.saturating_sub(self.clock.now().mono_ms);
+        if self.stop_at_ms.is_some() && self.open == 0 {
+            wait_ms = wait_ms.min(NOTICES_MS);
+        }
+        Some(Duration::from_millis(wait_ms))
     }
 
     fn turn(&mut self, events: &Events, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
@@ -253,11 +262,15 @@ impl Reactor {
         if self.accept_pending.is_some_and(|at| at <= now.mono_ms) {
             self.accept(now);
         }
-        let idle = self.open == 0 && !self.relay.has_output();
         match self.stop_at_ms {
-            Some(at) if idle || at <= now.mono_ms => Turn::Leave,
+            Some(at) if self.is_done() || at <= now.mono_ms => Turn::Leave,
             _ => Turn::GoOn,
         }
+    }
+
+    /// Whether nothing is left that would be worth waiting for.
+    fn is_done(&self) -> bool {
+        self.open == 0 && !self.relay.has_output() && self.passthrough.is_done()
     }
 
     fn on_signals(&mut self, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
@@ -296,9 +309,24 @@ impl Reactor {
         }
         notify_systemd(&[NotifyState::Stopping]);
         self.stop_at_ms = Some(now.mono_ms + STOP_MS);
+        self.relay.announce_shutdown();
+        self.take_what_arrived(now);
         self.listeners.clear();
         self.accept_pending = None;
         self.relay.shutdown(now);
+    }
+
+    /// Accepts and reads what was sent to a daemon that served: it must not be thrown away with the
+    /// sockets.
+    fn take_what_arrived(&mut self, now: Now) {
+        self.accept_pending = Some(0);
+        while self.accept_pending == Some(0) {
+            self.accept(now);
+        }
+        let keys: Vec<ConnKey> = self.sockets.iter().flatten().map(|socket| socket.key).collect();
+        for conn in keys {
+            self.read(conn, now);
+        }
     }
 
     fn on_event(&mut self, token: Token, event: &Event, now: Now) {
@@ -491,8 +519,10 @@ impl Reactor {
                     break;
                 }
                 if self.open >= self.connections_max {
-                    // Goes on when a connection closes.
+                    // Goes on when a connection closes; one that only waits for a next request
+                    // can do so now.
                     self.accept_pending = Some(NEVER);
+                    self.relay.shed_idle(SHED_AT_ONCE, now);
                     self.warn_full("limits.connections or the limit of open files", now);
                     return;
                 }

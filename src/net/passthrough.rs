@@ -97,6 +97,12 @@ impl Passthrough {
         self.ensure_worker(now_mono_ms);
     }
 
+    /// Whether every notice so far is sent or given up.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.shared.lock().is_done()
+    }
+
     /// What became of the notices so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

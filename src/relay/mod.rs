@@ -192,15 +192,17 @@ impl Relay {
         }
     }
 
-    /// The peer sends no more. A publisher that is half closed still gets its answer; a subscriber
-    /// that waits counts as gone, as with nginx.
+    /// The peer sends no more; to be told again when bytes before its end were not wanted yet and
+    /// are read. A publisher that is half closed still gets its answers; a subscriber that waits
+    /// counts as gone, as with nginx.
     pub fn peer_ended(&mut self, conn: ConnKey, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else {
             return self.upstream_ended(conn, true, now);
         };
         client.ended = true;
+        let requests_wait = client.ready || (client.stalled && client.buffer.is_some());
         match client.phase {
-            Phase::Head { .. } if client.ready || (client.stalled && client.buffer.is_some()) => {}
+            Phase::Head { .. } | Phase::Body(_) if requests_wait => {}
             Phase::Asked { .. } => {}
             Phase::Waiting { .. } => {
                 self.release(conn, now);
@@ -252,7 +254,10 @@ impl Relay {
         client.stalled = false;
         match client.phase {
             Phase::Head { .. } => self.await_request(conn, now),
-            Phase::Body(_) => self.arm(conn, ConnTimer::Body, now),
+            Phase::Body(_) => {
+                self.arm_body(conn, now);
+                self.go_on_later(conn);
+            }
             Phase::Lingering => self.arm(conn, ConnTimer::Linger, now),
             Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => self.disarm(conn),
             Phase::Proxied(_) => {
@@ -262,22 +267,42 @@ impl Relay {
         }
     }
 
+    /// From now on every answer is the last of its connection. To be followed by
+    /// [`Relay::shutdown`] when what has arrived so far is read.
+    pub fn announce_shutdown(&mut self) {
+        self.stopping = true;
+    }
+
     /// Stops: held requests are ended, idle connections closed, begun messages waited for.
     pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;
-        self.hub.shutdown();
+        self.hub.shutdown(now);
         self.close_idle_upstreams();
         let conns: Vec<ConnKey> = self.conns.keys().collect();
         for conn in conns {
             let Some(client) = self.conns.client(conn) else { continue };
             match &client.phase {
-                Phase::Head { .. } if client.buffer.is_none() && !client.stalled => {
-                    self.close(conn, now);
+                Phase::Head { .. } if client.buffer.is_none() => self.close(conn, now),
+                Phase::Head { .. } | Phase::Body(_) if !client.stalled => {
+                    self.arm(conn, ConnTimer::Stop, now);
                 }
-                Phase::Head { .. } | Phase::Body(_) => self.arm(conn, ConnTimer::Stop, now),
                 Phase::Proxied(proxied) if proxied.is_tunnel() => self.close(conn, now),
                 _ => {}
             }
+        }
+    }
+
+    /// Closes up to `count` connections that are between requests, to make room for others.
+    pub fn shed_idle(&mut self, count: usize, now: Now) {
+        let idle = |client: &Client| {
+            matches!(client.phase, Phase::Head { .. })
+                && matches!(client.timer, Some((_, ConnTimer::Idle)))
+                && client.buffer.is_none()
+        };
+        let idle = |conn: &ConnKey| self.conns.client(*conn).is_some_and(idle);
+        let conns: Vec<ConnKey> = self.conns.keys().filter(idle).take(count).collect();
+        for conn in conns {
+            self.close(conn, now);
         }
     }
 
@@ -362,6 +387,10 @@ impl Relay {
 
     fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.conns.client(conn) else { return };
+        if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
+            // It is our turn to speak; the answer sets the next timer.
+            return;
+        }
         match timer {
             ConnTimer::Head if client.buffer.is_none() => self.close(conn, now),
             ConnTimer::Body if self.is_answered(conn) => self.cut(conn, now),
@@ -407,10 +436,12 @@ impl Relay {
         let Some(client) = self.conns.client_mut(conn) else { return };
         if client.paused && client.wants_read(&self.limits) {
             client.paused = false;
-            self.outputs.push_back(Output::ResumeRead { conn });
+            // The peer's end, if that is what comes next, will be told again.
+            return self.outputs.push_back(Output::ResumeRead { conn });
         }
         let Some(client) = self.conns.client(conn) else { return };
-        if client.ended && !client.ready && matches!(client.phase, Phase::Head { .. }) {
+        let unfinished = matches!(client.phase, Phase::Head { .. } | Phase::Body(_));
+        if client.ended && !client.ready && unfinished {
             self.close(conn, now);
         }
     }
@@ -527,7 +558,7 @@ impl Relay {
                 return None;
             }
         };
-        if self.stopping || client.ended {
+        if self.stopping {
             exchange.persistence = Persistence::Close;
         }
         Some((exchange, held))
@@ -566,14 +597,19 @@ impl Relay {
 
     /// Between requests: goes on with what has come already, or waits.
     fn await_request(&mut self, conn: ConnKey, now: Now) {
+        self.go_on_later(conn);
+        if self.conns.client(conn).is_some_and(|client| !client.stalled) {
+            self.arm(conn, ConnTimer::Idle, now);
+        }
+    }
+
+    /// Has the next turn go on with what has come already, if anything has.
+    fn go_on_later(&mut self, conn: ConnKey) {
         let Some(client) = self.conns.client_mut(conn) else { return };
-        let go_on = client.buffer.is_some() || client.paused || client.ended;
-        if go_on && !client.ready && !client.stalled {
+        let something = client.buffer.is_some() || client.paused || client.ended;
+        if something && !client.ready && !client.stalled {
             client.ready = true;
             self.ready.push_back(conn);
-        }
-        if !client.stalled {
-            self.arm(conn, ConnTimer::Idle, now);
         }
     }
 

@@ -73,7 +73,7 @@ impl Relay {
         if let Some(client) = self.conns.client_mut(conn)
             && !client.ready
             && used < input.len()
-            && matches!(client.phase, Phase::Head { .. })
+            && matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
         {
             client.ready = true;
             self.ready.push_back(conn);
@@ -150,6 +150,7 @@ impl Relay {
         // What will be refused anyway is refused before its body is taken in.
         let (exchange, question) = self.admit(conn, head, found);
         if let Err(refusal) = question {
+            self.note_access(conn, head);
             self.refuse_early(conn, exchange, &refusal, now);
             return input.len();
         }
@@ -207,7 +208,7 @@ impl Relay {
         Some(used)
     }
 
-    fn arm_body(&mut self, conn: ConnKey, now: Now) {
+    pub(super) fn arm_body(&mut self, conn: ConnKey, now: Now) {
         let stopping = self.conns.client(conn).is_some_and(|client| {
             matches!(client.timer, Some((_, ConnTimer::Stop))) || client.stalled
         });
@@ -224,6 +225,7 @@ impl Relay {
         error: &HttpError,
         now: Now,
     ) {
+        self.note_access(conn, head);
         let found = self.routes.find(head.path);
         let (mut exchange, _) = self.admit(conn, head, found);
         exchange.persistence = Persistence::Close;
@@ -238,6 +240,17 @@ impl Relay {
         self.refuse_and_linger(conn, *status, payload, now);
     }
 
+    /// Keeps what the access log will say of a request, if there is one; the query, which may
+    /// hold a secret, is no part of it.
+    pub(super) fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
+        if log::log_enabled!(target: ACCESS, log::Level::Info)
+            && let Some(client) = self.conns.client_mut(conn)
+        {
+            let path = head.path.escape_ascii();
+            client.access = Some(format!("{} {path}", head.method).into());
+        }
+    }
+
     /// Serves a request whose body is complete.
     pub(super) fn serve(
         &mut self,
@@ -247,8 +260,8 @@ impl Relay {
         found: Option<Found<'_>>,
         now: Now,
     ) {
-        let (exchange, question) = self.admit(conn, head, found);
         self.note_access(conn, head);
+        let (exchange, question) = self.admit(conn, head, found);
         let Some(client) = self.conns.client_mut(conn) else { return };
         let persistence = exchange.persistence;
         let (question, location) = match (question, &exchange.location) {
@@ -268,7 +281,7 @@ impl Relay {
             Arc::new(Notice {
                 url: Arc::clone(url),
                 channel_id,
-                headers: passed_headers(head),
+                headers: passed_headers(head, &location.role),
                 peer: client.peer,
                 queued: AtomicBool::new(false),
             })
@@ -313,16 +326,6 @@ impl Relay {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,
             (true, Version::Http11) => Persistence::Keep,
-        }
-    }
-
-    /// Keeps what the access log says of a request, until its answer.
-    pub(super) fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
-        if log::log_enabled!(target: ACCESS, log::Level::Info)
-            && let Some(client) = self.conns.client_mut(conn)
-        {
-            let path = head.path.escape_ascii();
-            client.access = Some(format!("{} {path}", head.method).into());
         }
     }
 
@@ -435,9 +438,12 @@ fn bears(head: &RequestHead<'_>, secret: &str) -> bool {
 }
 
 /// The subscriber's own header lines, for Django: all but those that belong to this connection
-/// (RFC 9110 7.6.1), to a body, or to the address asked.
-fn passed_headers(head: &RequestHead<'_>) -> Box<[u8]> {
-    const OMITTED: [&str; 15] = [
+/// (RFC 9110 7.6.1), to a body, or to the address asked. Then the location's secret, which Django
+/// can rely on because a subscriber's own is left out.
+fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
+    const SECRET: &str = "X-Pushserver-Secret";
+    const OMITTED: [&str; 16] = [
+        SECRET,
         "Connection",
         "Keep-Alive",
         "Proxy-Connection",
@@ -471,6 +477,9 @@ fn passed_headers(head: &RequestHead<'_>) -> Box<[u8]> {
         lines.extend_from_slice(b": ");
         lines.extend_from_slice(header.value.trim_ascii());
         lines.extend_from_slice(b"\r\n");
+    }
+    if let Role::Subscriber(SubscriberOptions { passthrough_secret: Some(secret), .. }) = role {
+        lines.extend_from_slice(format!("{SECRET}: {secret}\r\n").as_bytes());
     }
     lines.into()
 }

@@ -1,0 +1,74 @@
+//! What a delivery costs in the hub: nanoseconds for one subscriber of 10,000 to be woken and to
+//! wait again. `cargo bench --bench hub`.
+
+mod support;
+
+use pushserver::arena::{Arena, Key};
+use pushserver::clock::Now;
+use pushserver::hub::options::{Concurrency, Options, StoreOptions};
+use pushserver::hub::{ChannelName, Hub, Output, Publish, Subscribe};
+use pushserver::message::{Cursor, Delivery, MessageId};
+use pushserver::store::{StoreId, memory};
+
+const SUBSCRIBERS: usize = 10_000;
+
+fn main() {
+    let now = Now { mono_ms: 0, unix_s: 1_000_000 };
+    let memory = memory::Options {
+        min_messages: 0,
+        max_messages: 2,
+        message_timeout_ms: 0,
+        max_memory: 1 << 20,
+    };
+    let options = Options {
+        stores: vec![StoreOptions { memory, channel_timeout_ms: 5000 }],
+        channels_max: 10,
+        first_id: MessageId::default(),
+        seed: 1,
+    };
+    let mut hub = Hub::new(options, now);
+    let mut peers = Arena::default();
+    let peers: Vec<Key> = (0..SUBSCRIBERS).map(|_| peers.insert(())).collect();
+    let name = ChannelName { store: StoreId(0), name: b"crowd" };
+    let publisher = peers[0];
+    let mut cursor = Cursor::OLDEST;
+    let mut round = || {
+        let start = std::time::Instant::now();
+        for &peer in &peers {
+            let subscribe = Subscribe {
+                cursor,
+                delivery: Delivery::LongPoll,
+                create: true,
+                concurrency: Concurrency::Broadcast,
+                max_subscribers: 0,
+                timeout_ms: 55_000,
+            };
+            hub.subscribe(peer, name, subscribe, now);
+            assert!(matches!(hub.poll_output(), Some(Output::Held { .. })));
+        }
+        let held = start.elapsed();
+        let publish = Publish { content_type: None, body: &[7; 200], create: true, store: true };
+        hub.publish(publisher, name, publish, now);
+        let mut delivered = 0;
+        while let Some(output) = hub.poll_output() {
+            if let Output::Deliver { message, .. } = output {
+                cursor = Cursor::at(message.id);
+                delivered += 1;
+            }
+        }
+        assert_eq!(delivered, SUBSCRIBERS);
+        (held, start.elapsed() - held)
+    };
+    for _ in 0..5 {
+        round();
+    }
+    let region = support::allocations();
+    let mut times: Vec<_> = (0..101).map(|_| round()).collect();
+    let allocations = region.change().allocations as f64 / (101 * SUBSCRIBERS) as f64;
+    let each = |time: std::time::Duration| time.as_nanos() as f64 / SUBSCRIBERS as f64;
+    times.sort_by_key(|(held, _)| *held);
+    support::report("hub: hold", each(times[50].0), "ns", 150.0);
+    times.sort_by_key(|(_, delivered)| *delivered);
+    support::report("hub: deliver", each(times[50].1), "ns", 100.0);
+    support::report("hub: allocations per delivery", allocations, "", 0.01);
+}

@@ -1,0 +1,94 @@
+//! What a delivery costs in the relay, without sockets: nanoseconds for one subscriber of 10,000
+//! to be sent a message and to ask for the next, how often it allocates, and the bytes of 100,000
+//! requests that wait. `cargo bench --bench relay`.
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use pushserver::clock::Now;
+use pushserver::config::{Config, Overrides, Source};
+use pushserver::message::MessageId;
+use pushserver::relay::{ConnKey, Output, Relay};
+
+const SUBSCRIBERS: usize = 10_000;
+const IDLE: usize = 100_000;
+const NOW: Now = Now { mono_ms: 0, unix_s: 1_450_755_280 };
+const PEER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
+fn main() {
+    delivery();
+    idle("all on one channel", 350.0, |_| "crowd".to_owned());
+    idle("each on its own channel", 600.0, |n| format!("user-{n}"));
+}
+
+fn relay() -> Relay {
+    let config = Config::load(Source::of(None, false), Overrides::default()).expect("the defaults");
+    let mut options = config.relay_options();
+    for location in &mut options.locations {
+        if let pushserver::relay::options::Role::Subscriber(role) = &mut location.role {
+            role.create_on_get = true;
+        }
+    }
+    Relay::new(&options, config.hub_options(MessageId::default(), 1), NOW)
+}
+
+fn drain(relay: &mut Relay) -> usize {
+    let mut sent = 0;
+    while let Some(output) = relay.poll_output(NOW) {
+        sent += usize::from(matches!(output, Output::Send { .. }));
+    }
+    sent
+}
+
+fn delivery() {
+    let mut relay = relay();
+    let conns: Vec<ConnKey> = (0..SUBSCRIBERS).map(|_| relay.accept(PEER, NOW)).collect();
+    let publisher = relay.accept(PEER, NOW);
+    let post = b"POST /publisher/crowd HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let mut tag = 0;
+    let mut get = b"GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
+    let mut round = || {
+        let start = std::time::Instant::now();
+        for &conn in &conns {
+            relay.received(conn, &get, NOW);
+        }
+        assert_eq!(drain(&mut relay), 0, "all wait");
+        let asked = start.elapsed();
+        relay.received(publisher, post, NOW);
+        assert_eq!(drain(&mut relay), SUBSCRIBERS + 1);
+        get = format!(
+            "GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n\
+             If-Modified-Since: Tue, 22 Dec 2015 03:34:40 GMT\r\nIf-None-Match: {tag}\r\n\r\n"
+        )
+        .into_bytes();
+        tag += 1;
+        (asked, start.elapsed() - asked)
+    };
+    for _ in 0..5 {
+        round();
+    }
+    let region = support::allocations();
+    let mut times: Vec<_> = (0..101).map(|_| round()).collect();
+    let allocations = region.change().allocations as f64 / (101 * SUBSCRIBERS) as f64;
+    let each = |time: std::time::Duration| time.as_nanos() as f64 / SUBSCRIBERS as f64;
+    times.sort_by_key(|(asked, _)| *asked);
+    support::report("relay: read a request and hold it", each(times[50].0), "ns", 1000.0);
+    times.sort_by_key(|(_, delivered)| *delivered);
+    support::report("relay: deliver", each(times[50].1), "ns", 300.0);
+    support::report("relay: allocations per delivery", allocations, "", 0.01);
+}
+
+fn idle(what: &str, budget: f64, channel: impl Fn(usize) -> String) {
+    let region = support::allocations();
+    let mut relay = relay();
+    for n in 0..IDLE {
+        let conn = relay.accept(PEER, NOW);
+        let get = format!("GET /subscriber/{} HTTP/1.1\r\nHost: a\r\n\r\n", channel(n));
+        relay.received(conn, get.as_bytes(), NOW);
+    }
+    drain(&mut relay);
+    assert_eq!(relay.hub().held(), IDLE);
+    let bytes = support::bytes_held(&region) / IDLE as f64;
+    support::report(&format!("relay: idle long poll, {what}"), bytes, "bytes", budget);
+}

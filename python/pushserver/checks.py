@@ -1,0 +1,199 @@
+"""System checks of ``PUSH_SERVER``: each mistake that would show only later, or somewhere else.
+
+The daemon refuses wrong settings too, but only where and when it starts: these speak up in every
+command.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import Resolver404, resolve
+
+from pushserver import conf, schema
+from pushserver.views import passthrough
+
+Settings = Mapping[str, Any]
+
+
+@register("pushserver")
+def check_push_server(**kwargs: Any) -> list[CheckMessage]:
+    """All checks; those of meaning only where the shape is right."""
+    try:
+        push_server = conf.push_server()
+    except ImproperlyConfigured as error:
+        return [Error(f"{error}.", id="pushserver.E002")]
+    messages = list(_shape(push_server))
+    if not messages:
+        for check in (_urls, _hosts, _origins, _passthrough, _publishers, _stores):
+            messages += check(push_server)
+    return messages
+
+
+def _shape(push_server: Settings) -> Iterator[CheckMessage]:
+    for fault in schema.faults(push_server):
+        yield Error(
+            f"PUSH_SERVER: {fault.path}: {fault.text}.",
+            hint=fault.hint,
+            id="pushserver.E001" if fault.unknown_key else "pushserver.E002",
+        )
+
+
+def _urls(push_server: Settings) -> Iterator[CheckMessage]:
+    """Each URL has one group; URLs are made for the first location of each type."""
+    reversed_types = set()
+    for path, place in _locations(push_server):
+        is_first = place["type"] not in reversed_types
+        reversed_types.add(place["type"])
+        try:
+            pattern = conf.pattern(place)
+            if is_first:
+                conf.reversed_url(pattern)
+            elif re.compile(pattern).groups != 1:
+                raise ValueError(f"{pattern!r} has to have one group, the channel id")
+        except (ValueError, re.error) as error:
+            yield Error(f"PUSH_SERVER: {path}.url: {error}.", id="pushserver.E003")
+    for missing in {"publisher", "subscriber"} - reversed_types:
+        yield Warning(
+            f"PUSH_SERVER: locations: none is of type {missing!r}.",
+            hint="Without it updates cannot be "
+            + ("sent." if missing == "publisher" else "received."),
+            id="pushserver.W004",
+        )
+
+
+def _hosts(push_server: Settings) -> Iterator[CheckMessage]:
+    """The daemon speaks plain HTTP; hosts are hosts, not URLs."""
+    for key in ("publisher_host", "subscriber_host"):
+        host, secure = conf.explicit_host(key)
+        if "/" in host:
+            yield Error(
+                f"PUSH_SERVER: {key}: {host!r} is not a host with its port.",
+                hint="Write it without http:// and without a path, as in '127.0.0.1:8001'.",
+                id="pushserver.E004",
+            )
+        elif secure and (not host or _is_daemon(push_server, host)):
+            yield Error(
+                f"PUSH_SERVER: {key}.secure is True, but it is the push server itself that "
+                "listens there, and it speaks plain HTTP.",
+                hint="Set it to False, or set location to the server that does TLS in front.",
+                id="pushserver.E005",
+            )
+
+
+def _origins(push_server: Settings) -> Iterator[CheckMessage]:
+    """``allow_origin`` is compared with what browsers send, byte for byte."""
+    for path, place in _locations(push_server):
+        default = "*" if place["type"] == "subscriber" else ()
+        given = place.get("allow_origin", default)
+        origins = [given] if isinstance(given, str) else list(given)
+        if "*" in origins and place.get("allow_credentials"):
+            yield Error(
+                f"PUSH_SERVER: {path}: allow_credentials with the allow_origin '*'.",
+                hint="Browsers refuse it. List the origins of your pages in allow_origin.",
+                id="pushserver.E006",
+            )
+        for origin in origins:
+            if origin not in ("*", "null") and not re.fullmatch(
+                r"[a-z][a-z0-9+.-]*://[^/?#]+", origin
+            ):
+                yield Warning(
+                    f"PUSH_SERVER: {path}.allow_origin: no page's origin is {origin!r}.",
+                    hint="An origin is a scheme, a host and maybe a port, with no slash at its "
+                    "end, as in 'http://127.0.0.1:8000'.",
+                    id="pushserver.W005",
+                )
+
+
+def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
+    """What the daemon tells arrives, and is believed."""
+    for path, place in _locations(push_server):
+        url = place.get("passthrough")
+        if not url:
+            continue
+        parts = urlsplit(str(url))
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            yield Error(
+                f"PUSH_SERVER: {path}.passthrough: {url!r} is not a whole URL.",
+                hint="As in 'http://127.0.0.1:8000/passthrough'.",
+                id="pushserver.E007",
+            )
+            continue
+        if not _leads_to_view(parts.path):
+            yield Warning(
+                f"PUSH_SERVER: {path}.passthrough: {parts.path!r} does not lead to the view of "
+                "pushserver.urls.",
+                hint='Add path("passthrough", include("pushserver.urls")) to your urlpatterns, '
+                "above any that matches everything.",
+                id="pushserver.W001",
+            )
+        if not settings.INTERNAL_IPS and not conf.passthrough_secrets():
+            yield Warning(
+                f"PUSH_SERVER: {path}.passthrough is set, but INTERNAL_IPS is empty: every notice "
+                "will be answered 403.",
+                hint="Set INTERNAL_IPS = ['127.0.0.1'], or where the push server runs.",
+                id="pushserver.W002",
+            )
+
+
+def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
+    """Only who should can publish."""
+    address = str(push_server["address"])
+    if address.startswith("unix:") or conf.is_loopback(address):
+        return
+    for path, place in _locations(push_server):
+        if place["type"] == "publisher" and not place.get("allow") and not place.get("secret"):
+            yield Warning(
+                f"PUSH_SERVER: {path}: everybody who can reach {address} can publish.",
+                hint="Set its allow (a list of networks) or its secret.",
+                id="pushserver.W003",
+            )
+
+
+def _stores(push_server: Settings) -> Iterator[CheckMessage]:
+    """Stores exist, and what is published can be subscribed to."""
+    names = {name or "default" for name in schema.stores(push_server["store"])}
+    channels: dict[str, tuple[str, str]] = {}
+    for path, place in _locations(push_server):
+        store = place.get("store", "default")
+        if store not in names:
+            yield Error(
+                f"PUSH_SERVER: {path}.store: there is no store {store!r}.",
+                hint=f"There are: {', '.join(sorted(names))}.",
+                id="pushserver.E008",
+            )
+        channels.setdefault(place["type"], (store, place.get("channel_group", "")))
+    if len(set(channels.values())) > 1:
+        yield Warning(
+            "PUSH_SERVER: locations: updates are sent to the first publisher location, and pages "
+            "subscribe at the first subscriber location, but these differ in store or "
+            "channel_group: no update can arrive.",
+            id="pushserver.W006",
+        )
+
+
+def _locations(push_server: Settings) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for index, place in enumerate(push_server["locations"]):
+        yield f"locations[{index}]", place
+
+
+def _is_daemon(push_server: Settings, host: str) -> bool:
+    name, _, port = host.rpartition(":")
+    address = str(push_server["address"]).strip("[]")
+    same = name.strip("[]") == address or (
+        conf.is_loopback(name) and (conf.is_loopback(address) or conf.is_everywhere(address))
+    )
+    return same and port == str(push_server["port"])
+
+
+def _leads_to_view(path: str) -> bool:
+    try:
+        return resolve(path or "/").func is passthrough
+    except Resolver404:
+        return False

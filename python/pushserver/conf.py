@@ -1,0 +1,222 @@
+"""The setting ``PUSH_SERVER``, with a default for each missing key, and what follows from it.
+
+Reads the settings at every call, so that ``override_settings`` works; never checks them beyond
+what it needs (``checks.py`` does, and so does the daemon at its start).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.utils.regex_helper import normalize
+
+DEFAULT_PORT = 8001
+ALL_REQUESTS_PORT = 8000
+
+DEFAULTS: dict[str, Any] = {
+    "port": DEFAULT_PORT,
+    "address": "127.0.0.1",
+    "store": {"type": "memory"},
+    "locations": (
+        {
+            "type": "subscriber",
+            "url": r"/updates/([^/]+)",
+            "polling": "long",
+            "create_on_get": True,
+            "allow_origin": ["http://127.0.0.1:8000", "http://localhost:8000"],
+            "allow_credentials": True,
+        },
+        {
+            "type": "publisher",
+            "url": r"/send-update/([^/]+)",
+        },
+    ),
+}
+
+# Set by `runpushserver` for the Django that it starts behind the daemon.
+HOST_VARIABLE = "PUSH_SERVER_CURRENT_HOST"
+SECRET_VARIABLE = "PUSH_SERVER_PASSTHROUGH_SECRET"
+
+
+@dataclass(frozen=True)
+class Reversed:
+    """A location's path, taken apart around its channel id."""
+
+    before: str
+    after: str
+    regex: re.Pattern[str]
+
+    def path(self, channel_id: str) -> str:
+        """The path of one channel.
+
+        Raises ``ValueError`` where the location does not serve such an id.
+        """
+        path = self.before + quote(channel_id, safe="") + self.after
+        if not self.regex.fullmatch(path):
+            raise ValueError(
+                f"{path!r} does not match the location's url {self.regex.pattern!r}: "
+                "widen its group (percent-encoded ids hold letters, digits and -._~%)"
+            )
+        return path
+
+
+def push_server() -> dict[str, Any]:
+    """``PUSH_SERVER`` over the defaults; a value of ``None`` counts as missing."""
+    given = getattr(settings, "PUSH_SERVER", None) or {}
+    if not isinstance(given, Mapping):
+        raise ImproperlyConfigured("PUSH_SERVER has to be a dictionary")
+    conf = DEFAULTS | {key: value for key, value in given.items() if value is not None}
+    if isinstance(conf["port"], str) and conf["port"].isdecimal():
+        conf["port"] = int(conf["port"])
+    return conf
+
+
+def location(kind: str) -> Mapping[str, Any]:
+    """The first location of this type: the one that URLs are made for."""
+    for candidate in push_server()["locations"]:
+        if candidate.get("type") == kind:
+            return candidate  # type: ignore[no-any-return]
+    raise ImproperlyConfigured(
+        f"PUSH_SERVER['locations'] has no location of type {kind!r}: add one"
+    )
+
+
+def path(kind: str, channel_id: object) -> str:
+    """The path of a channel, ``kind`` being ``publisher`` or ``subscriber``.
+
+    Raises ``ValueError`` for an id that the location does not serve.
+    """
+    try:
+        reverse = reversed_url(pattern(location(kind)))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"the PUSH_SERVER location of type {kind!r}: {error}") from error
+    return reverse.path(str(channel_id))
+
+
+def pattern(location: Mapping[str, Any]) -> str:
+    """The regular expression that a location's paths match in full."""
+    if location.get("url"):
+        return str(location["url"])
+    if location.get("prefix"):
+        return re.escape(str(location["prefix"])) + "(.+)"
+    raise ValueError("it has neither 'url' nor 'prefix'")
+
+
+@lru_cache(maxsize=64)
+def reversed_url(url: str) -> Reversed:
+    """Takes a location's ``url`` apart. Raises ``ValueError`` where that cannot be done."""
+    try:
+        regex = re.compile(url)
+    except re.error as error:
+        raise ValueError(f"{url!r} is not a regular expression: {error}") from error
+    if regex.groups != 1:
+        raise ValueError(
+            f"{url!r} has {regex.groups} groups, and has to have one, the channel id: "
+            "write (?:...) for a group that is not"
+        )
+    forms = normalize(url)
+    if len(forms) != 1 or len(forms[0][1]) != 1:
+        raise ValueError(f"{url!r} cannot be made into a URL: leave out alternatives, as in (a|b)")
+    # A literal % of the pattern must not be read as formatting, so this is not `form % {...}`.
+    form, (name,) = forms[0]
+    before, after = form.split(f"%({name})s")
+    return Reversed(before, after, regex)
+
+
+def publisher_origin() -> str:
+    """Scheme and host for whoever publishes: ``http://127.0.0.1:8001``."""
+    host, secure = explicit_host("publisher_host")
+    host = host or _own_host()
+    if host.startswith("unix:"):
+        return "http+unix://" + quote(host.removeprefix("unix:"), safe="")
+    return f"http{'s' if secure else ''}://{host}"
+
+
+def subscriber_origin(request: HttpRequest | None = None) -> str:
+    """Scheme and host for browsers.
+
+    Where no ``subscriber_host`` is set, the host's name is that of the page of this request as far
+    as the daemon listens there: a cookie of ``localhost`` is not sent to ``127.0.0.1``.
+    """
+    host, secure = explicit_host("subscriber_host")
+    host = host or _own_host(request)
+    if host.startswith("unix:"):
+        raise ImproperlyConfigured(
+            "browsers cannot reach a Unix socket: set PUSH_SERVER['subscriber_host']"
+        )
+    return f"http{'s' if secure else ''}://{host}"
+
+
+def explicit_host(key: str) -> tuple[str, bool]:
+    """``publisher_host`` or ``subscriber_host`` as set: ``host:port`` or ``""``; and TLS."""
+    value = push_server().get(key, {})
+    if isinstance(value, str):
+        return value, False
+    return str(value.get("location") or ""), bool(value.get("secure", False))
+
+
+def passthrough_secrets() -> list[str]:
+    """Whoever shows one of these to the passthrough view is the daemon."""
+    secrets = [place.get("passthrough_secret") for place in push_server()["locations"]]
+    secrets.append(os.environ.get(SECRET_VARIABLE))
+    return [secret for secret in secrets if secret]
+
+
+def host_port(address: str, port: int) -> str:
+    """``host:port``, an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def is_loopback(name: str) -> bool:
+    """Whether this host name or address stays on the machine."""
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def is_everywhere(name: str) -> bool:
+    """Whether this address, to listen on, means every address of the machine."""
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_unspecified
+    except ValueError:
+        return False
+
+
+def _own_host(request: HttpRequest | None = None) -> str:
+    address, port = _own_address()
+    if address.startswith("unix:"):
+        return address
+    everywhere = is_everywhere(address)
+    if request is not None:
+        page = re.sub(r":\d+$", "", request.get_host())
+        if everywhere or (page == "localhost" and is_loopback(address)):
+            return f"{page}:{port}"
+    if everywhere:
+        address = "::1" if ":" in address else "127.0.0.1"
+    return host_port(address, port)
+
+
+def _own_address() -> tuple[str, int]:
+    """Where the daemon listens, as far as Django can know."""
+    if host := os.environ.get(HOST_VARIABLE):
+        address, _, port = host.rpartition(":")
+        return address.strip("[]"), int(port)
+    conf = push_server()
+    address = str(conf["address"])
+    if not conf["port"] and not address.startswith("unix:"):
+        raise ImproperlyConfigured(
+            "PUSH_SERVER['port'] is 0, so where the push server listens is not known: "
+            "set a port, or publisher_host and subscriber_host"
+        )
+    return address, conf["port"]

@@ -1,0 +1,118 @@
+"""A running daemon, as a child process that cannot outlive this one.
+
+It gets its settings on standard input, which stays open as its life line: however this process
+ends, the pipe closes and the daemon leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+READY = "listening on "
+
+
+class DaemonError(Exception):
+    """The daemon did not start; it has said why on standard error."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Daemon:
+    """One daemon, accepting connections at ``url`` once it is made.
+
+    Raises ``DaemonError`` where it does not within ``timeout_s``.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        settings: Mapping[str, Any],
+        arguments: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        stderr: int | IO[Any] | None = None,
+        timeout_s: float = 30,
+    ) -> None:
+        self.process = subprocess.Popen(
+            [str(binary), "--config", "-", "--exit-on-stdin-eof", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=env,
+            encoding="utf-8",
+            # Of a terminal's Ctrl-C it hears from us, once: a second signal means "at once".
+            start_new_session=True,
+        )
+        try:
+            self._configure(settings)
+            self.url = self._wait_until_ready(timeout_s)
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait(self) -> int:
+        """Waits until it leaves; its exit status."""
+        assert self.process.stdout is not None, "it is a pipe"
+        for _ in self.process.stdout:
+            pass  # so that it never blocks on a full pipe
+        return self.process.wait()
+
+    def signal(self, number: int) -> None:
+        """Passes a signal on."""
+        self.process.send_signal(number)
+
+    def stop(self, timeout_s: float = 10) -> None:
+        """Lets it leave in good order, or else ends it."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(BrokenPipeError):  # what it never read
+                assert pipe is not None, "both are pipes"
+                pipe.close()
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _configure(self, settings: Mapping[str, Any]) -> None:
+        assert self.process.stdin is not None, "it is a pipe"
+        try:
+            self.process.stdin.write(json.dumps(settings, cls=DjangoJSONEncoder) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it left already, which waiting for it will tell
+
+    def _wait_until_ready(self, timeout_s: float) -> str:
+        assert self.process.stdout is not None, "it is a pipe"
+        # A pipe cannot be read with a timeout on every system, but its other end can be cut off.
+        deadline = threading.Timer(timeout_s, self.process.kill)
+        deadline.start()
+        try:
+            for line in self.process.stdout:
+                if line.startswith(READY):
+                    return line.removeprefix(READY).strip()
+        finally:
+            deadline.cancel()
+        status = self.process.wait()
+        raise DaemonError(f"the push server did not start (exit status {status})", status)

@@ -1,0 +1,24 @@
+"""``channel_url("id")`` for Jinja2: put ``pushserver.jinja2.PushServerExtension`` into the
+template engine's ``OPTIONS["extensions"]``."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, pass_context
+from jinja2.ext import Extension
+from jinja2.runtime import Context
+
+from pushserver.utils import updates
+
+
+class PushServerExtension(Extension):
+    """Makes ``channel_url`` a global of the environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.globals["channel_url"] = channel_url
+
+
+@pass_context
+def channel_url(context: Context, channel_id: object) -> str:
+    """The URL where the page waits for this channel's updates."""
+    return updates.subscriber_url(channel_id, context.get("request"))

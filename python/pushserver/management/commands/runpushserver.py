@@ -1,0 +1,158 @@
+"""``manage.py runpushserver``: the daemon with the settings of this project.
+
+Starts it, passes signals on and leaves with it. With ``--allrequests`` the daemon stands in front
+of the project's own ``runserver``, which this starts too (``pushserver.upstream``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.commands.runserver import naiveip_re
+
+from pushserver import conf
+from pushserver.binary import find_binary
+from pushserver.daemon import Daemon, DaemonError
+from pushserver.upstream import Upstream
+
+
+class Command(BaseCommand):
+    help = "Starts the push server."
+    requires_system_checks = ("pushserver",)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "addrport", nargs="?", help="Optional port number, or ipaddr:port, or unix:/path"
+        )
+        parser.add_argument(
+            "--ipv6", "-6", action="store_true", dest="use_ipv6", help="Use an IPv6 address."
+        )
+        parser.add_argument(
+            "--allrequests",
+            action="store_true",
+            help="Serve the whole project: other requests go to a runserver behind it.",
+        )
+        parser.add_argument(
+            "--forcehost", metavar="HOST", help="With --allrequests, redirect all requests here."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["forcehost"] and not options["allrequests"]:
+            raise CommandError("--forcehost can be given only with --allrequests.")
+        if options["use_ipv6"] and not socket.has_ipv6:
+            raise CommandError("Your Python does not support IPv6.")
+        try:
+            binary = find_binary()
+            push_server = self.daemon_settings(options)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        with ExitStack() as stack:
+            arguments: list[str] = []
+            if options["allrequests"]:
+                upstream = stack.enter_context(Upstream(push_server, options))
+                arguments += ["--allrequests", upstream.url]
+                if options["forcehost"]:
+                    arguments += ["--forcehost", options["forcehost"]]
+            try:
+                env = self.environment(options)
+                daemon = stack.enter_context(Daemon(binary, push_server, arguments, env))
+            except DaemonError as error:
+                raise CommandError(str(error), returncode=error.status) from error
+            with _passing_on_signals(daemon):
+                self.announce(binary, daemon.url)
+                if options["allrequests"]:
+                    upstream.when_it_ends(lambda: daemon.signal(signal.SIGTERM))
+                status = daemon.wait()
+        if status:
+            raise CommandError(f"the push server ended with status {status}", returncode=status)
+
+    def daemon_settings(self, options: dict[str, Any]) -> dict[str, Any]:
+        """``PUSH_SERVER`` with what the command line says over it."""
+        push_server = conf.push_server()
+        given = getattr(settings, "PUSH_SERVER", None) or {}
+        if options["allrequests"] and not given.get("port"):
+            push_server["port"] = conf.ALL_REQUESTS_PORT
+        if options["use_ipv6"] and not given.get("address"):
+            push_server["address"] = "::1"
+        if options["addrport"]:
+            address, port = _parse(options["addrport"], options["use_ipv6"])
+            push_server["address"] = address or push_server["address"]
+            push_server["port"] = push_server["port"] if port is None else port
+        push_server["address"] = _resolve(str(push_server["address"]), options["use_ipv6"])
+        return push_server
+
+    def environment(self, options: dict[str, Any]) -> dict[str, str]:
+        """The daemon colours its log for a terminal, unless told otherwise."""
+        env = dict(os.environ)
+        if options["no_color"]:
+            env["NO_COLOR"] = "1"
+        if options["force_color"]:
+            env["CLICOLOR_FORCE"] = "1"
+        return env
+
+    def announce(self, binary: Path, url: str) -> None:
+        version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
+        quit_command = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
+        self.stdout.write(
+            f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
+            f"Push server version {version.split()[-1] if version else 'unknown'}\n"
+            f"Development push server is running at {url}/\n"
+            f"Quit the server with {quit_command}."
+        )
+        self.stdout.flush()
+
+
+@contextmanager
+def _passing_on_signals(daemon: Daemon) -> Iterator[None]:
+    """Signals to end go to the daemon, whose end then is ours."""
+    # Elsewhere Python has no say in signals; the daemon still leaves with its life line.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda got, _: daemon.signal(got)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _parse(addrport: str, use_ipv6: bool) -> tuple[str, int | None]:
+    """As of ``runserver``: ``8001``, ``127.0.0.1:8001``, ``[::1]:8001``; and ``unix:/path``."""
+    if addrport.startswith("unix:"):
+        return addrport, None
+    match = re.match(naiveip_re, addrport)
+    if match is None or not match["port"].isdigit() or int(match["port"]) > 65535:
+        raise CommandError(f"{addrport!r} is not a valid port number or address:port pair.")
+    address = match["addr"] or ""
+    if address and use_ipv6 and not match["ipv6"] and not match["fqdn"]:
+        raise CommandError(f"{address!r} is not a valid IPv6 address.")
+    return address.strip("[]"), int(match["port"])
+
+
+def _resolve(address: str, use_ipv6: bool) -> str:
+    """The daemon listens on addresses; names are for people."""
+    if address.startswith("unix:") or ":" in address:
+        return address
+    family = socket.AF_INET6 if use_ipv6 else socket.AF_UNSPEC
+    try:
+        found = socket.getaddrinfo(address, None, family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise CommandError(f"there is no address for {address!r}: {error.strerror}") from error
+    # IPv4 first, as runserver does without --ipv6.
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return str(found[0][4][0])

@@ -1,0 +1,139 @@
+"""The project's own ``runserver``, behind the daemon of ``runpushserver --allrequests``.
+
+Whatever ``runserver`` the project has is used, so autoreload and static files work. It listens on
+a free loopback port, and leaves with the command that started it, however that one ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from pushserver import conf
+
+LIFELINE_VARIABLE = "PUSH_SERVER_LIFELINE"
+
+
+class Upstream:
+    """A running ``runserver``. Changes the daemon's settings where they speak of Django."""
+
+    def __init__(self, push_server: dict[str, Any], options: Mapping[str, Any]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        push_server["port"] = push_server["port"] or free_port()
+        secret = secrets.token_urlsafe(32)
+        push_server["locations"] = [
+            self._notifying_django(place, push_server, secret) for place in push_server["locations"]
+        ]
+        # Only this process has the writing end: when it ends, the reading end says so.
+        lifeline, self._lifeline = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                self._command(options),
+                env=self._environment(push_server, secret, lifeline),
+                pass_fds=[lifeline],
+            )
+        finally:
+            os.close(lifeline)
+
+    def when_it_ends(self, callback: Callable[[], None]) -> None:
+        """Calls back from another thread."""
+
+        def wait() -> None:
+            self.process.wait()
+            callback()
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def stop(self, timeout_s: float = 10) -> None:
+        """Ends it."""
+        os.close(self._lifeline)
+        self.process.terminate()
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self) -> Upstream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _command(self, options: Mapping[str, Any]) -> list[str]:
+        manage = Path(sys.argv[0])
+        script = [str(manage)] if manage.suffix == ".py" and manage.is_file() else ["-m", "django"]
+        passed_on = []
+        for name in ("settings", "pythonpath"):
+            if options.get(name):
+                passed_on.append(f"--{name}={options[name]}")
+        for name in ("no_color", "force_color"):
+            if options.get(name):
+                passed_on.append("--" + name.replace("_", "-"))
+        return [sys.executable, *script, "runserver", f"127.0.0.1:{self.port}", *passed_on]
+
+    def _environment(
+        self, push_server: Mapping[str, Any], secret: str, lifeline: int
+    ) -> dict[str, str]:
+        env = os.environ | {conf.SECRET_VARIABLE: secret, LIFELINE_VARIABLE: str(lifeline)}
+        address = str(push_server["address"])
+        if not address.startswith("unix:"):
+            env[conf.HOST_VARIABLE] = conf.host_port(address, push_server["port"])
+        return env
+
+    def _notifying_django(
+        self, place: Mapping[str, Any], push_server: Mapping[str, Any], secret: str
+    ) -> dict[str, Any]:
+        """A passthrough to where Django was goes straight to where it is now.
+
+        All requests come from the daemon now, so INTERNAL_IPS says nothing: hence the secret.
+        """
+        place = dict(place)
+        if place.get("passthrough"):
+            parts = urlsplit(str(place["passthrough"]))
+            if parts.port == push_server["port"] and conf.is_loopback(parts.hostname or ""):
+                place["passthrough"] = parts._replace(
+                    scheme="http", netloc=f"127.0.0.1:{self.port}"
+                ).geturl()
+            place.setdefault("passthrough_secret", secret)
+        return place
+
+
+def follow_launcher() -> None:
+    """In the ``runserver`` that was started so: leave when the launcher is gone."""
+    lifeline = os.environ.get(LIFELINE_VARIABLE)
+    # The autoreloader's child does not inherit the pipe; its parent takes it along.
+    if not lifeline or os.environ.get("RUN_MAIN") == "true":
+        return
+
+    def wait() -> None:
+        try:
+            os.read(int(lifeline), 1)
+        except (OSError, ValueError):
+            return  # inherited by a process that was not given the pipe
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

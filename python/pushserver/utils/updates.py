@@ -1,0 +1,224 @@
+"""Sending updates, and the URLs of channels.
+
+Works wherever Django's settings do: views, commands, a shell, task queues. An update is sent at
+most once, and when ``send_update`` returns the push server has it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import logging
+import ssl
+import sys
+from functools import partial
+from typing import Any
+from urllib.request import Request
+from urllib.response import addinfourl
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
+from django.http import HttpRequest
+
+from pushserver import conf, signals
+from pushserver.utils.pool import Pool
+
+TIMEOUT_S = 5.0
+
+logger = logging.getLogger("pushserver")
+
+
+class UpdateError(OSError):
+    """An update was not sent, or it is not known that it was. The message says what to do."""
+
+    def __init__(self, message: str, channel_id: str, url: str) -> None:
+        super().__init__(message)
+        self.channel_id = channel_id
+        self.url = url
+
+
+class UpdateNotSerializable(UpdateError, TypeError):
+    """The data has no form as JSON."""
+
+
+class UpdateRejected(UpdateError):
+    """The answer was not that of a push server that took the update."""
+
+    def __init__(self, message: str, channel_id: str, url: str, status: int) -> None:
+        super().__init__(message, channel_id, url)
+        self.status = status
+
+
+def publisher_url(channel_id: object) -> str:
+    """Where updates for this channel are sent."""
+    return conf.publisher_origin() + conf.path("publisher", channel_id)
+
+
+def subscriber_url(channel_id: object, request: HttpRequest | None = None) -> str:
+    """Where browsers wait for this channel's updates.
+
+    ``request``: that of the page; see ``conf.subscriber_origin``.
+    """
+    return conf.subscriber_origin(request) + conf.path("subscriber", channel_id)
+
+
+def send_update(
+    channel_id: object,
+    data: Any,
+    already_serialized: bool = False,
+    ignore_errors: bool = False,
+    on_commit: bool = False,
+    timeout: float = TIMEOUT_S,
+) -> None:
+    """Sends ``data`` as JSON to everybody who is subscribed to the channel.
+
+    ``already_serialized``: ``data`` is JSON, as ``str`` or ``bytes``. ``ignore_errors``: they are
+    logged instead of raised. ``on_commit``: serialised now, and sent when the database transaction
+    is committed. ``timeout``: seconds, for each wait for the network.
+
+    Raises ``UpdateError``.
+    """
+    ignore_errors = ignore_errors or getattr(settings, "PUSH_SERVER_IGNORE_ERRORS", False)
+    try:
+        request = _request(str(channel_id), data, already_serialized)
+    except UpdateError as error:
+        if not ignore_errors:
+            raise
+        logger.error("%s", error)
+        return
+    signal_arguments = {
+        "channel_id": channel_id,
+        "data": data,
+        "already_serialized": already_serialized,
+        "request": request,
+    }
+    send = partial(_send, str(channel_id), request, signal_arguments, ignore_errors, timeout)
+    if on_commit:
+        transaction.on_commit(send)
+    else:
+        send()
+
+
+async def asend_update(
+    channel_id: object,
+    data: Any,
+    already_serialized: bool = False,
+    ignore_errors: bool = False,
+    on_commit: bool = False,
+    timeout: float = TIMEOUT_S,
+) -> None:
+    """``send_update`` for asynchronous code; waits in a thread, not in the event loop."""
+    # The transaction of on_commit belongs to the thread that all synchronous code shares.
+    send = sync_to_async(send_update, thread_sensitive=on_commit)
+    await send(channel_id, data, already_serialized, ignore_errors, on_commit, timeout)
+
+
+def _request(channel_id: str, data: Any, already_serialized: bool) -> Request:
+    try:
+        url = publisher_url(channel_id)
+    except ValueError as error:
+        message = f"update for channel {channel_id!r} was not sent: {error}"
+        raise UpdateError(message, channel_id, "") from error
+    try:
+        body = data if already_serialized else _serialize(data)
+        if isinstance(body, str):
+            body = body.encode()
+        elif not isinstance(body, bytes):
+            raise TypeError(f"already serialised data is str or bytes, not {type(body).__name__}")
+    except (TypeError, ValueError, RecursionError) as error:
+        message = (
+            f"update for channel {channel_id!r} was not sent to {url}: {error}. "
+            "Make the data of what JSON knows: dict, list, str, finite numbers, bool, None"
+        )
+        raise UpdateNotSerializable(message, channel_id, url) from error
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    if secret := conf.location("publisher").get("secret"):
+        headers["Authorization"] = f"Bearer {secret}"
+    return Request(url, data=body, headers=headers, method="POST")
+
+
+def _serialize(data: Any) -> str:
+    # NaN and Infinity are not JSON: every browser would refuse the whole update.
+    return json.dumps(data, cls=DjangoJSONEncoder, separators=(",", ":"), allow_nan=False)
+
+
+def _send(
+    channel_id: str,
+    request: Request,
+    signal_arguments: dict[str, Any],
+    ignore_errors: bool,
+    timeout: float,
+) -> None:
+    module = sys.modules[__name__]
+    signals.pre_send_update.send(sender=module, **signal_arguments)
+    try:
+        response = deliver(channel_id, request, timeout)
+    except UpdateError as error:
+        signals.post_send_update.send(sender=module, response=error, **signal_arguments)
+        if not ignore_errors:
+            raise
+        logger.error("%s", error)
+    else:
+        signals.post_send_update.send(sender=module, response=response, **signal_arguments)
+
+
+def deliver(channel_id: str, request: Request, timeout: float) -> addinfourl:
+    """Hands the update to the push server. ``pushserver.test.capture_updates`` stands in for it."""
+    url = request.full_url
+    body = request.data
+    assert isinstance(body, bytes), "_request makes bytes of it"
+    try:
+        answer = _pool.post(url, body, dict(request.header_items()), timeout)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = str(error) or type(error).__name__
+        message = f"update for channel {channel_id!r} was not sent to {url}: {cause}. "
+        raise UpdateError(message + _remedy(error), channel_id, url) from error
+    if answer.status not in (201, 202):
+        # The push server says why in one line; what begins with < is another server's page.
+        line = answer.body[:200].decode(errors="replace").split("\n")[0].strip()
+        reason = f" ({line})" if line and not line.startswith("<") else ""
+        message = (
+            f"update for channel {channel_id!r} was not taken by {url}: status {answer.status}"
+            f"{reason}. {_remedy_for_status(answer.status)}"
+        )
+        raise UpdateRejected(message, channel_id, url, answer.status)
+    return addinfourl(io.BytesIO(answer.body), answer.headers, url, answer.status)
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "Give that server a certificate that this machine trusts"
+    if isinstance(error, ssl.SSLError):
+        return (
+            "If that is the push server itself, which speaks plain HTTP, set "
+            "PUSH_SERVER['publisher_host']['secure'] to False"
+        )
+    if isinstance(error, TimeoutError):
+        return "Whether it was taken is not known. See what holds that server up, or raise timeout"
+    if isinstance(error, (ConnectionResetError, http.client.HTTPException)):
+        return "Whether it was taken is not known. See whether a push server listens there, its log"
+    return (
+        "Start the push server with `manage.py runpushserver`, or set "
+        "PUSH_SERVER['publisher_host'] to where it runs"
+    )
+
+
+def _remedy_for_status(status: int) -> str:
+    if status == 404:
+        return (
+            "Make PUSH_SERVER['locations'] here that of the push server there, and see its "
+            "publisher location's create_on_post"
+        )
+    if status in (401, 403):
+        return "See the publisher location's allow and secret"
+    if status == 413:
+        return "Send less, or raise PUSH_SERVER['limits']['body_bytes']"
+    if status >= 500:
+        return "See that server's log"
+    return "See whether PUSH_SERVER['publisher_host'] and the publisher location's url lead there"
+
+
+_pool = Pool()

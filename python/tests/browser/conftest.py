@@ -1,0 +1,167 @@
+"""A browser, and what it subscribes to."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from pushserver.test import PushServer
+from pushserver.upstream import free_port
+from pushserver.utils import updates
+from tests.browser.webdriver import Browser
+
+NGINX = """
+load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
+daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr error;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path tmp;
+    proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
+    server {{
+        listen 127.0.0.1:{port};
+        location ~ ^/updates/([^/]+)$ {{
+            nchan_subscriber longpoll;
+            nchan_channel_id $1;
+            nchan_message_buffer_length 1000;
+        }}
+        location ~ ^/send-update/([^/]+)$ {{
+            nchan_publisher;
+            nchan_channel_id $1;
+            nchan_message_buffer_length 1000;
+        }}
+    }}
+}}
+"""
+
+
+@pytest.fixture(scope="session")
+def browser(live_server: Any) -> Iterator[Browser]:
+    # Of the live server, so that it is gone before the server is.
+    with Browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser, live_server: Any, settings: Any) -> Iterator[Any]:
+    """Opens a page that subscribes to a channel; the page of the test before is left first."""
+    settings.ROOT_URLCONF = "tests.browser.urls"
+
+    def open_page(channel: str, **query: str) -> Browser:
+        browser.open(f"{live_server.url}/page?{urlencode({'channel': channel, **query})}")
+        return browser
+
+    yield open_page
+    browser.open("about:blank")
+    browser.log()
+    updates._pool.close()
+
+
+@pytest.fixture
+def push_server(live_server: Any) -> Iterator[PushServer]:
+    """The real daemon, for pages of the live server."""
+    subscriber = {
+        "type": "subscriber",
+        "url": r"/updates/([^/]+)",
+        "create_on_get": True,
+        "allow_origin": live_server.url,
+        "allow_credentials": True,
+        "passthrough": live_server.url + "/passthrough",
+    }
+    publisher = {"type": "publisher", "url": r"/send-update/([^/]+)"}
+    with PushServer(locations=[subscriber, publisher]) as server:
+        yield server
+
+
+@pytest.fixture(params=["pushserver", "nginx"])
+def relay(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Iterator[None]:
+    """Development's push server, and production's."""
+    if request.param == "pushserver":
+        request.getfixturevalue("push_server")
+        yield
+        return
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    port = free_port()
+    (tmp_path / "nginx.conf").write_text(NGINX.format(port=port))
+    with subprocess.Popen([nginx, "-p", str(tmp_path), "-c", "nginx.conf"]) as process:
+        wait_until_listening(port)
+        host = f"127.0.0.1:{port}"
+        settings.PUSH_SERVER = {"publisher_host": host, "subscriber_host": host}
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def wait_until_listening(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            assert time.monotonic() < deadline, "it does not listen"
+            time.sleep(0.01)
+        else:
+            return
+
+
+class Cutter:
+    """Passes bytes on to a host, until it cuts all the connections it has. A context manager."""
+
+    def __init__(self, host: str) -> None:
+        name, _, port = host.partition(":")
+        self._target = (name, int(port))
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def cut(self) -> None:
+        """Ends all connections, whatever is under way."""
+        ended, self._open = self._open, []
+        for connection in ended:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Cutter:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                target = socket.create_connection(self._target)
+                self._open += [client, target]
+                for source, sink in ((client, target), (target, client)):
+                    threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # Few bytes at a time, so that a cut goes through the middle of messages too.
+        while piece := source.recv(random.randint(1, 200)):
+            sink.sendall(piece)
+    for end in (source, sink):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+    source.close()

@@ -1,0 +1,111 @@
+"""Through the real push server (and nginx) into a real browser: none lost, repeated, reordered.
+
+The pages are of another origin than the push server, and send cookies.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.dispatch import receiver
+from django.test import Client, override_settings
+
+from pushserver import conf, signals
+from pushserver.utils import updates
+from tests.browser.conftest import Cutter
+
+SCRIPTS = ("jquery", "module")
+
+
+def answer(value):
+    return {"type": "answer", "value": value}
+
+
+def publish(channel, count, most_s):
+    """Updates at random gaps, many of them in one second, some at once."""
+    randomness = random.Random(7)
+    for value in range(count):
+        updates.send_update(channel, answer(value))
+        if randomness.random() < 0.6:
+            time.sleep(randomness.uniform(0, most_s))
+
+
+def got(browser, script):
+    return browser.run("return window.got[arguments[0]]", script)
+
+
+# jQuery 3 comes with Django's admin, 4 is newer.
+@pytest.mark.parametrize(
+    ("relay", "jquery"),
+    [("pushserver", 3), ("pushserver", 4), ("nginx", 3)],
+    indirect=["relay"],
+)
+def test_200_updates_at_random_gaps(page, relay, wait_for, jquery, live_server):
+    scripts = {"jquery": live_server.url + "/jquery4.js"} if jquery == 4 else {}
+    channel = f"random gaps, {jquery} ž"
+    browser = page(channel, **scripts)
+    publish(channel, 200, most_s=0.07)
+    updates.send_update(channel, answer("last"))
+    for script in SCRIPTS:
+        wait_for(lambda script=script: "last" in got(browser, script))
+        assert got(browser, script) == [*range(200), "last"]
+    assert browser.log() == []
+
+
+def test_updates_through_connections_that_break(page, relay, wait_for):
+    with (
+        Cutter(conf.explicit_host("subscriber_host")[0]) as cutter,
+        override_settings(PUSH_SERVER=conf.push_server() | {"subscriber_host": cutter.host}),
+    ):
+        browser = page("cut")
+        for part in range(3):
+            publish("cut", 25, most_s=0.02)
+            cutter.cut()
+            updates.send_update("cut", answer(f"after cut {part}"))
+        updates.send_update("cut", answer("last"))
+        expected = [value for part in range(3) for value in (*range(25), f"after cut {part}")] + [
+            "last"
+        ]
+        for script in SCRIPTS:
+            wait_for(lambda script=script: "last" in got(browser, script), seconds=30)
+            assert got(browser, script) == expected
+
+
+def test_updates_sent_before_the_page_was_open_arrive(page, relay, wait_for):
+    for value in range(3):
+        updates.send_update("before", answer(value))
+    browser = page("before")
+    for script in SCRIPTS:
+        wait_for(lambda script=script: len(got(browser, script)) == 3)
+        assert got(browser, script) == [0, 1, 2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_signals_have_the_logged_in_user(page, push_server, live_server, browser, wait_for):
+    events = []
+
+    @receiver(signals.channel_subscribe)
+    def subscribed(sender, request, channel_id, **kwargs):
+        events.append(("subscribe", channel_id, str(request.user)))
+
+    @receiver(signals.channel_unsubscribe)
+    def unsubscribed(sender, request, channel_id, **kwargs):
+        events.append(("unsubscribe", channel_id, str(request.user)))
+
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("ana"))
+    browser.open(live_server.url + "/jquery4.js")
+    name = django_settings.SESSION_COOKIE_NAME
+    browser.add_cookie(name, client.cookies[name].value)
+    try:
+        page("some channel", scripts="jquery")
+        wait_for(lambda: events == [("subscribe", "some channel", "ana")])
+        browser.open("about:blank")  # leaving the page ends its poll
+        wait_for(lambda: events[1:] == [("unsubscribe", "some channel", "ana")])
+    finally:
+        signals.channel_subscribe.disconnect(subscribed)
+        signals.channel_unsubscribe.disconnect(unsubscribed)

@@ -1,0 +1,274 @@
+"""Both scripts against a server that answers as each test says: every turn a poll can take."""
+
+from __future__ import annotations
+
+import threading
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.stub import DROP, Answer
+
+LATER = object()
+"""In a plan: hold the poll until the test is over."""
+
+
+class Plan:
+    """Answers polls one after the other as planned, and holds those after that."""
+
+    def __init__(self, stub, origin):
+        self.stub = stub
+        self.origin = origin
+        self.answers = []
+        self.times = []
+        self.over = threading.Event()
+        stub.answer = self
+
+    def __call__(self, request):
+        if request.method == "OPTIONS":
+            return Answer(500)
+        self.times.append(time.monotonic())
+        answer = self.answers.pop(0) if self.answers else LATER
+        if answer is LATER:
+            self.over.wait(30)
+            return DROP
+        if answer is DROP:
+            return DROP
+        cors = {
+            "Access-Control-Allow-Origin": self.origin,
+            "Access-Control-Allow-Credentials": "true",
+            "Access-Control-Expose-Headers": "Last-Modified, Etag, Cache-Control, X-Push-Gap",
+        }
+        return answer._replace(headers=cors | answer.headers)
+
+    def cursors(self):
+        """What each poll named as the last it has."""
+        return [
+            parse_qs(urlsplit(request.path).query).get("last_event_id", [None])[0]
+            for request in self.stub.requests
+        ]
+
+
+def message(value, time="Thu, 01 Jan 1970 00:01:40 GMT", etag="0", **headers):
+    body = b'{"type": "answer", "value": %s}' % str(value).encode()
+    return Answer(200, body, {"Last-Modified": time, "Etag": etag} | headers)
+
+
+@pytest.fixture
+def plan(stub, settings, live_server):
+    settings.PUSH_SERVER = {"subscriber_host": stub.host}
+    planned = Plan(stub, live_server.url)
+    yield planned
+    planned.over.set()
+
+
+@pytest.fixture(params=["jquery", "module"])
+def script(request):
+    return request.param
+
+
+def values(browser, script):
+    return browser.run("return window.got[arguments[0]]", script)
+
+
+def test_the_cursor_follows_without_asking_leave_first(plan, page, script, wait_for):
+    plan.answers = [message(1), message(2, etag='"1"'), message(3, etag='W/"2"')]
+    browser = page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == 4)
+    assert values(browser, script) == [1, 2, 3]
+    assert plan.cursors() == [None, "100:0", "100:1", "100:2"]
+    assert {request.method for request in plan.stub.requests} == {"GET"}
+    for request in plan.stub.requests:
+        assert "if-none-match" not in request.headers
+        assert "if-modified-since" not in request.headers
+    assert browser.log() == []
+
+
+def test_a_tag_that_may_not_be_read_is_found_in_cache_control(plan, page, script, wait_for):
+    hidden = {"Access-Control-Expose-Headers": "", "Cache-Control": "no-cache, etag=7"}
+    plan.answers = [message(1, etag="7", **hidden)]
+    page("room", scripts=script)
+    wait_for(lambda: plan.cursors() == [None, "100:7"])
+
+
+@pytest.mark.parametrize("status", [304, 408])
+def test_a_poll_that_was_held_and_brought_nothing_is_repeated_at_once(
+    plan, page, script, wait_for, status
+):
+    held = Answer(status)
+    answer = plan.__call__
+
+    def hold(request):
+        if len(plan.times) == 1:
+            plan.times.append(0)
+            time.sleep(1.1)
+            plan.times.append(time.monotonic())
+        return answer(request)
+
+    plan.answers = [message(1), held]
+    plan.stub.answer = hold
+    page("room", scripts=script)
+    wait_for(lambda: len(plan.cursors()) == 3)
+    assert plan.cursors() == [None, "100:0", "100:0"]
+    _, _, answered, _, again = plan.times
+    assert again - answered < 0.9
+
+
+def test_interval_polling_is_not_a_busy_loop(plan, page, script, wait_for):
+    plan.answers = [message(1), Answer(304), Answer(304)]
+    page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == 4)
+    assert plan.times[2] - plan.times[1] > 0.9
+    assert plan.times[3] - plan.times[2] > 0.9
+
+
+# Twice dropped, since the browser itself tries once more on a connection that it had open.
+@pytest.mark.parametrize("errors", [[DROP, DROP], [Answer(503)], [Answer(404)], [Answer(410)]])
+def test_after_an_error_it_goes_on_where_it_was(plan, page, script, wait_for, errors):
+    plan.answers = [message(1), *errors, message(2, etag="1")]
+    browser = page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == 3 + len(errors))
+    assert values(browser, script) == [1, 2]
+    assert plan.times[-2] - plan.times[-3] > 0.4
+    assert plan.cursors()[-1] == "100:1"
+
+
+def test_pauses_grow_while_errors_last(plan, page, script, wait_for):
+    plan.answers = [Answer(503), Answer(503), Answer(503)]
+    page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == 4, seconds=15)
+    first, second, third = (plan.times[n + 1] - plan.times[n] for n in range(3))
+    assert 0.45 < first < 1.5
+    assert 0.95 < second < 2.5
+    assert 1.9 < third < 4.5
+
+
+def test_an_update_that_is_no_json_stops_nothing(plan, page, script, wait_for):
+    broken = message(0)._replace(body=b"{")
+    plan.answers = [broken, message(0)._replace(body=b""), message(2, etag="1")]
+    browser = page("room", scripts=script)
+    wait_for(lambda: plan.cursors() == [None, "100:0", "100:0", "100:1"])
+    assert values(browser, script) == [2]
+    assert any("not JSON" in line for line in browser.log())
+
+
+def test_a_processor_that_throws_stops_nothing(plan, page, script, wait_for):
+    plan.answers = [message('"throw"'), message(2, etag="1")]
+    browser = page("room", scripts=script)
+    wait_for(lambda: values(browser, script) == ["throw", 2])
+    wait_for(lambda: any("a processor's fault" in line for line in browser.log()))
+
+
+def test_an_answer_of_no_push_server_is_not_processed_over_and_over(plan, page, script, wait_for):
+    plan.answers = [Answer(200, b'{"type": "answer", "value": 1}')] * 3
+    browser = page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == 2)
+    assert values(browser, script) == []
+    if script == "jquery":
+        assert any("is it a push server?" in line for line in browser.log())
+
+
+def test_a_page_that_comes_back_goes_on_where_it_was(plan, page, script, wait_for):
+    plan.answers = [message(1)]
+    browser = page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == 2)
+    plan.answers = [message(2, etag="1")]
+    browser.run(
+        """
+        for (const type of ["pagehide", "pageshow", "pageshow"]) {
+            dispatchEvent(new PageTransitionEvent(type, {persisted: true}));
+        }
+        """
+    )
+    wait_for(lambda: values(browser, script) == [1, 2])
+    wait_for(lambda: len(plan.times) == 4)
+    assert plan.cursors() == [None, "100:0", "100:0", "100:1"]
+    assert browser.log() == []
+
+
+def test_being_online_again_ends_a_pause(plan, page, script, wait_for):
+    plan.answers = [Answer(503), Answer(503), Answer(503), message(1)]
+    browser = page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == 3, seconds=15)
+    wait_for(
+        lambda: browser.run("return dispatchEvent(new Event('online'))") and len(plan.times) > 3
+    )
+    assert plan.times[3] - plan.times[2] < 1.5
+
+
+def test_a_gap_is_told(plan, page, script, wait_for):
+    plan.answers = [
+        message(1, **{"X-Push-Gap": "3"}),
+        message(2, etag="1", **{"X-Push-Gap": "unknown"}),
+    ]
+    browser = page("room", scripts=script)
+    wait_for(lambda: values(browser, script) == [1, 2])
+    if script == "module":
+        gaps = "return window.events.filter((event) => event.type === 'gap')"
+        assert browser.run(gaps) == [
+            {"type": "gap", "name": "main", "missed": 3},
+            {"type": "gap", "name": "main", "missed": None},
+        ]
+    else:
+        assert [line for line in browser.log() if "lost" in line and line.endswith('3"')]
+
+
+def states(browser):
+    return browser.run(
+        "return window.events.filter((event) => event.type === 'state').map((event) => event.state)"
+    )
+
+
+def test_states_of_a_channel(plan, page, wait_for):
+    plan.answers = [message(1), Answer(503)]
+    browser = page("room", scripts="module")
+    wait_for(lambda: states(browser) == ["connecting", "open", "waiting", "open"])
+    assert browser.run("return window.updates.state('main')") == "open"
+    (waiting,) = browser.run("return window.events.filter((event) => event.state === 'waiting')")
+    assert 500 <= waiting["retryMs"] <= 1000
+    error = "return window.events.find((event) => event.state === 'waiting').error.message"
+    assert "answered 503" in browser.run(error)
+
+
+def test_unsubscribing_ends_polls_and_updates(plan, page, wait_for):
+    browser = page("room", scripts="module")
+    wait_for(lambda: len(plan.times) == 1)
+    browser.run("window.updates.unsubscribe('main', 'unknown')")
+    assert browser.run("return window.updates.state('main')") == "closed"
+    assert states(browser)[-1] == "closed"
+    browser.run("window.updates.subscribe({main: arguments[0]})", f"http://{plan.stub.host}/x")
+    wait_for(lambda: len(plan.times) == 2)
+
+
+def test_a_processor_is_taken_back(plan, page, wait_for):
+    browser = page("room", scripts="")
+    plan.answers = [message(1), message(2, etag="1")]
+    browser.run(
+        """
+        window.took = [];
+        const take = (data) => took.push(data.value);
+        const takeBack = updates.registerProcessor("main", "answer", take);
+        updates.registerProcessor("main", "answer", () => takeBack());
+        updates.subscribe({main: arguments[0]});
+        """,
+        f"http://{plan.stub.host}/x",
+    )
+    wait_for(lambda: values(browser, "module") == [1, 2])
+    assert browser.run("return window.took") == [1]
+
+
+def test_a_name_that_is_subscribed_stays(plan, page, script, wait_for):
+    browser = page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == 1)
+    browser.run(
+        """
+        const [script, url] = arguments;
+        const [api, name] = script === "jquery" ? [$.updates, "main_channel"] : [updates, "main"];
+        api.subscribe({[name]: url + "/again", other: url + "/other", no: ""});
+        """,
+        script,
+        f"http://{plan.stub.host}",
+    )
+    wait_for(lambda: len(plan.times) == 2)
+    assert plan.stub.requests[1].path.startswith("/other")

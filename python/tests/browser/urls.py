@@ -1,0 +1,71 @@
+"""Pages that subscribe with both scripts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.http import HttpRequest, HttpResponse
+from django.template import engines
+from django.urls import include, path
+
+PAGE = """<!doctype html>
+{% load static pushserver %}
+<title>updates</title>
+<link rel="icon" href="data:,">
+<script>window.got = {jquery: [], module: []}; window.events = [];</script>
+<script src="{{ jquery }}"></script>
+<script src="{% static 'pushserver/updates.js' %}"></script>
+<script type="text/javascript">
+    $.updates.registerProcessor('main_channel', 'answer', function (data) {
+        got.jquery.push(data.value);
+        if (data.value === "throw") {
+            throw new Error("a processor's fault");
+        }
+    });
+    {% if "jquery" in scripts %}
+    $.updates.subscribe({
+        'main_channel': '{% filter escapejs %}{% channel_url channel %}{% endfilter %}'
+    });
+    {% endif %}
+</script>
+<script type="module">
+    import updates from "{% static 'pushserver/updates.mjs' %}";
+    window.updates = updates;
+    for (const type of ["message", "state", "gap"]) {
+        updates.addEventListener(type, (event) => events.push({type, ...event.detail}));
+    }
+    updates.registerProcessor("main", "answer", (data) => {
+        got.module.push(data.value);
+        if (data.value === "throw") {
+            throw new Error("a processor's fault");
+        }
+    });
+    {% if "module" in scripts %}
+    updates.subscribe({main: "{% filter escapejs %}{% channel_url channel %}{% endfilter %}"});
+    {% endif %}
+</script>
+"""
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    template = engines["django"].from_string(PAGE)
+    context = {
+        "channel": request.GET["channel"],
+        "scripts": request.GET.get("scripts", "jquery module"),
+        "jquery": request.GET.get("jquery", "/static/admin/js/vendor/jquery/jquery.js"),
+    }
+    return HttpResponse(template.render(context, request))
+
+
+def other_jquery(request: HttpRequest) -> HttpResponse:
+    """The one that npm has, newer than the admin's."""
+    script = Path(os.environ["PUSHSERVER_TEST_JQUERY"])
+    return HttpResponse(script.read_bytes(), content_type="text/javascript")
+
+
+urlpatterns = [
+    path("page", page),
+    path("jquery4.js", other_jquery),
+    path("passthrough", include("pushserver.urls")),
+]

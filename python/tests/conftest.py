@@ -1,0 +1,43 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pushserver.utils import updates
+from tests.stub import Stub
+
+
+@pytest.fixture
+def stub(settings: Any) -> Iterator[Stub]:
+    """A server to publish to, set as ``publisher_host``."""
+    with Stub() as server:
+        settings.PUSH_SERVER = {"publisher_host": server.host}
+        yield server
+    updates._pool.close()
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    """Waits until a condition holds, and fails after a deadline."""
+
+    def wait(condition: Callable[[], object], seconds: float = 10) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come true in time"
+            time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no setting of the surroundings decides a test."""
+    for name in ("PUSH_SERVER_CURRENT_HOST", "PUSH_SERVER_PASSTHROUGH_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    logging.getLogger("pushserver").propagate = True

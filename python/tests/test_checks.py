@@ -1,0 +1,226 @@
+"""Each check speaks where it should, and is silent otherwise."""
+
+from __future__ import annotations
+
+import copy
+import functools
+
+import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
+
+# As in the documentation of django-pushserver 0.3, letter by letter.
+OLD_DOCUMENTATION = {
+    "port": 8001,
+    "address": "127.0.0.1",
+    "publisher_host": {
+        "location": "127.0.0.1:8001",
+        "secure": True,
+    },
+    "subscriber_host": {
+        "location": "127.0.0.1:8001",
+        "secure": False,
+    },
+    "store": {
+        "type": "memory",
+        "min_messages": 0,
+        "max_messages": 100,
+        "message_timeout": 10,
+    },
+    "locations": (
+        {
+            "type": "subscriber",
+            "url": r"/updates/([^/]+)",
+            "polling": "long",
+            "create_on_get": True,
+            "allow_origin": "http://127.0.0.1:8000",
+            "allow_credentials": True,
+            "passthrough": "http://127.0.0.1:8000/passthrough",
+        },
+        {
+            "type": "publisher",
+            "url": r"/send-update/([^/]+)",
+        },
+    ),
+}
+
+
+def ids(push_server, **other):
+    return [message.id for message in messages(push_server, **other)]
+
+
+def messages(push_server, **other):
+    with override_settings(PUSH_SERVER=push_server, **other):
+        return run_checks(tags=["pushserver"])
+
+
+def locations(subscriber=None, publisher=None):
+    """The default locations with keys over them."""
+    return {
+        "locations": [
+            {"type": "subscriber", "prefix": "/s/"} | (subscriber or {}),
+            {"type": "publisher", "prefix": "/p/"} | (publisher or {}),
+        ]
+    }
+
+
+def test_no_setting_is_right():
+    assert run_checks(tags=["pushserver"]) == []
+
+
+def test_the_old_documentation_is_right_but_for_its_secure():
+    (message,) = messages(OLD_DOCUMENTATION)
+    assert message.id == "pushserver.E005"
+    assert "publisher_host" in message.msg
+    assert "False" in message.hint
+    corrected = copy.deepcopy(OLD_DOCUMENTATION)
+    corrected["publisher_host"]["secure"] = False
+    assert ids(corrected) == []
+
+
+@pytest.mark.parametrize(
+    ("push_server", "path", "hint"),
+    [
+        ({"prot": 1}, "prot", "'port'"),
+        ({"store": {"type": "memory", "max_message": 1}}, "store.max_message", "'max_messages'"),
+        ({"store": {"a": {"type": "memory", "x": 1}}}, "store.a.x", "Known"),
+        (locations({"create_on_post": True}), "locations[0].create_on_post", "'create_on_get'"),
+        ({"limits": {"body_byte": 1}}, "limits.body_byte", "'body_bytes'"),
+        ({"publisher_host": {"url": "x"}}, "publisher_host.url", "Known"),
+        ({7: 1}, "7", "Known"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest(push_server, path, hint):
+    (message,) = messages(push_server)
+    assert message.id == "pushserver.E001"
+    assert f" {path}:" in message.msg
+    assert hint in message.hint
+
+
+@pytest.mark.parametrize(
+    ("push_server", "path"),
+    [
+        ("port=8001", "dictionary"),
+        ({"port": "eight"}, "port:"),
+        ({"port": True}, "port:"),
+        ({"address": 127}, "address:"),
+        ({"store": "memory"}, "store:"),
+        ({"store": {"type": "disk"}}, "store.type:"),
+        ({"store": {"default": "memory"}}, "store.default:"),
+        ({"locations": {"type": "publisher"}}, "locations:"),
+        ({"locations": ["/updates/"]}, "locations[0]:"),
+        ({"locations": [{"prefix": "/s/"}]}, "locations[0].type:"),
+        (locations({"polling": "lon"}), "locations[0].polling:"),
+        (locations({"create_on_get": 1}), "locations[0].create_on_get:"),
+        (locations({"concurrency": "all"}), "locations[0].concurrency:"),
+        (locations({"timeout": "55"}), "locations[0].timeout:"),
+        (locations(None, {"allow": "127.0.0.0/8"}), "locations[1].allow:"),
+        ({"limits": {"headers": 1.5}}, "limits.headers:"),
+        ({"subscriber_host": {"location": 8001}}, "subscriber_host.location:"),
+    ],
+)
+def test_a_wrong_value_is_named(push_server, path):
+    (message,) = messages(push_server)
+    assert message.id == "pushserver.E002"
+    assert path in message.msg
+
+
+@pytest.mark.parametrize("url", ["/s/", "/s/(a)(b)", "/s/(", "/(?:a|b)/(.+)"])
+def test_a_url_that_cannot_be_reversed(url):
+    assert ids(locations({"url": url})) == ["pushserver.E003"]
+
+
+def test_a_second_location_need_not_be_reversible_but_needs_its_group():
+    def second(url):
+        push_server = locations()
+        push_server["locations"].append({"type": "subscriber", "url": url})
+        return push_server
+
+    assert ids(second("/(?:a|b)/(.+)")) == []
+    assert ids(second("/a/.+")) == ["pushserver.E003"]
+
+
+def test_a_location_without_url_and_prefix():
+    assert ids(locations({"prefix": ""})) == ["pushserver.E003"]
+
+
+def test_a_host_that_is_a_url():
+    assert ids({"publisher_host": "http://127.0.0.1:8001"}) == ["pushserver.E004"]
+    assert ids({"subscriber_host": {"location": "127.0.0.1:8001/x"}}) == ["pushserver.E004"]
+
+
+@pytest.mark.parametrize("location", ["127.0.0.1:8001", "localhost:8001", "[::1]:8001", ""])
+def test_secure_where_the_daemon_itself_listens(location):
+    host = {"location": location, "secure": True}
+    assert ids({"subscriber_host": host}) == ["pushserver.E005"]
+
+
+def test_secure_in_front_of_the_daemon_is_right():
+    assert ids({"publisher_host": {"location": "push.example.com", "secure": True}}) == []
+    assert ids({"publisher_host": {"location": "127.0.0.1:8443", "secure": True}}) == []
+
+
+def test_any_origin_with_credentials():
+    assert ids(locations({"allow_credentials": True})) == ["pushserver.E006"]
+    star = {"allow_credentials": True, "allow_origin": ["*", "http://a"]}
+    assert ids(locations(star)) == ["pushserver.E006"]
+    assert ids(locations(star | {"allow_origin": "http://a"})) == []
+
+
+@pytest.mark.parametrize("origin", ["http://a/", "127.0.0.1:8000", "http://a/path", ""])
+def test_what_no_origin_is(origin):
+    assert ids(locations({"allow_origin": ["http://a:8000", origin]})) == ["pushserver.W005"]
+
+
+PASSTHROUGH = functools.partial(locations, {"passthrough": "http://127.0.0.1:8000/passthrough"})
+
+
+def test_a_passthrough_that_is_included_is_right():
+    assert ids(PASSTHROUGH()) == []
+    assert ids(locations({"passthrough": "http://127.0.0.1:8000/passthrough/"})) == []
+
+
+def test_a_passthrough_that_is_no_url():
+    assert ids(locations({"passthrough": "/passthrough"})) == ["pushserver.E007"]
+
+
+def test_a_passthrough_that_is_not_included():
+    assert ids(PASSTHROUGH(), ROOT_URLCONF=()) == ["pushserver.W001"]
+
+
+def test_a_passthrough_without_internal_ips():
+    assert ids(PASSTHROUGH(), INTERNAL_IPS=[]) == ["pushserver.W002"]
+
+
+def test_a_passthrough_secret_does_without_internal_ips():
+    push_server = PASSTHROUGH()
+    push_server["locations"][0]["passthrough_secret"] = "x"
+    assert ids(push_server, INTERNAL_IPS=[]) == []
+
+
+def test_a_publisher_that_everybody_reaches():
+    everywhere = {"address": "0.0.0.0"}
+    assert ids(everywhere) == ["pushserver.W003"]
+    assert ids(everywhere | locations(None, {"secret": "x"})) == []
+    assert ids(everywhere | locations(None, {"allow": ["10.0.0.0/8"]})) == []
+    assert ids({"address": "unix:/run/push.sock"}) == []
+    assert ids({"address": "::1"}) == []
+
+
+@pytest.mark.parametrize("kind", ["publisher", "subscriber"])
+def test_a_missing_type_of_location(kind):
+    (message,) = messages({"locations": [{"type": kind, "prefix": "/x/"}]})
+    assert message.id == "pushserver.W004"
+
+
+def test_a_store_that_is_not_there():
+    stores = {"store": {"default": {"type": "memory"}, "big": {"type": "memory"}}}
+    assert (
+        ids(stores | locations({"store": "small"}, {"store": "small"})) == ["pushserver.E008"] * 2
+    )
+    assert ids(stores | locations({"store": "big"}, {"store": "big"})) == []
+
+
+def test_publisher_and_subscriber_that_never_meet():
+    assert ids(locations({"channel_group": "a"})) == ["pushserver.W006"]
+    assert ids(locations({"channel_group": "a"}, {"channel_group": "a"})) == []

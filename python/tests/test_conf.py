@@ -1,0 +1,172 @@
+"""URLs of channels, and what the settings mean."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from pushserver import conf
+from pushserver.utils import updates
+
+
+def test_without_any_setting_the_defaults_work(settings):
+    assert not hasattr(settings, "PUSH_SERVER")
+    assert updates.publisher_url("room") == "http://127.0.0.1:8001/send-update/room"
+    assert updates.subscriber_url("room") == "http://127.0.0.1:8001/updates/room"
+
+
+def test_a_missing_key_has_its_default(settings):
+    settings.PUSH_SERVER = {"port": 9000, "address": None}
+    assert updates.publisher_url("room") == "http://127.0.0.1:9000/send-update/room"
+
+
+@pytest.mark.parametrize(
+    ("channel_id", "encoded"),
+    [
+        ("a/b", "a%2Fb"),
+        ("ž ?#&=%", "%C5%BE%20%3F%23%26%3D%25"),
+        ("a'b\"<c>", "a%27b%22%3Cc%3E"),
+        ("a-b_c.d~e", "a-b_c.d~e"),
+        ("..", ".."),
+        (42, "42"),
+    ],
+)
+def test_a_channel_id_is_percent_encoded(channel_id, encoded):
+    assert updates.subscriber_url(channel_id).endswith(f"/updates/{encoded}")
+    assert updates.publisher_url(channel_id).endswith(f"/send-update/{encoded}")
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ({"prefix": "/push/"}, "/push/a%2Fb"),
+        ({"prefix": "/push.v1/"}, "/push.v1/a%2Fb"),
+        ({"prefix": "/ignored/", "url": r"/url/(.+)"}, "/url/a%2Fb"),
+        ({"url": r"^/u/([^/]+)$"}, "/u/a%2Fb"),
+        ({"url": r"/u/(?P<id>[^/]+)\.json"}, "/u/a%2Fb.json"),
+        ({"url": r"/100%/([^/]+)"}, "/100%/a%2Fb"),
+        ({"url": r"/u/([^/]+)/?"}, "/u/a%2Fb"),
+        ({"url": r"/(?:v1/)?u/([^/]+)"}, "/u/a%2Fb"),
+    ],
+)
+def test_locations_are_reversed(settings, location, path):
+    settings.PUSH_SERVER = {"locations": [{"type": "subscriber"} | location]}
+    assert updates.subscriber_url("a/b") == f"http://127.0.0.1:8001{path}"
+
+
+@pytest.mark.parametrize("url", ["/u/", "/u/(a)(b)", "/u/(?:a|b)/(.+)", "/u/(", "/(?i:u)/(.+)"])
+def test_a_location_that_cannot_be_reversed_says_so(settings, url):
+    settings.PUSH_SERVER = {"locations": [{"type": "subscriber", "url": url}]}
+    with pytest.raises(ImproperlyConfigured, match="subscriber"):
+        updates.subscriber_url("room")
+
+
+def test_an_id_that_the_location_does_not_serve_is_refused(settings):
+    settings.PUSH_SERVER = {"locations": [{"type": "subscriber", "url": r"/u/(\d+)"}]}
+    assert updates.subscriber_url(7) == "http://127.0.0.1:8001/u/7"
+    with pytest.raises(ValueError, match="does not match"):
+        updates.subscriber_url("seven")
+    with pytest.raises(ValueError, match="does not match"):
+        updates.subscriber_url("")
+
+
+def test_a_missing_location_is_told(settings):
+    settings.PUSH_SERVER = {"locations": [{"type": "publisher", "prefix": "/p/"}]}
+    with pytest.raises(ImproperlyConfigured, match="no location of type 'subscriber'"):
+        updates.subscriber_url("room")
+
+
+def test_the_first_location_of_a_type_is_taken(settings):
+    settings.PUSH_SERVER = {
+        "locations": (
+            {"type": "subscriber", "prefix": "/first/"},
+            {"type": "subscriber", "prefix": "/second/"},
+        )
+    }
+    assert updates.subscriber_url("room").endswith("/first/room")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("push.example.com:80", "http://push.example.com:80"),
+        ({"location": "push.example.com", "secure": True}, "https://push.example.com"),
+        ({"location": "127.0.0.1:9001"}, "http://127.0.0.1:9001"),
+        ({"secure": False}, "http://127.0.0.1:8001"),
+        ({}, "http://127.0.0.1:8001"),
+        (None, "http://127.0.0.1:8001"),
+    ],
+)
+def test_hosts_in_both_forms(settings, host, origin):
+    settings.PUSH_SERVER = {"publisher_host": host, "subscriber_host": host}
+    assert updates.publisher_url("room") == f"{origin}/send-update/room"
+    assert updates.subscriber_url("room") == f"{origin}/updates/room"
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8001"),
+        ("::", "http://[::1]:8001"),
+        ("::1", "http://[::1]:8001"),
+        ("192.168.1.5", "http://192.168.1.5:8001"),
+    ],
+)
+def test_the_daemons_own_address_is_the_default_host(settings, address, origin):
+    settings.PUSH_SERVER = {"address": address}
+    assert updates.publisher_url("room").startswith(origin + "/")
+    assert updates.subscriber_url("room").startswith(origin + "/")
+
+
+def test_a_unix_socket_is_published_to_and_not_subscribed_to(settings):
+    settings.PUSH_SERVER = {"address": "unix:/run/push.sock"}
+    assert updates.publisher_url("room") == "http+unix://%2Frun%2Fpush.sock/send-update/room"
+    with pytest.raises(ImproperlyConfigured, match="subscriber_host"):
+        updates.subscriber_url("room")
+
+
+def test_port_0_needs_hosts(settings):
+    settings.PUSH_SERVER = {"port": 0}
+    with pytest.raises(ImproperlyConfigured, match="port"):
+        updates.publisher_url("room")
+
+
+def test_a_port_as_text_counts_as_a_number(settings):
+    settings.PUSH_SERVER = {"port": "9000"}
+    assert conf.push_server()["port"] == 9000
+
+
+@pytest.mark.parametrize(
+    ("address", "page", "origin"),
+    [
+        ("127.0.0.1", "localhost:8000", "http://localhost:8001"),
+        ("127.0.0.1", "localhost", "http://localhost:8001"),
+        ("127.0.0.1", "127.0.0.1:8000", "http://127.0.0.1:8001"),
+        ("127.0.0.1", "example.com", "http://127.0.0.1:8001"),
+        ("0.0.0.0", "example.com:8000", "http://example.com:8001"),
+        ("192.168.1.5", "localhost", "http://192.168.1.5:8001"),
+    ],
+)
+def test_the_pages_own_name_is_kept_where_the_daemon_listens(settings, rf, address, page, origin):
+    settings.PUSH_SERVER = {"address": address}
+    request = rf.get("/", headers={"host": page})
+    assert updates.subscriber_url("room", request) == f"{origin}/updates/room"
+
+
+def test_a_subscriber_host_wins_over_the_pages_name(settings, rf):
+    settings.PUSH_SERVER = {"subscriber_host": "push.example.com"}
+    request = rf.get("/", headers={"host": "localhost:8000"})
+    assert updates.subscriber_url("room", request) == "http://push.example.com/updates/room"
+
+
+def test_behind_the_daemon_its_address_comes_with_the_environment(monkeypatch, rf):
+    monkeypatch.setenv(conf.HOST_VARIABLE, "127.0.0.1:8000")
+    assert updates.publisher_url("room") == "http://127.0.0.1:8000/send-update/room"
+    request = rf.get("/", headers={"host": "localhost:8000"})
+    assert updates.subscriber_url("room", request) == "http://localhost:8000/updates/room"
+
+
+def test_settings_of_another_type_are_refused(settings):
+    settings.PUSH_SERVER = ["port"]
+    with pytest.raises(ImproperlyConfigured, match="dictionary"):
+        updates.publisher_url("room")

@@ -1,0 +1,239 @@
+"""With the real daemon: the command that runs it, and the helpers for users' tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import django
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import override_settings
+
+from pushserver import binary, conf, schema
+from pushserver.daemon import Daemon, DaemonError
+from pushserver.management.commands import runpushserver
+from pushserver.test import PushServer
+from pushserver.utils import updates
+
+PYTHON = Path(__file__).parents[1]
+
+
+def manage(*arguments, **environment):
+    """A command in a process of its own, with pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "django", *arguments, "--settings=tests.settings"],
+        cwd=PYTHON,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def running(*arguments):
+    """``runpushserver``, and where it says that it runs."""
+    with manage("runpushserver", *arguments) as process:
+        banner = []
+        try:
+            for line in process.stdout:
+                banner.append(line.rstrip())
+                if line.startswith("Quit"):
+                    break
+            else:
+                raise AssertionError(process.stderr.read())
+            yield process, banner
+        finally:
+            process.kill()
+
+
+def is_open(url):
+    host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port))):
+        return True
+    return False
+
+
+def url_of(banner):
+    return banner[2].rpartition(" ")[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_until_it_is_told_to_end(number):
+    with running("0") as (process, banner):
+        assert banner[0] == (
+            f"Django version {django.get_version()}, using settings 'tests.settings'"
+        )
+        assert banner[1].startswith("Push server version ")
+        assert banner[1][-1].isdigit()
+        assert banner[2].startswith("Development push server is running at http://127.0.0.1:")
+        assert banner[3] == "Quit the server with CONTROL-C."
+        assert is_open(url_of(banner))
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        assert not is_open(url_of(banner))
+
+
+def test_a_killed_command_leaves_no_daemon(wait_for):
+    with running("0") as (process, banner):
+        process.kill()
+        process.wait(20)
+        wait_for(lambda: not is_open(url_of(banner)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "host"),
+    [(["127.0.0.1:0"], "127.0.0.1"), (["localhost:0"], "127.0.0.1"), (["[::1]:0"], "[::1]")],
+)
+def test_where_it_listens(arguments, host):
+    with running(*arguments) as (_, banner):
+        assert url_of(banner).startswith(f"http://{host}:")
+
+
+def test_the_checks_know_the_daemons_keys():
+    asked = [binary.find_binary(), "--print-schema"]
+    known = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)
+    parts = known["$defs"]
+    assert set(schema.SETTINGS) == set(known["properties"])
+    assert set(schema.LIMITS) == set(known["properties"]["limits"]["properties"])
+    assert set(schema.STORES["memory"]) == set(parts["store"]["properties"])
+    for kind, keys in schema.LOCATIONS.items():
+        ours_only = {"passthrough_secret"} - set(parts[kind]["properties"])
+        assert set(keys) - ours_only == set(parts[kind]["properties"])
+
+
+def test_a_port_in_use_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with manage("runpushserver", str(port)) as process:
+            _, said = process.communicate(timeout=20)
+            assert process.returncode == 1
+            assert str(port) in said
+            assert "Traceback" not in said
+
+
+def test_the_daemon_says_what_it_does_not_take():
+    # Python's regular expressions look ahead, the daemon's do not: only it can tell.
+    settings = {"locations": [{"type": "publisher", "url": "/(?=x)(.+)"}]}
+    with pytest.raises(DaemonError) as caught:
+        Daemon(binary.find_binary(), settings)
+    assert caught.value.status == 2
+
+
+def test_an_update_arrives_with_the_helper():
+    with PushServer() as server:
+        updates.send_update("a/b", {"type": "answer", "value": 42})
+        url = updates.subscriber_url("a/b")
+        assert url == f"{server.url}/updates/a%2Fb"
+        with urllib.request.urlopen(url, timeout=10) as response:
+            assert response.read() == b'{"type":"answer","value":42}'
+            assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert not is_open(server.url)
+    updates._pool.close()
+
+
+def test_the_helper_works_in_another_thread():
+    def use():
+        with PushServer():
+            updates.send_update("room", 1)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    updates._pool.close()
+
+
+def test_real_errors_name_the_remedy():
+    with PushServer(limits={"body_bytes": 100}):
+        with pytest.raises(updates.UpdateRejected, match="body_bytes"):
+            updates.send_update("room", "x" * 1000)
+        elsewhere = {"locations": [{"type": "publisher", "prefix": "/elsewhere/"}]}
+        with (
+            override_settings(PUSH_SERVER=conf.push_server() | elsewhere),
+            pytest.raises(updates.UpdateRejected, match="404"),
+        ):
+            updates.send_update("room", 1)
+    updates._pool.close()
+
+
+def test_a_unix_socket_works_end_to_end(settings, tmp_path):
+    address = f"unix:{tmp_path / 'push.sock'}"
+    settings.PUSH_SERVER = {"address": address}
+    with Daemon(binary.find_binary(), conf.push_server()) as daemon:
+        assert daemon.url == address
+        updates.send_update("room", 1)
+    updates._pool.close()
+
+
+def parse(*arguments, **options):
+    options = {"addrport": None, "use_ipv6": False, "allrequests": False} | options
+    push_server = runpushserver.Command().daemon_settings(options)
+    return push_server["address"], push_server["port"]
+
+
+@pytest.mark.parametrize(
+    ("push_server", "options", "listens"),
+    [
+        ({}, {}, ("127.0.0.1", 8001)),
+        ({}, {"use_ipv6": True}, ("::1", 8001)),
+        ({}, {"allrequests": True}, ("127.0.0.1", 8000)),
+        ({"port": 9000}, {"allrequests": True}, ("127.0.0.1", 9000)),
+        ({"port": 9000, "address": "10.0.0.1"}, {}, ("10.0.0.1", 9000)),
+        ({"port": 9000, "address": "10.0.0.1"}, {"addrport": "7000"}, ("10.0.0.1", 7000)),
+        ({"port": 9000}, {"addrport": "0.0.0.0:7000"}, ("0.0.0.0", 7000)),
+        ({}, {"addrport": "0:7000"}, ("0.0.0.0", 7000)),
+        ({}, {"addrport": "localhost:7000"}, ("127.0.0.1", 7000)),
+        ({}, {"addrport": "[::1]:7000"}, ("::1", 7000)),
+        ({}, {"addrport": "unix:/run/p.sock"}, ("unix:/run/p.sock", 8001)),
+    ],
+)
+def test_the_command_line_wins_over_the_settings(settings, push_server, options, listens):
+    settings.PUSH_SERVER = push_server
+    assert parse(**options) == listens
+
+
+@pytest.mark.parametrize("addrport", ["x", "127.0.0.1", "127.0.0.1:x", "70000", ":", "1:2:3"])
+def test_a_wrong_address_is_told(addrport):
+    with pytest.raises(CommandError, match="not a valid port"):
+        parse(addrport=addrport)
+
+
+def test_forcehost_needs_allrequests():
+    with pytest.raises(CommandError, match="--allrequests"):
+        call_command("runpushserver", "--forcehost", "example.com")
+
+
+def test_the_binary_is_where_the_setting_says(settings, monkeypatch, tmp_path):
+    program = tmp_path / "program"
+    monkeypatch.delenv(binary.SETTING, raising=False)
+    settings.PUSH_SERVER_BINARY = str(program)
+    with pytest.raises(ImproperlyConfigured, match="no program"):
+        binary.find_binary()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    assert binary.find_binary() == program
+    monkeypatch.setenv(binary.SETTING, "/nowhere")
+    with pytest.raises(ImproperlyConfigured, match="/nowhere"):
+        binary.find_binary()
+
+
+def test_a_missing_binary_is_told_with_how_to_get_it(monkeypatch):
+    monkeypatch.delenv(binary.SETTING, raising=False)
+    monkeypatch.setattr(binary, "_candidates", lambda: iter(()))
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ImproperlyConfigured, match="pip install django-pushserver"):
+        binary.find_binary()
+    with pytest.raises(CommandError, match="pip install django-pushserver"):
+        call_command("runpushserver", "0")

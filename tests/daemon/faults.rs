@@ -1,0 +1,290 @@
+//! Clients that break, stall, flood and vanish. Each fault comes with honest traffic beside it, or
+//! is followed by it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Client, Daemon, limits, merge, post, settings, subscriber, until};
+
+/// Follows a fault: the daemon serves, and nobody is left.
+#[track_caller]
+fn assert_sound(daemon: &Daemon, idle: usize) {
+    let mut held = daemon.hold("sound", 1).remove(0);
+    assert_eq!(daemon.publish("sound", "m").status, 201);
+    assert_eq!(held.answer().text(), "m");
+    drop(held);
+    until("every connection is closed", || daemon.descriptors() == idle);
+}
+
+#[test]
+fn thousands_who_connect_and_vanish_while_held_disturb_nobody() {
+    const RESETS: usize = 5000;
+    let daemon = Daemon::start(settings());
+    let idle = daemon.descriptors();
+    let done = AtomicBool::new(false);
+    let (mut rounds, mut slowest) = (0, Duration::ZERO);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..RESETS / 100 {
+                let clients: Vec<Client> = (0..100).map(|_| daemon.poll("crowd")).collect();
+                // Some are held by now, some not read yet.
+                clients.into_iter().for_each(Client::reset);
+            }
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) || rounds == 0 {
+            let mut honest = daemon.hold("honest", 1).remove(0);
+            let begin = Instant::now();
+            assert_eq!(daemon.publish("honest", rounds.to_string()).status, 201);
+            assert_eq!(honest.answer().text(), rounds.to_string());
+            slowest = slowest.max(begin.elapsed());
+            let mut publisher = daemon.connect();
+            publisher.send("DELETE /publisher/honest HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(publisher.answer().status, 200);
+            rounds += 1;
+        }
+    });
+    assert!(slowest < Duration::from_secs(2), "{slowest:?} in {rounds} rounds");
+    daemon.until_held("crowd", 0);
+    assert_sound(&daemon, idle);
+}
+
+#[test]
+fn a_publisher_that_is_half_closed_is_answered() {
+    let daemon = Daemon::start(settings());
+    let mut client = daemon.connect();
+    client.post("/publisher/a", b"m").end_sending();
+    assert_eq!(client.answer().status, 202);
+    assert!(client.ends());
+    assert_eq!(daemon.poll("a").answer().text(), "m");
+}
+
+#[test]
+fn every_request_of_a_half_closed_pipeline_is_answered() {
+    // More than are served in one turn; more than one read takes; more than the socket holds.
+    for (count, size) in [(40, 10), (100, 2000), (300, 20_000)] {
+        let daemon = Daemon::start(settings());
+        let requests: Vec<u8> = (0..count)
+            .flat_map(|number| post(&format!("/publisher/a{number}"), &vec![b'x'; size]))
+            .collect();
+        let mut client = daemon.connect();
+        client.send(&requests).end_sending();
+        for number in 0..count {
+            assert_eq!(client.answer().status, 202, "{number} of {count}");
+        }
+        assert!(client.ends());
+    }
+}
+
+#[test]
+fn a_half_closed_subscriber_is_gone() {
+    let daemon = Daemon::start(settings());
+    let idle = daemon.descriptors();
+    for mut client in daemon.hold("a", 3) {
+        assert!(client.end_sending().ends());
+    }
+    let mut client = daemon.connect();
+    client.get("/subscriber/a").end_sending();
+    assert!(client.ends());
+    daemon.until_held("a", 0);
+    assert_sound(&daemon, idle);
+}
+
+#[test]
+fn a_message_cut_off_is_never_published() {
+    let daemon = Daemon::start(settings());
+    let idle = daemon.descriptors();
+    let head = "POST /publisher/a HTTP/1.1\r\nHost: a\r\n";
+    for cut in [
+        "Content-Length: 10\r\n\r\n01234",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n0\r\n",
+    ] {
+        let mut ended = daemon.connect();
+        assert!(ended.send(format!("{head}{cut}")).end_sending().ends());
+        let mut reset = daemon.connect();
+        reset.send(format!("{head}{cut}"));
+        reset.reset();
+    }
+    until("all are gone", || daemon.descriptors() == idle);
+    assert_eq!(daemon.connect().get("/publisher/a").answer().status, 404);
+}
+
+#[test]
+fn a_message_that_comes_while_an_earlier_answer_is_stalled_is_taken() {
+    let daemon = Daemon::start(settings());
+    daemon.publish("big", vec![b'x'; 9 << 20]);
+    let mut client = Client::narrow(daemon.address());
+    let message = post("/publisher/b", &[b'y'; 20_000]);
+    let (begun, rest) = message.split_at(message.len() / 2);
+    // In one piece, so that the message is begun before its turn is put off.
+    client.send([b"GET /subscriber/big HTTP/1.1\r\nHost: a\r\n\r\n", begun].concat());
+    // Answers on later connections: what came before them has been read.
+    assert_eq!(daemon.publish("c", "m").status, 202);
+    client.send(rest);
+    assert_eq!(daemon.publish("c", "m").status, 202);
+    assert_eq!(client.answer().body.len(), 9 << 20);
+    assert_eq!(client.answer().status, 202);
+    assert_eq!(daemon.poll("b").answer().body.len(), 20_000);
+}
+
+#[test]
+fn readers_that_stop_amid_a_large_message_share_its_memory_and_are_closed() {
+    const READERS: usize = 60;
+    const SIZE: usize = 9 << 20;
+    let daemon = Daemon::start(limits(json!({"write_timeout": 1})));
+    let idle = daemon.descriptors();
+    let clients: Vec<Client> = (0..READERS)
+        .map(|_| {
+            let mut client = Client::narrow(daemon.address());
+            client.get("/subscriber/a");
+            client
+        })
+        .collect();
+    daemon.until_held("a", READERS);
+    let before = daemon.resident_kib();
+    assert_eq!(daemon.publish("a", vec![b'x'; SIZE]).status, 201);
+    let mut honest = daemon.hold("b", 1).remove(0);
+    assert_eq!(daemon.publish("b", "m").status, 201);
+    assert_eq!(honest.answer().text(), "m");
+    drop(honest);
+    // The message as it came, as it is kept, and what is on its way; not one for each reader.
+    let after = daemon.resident_kib();
+    assert!(after < before + 4 * (SIZE >> 10), "{before} to {after} KiB");
+    until("they are closed", || daemon.descriptors() == idle);
+    drop(clients);
+    assert_sound(&daemon, idle);
+}
+
+#[test]
+fn a_flood_of_messages_against_slow_readers_stays_within_max_memory() {
+    const BUDGET: usize = 4 << 20;
+    const SIZE: usize = 100_000;
+    let mut with = settings();
+    merge(&mut with, json!({"store": {"type": "memory", "max_memory": BUDGET}}));
+    let daemon = Daemon::start(with);
+    let mut slow: Vec<Client> = (0..100)
+        .map(|_| {
+            let mut client = Client::narrow(daemon.address());
+            // Asks again and again, and reads nothing.
+            let ask = "GET /subscriber/a HTTP/1.1\r\nHost: a\r\n\r\n".repeat(8);
+            client.send(ask);
+            client
+        })
+        .collect();
+    daemon.until_held("a", 100);
+    let before = daemon.resident_kib();
+    let mut publisher = daemon.connect();
+    let mut statuses = Vec::new();
+    for _ in 0..300 {
+        statuses.push(publisher.post("/publisher/a", &[b'x'; SIZE]).answer().status);
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1);
+    let after = daemon.resident_kib();
+    // 30 MB were published; kept are the budget and what is on its way.
+    assert!(after < before + 4 * (BUDGET >> 10), "{before} to {after} KiB");
+    // Who reads on gets what was there when it asked, whole.
+    let first = slow[0].answer();
+    assert_eq!((first.status, first.body.len()), (200, SIZE));
+}
+
+#[test]
+fn memory_comes_back_when_thousands_of_channels_expire() {
+    const CHANNELS: usize = 20_000;
+    let daemon = Daemon::start(settings());
+    let before = daemon.resident_kib();
+    let mut publisher = daemon.connect();
+    for batch in 0..CHANNELS / 100 {
+        let requests: Vec<u8> = (0..100)
+            .flat_map(|number| post(&format!("/publisher/{batch}-{number}"), &[b'x'; 1000]))
+            .collect();
+        publisher.send(requests);
+        for _ in 0..100 {
+            assert_eq!(publisher.answer().status, 202);
+        }
+    }
+    let full = daemon.resident_kib();
+    assert!(full > before + CHANNELS, "{before} to {full} KiB: not a kilobyte each");
+    let mut with = settings();
+    let timeouts = json!({"type": "memory", "message_timeout": 0.1, "channel_timeout": 0.1});
+    merge(&mut with, json!({"store": timeouts}));
+    daemon.reload(with);
+    let last = format!("/publisher/{}-99", CHANNELS / 100 - 1);
+    until("the last one is gone", || publisher.get(&last).answer().status == 404);
+    let back = |now: usize| (full - now) * 100 / (full - before);
+    until("four fifths of the memory are back", || back(daemon.resident_kib()) >= 80);
+}
+
+#[test]
+fn a_flood_of_pipelined_requests_leaves_room_for_others() {
+    let daemon = Daemon::start(settings());
+    let idle = daemon.descriptors();
+    let before = daemon.resident_kib();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let flood = "GET /publisher/none HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+                let mut client = Client::narrow(daemon.address());
+                // Reads no answer, and begins anew when nothing more is taken.
+                while !stop.load(Ordering::Acquire) {
+                    let patience = Duration::from_millis(50);
+                    if client.send_as_far_as_taken(flood.as_bytes(), patience) < flood.len() {
+                        client = Client::narrow(daemon.address());
+                    }
+                }
+            });
+        }
+        for _ in 0..50 {
+            let begin = Instant::now();
+            let mut held = daemon.hold("honest", 1).remove(0);
+            assert_eq!(daemon.publish("honest", "m").status, 201);
+            assert_eq!(held.answer().text(), "m");
+            let mut publisher = daemon.connect();
+            publisher.send("DELETE /publisher/honest HTTP/1.1\r\nHost: a\r\n\r\n").answer();
+            assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+        }
+        stop.store(true, Ordering::Release);
+    });
+    assert!(daemon.resident_kib() < before + (16 << 10), "{before} KiB before");
+    assert_sound(&daemon, idle);
+}
+
+#[test]
+fn a_stalled_crowd_of_small_answers_costs_little() {
+    let daemon = Daemon::start(settings());
+    daemon.publish("a", vec![b'x'; 10_000]);
+    let before = daemon.resident_kib();
+    let ask = "GET /subscriber/a HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000);
+    let clients: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = Client::narrow(daemon.address());
+            client.send_as_far_as_taken(ask.as_bytes(), Duration::from_millis(20));
+            client
+        })
+        .collect();
+    assert_eq!(daemon.publish("b", "m").status, 202);
+    let after = daemon.resident_kib();
+    assert!(after < before + 20 * 512, "{before} to {after} KiB");
+    drop(clients);
+}
+
+#[test]
+fn every_held_request_ends_once_when_its_channel_is_deleted_under_it() {
+    let daemon = Daemon::start(subscriber(json!({"timeout": 0.5})));
+    for _ in 0..20 {
+        let mut held = daemon.hold("a", 50);
+        let mut publisher = daemon.connect();
+        publisher.post("/publisher/a", b"m");
+        publisher.send("DELETE /publisher/a HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(matches!(publisher.answer().status, 201 | 202));
+        assert_eq!(publisher.answer().status, 200);
+        for client in &mut held {
+            assert!(matches!(client.answer().status, 200 | 304 | 410));
+            assert!(client.end_sending().ends());
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Every key of `limits`, each reached with a setting so small that it is soon reached, and the
+//! limit of open files. `passthrough_queue` is in `passthrough.rs`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{
+    Backend, Client, Daemon, Manner, Start, limits, merge, settings, subscriber, until,
+};
+
+/// How long is waited for what must not come.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+fn request(line: &str, lines: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
+/// Sends a request whose answer is to have this status and end the connection, or not.
+#[track_caller]
+fn assert_answer(daemon: &Daemon, request: &str, status: u16, closes: bool) {
+    let mut client = daemon.connect();
+    let answer = client.send(request).answer();
+    assert_eq!((answer.status, answer.closes()), (status, closes), "{}", answer.head);
+    if status >= 400 {
+        assert_eq!(answer.text().lines().count(), 1, "{}", answer.text());
+    }
+    if closes {
+        assert!(client.end_sending().ends());
+    }
+    assert_eq!(daemon.publish("after", "m").status, 202);
+}
+
+#[test]
+fn a_head_beyond_header_bytes_is_431() {
+    let daemon = Daemon::start(limits(json!({"header_bytes": 400})));
+    let filled = |bytes: usize| {
+        let rest = bytes - request("GET /subscriber/after", "Filler: \r\n").len();
+        request("GET /subscriber/after", &format!("Filler: {}\r\n", "x".repeat(rest)))
+    };
+    daemon.publish("after", "m");
+    assert_answer(&daemon, &filled(400), 200, false);
+    assert_answer(&daemon, &filled(401), 431, true);
+    assert_answer(
+        &daemon,
+        &request("GET /subscriber/a", "").replace("a\r", &"a".repeat(9000)),
+        431,
+        true,
+    );
+}
+
+#[test]
+fn more_fields_than_headers_are_431() {
+    let daemon = Daemon::start(limits(json!({"headers": 4})));
+    daemon.publish("after", "m");
+    assert_answer(&daemon, &request("GET /subscriber/after", &"A: b\r\n".repeat(3)), 200, false);
+    assert_answer(&daemon, &request("GET /subscriber/after", &"A: b\r\n".repeat(4)), 431, true);
+}
+
+#[test]
+fn a_target_beyond_uri_bytes_is_414() {
+    let daemon = Daemon::start(limits(json!({"uri_bytes": 40})));
+    daemon.publish("after", "m");
+    let target = |bytes: usize| format!("GET /subscriber/after?{}", "x".repeat(bytes - 18));
+    assert_answer(&daemon, &request(&target(40), ""), 200, false);
+    assert_answer(&daemon, &request(&target(41), ""), 414, true);
+}
+
+#[test]
+fn a_body_beyond_body_bytes_is_413() {
+    let daemon = Daemon::start(limits(json!({"body_bytes": 10})));
+    let sized = |body: &str| {
+        request("POST /publisher/a", &format!("Content-Length: {}\r\n", body.len())) + body
+    };
+    let chunked = |body: &str| {
+        let head = request("POST /publisher/a", "Transfer-Encoding: chunked\r\n");
+        body.bytes().fold(head, |request, byte| format!("{request}1\r\n{}\r\n", byte as char))
+            + "0\r\n\r\n"
+    };
+    for request in [sized("0123456789"), chunked("0123456789")] {
+        assert_answer(&daemon, &request, 202, false);
+    }
+    for request in [sized("0123456789a"), chunked("0123456789a")] {
+        assert_answer(&daemon, &request, 413, true);
+    }
+    // Refused on its head alone: nobody has to send what is not taken.
+    let head = request("POST /publisher/a", "Content-Length: 999999999999\r\n");
+    assert_answer(&daemon, &head, 413, true);
+}
+
+#[test]
+fn a_channel_id_beyond_channel_id_bytes_is_403() {
+    let daemon = Daemon::start(limits(json!({"channel_id_bytes": 5})));
+    assert_answer(&daemon, &request("PUT /publisher/%61%62%63%64%65", ""), 200, false);
+    assert_answer(&daemon, &request("PUT /publisher/abcdef", ""), 403, false);
+    assert_answer(&daemon, &request("GET /subscriber/abcdef", ""), 403, false);
+}
+
+#[test]
+fn a_channel_beyond_channels_is_503_and_the_others_serve() {
+    let daemon = Daemon::start(limits(json!({"channels": 3})));
+    for channel in ["after", "b", "c"] {
+        assert_eq!(daemon.publish(channel, "m").status, 202);
+    }
+    assert_answer(&daemon, &request("PUT /publisher/d", ""), 503, false);
+    assert_answer(&daemon, &request("GET /subscriber/d", ""), 503, false);
+    let answer = daemon.publish("d", "m");
+    assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("5")));
+    assert_answer(&daemon, &request("DELETE /publisher/b", ""), 200, false);
+    assert_eq!(daemon.publish("d", "m").status, 202);
+}
+
+#[test]
+fn requests_beyond_pipeline_depth_wait_in_the_socket_and_are_answered_in_order() {
+    const COUNT: usize = 40;
+    let daemon = Daemon::start(limits(json!({"pipeline_depth": 2})));
+    let mut client = daemon.poll("a");
+    daemon.until_held("a", 1);
+    for number in 0..COUNT {
+        client.post(&format!("/publisher/b{number}"), b"m");
+    }
+    assert_eq!(daemon.publish("c", "m").status, 202);
+    assert_eq!(daemon.connect().get("/publisher/b0").answer().status, 404, "before its turn");
+    assert_eq!(daemon.publish("a", "go").status, 201);
+    assert_eq!(client.answer().text(), "go");
+    for number in 0..COUNT {
+        assert_eq!(client.answer().status, 202, "{number}");
+    }
+}
+
+#[test]
+fn what_is_sent_behind_a_held_request_is_taken_in_up_to_a_bound() {
+    const FLOOD: usize = 64 << 20;
+    let daemon = Daemon::start(settings());
+    let mut clients = daemon.hold("a", 4);
+    let before = daemon.resident_kib();
+    let flood = request("GET /subscriber/b", "").repeat(FLOOD / 40);
+    for client in &mut clients {
+        assert!(client.send_as_far_as_taken(flood.as_bytes(), A_WHILE) < FLOOD / 2);
+    }
+    let after = daemon.resident_kib();
+    assert!(after < before + 4 * 256, "{before} to {after} KiB");
+    let ticks = daemon.ticks();
+    assert!(clients[0].is_silent(A_WHILE));
+    assert!(daemon.ticks() - ticks <= 3, "it spins");
+    // A flood does not hide that its sender is gone.
+    for client in clients {
+        client.reset();
+    }
+    daemon.until_held("a", 0);
+}
+
+#[test]
+fn a_head_that_takes_longer_than_header_timeout_is_408() {
+    let daemon = Daemon::start(limits(json!({"header_timeout": 0.3})));
+    let mut dripping = daemon.connect();
+    let begin = Instant::now();
+    let request = request("POST /publisher/a", &format!("Filler: {}\r\n", "x".repeat(1000)));
+    let mut bytes = request.bytes();
+    // However steadily it comes.
+    while dripping.is_silent(Duration::from_millis(10)) {
+        dripping.send([bytes.next().expect("refused before the end")]);
+    }
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(300), "{took:?}");
+    let mut stopped = daemon.connect();
+    stopped.send("GET /subscriber/a HTTP/1.1\r\nHos");
+    let answer = stopped.answer();
+    assert_eq!((answer.status, answer.closes()), (408, true));
+    assert!(stopped.end_sending().ends());
+    // Who says nothing at all is told nothing.
+    assert!(daemon.connect().ends());
+    // Also on a connection that has served.
+    let mut second = daemon.connect();
+    assert_eq!(second.post("/publisher/a", b"m").answer().status, 202);
+    assert_eq!(second.send("GET /subs").answer().status, 408);
+}
+
+#[test]
+fn a_body_without_progress_for_body_timeout_is_408_and_never_published() {
+    let daemon = Daemon::start(limits(json!({"body_timeout": 0.5})));
+    let head = "POST /publisher/a HTTP/1.1\r\nHost: a\r\n";
+    for begun in ["Content-Length: 10\r\n\r\n01234", "Transfer-Encoding: chunked\r\n\r\n5\r\n01"] {
+        let mut client = daemon.connect();
+        let answer = client.send(format!("{head}{begun}")).answer();
+        assert_eq!((answer.status, answer.closes()), (408, true));
+        assert!(client.end_sending().ends());
+    }
+    assert_eq!(daemon.connect().get("/publisher/a").answer().status, 404);
+    // Slow, but going on: that is no stall.
+    let mut slow = daemon.connect();
+    let begin = Instant::now();
+    slow.send(format!("{head}Content-Length: 10\r\n\r\n"));
+    for _ in 0..10 {
+        assert!(slow.is_silent(Duration::from_millis(80)));
+        slow.send("x");
+    }
+    assert_eq!(slow.answer().status, 202);
+    assert!(begin.elapsed() > Duration::from_millis(500));
+}
+
+#[test]
+fn a_reader_without_progress_for_write_timeout_is_closed() {
+    let daemon = Daemon::start(limits(json!({"write_timeout": 1})));
+    let idle = daemon.descriptors();
+    daemon.publish("a", vec![b'x'; 9 << 20]);
+    until("the publisher is gone", || daemon.descriptors() == idle);
+    let mut stopped = Client::narrow(daemon.address());
+    stopped.get("/subscriber/a");
+    until("it is served", || daemon.descriptors() > idle);
+    until("it is closed", || daemon.descriptors() == idle);
+    // One that goes on, however slowly, gets all of it.
+    let mut slow = Client::narrow(daemon.address());
+    assert_eq!(slow.get("/subscriber/a").answer().body.len(), 9 << 20);
+}
+
+#[test]
+fn a_connection_idle_for_keepalive_timeout_is_closed_but_not_a_held_one() {
+    let daemon = Daemon::start(limits(json!({"keepalive_timeout": 0.3})));
+    let mut held = daemon.hold("a", 1).remove(0);
+    let mut idle = daemon.connect();
+    assert_eq!(idle.post("/publisher/b", b"m").answer().status, 202);
+    assert!(idle.ends());
+    assert!(held.is_silent(A_WHILE));
+    assert_eq!(daemon.publish("a", "m").status, 201);
+    assert_eq!(held.answer().text(), "m");
+    assert!(held.ends());
+}
+
+/// A publisher that has its place, with a message of three bytes that is still to come.
+fn publisher_amid_its_message(daemon: &Daemon) -> Client {
+    let mut publisher = daemon.connect();
+    publisher.send(request("POST /publisher/a", "Content-Length: 3\r\n"));
+    publisher
+}
+
+#[test]
+fn at_the_limit_of_connections_new_ones_wait_and_nothing_spins() {
+    let daemon = Daemon::start(limits(json!({"connections": 5})));
+    let mut held = daemon.hold("a", 4);
+    let mut publisher = publisher_amid_its_message(&daemon);
+    let mut waiting: Vec<Client> = (0..10).map(|_| daemon.poll("a")).collect();
+    daemon.until_logged("event=accept_paused");
+    let ticks = daemon.ticks();
+    assert!(waiting[0].is_silent(A_WHILE));
+    assert!(daemon.ticks() - ticks <= 3, "it spins: {} ticks", daemon.ticks() - ticks);
+    // Those who are in are served.
+    assert_eq!(publisher.send("one").answer().status, 201);
+    for client in &mut held {
+        assert_eq!(client.answer().text(), "one");
+    }
+    // Each that leaves lets the next one in.
+    drop(held);
+    for (count, client) in waiting.iter_mut().enumerate() {
+        assert_eq!(client.answer().text(), "one", "{count}");
+        client.end_sending();
+    }
+    let lines = daemon.log();
+    let paused = lines.iter().filter(|line| line.contains("event=accept_paused")).count();
+    assert_eq!(paused, 1, "{lines:?}");
+}
+
+#[test]
+fn at_the_limit_of_connections_an_idle_one_makes_room() {
+    let daemon = Daemon::start(limits(json!({"connections": 2})));
+    let mut held = daemon.hold("a", 1).remove(0);
+    let mut idle = daemon.connect();
+    assert_eq!(idle.post("/publisher/b", b"m").answer().status, 202);
+    assert_eq!(daemon.publish("a", "for who waits").status, 201);
+    assert!(idle.ends());
+    assert_eq!(held.answer().text(), "for who waits");
+}
+
+#[test]
+fn at_the_limit_of_open_files_some_are_kept_in_reserve() {
+    let backend = Backend::that(Manner::Answers(200));
+    let mut with = subscriber(json!({"passthrough": backend.url()}));
+    merge(&mut with, json!({"limits": {"connections": 1000}}));
+    let daemon = Start::within(with, "ulimit -n 64").start();
+    let mut publisher = publisher_amid_its_message(&daemon);
+    let mut clients: Vec<Client> = (0..80).map(|_| daemon.poll("a")).collect();
+    daemon.until_logged("event=accept_paused");
+    let open = daemon.descriptors();
+    assert!(open <= 60, "{open} descriptors of 64");
+    // With one of them Django is told.
+    assert_eq!(backend.next().body, "channel_id=a&subscribe=1");
+    let ticks = daemon.ticks();
+    assert!(clients[79].is_silent(A_WHILE));
+    assert!(daemon.ticks() - ticks <= 3, "it spins");
+    assert_eq!(publisher.send("one").answer().status, 201);
+    for client in &mut clients {
+        assert_eq!(client.answer().text(), "one");
+        client.end_sending();
+    }
+}
+
+#[test]
+fn where_not_one_descriptor_is_left_accepting_pauses_without_a_spin() {
+    let next = Daemon::start(settings()).next_descriptor();
+    let mut daemon = Start::within(settings(), &format!("ulimit -n {next}")).start();
+    let mut client = daemon.poll("a");
+    let line = daemon.until_logged("event=accept_paused");
+    assert!(line.contains("open files"), "{line}");
+    let ticks = daemon.ticks();
+    assert!(client.is_silent(A_WHILE));
+    assert!(daemon.ticks() - ticks <= 3, "it spins");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(client.ends());
+}

@@ -1,0 +1,381 @@
+//! SIGTERM, SIGINT, SIGHUP: idle, busy, and twice.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Backend, Client, Daemon, LONG, Manner, limits, settings, subscriber};
+
+/// Within what the daemon is to leave when nobody keeps it.
+const SOON: Duration = Duration::from_secs(5);
+
+#[test]
+fn term_and_int_end_every_held_request_with_a_whole_304_and_leave_with_0() {
+    for signal in ["TERM", "INT"] {
+        let mut daemon = Daemon::start(settings());
+        let held = daemon.hold("a", 200);
+        let cursor = "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT\r\nIf-None-Match: 7";
+        let mut with_cursor = daemon.connect();
+        with_cursor.send(format!("GET /subscriber/b HTTP/1.1\r\nHost: a\r\n{cursor}\r\n\r\n"));
+        daemon.until_held("b", 1);
+
+        let begin = Instant::now();
+        daemon.signal(signal);
+        for mut client in held {
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.closes()), (304, true), "{}", answer.head);
+            assert!(client.ends());
+        }
+        let answer = with_cursor.answer();
+        assert_eq!(answer.header("Last-Modified"), Some("Thu, 01 Jan 2026 00:00:00 GMT"));
+        assert_eq!(answer.header("Etag"), Some("7"));
+        assert_eq!(daemon.wait().code(), Some(0));
+        assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+        daemon.until_logged("event=stop");
+    }
+}
+
+#[test]
+fn messages_that_are_half_sent_when_the_daemon_stops_are_taken_and_answered() {
+    let mut daemon = Daemon::start(settings());
+    let mut reader = daemon.hold("a", 1).remove(0);
+    let head = "POST /publisher/b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    let mut publishers: Vec<(Client, &str)> = Vec::new();
+    for sent in [10, head.len() - 1, head.len(), head.len() + 5] {
+        let whole: &'static str = format!("{head}0123456789").leak();
+        for _ in 0..5 {
+            let mut client = daemon.connect();
+            client.send(&whole[..sent]);
+            publishers.push((client, &whole[sent..]));
+        }
+    }
+    // An answer on a later connection: what the earlier ones sent has been read.
+    assert_eq!(daemon.publish("c", "m").status, 202);
+    daemon.signal("TERM");
+    assert_eq!(reader.answer().status, 304);
+    for (client, rest) in &mut publishers {
+        client.send(rest);
+    }
+    for (mut client, rest) in publishers {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.closes()), (202, true), "{rest:?} {}", answer.head);
+        assert!(client.ends());
+    }
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn what_has_arrived_before_the_signal_is_answered() {
+    let mut daemon = Daemon::start(settings());
+    let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.post("/publisher/a", b"first").answer().status, 202);
+    }
+    // The daemon stands still, so that everything is there before it looks at the signal.
+    daemon.signal("STOP");
+    let mut new: Vec<Client> = (0..50).map(|_| daemon.connect()).collect();
+    for client in clients.iter_mut().chain(&mut new) {
+        client.post("/publisher/a", b"second");
+    }
+    daemon.signal("TERM");
+    daemon.signal("CONT");
+    for client in clients.iter_mut().chain(&mut new) {
+        let answer = client.answer();
+        assert_eq!(answer.status, 202, "{}", answer.head);
+        assert!(client.ends());
+    }
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_message_that_was_published_reaches_who_waited_though_the_daemon_stops() {
+    let mut daemon = Daemon::start(settings());
+    // Their places in the daemon's tables are used again in reverse, so that who came first on
+    // the channel does not come first everywhere.
+    drop(daemon.hold("b", 500));
+    daemon.until_held("b", 0);
+    let mut held = daemon.hold("a", 500);
+    let mut publisher = daemon.connect();
+    daemon.signal("STOP");
+    publisher.post("/publisher/a", b"last words");
+    daemon.signal("TERM");
+    daemon.signal("CONT");
+    assert_eq!(publisher.answer().status, 201);
+    for client in &mut held {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"last words"[..]));
+    }
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_request_that_would_be_held_while_the_daemon_stops_is_answered_at_once() {
+    let mut daemon = Daemon::start(settings());
+    let mut client = daemon.connect();
+    client.send("GET /subscriber/a HTTP/1.1\r\nHost");
+    assert_eq!(daemon.publish("c", "m").status, 202);
+    let mut held = daemon.hold("b", 1).remove(0);
+    daemon.signal("TERM");
+    assert_eq!(held.answer().status, 304);
+    client.send(": a\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.closes()), (304, true));
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_message_that_is_never_finished_is_refused_after_a_second() {
+    let mut daemon = Daemon::start(settings());
+    let mut client = daemon.connect();
+    client.send("POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234");
+    assert_eq!(daemon.publish("c", "m").status, 202);
+    let begin = Instant::now();
+    daemon.signal("TERM");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.closes()), (408, true));
+    assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn idle_connections_are_closed_and_new_ones_refused() {
+    let mut daemon = Daemon::start(settings());
+    let address = daemon.address();
+    let mut idle = daemon.connect();
+    idle.post("/publisher/a", b"m").answer();
+    let mut silent = daemon.connect();
+    let mut unfinished = daemon.connect();
+    unfinished.send("POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n0");
+    assert_eq!(daemon.publish("c", "m").status, 202);
+    daemon.signal("TERM");
+    assert!(idle.ends());
+    assert!(silent.ends());
+    assert!(std::net::TcpStream::connect(address).is_err(), "it still listens");
+    assert_eq!(unfinished.send("1").answer().status, 202);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn the_last_unsubscribes_are_sent() {
+    let backend = Backend::that(Manner::Answers(200));
+    let mut daemon = Daemon::start(subscriber(json!({"passthrough": backend.url()})));
+    let _held = daemon.hold("a", 20);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+    let mut bodies = backend.bodies(40);
+    bodies.sort();
+    assert!(bodies[..20].iter().all(|body| body == "channel_id=a&subscribe=1"));
+    assert!(bodies[20..].iter().all(|body| body == "channel_id=a&unsubscribe=1"));
+}
+
+#[test]
+fn a_backend_that_hangs_keeps_the_daemon_for_no_longer_than_five_seconds() {
+    let backend = Backend::that(Manner::Hangs);
+    let mut daemon = Daemon::start(subscriber(json!({"passthrough": backend.url()})));
+    let mut held = daemon.hold("a", 5);
+    backend.next();
+    let begin = Instant::now();
+    daemon.signal("TERM");
+    for client in &mut held {
+        assert_eq!(client.answer().status, 304);
+    }
+    assert_eq!(daemon.wait().code(), Some(0));
+    let took = begin.elapsed();
+    assert!(took < SOON + Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let backend = Backend::that(Manner::Hangs);
+    let mut daemon = Daemon::start(subscriber(json!({"passthrough": backend.url()})));
+    let mut held = daemon.hold("a", 1).remove(0);
+    backend.next();
+    daemon.signal("TERM");
+    assert_eq!(held.answer().status, 304);
+    assert!(held.ends());
+    let begin = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_publishers() {
+    let mut daemon = Daemon::start(settings());
+    let mut client = daemon.connect();
+    client.send("POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234");
+    let mut held = daemon.hold("b", 1).remove(0);
+    daemon.signal("INT");
+    assert_eq!(held.answer().status, 304);
+    daemon.signal("INT");
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(client.ends());
+}
+
+#[test]
+fn hup_takes_other_settings_and_keeps_every_connection_and_message() {
+    let daemon = Daemon::start(settings());
+    daemon.publish("a", "kept");
+    let mut kept_alive = daemon.connect();
+    assert_eq!(kept_alive.get("/subscriber/a").answer().status, 200);
+    let mut held = daemon.hold("b", 1).remove(0);
+
+    let mut other = limits(json!({"body_bytes": 4}));
+    other["servername"] = "other".into();
+    daemon.reload(other);
+
+    let answer = kept_alive.get("/subscriber/a").answer();
+    assert_eq!((answer.status, answer.text()), (200, "kept"));
+    assert_eq!(answer.header("Server"), Some("other"));
+    assert_eq!(daemon.publish("b", "too long").status, 413);
+    assert_eq!(daemon.publish("b", "fits").status, 201);
+    assert_eq!(held.answer().text(), "fits");
+}
+
+#[test]
+fn a_bad_new_file_changes_nothing_and_is_told() {
+    let daemon = Daemon::start(settings());
+    daemon.publish("a", "kept");
+    let mut held = daemon.hold("b", 1).remove(0);
+    let path = daemon.file("settings.json");
+    for (text, words) in [
+        ("{\"servername\": \"other\", \"prot\": 1}", "did you mean \\\"port\\\"?"),
+        ("{", "settings.json"),
+        ("{\"servername\": \"other\", \"port\": 1}", "cannot change while running"),
+    ] {
+        fs::write(&path, text).unwrap();
+        daemon.signal("HUP");
+        let line = daemon.until_logged(words);
+        assert!(line.contains("event=reload_refused"), "{line}");
+    }
+    fs::remove_file(&path).unwrap();
+    daemon.signal("HUP");
+    daemon.until_logged("No such file");
+    let answer = daemon.poll("a").answer();
+    assert_eq!((answer.text(), answer.header("Server")), ("kept", Some("pushserver")));
+    assert_eq!(daemon.publish("b", "still").status, 201);
+    assert_eq!(held.answer().text(), "still");
+}
+
+#[test]
+fn without_a_settings_file_hup_ends_nothing() {
+    let daemon = crate::support::Start::bare("").args(["--port", "0"]).start();
+    daemon.signal("HUP");
+    daemon.until_logged("no settings file was given");
+    assert_eq!(daemon.publish("a", "m").status, 202);
+}
+
+#[test]
+fn nothing_is_lost_repeated_or_reordered_while_settings_are_read_again_and_again() {
+    const MESSAGES: usize = 400;
+    let daemon = Daemon::start(settings());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope
+                .spawn(|| assert_eq!(follow(&daemon, MESSAGES), (0..MESSAGES).collect::<Vec<_>>()));
+        }
+        scope.spawn(|| {
+            let mut publisher = daemon.connect();
+            for number in 0..MESSAGES {
+                let answer = publisher.post("/publisher/a", number.to_string().as_bytes()).answer();
+                assert!(matches!(answer.status, 201 | 202), "{}", answer.head);
+            }
+            done.store(true, Ordering::Release);
+        });
+        let mut reloads = 0;
+        while !done.load(Ordering::Acquire) || reloads < 3 {
+            let mut other = settings();
+            other["servername"] = format!("number {reloads}").into();
+            daemon.reload(other);
+            reloads += 1;
+        }
+    });
+}
+
+#[test]
+fn under_load_the_end_cuts_no_answer_and_loses_at_most_a_request_not_begun() {
+    let mut daemon = Daemon::start(settings());
+    let publishers: Vec<_> = (0..8)
+        .map(|index| {
+            let (mut client, path) = (daemon.connect(), format!("/publisher/p{index}"));
+            assert_eq!(client.post(&path, b"first").answer().status, 202);
+            thread::spawn(move || publish_to_the_end(&mut client, &path))
+        })
+        .collect();
+    let mut held = daemon.hold("a", 100);
+    let subscribers: Vec<_> = (0..4)
+        .map(|index| {
+            let mut client = daemon.poll(&format!("p{index}"));
+            thread::spawn(move || follow_to_the_end(&mut client, &format!("/subscriber/p{index}")))
+        })
+        .collect();
+    daemon.until_held("a", 100);
+    let begin = Instant::now();
+    daemon.signal("TERM");
+    for client in &mut held {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.closes()), (304, true));
+    }
+    for publisher in publishers {
+        publisher.join().unwrap();
+    }
+    for subscriber in subscribers {
+        subscriber.join().unwrap();
+    }
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+    assert!(SOON < LONG);
+}
+
+/// Follows channel `a` by its cursor; gives the numbers that came.
+fn follow(daemon: &Daemon, count: usize) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    let mut cursor = String::new();
+    let mut client = daemon.connect();
+    while numbers.len() < count {
+        client.send(format!("GET /subscriber/a HTTP/1.1\r\nHost: a\r\n{cursor}\r\n"));
+        let answer = client.answer();
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        numbers.push(answer.text().parse().unwrap());
+        cursor = cursor_after(&answer);
+    }
+    numbers
+}
+
+fn cursor_after(answer: &crate::support::Answer) -> String {
+    let (time, tag) = (answer.header("Last-Modified").unwrap(), answer.header("Etag").unwrap());
+    format!("If-Modified-Since: {time}\r\nIf-None-Match: {tag}\r\n")
+}
+
+/// Publishes until the connection ends; each answer is whole.
+fn publish_to_the_end(client: &mut Client, path: &str) {
+    while client.try_post(path, b"some words")
+        && let Some(answer) = client.try_answer()
+    {
+        assert!(matches!(answer.status, 201 | 202), "{}", answer.head);
+        if answer.closes() {
+            return assert!(client.ends());
+        }
+    }
+}
+
+/// Follows a channel until the connection ends.
+fn follow_to_the_end(client: &mut Client, path: &str) {
+    loop {
+        let Some(answer) = client.try_answer() else { return };
+        if answer.closes() {
+            assert!(matches!(answer.status, 200 | 304), "{}", answer.head);
+            return assert!(client.ends());
+        }
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        let cursor = cursor_after(&answer);
+        if !client.try_send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{cursor}\r\n").as_bytes()) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One connection to the daemon, and the answers that come over it.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::LONG;
+
+/// A client that reads no more than it is asked to.
+pub(crate) struct Client {
+    socket: Socket,
+    buffer: Vec<u8>,
+}
+
+/// One whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of the first header with this name.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a text")
+    }
+
+    /// Whether it says that the connection ends.
+    pub(crate) fn closes(&self) -> bool {
+        self.header("Connection") == Some("close")
+    }
+}
+
+impl Client {
+    pub(crate) fn tcp(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        Self::connect(socket, &address.into())
+    }
+
+    pub(crate) fn unix(path: &Path) -> Self {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        Self::connect(socket, &SockAddr::unix(path).unwrap())
+    }
+
+    /// With a receive buffer that is soon full.
+    pub(crate) fn narrow(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Self::connect(socket, &address.into())
+    }
+
+    fn connect(socket: Socket, address: &SockAddr) -> Self {
+        socket.connect(address).expect("the daemon listens");
+        socket.set_read_timeout(Some(LONG)).unwrap();
+        socket.set_write_timeout(Some(LONG)).unwrap();
+        Self { socket, buffer: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.socket.write_all(bytes.as_ref()).expect("the daemon reads");
+        self
+    }
+
+    /// Whether the daemon was still there to send to.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).is_ok()
+    }
+
+    /// Sends until nothing more is taken for `patience`, or `bytes` are sent; gives how many were.
+    pub(crate) fn send_as_far_as_taken(&mut self, bytes: &[u8], patience: Duration) -> usize {
+        self.socket.set_write_timeout(Some(patience)).unwrap();
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.socket.write(&bytes[sent..]) {
+                Ok(length) => sent += length,
+                Err(_) => break,
+            }
+        }
+        self.socket.set_write_timeout(Some(LONG)).unwrap();
+        sent
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> &mut Self {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+    }
+
+    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> &mut Self {
+        self.send(post(path, body))
+    }
+
+    /// As [`Client::try_send`].
+    pub(crate) fn try_post(&mut self, path: &str, body: &[u8]) -> bool {
+        self.try_send(&post(path, body))
+    }
+
+    /// The next answer, read to its end.
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> Answer {
+        self.try_answer().expect("an answer, not the end of the connection")
+    }
+
+    /// The next answer; `None` if the connection ends before its first byte.
+    #[track_caller]
+    pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        let length = loop {
+            let end = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+            if let Some(end) = end {
+                break end + 4;
+            }
+            if !self.read_more() {
+                let rest = String::from_utf8_lossy(&self.buffer);
+                assert!(self.buffer.is_empty(), "cut within a head: {rest:?}");
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.buffer.drain(..length).collect()).expect("ASCII");
+        let status = head.get(9..12).and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status in {head:?}"));
+        let mut answer = Answer { status, head, body: Vec::new() };
+        let length = match status {
+            100..200 | 204 | 304 => 0,
+            _ => answer.header("Content-Length").map_or(0, |length| length.parse().unwrap()),
+        };
+        while self.buffer.len() < length {
+            assert!(self.read_more(), "cut after {} of {length} bytes", self.buffer.len());
+        }
+        answer.body = self.buffer.drain(..length).collect();
+        Some(answer)
+    }
+
+    /// Whether the connection ends, with nothing before that.
+    pub(crate) fn ends(&mut self) -> bool {
+        self.buffer.is_empty() && !self.read_more()
+    }
+
+    /// Whether nothing comes, nor the end, for `patience`.
+    pub(crate) fn is_silent(&mut self, patience: Duration) -> bool {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
+        let outcome = self.socket.read(&mut [0; 1]);
+        self.socket.set_read_timeout(Some(LONG)).unwrap();
+        outcome.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Sends no more, but reads on.
+    pub(crate) fn end_sending(&mut self) -> &mut Self {
+        self.socket.shutdown(Shutdown::Write).expect("still connected");
+        self
+    }
+
+    /// Goes without a word: the daemon's side is reset.
+    pub(crate) fn reset(self) {
+        self.socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    fn read_more(&mut self) -> bool {
+        let mut chunk = [0; 16 << 10];
+        match self.socket.read(&mut chunk) {
+            Ok(length) => {
+                self.buffer.extend_from_slice(&chunk[..length]);
+                length > 0
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("nothing came: {error}"),
+        }
+    }
+}
+
+/// A request that publishes.
+pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
