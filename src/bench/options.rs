@@ -44,8 +44,8 @@ the load:
                           as they arrive
   --repoll at-once|soon|after-all
                           poll again with the message; or as soon as no message
-                          waits to be read (fanout, isolation); or all at one
-                          instant when all have it
+                          waits to be read (fanout); or all at one instant
+                          when all have it
   --stored N              poll: messages to fetch in turn (1)
   --size N                bytes of a message (200)
   --seconds N             length of a measurement (5)

@@ -145,7 +145,7 @@ impl Plan {
                     });
                     pace = Pace::Closed { window: channels, pause: true };
                 }
-                if scenario != Scenario::Cycle {
+                if scenario == Scenario::Fanout {
                     repoll = Repoll::Soon;
                 }
                 let default = if scenario == Scenario::Isolation { 8000 } else { 1000 };

@@ -172,6 +172,8 @@ impl Relay {
 
     /// Bytes came.
     pub fn received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
+        // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
+        self.renderer.set_time(now);
         let Some(client) = self.conns.client_mut(conn) else {
             return self.upstream_received(conn, bytes, now);
         };
