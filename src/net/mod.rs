@@ -18,7 +18,6 @@ pub mod passthrough;
 pub mod signals;
 mod socket;
 pub mod stdin;
-pub mod warnings;
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
@@ -36,10 +35,11 @@ use self::options::{Listen, Options};
 use self::passthrough::Passthrough;
 use self::signals::{Signal, Signals};
 use self::socket::{Sent, Socket};
-use self::warnings::RateLimit;
 use crate::clock::{Clock, Now};
 use crate::hub::options::StoreOptions;
+use crate::relay::options::UpstreamAddress;
 use crate::relay::{ConnKey, Output, Relay};
+use crate::warnings::RateLimit;
 use crate::{hub, relay};
 
 /// Tokens from here on are not connections'.
@@ -51,7 +51,7 @@ const LISTENERS_MAX: usize = 64;
 /// Events taken from the system at once.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// Outputs of the relay that are carried out before events are looked at again: about a
+/// Outputs of fan-outs that are carried out before events are looked at again: about a
 /// millisecond of deliveries.
 const OUTPUTS_PER_TURN: usize = 192;
 
@@ -100,7 +100,7 @@ pub struct Reactor {
     /// Listeners may have connections that no edge will tell of; not before this time.
     accept_pending: Option<u64>,
     scratch: Box<[u8]>,
-    /// Sockets that were read and may have more.
+    /// Sockets that were read and may have more: each once, to be read in the next turn.
     again: Vec<ConnKey>,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
@@ -225,7 +225,10 @@ impl Reactor {
 
     fn turn(&mut self, events: &Events, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
         for conn in std::mem::take(&mut self.again) {
-            self.read(conn, now);
+            if let Some(socket) = find(&mut self.sockets, conn) {
+                socket.queued = false;
+                self.read(conn, now);
+            }
         }
         for event in events {
             match event.token() {
@@ -246,6 +249,11 @@ impl Reactor {
             self.stop(now);
         }
         self.relay.handle_timeout(now);
+        // First whatever the events of this turn have caused, which they bound; so of a stream no
+        // more waits here than was read in one turn.
+        while let Some(output) = self.relay.poll_answer() {
+            self.carry_out(output, now);
+        }
         for _ in 0..OUTPUTS_PER_TURN {
             let Some(output) = self.relay.poll_output(now) else { break };
             self.carry_out(output, now);
@@ -329,25 +337,36 @@ impl Reactor {
             return;
         }
         let conn = socket.key;
-        let ended = event.is_read_closed() || event.is_error();
-        socket.ended |= ended;
+        if socket.connecting {
+            return self.on_connecting(conn, event, now);
+        }
         if event.is_writable() && socket.is_stalled() {
             self.flush(conn, now);
         }
-        if event.is_readable() || ended {
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read_after(conn, event, now);
+        }
+    }
+
+    fn read_after(&mut self, conn: ConnKey, event: &Event, now: Now) {
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
+        socket.ended |= event.is_read_closed() || event.is_error();
+        // Otherwise it has had its turn, and would have two in the next.
+        if !socket.queued {
             self.read(conn, now);
         }
     }
 
-    /// Reads what came, at most one buffer full, and the peer's end behind it.
+    /// Reads what came, at most one buffer full.
     fn read(&mut self, conn: ConnKey, now: Now) {
         loop {
             let wanted = self.relay.wants_read(conn);
             let Some(socket) = find(&mut self.sockets, conn) else { return };
             if !wanted {
                 socket.unread = true;
-                if socket.ended {
-                    // Its end lies behind bytes that may never be wanted.
+                // A client's end lies behind bytes that nobody will read; those of an upstream are
+                // still wanted, later.
+                if socket.ended && !socket.dialled {
                     self.relay.peer_ended(conn, now);
                 }
                 return;
@@ -359,7 +378,7 @@ impl Reactor {
                 Ok(length) => {
                     self.relay.received(conn, &self.scratch[..length], now);
                     if length == READ_BYTES {
-                        return self.again.push(conn);
+                        return self.read_again(conn);
                     }
                     if !ended {
                         return;
@@ -372,6 +391,16 @@ impl Reactor {
         }
     }
 
+    /// Lets a socket be read in the next turn.
+    fn read_again(&mut self, conn: ConnKey) {
+        if let Some(socket) = find(&mut self.sockets, conn)
+            && !socket.queued
+        {
+            socket.queued = true;
+            self.again.push(conn);
+        }
+    }
+
     fn flush(&mut self, conn: ConnKey, now: Now) {
         let Some(socket) = find(&mut self.sockets, conn) else { return };
         match socket.flush() {
@@ -381,7 +410,7 @@ impl Reactor {
             }
             Ok(Sent::Some { progress: true }) => self.relay.progressed(conn, now),
             Ok(Sent::Some { progress: false }) => {}
-            Err(_) => self.drop_socket(conn),
+            Err(_) => self.broken(conn),
         }
     }
 
@@ -393,7 +422,7 @@ impl Reactor {
                 match socket.send(payload) {
                     Ok(Sent::Some { .. }) if !stalled_before => self.relay.stalled(conn, now),
                     Ok(_) => {}
-                    Err(_) => self.drop_socket(conn),
+                    Err(_) => self.broken(conn),
                 }
             }
             Output::ShutdownWrite { conn } => {
@@ -409,9 +438,16 @@ impl Reactor {
                 }
             }
             Output::Abort { conn } => self.drop_socket(conn),
+            Output::Reset { conn } => {
+                if let Some(socket) = find(&mut self.sockets, conn) {
+                    socket.stream.reset_at_close();
+                }
+                self.drop_socket(conn);
+            }
+            Output::Connect { conn, to } => self.connect(conn, &to, now),
             Output::ResumeRead { conn } => {
                 if find(&mut self.sockets, conn).is_some_and(|socket| socket.unread) {
-                    self.again.push(conn);
+                    self.read_again(conn);
                 }
             }
             Output::Notify { event, notice } => {
@@ -430,6 +466,18 @@ impl Reactor {
         socket.shutting = false;
         if broken || socket.closing {
             self.drop_socket(conn);
+        }
+    }
+
+    /// The peer takes no more. What an upstream has sent before, its answer, is still read.
+    fn broken(&mut self, conn: ConnKey) {
+        match find(&mut self.sockets, conn) {
+            Some(socket) if socket.dialled && !socket.closing => {
+                socket.mute();
+                socket.ended = true;
+                self.read_again(conn);
+            }
+            _ => self.drop_socket(conn),
         }
     }
 
@@ -456,7 +504,10 @@ impl Reactor {
             self.sockets.clear();
             self.sockets.shrink_to(1024);
         }
-        debug_assert_eq!(self.open, self.relay.connections(), "both tables have the same entries");
+        debug_assert!(
+            self.relay.has_output() || self.open == self.relay.connections(),
+            "both tables have the same entries"
+        );
     }
 
     fn accept(&mut self, now: Now) {
@@ -489,17 +540,52 @@ impl Reactor {
         }
     }
 
-    fn welcome(&mut self, mut stream: Stream, peer: Option<std::net::IpAddr>, now: Now) {
+    fn welcome(&mut self, stream: Stream, peer: Option<std::net::IpAddr>, now: Now) {
         let conn = self.relay.accept(peer, now);
+        if self.enter(Socket::accepted(conn, stream)).is_err() {
+            self.relay.closed(conn, now);
+        }
+    }
+
+    fn connect(&mut self, conn: ConnKey, to: &UpstreamAddress, now: Now) {
+        let entered =
+            Stream::connect(to).and_then(|stream| self.enter(Socket::dialled(conn, stream)));
+        if let Err(error) = entered {
+            self.relay.connect_failed(conn, error.kind(), now);
+            self.relay.closed(conn, now);
+        }
+    }
+
+    /// Waits for the events of a new socket.
+    fn enter(&mut self, mut socket: Socket) -> io::Result<()> {
+        let key = socket.key;
         let both = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut stream, token_of(conn), both).is_err() {
-            return self.relay.closed(conn, now);
+        self.poll.registry().register(&mut socket.stream, token_of(key), both)?;
+        if self.sockets.len() <= key.index() {
+            self.sockets.resize_with(key.index() + 1, || None);
         }
-        if self.sockets.len() <= conn.index() {
-            self.sockets.resize_with(conn.index() + 1, || None);
-        }
-        self.sockets[conn.index()] = Some(Socket::new(conn, stream));
+        self.sockets[key.index()] = Some(socket);
         self.open += 1;
+        Ok(())
+    }
+
+    /// Something happened to a socket that was not connected yet.
+    fn on_connecting(&mut self, conn: ConnKey, event: &Event, now: Now) {
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
+        match socket.stream.connected() {
+            Ok(false) => {}
+            Ok(true) => {
+                socket.connecting = false;
+                self.relay.connected(conn, now);
+                if event.is_readable() || event.is_read_closed() {
+                    self.read_after(conn, event, now);
+                }
+            }
+            Err(error) => {
+                self.relay.connect_failed(conn, error.kind(), now);
+                self.drop_socket(conn);
+            }
+        }
     }
 
     fn warn_full(&mut self, cause: &str, now: Now) {

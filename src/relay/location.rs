@@ -245,6 +245,9 @@ fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
     }
 }
 
+/// A location, and the channel id's part of the path.
+pub(super) type Found<'p> = (Rc<Location>, &'p [u8]);
+
 /// All locations, in order.
 #[derive(Debug)]
 pub(super) struct Routes(Vec<Route>);
@@ -271,7 +274,7 @@ impl Routes {
     }
 
     /// The first location that serves `path`, and the channel id's part of the path.
-    pub(super) fn find<'p>(&mut self, path: &'p [u8]) -> Option<(Rc<Location>, &'p [u8])> {
+    pub(super) fn find<'p>(&mut self, path: &'p [u8]) -> Option<Found<'p>> {
         self.0.iter_mut().find_map(|route| {
             let part = match (&route.pattern, &mut route.captures) {
                 (Pattern::Url(regex), Some(captures)) => {

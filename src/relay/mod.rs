@@ -7,27 +7,31 @@
 //! so that the tables of both have the same connections at the end of each turn.
 
 mod client;
+mod connections;
 mod cursor;
 mod delivery;
 mod information;
 pub mod location;
 pub mod notice;
 pub mod options;
+mod proxy;
 mod request;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 pub use self::delivery::Payload;
 
 use self::client::{Client, ConnTimer, Phase};
+use self::connections::{Conn, Connections};
 use self::delivery::{Exchange, Persistence, Renderer};
-use self::information::Form;
 use self::location::Routes;
 use self::notice::{Event, Notice};
-use self::options::{Limits, Options};
-use crate::arena::{Arena, Key};
+use self::options::{Limits, Options, UpstreamAddress};
+use self::proxy::Proxy;
+use crate::arena::Key;
 use crate::clock::Now;
 use crate::http::{HeadLimits, HttpError};
 use crate::hub::options::StoreOptions;
@@ -62,6 +66,18 @@ pub enum Output {
         /// This connection.
         conn: ConnKey,
     },
+    /// Close at once, and so that the peer can tell it from an end; then say `closed`.
+    Reset {
+        /// This connection.
+        conn: ConnKey,
+    },
+    /// Open a connection; then say `connected`, or `connect_failed` and `closed`.
+    Connect {
+        /// Which it will be.
+        conn: ConnKey,
+        /// Where to.
+        to: Rc<UpstreamAddress>,
+    },
     /// Reading was refused by [`Relay::wants_read`]; it is wanted again.
     ResumeRead {
         /// From this connection.
@@ -88,10 +104,12 @@ const STOP_MS: u64 = 1000;
 /// See the module.
 #[derive(Debug)]
 pub struct Relay {
-    clients: Arena<Client>,
+    conns: Connections,
     hub: Hub,
     routes: Routes,
     renderer: Renderer,
+    /// `None`: what no location matches is answered 404.
+    proxy: Option<Box<Proxy>>,
     limits: Limits,
     head_limits: HeadLimits,
     wheel: Wheel<(ConnKey, ConnTimer)>,
@@ -108,10 +126,14 @@ impl Relay {
     #[must_use]
     pub fn new(options: &Options, hub: hub::options::Options, now: Now) -> Self {
         Self {
-            clients: Arena::default(),
+            conns: Connections::default(),
             hub: Hub::new(hub, now),
             routes: Routes::new(&options.locations),
             renderer: Renderer::new(options.server.clone(), now),
+            proxy: options
+                .proxy
+                .as_ref()
+                .map(|proxy| Box::new(Proxy::new(proxy, &options.locations))),
             head_limits: head_limits(&options.limits),
             limits: options.limits.clone(),
             wheel: Wheel::new(now.mono_ms),
@@ -125,6 +147,7 @@ impl Relay {
     /// Takes other settings. Requests that are held keep those of their location.
     pub fn reload(&mut self, options: &Options, stores: Vec<StoreOptions>, now: Now) {
         self.routes = Routes::new(&options.locations);
+        self.reload_proxy(options);
         self.renderer.set_server(options.server.clone());
         self.head_limits = head_limits(&options.limits);
         self.limits = options.limits.clone();
@@ -133,14 +156,16 @@ impl Relay {
 
     /// A connection was accepted. `peer`: its address, none on a Unix socket.
     pub fn accept(&mut self, peer: Option<IpAddr>, now: Now) -> ConnKey {
-        let conn = self.clients.insert(Client::new(peer));
+        let conn = self.conns.insert(Conn::Client(Client::new(peer)));
         self.arm(conn, ConnTimer::Head, now);
         conn
     }
 
     /// Whether bytes may be read from a connection now. If not, `ResumeRead` will come.
     pub fn wants_read(&mut self, conn: ConnKey) -> bool {
-        let Some(client) = self.clients.get_mut(conn) else { return false };
+        let Some(client) = self.conns.client_mut(conn) else {
+            return self.upstream_wants_read(conn);
+        };
         client.paused = !client.wants_read(&self.limits);
         !client.paused
     }
@@ -149,14 +174,16 @@ impl Relay {
     pub fn received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
         // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
         self.renderer.set_time(now);
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else {
+            return self.upstream_received(conn, bytes, now);
+        };
         match client.phase {
             Phase::Lingering | Phase::Closing => {}
-            Phase::Head { .. } | Phase::Body(_)
-                if client.buffer.is_none() && !client.stalled && !client.ready =>
+            Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
+                if client.buffer.is_none() && client.goes_on() =>
             {
                 let used = self.advance(conn, bytes, now);
-                if let Some(client) = self.clients.get_mut(conn) {
+                if let Some(client) = self.conns.client_mut(conn) {
                     client.keep(&bytes[used..]);
                 }
             }
@@ -171,7 +198,9 @@ impl Relay {
     /// are read. A publisher that is half closed still gets its answers; a subscriber that waits
     /// counts as gone, as with nginx.
     pub fn peer_ended(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else {
+            return self.upstream_ended(conn, true, now);
+        };
         client.ended = true;
         let requests_wait = client.ready || (client.stalled && client.buffer.is_some());
         match client.phase {
@@ -188,29 +217,42 @@ impl Relay {
     /// The connection is gone, by [`Output::Close`], [`Output::Abort`] or a fault of its own.
     pub fn closed(&mut self, conn: ConnKey, now: Now) {
         self.release(conn, now);
-        if let Some(client) = self.clients.remove(conn)
-            && let Some((timer, _)) = client.timer
-        {
+        self.abandon(conn, now);
+        self.upstream_ended(conn, false, now);
+        let timer = match self.conns.remove(conn) {
+            Some(Conn::Client(client)) => client.timer.map(|(timer, _)| timer),
+            Some(Conn::Upstream(upstream)) => upstream.timer,
+            None => None,
+        };
+        if let Some(timer) = timer {
             self.wheel.cancel(timer);
         }
     }
 
     /// The socket did not take all that was to be sent.
     pub fn stalled(&mut self, conn: ConnKey, now: Now) {
-        if let Some(client) = self.clients.get_mut(conn) {
+        if let Some(client) = self.conns.client_mut(conn) {
             client.stalled = true;
             self.arm(conn, ConnTimer::Write, now);
+        } else {
+            self.upstream_blocked(conn, true, now);
         }
     }
 
     /// A stalled socket took something.
     pub fn progressed(&mut self, conn: ConnKey, now: Now) {
-        self.arm(conn, ConnTimer::Write, now);
+        if self.conns.client(conn).is_some() {
+            self.arm(conn, ConnTimer::Write, now);
+        } else {
+            self.upstream_progressed(conn, now);
+        }
     }
 
     /// A stalled socket took everything.
     pub fn drained(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else {
+            return self.upstream_blocked(conn, false, now);
+        };
         client.stalled = false;
         match client.phase {
             Phase::Head { .. } => self.await_request(conn, now),
@@ -220,6 +262,10 @@ impl Relay {
             }
             Phase::Lingering => self.arm(conn, ConnTimer::Linger, now),
             Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => self.disarm(conn),
+            Phase::Proxied(_) => {
+                self.arm_exchange(conn, now);
+                self.resume_upstream(conn);
+            }
         }
     }
 
@@ -233,14 +279,16 @@ impl Relay {
     pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;
         self.hub.shutdown(now);
-        let conns: Vec<ConnKey> = self.clients.iter().map(|(conn, _)| conn).collect();
+        self.close_idle_upstreams();
+        let conns: Vec<ConnKey> = self.conns.keys().collect();
         for conn in conns {
-            let Some(client) = self.clients.get(conn) else { continue };
-            match client.phase {
+            let Some(client) = self.conns.client(conn) else { continue };
+            match &client.phase {
                 Phase::Head { .. } if client.buffer.is_none() => self.close(conn, now),
                 Phase::Head { .. } | Phase::Body(_) if !client.stalled => {
                     self.arm(conn, ConnTimer::Stop, now);
                 }
+                Phase::Proxied(proxied) if proxied.is_tunnel() => self.close(conn, now),
                 _ => {}
             }
         }
@@ -253,22 +301,17 @@ impl Relay {
                 && matches!(client.timer, Some((_, ConnTimer::Idle)))
                 && client.buffer.is_none()
         };
-        let conns: Vec<ConnKey> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| idle(client))
-            .map(|(conn, _)| conn)
-            .take(count)
-            .collect();
+        let idle = |conn: &ConnKey| self.conns.client(*conn).is_some_and(idle);
+        let conns: Vec<ConnKey> = self.conns.keys().filter(idle).take(count).collect();
         for conn in conns {
             self.close(conn, now);
         }
     }
 
-    /// How many connections there are.
+    /// How many connections there are, with those that are to be opened.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.clients.len()
+        self.conns.len()
     }
 
     /// The domain, to look at.
@@ -298,6 +341,11 @@ impl Relay {
         }
     }
 
+    /// The next thing to do that is no fan-out's.
+    pub fn poll_answer(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
     /// Whether [`Relay::poll_output`] has more.
     #[must_use]
     pub fn has_output(&self) -> bool {
@@ -310,25 +358,29 @@ impl Relay {
         if !self.ready.is_empty() {
             return Some(0);
         }
-        match (self.wheel.next_deadline(), self.hub.poll_timeout()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.next_deadline());
+        [self.wheel.next_deadline(), self.hub.poll_timeout(), proxy].into_iter().flatten().min()
     }
 
     /// Does what is due. To be called once a turn.
     pub fn handle_timeout(&mut self, now: Now) {
         self.renderer.set_time(now);
         while let Some((conn, timer)) = self.wheel.pop_expired(now.mono_ms) {
-            if let Some(client) = self.clients.get_mut(conn) {
+            if let Some(client) = self.conns.client_mut(conn) {
                 client.timer = None;
                 self.timed_out(conn, timer, now);
+            } else if let Some(upstream) = self.conns.upstream_mut(conn) {
+                upstream.timer = None;
+                self.outputs.push_back(Output::Abort { conn });
             }
         }
         self.hub.handle_timeout(now);
+        if self.proxy.is_some() {
+            self.proxy_timeout(now);
+        }
         for _ in 0..self.ready.len() {
             let Some(conn) = self.ready.pop_front() else { break };
-            if let Some(client) = self.clients.get_mut(conn) {
+            if let Some(client) = self.conns.client_mut(conn) {
                 client.ready = false;
                 self.go_on(conn, now);
             }
@@ -336,13 +388,15 @@ impl Relay {
     }
 
     fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
-        let Some(client) = self.clients.get(conn) else { return };
+        let Some(client) = self.conns.client(conn) else { return };
         if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
             // It is our turn to speak; the answer sets the next timer.
             return;
         }
         match timer {
             ConnTimer::Head if client.buffer.is_none() => self.close(conn, now),
+            ConnTimer::Body if self.is_answered(conn) => self.cut(conn, now),
+            ConnTimer::Connect | ConnTimer::Upstream => self.exchange_timed_out(conn, timer, now),
             ConnTimer::Head => self.fail(
                 conn,
                 HttpError::new(408, "the request head took too long; send it at once"),
@@ -366,27 +420,28 @@ impl Relay {
 
     /// Goes on with the bytes that wait on a connection.
     fn go_on(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
-        if client.stalled || client.ready {
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        if !client.goes_on() {
             return;
         }
-        if matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
+        if matches!(client.phase, Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_))
             && let Some(mut buffer) = client.buffer.take()
         {
             let used = self.advance(conn, &buffer.bytes, now);
-            if let Some(client) = self.clients.get_mut(conn)
+            if let Some(client) = self.conns.client_mut(conn)
                 && used < buffer.bytes.len()
             {
                 buffer.bytes.drain(..used);
                 client.buffer = Some(buffer);
             }
         }
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else { return };
         if client.paused && client.wants_read(&self.limits) {
             client.paused = false;
             // The peer's end, if that is what comes next, will be told again.
             return self.outputs.push_back(Output::ResumeRead { conn });
         }
+        let Some(client) = self.conns.client(conn) else { return };
         let unfinished = matches!(client.phase, Phase::Head { .. } | Phase::Body(_));
         if client.ended && !client.ready && unfinished {
             self.close(conn, now);
@@ -453,7 +508,7 @@ impl Relay {
     }
 
     fn held(&mut self, conn: ConnKey, subscription: hub::SubscriptionKey, now: Now) {
-        let Some(client) = self.clients.get_mut(conn) else {
+        let Some(client) = self.conns.client_mut(conn) else {
             return self.hub.unsubscribe(subscription, now);
         };
         let idle = Phase::Head { scanned: 0 };
@@ -477,7 +532,7 @@ impl Relay {
 
     /// Ends a hold whose subscriber is gone.
     fn release(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else { return };
         if let Phase::Waiting { subscription, notice, .. } = &mut client.phase {
             let subscription = *subscription;
             if let Some(notice) = notice.take() {
@@ -490,7 +545,7 @@ impl Relay {
 
     /// Takes the exchange that the hub has answered, and whether it was held.
     fn take_exchange(&mut self, conn: ConnKey) -> Option<(Exchange, bool)> {
-        let client = self.clients.get_mut(conn)?;
+        let client = self.conns.client_mut(conn)?;
         let idle = Phase::Head { scanned: 0 };
         let (mut exchange, held) = match std::mem::replace(&mut client.phase, idle) {
             Phase::Asked { exchange, .. } => (exchange, false),
@@ -532,7 +587,7 @@ impl Relay {
         payload: Payload,
         now: Now,
     ) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
         self.outputs.push_back(Output::Send { conn, payload });
         if persistence == Persistence::Close {
@@ -545,14 +600,14 @@ impl Relay {
     /// Between requests: goes on with what has come already, or waits.
     fn await_request(&mut self, conn: ConnKey, now: Now) {
         self.go_on_later(conn);
-        if self.clients.get(conn).is_some_and(|client| !client.stalled) {
+        if self.conns.client(conn).is_some_and(|client| !client.stalled) {
             self.arm(conn, ConnTimer::Idle, now);
         }
     }
 
     /// Has the next turn go on with what has come already, if anything has.
     fn go_on_later(&mut self, conn: ConnKey) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else { return };
         let something = client.buffer.is_some() || client.paused || client.ended;
         if something && !client.ready && !client.stalled {
             client.ready = true;
@@ -562,26 +617,26 @@ impl Relay {
 
     /// Answers what cannot be read as a request, and lets the connection end.
     fn fail(&mut self, conn: ConnKey, error: HttpError, now: Now) {
-        let exchange = Exchange {
-            location: None,
-            origin: location::OriginSlot::UNLISTED,
-            persistence: Persistence::Close,
-            form: Form::PLAIN,
-            is_head: false,
-        };
+        let exchange = Exchange::bare(Persistence::Close, false);
         let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
         self.refuse_and_linger(conn, error.status, payload, now);
     }
 
     /// Sends an answer that ends the connection, though the client may still be sending.
     fn refuse_and_linger(&mut self, conn: ConnKey, status: u16, payload: Payload, now: Now) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
+        self.outputs.push_back(Output::Send { conn, payload });
+        self.linger(conn, now);
+    }
+
+    /// Lets a connection end behind what is to be sent, though the client may still be sending.
+    fn linger(&mut self, conn: ConnKey, now: Now) {
+        self.abandon(conn, now);
+        let Some(client) = self.conns.client_mut(conn) else { return };
         client.phase = Phase::Lingering;
         client.buffer = None;
-        let ended = client.ended;
-        self.outputs.push_back(Output::Send { conn, payload });
-        if ended {
+        if client.ended {
             return self.close(conn, now);
         }
         self.outputs.push_back(Output::ShutdownWrite { conn });
@@ -590,7 +645,8 @@ impl Relay {
 
     /// Lets a connection be closed after what is to be sent.
     fn close(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        self.abandon(conn, now);
+        let Some(client) = self.conns.client_mut(conn) else { return };
         if matches!(client.phase, Phase::Closing) {
             return;
         }
@@ -605,7 +661,7 @@ impl Relay {
     }
 
     fn arm(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(client) = self.conns.client_mut(conn) else { return };
         if let Some((old, _)) = client.timer.take() {
             self.wheel.cancel(old);
         }
@@ -616,13 +672,15 @@ impl Relay {
             ConnTimer::Write => self.limits.write_timeout_ms,
             ConnTimer::Linger => LINGER_MS,
             ConnTimer::Stop => STOP_MS,
+            ConnTimer::Connect => self.limits.upstream_wait_ms,
+            ConnTimer::Upstream => self.limits.upstream_timeout_ms,
         };
         let at_ms = now.mono_ms.saturating_add(in_ms);
         client.timer = Some((self.wheel.set(at_ms, (conn, timer)), timer));
     }
 
     fn disarm(&mut self, conn: ConnKey) {
-        if let Some(client) = self.clients.get_mut(conn)
+        if let Some(client) = self.conns.client_mut(conn)
             && let Some((timer, _)) = client.timer.take()
         {
             self.wheel.cancel(timer);

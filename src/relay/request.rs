@@ -10,7 +10,7 @@ use super::client::{ConnTimer, Phase, Upload};
 use super::cursor;
 use super::delivery::{Exchange, Persistence};
 use super::information::Form;
-use super::location::{IdError, Location, OriginSlot, decode_channel_id};
+use super::location::{Found, IdError, Location, decode_channel_id};
 use super::notice::Notice;
 use super::options::{PublisherOptions, Role, SubscriberOptions};
 use super::{ACCESS, ConnKey, Output, Payload, REQUESTS_PER_TURN, Relay};
@@ -54,12 +54,13 @@ impl Relay {
     pub(super) fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
         let mut used = 0;
         for _ in 0..REQUESTS_PER_TURN {
-            let Some(client) = self.clients.get(conn) else { return input.len() };
+            let Some(client) = self.conns.client(conn) else { return input.len() };
             let rest = &input[used..];
             let step = match client.phase {
                 Phase::Head { .. } if rest.is_empty() => return used,
                 Phase::Head { scanned } => self.read_head(conn, scanned, rest, now),
                 Phase::Body(_) => self.read_body(conn, rest, now),
+                Phase::Proxied(_) => self.pass_up(conn, rest, now),
                 Phase::Asked { .. } | Phase::Waiting { .. } => return used,
                 Phase::Lingering | Phase::Closing => return input.len(),
             };
@@ -72,7 +73,7 @@ impl Relay {
                 self.on_hub(output, now);
             }
         }
-        if let Some(client) = self.clients.get_mut(conn)
+        if let Some(client) = self.conns.client_mut(conn)
             && !client.ready
             && used < input.len()
             && matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
@@ -94,7 +95,7 @@ impl Relay {
         let len = match scan(input, scanned, &self.head_limits) {
             Ok(Scan::Complete { len }) => len,
             Ok(Scan::Partial { scanned }) => {
-                let client = self.clients.get_mut(conn)?;
+                let client = self.conns.client_mut(conn)?;
                 client.phase = Phase::Head { scanned };
                 if !matches!(client.timer, Some((_, ConnTimer::Head | ConnTimer::Stop))) {
                     self.arm(conn, ConnTimer::Head, now);
@@ -114,11 +115,15 @@ impl Relay {
                 return Some(input.len());
             }
         };
+        let found = self.routes.find(head.path);
+        if found.is_none() && self.proxy.is_some() {
+            return Some(len + self.forward(conn, &head, &input[len..], now));
+        }
         if head.framing == Framing::None {
-            self.serve(conn, &head, b"", now);
+            self.serve(conn, &head, b"", found, now);
             return Some(len);
         }
-        Some(len + self.begin_body(conn, &head, &input[..len], &input[len..], now))
+        Some(len + self.begin_body(conn, &head, found, &input[..len], &input[len..], now))
     }
 
     /// Serves a request with a body, or waits for the rest of it.
@@ -126,6 +131,7 @@ impl Relay {
         &mut self,
         conn: ConnKey,
         head: &RequestHead<'_>,
+        found: Option<Found<'_>>,
         head_bytes: &[u8],
         input: &[u8],
         now: Now,
@@ -141,13 +147,13 @@ impl Relay {
         };
         if decoded.done {
             // The common case: nothing is copied but into the message itself.
-            self.serve(conn, head, decoded.data, now);
+            self.serve(conn, head, decoded.data, found, now);
             return decoded.consumed;
         }
         // What will be refused anyway is refused before its body is taken in, unless that is so
         // short that it is on its way already: then the connection is kept.
         let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
-        let (exchange, question) = self.admit(conn, head);
+        let (exchange, question) = self.admit(conn, head, found);
         if let Err(refusal) = question
             && (!short || head.expect_continue)
         {
@@ -160,7 +166,7 @@ impl Relay {
             self.outputs.push_back(Output::Send { conn, payload });
         }
         let upload = Upload { head: head_bytes.into(), decoder, body: decoded.data.to_vec() };
-        if let Some(client) = self.clients.get_mut(conn) {
+        if let Some(client) = self.conns.client_mut(conn) {
             client.phase = Phase::Body(Box::new(upload));
         }
         self.arm_body(conn, now);
@@ -172,7 +178,7 @@ impl Relay {
         if input.is_empty() {
             return None;
         }
-        let client = self.clients.get_mut(conn)?;
+        let client = self.conns.client_mut(conn)?;
         let Phase::Body(upload) = &mut client.phase else { return None };
         let mut used = 0;
         let outcome = loop {
@@ -195,19 +201,22 @@ impl Relay {
         let Phase::Body(upload) = std::mem::replace(&mut client.phase, idle) else { return None };
         let mut slots = HeaderSlots::new();
         match (parse_request(&upload.head, &mut slots, &self.head_limits), outcome) {
-            (Ok(head), Ok(_)) => self.serve(conn, &head, &upload.body, now),
+            (Ok(head), Ok(_)) => {
+                let found = self.routes.find(head.path);
+                self.serve(conn, &head, &upload.body, found, now);
+            }
             (Ok(head), Err(error)) => self.fail_exchange(conn, &head, &error, now),
             // Limits were lowered by a reload meanwhile.
             (Err(error), _) => self.fail(conn, error, now),
         }
-        if self.clients.get(conn).is_some_and(|client| matches!(client.phase, Phase::Lingering)) {
+        if self.conns.client(conn).is_some_and(|client| matches!(client.phase, Phase::Lingering)) {
             return Some(input.len());
         }
         Some(used)
     }
 
     pub(super) fn arm_body(&mut self, conn: ConnKey, now: Now) {
-        let stopping = self.clients.get(conn).is_some_and(|client| {
+        let stopping = self.conns.client(conn).is_some_and(|client| {
             matches!(client.timer, Some((_, ConnTimer::Stop))) || client.stalled
         });
         if !stopping {
@@ -224,7 +233,8 @@ impl Relay {
         now: Now,
     ) {
         self.note_access(conn, head);
-        let (mut exchange, _) = self.admit(conn, head);
+        let found = self.routes.find(head.path);
+        let (mut exchange, _) = self.admit(conn, head, found);
         exchange.persistence = Persistence::Close;
         let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
         self.refuse_and_linger(conn, error.status, payload, now);
@@ -239,9 +249,9 @@ impl Relay {
 
     /// Keeps what the access log will say of a request, if there is one; the query, which may
     /// hold a secret, is no part of it.
-    fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
+    pub(super) fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
         if log::log_enabled!(target: ACCESS, log::Level::Info)
-            && let Some(client) = self.clients.get_mut(conn)
+            && let Some(client) = self.conns.client_mut(conn)
         {
             let path = head.path.escape_ascii();
             client.access = Some(format!("{} {path}", head.method).into());
@@ -249,10 +259,17 @@ impl Relay {
     }
 
     /// Serves a request whose body is complete.
-    fn serve(&mut self, conn: ConnKey, head: &RequestHead<'_>, body: &[u8], now: Now) {
+    pub(super) fn serve(
+        &mut self,
+        conn: ConnKey,
+        head: &RequestHead<'_>,
+        body: &[u8],
+        found: Option<Found<'_>>,
+        now: Now,
+    ) {
         self.note_access(conn, head);
-        let (exchange, question) = self.admit(conn, head);
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let (exchange, question) = self.admit(conn, head, found);
+        let Some(client) = self.conns.client_mut(conn) else { return };
         let persistence = exchange.persistence;
         let (question, location) = match (question, &exchange.location) {
             (Ok(question), Some(location)) => (question, std::rc::Rc::clone(location)),
@@ -310,25 +327,24 @@ impl Relay {
         }
     }
 
-    /// Finds the location and channel of a request (the channel's name is left in `self.name`),
-    /// and what the location lets it do.
+    /// What becomes of the connection behind the answer.
+    pub(super) fn persistence(&self, head: &RequestHead<'_>) -> Persistence {
+        match (head.keep_alive && !self.stopping, head.version) {
+            (false, _) => Persistence::Close,
+            (true, Version::Http10) => Persistence::KeepAlive,
+            (true, Version::Http11) => Persistence::Keep,
+        }
+    }
+
+    /// What the location lets a request do; the channel's name is left in `self.name`.
     fn admit(
         &mut self,
         conn: ConnKey,
         head: &RequestHead<'_>,
+        found: Option<Found<'_>>,
     ) -> (Exchange, Result<Question, Refusal>) {
-        let mut exchange = Exchange {
-            location: None,
-            origin: OriginSlot::UNLISTED,
-            persistence: match (head.keep_alive && !self.stopping, head.version) {
-                (false, _) => Persistence::Close,
-                (true, Version::Http10) => Persistence::KeepAlive,
-                (true, Version::Http11) => Persistence::Keep,
-            },
-            form: Form::PLAIN,
-            is_head: head.method == "HEAD",
-        };
-        let Some((location, part)) = self.routes.find(head.path) else {
+        let mut exchange = Exchange::bare(self.persistence(head), head.method == "HEAD");
+        let Some((location, part)) = found else {
             let text = "no location serves this path; the settings' locations say which paths are";
             return (exchange, Err(Refusal::new(404, text)));
         };
@@ -341,7 +357,7 @@ impl Relay {
             Role::Subscriber(_) => subscriber_question(&location, head),
             Role::Publisher(options) => {
                 exchange.form = Form::of(head.header("Accept"));
-                let peer = self.clients.get(conn).and_then(|client| client.peer);
+                let peer = self.conns.client(conn).and_then(|client| client.peer);
                 // Of Unix sockets as of the machine itself.
                 let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_canonical();
                 if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {

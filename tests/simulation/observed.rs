@@ -92,6 +92,7 @@ impl World {
                 assert!(self.client(number).must_abort, "{number} is aborted");
                 self.gone.push(number);
             }
+            Output::Connect { .. } | Output::Reset { .. } => panic!("there is no upstream"),
             Output::ResumeRead { conn } => {
                 if let Some(number) = self.numbers.get(&conn) {
                     let number = *number;
