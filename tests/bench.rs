@@ -1,10 +1,10 @@
-//! `pushserver bench` as a program: against a small server of the protocol that behaves, and
-//! against one that does not.
+//! `pushserver bench` as a program: against our own daemon, against a small server of the protocol
+//! that behaves, and against one that does not.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
@@ -154,6 +154,66 @@ fn every_scenario_ends_without_a_fault_on_a_server_that_has_none() {
         let run = faultless(Fault::None, &format!("{scenario} --seconds 60"));
         assert_eq!(run["deliveries"], deliveries, "{scenario}");
         assert_eq!(run["server"], "tiny");
+    }
+}
+
+/// The daemon of this package with its default settings, on a free port; killed at the end.
+struct Daemon {
+    process: Child,
+    url: String,
+}
+
+impl Daemon {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_pushserver"))
+            .args(["--port", "0", "-q"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        let stdout = process.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("it says where it listens");
+        let url = line.trim().strip_prefix("listening on ").expect("the readiness line").to_owned();
+        Self { process, url }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn every_scenario_ends_without_a_fault_on_our_own_daemon() {
+    let daemon = Daemon::start();
+    let pid = daemon.process.id().to_string();
+    for (scenario, name) in [
+        ("fanout -n 50 --messages 4", "fanout"),
+        ("fanout -n 50 --messages 20 --rate 400 --repoll at-once", "fanout"),
+        ("fanout -n 50 --messages 4 --repoll after-all --size 20000", "fanout"),
+        ("cycle -n 50 --messages 20", "cycle"),
+        ("channels -n 50 --messages 200", "channels"),
+        ("idle -n 50", "idle"),
+        ("publish --messages 200", "publish"),
+        ("poll -n 4 --stored 5 --messages 200", "poll"),
+        ("isolation -n 50 --messages 10", "isolation"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_pushserver"))
+            .args(["bench", "--server", &daemon.url, "--pid", &pid, "--json", "-"])
+            .args(scenario.split_whitespace())
+            .output()
+            .expect("the program starts");
+        assert!(output.status.success(), "{scenario}: {output:?}");
+        let json: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        let run = &json["runs"][0];
+        assert_eq!(run["scenario"], name);
+        assert_eq!(run["server"], "pushserver");
+        if cfg!(target_os = "linux") && !matches!(name, "idle") {
+            assert!(run["server_cpu_us_per_operation"].as_f64() > Some(0.0), "{json}");
+        }
     }
 }
 

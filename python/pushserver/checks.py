@@ -159,7 +159,7 @@ def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
 def _stores(push_server: Settings) -> Iterator[CheckMessage]:
     """Stores exist, and what is published can be subscribed to."""
     names = {name or "default" for name in schema.stores(push_server["store"])}
-    channels = {}
+    channels: dict[str, tuple[str, str]] = {}
     for path, place in _locations(push_server):
         store = place.get("store", "default")
         if store not in names:

@@ -36,8 +36,8 @@ STORES: Mapping[str, Keys] = {
         "max_messages": int,
         "message_timeout": SECONDS,
         "max_memory": int,
+        "channel_timeout": SECONDS,
     },
-    "redis": {"type": str, "host": str, "port": int, "database": int, "key_prefix": str},
 }
 _LOCATION = {"type": str, "url": str, "prefix": str, "store": str, "channel_group": str}
 LOCATIONS: Mapping[str, Keys] = {

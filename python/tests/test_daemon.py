@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,8 +18,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.test import override_settings
 
-from pushserver import binary, conf
+from pushserver import binary, conf, schema
 from pushserver.daemon import Daemon, DaemonError
 from pushserver.management.commands import runpushserver
 from pushserver.test import PushServer
@@ -100,6 +102,18 @@ def test_where_it_listens(arguments, host):
         assert url_of(banner).startswith(f"http://{host}:")
 
 
+def test_the_checks_know_the_daemons_keys():
+    asked = [binary.find_binary(), "--print-schema"]
+    known = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)
+    parts = known["$defs"]
+    assert set(schema.SETTINGS) == set(known["properties"])
+    assert set(schema.LIMITS) == set(known["properties"]["limits"]["properties"])
+    assert set(schema.STORES["memory"]) == set(parts["store"]["properties"])
+    for kind, keys in schema.LOCATIONS.items():
+        ours_only = {"passthrough_secret"} - set(parts[kind]["properties"])
+        assert set(keys) - ours_only == set(parts[kind]["properties"])
+
+
 def test_a_port_in_use_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -141,20 +155,20 @@ def test_the_helper_works_in_another_thread():
     updates._pool.close()
 
 
-def test_real_errors_name_the_remedy(settings):
+def test_real_errors_name_the_remedy():
     with PushServer(limits={"body_bytes": 100}):
         with pytest.raises(updates.UpdateRejected, match="body_bytes"):
             updates.send_update("room", "x" * 1000)
-        settings.PUSH_SERVER = settings.PUSH_SERVER | {
-            "locations": [{"type": "publisher", "prefix": "/elsewhere/"}]
-        }
-        with pytest.raises(updates.UpdateRejected, match="404"):
+        elsewhere = {"locations": [{"type": "publisher", "prefix": "/elsewhere/"}]}
+        with (
+            override_settings(PUSH_SERVER=conf.push_server() | elsewhere),
+            pytest.raises(updates.UpdateRejected, match="404"),
+        ):
             updates.send_update("room", 1)
     updates._pool.close()
 
 
-@pytest.mark.parametrize("scheme", ["default", "unix"])
-def test_a_unix_socket_works_end_to_end(settings, tmp_path, scheme):
+def test_a_unix_socket_works_end_to_end(settings, tmp_path):
     address = f"unix:{tmp_path / 'push.sock'}"
     settings.PUSH_SERVER = {"address": address}
     with Daemon(binary.find_binary(), conf.push_server()) as daemon:

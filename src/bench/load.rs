@@ -34,6 +34,15 @@ const PATIENCE_GONE_NS: u64 = 1_000_000_000;
 const SPIN_NS: u64 = 2_000_000;
 const MS: u64 = 1_000_000;
 
+/// A poll to come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Next {
+    /// The subscriber's index.
+    pub(super) subscriber: u32,
+    /// Until then it may wait for deliveries to be read, in nanoseconds.
+    pub(super) latest_ns: u64,
+}
+
 /// All connections to one server, and what is counted on them.
 pub(super) struct Load {
     poll: Poll,
@@ -55,7 +64,7 @@ pub(super) struct Load {
     /// Holds that ended without a message; not a fault.
     pub(super) timeouts: u64,
     /// Subscribers that are to ask again.
-    pub(super) repolls: VecDeque<u32>,
+    pub(super) repolls: VecDeque<Next>,
     /// Stored messages still to ask for ([`Repoll::Stored`]).
     pub(super) fetches_left: u64,
     /// Subscribers whose connection is being established.
@@ -217,7 +226,8 @@ impl Load {
         if matches!(self.repoll, Repoll::Stored { .. }) {
             self.lanes.iter_mut().for_each(|lane| lane.left = 0);
             self.fetches_left = messages;
-            self.repolls.extend(0..self.subscribers.len() as u32);
+            let all = 0..self.subscribers.len() as u32;
+            self.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
         }
         let end_ns = start_ns.saturating_add(length_ns);
         self.drive(|load| load.is_over() || load.clock.mono_ns() >= end_ns);
@@ -294,7 +304,8 @@ impl Load {
             return u64::MAX;
         }
         let began_ns = self.clock.mono_ns();
-        let worked = !events.is_empty() || !self.repolls.is_empty();
+        let idle = events.is_empty();
+        let mut worked = !idle;
         for event in events.iter() {
             let Token(token) = event.token();
             let (index, closed) = (token / 2, event.is_read_closed());
@@ -305,14 +316,24 @@ impl Load {
             }
         }
         for _ in 0..WORK_PER_TURN {
-            let Some(index) = self.repolls.pop_front() else { break };
-            self.ask(index as usize);
+            match self.repolls.front() {
+                Some(next) if idle || next.latest_ns <= began_ns => {}
+                _ => break,
+            }
+            let Some(next) = self.repolls.pop_front() else { break };
+            self.ask(next.subscriber as usize);
+            worked = true;
         }
         if self.repolls.is_empty() {
             self.lanes.iter_mut().for_each(|lane| lane.all_have_asked(began_ns));
         }
         for index in self.urgent.clone() {
             self.subscriber_ready(index, true, false);
+        }
+        // Its answers too: the next message on a connection waits for them.
+        let urgent = self.lanes.get(1).map_or(0..0, |lane| lane.publishers.clone());
+        for index in urgent {
+            self.publisher_ready(index, true, false);
         }
         let now_ns = self.clock.mono_ns();
         self.publish_due(now_ns);

@@ -210,15 +210,8 @@ impl<'a> Work<'a> {
             channels: plan.channels(),
             publishers: plan.publishers(),
             message_bytes: plan.size,
-            repoll: match plan.repoll {
-                Repoll::AtOnce => "at once",
-                Repoll::AfterAll => "after all",
-                Repoll::Stored { .. } => "stored",
-            },
-            rate: match plan.groups[0].pace {
-                Pace::Open { interval_ns } => Some(1e9 / interval_ns as f64),
-                Pace::Closed { .. } => None,
-            },
+            repoll: plan.repoll.name(),
+            rate: rate(plan),
             seconds: took_s,
             published: load.lanes.iter().map(|lane| lane.tally.published).sum(),
             deliveries: load.lanes.iter().map(|lane| lane.tally.deliveries).sum(),
@@ -254,6 +247,14 @@ impl<'a> Work<'a> {
                 1
             }),
         }
+    }
+}
+
+/// Messages per second of an open loop.
+fn rate(plan: &Plan) -> Option<f64> {
+    match plan.groups[0].pace {
+        Pace::Open { interval_ns } => Some(1e9 / interval_ns as f64),
+        Pace::Closed { .. } => None,
     }
 }
 

@@ -6,7 +6,7 @@ use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Parser, ValueExt};
 
 use super::measure::Length;
-use super::plan::{Scenario, Wishes};
+use super::plan::{Repoll, Scenario, Wishes};
 use super::stamp::SIZE_MIN;
 use super::target::{Target, Template};
 
@@ -30,8 +30,8 @@ the server:
                           /publisher/ and /subscriber/
   --publish URL           where to publish instead; {channel} is its name
   --subscribe URL         where to poll instead
-  --pid PID               its process: measures its CPU time and memory (those of
-                          child processes with it)
+  --pid PID               its process, whose CPU time and memory are
+                          measured (those of its children with it)
   --label NAME            what to call it
   --remote                allow another machine than this one
 
@@ -39,17 +39,19 @@ the load:
   -n, --subscribers N     1000; idle 10000; isolation 8000; poll 32
   --channels N            1; channels, idle: as many as subscribers
   --publishers N          connections that publish
-  --rate N                messages a second, whatever the server does (isolation:
-                          on the channel beside); else as fast as they arrive
-  --repoll at-once|after-all
-                          when to poll again: with the message (default), or all
-                          at one instant when all have it
+  --rate N                messages a second, whatever the server does
+                          (isolation: on the channel beside); else as fast
+                          as they arrive
+  --repoll at-once|soon|after-all
+                          poll again with the message; or as soon as no message
+                          waits to be read (fanout); or all at one instant
+                          when all have it
   --stored N              poll: messages to fetch in turn (1)
   --size N                bytes of a message (200)
   --seconds N             length of a measurement (5)
   --messages N            at most so many messages
-  --patience N            seconds in which nothing moves until what is missing counts
-                          as lost (10)
+  --patience N            seconds in which nothing moves until what is
+                          missing counts as lost (10)
   --busy                  never sleep: does not add its own waking to the times
   --syscalls              count the server's system calls with strace, after the
                           measurement
@@ -154,11 +156,7 @@ fn parse_arguments(arguments: &mut Parser) -> Result<Asked, lexopt::Error> {
             Long("publishers") => wishes.publishers = Some(count(arguments)?),
             Long("rate") => wishes.rate = Some(arguments.value()?.parse_with(read_positive)?),
             Long("repoll") => {
-                wishes.at_once = Some(arguments.value()?.parse_with(|text| match text {
-                    "at-once" => Ok(true),
-                    "after-all" => Ok(false),
-                    _ => Err("is neither at-once nor after-all"),
-                })?);
+                wishes.repoll = Some(arguments.value()?.parse_with(read_repoll)?);
             }
             Long("stored") => wishes.stored = Some(count(arguments)? as u64),
             Long("size") => wishes.size = Some(arguments.value()?.parse_with(read_size)?),
@@ -201,6 +199,12 @@ fn read_scenario(text: &str) -> Result<Scenario, String> {
     let found = Scenario::ALL.iter().find(|(name, _)| *name == text);
     let names = || Scenario::ALL.map(|(name, _)| name).join(", ");
     found.map(|(_, scenario)| *scenario).ok_or_else(|| format!("is none of {}", names()))
+}
+
+fn read_repoll(text: &str) -> Result<Repoll, &'static str> {
+    let known = [Repoll::AtOnce, Repoll::Soon, Repoll::AfterAll];
+    let found = known.into_iter().find(|repoll| repoll.name() == text);
+    found.ok_or("is none of at-once, soon, after-all")
 }
 
 fn read_positive(text: &str) -> Result<f64, &'static str> {
@@ -251,7 +255,7 @@ mod tests {
             ("--size 10", "is not between 67"),
             ("--rate 0", "is not a number"),
             ("-n 0", "is not a whole number"),
-            ("--repoll never", "neither at-once"),
+            ("--repoll never", "none of at-once"),
             ("--publish https://127.0.0.1/{channel}", "must start with http://"),
             ("--syscalls", "needs --pid"),
             ("--fast", "invalid option '--fast'"),

@@ -55,6 +55,8 @@ impl Scenario {
 pub(super) enum Repoll {
     /// As soon as it has a message.
     AtOnce,
+    /// As soon as no delivery waits to be read, so that the polls do not delay what is measured.
+    Soon,
     /// When all subscribers of the channel have the message: all at one instant. On loopback this
     /// costs the server about 9 us more for each: acknowledgements no longer travel with the polls.
     AfterAll,
@@ -70,8 +72,7 @@ pub(super) struct Wishes {
     pub(super) publishers: Option<usize>,
     /// Messages per second.
     pub(super) rate: Option<f64>,
-    /// `true`: poll again at once; `false`: after all.
-    pub(super) at_once: Option<bool>,
+    pub(super) repoll: Option<Repoll>,
     /// Stored messages to fetch in turn.
     pub(super) stored: Option<u64>,
     /// Bytes of a message.
@@ -107,6 +108,18 @@ pub(super) struct Group {
     pub(super) pace: Pace,
 }
 
+impl Repoll {
+    /// As on the command line, where it is one of that.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at-once",
+            Self::Soon => "soon",
+            Self::AfterAll => "after-all",
+            Self::Stored { .. } => "stored",
+        }
+    }
+}
+
 impl Plan {
     /// The scenario with what was asked for, and at most `connections_max` connections.
     pub(super) fn new(scenario: Scenario, wishes: &Wishes, connections_max: usize) -> Self {
@@ -131,6 +144,9 @@ impl Plan {
                         pace: open(wishes.rate.unwrap_or(500.0)),
                     });
                     pace = Pace::Closed { window: channels, pause: true };
+                }
+                if scenario == Scenario::Fanout {
+                    repoll = Repoll::Soon;
                 }
                 let default = if scenario == Scenario::Isolation { 8000 } else { 1000 };
                 Group { channels, subscribers: subscribers(default), publishers, pace }
@@ -158,11 +174,9 @@ impl Plan {
                 Group { channels, subscribers, publishers: 1, pace: pace(1, false) }
             }
         };
-        repoll = match (repoll, wishes.at_once) {
-            (Repoll::AtOnce | Repoll::AfterAll, Some(true)) => Repoll::AtOnce,
-            (Repoll::AtOnce | Repoll::AfterAll, Some(false)) => Repoll::AfterAll,
-            (repoll, _) => repoll,
-        };
+        if !matches!(repoll, Repoll::Stored { .. }) {
+            repoll = wishes.repoll.unwrap_or(repoll);
+        }
         let (size, busy) = (wishes.size.unwrap_or(200), wishes.busy);
         let groups = std::iter::once(group).chain(probe).collect();
         let patience_ns = wishes.patience_ns.unwrap_or(10_000_000_000);
@@ -212,9 +226,10 @@ mod tests {
 
     #[test]
     fn a_rate_makes_an_open_loop_and_repolls_can_be_chosen() {
-        let wishes = Wishes { rate: Some(100.0), at_once: Some(true), ..Wishes::default() };
+        let wishes =
+            Wishes { rate: Some(100.0), repoll: Some(Repoll::AfterAll), ..Wishes::default() };
         let plan = Plan::new(Scenario::Fanout, &wishes, 20_000);
         assert_eq!(plan.groups[0].pace, Pace::Open { interval_ns: 10_000_000 });
-        assert_eq!(plan.repoll, Repoll::AtOnce);
+        assert_eq!(plan.repoll, Repoll::AfterAll);
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Report {
     pub(super) channels: usize,
     pub(super) publishers: usize,
     pub(super) message_bytes: usize,
-    /// `at once`, `after all`, or `stored`.
+    /// `at-once`, `soon`, `after-all`, or `stored`.
     pub(super) repoll: &'static str,
     /// Messages per second of the open loop; absent in a closed loop.
     pub(super) rate: Option<f64>,
@@ -124,7 +124,7 @@ pub(super) fn compare(a: &[Report], b: &[Report]) -> Vec<Compared> {
                 let grows_once = figure.unit == "B";
                 if grows_once { values.into_iter().reduce(f64::max) } else { median(values) }
             };
-            let (a, b) = (of(a)?, of(b)?);
+            let (a, b) = (of(a)?, of(b).filter(|b| *b > 0.0)?);
             Some(Compared { figure: figure.name, unit: figure.unit, a, b, a_to_b: a / b })
         })
         .collect()

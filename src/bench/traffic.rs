@@ -5,11 +5,15 @@ use std::io;
 
 use super::channel::{Message, Polled};
 use super::lane::Due;
-use super::load::Load;
+use super::load::{Load, Next};
 use super::plan::Repoll;
 use super::publisher::{Answered, Job};
 use super::stamp::Stamp;
 use super::subscriber::State;
+
+/// A poll that waits for deliveries to be read goes out within this time. Later than 40 ms after
+/// the delivery the kernel would acknowledge that by itself, at the server's cost.
+const SOON_NS: u64 = 25_000_000;
 
 impl Load {
     /// An event on a subscriber's connection.
@@ -141,14 +145,19 @@ impl Load {
         // What is measured beside the fan-outs must not wait for their polls.
         let at_once = self.repoll == Repoll::AtOnce || channel.lane > 0;
         if !at_once {
-            channel.gate.push(index as u32);
             subscriber.state = State::Resting;
+            let (subscriber, latest_ns) = (index as u32, now_ns + SOON_NS);
+            match self.repoll {
+                Repoll::Soon => self.repolls.push_back(Next { subscriber, latest_ns }),
+                _ => channel.gate.push(subscriber),
+            }
         }
         if let Some(round) = channel.delivered(sequence, now_ns) {
             lane.open_rounds = lane.open_rounds.saturating_sub(1);
             lane.rest_due = true;
             lane.tally.finished(round, channel.subscribers);
-            self.repolls.extend(channel.gate.drain(..));
+            let all = channel.gate.drain(..);
+            self.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
             let lane = channel.lane;
             self.round_finished(lane, now_ns);
         }
@@ -177,7 +186,7 @@ impl Load {
     fn again(&mut self, index: usize) {
         match self.repoll {
             Repoll::Stored { .. } => self.fetch(index),
-            Repoll::AtOnce | Repoll::AfterAll => self.ask(index),
+            Repoll::AtOnce | Repoll::Soon | Repoll::AfterAll => self.ask(index),
         }
     }
 

@@ -173,12 +173,7 @@ fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<Publisher
             network(text).map_err(|what| Problem::new(&path.key("allow").index(index), what))?,
         );
     }
-    if let Some(secret) = &publisher.secret
-        && (secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()))
-    {
-        let what = "it goes into a header: write visible ASCII characters without spaces";
-        return Err(Problem::new(&path.key("secret"), what));
-    }
+    check_secret(publisher.secret.as_deref(), &path.key("secret"))?;
     Ok(PublisherOptions {
         create_on_post: publisher.create_on_post,
         store_messages: publisher.store_messages,
@@ -205,6 +200,16 @@ fn network(text: &str) -> Result<IpNet, String> {
     Ok(network)
 }
 
+fn check_secret(secret: Option<&str>, path: &Path<'_>) -> Result<(), Problem> {
+    match secret {
+        Some(secret) if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()) => {
+            let what = "it goes into a header: write visible ASCII characters without spaces";
+            Err(Problem::new(path, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn subscriber_options(
     subscriber: &Subscriber,
     path: &Path<'_>,
@@ -217,6 +222,7 @@ fn subscriber_options(
     if let Some(url) = &subscriber.passthrough {
         check_url(url).map_err(|what| Problem::new(&path.key("passthrough"), what))?;
     }
+    check_secret(subscriber.passthrough_secret.as_deref(), &path.key("passthrough_secret"))?;
     Ok(SubscriberOptions {
         delivery: match subscriber.polling {
             Polling::Long => Delivery::LongPoll,
@@ -233,6 +239,7 @@ fn subscriber_options(
         allow_origin,
         allow_credentials: subscriber.allow_credentials,
         passthrough: subscriber.passthrough.clone(),
+        passthrough_secret: subscriber.passthrough_secret.clone(),
     })
 }
 

@@ -99,6 +99,8 @@ pub(super) struct Subscriber {
     pub(super) allow_credentials: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) passthrough: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) passthrough_secret: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -32,7 +32,7 @@ fn everything() -> Value {
                 "channel_group": "g", "polling": "interval", "create_on_get": true,
                 "concurrency": "last", "timeout": 1.5, "max_subscribers": 3,
                 "allow_origin": ["http://a", "http://b:81"], "allow_credentials": true,
-                "passthrough": "http://127.0.0.1:8000/p"},
+                "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
             {"type": "publisher", "url": "/s/([^/]+)", "prefix": "/s/", "store": "default",
                 "channel_group": "", "create_on_post": false, "store_messages": false,
                 "allow": ["10.0.0.0/8", "::1"], "secret": "s", "allow_origin": "http://a"},
@@ -107,6 +107,7 @@ fn no_settings_give_the_defaults() {
             allow_origin: Origins::Any,
             allow_credentials: false,
             passthrough: None,
+            passthrough_secret: None,
         })
     ));
 }
@@ -145,6 +146,7 @@ fn every_key_reaches_its_option() {
     let origins = ["http://a", "http://b:81"].map(str::to_owned);
     assert_eq!(subscriber.allow_origin, Origins::Listed(origins.to_vec()));
     assert_eq!(subscriber.passthrough.as_deref(), Some("http://127.0.0.1:8000/p"));
+    assert_eq!(subscriber.passthrough_secret.as_deref(), Some("t"));
     let Role::Publisher(publisher) = &config.relay.locations[1].role else { panic!() };
     assert!(!publisher.create_on_post && !publisher.store_messages);
     let allow: Vec<_> = publisher.allow.iter().map(ToString::to_string).collect();

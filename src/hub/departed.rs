@@ -46,9 +46,16 @@ impl Departed {
     }
 
     pub(super) fn remember(&mut self, name: &[u8], remains: Remains) {
+        if remains.last <= self.others.last {
+            // Its name need not be kept; what it lost must be.
+            self.others.lost_through = self.others.lost_through.max(remains.lost_through);
+            return;
+        }
         let name = self.hasher.hash_one(name);
         self.order.push_back(name);
-        self.by_name.insert(name, remains);
+        let kept = self.by_name.entry(name).or_insert(remains);
+        kept.last = kept.last.max(remains.last);
+        kept.lost_through = kept.lost_through.max(remains.lost_through);
         while self.order.len() > CHANNELS_MAX {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(forgotten) = self.by_name.remove(&oldest) {
@@ -87,5 +94,8 @@ mod tests {
         assert_eq!(departed.recall(b"2").unwrap().last, id(102));
         assert_eq!(departed.others().last, id(101));
         assert_eq!(departed.others().lost_through, id(51));
+        departed.remember(b"old", Remains { last: id(90), lost_through: id(80) });
+        assert!(departed.recall(b"old").is_none());
+        assert_eq!(departed.others().lost_through, id(80));
     }
 }

@@ -135,10 +135,10 @@ pub struct Hub {
     wheel: Wheel<Timer>,
     outputs: VecDeque<Output>,
     channels_max: usize,
+    /// Nothing is held any more.
+    stopping: bool,
     /// State of the generator of jitter; not 0.
     random: u64,
-    /// Nobody is held any more.
-    stopping: bool,
 }
 
 impl Hub {
@@ -155,8 +155,8 @@ impl Hub {
             wheel: Wheel::new(now.mono_ms),
             outputs: VecDeque::new(),
             channels_max: options.channels_max,
-            random: options.seed | 1,
             stopping: false,
+            random: options.seed | 1,
         };
         hub.reload(options.stores, now);
         hub
@@ -205,8 +205,7 @@ impl Hub {
                 body: publish.body.into(),
             })
         };
-        let lost_through =
-            channel.queue.map_or(MessageId::default(), |queue| memory.lost_through(queue));
+        let lost_through = channel.queue.map_or(forgotten, |queue| memory.lost_through(queue));
         let information = self.information(key, now);
         let waiters = self.take_who_wants(key, id);
         self.outputs.push_back(Output::Published {
@@ -296,11 +295,14 @@ impl Hub {
 
     /// Ends every hold, a few at a time, with `End::Shutdown`; but who has a message on the way
     /// gets that. From now on no request is held.
-    pub fn shutdown(&mut self) {
+    pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;
         let mut all = Vec::with_capacity(self.subscriptions.len());
-        for channel in self.channels.iter_mut() {
+        let keys: Vec<Key> = self.channels.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let channel = self.channels.get_mut(key).expect("just listed");
             all.append(&mut channel.take_waiting(Vec::new()));
+            self.settle(key, now);
         }
         self.fanouts.start(Cause::Shutdown, all);
     }
@@ -626,16 +628,13 @@ impl Hub {
         if let Some(timer) = channel.idle_timer {
             self.wheel.cancel(timer);
         }
-        let mut lost_through = MessageId::default();
+        let mut lost_through = self.departed.others().lost_through;
         if let Some(queue) = channel.queue {
             let memory = &mut self.stores[channel.store.0 as usize].memory;
             lost_through = memory.lost_through(queue);
             memory.close(queue);
         }
-        if channel.last > self.departed.others().last {
-            let remains = Remains { last: channel.last, lost_through };
-            self.departed.remember(&channel.name, remains);
-        }
+        self.departed.remember(&channel.name, Remains { last: channel.last, lost_through });
     }
 }
 

@@ -246,6 +246,20 @@ fn messages_expire_by_the_wheel_and_whoever_comes_back_hears_of_the_gap() {
 }
 
 #[test]
+fn a_cursor_of_the_process_before_hears_of_a_gap_whatever_became_of_the_channel() {
+    let mut b = Bench::new(options());
+    let before = Cursor { time: NOW.unix_s - 9, tag: 0, given: true };
+    b.ask("a", Subscribe { cursor: before, ..LONG });
+    assert_eq!(b.publish_as("a", "flash", true, false)[1..], ["0: flash 1:0 Unknown"]);
+    let peer = b.peers.insert(());
+    b.hub.delete(peer, name("a"), b.now);
+    b.outputs();
+    b.publish("a", "kept");
+    let said = b.ask("a", Subscribe { cursor: before, ..LONG });
+    assert_eq!(said, ["4: kept 1:1 Unknown"]);
+}
+
+#[test]
 fn a_small_channel_does_not_wait_for_a_large_fan_out() {
     let mut b = Bench::new(options());
     for _ in 0..1000 {
@@ -267,7 +281,17 @@ fn shutdown_ends_every_hold_once() {
     let mut b = Bench::new(options());
     b.ask("a", LONG);
     b.ask("b", LONG);
-    b.hub.shutdown();
+    b.hub.shutdown(b.now);
     assert_eq!(b.outputs(), ["0: Shutdown", "1: Shutdown"]);
-    assert_eq!((b.hub.held(), b.hub.timers()), (0, 0));
+    assert_eq!((b.hub.held(), b.hub.timers(), b.hub.channels()), (0, 0, 0));
+}
+
+#[test]
+fn nothing_is_held_after_shutdown() {
+    let mut b = Bench::new(options());
+    b.hub.shutdown(b.now);
+    assert_eq!(b.ask("a", LONG), ["0: NothingNew"]);
+    b.publish("a", "x");
+    assert_eq!(b.ask("a", LONG), ["2: x 1:0"]);
+    assert_eq!((b.hub.held(), b.hub.channels()), (0, 1));
 }

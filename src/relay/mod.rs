@@ -147,6 +147,8 @@ impl Relay {
 
     /// Bytes came.
     pub fn received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
+        // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
+        self.renderer.set_time(now);
         let Some(client) = self.clients.get_mut(conn) else { return };
         match client.phase {
             Phase::Lingering | Phase::Closing => {}
@@ -230,7 +232,7 @@ impl Relay {
     /// Stops: held requests are ended, idle connections closed, begun messages waited for.
     pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;
-        self.hub.shutdown();
+        self.hub.shutdown(now);
         let conns: Vec<ConnKey> = self.clients.iter().map(|(conn, _)| conn).collect();
         for conn in conns {
             let Some(client) = self.clients.get(conn) else { continue };
@@ -247,7 +249,9 @@ impl Relay {
     /// Closes up to `count` connections that are between requests, to make room for others.
     pub fn shed_idle(&mut self, count: usize, now: Now) {
         let idle = |client: &Client| {
-            matches!(client.timer, Some((_, ConnTimer::Idle))) && client.buffer.is_none()
+            matches!(client.phase, Phase::Head { .. })
+                && matches!(client.timer, Some((_, ConnTimer::Idle)))
+                && client.buffer.is_none()
         };
         let conns: Vec<ConnKey> = self
             .clients
@@ -333,6 +337,10 @@ impl Relay {
 
     fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.clients.get(conn) else { return };
+        if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
+            // It is our turn to speak; the answer sets the next timer.
+            return;
+        }
         match timer {
             ConnTimer::Head if client.buffer.is_none() => self.close(conn, now),
             ConnTimer::Head => self.fail(

@@ -74,6 +74,8 @@ pub struct SubscriberOptions {
     pub allow_credentials: bool,
     /// URL that is told of subscribe and unsubscribe.
     pub passthrough: Option<String>,
+    /// Goes with each of these notices as `X-Pushserver-Secret`.
+    pub passthrough_secret: Option<String>,
 }
 
 /// Which web origins a location answers to.

@@ -72,7 +72,7 @@ impl Relay {
         if let Some(client) = self.clients.get_mut(conn)
             && !client.ready
             && used < input.len()
-            && matches!(client.phase, Phase::Head { .. })
+            && matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
         {
             client.ready = true;
             self.ready.push_back(conn);
@@ -264,7 +264,7 @@ impl Relay {
             Arc::new(Notice {
                 url: Arc::clone(url),
                 channel_id,
-                headers: passed_headers(head),
+                headers: passed_headers(head, &location.role),
                 peer: client.peer,
                 queued: AtomicBool::new(false),
             })
@@ -422,9 +422,12 @@ fn bears(head: &RequestHead<'_>, secret: &str) -> bool {
 }
 
 /// The subscriber's own header lines, for Django: all but those that belong to this connection
-/// (RFC 9110 7.6.1), to a body, or to the address asked.
-fn passed_headers(head: &RequestHead<'_>) -> Box<[u8]> {
-    const OMITTED: [&str; 15] = [
+/// (RFC 9110 7.6.1), to a body, or to the address asked. Then the location's secret, which Django
+/// can rely on because a subscriber's own is left out.
+fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
+    const SECRET: &str = "X-Pushserver-Secret";
+    const OMITTED: [&str; 16] = [
+        SECRET,
         "Connection",
         "Keep-Alive",
         "Proxy-Connection",
@@ -458,6 +461,9 @@ fn passed_headers(head: &RequestHead<'_>) -> Box<[u8]> {
         lines.extend_from_slice(b": ");
         lines.extend_from_slice(header.value.trim_ascii());
         lines.extend_from_slice(b"\r\n");
+    }
+    if let Role::Subscriber(SubscriberOptions { passthrough_secret: Some(secret), .. }) = role {
+        lines.extend_from_slice(format!("{SECRET}: {secret}\r\n").as_bytes());
     }
     lines.into()
 }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use crate::message::{Cursor, MessageId};
 
-/// Seconds that are remembered one by one; a cursor from before them misses an unknown number.
-const SECONDS_MAX: usize = 32;
+/// Runs that are remembered one by one; a cursor from before them misses an unknown number.
+const RUNS_MAX: usize = 32;
 
 /// How many messages lie between a cursor and the next message that is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +29,16 @@ pub(super) struct Lost {
     forgotten: MessageId,
     /// The newest message that is gone.
     through: MessageId,
-    /// Oldest first: the first message that was lost in each second. Sequence numbers of lost
-    /// messages have no holes, since messages leave a queue from its front only.
-    seconds: VecDeque<Second>,
+    /// Oldest first. Sequence numbers of lost messages have no holes, since messages leave a queue
+    /// from its front only.
+    runs: VecDeque<Run>,
 }
 
+/// Lost messages of one second whose tags have no holes. A tag that is missing between two runs
+/// belongs to a message that was never kept.
 #[derive(Debug)]
-struct Second {
-    time: u64,
-    first_tag: u32,
+struct Run {
+    first: MessageId,
     first_sequence: u64,
 }
 
@@ -45,7 +46,7 @@ impl Lost {
     /// Of a queue that follows another of the same channel, whose messages up to `forgotten` went
     /// uncounted.
     pub(super) fn after(forgotten: MessageId) -> Self {
-        Self { forgotten, through: forgotten, seconds: VecDeque::new() }
+        Self { forgotten, through: forgotten, runs: VecDeque::new() }
     }
 
     pub(super) fn through(&self) -> MessageId {
@@ -55,19 +56,21 @@ impl Lost {
     /// Notes that the message `id`, the `sequence`th of its queue, is gone.
     pub(super) fn note(&mut self, id: MessageId, sequence: u64) {
         self.through = id;
-        if self.seconds.back().is_some_and(|second| second.time == id.time) {
+        let goes_on = |run: &Run| {
+            run.first.time == id.time
+                && u64::from(id.tag - run.first.tag) == sequence - run.first_sequence
+        };
+        if self.runs.back().is_some_and(goes_on) {
             return;
         }
-        if self.seconds.len() == SECONDS_MAX
-            && let Some(second) = self.seconds.pop_front()
+        if self.runs.len() == RUNS_MAX
+            && let Some(run) = self.runs.pop_front()
         {
-            self.forgotten = MessageId { time: second.time, tag: u32::MAX };
+            let next = self.runs.front().map_or(sequence, |next| next.first_sequence);
+            let tags = (next - run.first_sequence - 1) as u32;
+            self.forgotten = MessageId { time: run.first.time, tag: run.first.tag + tags };
         }
-        self.seconds.push_back(Second {
-            time: id.time,
-            first_tag: id.tag,
-            first_sequence: sequence,
-        });
+        self.runs.push_back(Run { first: id, first_sequence: sequence });
     }
 
     /// What is missing between `cursor` and the message with this sequence number, where every
@@ -79,14 +82,14 @@ impl Lost {
         if cursor.id() < self.forgotten {
             return Gap::Unknown;
         }
-        let later = self.seconds.partition_point(|second| second.time <= cursor.time);
-        let next_second = self.seconds.get(later).map_or(sequence, |next| next.first_sequence);
-        let first_missed = match later.checked_sub(1).and_then(|index| self.seconds.get(index)) {
-            Some(second) if second.time == cursor.time => {
-                let seen = (u64::from(cursor.tag) + 1).saturating_sub(second.first_tag.into());
-                next_second.min(second.first_sequence + seen)
+        let later = self.runs.partition_point(|run| run.first <= cursor.id());
+        let next_run = self.runs.get(later).map_or(sequence, |next| next.first_sequence);
+        let first_missed = match later.checked_sub(1).and_then(|index| self.runs.get(index)) {
+            Some(run) if run.first.time == cursor.time => {
+                let seen = u64::from(cursor.tag - run.first.tag) + 1;
+                next_run.min(run.first_sequence + seen)
             }
-            _ => next_second,
+            _ => next_run,
         };
         Gap::Messages(sequence.saturating_sub(first_missed))
     }
@@ -94,7 +97,7 @@ impl Lost {
 
 #[cfg(test)]
 mod tests {
-    use super::{Gap, Lost, SECONDS_MAX};
+    use super::{Gap, Lost, RUNS_MAX};
     use crate::message::{Cursor, MessageId};
 
     fn gap(lost: &Lost, time: u64, tag: u32, sequence: u64) -> Gap {
@@ -128,12 +131,36 @@ mod tests {
     }
 
     #[test]
+    fn tags_of_messages_that_were_not_kept_are_not_counted() {
+        let mut lost = Lost::default();
+        for (sequence, tag) in [0, 2, 3, 7].into_iter().enumerate() {
+            lost.note(MessageId { time: 100, tag }, sequence as u64);
+        }
+        for (tag, missed) in [(0, 3), (1, 3), (2, 2), (3, 1), (5, 1), (6, 1)] {
+            assert_eq!(gap(&lost, 100, tag, 4), Gap::Messages(missed), "after {tag}");
+        }
+        assert_eq!(gap(&lost, 100, 7, 4), Gap::NONE);
+    }
+
+    #[test]
+    fn a_cursor_at_the_end_of_what_is_forgotten_is_still_counted_from() {
+        let mut lost = Lost::default();
+        for (sequence, id) in
+            [(100, 0), (100, 1)].into_iter().chain((0..32).map(|n| (200 + n, 0))).enumerate()
+        {
+            lost.note(MessageId { time: id.0, tag: id.1 }, sequence as u64);
+        }
+        assert_eq!(gap(&lost, 100, 0, 34), Gap::Unknown);
+        assert_eq!(gap(&lost, 100, 1, 34), Gap::Messages(32));
+    }
+
+    #[test]
     fn a_cursor_from_before_what_is_remembered_misses_an_unknown_number() {
         let mut lost = Lost::default();
-        for sequence in 0..=SECONDS_MAX as u64 {
+        for sequence in 0..=RUNS_MAX as u64 {
             lost.note(MessageId { time: 100 + sequence, tag: 0 }, sequence);
         }
-        let next = SECONDS_MAX as u64 + 1;
+        let next = RUNS_MAX as u64 + 1;
         assert_eq!(gap(&lost, 99, 0, next), Gap::Unknown);
         assert_eq!(gap(&lost, 101, 0, next), Gap::Messages(next - 2));
         let inherited = Lost::after(MessageId { time: 50, tag: 3 });

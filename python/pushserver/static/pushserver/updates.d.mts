@@ -33,9 +33,19 @@ export class Updates extends EventTarget {
         listener: (event: UpdatesEvents[K]) => void,
         options?: boolean | AddEventListenerOptions,
     ): void;
+    addEventListener(
+        type: string,
+        listener: EventListenerOrEventListenerObject | null,
+        options?: boolean | AddEventListenerOptions,
+    ): void;
     removeEventListener<K extends keyof UpdatesEvents>(
         type: K,
         listener: (event: UpdatesEvents[K]) => void,
+        options?: boolean | EventListenerOptions,
+    ): void;
+    removeEventListener(
+        type: string,
+        listener: EventListenerOrEventListenerObject | null,
         options?: boolean | EventListenerOptions,
     ): void;
 }

@@ -1,0 +1,24 @@
+"""``manage.py demo``: Django and the push server with one command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from pushserver import conf
+from pushserver.binary import find_binary
+from pushserver.daemon import Daemon, DaemonError
+
+
+class Command(BaseCommand):
+    help = "Runs the example at http://127.0.0.1:8000/."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            daemon = Daemon(find_binary(), conf.push_server())
+        except DaemonError as error:
+            raise CommandError(str(error)) from error
+        with daemon:
+            call_command("runserver", use_reloader=False)

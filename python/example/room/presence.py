@@ -1,0 +1,70 @@
+"""Who is online: who waits for updates, by the signals of the push server.
+
+Every update makes each page unsubscribe and subscribe again. So who is there is told only when it
+is still another than was told after a moment; telling at once would never come to rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from pushserver import signals
+from pushserver.utils import updates
+
+CHANNEL = "room"
+MOMENT_S = 1.0
+
+
+class Presence:
+    """The names of who waits on the channel. Iterates over those that were told last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._polls: Counter[str] = Counter()
+        self._told: list[str] = []
+        self._timer: threading.Timer | None = None
+
+    def change(self, name: str, polls: int) -> None:
+        """One poll more or less."""
+        with self._lock:
+            # After a reload of this process polls end of which it never knew the beginning.
+            self._polls[name] = max(0, self._polls[name] + polls)
+            if self._timer is None:
+                self._timer = threading.Timer(MOMENT_S, self._tell)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._told)
+
+    def _tell(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._polls = +self._polls  # without those that are gone
+            names = sorted(self._polls)
+            changed = names != self._told
+            self._told = names
+        if changed:
+            online = {"type": "online", "names": names}
+            updates.send_update(CHANNEL, online, ignore_errors=True)
+
+
+presence = Presence()
+
+
+@receiver(signals.channel_subscribe)
+def subscribed(request: HttpRequest, channel_id: str, **kwargs: Any) -> None:
+    if channel_id == CHANNEL:
+        presence.change(request.session.get("name", "Somebody"), +1)
+
+
+@receiver(signals.channel_unsubscribe)
+def unsubscribed(request: HttpRequest, channel_id: str, **kwargs: Any) -> None:
+    if channel_id == CHANNEL:
+        presence.change(request.session.get("name", "Somebody"), -1)

@@ -1,0 +1,38 @@
+"""A project of one page, without a database."""
+
+from __future__ import annotations
+
+SECRET_KEY = "an example has no secrets"
+DEBUG = True
+ROOT_URLCONF = "room.urls"
+STATIC_URL = "static/"
+INSTALLED_APPS = ["django.contrib.sessions", "django.contrib.staticfiles", "pushserver", "room"]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+]
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    },
+]
+
+PUSH_SERVER = {
+    # Whoever enters still sees what was said in the last minute.
+    "store": {"type": "memory", "max_messages": 50, "message_timeout": 60},
+    "locations": [
+        {
+            "type": "subscriber",
+            "url": r"/updates/([^/]+)",
+            "create_on_get": True,
+            "allow_origin": ["http://127.0.0.1:8000", "http://localhost:8000"],
+            "allow_credentials": True,
+            "passthrough": "http://127.0.0.1:8000/passthrough",
+        },
+        {"type": "publisher", "url": r"/send-update/([^/]+)"},
+    ],
+}
+INTERNAL_IPS = ["127.0.0.1"]

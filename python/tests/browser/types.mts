@@ -1,0 +1,21 @@
+// Type-checked only: what a project in TypeScript writes.
+import updates, {Updates, type State} from "../../pushserver/static/pushserver/updates.mjs";
+
+const takeBack: () => void = updates.registerProcessor<{value: number}>("main", "answer", (data) => {
+    data.value.toFixed();
+});
+updates.subscribe({main: "http://127.0.0.1:8001/updates/room"});
+updates.addEventListener("gap", (event) => {
+    const missed: number | null = event.detail.missed;
+    void missed;
+});
+updates.addEventListener("state", ({detail}) => {
+    const state: State = detail.state;
+    detail.retryMs?.toFixed();
+    void state;
+});
+const other = new Updates({credentials: "omit"});
+other.unsubscribe("a", "b");
+takeBack();
+// @ts-expect-error - there is no such event
+updates.addEventListener("gaps", (event: CustomEvent<{missed: number}>) => event);

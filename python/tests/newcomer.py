@@ -1,0 +1,109 @@
+"""What a new user does: the documentation's "First message" to the letter, and the example.
+
+    python newcomer.py first_message|example CHECKOUT PYTHON DIRECTORY
+
+PYTHON is the interpreter of an environment with the package. Uses the ports 8000 and 8001, as new
+users do: to be run in a network namespace of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.browser.webdriver import Browser
+
+EDIT = re.compile(r"<!-- append: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
+PUSH = re.compile(r"^    python manage\.py push (\S+) '(.*)'$", re.MULTILINE)
+
+
+def first_message(checkout: Path, python: str, directory: Path) -> None:
+    """From nothing to an update in the browser."""
+    text = (checkout / "docs" / "django.md").read_text()
+    edits = EDIT.findall(text)
+    assert len(edits) == 3, "three edits"
+    push = PUSH.search(text)
+    assert push, "a line that pushes"
+
+    subprocess.run([python, "-m", "django", "startproject", "mysite"], cwd=directory, check=True)
+    project = directory / "mysite"
+    for name, addition in edits:
+        path = project / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            file.write("\n" + addition)
+
+    manage = [python, "manage.py"]
+    with (
+        running([*manage, "runserver"], project),
+        running([*manage, "runpushserver"], project),
+        Browser() as browser,
+    ):
+        wait_for(lambda: opens(browser, "Answer"))
+        answer = "return document.getElementById('answer').value"
+        assert browser.run(answer) == "not known yet"
+        wait_for(lambda: run([*manage, "push", push[1], push[2]], project))
+        wait_for(lambda: browser.run(answer) == "42")
+        complaints = [line for line in browser.log() if "favicon.ico" not in line]
+        assert not complaints, complaints
+
+
+def example(checkout: Path, python: str, directory: Path) -> None:
+    """The page sees what is said, and who is online, itself among them."""
+    manage = [python, checkout / "python" / "example" / "manage.py"]
+    with running([*manage, "demo"], directory), Browser() as browser:
+        wait_for(lambda: opens(browser, "Room"))
+        names = "return [...document.querySelectorAll('#online li')].map((item) => item.innerText)"
+        name = browser.run("return document.querySelector('[name=name]').value")
+        wait_for(lambda: browser.run(names) == [name])
+        browser.run(
+            """
+            document.querySelector("[name=text]").value = "hello";
+            document.querySelector("#say button").click();
+            """
+        )
+        wait_for(
+            lambda: (
+                browser.run("return document.getElementById('said').innerText") == f"{name}: hello"
+            )
+        )
+        assert browser.log() == []
+
+
+@contextlib.contextmanager
+def running(command: list[str | Path], directory: Path) -> Iterator[None]:
+    with subprocess.Popen(command, cwd=directory) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def opens(browser: Browser, title: str) -> bool:
+    with contextlib.suppress(AssertionError):
+        browser.open("http://127.0.0.1:8000/")
+        return browser.run("return document.title") == title
+    return False
+
+
+def run(command: list[str], directory: Path) -> bool:
+    return subprocess.run(command, cwd=directory).returncode == 0
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    todo = {"first_message": first_message, "example": example}[sys.argv[1]]
+    todo(Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))

@@ -1,0 +1,66 @@
+"""The built wheel, in an environment with nothing else, as the documentation has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parents[1]
+PROFILE = os.environ.get("PUSHSERVER_TEST_PROFILE", "dev")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    maturin = [sys.executable, "-m", "maturin", "build", "--locked", "--profile", PROFILE]
+    subprocess.run([*maturin, "--out", out], cwd=ROOT, check=True)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def own_network():
+    """A prefix for commands that need their ports to themselves."""
+    for prefix in (["unshare", "-n"], ["unshare", "-rn"]):
+        if subprocess.run([*prefix, "true"], capture_output=True).returncode == 0:
+            return [*prefix, "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    return []
+
+
+def test_it_carries_all_of_the_package_and_nothing_else(wheel):
+    package = ROOT / "python" / "pushserver"
+    files = {
+        str(path.relative_to(package.parent))
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {name for name in names if ".dist-info" not in name and ".data" not in name} == files
+    assert [name for name in names if ".data" in name] == [
+        f"{'-'.join(wheel.name.split('-')[:2])}.data/scripts/pushserver"
+    ]
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """The interpreter of an environment with the wheel and what it requires."""
+    environment = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = environment / "bin" / "python"
+    quiet = ["-q", "--disable-pip-version-check"]
+    subprocess.run([python, "-m", "pip", "install", *quiet, wheel], check=True)
+    return python
+
+
+@pytest.mark.parametrize("what", ["first_message", "example"])
+def test_a_newcomer_gets_what_the_documentation_says(python, tmp_path, what):
+    command = [sys.executable, TESTS / "newcomer.py", what, ROOT, python, tmp_path]
+    # Nothing of these tests' surroundings may help: neither the checkout nor a binary of theirs.
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    subprocess.run([*own_network(), *command], env=kept, check=True, timeout=180)

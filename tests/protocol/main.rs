@@ -1,0 +1,193 @@
+//! The transcripts of `tests/transcripts`: each shows a rule of the protocol, and each runs on the
+//! relay alone, with its bytes in one piece and in many, and on the daemon over TCP.
+//!
+//! `UPDATE_TRANSCRIPTS=1 cargo test --test protocol` writes the answers that come into the files;
+//! what then changed is for `git diff` and your judgement.
+
+#[path = "../support/answer.rs"]
+mod answer;
+#[path = "../support/daemon.rs"]
+mod daemon;
+mod document;
+mod run;
+mod targets;
+mod transcript;
+#[path = "../support/world.rs"]
+mod world;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use daemon::Daemon;
+use targets::{InWorld, OverTcp, Split};
+use transcript::{Only, Transcript};
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
+}
+
+fn transcripts() -> Vec<Transcript> {
+    let filter = std::env::var("TRANSCRIPT").unwrap_or_default();
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(directory()).expect("the directory is there") {
+        let path = entry.expect("it can be read").path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|extension| extension == "http") && name.contains(&filter) {
+            let text = std::fs::read_to_string(&path).expect("it is text");
+            let parsed = Transcript::parse(&name, &text);
+            all.push(parsed.unwrap_or_else(|error| panic!("{name}.http: {error}")));
+        }
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(!all.is_empty(), "there are transcripts");
+    all
+}
+
+fn is_update() -> bool {
+    std::env::var_os("UPDATE_TRANSCRIPTS").is_some_and(|value| value == "1")
+}
+
+#[track_caller]
+fn none_failed(failures: &[String], of: usize) {
+    let (failed, text) = (failures.len(), failures.join("\n\n"));
+    assert!(failures.is_empty(), "\n{text}\n\n{failed} of {of} transcripts differ");
+}
+
+/// A panic on the way is a failure of this transcript, not of all.
+fn caught<T>(
+    transcript: &Transcript,
+    run: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
+    let outcome = outcome.unwrap_or_else(|_| Err("panicked, as said above".to_owned()));
+    outcome.map_err(|what| format!("tests/transcripts/{}.http:{what}", transcript.name))
+}
+
+/// Runs all in worlds, or all that may.
+fn in_worlds(split: Split) {
+    let all = transcripts();
+    let mut failures = Vec::new();
+    for transcript in all.iter().filter(|transcript| transcript.only != Some(Only::Tcp)) {
+        let split = if transcript.whole { Split::Whole } else { split };
+        let file = format!("{}-{split:?}", transcript.name);
+        let outcome = caught(transcript, || {
+            run::check(transcript, &mut InWorld::new(&transcript.settings, split, &file)?)
+        });
+        failures.extend(outcome.err());
+    }
+    none_failed(&failures, all.len());
+}
+
+#[test]
+fn every_transcript_holds_on_the_relay() {
+    if !is_update() {
+        return in_worlds(Split::Whole);
+    }
+    let mut failures = Vec::new();
+    let all = transcripts();
+    for transcript in all.iter().filter(|transcript| transcript.only != Some(Only::Tcp)) {
+        let steps = caught(transcript, || {
+            let world = InWorld::new(&transcript.settings, Split::Whole, &transcript.name);
+            run::update(transcript, &mut world?)
+        });
+        match steps {
+            Ok(steps) => {
+                let path = directory().join(format!("{}.http", transcript.name));
+                std::fs::write(path, transcript.write(&steps)).unwrap();
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    none_failed(&failures, all.len());
+}
+
+#[test]
+fn every_transcript_holds_when_its_bytes_come_one_by_one() {
+    if !is_update() {
+        in_worlds(Split::Bytes);
+    }
+}
+
+#[test]
+fn every_transcript_holds_when_its_bytes_come_in_random_pieces() {
+    if !is_update() {
+        for seed in 1..=8 {
+            in_worlds(Split::Random(seed));
+        }
+    }
+}
+
+/// Rounds over TCP. A run that fails in another second than it began in says nothing, because
+/// ids and ages in transcripts are those of one second; it is repeated in the next round.
+const ROUNDS: usize = 20;
+
+/// Transcripts that run side by side over TCP, each on a daemon of its own.
+const THREADS: usize = 8;
+
+#[test]
+fn every_transcript_holds_over_tcp() {
+    if is_update() {
+        return;
+    }
+    let all = transcripts();
+    let mut pending: Vec<_> =
+        all.iter().filter(|transcript| transcript.only != Some(Only::World)).collect();
+    let mut failures = Vec::new();
+    for round in 1.. {
+        let start =
+            |transcript: &&Transcript| Daemon::start(&targets::complete(&transcript.settings));
+        let daemons: Vec<_> = pending.iter().map(start).collect();
+        let waiting: Vec<_> = pending.drain(..).zip(daemons).collect();
+        let waiting = Mutex::new(waiting);
+        until_the_next_second();
+        let outcomes = Mutex::new(Vec::new());
+        let next = || waiting.lock().unwrap().pop();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    while let Some((transcript, daemon)) = next() {
+                        let outcome = over_tcp(transcript, daemon);
+                        outcomes.lock().unwrap().push((transcript, outcome));
+                    }
+                });
+            }
+        });
+        for (transcript, outcome) in outcomes.into_inner().unwrap() {
+            match outcome {
+                Outcome::Differs(what) => failures.push(what),
+                Outcome::AnotherSecond(what) if round == ROUNDS => failures.push(what),
+                Outcome::AnotherSecond(_) => pending.push(transcript),
+                Outcome::Holds => {}
+            }
+        }
+        if pending.is_empty() {
+            break;
+        }
+    }
+    none_failed(&failures, all.len());
+}
+
+enum Outcome {
+    Holds,
+    Differs(String),
+    AnotherSecond(String),
+}
+
+fn over_tcp(transcript: &Transcript, daemon: Daemon) -> Outcome {
+    let mut target = OverTcp::new(daemon);
+    let begin = targets::unix_s();
+    match caught(transcript, || run::check(transcript, &mut target)) {
+        Ok(()) => Outcome::Holds,
+        Err(what) if targets::unix_s() != begin => Outcome::AnotherSecond(what),
+        Err(what) => Outcome::Differs(format!("over TCP: {what}\n{}", target.log())),
+    }
+}
+
+/// Tags begin at 0 only in a second that began after the daemon did.
+fn until_the_next_second() {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    thread::sleep(Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos())));
+}

@@ -1,0 +1,167 @@
+//! Runs a transcript against a target and says where they differ.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::answer::Answer;
+use crate::targets::Target;
+use crate::transcript::{Action, Step, Transcript};
+
+/// Runs every step.
+///
+/// # Errors
+/// The first difference, with the line of the step.
+pub(crate) fn check(transcript: &Transcript, target: &mut dyn Target) -> Result<(), String> {
+    let mut run = Run::new(transcript, target);
+    for step in &transcript.steps {
+        let located = |what: String| format!("{}: {what}", step.line);
+        match run.step(step).map_err(located)? {
+            None => {}
+            Some(actual) if actual == trimmed(&step.source) => {}
+            Some(actual) => {
+                let (actual, wanted) = (actual.join("\n"), step.source.join("\n"));
+                return Err(located(format!("wanted\n{wanted}\nbut got\n{actual}")));
+            }
+        }
+    }
+    run.finish()
+}
+
+/// Runs every step and gives the steps with the answers that came.
+///
+/// # Errors
+/// A step that cannot be done, with its line.
+pub(crate) fn update(
+    transcript: &Transcript,
+    target: &mut dyn Target,
+) -> Result<Vec<Step>, String> {
+    let mut run = Run::new(transcript, target);
+    let mut steps = Vec::new();
+    for (index, step) in transcript.steps.iter().enumerate() {
+        let actual = run.step(step).map_err(|what| format!("{}: {what}", step.line))?;
+        let source = actual.unwrap_or_else(|| step.source.clone());
+        steps.push(Step { source, ..step.clone() });
+        if let Action::Answer { conn } = step.action {
+            let next = transcript.steps.get(index + 1).map(|step| &step.action);
+            if run.is_closed_now(conn)
+                && !matches!(next, Some(Action::Closed { conn: other }) if *other == conn)
+            {
+                let action = Action::Closed { conn };
+                steps.push(Step { action, line: 0, source: vec![format!("{conn} closed")] });
+            }
+        }
+    }
+    run.finish()?;
+    Ok(steps)
+}
+
+fn trimmed(lines: &[String]) -> Vec<String> {
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+struct Run<'t> {
+    transcript: &'t Transcript,
+    target: &'t mut dyn Target,
+    conns: HashMap<char, Conn>,
+}
+
+struct Conn {
+    index: usize,
+    /// For each request without an answer, whether it is HEAD.
+    pending: VecDeque<bool>,
+    gone: bool,
+}
+
+impl<'t> Run<'t> {
+    fn new(transcript: &'t Transcript, target: &'t mut dyn Target) -> Self {
+        Self { transcript, target, conns: HashMap::new() }
+    }
+
+    /// The connection of this name, made if it is new.
+    fn conn(&mut self, name: char) -> &mut Conn {
+        let target = &mut self.target;
+        self.conns.entry(name).or_insert_with(|| Conn {
+            index: target.connect(),
+            pending: VecDeque::new(),
+            gone: false,
+        })
+    }
+
+    /// Does a step; gives the lines of an answer.
+    fn step(&mut self, step: &Step) -> Result<Option<Vec<String>>, String> {
+        match &step.action {
+            Action::None => {}
+            Action::Send { conn, .. } => {
+                let (bytes, heads) = step.bytes(self.target.begin_unix_s());
+                let conn = self.conn(*conn);
+                conn.pending.extend(heads);
+                let index = conn.index;
+                self.target.send(index, &bytes);
+            }
+            Action::Answer { conn } => return self.answer(*conn).map(Some),
+            Action::Closed { conn } => {
+                let index = self.conn(*conn).index;
+                if !self.target.is_closed(index) {
+                    return Err(format!("{conn} is open"));
+                }
+                self.conn(*conn).gone = true;
+            }
+            Action::Ends { conn } => {
+                let index = self.conn(*conn).index;
+                self.target.end(index);
+            }
+            Action::Leaves { conn } => {
+                let index = self.conn(*conn).index;
+                self.target.leave(index);
+                self.conn(*conn).gone = true;
+            }
+            Action::Wait { conn } => {
+                let index = self.conn(*conn).index;
+                self.target.wait(index);
+            }
+            Action::Clock { ms } => self.target.advance_ms(*ms),
+            Action::Set { seconds } => self.target.set_clock(*seconds),
+            Action::Channel { wait, name, state } => self.target.channel(name, *state, *wait)?,
+        }
+        Ok(None)
+    }
+
+    fn answer(&mut self, name: char) -> Result<Vec<String>, String> {
+        let to_head = self.conn(name).pending.front().copied().unwrap_or(false);
+        let index = self.conn(name).index;
+        let begin_unix_s = self.target.begin_unix_s();
+        let Some(answer) = self.target.answer(index, to_head) else {
+            return Err(format!("{name} has no answer"));
+        };
+        if answer.status >= 200 {
+            self.conn(name).pending.pop_front();
+            check_every_answer(&answer)?;
+        }
+        Ok(self.transcript.render(name, &answer, begin_unix_s))
+    }
+
+    /// Whether the server has closed a connection; does not wait over TCP, so for a world only.
+    fn is_closed_now(&mut self, name: char) -> bool {
+        let index = self.conn(name).index;
+        !self.conn(name).gone && self.target.is_closed(index)
+    }
+
+    /// Nothing may come that no step took.
+    fn finish(self) -> Result<(), String> {
+        for (name, conn) in &self.conns {
+            let rest = self.target.finish(conn.index);
+            if !rest.is_empty() {
+                return Err(format!(" {name} got more: {}", rest.escape_ascii()));
+            }
+        }
+        self.target.check();
+        Ok(())
+    }
+}
+
+/// What every answer has, and transcripts leave out.
+fn check_every_answer(answer: &Answer) -> Result<(), String> {
+    if answer.field("Date").is_none() {
+        return Err(format!("no Date in the answer {}", answer.status));
+    }
+    Ok(())
+}

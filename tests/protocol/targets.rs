@@ -1,0 +1,314 @@
+//! What a transcript runs against: the relay in a world, or the daemon over TCP. A third one,
+//! nginx with Nchan under the same locations, needs no more than [`Target`].
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use pushserver::config::{Config, Overrides, Source};
+use pushserver::message::MessageId;
+use pushserver::relay::ConnKey;
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::daemon::{Client, Daemon, PATIENCE};
+use crate::transcript::State;
+use crate::world::{BEGIN_UNIX_S, World};
+
+/// Connections are numbered from 0 in the order in which they are made.
+pub(crate) trait Target {
+    /// The second in which the run began.
+    fn begin_unix_s(&self) -> u64;
+    fn connect(&mut self) -> usize;
+    fn send(&mut self, conn: usize, bytes: &[u8]);
+    /// The client sends no more.
+    fn end(&mut self, conn: usize);
+    /// The client closes.
+    fn leave(&mut self, conn: usize);
+    /// The next answer; `None` if the server has closed, or nothing is to come.
+    fn answer(&mut self, conn: usize, to_head: bool) -> Option<Answer>;
+    /// Whether the server has closed, or does so now, with nothing more to read.
+    fn is_closed(&mut self, conn: usize) -> bool;
+    /// Time passes until there is an answer, or the server closes.
+    fn wait(&mut self, conn: usize);
+    fn advance_ms(&mut self, ms: u64);
+    fn set_clock(&mut self, by_seconds: i64);
+    /// Waits until a channel is like this; gives how it is if that does not come. `time_passes`:
+    /// it comes with time, not at once.
+    fn channel(&mut self, name: &str, state: State, time_passes: bool) -> Result<(), String>;
+    /// The client ends, and what it still gets is given.
+    fn finish(&mut self, conn: usize) -> Vec<u8>;
+    /// Called last: whatever else must hold.
+    fn check(&self) {}
+}
+
+/// The settings of a transcript: its own, a location to look at channels by, and a free port.
+pub(crate) fn complete(settings: &Value) -> String {
+    let mut all = json!({
+        "port": 0,
+        "locations": [
+            {"type": "publisher", "prefix": "/publisher/"},
+            {"type": "subscriber", "prefix": "/subscriber/", "create_on_get": true},
+        ],
+    });
+    let entries = all.as_object_mut().expect("made above");
+    for (key, value) in settings.as_object().expect("settings are an object") {
+        entries.insert(key.clone(), value.clone());
+    }
+    entries["locations"]
+        .as_array_mut()
+        .expect("locations are a list")
+        .push(json!({"type": "publisher", "prefix": "/control/"}));
+    all.to_string()
+}
+
+/// A request to the location that [`complete`] adds.
+fn question(name: &str) -> String {
+    format!("GET /control/{name} HTTP/1.1\r\nHost: relay\r\nAccept: text/json\r\n\r\n")
+}
+
+fn is_like(answer: &Answer, state: State) -> Result<(), String> {
+    let text = String::from_utf8_lossy(&answer.body);
+    let number = |key| {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        body[key].as_u64()
+    };
+    let agrees = match state {
+        State::Gone => answer.status == 404,
+        State::Held(count) => number("subscribers") == Some(count),
+        State::Messages(count) => number("messages") == Some(count),
+    };
+    if agrees { Ok(()) } else { Err(format!("the channel is {} {text}", answer.status)) }
+}
+
+/// What comes behind so many bytes of a step is not split: heads are what splits can hurt.
+const SPLIT_BYTES: usize = 4096;
+
+/// How bytes come to the relay in a world.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Split {
+    /// As they are sent.
+    Whole,
+    /// One by one.
+    Bytes,
+    /// In pieces of random length; the seed.
+    Random(u64),
+}
+
+/// The relay in a world.
+#[derive(Debug)]
+pub(crate) struct InWorld {
+    world: World,
+    split: Split,
+    conns: Vec<ConnKey>,
+}
+
+impl InWorld {
+    pub(crate) fn new(settings: &Value, split: Split, file: &str) -> Result<Self, String> {
+        let directory = env!("CARGO_TARGET_TMPDIR");
+        let path = std::path::Path::new(directory).join(format!("{file}.json"));
+        std::fs::write(&path, complete(settings)).map_err(|error| error.to_string())?;
+        let config = Config::load(Source::File(path), Overrides::default());
+        let config = config.map_err(|error| error.to_string())?;
+        // A process of an earlier second, so that tags begin at 0.
+        let first_id = MessageId { time: BEGIN_UNIX_S - 1, tag: 999_999 };
+        let world = World::new(&config.relay_options(), config.hub_options(first_id, 1));
+        Ok(Self { world, split, conns: Vec::new() })
+    }
+
+    fn ask(&mut self, name: &str) -> Answer {
+        let conn = self.world.connect();
+        self.world.send(conn, question(name).as_bytes());
+        let mut inbox = self.world.take(conn);
+        self.world.reset(conn);
+        Answer::take(&mut inbox, false).expect("channel information comes at once")
+    }
+}
+
+impl Target for InWorld {
+    fn begin_unix_s(&self) -> u64 {
+        BEGIN_UNIX_S
+    }
+
+    fn connect(&mut self) -> usize {
+        self.conns.push(self.world.connect());
+        self.conns.len() - 1
+    }
+
+    fn send(&mut self, conn: usize, bytes: &[u8]) {
+        let mut at = Vec::new();
+        let length = |state: &mut u64| {
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            1 + (*state >> 33) as usize % 64
+        };
+        match self.split {
+            Split::Whole => {}
+            Split::Bytes => at.extend(1..bytes.len().min(SPLIT_BYTES)),
+            Split::Random(seed) => {
+                let mut state = seed;
+                let mut end = length(&mut state);
+                while end < bytes.len().min(SPLIT_BYTES) {
+                    at.push(end);
+                    end += length(&mut state);
+                }
+            }
+        }
+        self.world.send_split(self.conns[conn], bytes, &at);
+    }
+
+    fn end(&mut self, conn: usize) {
+        self.world.end(self.conns[conn]);
+    }
+
+    fn leave(&mut self, conn: usize) {
+        self.world.reset(self.conns[conn]);
+    }
+
+    fn answer(&mut self, conn: usize, to_head: bool) -> Option<Answer> {
+        Answer::take(&mut self.world.peer(self.conns[conn]).inbox, to_head)
+    }
+
+    fn is_closed(&mut self, conn: usize) -> bool {
+        let peer = self.world.peer(self.conns[conn]);
+        peer.inbox.is_empty() && (peer.closed || peer.shut)
+    }
+
+    fn wait(&mut self, conn: usize) {
+        let conn = self.conns[conn];
+        let waits = |world: &mut World| {
+            let peer = world.peer(conn);
+            peer.inbox.is_empty() && !peer.closed
+        };
+        while waits(&mut self.world) && self.world.advance_to_deadline() {}
+    }
+
+    fn advance_ms(&mut self, ms: u64) {
+        self.world.advance_ms(ms);
+    }
+
+    fn set_clock(&mut self, by_seconds: i64) {
+        let unix_s = &mut self.world.now.unix_s;
+        *unix_s = unix_s.checked_add_signed(by_seconds).expect("a time after 1970");
+    }
+
+    fn channel(&mut self, name: &str, state: State, time_passes: bool) -> Result<(), String> {
+        loop {
+            let answer = self.ask(name);
+            let outcome = is_like(&answer, state);
+            if outcome.is_ok() || !time_passes || !self.world.advance_to_deadline() {
+                return outcome;
+            }
+        }
+    }
+
+    fn finish(&mut self, conn: usize) -> Vec<u8> {
+        self.world.end(self.conns[conn]);
+        self.world.take(self.conns[conn])
+    }
+
+    fn check(&self) {
+        assert_eq!(self.world.relay.hub().held(), 0, "nobody is left, so nothing is held");
+    }
+}
+
+/// The daemon over TCP.
+#[derive(Debug)]
+pub(crate) struct OverTcp {
+    daemon: Daemon,
+    begin_unix_s: u64,
+    conns: Vec<Option<Client>>,
+}
+
+impl OverTcp {
+    pub(crate) fn new(daemon: Daemon) -> Self {
+        Self { daemon, begin_unix_s: unix_s(), conns: Vec::new() }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    fn client(&mut self, conn: usize) -> &mut Client {
+        self.conns[conn].as_mut().expect("the client has not left")
+    }
+}
+
+pub(crate) fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs()
+}
+
+impl Target for OverTcp {
+    fn begin_unix_s(&self) -> u64 {
+        self.begin_unix_s
+    }
+
+    fn connect(&mut self) -> usize {
+        self.conns.push(Some(self.daemon.connect()));
+        self.conns.len() - 1
+    }
+
+    fn send(&mut self, conn: usize, bytes: &[u8]) {
+        self.client(conn).send(bytes);
+    }
+
+    fn end(&mut self, conn: usize) {
+        self.client(conn).end();
+    }
+
+    fn leave(&mut self, conn: usize) {
+        self.conns[conn] = None;
+    }
+
+    fn answer(&mut self, conn: usize, to_head: bool) -> Option<Answer> {
+        let client = self.client(conn);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(answer) = Answer::take(&mut client.inbox, to_head) {
+                return Some(answer);
+            }
+            if client.fill_until(deadline) != Some(true) {
+                return None;
+            }
+        }
+    }
+
+    fn is_closed(&mut self, conn: usize) -> bool {
+        let client = self.client(conn);
+        client.inbox.is_empty() && client.fill_until(Instant::now() + PATIENCE) == Some(false)
+    }
+
+    fn wait(&mut self, _conn: usize) {
+        // Whoever reads, waits.
+    }
+
+    fn advance_ms(&mut self, _ms: u64) {
+        unreachable!("transcripts that move the clock say `only: world`");
+    }
+
+    fn set_clock(&mut self, _by_seconds: i64) {
+        unreachable!("transcripts that move the clock say `only: world`");
+    }
+
+    fn channel(&mut self, name: &str, state: State, _time_passes: bool) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut client = self.daemon.connect();
+        loop {
+            client.send(question(name).as_bytes());
+            let answer = loop {
+                match Answer::take(&mut client.inbox, false) {
+                    Some(answer) => break answer,
+                    None => assert!(client.fill(), "the connection is kept"),
+                }
+            };
+            let outcome = is_like(&answer, state);
+            if outcome.is_ok() || Instant::now() > deadline {
+                return outcome;
+            }
+        }
+    }
+
+    fn finish(&mut self, conn: usize) -> Vec<u8> {
+        let Some(mut client) = self.conns[conn].take() else { return Vec::new() };
+        client.end();
+        while client.fill_until(Instant::now() + PATIENCE) == Some(true) {}
+        client.inbox
+    }
+}

@@ -1,0 +1,366 @@
+//! The text of a transcript to steps, and answers back to text. Knows no relay and no socket.
+//! How a transcript is written: `tests/transcripts/README.md`.
+
+use pushserver::http::{parse_http_date, write_http_date};
+use serde_json::Value;
+
+use crate::answer::Answer;
+
+/// Times up to so many seconds from the begin of a run are written relative to it.
+const NEAR_S: i64 = 100_000;
+
+/// Runs of one byte from this length on are written short.
+const RUN_MIN: usize = 32;
+
+/// Where a transcript can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Only {
+    World,
+    Tcp,
+}
+
+/// See the file.
+#[derive(Debug)]
+pub(crate) struct Transcript {
+    /// Without `.http`.
+    pub(crate) name: String,
+    /// The comment at its begin, as it stands.
+    header: Vec<String>,
+    pub(crate) only: Option<Only>,
+    /// Its bytes come in one piece.
+    pub(crate) whole: bool,
+    /// Laid over the default settings.
+    pub(crate) settings: Value,
+    /// Headers that are in answers, though every answer has them; in lower case.
+    show: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One step, with its own lines.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) action: Action,
+    /// Its place in the file, from 1.
+    pub(crate) line: usize,
+    pub(crate) source: Vec<String>,
+}
+
+/// What a step does or expects. Connections are one capital letter.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Action {
+    /// A comment or an empty line.
+    None,
+    Send {
+        conn: char,
+        raw: bool,
+    },
+    Answer {
+        conn: char,
+    },
+    /// The server has closed the connection.
+    Closed {
+        conn: char,
+    },
+    /// The client sends no more, but reads on.
+    Ends {
+        conn: char,
+    },
+    /// The client closes its connection, or breaks it.
+    Leaves {
+        conn: char,
+    },
+    /// Time passes until the connection has an answer or is closed.
+    Wait {
+        conn: char,
+    },
+    /// Both clocks go on.
+    Clock {
+        ms: u64,
+    },
+    /// The wall clock is set, by so many seconds.
+    Set {
+        seconds: i64,
+    },
+    /// A channel is like this; if `wait`, after some time.
+    Channel {
+        wait: bool,
+        name: String,
+        state: State,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Held(u64),
+    Messages(u64),
+    Gone,
+}
+
+impl Transcript {
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
+        let lines: Vec<&str> = text.lines().collect();
+        let header_lines = lines.iter().take_while(|line| line.starts_with('#')).count();
+        let (header, rest) = lines.split_at(header_lines);
+        let only = match value(header, "only") {
+            None => None,
+            Some(value) => Some(match value.split_once(" — ") {
+                Some(("world", _)) => Only::World,
+                Some(("tcp", _)) => Only::Tcp,
+                _ => return Err(format!("`only: {value}` is not `world — why`, `tcp — why`")),
+            }),
+        };
+        let settings = value(header, "settings").unwrap_or("{}".to_owned());
+        let settings = serde_json::from_str(&settings).map_err(|e| format!("settings: {e}"))?;
+        let mut steps: Vec<Step> = Vec::new();
+        for (index, line) in rest.iter().enumerate() {
+            if let (true, Some(step)) = (line.starts_with("    "), steps.last_mut()) {
+                step.source.push((*line).to_owned());
+                continue;
+            }
+            let number = header_lines + index + 1;
+            let action = action(line).ok_or_else(|| format!("{number}: no step: {line}"))?;
+            steps.push(Step { action, line: number, source: vec![(*line).to_owned()] });
+        }
+        let whole = value(header, "whole").is_some();
+        let show = value(header, "show").unwrap_or_default();
+        let header = header.iter().map(|line| (*line).to_owned()).collect();
+        let transcript = Self { name: name.to_owned(), header, only, whole, settings, show, steps };
+        transcript.check()
+    }
+
+    fn check(self) -> Result<Self, String> {
+        let sets_clock =
+            |step: &Step| matches!(step.action, Action::Clock { .. } | Action::Set { .. });
+        if !self.header.first().is_some_and(|line| line.starts_with("# ") && line.len() > 20) {
+            return Err("its first line does not say which rule it shows".to_owned());
+        }
+        if self.only != Some(Only::World) && self.steps.iter().any(sets_clock) {
+            return Err("it moves the clock: `# only: world — why`".to_owned());
+        }
+        Ok(self)
+    }
+
+    /// The file again, with other steps.
+    pub(crate) fn write(&self, steps: &[Step]) -> String {
+        let lines = self.header.iter().chain(steps.iter().flat_map(|step| &step.source));
+        lines.map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+}
+
+/// The value of `# key: value`, with the lines `#   ` that go on.
+fn value(header: &[&str], key: &str) -> Option<String> {
+    let begin = format!("# {key}: ");
+    let at = header.iter().position(|line| line.starts_with(&begin))?;
+    let more = header[at + 1..].iter().take_while(|line| line.starts_with("#   "));
+    let lines = [&header[at][begin.len()..]].into_iter().chain(more.map(|line| &line[4..]));
+    Some(lines.collect::<Vec<_>>().join(" "))
+}
+
+fn action(line: &str) -> Option<Action> {
+    if line.is_empty() || line.starts_with('#') {
+        return Some(Action::None);
+    }
+    let mut words = line.split_whitespace();
+    let conn = |word: &str| match word.as_bytes() {
+        [byte @ b'A'..=b'Z'] => Some(char::from(*byte)),
+        _ => None,
+    };
+    let first = words.next()?;
+    if let Some(name) = first.strip_suffix(">>") {
+        return Some(Action::Send { conn: conn(name)?, raw: true });
+    }
+    if let Some(name) = first.strip_suffix('>') {
+        return Some(Action::Send { conn: conn(name)?, raw: false });
+    }
+    if let Some(name) = first.strip_suffix('<') {
+        return Some(Action::Answer { conn: conn(name)? });
+    }
+    let rest: Vec<&str> = words.collect();
+    match (first, rest.as_slice()) {
+        ("clock", ["set", by]) => {
+            Some(Action::Set { seconds: by.strip_suffix('s')?.parse().ok()? })
+        }
+        ("clock", [by]) => {
+            let by = by.strip_prefix('+')?;
+            Some(Action::Clock {
+                ms: match by.strip_suffix("ms") {
+                    Some(ms) => ms.parse().ok()?,
+                    None => by.strip_suffix('s')?.parse::<u64>().ok()? * 1000,
+                },
+            })
+        }
+        ("wait", ["channel", name, state @ ..]) => channel(true, name, state),
+        ("wait", [name]) => Some(Action::Wait { conn: conn(name)? }),
+        ("channel", [name, state @ ..]) => channel(false, name, state),
+        (name, ["closed"]) => Some(Action::Closed { conn: conn(name)? }),
+        (name, ["ends"]) => Some(Action::Ends { conn: conn(name)? }),
+        (name, ["leaves"]) => Some(Action::Leaves { conn: conn(name)? }),
+        _ => None,
+    }
+}
+
+fn channel(wait: bool, name: &str, state: &[&str]) -> Option<Action> {
+    let state = match state {
+        ["gone"] => State::Gone,
+        [count, "held"] => State::Held(count.parse().ok()?),
+        [count, "messages"] => State::Messages(count.parse().ok()?),
+        _ => return None,
+    };
+    Some(Action::Channel { wait, name: name.strip_suffix(':')?.to_owned(), state })
+}
+
+impl Step {
+    /// The bytes that it sends, and for each request that begins in them whether it is HEAD.
+    pub(crate) fn bytes(&self, begin_unix_s: u64) -> (Vec<u8>, Vec<bool>) {
+        let decode = |text: &str| decode(text, begin_unix_s);
+        let after_mark = |line: &str| line.split_once("> ").map_or("", |(_, text)| text).to_owned();
+        let raw = matches!(self.action, Action::Send { raw: true, .. });
+        let mut body = Vec::new();
+        let mut fields = Vec::new();
+        for line in &self.source[1..] {
+            match line.trim_start().strip_prefix('|') {
+                Some(text) => body.extend(decode(text.strip_prefix(' ').unwrap_or(text))),
+                None => fields.push(decode(line.trim())),
+            }
+        }
+        let first = after_mark(&self.source[0]);
+        if raw {
+            let bytes = [decode(&first), body].concat();
+            let heads = bytes.split(|byte| *byte == b'\n').filter_map(|line| {
+                let line = std::str::from_utf8(line).ok()?;
+                let (method, rest) = line.trim_end().split_once(" /")?;
+                rest.contains(" HTTP/1.").then_some(method.ends_with("HEAD"))
+            });
+            let heads = heads.collect();
+            return (bytes, heads);
+        }
+        if !first.contains(" HTTP/1") {
+            fields.insert(0, b"Host: relay".to_vec());
+        }
+        let framed = fields.iter().any(|field| {
+            let name = field.split(|byte| *byte == b':').next().unwrap_or_default();
+            [&b"content-length"[..], b"transfer-encoding"].contains(&&*name.to_ascii_lowercase())
+        });
+        if self.source[1..].iter().any(|line| line.trim_start().starts_with('|')) && !framed {
+            fields.push(format!("Content-Length: {}", body.len()).into_bytes());
+        }
+        let version = if first.contains(" HTTP/1") { "" } else { " HTTP/1.1" };
+        let mut bytes = [&decode(&first), version.as_bytes(), b"\r\n"].concat();
+        for field in fields {
+            bytes.extend(field);
+            bytes.extend(b"\r\n");
+        }
+        bytes.extend(b"\r\n");
+        bytes.extend(body);
+        (bytes, vec![first.starts_with("HEAD ")])
+    }
+}
+
+/// `\r`, `\n`, `\t`, `\0`, `\\`, `\xHH`; `{T+1}` is the date a second after the run began, `{t+1}`
+/// the same as a number; `{ab*3}` is `ababab`.
+fn decode(text: &str, begin_unix_s: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(char) = rest.chars().next() {
+        rest = &rest[char.len_utf8()..];
+        let braced = || rest.split_once('}').and_then(|(inner, _)| expand(inner, begin_unix_s));
+        match (char, rest.as_bytes().first()) {
+            ('\\', Some(b'x')) => {
+                let byte = u8::from_str_radix(&rest[1..3], 16).expect("\\x and two digits");
+                out.push(byte);
+                rest = &rest[3..];
+            }
+            ('\\', Some(escaped)) => {
+                out.push(match escaped {
+                    b'r' => b'\r',
+                    b'n' => b'\n',
+                    b't' => b'\t',
+                    b'0' => 0,
+                    other => *other,
+                });
+                rest = &rest[1..];
+            }
+            ('{', Some(_)) if braced().is_some() => {
+                out.extend(braced().expect("just seen"));
+                rest = rest.split_once('}').expect("just seen").1;
+            }
+            (other, _) => out.extend(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out
+}
+
+fn expand(inner: &str, begin_unix_s: u64) -> Option<Vec<u8>> {
+    if let Some((text, times)) = inner.rsplit_once('*') {
+        return Some(decode(text, begin_unix_s).repeat(times.parse().ok()?));
+    }
+    let (kind, offset) = inner.split_at_checked(1)?;
+    let offset: i64 = if offset.is_empty() { 0 } else { offset.parse().ok()? };
+    let unix_s = begin_unix_s.checked_add_signed(offset)?;
+    match kind {
+        "T" => {
+            let mut date = Vec::new();
+            write_http_date(unix_s, &mut date);
+            Some(date)
+        }
+        "t" => Some(unix_s.to_string().into_bytes()),
+        _ => None,
+    }
+}
+
+impl Transcript {
+    /// An answer as a transcript has it.
+    pub(crate) fn render(&self, conn: char, answer: &Answer, begin_unix_s: u64) -> Vec<String> {
+        let mut lines = vec![format!("{conn}< {} {}", answer.status, answer.reason)];
+        for (name, value) in &answer.fields {
+            let lower = name.to_ascii_lowercase();
+            if matches!(lower.as_str(), "server" | "date") && !self.show.contains(&lower) {
+                continue;
+            }
+            let value = match parse_http_date(value.as_bytes()) {
+                Some(unix_s) => offset(unix_s, begin_unix_s)
+                    .map_or(value.clone(), |offset| format!("{{T{offset}}}")),
+                None => encode(value.as_bytes(), begin_unix_s),
+            };
+            lines.push(format!("    {name}: {value}"));
+        }
+        let body = answer.body.split_inclusive(|byte| *byte == b'\n');
+        lines.extend(body.map(|line| format!("    | {}", encode(line, begin_unix_s))));
+        lines
+    }
+}
+
+/// The opposite of `decode`.
+fn encode(bytes: &[u8], begin_unix_s: u64) -> String {
+    let mut out = String::new();
+    let mut rest = bytes;
+    while let Some(byte) = rest.first() {
+        let run = rest.iter().take_while(|other| *other == byte).count();
+        let digits = rest.iter().take(11).take_while(|byte| byte.is_ascii_digit()).count();
+        let number = std::str::from_utf8(&rest[..digits]).unwrap_or_default();
+        let near = number.parse().ok().and_then(|unix_s| offset(unix_s, begin_unix_s));
+        if let (Some(offset), 10) = (near, digits) {
+            out.push_str(&format!("{{t{offset}}}"));
+            rest = &rest[10..];
+        } else if run >= RUN_MIN {
+            out.push_str(&format!("{{{}*{run}}}", byte.escape_ascii()));
+            rest = &rest[run..];
+        } else {
+            match byte {
+                b'"' | b'\'' => out.push(char::from(*byte)),
+                other => out.push_str(&other.escape_ascii().to_string()),
+            }
+            rest = &rest[1..];
+        }
+    }
+    out
+}
+
+/// `unix_s` less the begin, as ``, `+1` or `-1`; `None` if that is far.
+fn offset(unix_s: u64, begin_unix_s: u64) -> Option<String> {
+    match i64::try_from(unix_s).ok()? - i64::try_from(begin_unix_s).ok()? {
+        0 => Some(String::new()),
+        offset if offset.abs() < NEAR_S => Some(format!("{offset:+}")),
+        _ => None,
+    }
+}

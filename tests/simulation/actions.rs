@@ -1,0 +1,386 @@
+//! What happens next: the weighted grammar of inputs.
+
+use pushserver::clock::Now;
+use pushserver::message::{Cursor, MessageId};
+
+use crate::client::{Client, Phase};
+use crate::model::Name;
+use crate::random::Random;
+use crate::request::{Ask, Request};
+use crate::settings::{FIRST_ID, Kind, PLACES};
+use crate::world::World;
+
+const CHANNELS: [&str; 5] = ["a", "b", "a/b", "news", "\u{20}x"];
+const CONTENT_TYPES: [Option<&str>; 4] =
+    [None, Some("text/plain"), Some("application/json; charset=utf-8"), Some("x/y")];
+const CLIENTS_MAX: usize = 12;
+
+impl World {
+    /// One input, one turn, some outputs.
+    pub(crate) fn step(&mut self) {
+        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1]) {
+            0 => self.connects(),
+            1 => self.sends(),
+            2 => self.arrives(),
+            3 => self.half_closes(),
+            4 => self.resets(),
+            5 => self.reads_on(),
+            6 => self.time_passes(),
+            7 => self.clock_is_set(),
+            8 => {
+                self.note(|| "reload".to_owned());
+                self.reload();
+            }
+            9 => self.bursts(),
+            10 => self.floods(),
+            _ => {
+                self.note(|| "room is made".to_owned());
+                self.shed(2);
+            }
+        }
+        self.turn();
+        match self.random.below(10) {
+            0..7 => self.drain(),
+            _ => {
+                let most = 1 + self.random.index(6);
+                self.poll(most);
+                self.bury();
+            }
+        }
+        self.check();
+    }
+
+    /// Everything ends, in one of the ways in which it can.
+    pub(crate) fn finish(&mut self) {
+        self.note(|| "finish".to_owned());
+        self.finish_ready();
+        if self.random.percent(50) {
+            self.shut_down();
+        }
+        let numbers: Vec<u64> = self.clients.keys().copied().collect();
+        for number in numbers {
+            if self.random.percent(50) && !self.clients[&number].ended {
+                self.half_close(number);
+            } else {
+                self.closed(number);
+            }
+        }
+        self.drain();
+        self.check();
+        self.pass(120_000);
+        self.check();
+        for store in &mut self.settings.stores {
+            store.memory.min_messages = 0;
+            store.memory.message_timeout_ms = 1_000;
+        }
+        let (stores, now) = (self.settings.stores.clone(), self.now());
+        let options = self.settings.relay();
+        self.relay.reload(&options, stores.clone(), now);
+        self.model.reload(stores);
+        for ms in [1_000, 60_000, 3_600_000, 3_600_000] {
+            self.pass(ms);
+            self.check();
+        }
+        self.check_empty();
+    }
+
+    fn shut_down(&mut self) {
+        self.note(|| "shutdown".to_owned());
+        self.shutdown();
+        self.check();
+        for _ in 0..self.random.below(30) {
+            match self.random.weighted(&[6, 1, 3]) {
+                0 => self.arrives(),
+                1 => self.resets(),
+                _ => self.reads_on(),
+            }
+            self.turn();
+            let most = 1 + self.random.index(6);
+            self.poll(most);
+            self.bury();
+            self.check();
+        }
+        self.drain();
+        for client in self.clients.values() {
+            assert!(client.phase != Phase::Waiting, "{} is held while stopping", client.number);
+        }
+        // Who reads gets all of it, and who does not is left behind in time.
+        self.pass(1_000);
+        self.pass(1_500);
+        let slow = |client: &Client| client.stalled || client.phase == Phase::Closing;
+        assert!(self.clients.values().all(slow), "{:?}", self.clients);
+        self.pass(15_000);
+        self.pass(15_000);
+        assert_eq!(self.relay.connections(), 0, "{:?}", self.clients);
+    }
+
+    fn connects(&mut self) {
+        if self.clients.len() < CLIENTS_MAX {
+            let number = self.connect();
+            self.note(|| format!("{number} connects"));
+        }
+    }
+
+    /// One of the clients that `fits`.
+    fn some_client(&mut self, fits: impl Fn(&Client) -> bool) -> Option<u64> {
+        let numbers: Vec<u64> =
+            self.clients.values().filter(|client| fits(client)).map(|c| c.number).collect();
+        if numbers.is_empty() { None } else { Some(self.random.pick(&numbers)) }
+    }
+
+    fn sends(&mut self) {
+        let found = self.some_client(|c| !c.doomed && !c.ended && c.requests.len() < 8);
+        let Some(number) = found else { return self.connects() };
+        let requests = self.random.pick(&[1, 1, 1, 1, 2, 5]);
+        for _ in 0..requests {
+            let request = self.draw_request();
+            self.note(|| format!("{number} asks {request:?}"));
+            self.enqueue(number, request);
+        }
+        if self.random.percent(70) {
+            self.feed(number, usize::MAX);
+        } else {
+            self.arrives_in_part(number);
+        }
+    }
+
+    fn enqueue(&mut self, number: u64, request: Request) {
+        let client = self.clients.get_mut(&number).expect("it is there");
+        if client.doomed {
+            return;
+        }
+        let is_doomed = matches!(request.ask, Ask::Doomed(_));
+        client.doomed = is_doomed || request.close;
+        client.coming.push_back((request.bytes(), is_doomed));
+        client.requests.push_back(request);
+    }
+
+    fn arrives(&mut self) {
+        if let Some(number) = self.some_client(|c| !c.coming.is_empty()) {
+            self.arrives_in_part(number);
+        }
+    }
+
+    fn arrives_in_part(&mut self, number: u64) {
+        let most = match self.random.below(3) {
+            0 => 1 + self.random.index(8),
+            1 => 1 + self.random.index(400),
+            _ => usize::MAX,
+        };
+        self.feed(number, most);
+    }
+
+    fn half_closes(&mut self) {
+        if let Some(number) = self.some_client(|c| !c.ended) {
+            self.note(|| format!("{number} half closes"));
+            self.half_close(number);
+        }
+    }
+
+    fn resets(&mut self) {
+        if let Some(number) = self.some_client(|_| true) {
+            self.note(|| format!("{number} resets"));
+            self.closed(number);
+        }
+    }
+
+    fn reads_on(&mut self) {
+        if let Some(number) = self.some_client(|c| c.stalled) {
+            let unsent = self.clients[&number].unsent;
+            let bytes = if self.random.percent(60) { unsent } else { unsent / 2 };
+            self.note(|| format!("{number} reads {bytes} of {unsent}"));
+            self.socket_takes(number, bytes);
+            self.bury();
+        }
+    }
+
+    fn time_passes(&mut self) {
+        let ms = match self.random.below(12) {
+            0..6 => self.random.below(40) * 10,
+            6..9 => self.random.below(100) * 100,
+            9..11 => self.random.below(600) * 100,
+            _ => self.random.below(40_000) * 100,
+        };
+        self.pass(ms);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.note(|| format!("{ms} ms pass"));
+        self.finish_ready();
+        let Now { mono_ms, unix_s } = self.now();
+        let seconds = (mono_ms + ms) / 1000 - mono_ms / 1000;
+        self.set_now(Now { mono_ms: mono_ms + ms, unix_s: unix_s + seconds });
+        self.turn();
+        self.drain();
+    }
+
+    /// Whoever can go on does so before time passes: which of the holds end in the tenth of their
+    /// time in which they may, only the answers tell.
+    fn finish_ready(&mut self) {
+        while !self.ready.is_empty() {
+            self.turn();
+        }
+    }
+
+    fn clock_is_set(&mut self) {
+        let Now { mono_ms, unix_s } = self.now();
+        let unix_s = match self.random.below(10) {
+            0 => unix_s.saturating_sub(self.random.below(7200)),
+            1..4 => unix_s.saturating_sub(self.random.below(5)),
+            _ => unix_s + self.random.below(2000),
+        };
+        self.note(|| format!("the clock is set to {unix_s}"));
+        self.set_now(Now { mono_ms, unix_s });
+    }
+
+    /// More requests at once than are served in one turn.
+    fn bursts(&mut self) {
+        self.finish_ready();
+        self.drain();
+        let fits = |c: &Client| !c.doomed && !c.ended && c.requests.is_empty() && !c.stalled;
+        let Some(number) = self.some_client(fits) else { return };
+        self.note(|| format!("{number} sends a burst"));
+        let before = self.random.pick(&[15, 15, 16, 20, 40]);
+        for _ in 0..before {
+            let (place, ask) = (0, Ask::Inspect { is_head: self.random.percent(30) });
+            let channel = self.random.pick(&CHANNELS);
+            let request = Request::draw(&mut self.random, ask, place, channel);
+            self.enqueue(number, request);
+        }
+        let request = self.draw_publish();
+        self.enqueue(number, request);
+        self.feed(number, usize::MAX);
+        self.drain();
+    }
+
+    /// Many messages in a row, so that limits are reached and runs forgotten.
+    fn floods(&mut self) {
+        let fits = |c: &Client| !c.doomed && !c.ended && c.requests.is_empty();
+        let Some(number) = self.some_client(fits) else { return };
+        let channel = self.random.pick(&CHANNELS);
+        self.note(|| format!("{number} floods {channel}"));
+        for _ in 0..self.random.below(14) {
+            let place = self.random.pick(&[0, 0, 1]);
+            let ask = Ask::Publish {
+                body: vec![b'x'; self.random.index(60)],
+                content_type: None,
+                expects: false,
+            };
+            let request = Request::draw(&mut self.random, ask, place, channel);
+            self.enqueue(number, request);
+            self.feed(number, usize::MAX);
+            if self.random.percent(20) {
+                self.pass(1_000);
+                if !self.clients.contains_key(&number) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A channel on which somebody waits.
+    fn draw_waiting(&mut self) -> Option<Name> {
+        let number = self.some_client(|client| client.held.is_some())?;
+        Some(self.clients[&number].held?.name)
+    }
+
+    fn draw_publish(&mut self) -> Request {
+        let (place, channel) = match self.draw_waiting() {
+            Some(name) if self.random.percent(60) => {
+                let place = match name {
+                    (0, "", _) => self.random.pick(&[0, 0, 0, 1, 2]),
+                    (0, ..) => 3,
+                    _ => 4,
+                };
+                (place, name.2)
+            }
+            _ => (self.random.pick(&[0, 0, 0, 1, 2, 3, 4]), self.random.pick(&CHANNELS)),
+        };
+        let size = match self.random.below(8) {
+            0 => 0,
+            1..5 => self.random.index(40),
+            5..7 => self.random.index(1_000),
+            _ => self.random.index(30_000),
+        };
+        let seed = self.random.next() as u8;
+        let body = (0..size).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect();
+        let content_type = self.random.pick(&CONTENT_TYPES);
+        let ask = Ask::Publish { body, content_type, expects: self.random.percent(5) };
+        Request::draw(&mut self.random, ask, place, channel)
+    }
+
+    fn draw_request(&mut self) -> Request {
+        let channel = self.random.pick(&CHANNELS);
+        let random = &mut self.random;
+        let publishers = [0, 0, 1, 2, 3, 4];
+        match random.weighted(&[50, 30, 3, 6, 4, 4, 2]) {
+            0 => {
+                let place = 5 + random.index(PLACES.len() - 5);
+                let cursor = self.draw_cursor(place, channel);
+                Request::draw(&mut self.random, Ask::Get(cursor), place, channel)
+            }
+            1 => self.draw_publish(),
+            2 => {
+                let place = random.pick(&publishers);
+                Request::draw(random, Ask::Create, place, channel)
+            }
+            3 => {
+                let (place, is_head) = (random.pick(&publishers), random.percent(20));
+                Request::draw(random, Ask::Inspect { is_head }, place, channel)
+            }
+            4 => {
+                let place = random.pick(&publishers);
+                Request::draw(random, Ask::Delete, place, channel)
+            }
+            5 => draw_fixed(random, channel),
+            _ => Request::doomed(random),
+        }
+    }
+
+    fn draw_cursor(&mut self, place: usize, channel: &'static str) -> Cursor {
+        let place = PLACES[place];
+        let name: Name = (place.store, place.group, channel);
+        match self.random.weighted(&[45, 25, 12, 3, 2, 3]) {
+            0 => match self.seen.get(&name) {
+                Some(id) => Cursor::at(*id),
+                None => Cursor::OLDEST,
+            },
+            1 => {
+                let ids = self.model.ids(name);
+                if ids.is_empty() {
+                    return Cursor::OLDEST;
+                }
+                let MessageId { time, tag } = self.random.pick(&ids);
+                let (time, tag) = match self.random.below(6) {
+                    0 => (time, tag.saturating_sub(1)),
+                    1 => (time, tag + 1),
+                    2 => (time - 1, 5),
+                    _ => (time, tag),
+                };
+                Cursor { time, tag, given: true }
+            }
+            2 => Cursor::OLDEST,
+            3 => Cursor { time: 0, tag: self.random.below(3) as u32, given: true },
+            4 => Cursor { time: FIRST_ID.time - self.random.below(9), tag: 0, given: true },
+            _ => Cursor {
+                time: self.now().unix_s + self.random.below(100),
+                tag: self.random.below(3) as u32,
+                given: true,
+            },
+        }
+    }
+}
+
+fn draw_fixed(random: &mut Random, channel: &'static str) -> Request {
+    let status = random.pick(&[204, 405, 404, 400, 403]);
+    let place = match status {
+        400 => 5 + random.index(PLACES.len() - 5),
+        404 => 0,
+        // A method that a location does not have comes before a channel id that is too long.
+        403 => 0,
+        _ => random.index(PLACES.len()),
+    };
+    let is_subscriber = matches!(PLACES[place].kind, Kind::Subscriber { .. });
+    debug_assert!(status != 400 || is_subscriber);
+    Request::draw(random, Ask::Fixed(status), place, channel)
+}

@@ -1,0 +1,180 @@
+//! What one connection should be doing: the life of a client connection, told once more and
+//! plainly. Knows nothing of channels.
+
+use std::collections::VecDeque;
+
+use pushserver::relay::options::Limits;
+
+use crate::model::{Information, Message, Name, Wake};
+use crate::request::Request;
+
+/// The answer that is due next on a connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Expect {
+    Continue,
+    Status(u16),
+    Information {
+        status: u16,
+        information: Information,
+        form: usize,
+    },
+    Message(Message, pushserver::store::Gap),
+    /// Told by a fan-out: what is missing is known only when the message leaves.
+    Woken(Wake),
+    /// 304 that echoes the request's cursor.
+    NothingNew,
+    /// The holders of a deleted channel, all of whom have their 410 before this.
+    Deleted {
+        holders: Vec<u64>,
+        information: Information,
+        form: usize,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Head,
+    /// So many bytes of the body are still to come.
+    Body(usize),
+    /// Asked to delete.
+    Asked,
+    Waiting,
+    Lingering,
+    Closing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    Idle,
+    Head,
+    Body,
+    Write,
+    Linger,
+    Stop,
+}
+
+/// A request that is held.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) name: Name,
+    pub(crate) told: bool,
+    /// Of the channel from which it was taken, to be woken.
+    pub(crate) woken: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) number: u64,
+    pub(crate) phase: Phase,
+    /// Requests that have no answer yet; the first one is being served. Also those whose bytes
+    /// are still on their way.
+    pub(crate) requests: VecDeque<Request>,
+    /// Bytes that the relay has and has not dealt with.
+    pub(crate) kept: Vec<u8>,
+    /// Bytes on their way, in pieces that arrive together or are split; `true`: together.
+    pub(crate) coming: VecDeque<(Vec<u8>, bool)>,
+    /// Answers in the order in which they are due; with the request they answer, and whether they
+    /// end the connection, where that is known already.
+    pub(crate) expects: VecDeque<(Expect, Request, Option<bool>)>,
+    pub(crate) held: Option<Held>,
+    pub(crate) timer: Option<(Timer, u64)>,
+    pub(crate) ended: bool,
+    pub(crate) stalled: bool,
+    pub(crate) paused: bool,
+    pub(crate) ready: bool,
+    /// Answers of the relay that the socket has not taken.
+    pub(crate) unsent: usize,
+    /// The peer reads slowly.
+    pub(crate) slow: bool,
+    /// No request may follow.
+    pub(crate) doomed: bool,
+    pub(crate) must_close: bool,
+    pub(crate) must_abort: bool,
+    pub(crate) close_seen: bool,
+}
+
+impl Client {
+    pub(crate) fn new(number: u64, slow: bool) -> Self {
+        Self {
+            number,
+            phase: Phase::Head,
+            requests: VecDeque::new(),
+            kept: Vec::new(),
+            coming: VecDeque::new(),
+            expects: VecDeque::new(),
+            held: None,
+            timer: None,
+            ended: false,
+            stalled: false,
+            paused: false,
+            ready: false,
+            unsent: 0,
+            slow,
+            doomed: false,
+            must_close: false,
+            must_abort: false,
+            close_seen: false,
+        }
+    }
+
+    pub(crate) fn arm(&mut self, timer: Timer, limits: &Limits, now_ms: u64) {
+        let in_ms = match timer {
+            Timer::Idle => limits.keepalive_timeout_ms,
+            Timer::Head => limits.header_timeout_ms,
+            Timer::Body => limits.body_timeout_ms,
+            Timer::Write => limits.write_timeout_ms,
+            Timer::Linger => 1_500,
+            Timer::Stop => 1_000,
+        };
+        self.timer = Some((timer, now_ms + in_ms));
+    }
+
+    /// More of a body is awaited.
+    pub(crate) fn arm_body(&mut self, stopping: bool, limits: &Limits, now_ms: u64) {
+        if !self.stalled && !matches!(self.timer, Some((Timer::Stop, _))) {
+            self.arm(if stopping { Timer::Stop } else { Timer::Body }, limits, now_ms);
+        }
+    }
+
+    /// The connection ends after what is to be sent.
+    pub(crate) fn close(&mut self, limits: &Limits, now_ms: u64) {
+        if self.phase == Phase::Closing {
+            return;
+        }
+        self.phase = Phase::Closing;
+        self.kept.clear();
+        self.must_close = true;
+        self.timer = None;
+        if self.stalled {
+            self.arm(Timer::Write, limits, now_ms);
+        }
+    }
+
+    /// What came cannot be read as a request.
+    pub(crate) fn fail(&mut self, status: u16, request: Request, limits: &Limits, now_ms: u64) {
+        self.expects.push_back((Expect::Status(status), request, Some(true)));
+        self.phase = Phase::Lingering;
+        self.kept.clear();
+        self.doomed = true;
+        if self.ended {
+            self.close(limits, now_ms);
+        } else {
+            self.arm(Timer::Linger, limits, now_ms);
+        }
+    }
+
+    /// So much waits behind a request that no more is to be read.
+    pub(crate) fn is_full(&self, limits: &Limits) -> bool {
+        let heads = memchr::memmem::find_iter(&self.kept, b"\r\n\r\n").count();
+        self.kept.len() >= limits.header_bytes || heads >= limits.pipeline_depth
+    }
+
+    pub(crate) fn wants_read(&self, limits: &Limits) -> bool {
+        match self.phase {
+            Phase::Closing => false,
+            Phase::Lingering => true,
+            Phase::Head | Phase::Body(_) if !self.stalled && !self.ready => true,
+            _ => !self.is_full(limits),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The seeded simulation: the whole pure relay with a fake network and a fake clock, and a shadow
+//! model beside it. Nothing here touches a socket, sleeps or reads a clock; one seed is one run,
+//! the same everywhere.
+//!
+//! ```text
+//! PUSHSERVER_SIM_SEED=17     run this seed alone, and print what happens
+//! PUSHSERVER_SIM_SEEDS=5000  run so many seeds (default 256)
+//! PUSHSERVER_SIM_STEPS=2000  so many steps of each (default 200)
+//! ```
+//!
+//! `world` drives the relay and compares; `client` is what one connection should be doing, `model`
+//! what channels, messages and holds should be. `actions` draws what happens next.
+
+mod actions;
+mod answer;
+mod client;
+mod model;
+mod random;
+mod request;
+mod settings;
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use random::Random;
+use world::World;
+
+const SEEDS: u64 = 256;
+const STEPS: u64 = 200;
+
+#[test]
+fn the_relay_does_what_the_model_says_whatever_happens() {
+    let steps = number("PUSHSERVER_SIM_STEPS").unwrap_or(STEPS);
+    if let Some(seed) = number("PUSHSERVER_SIM_SEED") {
+        run(seed, steps, true);
+        return;
+    }
+    let mut counts = BTreeMap::new();
+    for seed in 0..number("PUSHSERVER_SIM_SEEDS").unwrap_or(SEEDS) {
+        for (what, count) in run(seed, steps, false) {
+            *counts.entry(what).or_insert(0) += count;
+        }
+    }
+    println!("{counts:?}");
+    if number("PUSHSERVER_SIM_SEEDS").is_none() && steps == STEPS {
+        check_coverage(&counts);
+    }
+}
+
+/// A simulation in which nothing happens finds nothing.
+fn check_coverage(counts: &BTreeMap<&'static str, u64>) {
+    for what in [
+        "403",
+        "408",
+        "409",
+        "410",
+        "413",
+        "503",
+        "caught up",
+        "gaps",
+        "held",
+        "other statuses",
+        "resumed",
+        "stalled",
+        "subscribe notices",
+        "timed out",
+        "woken",
+        "woken with a gap",
+    ] {
+        let count = counts.get(what).copied().unwrap_or(0);
+        assert!(count >= 20, "only {count} of {what:?}: {counts:?}");
+    }
+}
+
+fn run(seed: u64, steps: u64, is_traced: bool) -> BTreeMap<&'static str, u64> {
+    let mut world = World::new(Random::new(seed), is_traced);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        for step in 0..steps {
+            world.note(|| format!("step {step}"));
+            world.step();
+        }
+        world.finish();
+    }));
+    for line in &world.trace {
+        println!("{line}");
+    }
+    if let Err(cause) = outcome {
+        println!(
+            "seed {seed} fails; replay it with\n  \
+             PUSHSERVER_SIM_SEED={seed} PUSHSERVER_SIM_STEPS={steps} \
+             cargo test --test simulation -- --nocapture"
+        );
+        resume_unwind(cause);
+    }
+    world.counts
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")))
+}

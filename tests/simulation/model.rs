@@ -1,0 +1,491 @@
+//! The shadow model of the domain: channels, messages and holds, in the slowest and most obvious
+//! way. Keeps every message of a channel for ever and only marks it as gone, so that what a
+//! subscriber missed can simply be counted.
+
+use std::collections::BTreeMap;
+
+use pushserver::clock::Now;
+use pushserver::hub::options::{Concurrency, StoreOptions};
+use pushserver::message::{Cursor, MessageId};
+use pushserver::store::{Gap, memory::MESSAGE_OVERHEAD};
+
+use crate::settings::FIRST_ID;
+
+/// Store, group and id.
+pub(crate) type Name = (u16, &'static str, &'static str);
+
+/// Runs of lost messages that a store remembers: ids whose tags follow each other in one second.
+const RUNS_MAX: usize = 32;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) id: MessageId,
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: Option<&'static str>,
+    /// Place in the order of all messages of the simulation.
+    order: u64,
+    stored_ms: u64,
+    is_there: bool,
+}
+
+impl Message {
+    fn cost(&self) -> usize {
+        self.body.len() + self.content_type.map_or(0, str::len) + MESSAGE_OVERHEAD
+    }
+}
+
+/// A held request; the world knows it by its number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    pub(crate) client: u64,
+    pub(crate) cursor: Cursor,
+    pub(crate) since_ms: u64,
+    pub(crate) timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Maker {
+    Get,
+    Post,
+    Put,
+}
+
+#[derive(Debug)]
+struct Channel {
+    maker: Maker,
+    /// Tells it from earlier and later ones of the same name.
+    life: u64,
+    /// What was lost before, uncounted.
+    inherited: MessageId,
+    /// Every message that was ever kept.
+    log: Vec<Message>,
+    waiting: Vec<Hold>,
+    published: bool,
+    asked_ms: Option<u64>,
+    used_ms: u64,
+}
+
+/// What outlives a channel.
+#[derive(Debug, Clone, Copy)]
+struct History {
+    last: MessageId,
+    /// The newest message that was lost, but for those that were deleted with a channel.
+    lost_through: MessageId,
+}
+
+const NO_HISTORY: History = History { last: FIRST_ID, lost_through: FIRST_ID };
+
+/// What channel information says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Information {
+    pub(crate) messages: usize,
+    pub(crate) requested: i64,
+    pub(crate) subscribers: usize,
+    pub(crate) last: MessageId,
+}
+
+impl Information {
+    /// In the forms of SPEC 2.2, by the index of `request::ACCEPTS`.
+    pub(crate) fn text(&self, form: usize) -> String {
+        let Self { messages: m, requested: r, subscribers: s, last: id } = self;
+        match form {
+            0 => format!(
+                "queued messages: {m}\r\nlast requested: {r} sec. ago\r\n\
+                 active subscribers: {s}\r\nlast message id: {id}"
+            ),
+            1 => format!(
+                "{{\"messages\": {m}, \"requested\": {r}, \"subscribers\": {s}, \
+                 \"last_message_id\": \"{id}\" }}"
+            ),
+            2 => format!(
+                "---\r\nmessages: {m}\r\nrequested: {r}\r\nsubscribers: {s}\r\n\
+                 last_message_id: \"{id}\"\r\n\r\n"
+            ),
+            _ => format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<channel>\r\n  \
+                 <messages>{m}</messages>\r\n  <requested>{r}</requested>\r\n  \
+                 <subscribers>{s}</subscribers>\r\n  \
+                 <last_message_id>{id}</last_message_id>\r\n</channel>"
+            ),
+        }
+    }
+}
+
+/// A message on its way to those who waited for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Wake {
+    pub(crate) name: Name,
+    pub(crate) message: Message,
+    life: u64,
+    /// Of the channel when it was published.
+    lost_through: MessageId,
+}
+
+#[derive(Debug)]
+pub(crate) enum Published {
+    Missing,
+    TooManyChannels,
+    TooLarge,
+    Done { information: Information, woken: Vec<Hold>, wake: Wake },
+}
+
+#[derive(Debug)]
+pub(crate) enum Subscribed {
+    Missing,
+    TooManyChannels,
+    TooManySubscribers,
+    NothingNew,
+    Displaced,
+    Message(Message, Gap),
+    Held { displaced: Vec<Hold> },
+}
+
+pub(crate) struct Subscribe {
+    pub(crate) hold: Hold,
+    pub(crate) interval: bool,
+    pub(crate) create: bool,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) max_subscribers: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) now: Now,
+    stores: Vec<StoreOptions>,
+    channels_max: usize,
+    channels: BTreeMap<Name, Channel>,
+    histories: BTreeMap<Name, History>,
+    /// Counts messages and lives.
+    count: u64,
+}
+
+impl Model {
+    pub(crate) fn new(stores: Vec<StoreOptions>, channels_max: usize, now: Now) -> Self {
+        Self {
+            now,
+            stores,
+            channels_max,
+            channels: BTreeMap::new(),
+            histories: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    pub(crate) fn reload(&mut self, stores: Vec<StoreOptions>) {
+        self.stores = stores;
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        name: Name,
+        body: &[u8],
+        content_type: Option<&'static str>,
+        create: bool,
+        store: bool,
+    ) -> Published {
+        let options = self.stores[name.0 as usize].memory.clone();
+        let mut message = Message {
+            id: MessageId::default(),
+            body: body.to_vec(),
+            content_type,
+            order: self.number(),
+            stored_ms: self.now.mono_ms,
+            is_there: true,
+        };
+        if store && message.cost() > options.max_memory {
+            return Published::TooLarge;
+        }
+        if !self.channels.contains_key(&name) && !create {
+            return Published::Missing;
+        }
+        if !self.make(name, Maker::Post) {
+            return Published::TooManyChannels;
+        }
+        let history = self.histories.entry(name).or_insert(NO_HISTORY);
+        let last = history.last;
+        // The rule of SPEC 2.4: max(now, last), and a tag that tells apart.
+        message.id = if self.now.unix_s > last.time {
+            MessageId { time: self.now.unix_s, tag: 0 }
+        } else {
+            MessageId { time: last.time, tag: last.tag + 1 }
+        };
+        assert!(message.id > last);
+        history.last = message.id;
+        if store {
+            self.make_room(name.0, message.cost(), options.max_memory);
+            self.channel(name).log.push(message.clone());
+            while options.max_messages != 0 && self.channel(name).there() > options.max_messages {
+                self.lose_oldest(name);
+            }
+            // What was kept beyond its time for `min_messages` only goes when it is superfluous.
+            self.expire_channel(name, options.min_messages.max(1));
+        }
+        let lost_through = self.histories[&name].lost_through;
+        let channel = self.channel(name);
+        channel.published = true;
+        let life = channel.life;
+        let information = self.information(name).expect("just made");
+        let channel = self.channel(name);
+        let (woken, waiting) =
+            channel.waiting.drain(..).partition(|hold| hold.cursor.wants(message.id));
+        channel.waiting = waiting;
+        self.settle(name);
+        Published::Done { information, woken, wake: Wake { name, message, life, lost_through } }
+    }
+
+    pub(crate) fn create(&mut self, name: Name) -> Option<Information> {
+        self.make(name, Maker::Put).then(|| self.information(name).expect("just made"))
+    }
+
+    pub(crate) fn information(&self, name: Name) -> Option<Information> {
+        let channel = self.channels.get(&name)?;
+        let asked = channel.asked_ms.map(|asked| ((self.now.mono_ms - asked) / 1000) as i64);
+        Some(Information {
+            messages: channel.there(),
+            requested: asked.unwrap_or(-1),
+            subscribers: channel.waiting.len(),
+            last: if channel.published { self.histories[&name].last } else { MessageId::default() },
+        })
+    }
+
+    pub(crate) fn delete(&mut self, name: Name) -> Option<(Information, Vec<Hold>)> {
+        let information = self.information(name)?;
+        let channel = self.channels.remove(&name).expect("it has information");
+        Some((information, channel.waiting))
+    }
+
+    pub(crate) fn subscribe(&mut self, name: Name, subscribe: &Subscribe) -> Subscribed {
+        let hold = subscribe.hold;
+        let missing = !self.channels.contains_key(&name);
+        if missing && !subscribe.create {
+            return Subscribed::Missing;
+        }
+        if missing && subscribe.interval {
+            return Subscribed::NothingNew;
+        }
+        if !self.make(name, Maker::Get) {
+            return Subscribed::TooManyChannels;
+        }
+        let now_ms = self.now.mono_ms;
+        let channel = self.channel(name);
+        channel.asked_ms = Some(now_ms);
+        let first = channel.log.iter().find(|m| m.is_there && hold.cursor.wants(m.id)).cloned();
+        if let Some(message) = first {
+            let gap = self.missed(name, hold.cursor, message.id);
+            return Subscribed::Message(message, gap);
+        }
+        if subscribe.interval {
+            return Subscribed::NothingNew;
+        }
+        let waiting = channel.waiting.len();
+        let mut displaced = Vec::new();
+        match subscribe.concurrency {
+            Concurrency::First if waiting > 0 => return Subscribed::Displaced,
+            Concurrency::Last => displaced = std::mem::take(&mut channel.waiting),
+            _ if subscribe.max_subscribers != 0 && waiting >= subscribe.max_subscribers => {
+                return Subscribed::TooManySubscribers;
+            }
+            _ => {}
+        }
+        channel.waiting.push(hold);
+        Subscribed::Held { displaced }
+    }
+
+    /// A hold ends that nobody has taken yet; gives it, or `None` if it is not waiting.
+    pub(crate) fn end_hold(&mut self, name: Name, client: u64) -> Option<Hold> {
+        let channel = self.channels.get_mut(&name)?;
+        let place = channel.waiting.iter().position(|hold| hold.client == client)?;
+        let hold = channel.waiting.remove(place);
+        self.settle(name);
+        Some(hold)
+    }
+
+    /// Somebody who was woken left before the message did.
+    pub(crate) fn left_while_woken(&mut self, name: Name, life: Option<u64>) {
+        if self.channels.get(&name).map(|channel| channel.life) == life {
+            self.settle(name);
+        }
+    }
+
+    pub(crate) fn life(&self, name: Name) -> Option<u64> {
+        Some(self.channels.get(&name)?.life)
+    }
+
+    /// What is told to somebody whom a message woke, if it leaves now.
+    pub(crate) fn gap_of(&self, wake: &Wake, cursor: Cursor) -> Gap {
+        if cursor.is_oldest() || wake.lost_through <= cursor.id() {
+            Gap::NONE
+        } else if self.life(wake.name) == Some(wake.life) {
+            self.missed(wake.name, cursor, wake.message.id)
+        } else {
+            Gap::Unknown
+        }
+    }
+
+    /// Ends everything that waits; the daemon stops.
+    pub(crate) fn shutdown(&mut self) {
+        let names: Vec<Name> = self.channels.keys().copied().collect();
+        for name in names {
+            if !std::mem::take(&mut self.channel(name).waiting).is_empty() {
+                self.settle(name);
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self) {
+        let names: Vec<Name> = self.channels.keys().copied().collect();
+        for name in names {
+            self.expire_channel(name, self.stores[name.0 as usize].memory.min_messages);
+            let channel = &self.channels[&name];
+            let timeout_ms = match channel.maker {
+                Maker::Get => 0,
+                Maker::Post => self.stores[name.0 as usize].channel_timeout_ms,
+                Maker::Put => 3_600_000,
+            };
+            if channel.is_idle() && channel.used_ms + timeout_ms <= self.now.mono_ms {
+                self.channels.remove(&name);
+            }
+        }
+    }
+
+    pub(crate) fn used_bytes(&self, store: u16) -> usize {
+        let there = |channel: &Channel| -> usize {
+            channel.log.iter().filter(|m| m.is_there).map(Message::cost).sum()
+        };
+        self.channels.iter().filter(|(name, _)| name.0 == store).map(|(_, c)| there(c)).sum()
+    }
+
+    pub(crate) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Hold> {
+        self.channels.values().flat_map(|channel| &channel.waiting)
+    }
+
+    /// Ids that a client may have heard of.
+    pub(crate) fn ids(&self, name: Name) -> Vec<MessageId> {
+        self.channels.get(&name).map_or(Vec::new(), |c| c.log.iter().map(|m| m.id).collect())
+    }
+
+    /// What lies lost between a cursor and a message that comes next.
+    fn missed(&self, name: Name, cursor: Cursor, id: MessageId) -> Gap {
+        let lost_through = self.histories.get(&name).map_or(FIRST_ID, |h| h.lost_through);
+        if cursor.is_oldest() || lost_through <= cursor.id() {
+            return Gap::NONE;
+        }
+        let channel = &self.channels[&name];
+        let mut runs: Vec<(MessageId, usize)> = Vec::new();
+        for (place, message) in channel.log.iter().enumerate().filter(|(_, m)| !m.is_there) {
+            match runs.last_mut() {
+                Some((last, at))
+                    if last.time == message.id.time
+                        && last.tag + 1 == message.id.tag
+                        && *at + 1 == place =>
+                {
+                    (*last, *at) = (message.id, place);
+                }
+                _ => runs.push((message.id, place)),
+            }
+        }
+        let forgotten = runs.iter().rev().nth(RUNS_MAX).map(|(last, _)| *last);
+        if cursor.id() < channel.inherited.max(forgotten.unwrap_or_default()) {
+            return Gap::Unknown;
+        }
+        let between = |m: &&Message| m.id > cursor.id() && m.id < id;
+        Gap::Messages(channel.log.iter().filter(between).count() as u64)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    fn channel(&mut self, name: Name) -> &mut Channel {
+        self.channels.get_mut(&name).expect("the channel is there")
+    }
+
+    /// Makes the channel if need be; `false`: there are too many.
+    fn make(&mut self, name: Name, maker: Maker) -> bool {
+        let life = self.number();
+        let (full, used_ms) = (self.channels.len() >= self.channels_max, self.now.mono_ms);
+        if let Some(channel) = self.channels.get_mut(&name) {
+            channel.maker = channel.maker.max(maker);
+            channel.used_ms = used_ms;
+        } else if full {
+            return false;
+        } else {
+            let inherited = self.histories.entry(name).or_insert(NO_HISTORY).lost_through;
+            self.channels.insert(
+                name,
+                Channel {
+                    maker,
+                    life,
+                    inherited,
+                    log: Vec::new(),
+                    waiting: Vec::new(),
+                    published: false,
+                    asked_ms: None,
+                    used_ms,
+                },
+            );
+        }
+        true
+    }
+
+    fn make_room(&mut self, store: u16, bytes: usize, max_memory: usize) {
+        while self.used_bytes(store) + bytes > max_memory {
+            let oldest = self
+                .channels
+                .iter()
+                .filter(|(name, _)| name.0 == store)
+                .filter_map(|(name, c)| c.log.iter().find(|m| m.is_there).map(|m| (m.order, *name)))
+                .min();
+            let Some((_, name)) = oldest else { return };
+            self.lose_oldest(name);
+        }
+    }
+
+    fn expire_channel(&mut self, name: Name, keep: usize) {
+        let timeout = self.stores[name.0 as usize].memory.message_timeout_ms;
+        let now_ms = self.now.mono_ms;
+        while timeout != 0 && self.channel(name).there() > keep {
+            let oldest = self.channel(name).log.iter().find(|m| m.is_there).expect("one is there");
+            if oldest.stored_ms + timeout > now_ms {
+                return;
+            }
+            self.lose_oldest(name);
+        }
+    }
+
+    fn lose_oldest(&mut self, name: Name) {
+        let oldest = self.channel(name).log.iter_mut().find(|m| m.is_there).expect("one is there");
+        oldest.is_there = false;
+        let id = oldest.id;
+        self.histories.get_mut(&name).expect("it has published").lost_through = id;
+        self.settle(name);
+    }
+
+    /// Starts the time that a channel lives with nothing in it; one made by a GET ends at once.
+    fn settle(&mut self, name: Name) {
+        let now_ms = self.now.mono_ms;
+        let Some(channel) = self.channels.get_mut(&name) else { return };
+        if channel.is_idle() {
+            channel.used_ms = now_ms;
+            if channel.maker == Maker::Get {
+                self.channels.remove(&name);
+            }
+        }
+    }
+}
+
+impl Channel {
+    fn there(&self) -> usize {
+        self.log.iter().filter(|message| message.is_there).count()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.there() == 0
+    }
+}

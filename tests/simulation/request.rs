@@ -1,0 +1,257 @@
+//! Requests: what they ask, and the many ways to write them.
+
+use std::fmt;
+
+use pushserver::http::write_http_date;
+use pushserver::message::{Cursor, MessageId};
+
+use crate::random::Random;
+use crate::settings::PLACES;
+
+/// What a request asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Ask {
+    Get(Cursor),
+    Publish {
+        body: Vec<u8>,
+        content_type: Option<&'static str>,
+        expects: bool,
+    },
+    Create,
+    Inspect {
+        is_head: bool,
+    },
+    Delete,
+    /// Answered with this status whatever the state of the relay is.
+    Fixed(u16),
+    /// Answered with this status; then the connection is of no more use.
+    Doomed(u16),
+}
+
+/// How channel information is asked for.
+pub(crate) const ACCEPTS: [&str; 4] =
+    ["text/plain", "application/json", "text/x-yaml", "application/xml"];
+
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) ask: Ask,
+    pub(crate) place: usize,
+    pub(crate) channel: &'static str,
+    pub(crate) accept: usize,
+    /// The client wants the connection closed after the answer.
+    pub(crate) close: bool,
+    /// HTTP/1.0 with `Connection: keep-alive`.
+    pub(crate) keep_alive: bool,
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) chunked: bool,
+    /// The body has no more than one run of bytes.
+    pub(crate) is_simple: bool,
+}
+
+impl Request {
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        [&self.head[..], &self.body].concat()
+    }
+
+    /// Draws how `ask` is written.
+    pub(crate) fn draw(random: &mut Random, ask: Ask, place: usize, channel: &'static str) -> Self {
+        let (version, connection, close, keep_alive) = match random.below(20) {
+            0 => ("1.0", "", true, false),
+            1 => ("1.0", "Connection: keep-alive\r\n", false, true),
+            2 => ("1.1", "Connection: close\r\n", true, false),
+            _ => ("1.1", "", false, false),
+        };
+        let accept = random.index(ACCEPTS.len());
+        let mut request = Self {
+            ask,
+            place,
+            channel,
+            accept,
+            close,
+            keep_alive,
+            head: Vec::new(),
+            body: Vec::new(),
+            chunked: false,
+            is_simple: true,
+        };
+        let (method, query, mut lines) = request.draw_question(random);
+        if version == "1.0" {
+            // What 1.0 does not have.
+            if request.chunked {
+                let length = match &request.ask {
+                    Ask::Publish { body, .. } => body.clone(),
+                    _ => Vec::new(),
+                };
+                lines = lines.replace(
+                    "Transfer-Encoding: chunked\r\n",
+                    &format!("Content-Length: {}\r\n", length.len()),
+                );
+                request.body = length;
+                request.chunked = false;
+                request.is_simple = true;
+            }
+            if let Ask::Publish { expects, .. } = &mut request.ask {
+                *expects = false;
+                lines = lines.replace("Expect: 100-continue\r\n", "");
+            }
+        }
+        let (path, channel) = match request.ask {
+            Ask::Fixed(404) => ("/nowhere/", spelled(random, channel)),
+            Ask::Fixed(403) => (PLACES[place].path, "x".repeat(41)),
+            _ => (PLACES[place].path, spelled(random, channel)),
+        };
+        let accept = ACCEPTS[accept];
+        request.head = format!(
+            "{method} {path}{channel}{query} HTTP/{version}\r\nHost: sim\r\n{connection}\
+             Accept: {accept}\r\n{lines}\r\n"
+        )
+        .into_bytes();
+        request
+    }
+
+    fn draw_question(&mut self, random: &mut Random) -> (&'static str, String, String) {
+        match &self.ask {
+            Ask::Get(cursor) => {
+                let (query, lines) = written(random, *cursor);
+                ("GET", query, lines)
+            }
+            Ask::Publish { body, content_type, expects } => {
+                let mut lines = String::new();
+                if let Some(content_type) = content_type {
+                    lines += &format!("Content-Type: {content_type}\r\n");
+                }
+                if *expects {
+                    lines += "Expect: 100-continue\r\n";
+                }
+                self.chunked = random.percent(25);
+                if self.chunked {
+                    lines += "Transfer-Encoding: chunked\r\n";
+                    (self.body, self.is_simple) = chunks(random, body);
+                } else {
+                    lines += &format!("Content-Length: {}\r\n", body.len());
+                    self.body = body.clone();
+                }
+                ("POST", String::new(), lines)
+            }
+            Ask::Create => ("PUT", String::new(), "Content-Length: 0\r\n".to_owned()),
+            Ask::Inspect { is_head: true } => ("HEAD", String::new(), String::new()),
+            Ask::Inspect { is_head: false } => ("GET", "?x=1".to_owned(), String::new()),
+            Ask::Delete => ("DELETE", String::new(), String::new()),
+            Ask::Fixed(204) => ("OPTIONS", String::new(), "Origin: http://a\r\n".to_owned()),
+            Ask::Fixed(400) => {
+                ("GET", String::new(), "If-Modified-Since: yesterday\r\n".to_owned())
+            }
+            Ask::Fixed(_) => ("PATCH", String::new(), String::new()),
+            Ask::Doomed(status) => unreachable!("{status} is made by `doomed`"),
+        }
+    }
+
+    /// A request after which nobody knows where the next one begins.
+    pub(crate) fn doomed(random: &mut Random) -> Self {
+        let long = "x".repeat(2_000);
+        let (status, text) = match random.below(8) {
+            0 => (400, "GET /sub/a HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n".to_owned()),
+            1 => (400, "GET /sub/a HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".to_owned()),
+            2 => (505, "GET /sub/a HTTP/3.0\r\nHost: x\r\n\r\n".to_owned()),
+            3 => (414, format!("GET /sub/{long} HTTP/1.1\r\nHost: x\r\n\r\n")),
+            4 => (431, format!("GET /sub/a HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n")),
+            5 => (
+                413,
+                "POST /pub/a HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\nabc".to_owned(),
+            ),
+            6 => (
+                413,
+                "POST /pub/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 fffff\r\nabc"
+                    .to_owned(),
+            ),
+            _ => (
+                400,
+                "POST /pub/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                    .to_owned(),
+            ),
+        };
+        Self {
+            ask: Ask::Doomed(status),
+            place: 0,
+            channel: "a",
+            accept: 0,
+            close: true,
+            keep_alive: false,
+            head: text.into_bytes(),
+            body: Vec::new(),
+            chunked: false,
+            is_simple: true,
+        }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = self.head[..self.head.len().min(200)].escape_ascii();
+        write!(f, "\"{head}\" + {} bytes", self.body.len())
+    }
+}
+
+/// The query and the header lines that say a cursor.
+fn written(random: &mut Random, cursor: Cursor) -> (String, String) {
+    let MessageId { time, tag } = cursor.id();
+    if !cursor.given {
+        return match random.below(4) {
+            0 => (String::new(), "If-None-Match: 7\r\n".to_owned()),
+            1 => (String::new(), "Last-Event-ID: \r\n".to_owned()),
+            2 => ("?last_event_id=".to_owned(), String::new()),
+            _ => (String::new(), String::new()),
+        };
+    }
+    let mut date = b"If-Modified-Since: ".to_vec();
+    write_http_date(time, &mut date);
+    let date = String::from_utf8(date).expect("ASCII") + "\r\n";
+    let lines = match random.below(8) {
+        0 => format!("{date}If-None-Match: \"{tag}\"\r\n"),
+        1 => format!("{date}If-None-Match: W/\"{tag}\"\r\n"),
+        2 => format!("Last-Event-ID: {time}:{tag}\r\n"),
+        3 => format!("Etag: {time}:{tag}\r\n"),
+        4 => return (format!("?last_event_id={time}:{tag}"), String::new()),
+        5 => return (format!("?a=b&last_event_id={time}%3A{tag}"), "Etag: 1:1\r\n".to_owned()),
+        6 if tag == 0 => date,
+        _ => format!("if-none-match: {tag}\r\n{date}"),
+    };
+    (String::new(), lines)
+}
+
+/// A channel id with some of its characters percent-encoded.
+fn spelled(random: &mut Random, channel: &str) -> String {
+    let mut spelled = String::new();
+    for byte in channel.bytes() {
+        if b"/ ".contains(&byte) || random.percent(10) {
+            spelled += &format!("%{byte:02X}");
+        } else {
+            spelled.push(byte as char);
+        }
+    }
+    spelled
+}
+
+/// `body` in chunks, and whether there is one at most.
+fn chunks(random: &mut Random, mut body: &[u8]) -> (Vec<u8>, bool) {
+    let mut out = Vec::new();
+    let mut count = 0;
+    while !body.is_empty() {
+        count += 1;
+        let (chunk, rest) = body.split_at(1 + random.index(body.len()));
+        let extension = random.pick(&["", ";a=b"]);
+        out.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+        out.extend_from_slice(chunk);
+        out.extend_from_slice(b"\r\n");
+        body = rest;
+    }
+    out.extend_from_slice(random.pick(&["0\r\n\r\n", "0\r\nX: y\r\n\r\n"]).as_bytes());
+    (out, count < 2)
+}

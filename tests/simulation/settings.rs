@@ -1,0 +1,203 @@
+//! What one run is configured with. The locations are always the same; numbers are drawn.
+
+use pushserver::hub::options::{Concurrency, StoreOptions};
+use pushserver::message::{Delivery, MessageId};
+use pushserver::relay::location::Pattern;
+use pushserver::relay::options::{
+    Limits, LocationOptions, Options, Origins, PublisherOptions, Role, SubscriberOptions,
+};
+use pushserver::store::{StoreId, memory};
+
+use crate::random::Random;
+
+/// What a location of the simulation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Publisher { create: bool, store: bool },
+    Subscriber { interval: bool, create: bool, concurrency: Concurrency, limited: bool },
+}
+
+/// One location.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) path: &'static str,
+    pub(crate) store: u16,
+    pub(crate) group: &'static str,
+    pub(crate) passthrough: bool,
+    pub(crate) kind: Kind,
+}
+
+const fn publisher(
+    path: &'static str,
+    store: u16,
+    group: &'static str,
+    create: bool,
+    keep: bool,
+) -> Place {
+    Place { path, store, group, passthrough: false, kind: Kind::Publisher { create, store: keep } }
+}
+
+const fn subscriber(path: &'static str, concurrency: Concurrency) -> Place {
+    let kind = Kind::Subscriber { interval: false, create: true, concurrency, limited: false };
+    Place { path, store: 0, group: "", passthrough: false, kind }
+}
+
+const BROADCAST: Concurrency = Concurrency::Broadcast;
+const BASE: Place = subscriber("", BROADCAST);
+
+pub(crate) const PLACES: [Place; 14] = [
+    publisher("/pub/", 0, "", true, true),
+    publisher("/flash/", 0, "", true, false),
+    publisher("/strict/", 0, "", false, true),
+    publisher("/group-pub/", 0, "g", true, true),
+    publisher("/other-pub/", 1, "", true, true),
+    subscriber("/sub/", BROADCAST),
+    Place { path: "/told/", passthrough: true, ..BASE },
+    Place { path: "/last/", passthrough: true, ..subscriber("/", Concurrency::Last) },
+    subscriber("/first/", Concurrency::First),
+    Place {
+        path: "/few/",
+        kind: Kind::Subscriber {
+            interval: false,
+            create: true,
+            concurrency: BROADCAST,
+            limited: true,
+        },
+        ..BASE
+    },
+    Place {
+        path: "/known/",
+        kind: Kind::Subscriber {
+            interval: false,
+            create: false,
+            concurrency: BROADCAST,
+            limited: false,
+        },
+        ..BASE
+    },
+    Place {
+        path: "/interval/",
+        kind: Kind::Subscriber {
+            interval: true,
+            create: true,
+            concurrency: BROADCAST,
+            limited: false,
+        },
+        ..BASE
+    },
+    Place { path: "/group/", group: "g", ..BASE },
+    Place { path: "/other/", store: 1, passthrough: true, ..BASE },
+];
+
+/// Numbers of one run, or of the time after a reload. Times are whole ticks of the timer wheel
+/// (10 ms), so that the model can say exactly when something is due.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) stores: Vec<StoreOptions>,
+    pub(crate) limits: Limits,
+    pub(crate) channels_max: usize,
+    pub(crate) poll_timeout_ms: u64,
+    pub(crate) max_subscribers: usize,
+    pub(crate) seed: u64,
+}
+
+/// Ids given out are above this one.
+pub(crate) const FIRST_ID: MessageId = MessageId { time: 1_700_000_000, tag: 123_456 };
+
+impl Settings {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let mut settings = Self {
+            stores: Vec::new(),
+            limits: Limits {
+                header_bytes: 1500,
+                headers: 20,
+                uri_bytes: 300,
+                body_bytes: 30_000,
+                channel_id_bytes: 40,
+                ..Limits::default()
+            },
+            channels_max: random.pick(&[3, 6, 1000, 1000, 1000]),
+            poll_timeout_ms: 0,
+            max_subscribers: 0,
+            seed: random.next(),
+        };
+        settings.draw_again(random);
+        settings
+    }
+
+    /// What a reload changes. A channel that is idle keeps its timer, so `channel_timeout` stays.
+    pub(crate) fn draw_again(&mut self, random: &mut Random) {
+        self.stores = (0..2)
+            .map(|store| StoreOptions {
+                memory: memory::Options {
+                    min_messages: random.pick(&[0, 0, 1, 3]),
+                    max_messages: random.pick(&[0, 0, 1, 4, 10]),
+                    message_timeout_ms: random.pick(&[0, 500, 5_000, 30_000, 600_000]),
+                    max_memory: random.pick(&[900, 3_000, 40_000, 1 << 20]),
+                },
+                channel_timeout_ms: match self.stores.get(store) {
+                    Some(before) => before.channel_timeout_ms,
+                    None => random.pick(&[500, 5_000, 60_000]),
+                },
+            })
+            .collect();
+        self.limits.pipeline_depth = random.pick(&[1, 3, 16]);
+        self.limits.keepalive_timeout_ms = random.pick(&[1_000, 60_000]);
+        self.poll_timeout_ms = random.pick(&[0, 1_000, 30_000, 55_000]);
+        self.max_subscribers = random.pick(&[1, 2, 3]);
+    }
+
+    pub(crate) fn hub(&self) -> pushserver::hub::options::Options {
+        pushserver::hub::options::Options {
+            stores: self.stores.clone(),
+            channels_max: self.channels_max,
+            first_id: FIRST_ID,
+            seed: self.seed,
+        }
+    }
+
+    pub(crate) fn relay(&self) -> Options {
+        Options {
+            server: "sim".to_owned(),
+            locations: PLACES.iter().map(|place| self.location(place)).collect(),
+            limits: self.limits.clone(),
+        }
+    }
+
+    fn location(&self, place: &Place) -> LocationOptions {
+        let role = match place.kind {
+            Kind::Publisher { create, store } => Role::Publisher(PublisherOptions {
+                create_on_post: create,
+                store_messages: store,
+                allow: Vec::new(),
+                secret: None,
+                allow_origin: Origins::Nobody,
+            }),
+            Kind::Subscriber { interval, create, concurrency, limited } => {
+                Role::Subscriber(SubscriberOptions {
+                    delivery: if interval { Delivery::IntervalPoll } else { Delivery::LongPoll },
+                    create_on_get: create,
+                    concurrency,
+                    timeout_ms: self.poll_timeout_ms,
+                    max_subscribers: if limited { self.max_subscribers } else { 0 },
+                    allow_origin: Origins::Any,
+                    allow_credentials: false,
+                    passthrough: place.passthrough.then(|| format!("http://django{}", place.path)),
+                    passthrough_secret: None,
+                })
+            }
+        };
+        // Every way to write a pattern is used.
+        let pattern = match place.path.len() % 3 {
+            0 => Pattern::prefix(place.path),
+            1 => Pattern::url(&format!("{}([^/]+)", place.path)).expect("a segment"),
+            _ => Pattern::url(&format!("(?:{})(.+)", place.path)).expect("an expression"),
+        };
+        LocationOptions {
+            pattern,
+            store: StoreId(place.store),
+            channel_group: place.group.to_owned(),
+            role,
+        }
+    }
+}
