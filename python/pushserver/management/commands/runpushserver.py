@@ -61,6 +61,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         with ExitStack() as stack:
             arguments: list[str] = []
+            upstream = None
             if options["allrequests"]:
                 upstream = stack.enter_context(Upstream(push_server, options))
                 arguments += ["--allrequests", upstream.url]
@@ -71,11 +72,13 @@ class Command(BaseCommand):
                 daemon = stack.enter_context(Daemon(binary, push_server, arguments, env))
             except DaemonError as error:
                 raise CommandError(str(error), returncode=error.status) from error
-            with _passing_on_signals(daemon):
+            with _passing_on_signals(daemon) as received:
                 self.announce(binary, daemon.url)
-                if options["allrequests"]:
+                if upstream:
                     upstream.when_it_ends(lambda: daemon.signal(signal.SIGTERM))
                 status = daemon.wait()
+            if upstream and upstream.status() and not received:
+                raise CommandError(f"Django's own server ended with status {upstream.status()}")
         if status:
             raise CommandError(f"the push server ended with status {status}", returncode=status)
 
@@ -116,16 +119,22 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def _passing_on_signals(daemon: Daemon) -> Iterator[None]:
-    """Signals to end go to the daemon, whose end then is ours."""
+def _passing_on_signals(daemon: Daemon) -> Iterator[list[int]]:
+    """Signals to end go to the daemon, whose end then is ours. Gives those that were received."""
+    received: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        received.append(number)
+        daemon.signal(number)
+
     # Elsewhere Python has no say in signals; the daemon still leaves with its life line.
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield received
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda got, _: daemon.signal(got)) for number in numbers]
+    before = [signal.signal(number, pass_on) for number in numbers]
     try:
-        yield
+        yield received
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
