@@ -53,7 +53,9 @@ impl Departed {
         }
         let name = self.hasher.hash_one(name);
         self.order.push_back(name);
-        self.by_name.insert(name, remains);
+        let kept = self.by_name.entry(name).or_insert(remains);
+        kept.last = kept.last.max(remains.last);
+        kept.lost_through = kept.lost_through.max(remains.lost_through);
         while self.order.len() > CHANNELS_MAX {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(forgotten) = self.by_name.remove(&oldest) {
