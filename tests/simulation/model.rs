@@ -173,6 +173,10 @@ impl Model {
 
     pub(crate) fn reload(&mut self, stores: Vec<StoreOptions>) {
         self.stores = stores;
+        for store in 0..self.stores.len() {
+            let max_memory = self.stores[store].memory.max_memory;
+            self.make_room(store as u16, 0, max_memory);
+        }
     }
 
     pub(crate) fn publish(
