@@ -634,7 +634,7 @@ impl Hub {
             lost_through = memory.lost_through(queue);
             memory.close(queue);
         }
-        self.departed.remember(channel.name, Remains { last: channel.last, lost_through });
+        self.departed.remember(&channel.name, Remains { last: channel.last, lost_through });
     }
 }
 

@@ -21,6 +21,9 @@ use crate::http::{
 use crate::hub::{ChannelName, Publish, Subscribe};
 use crate::message::Cursor;
 
+/// A body up to this size is taken in though its request will be refused.
+const SHORT_BODY_BYTES: u64 = 16 << 10;
+
 /// Why a location does not serve a request.
 struct Refusal {
     status: u16,
@@ -141,9 +144,13 @@ impl Relay {
             self.serve(conn, head, decoded.data, now);
             return decoded.consumed;
         }
-        // What will be refused anyway is refused before its body is taken in.
+        // What will be refused anyway is refused before its body is taken in, unless that is so
+        // short that it is on its way already: then the connection is kept.
+        let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
         let (exchange, question) = self.admit(conn, head);
-        if let Err(refusal) = question {
+        if let Err(refusal) = question
+            && (!short || head.expect_continue)
+        {
             self.note_access(conn, head);
             self.refuse_early(conn, exchange, &refusal, now);
             return input.len();
@@ -386,7 +393,7 @@ fn publisher_question(
         "DELETE" => Question::Delete,
         _ => return Err(method_not_allowed(location)),
     };
-    if !location.admits_origin(origin) {
+    if origin.is_some() && !location.admits(location.origin_slot(origin)) {
         let text = "a web page of this origin may not publish; the location's allow_origin says \
                     which may";
         return Err(Refusal::new(403, text));
