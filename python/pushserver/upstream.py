@@ -111,7 +111,8 @@ class Upstream:
         place = dict(place)
         if place.get("passthrough"):
             parts = urlsplit(str(place["passthrough"]))
-            if parts.port == push_server["port"] and conf.is_loopback(parts.hostname or ""):
+            was = (push_server["port"], conf.ALL_REQUESTS_PORT)
+            if parts.port in was and conf.is_loopback(parts.hostname or ""):
                 place["passthrough"] = parts._replace(
                     scheme="http", netloc=f"127.0.0.1:{self.port}"
                 ).geturl()

@@ -68,6 +68,10 @@ def test_no_setting_is_right():
     assert run_checks(tags=["pushserver"]) == []
 
 
+def test_django_has_nothing_to_say_about_the_urls():
+    assert run_checks() == []
+
+
 def test_the_old_documentation_is_right_but_for_its_secure():
     (message,) = messages(OLD_DOCUMENTATION)
     assert message.id == "pushserver.E005"

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -84,6 +85,14 @@ def test_it_runs_until_it_is_told_to_end(number):
         process.send_signal(number)
         assert process.wait(20) == 0
         assert not is_open(url_of(banner))
+
+
+def test_requests_are_shown_when_asked_for():
+    with running("0", "-v", "2") as (process, banner):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(url_of(banner) + "nowhere").close()
+        process.terminate()
+        assert "/nowhere" in process.stderr.read()
 
 
 def test_a_killed_command_leaves_no_daemon(wait_for):
@@ -226,6 +235,15 @@ def test_the_binary_is_where_the_setting_says(settings, monkeypatch, tmp_path):
     monkeypatch.setenv(binary.SETTING, "/nowhere")
     with pytest.raises(ImproperlyConfigured, match="/nowhere"):
         binary.find_binary()
+
+
+def test_a_binary_that_does_not_run_is_told(settings, monkeypatch, tmp_path):
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF for another machine")
+    program.chmod(0o700)
+    monkeypatch.setenv(binary.SETTING, str(program))
+    with pytest.raises(CommandError, match="cannot be run"):
+        call_command("runpushserver", "0")
 
 
 def test_a_missing_binary_is_told_with_how_to_get_it(monkeypatch):

@@ -104,8 +104,10 @@ def events():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("secret", [None, "s3cret"])
-def test_signals_have_the_logged_in_user(page, live_server, browser, events, wait_for, secret):
+@pytest.mark.parametrize(("script", "secret"), [("jquery", None), ("module", "s3cret")])
+def test_signals_have_the_logged_in_user(
+    page, live_server, browser, events, wait_for, script, secret
+):
     client = Client()
     client.force_login(get_user_model().objects.create_user("ana"))
     browser.open(live_server.url + "/passthrough")  # a cookie needs a page of its host
@@ -118,7 +120,7 @@ def test_signals_have_the_logged_in_user(page, live_server, browser, events, wai
         PushServer(locations=locations),
         override_settings(INTERNAL_IPS=[] if secret else ["127.0.0.1"]),
     ):
-        page("some channel", scripts="jquery")
+        page("some channel", scripts=script)
         wait_for(lambda: events == [("subscribe", "some channel", "ana")])
         browser.open("about:blank")  # leaving the page ends its poll
         wait_for(lambda: events[1:] == [("unsubscribe", "some channel", "ana")])

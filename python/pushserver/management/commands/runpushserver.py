@@ -11,7 +11,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +26,9 @@ from pushserver import conf
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon, DaemonError
 from pushserver.upstream import Upstream
+
+# By Django's --verbosity.
+LOGGING = {0: ["-q"], 1: [], 2: ["--access-log"], 3: ["--access-log", "-v"]}
 
 
 class Command(BaseCommand):
@@ -60,7 +62,7 @@ class Command(BaseCommand):
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         with ExitStack() as stack:
-            arguments: list[str] = []
+            arguments = LOGGING[options["verbosity"]].copy()
             upstream = None
             if options["allrequests"]:
                 upstream = stack.enter_context(Upstream(push_server, options))
@@ -72,6 +74,8 @@ class Command(BaseCommand):
                 daemon = stack.enter_context(Daemon(binary, push_server, arguments, env))
             except DaemonError as error:
                 raise CommandError(str(error), returncode=error.status) from error
+            except OSError as error:
+                raise CommandError(f"{binary} cannot be run: {error.strerror}") from error
             with _passing_on_signals(daemon) as received:
                 self.announce(binary, daemon.url)
                 if upstream:
@@ -108,12 +112,11 @@ class Command(BaseCommand):
 
     def announce(self, binary: Path, url: str) -> None:
         version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
-        quit_command = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
         self.stdout.write(
             f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
             f"Push server version {version.split()[-1] if version else 'unknown'}\n"
             f"Development push server is running at {url}/\n"
-            f"Quit the server with {quit_command}."
+            "Quit the server with CONTROL-C."
         )
         self.stdout.flush()
 
