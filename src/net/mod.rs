@@ -249,7 +249,6 @@ impl Reactor {
             _ => Turn::GoOn,
         }
     }
-
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
