@@ -263,7 +263,10 @@ impl Renderer {
     /// 204 to OPTIONS.
     pub(super) fn options(&self, exchange: &Exchange, location: &Location) -> Payload {
         let mut out = Vec::with_capacity(512);
-        self.begin(&mut out, 204, exchange).lines(location.preflight()).finish();
+        self.begin(&mut out, 204, exchange)
+            .lines(location.allow())
+            .lines(location.preflight(exchange.origin))
+            .finish();
         Payload::Owned(out)
     }
 
