@@ -166,8 +166,10 @@ impl Relay {
             && let Some(client) = proxy.pool.retry(now.mono_ms)
         {
             if self.awaits_dial(client) {
+                if let Some(proxy) = &mut self.proxy {
+                    proxy.pool.retried(now.mono_ms);
+                }
                 self.dial(client);
-                break;
             }
         }
     }
