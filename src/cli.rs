@@ -22,6 +22,9 @@ Settings:
                          port; may be given several times
       --port N           Listen on port N; 0 picks a free one and prints it
       --ipv6             The default address is ::1
+      --allrequests URL  Pass what no location serves on to http://host:port or unix:/path, and
+                         listen on port 8000 by default
+      --forcehost HOST   With it: send requests for another host to HOST
   -t, --check-config     Check the settings and leave
       --print-config     Print the settings in effect, with all defaults, and leave
       --print-schema     Print the JSON Schema of the settings and leave
@@ -45,11 +48,13 @@ Exit codes: 0 stopped, 1 could not start or run, 2 wrong arguments or settings.
 ";
 
 /// Every long option, for the nearest one to a typo.
-const LONG: [&str; 13] = [
+const LONG: [&str; 15] = [
     "access-log",
+    "allrequests",
     "check-config",
     "config",
     "exit-on-stdin-eof",
+    "forcehost",
     "help",
     "ipv6",
     "listen",
@@ -94,6 +99,10 @@ pub struct Args {
     pub port: Option<u16>,
     /// `--ipv6`
     pub ipv6: bool,
+    /// `--allrequests`, as typed.
+    pub allrequests: Option<String>,
+    /// `--forcehost`, as typed.
+    pub forcehost: Option<String>,
     /// `--pid-file`
     pub pid_file: Option<PathBuf>,
     /// `--exit-on-stdin-eof`
@@ -149,6 +158,8 @@ impl Args {
             "--listen" => self.listen.push(text(name, parser)?),
             "--port" => self.port = Some(port(&text(name, parser)?)?),
             "--ipv6" => self.ipv6 = true,
+            "--allrequests" => self.allrequests = Some(text(name, parser)?),
+            "--forcehost" => self.forcehost = Some(text(name, parser)?),
             "-t" | "--check-config" => self.action = Action::CheckConfig,
             "--print-config" => self.action = Action::PrintConfig,
             "--print-schema" => self.action = Action::PrintSchema,
@@ -238,6 +249,7 @@ mod tests {
     #[test]
     fn every_option_is_taken() {
         let all = "-c a.json --listen 127.0.0.1:1 --listen=unix:/p --ipv6 --pid-file=f \
+                   --allrequests http://a --forcehost=b \
                    --exit-on-stdin-eof -v --access-log";
         let args = parse(&all.split_whitespace().collect::<Vec<_>>()).unwrap();
         let expected = Args {
@@ -246,6 +258,8 @@ mod tests {
             listen: vec!["127.0.0.1:1".to_owned(), "unix:/p".to_owned()],
             port: None,
             ipv6: true,
+            allrequests: Some("http://a".to_owned()),
+            forcehost: Some("b".to_owned()),
             pid_file: Some(PathBuf::from("f")),
             exit_on_stdin_eof: true,
             verbose: true,

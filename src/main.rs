@@ -108,8 +108,13 @@ fn tell_ready(listening: &[net::options::Listen]) {
 
 fn load(args: &Args) -> Result<Config, Failure> {
     let source = Source::of(args.config.as_deref(), args.exit_on_stdin_eof);
-    let Args { listen, port, ipv6, .. } = args;
-    let overrides = Overrides { listen: listen.clone(), port: *port, ipv6: *ipv6 };
+    let overrides = Overrides {
+        listen: args.listen.clone(),
+        port: args.port,
+        ipv6: args.ipv6,
+        allrequests: args.allrequests.clone(),
+        forcehost: args.forcehost.clone(),
+    };
     let config = Config::load(source, overrides)?;
     for warning in config.warnings() {
         log::warn!("{warning}");

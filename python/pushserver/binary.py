@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-NAME = "pushserver.exe" if sys.platform == "win32" else "pushserver"
+NAME = "pushserver"
 SETTING = "PUSH_SERVER_BINARY"
 
 

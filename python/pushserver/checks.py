@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import validate_host
 from django.urls import Resolver404, resolve
 
 from pushserver import conf, schema
@@ -31,7 +32,7 @@ def check_push_server(**kwargs: Any) -> list[CheckMessage]:
         return [Error(f"{error}.", id="pushserver.E002")]
     messages = list(_shape(push_server))
     if not messages:
-        for check in (_urls, _hosts, _origins, _passthrough, _publishers, _stores):
+        for check in (_urls, _hosts, _origins, _passthrough, _publishers, _secrets, _stores):
             messages += check(push_server)
     return messages
 
@@ -133,6 +134,13 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
                 "above any that matches everything.",
                 id="pushserver.W001",
             )
+        if not _is_allowed(parts.hostname or ""):
+            yield Warning(
+                f"PUSH_SERVER: {path}.passthrough: ALLOWED_HOSTS does not have {parts.hostname!r}: "
+                "notices will be answered 400.",
+                hint="Add it to ALLOWED_HOSTS.",
+                id="pushserver.W007",
+            )
         if not settings.INTERNAL_IPS and not conf.passthrough_secrets():
             yield Warning(
                 f"PUSH_SERVER: {path}.passthrough is set, but INTERNAL_IPS is empty: every notice "
@@ -154,6 +162,19 @@ def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
                 hint="Set its allow (a list of networks) or its secret.",
                 id="pushserver.W003",
             )
+
+
+def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
+    """Secrets go into headers."""
+    for path, place in _locations(push_server):
+        for key in ("secret", "passthrough_secret"):
+            if key in place and not re.fullmatch("[!-~]+", place[key]):
+                yield Error(
+                    f"PUSH_SERVER: {path}.{key}: a secret is of visible ASCII characters.",
+                    hint='Take what `python -c "import secrets; print(secrets.token_urlsafe())"` '
+                    "prints.",
+                    id="pushserver.E009",
+                )
 
 
 def _stores(push_server: Settings) -> Iterator[CheckMessage]:
@@ -197,3 +218,9 @@ def _leads_to_view(path: str) -> bool:
         return resolve(path or "/").func is passthrough
     except Resolver404:
         return False
+
+
+def _is_allowed(host: str) -> bool:
+    development = [".localhost", "127.0.0.1", "[::1]"]  # as of HttpRequest.get_host
+    allowed = settings.ALLOWED_HOSTS or (development if settings.DEBUG else [])
+    return validate_host(f"[{host}]" if ":" in host else host, allowed)

@@ -139,7 +139,7 @@ def _keys(path: str, entry: Mapping[str, Any], keys: Keys) -> Iterator[Fault]:
 
 
 def _is(value: object, kind: Kind) -> bool:
-    # bool is a subclass of int, and True is no port. Lazy strings are strings.
+    # bool is a subclass of int, and True is no port.
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, kind)

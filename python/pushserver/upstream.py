@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +54,10 @@ class Upstream:
 
         threading.Thread(target=wait, daemon=True).start()
 
+    def status(self) -> int | None:
+        """Its exit status, if it has ended."""
+        return self.process.poll()
+
     def stop(self, timeout_s: float = 10) -> None:
         """Ends it."""
         os.close(self._lifeline)
@@ -77,8 +80,9 @@ class Upstream:
         self.stop()
 
     def _command(self, options: Mapping[str, Any]) -> list[str]:
-        manage = Path(sys.argv[0])
-        script = [str(manage)] if manage.suffix == ".py" and manage.is_file() else ["-m", "django"]
+        # As this command was started: `python manage.py`, `django-admin`, or `python -m django`.
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        script = ["-m", spec.name.removesuffix(".__main__")] if spec else [sys.argv[0]]
         passed_on = []
         for name in ("settings", "pythonpath"):
             if options.get(name):
@@ -107,7 +111,8 @@ class Upstream:
         place = dict(place)
         if place.get("passthrough"):
             parts = urlsplit(str(place["passthrough"]))
-            if parts.port == push_server["port"] and conf.is_loopback(parts.hostname or ""):
+            was = (push_server["port"], conf.ALL_REQUESTS_PORT)
+            if parts.port in was and conf.is_loopback(parts.hostname or ""):
                 place["passthrough"] = parts._replace(
                     scheme="http", netloc=f"127.0.0.1:{self.port}"
                 ).geturl()

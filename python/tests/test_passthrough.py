@@ -83,11 +83,11 @@ def test_other_addresses_are_refused(heard):
 
 
 def test_a_secret_lets_in_who_has_it_and_nobody_else(settings, client, heard, monkeypatch):
-    location = {"type": "subscriber", "prefix": "/s/", "passthrough_secret": "žecret"}
+    location = {"type": "subscriber", "prefix": "/s/", "passthrough_secret": "s3cret"}
     settings.PUSH_SERVER = {"locations": [location]}
     for wrong in ({}, {"X-Pushserver-Secret": ""}, {"X-Pushserver-Secret": "other"}):
         assert client.post("/passthrough", SUBSCRIBE, headers=wrong).status_code == 403
-    right = {"X-Pushserver-Secret": "žecret"}
+    right = {"X-Pushserver-Secret": "s3cret"}
     assert client.post("/passthrough", SUBSCRIBE, headers=right).status_code == 200
     assert len(heard) == 1
 

@@ -124,6 +124,14 @@ pub(super) fn check_url(text: &str) -> Result<(), String> {
 }
 
 fn unix(path: &str) -> Result<Listen, String> {
+    unix_path(path).map(Listen::Unix)
+}
+
+/// Checks the path of a Unix socket.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn unix_path(path: &str) -> Result<PathBuf, String> {
     if !path.starts_with('/') || path.ends_with('/') {
         return Err("write a Unix socket with its whole path, for example unix:/run/p.sock".into());
     }
@@ -133,7 +141,7 @@ fn unix(path: &str) -> Result<Listen, String> {
     if path.chars().any(char::is_control) {
         return Err(format!("{} has control characters", quoted(path)));
     }
-    Ok(Listen::Unix(PathBuf::from(path)))
+    Ok(PathBuf::from(path))
 }
 
 fn ip(text: &str, ipv6: bool) -> Option<IpAddr> {

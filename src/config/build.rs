@@ -10,6 +10,7 @@ use super::settings::{
     Common, Concurrency, Host, Limits, Location, OneOrMore, Polling, Publisher, Settings, Store,
     Stores, Subscriber,
 };
+use super::upstream;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::Delivery;
 use crate::nearest::nearest;
@@ -42,6 +43,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
     let relay = relay::Options {
         server: settings.servername.clone(),
         locations: locations(&settings.locations, &settings.store_names())?,
+        proxy: upstream::proxy(settings)?,
         limits: limits(&settings.limits),
     };
     Ok((relay, stores))
@@ -324,5 +326,7 @@ fn limits(limits: &Limits) -> relay::Limits {
         body_timeout_ms: limits.body_timeout.milliseconds(),
         write_timeout_ms: limits.write_timeout.milliseconds(),
         keepalive_timeout_ms: limits.keepalive_timeout.milliseconds(),
+        upstream_timeout_ms: limits.upstream_timeout.milliseconds(),
+        upstream_wait_ms: limits.upstream_wait.milliseconds(),
     }
 }

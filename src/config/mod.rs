@@ -12,6 +12,7 @@ mod problem;
 mod reach;
 mod schema;
 mod settings;
+mod upstream;
 
 use std::fmt;
 use std::fs;
@@ -75,6 +76,10 @@ pub struct Overrides {
     pub port: Option<u16>,
     /// `--ipv6`: the default address is `::1`.
     pub ipv6: bool,
+    /// `--allrequests`.
+    pub allrequests: Option<String>,
+    /// `--forcehost`.
+    pub forcehost: Option<String>,
 }
 
 /// A setting or argument that cannot work. Its text is one line.
@@ -254,8 +259,20 @@ fn read(source: &Source) -> Result<Value, Problem> {
 }
 
 fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
-    if let (Value::Object(settings), true) = (&mut value, overrides.ipv6) {
-        settings.entry("address").or_insert_with(|| "::1".into());
+    if let Value::Object(settings) = &mut value {
+        if overrides.ipv6 {
+            settings.entry("address").or_insert_with(|| "::1".into());
+        }
+        let typed = [("allrequests", &overrides.allrequests), ("forcehost", &overrides.forcehost)];
+        for (key, given) in typed {
+            if let Some(given) = given {
+                settings.insert(key.to_owned(), given.as_str().into());
+            }
+        }
+        if settings.contains_key("allrequests") {
+            // In front of Django, where Django's own server would be.
+            settings.entry("port").or_insert_with(|| 8000.into());
+        }
     }
     schema::fill(&mut value)?;
     // What the schema allows has this type; a test holds the two together.

@@ -6,10 +6,12 @@
 
 mod pattern;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
 
 use super::settings::{
     Common, Concurrency, Location, OneOrMore, Polling, Publisher, Seconds, Settings, Store, Stores,
@@ -34,7 +36,7 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
     }
     out.line("");
     admissions(&mut out, settings);
-    if upstream(settings).is_some() {
+    if settings.allrequests.is_some() {
         out.line("map $http_upgrade $push_connection {");
         out.line("    default upgrade;");
         out.line("    \"\" \"\";");
@@ -341,33 +343,80 @@ fn listed(origins: &OneOrMore) -> Vec<&str> {
 
 /// What no location matches.
 fn all_else(out: &mut Output, settings: &Settings) {
-    out.line("location / {");
-    match upstream(settings) {
-        None => out.line("    return 404;"),
-        Some(url) => {
-            for line in [
-                format!("proxy_pass {};", quoted(url)),
-                "proxy_http_version 1.1;".to_owned(),
-                "proxy_set_header Host $http_host;".to_owned(),
-                "proxy_set_header Upgrade $http_upgrade;".to_owned(),
-                "proxy_set_header Connection $push_connection;".to_owned(),
-                "proxy_set_header X-Forwarded-For $remote_addr;".to_owned(),
-                "proxy_set_header X-Forwarded-Host $http_host;".to_owned(),
-                "proxy_set_header X-Forwarded-Proto $scheme;".to_owned(),
-                "proxy_request_buffering off;".to_owned(),
-                "proxy_buffering off;".to_owned(),
-                format!("proxy_read_timeout {};", time(settings.limits.upstream_timeout)),
-            ] {
-                out.line(&format!("    {line}"));
-            }
+    let upstream = settings.allrequests.as_deref().map(upstream);
+    if upstream.is_some() {
+        for path in passthrough_paths(settings) {
+            out.note("Only the push server itself may ask for this path.");
+            out.line(&format!("location = {} {{ return 403; }}", quoted(&path)));
         }
     }
+    out.line("location / {");
+    out.indent += 1;
+    match upstream {
+        None => out.line("return 404;"),
+        Some(None) => {
+            out.note("allrequests: nginx has no way to write a \"$\" in the address.");
+            out.line("return 502;");
+        }
+        Some(Some(url)) => proxy(out, settings, &url),
+    }
+    out.indent -= 1;
     out.line("}");
 }
 
-/// Where all other requests go.
-fn upstream(_settings: &Settings) -> Option<&str> {
-    None
+fn proxy(out: &mut Output, settings: &Settings, url: &str) {
+    if let Some(host) = &settings.forcehost {
+        out.line(&format!("if ($http_host != {}) {{", quoted(host)));
+        out.line(&format!("    return 301 \"$scheme://{host}$request_uri\";"));
+        out.line("}");
+    }
+    let timeout = time(settings.limits.upstream_timeout);
+    for line in [
+        "proxy_http_version 1.1;",
+        "proxy_set_header Host $http_host;",
+        "proxy_set_header Upgrade $http_upgrade;",
+        "proxy_set_header Connection $push_connection;",
+        "proxy_set_header X-Forwarded-For $remote_addr;",
+        "proxy_set_header X-Forwarded-Host $http_host;",
+        "proxy_set_header X-Forwarded-Proto $scheme;",
+        "proxy_request_buffering off;",
+        "proxy_buffering off;",
+        "client_max_body_size 0;",
+        &format!("proxy_read_timeout {timeout};"),
+        &format!("proxy_pass {};", quoted(url)),
+    ] {
+        out.line(line);
+    }
+    out.note(
+        "limits.upstream_wait: nginx does not wait for an upstream that restarts, but answers 502.",
+    );
+}
+
+/// As nginx spells the address; `None` if it cannot.
+fn upstream(address: &str) -> Option<String> {
+    if address.contains('$') {
+        return None;
+    }
+    match address.strip_prefix("unix:") {
+        Some(path) => Some(format!("http://unix:{path}:")),
+        None => Some(address.trim_end_matches('/').to_owned()),
+    }
+}
+
+/// The paths of the locations' passthrough URLs, percent-decoded, as nginx compares them.
+fn passthrough_paths(settings: &Settings) -> BTreeSet<String> {
+    let urls = settings.locations.iter().filter_map(|location| match location {
+        Location::Subscriber(subscriber) => subscriber.passthrough.as_deref(),
+        Location::Publisher(_) => None,
+    });
+    urls.filter_map(|url| {
+        let (_, rest) = url.split_once("://")?;
+        let path = rest[rest.find('/')?..].split(['?', '#']).next()?;
+        Some(percent_decode_str(path).decode_utf8_lossy().into_owned())
+    })
+    // The home page would be closed, too.
+    .filter(|path| path != "/")
+    .collect()
 }
 
 fn store<'s>(settings: &'s Settings, common: &Common) -> Option<&'s Store> {

@@ -17,6 +17,10 @@ pub(super) struct Settings {
     pub(super) publisher_host: Option<Host>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) subscriber_host: Option<Host>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allrequests: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) forcehost: Option<String>,
     pub(super) store: Stores,
     pub(super) locations: Vec<Location>,
     pub(super) limits: Limits,
@@ -142,6 +146,7 @@ pub(super) struct Limits {
     pub(super) write_timeout: Seconds,
     pub(super) keepalive_timeout: Seconds,
     pub(super) upstream_timeout: Seconds,
+    pub(super) upstream_wait: Seconds,
 }
 
 /// A time in seconds, which may be fractional; schema.json bounds it by 100 years.

@@ -10,8 +10,10 @@ use super::{Config, Overrides, SCHEMA, Source, build, schema, typed};
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, MessageId};
 use crate::net::options::Listen;
-use crate::relay::options::SubscriberOptions;
-use crate::relay::options::{Limits, LocationOptions, Origins, PublisherOptions, Role};
+use crate::relay::options::{
+    Limits, LocationOptions, Origins, ProxyOptions, PublisherOptions, Role, SubscriberOptions,
+    UpstreamAddress,
+};
 use crate::store::StoreId;
 
 /// Settings with a value for every key.
@@ -19,6 +21,7 @@ fn everything() -> Value {
     json!({
         "$schema": "pushserver.schema.json",
         "port": 8001, "address": "127.0.0.1", "servername": "relay",
+        "allrequests": "http://127.0.0.1:8002", "forcehost": "a.example",
         "publisher_host": "127.0.0.1:8001",
         "subscriber_host": {"location": "push.example.com", "secure": true},
         "store": {
@@ -41,7 +44,7 @@ fn everything() -> Value {
             "connections": 1, "channels": 2, "passthrough_queue": 3, "header_bytes": 4,
             "headers": 5, "uri_bytes": 6, "body_bytes": 7, "channel_id_bytes": 8,
             "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
-            "keepalive_timeout": 4, "upstream_timeout": 0.25,
+            "keepalive_timeout": 4, "upstream_timeout": 0.25, "upstream_wait": 0.5,
         },
     })
 }
@@ -134,8 +137,17 @@ fn every_key_reaches_its_option() {
         body_timeout_ms: 2000,
         write_timeout_ms: 3000,
         keepalive_timeout_ms: 4000,
+        upstream_timeout_ms: 250,
+        upstream_wait_ms: 500,
     };
     assert_eq!(config.relay.limits, limits);
+    let proxy = ProxyOptions {
+        url: "http://127.0.0.1:8002".to_owned(),
+        host: "127.0.0.1:8002".to_owned(),
+        addresses: vec![UpstreamAddress::Tcp("127.0.0.1:8002".parse().unwrap())],
+        force_host: Some("a.example".to_owned()),
+    };
+    assert_eq!(config.relay.proxy, Some(proxy));
     let LocationOptions { store, channel_group, role, .. } = &config.relay.locations[0];
     assert_eq!((*store, channel_group.as_str()), (StoreId(1), "g"));
     let Role::Subscriber(subscriber) = role else { panic!("{role:?}") };
@@ -253,7 +265,8 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
             json!({"limits": {"colour": 1}}),
             "limits.colour: unknown key; known are body_bytes, body_timeout, channel_id_bytes, \
              channels, connections, header_bytes, header_timeout, headers, keepalive_timeout, \
-             passthrough_queue, pipeline_depth, upstream_timeout, uri_bytes and write_timeout",
+             passthrough_queue, pipeline_depth, upstream_timeout, upstream_wait, uri_bytes and \
+             write_timeout",
         ),
         (
             json!({"publisher_host": {"loction": "a"}}),
@@ -261,8 +274,9 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
         ),
         (
             json!({"a b\n": 1}),
-            "[\"a b\\n\"]: unknown key; known are $schema, address, limits, \
-             locations, port, publisher_host, servername, store and subscriber_host",
+            "[\"a b\\n\"]: unknown key; known are $schema, address, allrequests, \
+             forcehost, limits, locations, port, publisher_host, servername, store and \
+             subscriber_host",
         ),
     ] {
         assert_eq!(refusal(&settings), line);
@@ -529,7 +543,8 @@ fn a_publisher_that_the_world_reaches_is_warned_of() {
 
 fn with(listen: &[&str], port: Option<u16>, ipv6: bool) -> Result<Config, String> {
     let listen = listen.iter().map(|&text| text.to_owned()).collect();
-    Config::load(Source::Defaults, Overrides { listen, port, ipv6 }).map_err(|e| e.to_string())
+    Config::load(Source::Defaults, Overrides { listen, port, ipv6, ..Overrides::default() })
+        .map_err(|e| e.to_string())
 }
 
 #[test]
@@ -591,4 +606,36 @@ fn the_example_is_taken() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config.example.json");
     let config = Config::load(Source::File(path), Overrides::default()).unwrap();
     assert_eq!(config.warnings(), [""; 0]);
+}
+
+#[test]
+fn with_allrequests_the_default_port_is_8000_and_arguments_win() {
+    let load = |file: Value, allrequests: Option<&str>, forcehost: Option<&str>| {
+        let overrides = Overrides {
+            allrequests: allrequests.map(str::to_owned),
+            forcehost: forcehost.map(str::to_owned),
+            ..Overrides::default()
+        };
+        typed(file, &overrides)
+    };
+    let settings = load(json!({}), Some("http://127.0.0.1:8002"), Some("a")).unwrap();
+    assert_eq!((settings.port, settings.forcehost.as_deref()), (8000, Some("a")));
+    let file = json!({"allrequests": "http://127.0.0.1:1"});
+    assert_eq!(load(file.clone(), None, None).unwrap().port, 8000);
+    let settings = load(file, Some("http://127.0.0.1:2"), None).unwrap();
+    assert_eq!(settings.allrequests.as_deref(), Some("http://127.0.0.1:2"));
+    let settings = load(json!({"port": 7}), Some("http://127.0.0.1:2"), None).unwrap();
+    assert_eq!(settings.port, 7);
+    for (settings, line) in [
+        (json!({"allrequests": "https://a"}), "allrequests: https is not"),
+        (json!({"allrequests": "http://a/b"}), "allrequests: \"http://a/b\" has a path"),
+        (json!({"forcehost": "a"}), "forcehost: of no use without"),
+        (
+            json!({"allrequests": "http://127.0.0.1:1", "forcehost": "http://a"}),
+            "forcehost: \"http://a\" is no host:port",
+        ),
+    ] {
+        let refusal = refusal(&settings);
+        assert!(refusal.starts_with(line), "{refusal}");
+    }
 }

@@ -2,7 +2,7 @@
 //! into the old one is told that messages are missing. Bounded; forgets the oldest first.
 
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::hash::{BuildHasher, RandomState};
 
 use crate::message::MessageId;
 
@@ -19,11 +19,15 @@ pub(super) struct Remains {
     pub(super) lost_through: MessageId,
 }
 
+/// Keeps hashes, not names: small pieces that outlive thousands of channels would keep the memory
+/// between them from going back to the system. Where two names had one hash, the ids of one would
+/// only begin a little later.
 #[derive(Debug)]
 pub(super) struct Departed {
-    by_name: HashMap<Rc<[u8]>, Remains>,
+    hasher: RandomState,
+    by_name: HashMap<u64, Remains>,
     /// Names in the order they went; one that came back and went again stands here twice.
-    order: VecDeque<Rc<[u8]>>,
+    order: VecDeque<u64>,
     /// Covers every channel that is not remembered by name.
     others: Remains,
 }
@@ -32,17 +36,26 @@ impl Departed {
     /// `first_id` stands for all channels of earlier processes.
     pub(super) fn new(first_id: MessageId) -> Self {
         let others = Remains { last: first_id, lost_through: first_id };
-        Self { by_name: HashMap::new(), order: VecDeque::new(), others }
+        // Room for all from the start, for the same reason; untouched, it costs next to nothing.
+        Self {
+            hasher: RandomState::new(),
+            by_name: HashMap::with_capacity(CHANNELS_MAX + 1),
+            order: VecDeque::with_capacity(CHANNELS_MAX + 1),
+            others,
+        }
     }
 
-    pub(super) fn remember(&mut self, name: Rc<[u8]>, remains: Remains) {
+    pub(super) fn remember(&mut self, name: &[u8], remains: Remains) {
         if remains.last <= self.others.last {
             // Its name need not be kept; what it lost must be.
             self.others.lost_through = self.others.lost_through.max(remains.lost_through);
             return;
         }
-        self.order.push_back(Rc::clone(&name));
-        self.by_name.insert(name, remains);
+        let name = self.hasher.hash_one(name);
+        self.order.push_back(name);
+        let kept = self.by_name.entry(name).or_insert(remains);
+        kept.last = kept.last.max(remains.last);
+        kept.lost_through = kept.lost_through.max(remains.lost_through);
         while self.order.len() > CHANNELS_MAX {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(forgotten) = self.by_name.remove(&oldest) {
@@ -54,7 +67,7 @@ impl Departed {
 
     /// Takes what is left of the channel called `name`.
     pub(super) fn recall(&mut self, name: &[u8]) -> Option<Remains> {
-        self.by_name.remove(name)
+        self.by_name.remove(&self.hasher.hash_one(name))
     }
 
     /// What holds for a channel that is not remembered.
@@ -72,15 +85,16 @@ mod tests {
         let id = |time| MessageId { time, tag: 0 };
         let mut departed = Departed::new(id(1));
         for n in 0..CHANNELS_MAX as u64 + 2 {
-            let name: Rc<[u8]> = n.to_string().into_bytes().into();
-            departed.remember(name, Remains { last: id(100 + n), lost_through: id(50 + n) });
+            let name = n.to_string();
+            departed
+                .remember(name.as_bytes(), Remains { last: id(100 + n), lost_through: id(50 + n) });
         }
         assert!(departed.recall(b"0").is_none());
         assert!(departed.recall(b"1").is_none());
         assert_eq!(departed.recall(b"2").unwrap().last, id(102));
         assert_eq!(departed.others().last, id(101));
         assert_eq!(departed.others().lost_through, id(51));
-        departed.remember((*b"old").into(), Remains { last: id(90), lost_through: id(80) });
+        departed.remember(b"old", Remains { last: id(90), lost_through: id(80) });
         assert!(departed.recall(b"old").is_none());
         assert_eq!(departed.others().lost_through, id(80));
     }

@@ -19,6 +19,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use crate::net::error::StartError;
 use crate::net::holder;
 use crate::net::options::Listen;
+use crate::relay::options::UpstreamAddress;
 
 /// One listening socket.
 #[derive(Debug)]
@@ -191,6 +192,46 @@ pub enum Stream {
 const _: () = assert!(cfg!(debug_assertions) || size_of::<Stream>() == 8);
 
 impl Stream {
+    /// Begins to connect to an upstream; an event says when [`Stream::connected`] has an answer.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn connect(to: &UpstreamAddress) -> io::Result<Self> {
+        match to {
+            UpstreamAddress::Tcp(address) => {
+                let stream = TcpStream::connect(*address)?;
+                stream.set_nodelay(true)?;
+                Ok(Self::Tcp(stream))
+            }
+            UpstreamAddress::Unix(path) => Ok(Self::Unix(UnixStream::connect(path)?)),
+        }
+    }
+
+    /// Whether it is connected by now.
+    ///
+    /// # Errors
+    /// Why it will never be.
+    pub fn connected(&self) -> io::Result<bool> {
+        let (failure, peer) = match self {
+            Self::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
+            Self::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
+        };
+        match (failure, peer) {
+            (Some(error), _) => Err(error),
+            (None, Ok(())) => Ok(true),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// Lets the peer see an abrupt end when this is dropped; over a Unix socket there is none.
+    pub fn reset_at_close(&self) {
+        if let Self::Tcp(stream) = self {
+            // Where it fails the connection is gone already.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Tells the peer that nothing more will be sent; what it sends can still be read.
     ///
     /// # Errors

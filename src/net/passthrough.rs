@@ -18,8 +18,8 @@ use log::{info, warn};
 
 use crate::clock::Clock;
 use crate::net::passthrough::post::{Outcome, agent, send};
-use crate::net::warnings::RateLimit;
 use crate::relay::notice::{Event, Notice};
+use crate::warnings::RateLimit;
 
 pub use crate::net::passthrough::post::check_url;
 

@@ -27,8 +27,16 @@ pub(super) struct Socket {
     pub(super) shutting: bool,
     /// Has bytes that were not wanted when they came; the edge will not come again.
     pub(super) unread: bool,
-    /// The peer sends no more: there is an end to be found behind the last byte.
+    /// We have opened it, not the peer.
+    pub(super) dialled: bool,
+    /// It is not open yet.
+    pub(super) connecting: bool,
+    /// The peer sends no more, so that behind what came an end is to be found.
     pub(super) ended: bool,
+    /// To be read in the next turn.
+    pub(super) queued: bool,
+    /// The peer takes nothing any more: what is to be sent is dropped.
+    mute: bool,
     /// Closed at the end of this turn.
     pub(super) gone: bool,
 }
@@ -46,7 +54,7 @@ pub(super) enum Sent {
 }
 
 impl Socket {
-    pub(super) fn new(key: ConnKey, stream: Stream) -> Self {
+    pub(super) fn accepted(key: ConnKey, stream: Stream) -> Self {
         Self {
             key,
             stream,
@@ -54,9 +62,23 @@ impl Socket {
             closing: false,
             shutting: false,
             unread: false,
+            dialled: false,
+            connecting: false,
             ended: false,
+            queued: false,
+            mute: false,
             gone: false,
         }
+    }
+
+    pub(super) fn dialled(key: ConnKey, stream: Stream) -> Self {
+        Self { dialled: true, connecting: true, ..Self::accepted(key, stream) }
+    }
+
+    /// Drops what waits, and whatever is still to be sent.
+    pub(super) fn mute(&mut self) {
+        self.mute = true;
+        self.outbox = None;
     }
 
     /// Whether bytes wait for the socket.
@@ -69,6 +91,9 @@ impl Socket {
     /// # Errors
     /// The socket's own; it is of no use any more.
     pub(super) fn send(&mut self, payload: Payload) -> io::Result<Sent> {
+        if self.mute {
+            return Ok(Sent::All);
+        }
         if let Some(outbox) = &mut self.outbox {
             outbox.payloads.push_back(payload);
             return Ok(Sent::Some { progress: false });

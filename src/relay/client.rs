@@ -4,7 +4,8 @@
 //!  ┌─────────────── answered, kept ───────────────┐
 //!  ▼                                              │
 //! Head ──► Body ──► Asked ──► Waiting ────────────┤
-//!  │ │       │        └───────────────────────────┤
+//!  │ │ │     │        └───────────────────────────┤
+//!  │ │ └─────┼─── Proxied ────────────────────────┤
 //!  │ └───────┴── refused ──► Lingering ─► Closing │
 //!  └── ended ──────────────────────────► Closing ◄┘ answered, not kept
 //! ```
@@ -14,9 +15,11 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
+use super::ACCESS;
 use super::delivery::Exchange;
 use super::notice::Notice;
 use super::options::Limits;
+use super::proxy::Proxied;
 use crate::http::BodyDecoder;
 use crate::hub::SubscriptionKey;
 use crate::wheel::TimerKey;
@@ -32,6 +35,9 @@ pub(super) enum Phase {
     Asked { exchange: Exchange, notice: Option<Arc<Notice>> },
     /// Held. What comes now is the next request, which waits.
     Waiting { exchange: Exchange, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
+    /// Goes through the upstream. What comes now is the request's body, or the next request, which
+    /// waits. Boxed: a held request pays for no other phase.
+    Proxied(Box<Proxied>),
     /// Refused; the answer is on its way, and what still comes is dropped, because closing at once
     /// would take the answer away again (RFC 9112 9.6).
     Lingering,
@@ -63,6 +69,10 @@ pub(super) enum ConnTimer {
     Linger,
     /// Enough time for a publisher to finish its message while the daemon stops.
     Stop,
+    /// No connection to the upstream for `upstream_wait`.
+    Connect,
+    /// No progress of the upstream for `upstream_timeout`.
+    Upstream,
 }
 
 /// See the module.
@@ -117,11 +127,18 @@ impl Client {
         }
     }
 
+    /// Whether its bytes may be dealt with: no request is begun while an answer is still to be
+    /// sent. What is proxied streams both ways.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.ready && (!self.stalled || matches!(self.phase, Phase::Proxied(_)))
+    }
+
     /// Whether more bytes may be read from its socket.
     pub(super) fn wants_read(&self, limits: &Limits) -> bool {
         match &self.phase {
             Phase::Closing => false,
             Phase::Lingering => true,
+            Phase::Proxied(proxied) if proxied.takes_bytes() => true,
             Phase::Head { .. } | Phase::Body(_) if !self.stalled && !self.ready => true,
             _ => self.buffer.as_ref().is_none_or(|buffer| !buffer.is_full(limits)),
         }
@@ -134,5 +151,13 @@ impl Buffer {
     fn is_full(&self, limits: &Limits) -> bool {
         self.bytes.len() >= limits.header_bytes
             || memmem::find_iter(&self.bytes, b"\r\n\r\n").nth(limits.pipeline_depth - 1).is_some()
+    }
+}
+
+/// Writes the access log's line of an answer, if there is an access log.
+pub(super) fn log_access(client: &mut Client, status: u16) {
+    if let Some(request) = client.access.take() {
+        let peer = client.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+        log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
     }
 }

@@ -67,7 +67,7 @@ pub(super) enum Persistence {
 }
 
 impl Persistence {
-    fn line(self) -> &'static [u8] {
+    pub(super) fn line(self) -> &'static [u8] {
         match self {
             Self::Keep => b"",
             Self::KeepAlive => b"Connection: keep-alive\r\n",
@@ -90,6 +90,12 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Of a request that no location has to do with.
+    pub(super) fn bare(persistence: Persistence, is_head: bool) -> Self {
+        let (origin, form) = (OriginSlot::UNLISTED, Form::PLAIN);
+        Self { location: None, origin, persistence, form, is_head }
+    }
+
     fn lines(&self) -> &[u8] {
         self.location.as_ref().map_or(b"", |location| location.lines(self.origin))
     }
@@ -109,6 +115,8 @@ pub(super) struct Renderer {
     dates: DateCache,
     /// `Server` and `Date`, remade once a second.
     common: Vec<u8>,
+    /// Where in it `Date` begins.
+    date_at: usize,
     server: String,
     unix_s: u64,
     cache: Vec<(Exchange, Rc<Message>, Payload)>,
@@ -119,6 +127,7 @@ impl Renderer {
         let mut renderer = Self {
             dates: DateCache::default(),
             common: Vec::new(),
+            date_at: 0,
             server,
             unix_s: u64::MAX,
             cache: Vec::new(),
@@ -147,9 +156,20 @@ impl Renderer {
             self.common.extend_from_slice(self.server.as_bytes());
             self.common.extend_from_slice(b"\r\n");
         }
+        self.date_at = self.common.len();
         self.common.extend_from_slice(b"Date: ");
         self.common.extend_from_slice(self.dates.at(self.unix_s));
         self.common.extend_from_slice(b"\r\n");
+    }
+
+    /// The lines `Server` and `Date`, each if it is wanted.
+    pub(super) fn server_and_date(&self, server: bool, date: bool) -> &[u8] {
+        match (server, date) {
+            (true, true) => &self.common,
+            (true, false) => &self.common[..self.date_at],
+            (false, true) => &self.common[self.date_at..],
+            (false, false) => b"",
+        }
     }
 
     /// A message for one of many who waited: made once, then shared.
@@ -243,7 +263,10 @@ impl Renderer {
     /// 204 to OPTIONS.
     pub(super) fn options(&self, exchange: &Exchange, location: &Location) -> Payload {
         let mut out = Vec::with_capacity(512);
-        self.begin(&mut out, 204, exchange).lines(location.preflight()).finish();
+        self.begin(&mut out, 204, exchange)
+            .lines(location.allow())
+            .lines(location.preflight(exchange.origin))
+            .finish();
         Payload::Owned(out)
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
-use super::options::{LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions};
+use super::options::{LocationOptions, Origins, Role, SubscriberOptions};
 use crate::store::StoreId;
 
 /// The paths of one location: a regular expression whose one capture group is the channel id, or
@@ -133,7 +133,8 @@ pub(super) struct Location {
     pub(super) passthrough: Option<Arc<str>>,
     /// Header lines of every answer, by [`OriginSlot`]; the first is for an unlisted origin.
     lines: Vec<Box<[u8]>>,
-    /// Further header lines of the answer to OPTIONS.
+    /// Further header lines of the answer to OPTIONS: to any origin, and to one that is let in.
+    allow: Box<[u8]>,
     preflight: Box<[u8]>,
 }
 
@@ -146,18 +147,16 @@ impl Location {
             Role::Subscriber(subscriber) => (
                 &subscriber.allow_origin,
                 subscriber_lines(subscriber),
-                format!(
-                    "Allow: {}\r\nAccess-Control-Allow-Methods: GET\r\n\
-                     Access-Control-Allow-Headers: If-Modified-Since, If-None-Match, Etag, \
-                     Last-Event-ID, X-Cookie, X-Requested-With\r\n{MAX_AGE}",
-                    options.role.methods()
-                ),
+                "Access-Control-Allow-Methods: GET\r\n\
+                 Access-Control-Allow-Headers: If-Modified-Since, If-None-Match, Etag, \
+                 Last-Event-ID, X-Cookie, X-Requested-With\r\n",
                 subscriber.passthrough.as_deref().map(Into::into),
             ),
             Role::Publisher(publisher) => (
                 &publisher.allow_origin,
                 String::new(),
-                publisher_preflight(publisher, options.role.methods()),
+                "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE\r\n\
+                 Access-Control-Allow-Headers: Authorization, Content-Type\r\n",
                 None,
             ),
         };
@@ -167,7 +166,8 @@ impl Location {
             role: options.role.clone(),
             passthrough,
             lines: origin_lines(origins, &lines),
-            preflight: preflight.into_bytes().into(),
+            allow: format!("Allow: {}\r\n", options.role.methods()).into_bytes().into(),
+            preflight: format!("{preflight}{MAX_AGE}").into_bytes().into(),
         }
     }
 
@@ -182,14 +182,13 @@ impl Location {
         }
     }
 
-    /// Whether a page of this `Origin` is let in; a request without the header is none of a page's.
-    pub(super) fn admits_origin(&self, origin: Option<&[u8]>) -> bool {
-        origin.is_none()
-            || match self.role.allow_origin() {
-                Origins::Nobody => false,
-                Origins::Any => true,
-                Origins::Listed(_) => self.origin_slot(origin) != OriginSlot(0),
-            }
+    /// Whether pages of this origin are let in.
+    pub(super) fn admits(&self, slot: OriginSlot) -> bool {
+        match self.role.allow_origin() {
+            Origins::Nobody => false,
+            Origins::Any => true,
+            Origins::Listed(_) => slot != OriginSlot::UNLISTED,
+        }
     }
 
     /// Header lines that every answer to this origin carries.
@@ -197,9 +196,15 @@ impl Location {
         self.lines.get(usize::from(slot.0)).map_or(b"", |lines| lines)
     }
 
-    /// Header lines of the answer to OPTIONS, beside [`Location::lines`].
-    pub(super) fn preflight(&self) -> &[u8] {
-        &self.preflight
+    /// The line `Allow`.
+    pub(super) fn allow(&self) -> &[u8] {
+        &self.allow
+    }
+
+    /// Header lines of the answer to a preflight, beside [`Location::lines`] and
+    /// [`Location::allow`].
+    pub(super) fn preflight(&self, slot: OriginSlot) -> &[u8] {
+        if self.admits(slot) { &self.preflight } else { b"" }
     }
 }
 
@@ -225,16 +230,6 @@ fn subscriber_lines(options: &SubscriberOptions) -> String {
     format!("{}{EXPOSE}", if options.allow_credentials { credentials } else { "" })
 }
 
-fn publisher_preflight(options: &PublisherOptions, methods: &str) -> String {
-    let mut lines = format!("Allow: {methods}\r\n");
-    if options.allow_origin != Origins::Nobody {
-        lines.push_str("Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE\r\n");
-        lines.push_str("Access-Control-Allow-Headers: Authorization, Content-Type\r\n");
-        lines.push_str(MAX_AGE);
-    }
-    lines
-}
-
 /// The lines for an unlisted origin, then those for each listed one. Where the answer depends on
 /// the origin, caches are told so (Fetch standard, "CORS protocol and HTTP caches").
 fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
@@ -249,6 +244,9 @@ fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
             .collect(),
     }
 }
+
+/// A location, and the channel id's part of the path.
+pub(super) type Found<'p> = (Rc<Location>, &'p [u8]);
 
 /// All locations, in order.
 #[derive(Debug)]
@@ -276,7 +274,7 @@ impl Routes {
     }
 
     /// The first location that serves `path`, and the channel id's part of the path.
-    pub(super) fn find<'p>(&mut self, path: &'p [u8]) -> Option<(Rc<Location>, &'p [u8])> {
+    pub(super) fn find<'p>(&mut self, path: &'p [u8]) -> Option<Found<'p>> {
         self.0.iter_mut().find_map(|route| {
             let part = match (&route.pattern, &mut route.captures) {
                 (Pattern::Url(regex), Some(captures)) => {

@@ -1,5 +1,8 @@
 //! What the relay is told at start and on reload. Built by `config`, checked there, never again.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
 use ipnet::IpNet;
 
 use crate::hub::options::Concurrency;
@@ -14,8 +17,32 @@ pub struct Options {
     pub server: String,
     /// In order: the first that matches serves the request.
     pub locations: Vec<LocationOptions>,
+    /// What becomes of requests that no location matches; `None`: they are answered 404.
+    pub proxy: Option<ProxyOptions>,
     /// Sizes and times that bound what a peer can make us hold.
     pub limits: Limits,
+}
+
+/// The upstream that serves what no location does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// As in the settings, to speak of it.
+    pub url: String,
+    /// The host and port of the URL: `Host` for requests that name none.
+    pub host: String,
+    /// Where it accepts connections, looked up at start; the first that does so is taken.
+    pub addresses: Vec<UpstreamAddress>,
+    /// Requests for another host are sent to this one, with 301. `host` or `host:port`.
+    pub force_host: Option<String>,
+}
+
+/// One address of the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamAddress {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
 }
 
 /// One location of the settings.
@@ -112,6 +139,10 @@ pub struct Limits {
     pub write_timeout_ms: u64,
     /// Milliseconds between requests; then the connection is closed.
     pub keepalive_timeout_ms: u64,
+    /// Milliseconds without progress of an upstream, 504.
+    pub upstream_timeout_ms: u64,
+    /// Milliseconds that a request waits for an upstream that accepts no connections, 502.
+    pub upstream_wait_ms: u64,
 }
 
 impl Default for Limits {
@@ -127,6 +158,8 @@ impl Default for Limits {
             body_timeout_ms: 15_000,
             write_timeout_ms: 15_000,
             keepalive_timeout_ms: 60_000,
+            upstream_timeout_ms: 60_000,
+            upstream_wait_ms: 5_000,
         }
     }
 }

@@ -1,18 +1,14 @@
-//! From the bytes of a connection to questions for the hub: heads, bodies, and what a location
-//! lets a request do.
+//! From the bytes of a connection to questions for the hub: heads and bodies.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use subtle::ConstantTimeEq;
-
+use super::admission::{Question, Refusal};
 use super::client::{ConnTimer, Phase, Upload};
-use super::cursor;
 use super::delivery::{Exchange, Persistence};
-use super::information::Form;
-use super::location::{IdError, Location, OriginSlot, decode_channel_id};
-use super::notice::Notice;
-use super::options::{PublisherOptions, Role, SubscriberOptions};
+use super::location::{Found, Location};
+use super::notice::{Notice, passed_headers};
+use super::options::{Role, SubscriberOptions};
 use super::{ACCESS, ConnKey, Output, Payload, REQUESTS_PER_TURN, Relay};
 use crate::clock::Now;
 use crate::http::{
@@ -21,29 +17,8 @@ use crate::http::{
 use crate::hub::{ChannelName, Publish, Subscribe};
 use crate::message::Cursor;
 
-/// Why a location does not serve a request.
-struct Refusal {
-    status: u16,
-    /// Further header lines.
-    lines: String,
-    text: &'static str,
-}
-
-impl Refusal {
-    const fn new(status: u16, text: &'static str) -> Self {
-        Self { status, lines: String::new(), text }
-    }
-}
-
-/// What a request asks of its channel.
-enum Question {
-    Options,
-    Inspect,
-    Create,
-    Delete,
-    Publish,
-    Subscribe(Cursor),
-}
+/// A body up to this size is taken in though its request will be refused.
+const SHORT_BODY_BYTES: u64 = 16 << 10;
 
 impl Relay {
     /// Serves the requests in `input`, the bytes that wait on a connection; gives how many of the
@@ -51,12 +26,13 @@ impl Relay {
     pub(super) fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
         let mut used = 0;
         for _ in 0..REQUESTS_PER_TURN {
-            let Some(client) = self.clients.get(conn) else { return input.len() };
+            let Some(client) = self.conns.client(conn) else { return input.len() };
             let rest = &input[used..];
             let step = match client.phase {
                 Phase::Head { .. } if rest.is_empty() => return used,
                 Phase::Head { scanned } => self.read_head(conn, scanned, rest, now),
                 Phase::Body(_) => self.read_body(conn, rest, now),
+                Phase::Proxied(_) => self.pass_up(conn, rest, now),
                 Phase::Asked { .. } | Phase::Waiting { .. } => return used,
                 Phase::Lingering | Phase::Closing => return input.len(),
             };
@@ -69,7 +45,7 @@ impl Relay {
                 self.on_hub(output, now);
             }
         }
-        if let Some(client) = self.clients.get_mut(conn)
+        if let Some(client) = self.conns.client_mut(conn)
             && !client.ready
             && used < input.len()
             && matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
@@ -91,7 +67,7 @@ impl Relay {
         let len = match scan(input, scanned, &self.head_limits) {
             Ok(Scan::Complete { len }) => len,
             Ok(Scan::Partial { scanned }) => {
-                let client = self.clients.get_mut(conn)?;
+                let client = self.conns.client_mut(conn)?;
                 client.phase = Phase::Head { scanned };
                 if !matches!(client.timer, Some((_, ConnTimer::Head | ConnTimer::Stop))) {
                     self.arm(conn, ConnTimer::Head, now);
@@ -111,11 +87,15 @@ impl Relay {
                 return Some(input.len());
             }
         };
+        let found = self.routes.find(head.path);
+        if found.is_none() && self.proxy.is_some() {
+            return Some(len + self.forward(conn, &head, &input[len..], now));
+        }
         if head.framing == Framing::None {
-            self.serve(conn, &head, b"", now);
+            self.serve(conn, &head, b"", found, now);
             return Some(len);
         }
-        Some(len + self.begin_body(conn, &head, &input[..len], &input[len..], now))
+        Some(len + self.begin_body(conn, &head, found, &input[..len], &input[len..], now))
     }
 
     /// Serves a request with a body, or waits for the rest of it.
@@ -123,6 +103,7 @@ impl Relay {
         &mut self,
         conn: ConnKey,
         head: &RequestHead<'_>,
+        found: Option<Found<'_>>,
         head_bytes: &[u8],
         input: &[u8],
         now: Now,
@@ -138,12 +119,16 @@ impl Relay {
         };
         if decoded.done {
             // The common case: nothing is copied but into the message itself.
-            self.serve(conn, head, decoded.data, now);
+            self.serve(conn, head, decoded.data, found, now);
             return decoded.consumed;
         }
-        // What will be refused anyway is refused before its body is taken in.
-        let (exchange, question) = self.admit(conn, head);
-        if let Err(refusal) = question {
+        // What will be refused anyway is refused before its body is taken in, unless that is so
+        // short that it is on its way already: then the connection is kept.
+        let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
+        let (exchange, question) = self.admit(conn, head, found);
+        if let Err(refusal) = question
+            && (!short || head.expect_continue)
+        {
             self.note_access(conn, head);
             self.refuse_early(conn, exchange, &refusal, now);
             return input.len();
@@ -153,7 +138,7 @@ impl Relay {
             self.outputs.push_back(Output::Send { conn, payload });
         }
         let upload = Upload { head: head_bytes.into(), decoder, body: decoded.data.to_vec() };
-        if let Some(client) = self.clients.get_mut(conn) {
+        if let Some(client) = self.conns.client_mut(conn) {
             client.phase = Phase::Body(Box::new(upload));
         }
         self.arm_body(conn, now);
@@ -165,7 +150,7 @@ impl Relay {
         if input.is_empty() {
             return None;
         }
-        let client = self.clients.get_mut(conn)?;
+        let client = self.conns.client_mut(conn)?;
         let Phase::Body(upload) = &mut client.phase else { return None };
         let mut used = 0;
         let outcome = loop {
@@ -188,19 +173,22 @@ impl Relay {
         let Phase::Body(upload) = std::mem::replace(&mut client.phase, idle) else { return None };
         let mut slots = HeaderSlots::new();
         match (parse_request(&upload.head, &mut slots, &self.head_limits), outcome) {
-            (Ok(head), Ok(_)) => self.serve(conn, &head, &upload.body, now),
+            (Ok(head), Ok(_)) => {
+                let found = self.routes.find(head.path);
+                self.serve(conn, &head, &upload.body, found, now);
+            }
             (Ok(head), Err(error)) => self.fail_exchange(conn, &head, &error, now),
             // Limits were lowered by a reload meanwhile.
             (Err(error), _) => self.fail(conn, error, now),
         }
-        if self.clients.get(conn).is_some_and(|client| matches!(client.phase, Phase::Lingering)) {
+        if self.conns.client(conn).is_some_and(|client| matches!(client.phase, Phase::Lingering)) {
             return Some(input.len());
         }
         Some(used)
     }
 
     pub(super) fn arm_body(&mut self, conn: ConnKey, now: Now) {
-        let stopping = self.clients.get(conn).is_some_and(|client| {
+        let stopping = self.conns.client(conn).is_some_and(|client| {
             matches!(client.timer, Some((_, ConnTimer::Stop))) || client.stalled
         });
         if !stopping {
@@ -217,7 +205,8 @@ impl Relay {
         now: Now,
     ) {
         self.note_access(conn, head);
-        let (mut exchange, _) = self.admit(conn, head);
+        let found = self.routes.find(head.path);
+        let (mut exchange, _) = self.admit(conn, head, found);
         exchange.persistence = Persistence::Close;
         let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
         self.refuse_and_linger(conn, error.status, payload, now);
@@ -232,9 +221,9 @@ impl Relay {
 
     /// Keeps what the access log will say of a request, if there is one; the query, which may
     /// hold a secret, is no part of it.
-    fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
+    pub(super) fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
         if log::log_enabled!(target: ACCESS, log::Level::Info)
-            && let Some(client) = self.clients.get_mut(conn)
+            && let Some(client) = self.conns.client_mut(conn)
         {
             let path = head.path.escape_ascii();
             client.access = Some(format!("{} {path}", head.method).into());
@@ -242,10 +231,17 @@ impl Relay {
     }
 
     /// Serves a request whose body is complete.
-    fn serve(&mut self, conn: ConnKey, head: &RequestHead<'_>, body: &[u8], now: Now) {
+    pub(super) fn serve(
+        &mut self,
+        conn: ConnKey,
+        head: &RequestHead<'_>,
+        body: &[u8],
+        found: Option<Found<'_>>,
+        now: Now,
+    ) {
         self.note_access(conn, head);
-        let (exchange, question) = self.admit(conn, head);
-        let Some(client) = self.clients.get_mut(conn) else { return };
+        let (exchange, question) = self.admit(conn, head, found);
+        let Some(client) = self.conns.client_mut(conn) else { return };
         let persistence = exchange.persistence;
         let (question, location) = match (question, &exchange.location) {
             (Ok(question), Some(location)) => (question, std::rc::Rc::clone(location)),
@@ -303,49 +299,13 @@ impl Relay {
         }
     }
 
-    /// Finds the location and channel of a request (the channel's name is left in `self.name`),
-    /// and what the location lets it do.
-    fn admit(
-        &mut self,
-        conn: ConnKey,
-        head: &RequestHead<'_>,
-    ) -> (Exchange, Result<Question, Refusal>) {
-        let mut exchange = Exchange {
-            location: None,
-            origin: OriginSlot::UNLISTED,
-            persistence: match (head.keep_alive && !self.stopping, head.version) {
-                (false, _) => Persistence::Close,
-                (true, Version::Http10) => Persistence::KeepAlive,
-                (true, Version::Http11) => Persistence::Keep,
-            },
-            form: Form::PLAIN,
-            is_head: head.method == "HEAD",
-        };
-        let Some((location, part)) = self.routes.find(head.path) else {
-            let text = "no location serves this path; the settings' locations say which paths are";
-            return (exchange, Err(Refusal::new(404, text)));
-        };
-        let origin = head.header("Origin");
-        exchange.origin = location.origin_slot(origin);
-        self.name.clear();
-        self.name.extend_from_slice(&location.namespace);
-        let id = decode_channel_id(part, self.limits.channel_id_bytes, &mut self.name);
-        let question = id.map_err(Refusal::from).and_then(|()| match &location.role {
-            Role::Subscriber(_) => subscriber_question(&location, head),
-            Role::Publisher(options) => {
-                exchange.form = Form::of(head.header("Accept"));
-                let peer = self.clients.get(conn).and_then(|client| client.peer);
-                // Of Unix sockets as of the machine itself.
-                let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_canonical();
-                if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
-                    let text = "this address may not publish; the location's allow says which may";
-                    return Err(Refusal::new(403, text));
-                }
-                publisher_question(&location, options, head, origin)
-            }
-        });
-        exchange.location = Some(location);
-        (exchange, question)
+    /// What becomes of the connection behind the answer.
+    pub(super) fn persistence(&self, head: &RequestHead<'_>) -> Persistence {
+        match (head.keep_alive && !self.stopping, head.version) {
+            (false, _) => Persistence::Close,
+            (true, Version::Http10) => Persistence::KeepAlive,
+            (true, Version::Http11) => Persistence::Keep,
+        }
     }
 }
 
@@ -357,127 +317,5 @@ fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
         concurrency: options.concurrency,
         max_subscribers: options.max_subscribers,
         timeout_ms: options.timeout_ms,
-    }
-}
-
-fn subscriber_question(location: &Location, head: &RequestHead<'_>) -> Result<Question, Refusal> {
-    match head.method {
-        "GET" => match cursor::of_request(head) {
-            Ok(cursor) => Ok(Question::Subscribe(cursor)),
-            Err(text) => Err(Refusal::new(400, text)),
-        },
-        "OPTIONS" => Ok(Question::Options),
-        _ => Err(method_not_allowed(location)),
-    }
-}
-
-fn publisher_question(
-    location: &Location,
-    options: &PublisherOptions,
-    head: &RequestHead<'_>,
-    origin: Option<&[u8]>,
-) -> Result<Question, Refusal> {
-    let question = match head.method {
-        // A preflight carries no secret; what it is told is which origins may ask.
-        "OPTIONS" => return Ok(Question::Options),
-        "GET" | "HEAD" => Question::Inspect,
-        "PUT" => Question::Create,
-        "POST" => Question::Publish,
-        "DELETE" => Question::Delete,
-        _ => return Err(method_not_allowed(location)),
-    };
-    if !location.admits_origin(origin) {
-        let text = "a web page of this origin may not publish; the location's allow_origin says \
-                    which may";
-        return Err(Refusal::new(403, text));
-    }
-    if let Some(secret) = &options.secret
-        && !bears(head, secret)
-    {
-        return Err(Refusal {
-            status: 401,
-            lines: "WWW-Authenticate: Bearer\r\n".to_owned(),
-            text: "send the location's secret as Authorization: Bearer SECRET",
-        });
-    }
-    Ok(question)
-}
-
-fn method_not_allowed(location: &Location) -> Refusal {
-    Refusal {
-        status: 405,
-        lines: format!("Allow: {}\r\n", location.role.methods()),
-        text: "this location does not serve the method; the Allow header says which it does",
-    }
-}
-
-/// Whether the request bears this secret (RFC 6750 2.1); takes as long for a wrong one.
-fn bears(head: &RequestHead<'_>, secret: &str) -> bool {
-    head.header("Authorization").is_some_and(|value| {
-        value.split_at_checked(7).is_some_and(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case(b"Bearer ")
-                && bool::from(token.trim_ascii().ct_eq(secret.as_bytes()))
-        })
-    })
-}
-
-/// The subscriber's own header lines, for Django: all but those that belong to this connection
-/// (RFC 9110 7.6.1), to a body, or to the address asked. Then the location's secret, which Django
-/// can rely on because a subscriber's own is left out.
-fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
-    const SECRET: &str = "X-Pushserver-Secret";
-    const OMITTED: [&str; 16] = [
-        SECRET,
-        "Connection",
-        "Keep-Alive",
-        "Proxy-Connection",
-        "Proxy-Authenticate",
-        "Proxy-Authorization",
-        "TE",
-        "Trailer",
-        "Transfer-Encoding",
-        "Upgrade",
-        "Expect",
-        "Host",
-        "Content-Length",
-        "Content-Type",
-        "Content-Encoding",
-        "X-Forwarded-For",
-    ];
-    let named = |name: &str| {
-        head.header_all("Connection").any(|value| {
-            value
-                .split(|byte| *byte == b',')
-                .any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-        })
-    };
-    let mut lines = Vec::new();
-    for header in head.headers {
-        let name = header.name;
-        if OMITTED.iter().any(|omitted| name.eq_ignore_ascii_case(omitted)) || named(name) {
-            continue;
-        }
-        lines.extend_from_slice(name.as_bytes());
-        lines.extend_from_slice(b": ");
-        lines.extend_from_slice(header.value.trim_ascii());
-        lines.extend_from_slice(b"\r\n");
-    }
-    if let Role::Subscriber(SubscriberOptions { passthrough_secret: Some(secret), .. }) = role {
-        lines.extend_from_slice(format!("{SECRET}: {secret}\r\n").as_bytes());
-    }
-    lines.into()
-}
-
-impl From<IdError> for Refusal {
-    fn from(error: IdError) -> Self {
-        match error {
-            IdError::Percent => {
-                Self::new(400, "a % in the channel id must begin %XX, with two hexadecimal digits")
-            }
-            IdError::Control => Self::new(400, "a channel id may not have control characters"),
-            IdError::Length => {
-                Self::new(403, "the channel id is empty or longer than limits.channel_id_bytes")
-            }
-        }
     }
 }

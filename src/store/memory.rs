@@ -89,10 +89,12 @@ impl Memory {
         }
     }
 
-    /// Takes other limits; they hold from the next message and the next expiry on.
+    /// Takes other limits. The budget holds at once, the others from the next message and the next
+    /// expiry on.
     pub fn reload(&mut self, options: Options) {
         self.options = options;
         self.expiring = self.oldest;
+        self.make_room(0);
     }
 
     /// A queue for the channel that the hub calls `owner`. Messages up to `forgotten` went with an
@@ -127,11 +129,7 @@ impl Memory {
         now_ms: u64,
     ) -> Rc<Message> {
         let bytes = cost(content_type, body);
-        while self.used_bytes + bytes > self.options.max_memory
-            && let Some(oldest) = self.nodes.get(self.oldest as usize)
-        {
-            self.drop_first(oldest.queue);
-        }
+        self.make_room(bytes);
         let message = Rc::new(Message {
             id,
             sequence: self.queues[queue.0 as usize].sequence,
@@ -250,6 +248,15 @@ impl Memory {
         let queue = &mut self.queues[queue.0 as usize];
         queue.sequence += 1;
         queue.nodes.push_back(index);
+    }
+
+    /// Drops the oldest messages of all until there is room for `bytes` more.
+    fn make_room(&mut self, bytes: usize) {
+        while self.used_bytes + bytes > self.options.max_memory
+            && let Some(oldest) = self.nodes.get(self.oldest as usize)
+        {
+            self.drop_first(oldest.queue);
+        }
     }
 
     /// Drops what a new message makes superfluous: above `max_messages`, and those that were kept

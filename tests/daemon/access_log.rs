@@ -72,11 +72,11 @@ fn neither_query_nor_headers_nor_bodies_are_logged() {
 
 #[test]
 fn a_request_refused_before_its_body_is_logged_too() {
-    let start = Start::with(limits(json!({"body_bytes": 10}))).args(["--access-log"]);
+    let start = Start::with(limits(json!({"body_bytes": 20000}))).args(["--access-log"]);
     let daemon = start.start();
     for (line, status) in [("POST /publisher/a", 413), ("POST /subscriber/a", 405)] {
         let mut client = daemon.connect();
-        let length = if status == 413 { 11 } else { 10 };
+        let length = if status == 413 { 20_001 } else { 20_000 };
         client.send(format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
         assert_eq!(client.answer().status, status);
         daemon.until_logged(&format!("request=\"{line}\" status={status}"));

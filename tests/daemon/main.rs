@@ -5,6 +5,7 @@
 //! small by its settings.
 
 #![allow(missing_docs, reason = "tests are named as sentences")]
+#![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
 
 mod support;
 

@@ -23,6 +23,17 @@ fn nginx_takes_every_generated_configuration() {
             {"type": "subscriber", "prefix": "/s/", "store": "default", "channel_group": "a/b $c"},
         ]}),
     ];
+    all.extend([
+        json!({"allrequests": "http://127.0.0.1:8002"}),
+        json!({"allrequests": "http://localhost:8002/", "forcehost": "www.example.com:8000"}),
+        json!({"allrequests": "unix:/run/a b;{}/sock", "address": "unix:/run/push.sock"}),
+        json!({"allrequests": "unix:/run/$x"}),
+        json!({"allrequests": "http://127.0.0.1:8002", "locations": [
+            {"type": "subscriber", "prefix": "/a/", "passthrough": "http://127.0.0.1:8002/p%20q"},
+            {"type": "subscriber", "prefix": "/b/", "passthrough": "http://127.0.0.1:8002/p%20q?x"},
+            {"type": "subscriber", "prefix": "/c/", "passthrough": "http://127.0.0.1:8002"},
+        ]}),
+    ]);
     let urls = [
         "/a/([^/]+)",
         "/a/(?P<id>.+)",

@@ -34,6 +34,7 @@ pub(crate) struct Transcript {
     /// Headers that are in answers, though every answer has them; in lower case.
     show: String,
     /// What it says of Nchan.
+    #[allow(dead_code, reason = "it is for tests/parity")]
     pub(crate) nchan: Option<Nchan>,
     pub(crate) steps: Vec<Step>,
 }

@@ -86,6 +86,13 @@ impl World {
 
     fn shut_down(&mut self) {
         self.note(|| "shutdown".to_owned());
+        if self.random.percent(50) {
+            self.relay.announce_shutdown();
+            self.stopping = true;
+            for _ in 0..self.random.below(4) {
+                self.arrives();
+            }
+        }
         self.shutdown();
         self.check();
         for _ in 0..self.random.below(30) {
@@ -156,7 +163,7 @@ impl World {
     }
 
     fn arrives(&mut self) {
-        if let Some(number) = self.some_client(|c| !c.coming.is_empty()) {
+        if let Some(number) = self.some_client(|c| !c.coming.is_empty() && !c.ended) {
             self.arrives_in_part(number);
         }
     }

@@ -81,6 +81,8 @@ pub(crate) struct Client {
     pub(crate) ended: bool,
     pub(crate) stalled: bool,
     pub(crate) paused: bool,
+    /// Reading was refused, and nobody has said that it is wanted again.
+    pub(crate) unread: bool,
     pub(crate) ready: bool,
     /// Answers of the relay that the socket has not taken.
     pub(crate) unsent: usize,
@@ -107,6 +109,7 @@ impl Client {
             ended: false,
             stalled: false,
             paused: false,
+            unread: false,
             ready: false,
             unsent: 0,
             slow,

@@ -8,13 +8,17 @@
 //! PUSHSERVER_SIM_STEPS=2000  so many steps of each (default 200)
 //! ```
 //!
-//! `world` drives the relay and compares; `client` is what one connection should be doing, `model`
-//! what channels, messages and holds should be. `actions` draws what happens next.
+//! `actions` draws what happens next, `world` tells it to the relay. `client` is what one connection
+//! should be doing, `model` what channels, messages and holds should be; `expected` asks both what
+//! is due, `observed` compares it with what the relay does, `properties` with what it has.
 
 mod actions;
 mod answer;
 mod client;
+mod expected;
 mod model;
+mod observed;
+mod properties;
 mod random;
 mod request;
 mod settings;

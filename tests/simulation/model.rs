@@ -126,7 +126,7 @@ pub(crate) enum Published {
     Missing,
     TooManyChannels,
     TooLarge,
-    Done { information: Information, woken: Vec<Hold>, wake: Wake },
+    Done { information: Information, woken: Vec<Hold>, wake: Box<Wake> },
 }
 
 #[derive(Debug)]
@@ -173,6 +173,10 @@ impl Model {
 
     pub(crate) fn reload(&mut self, stores: Vec<StoreOptions>) {
         self.stores = stores;
+        for store in 0..self.stores.len() {
+            let max_memory = self.stores[store].memory.max_memory;
+            self.make_room(store as u16, 0, max_memory);
+        }
     }
 
     pub(crate) fn publish(
@@ -227,10 +231,11 @@ impl Model {
         let information = self.information(name).expect("just made");
         let channel = self.channel(name);
         let (woken, waiting) =
-            channel.waiting.drain(..).partition(|hold| hold.cursor.wants(message.id));
+            channel.waiting.drain(..).partition(|hold| wants(hold.cursor, message.id));
         channel.waiting = waiting;
         self.settle(name);
-        Published::Done { information, woken, wake: Wake { name, message, life, lost_through } }
+        let wake = Wake { name, message, life, lost_through };
+        Published::Done { information, woken, wake: Box::new(wake) }
     }
 
     pub(crate) fn create(&mut self, name: Name) -> Option<Information> {
@@ -269,7 +274,7 @@ impl Model {
         let now_ms = self.now.mono_ms;
         let channel = self.channel(name);
         channel.asked_ms = Some(now_ms);
-        let first = channel.log.iter().find(|m| m.is_there && hold.cursor.wants(m.id)).cloned();
+        let first = channel.log.iter().find(|m| m.is_there && wants(hold.cursor, m.id)).cloned();
         if let Some(message) = first {
             let gap = self.missed(name, hold.cursor, message.id);
             return Subscribed::Message(message, gap);
@@ -313,7 +318,7 @@ impl Model {
 
     /// What is told to somebody whom a message woke, if it leaves now.
     pub(crate) fn gap_of(&self, wake: &Wake, cursor: Cursor) -> Gap {
-        if cursor.is_oldest() || wake.lost_through <= cursor.id() {
+        if cursor.time == 0 || wake.lost_through <= cursor.id() {
             Gap::NONE
         } else if self.life(wake.name) == Some(wake.life) {
             self.missed(wake.name, cursor, wake.message.id)
@@ -326,9 +331,8 @@ impl Model {
     pub(crate) fn shutdown(&mut self) {
         let names: Vec<Name> = self.channels.keys().copied().collect();
         for name in names {
-            if !std::mem::take(&mut self.channel(name).waiting).is_empty() {
-                self.settle(name);
-            }
+            self.channel(name).waiting.clear();
+            self.settle(name);
         }
     }
 
@@ -372,7 +376,7 @@ impl Model {
     /// What lies lost between a cursor and a message that comes next.
     fn missed(&self, name: Name, cursor: Cursor, id: MessageId) -> Gap {
         let lost_through = self.histories.get(&name).map_or(FIRST_ID, |h| h.lost_through);
-        if cursor.is_oldest() || lost_through <= cursor.id() {
+        if cursor.time == 0 || lost_through <= cursor.id() {
             return Gap::NONE;
         }
         let channel = &self.channels[&name];
@@ -488,4 +492,9 @@ impl Channel {
     fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.there() == 0
     }
+}
+
+/// Whether a message lies behind a cursor; the epoch asks for whatever there is.
+fn wants(cursor: Cursor, id: MessageId) -> bool {
+    cursor.time == 0 || (id.time, id.tag) > (cursor.time, cursor.tag)
 }

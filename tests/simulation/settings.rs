@@ -160,6 +160,7 @@ impl Settings {
         Options {
             server: "sim".to_owned(),
             locations: PLACES.iter().map(|place| self.location(place)).collect(),
+            proxy: None,
             limits: self.limits.clone(),
         }
     }

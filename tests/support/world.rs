@@ -194,6 +194,7 @@ impl World {
             }
             Output::Abort { conn } => self.drop_peer(conn),
             Output::ResumeRead { conn } => self.read(conn),
+            Output::Connect { .. } | Output::Reset { .. } => panic!("there is no upstream"),
             Output::Notify { event, notice } => self.notices.push((event, notice)),
         }
     }

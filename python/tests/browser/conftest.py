@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import random
 import shutil
 import socket
@@ -20,6 +21,7 @@ from pushserver.test import PushServer
 from pushserver.upstream import free_port
 from pushserver.utils import updates
 from tests.browser.webdriver import Browser
+from tests.test_checks import OLD_DOCUMENTATION
 
 NGINX = """
 load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
@@ -73,18 +75,19 @@ def page(browser: Browser, live_server: Any, settings: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def push_server(live_server: Any) -> Iterator[PushServer]:
-    """The real daemon, for pages of the live server."""
-    subscriber = {
-        "type": "subscriber",
-        "url": r"/updates/([^/]+)",
-        "create_on_get": True,
+    """The real daemon as the old documentation sets it up, for pages of the live server."""
+    with PushServer(**OLD_DOCUMENTATION | {"locations": for_pages_of(live_server)}) as server:
+        yield server
+
+
+def for_pages_of(live_server: Any) -> list[dict[str, Any]]:
+    """The old documentation's locations, with the live server for Django."""
+    subscriber, publisher = copy.deepcopy(OLD_DOCUMENTATION["locations"])
+    subscriber |= {
         "allow_origin": live_server.url,
-        "allow_credentials": True,
         "passthrough": live_server.url + "/passthrough",
     }
-    publisher = {"type": "publisher", "url": r"/send-update/([^/]+)"}
-    with PushServer(locations=[subscriber, publisher]) as server:
-        yield server
+    return [subscriber, publisher]
 
 
 @pytest.fixture(params=["pushserver", "nginx"])

@@ -15,8 +15,9 @@ from django.dispatch import receiver
 from django.test import Client, override_settings
 
 from pushserver import conf, signals
+from pushserver.test import PushServer
 from pushserver.utils import updates
-from tests.browser.conftest import Cutter
+from tests.browser.conftest import Cutter, for_pages_of
 
 SCRIPTS = ("jquery", "module")
 
@@ -84,28 +85,42 @@ def test_updates_sent_before_the_page_was_open_arrive(page, relay, wait_for):
         assert got(browser, script) == [0, 1, 2]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_signals_have_the_logged_in_user(page, push_server, live_server, browser, wait_for):
-    events = []
+@pytest.fixture
+def events():
+    """What signals told: (event, channel id, user name)."""
+    told = []
 
     @receiver(signals.channel_subscribe)
     def subscribed(sender, request, channel_id, **kwargs):
-        events.append(("subscribe", channel_id, str(request.user)))
+        told.append(("subscribe", channel_id, str(request.user)))
 
     @receiver(signals.channel_unsubscribe)
     def unsubscribed(sender, request, channel_id, **kwargs):
-        events.append(("unsubscribe", channel_id, str(request.user)))
+        told.append(("unsubscribe", channel_id, str(request.user)))
 
+    yield told
+    signals.channel_subscribe.disconnect(subscribed)
+    signals.channel_unsubscribe.disconnect(unsubscribed)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("script", "secret"), [("jquery", None), ("module", "s3cret")])
+def test_signals_have_the_logged_in_user(
+    page, live_server, browser, events, wait_for, script, secret
+):
     client = Client()
     client.force_login(get_user_model().objects.create_user("ana"))
-    browser.open(live_server.url + "/jquery4.js")
+    browser.open(live_server.url + "/passthrough")  # a cookie needs a page of its host
     name = django_settings.SESSION_COOKIE_NAME
     browser.add_cookie(name, client.cookies[name].value)
-    try:
-        page("some channel", scripts="jquery")
+    locations = for_pages_of(live_server)
+    if secret:
+        locations[0]["passthrough_secret"] = secret
+    with (
+        PushServer(locations=locations),
+        override_settings(INTERNAL_IPS=[] if secret else ["127.0.0.1"]),
+    ):
+        page("some channel", scripts=script)
         wait_for(lambda: events == [("subscribe", "some channel", "ana")])
         browser.open("about:blank")  # leaving the page ends its poll
         wait_for(lambda: events[1:] == [("unsubscribe", "some channel", "ana")])
-    finally:
-        signals.channel_subscribe.disconnect(subscribed)
-        signals.channel_unsubscribe.disconnect(unsubscribed)

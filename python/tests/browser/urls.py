@@ -13,7 +13,21 @@ PAGE = """<!doctype html>
 {% load static pushserver %}
 <title>updates</title>
 <link rel="icon" href="data:,">
-<script>window.got = {jquery: [], module: []}; window.events = [];</script>
+<script>
+    window.got = {jquery: [], module: []};
+    window.events = [];
+    // The scripts' pauses: kept, and where a test says so cut short or without end.
+    window.pauses = [];
+    const HELD_MS = 2000;
+    const setTimer = window.setTimeout;
+    window.setTimeout = (callback, ms) => {
+        if (ms > 0 && ms <= 30000 && ms !== HELD_MS) {
+            pauses.push(ms);
+            ms = {quick: 1, endless: 1000000}["{{ pauses }}"] ?? ms;
+        }
+        return setTimer(callback, ms);
+    };
+</script>
 <script src="{{ jquery }}"></script>
 <script src="{% static 'pushserver/updates.js' %}"></script>
 <script type="text/javascript">
@@ -53,6 +67,7 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         "channel": request.GET["channel"],
         "scripts": request.GET.get("scripts", "jquery module"),
+        "pauses": request.GET.get("pauses", ""),
         "jquery": request.GET.get("jquery", "/static/admin/js/vendor/jquery/jquery.js"),
     }
     return HttpResponse(template.render(context, request))
@@ -60,7 +75,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def other_jquery(request: HttpRequest) -> HttpResponse:
     """The one that npm has, newer than the admin's."""
-    script = Path(os.environ["PUSHSERVER_TEST_JQUERY"])
+    script = Path(os.environ["PUSHSERVER_TEST_JQUERY"])  # python/tests/run installs it
     return HttpResponse(script.read_bytes(), content_type="text/javascript")
 
 

@@ -11,7 +11,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +26,9 @@ from pushserver import conf
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon, DaemonError
 from pushserver.upstream import Upstream
+
+# By Django's --verbosity.
+LOGGING = {0: ["-q"], 1: [], 2: ["--access-log"], 3: ["--access-log", "-v"]}
 
 
 class Command(BaseCommand):
@@ -60,7 +62,8 @@ class Command(BaseCommand):
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         with ExitStack() as stack:
-            arguments: list[str] = []
+            arguments = LOGGING[options["verbosity"]].copy()
+            upstream = None
             if options["allrequests"]:
                 upstream = stack.enter_context(Upstream(push_server, options))
                 arguments += ["--allrequests", upstream.url]
@@ -71,11 +74,15 @@ class Command(BaseCommand):
                 daemon = stack.enter_context(Daemon(binary, push_server, arguments, env))
             except DaemonError as error:
                 raise CommandError(str(error), returncode=error.status) from error
-            with _passing_on_signals(daemon):
+            except OSError as error:
+                raise CommandError(f"{binary} cannot be run: {error.strerror}") from error
+            with _passing_on_signals(daemon) as received:
                 self.announce(binary, daemon.url)
-                if options["allrequests"]:
+                if upstream:
                     upstream.when_it_ends(lambda: daemon.signal(signal.SIGTERM))
                 status = daemon.wait()
+            if upstream and upstream.status() and not received:
+                raise CommandError(f"Django's own server ended with status {upstream.status()}")
         if status:
             raise CommandError(f"the push server ended with status {status}", returncode=status)
 
@@ -105,27 +112,32 @@ class Command(BaseCommand):
 
     def announce(self, binary: Path, url: str) -> None:
         version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
-        quit_command = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
         self.stdout.write(
             f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
             f"Push server version {version.split()[-1] if version else 'unknown'}\n"
             f"Development push server is running at {url}/\n"
-            f"Quit the server with {quit_command}."
+            "Quit the server with CONTROL-C."
         )
         self.stdout.flush()
 
 
 @contextmanager
-def _passing_on_signals(daemon: Daemon) -> Iterator[None]:
-    """Signals to end go to the daemon, whose end then is ours."""
+def _passing_on_signals(daemon: Daemon) -> Iterator[list[int]]:
+    """Signals to end go to the daemon, whose end then is ours. Gives those that were received."""
+    received: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        received.append(number)
+        daemon.signal(number)
+
     # Elsewhere Python has no say in signals; the daemon still leaves with its life line.
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield received
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda got, _: daemon.signal(got)) for number in numbers]
+    before = [signal.signal(number, pass_on) for number in numbers]
     try:
-        yield
+        yield received
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

@@ -81,6 +81,7 @@
                 // A cache would add validators of its own, which the server would take for a cursor.
                 cache: false,
                 global: false, // a poll that waits is no loading in progress
+                beforeSend: null, // of $.ajaxSetup: a header of the page's would cost a preflight
                 timeout: LOST_MS,
                 xhrFields: {withCredentials: true}
             });

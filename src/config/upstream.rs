@@ -1,0 +1,108 @@
+//! Where `allrequests` leads, and which host `forcehost` is. Looks names up, since the loop must
+//! never wait for that: at start and on reload only.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use super::address::{check_host, unix_path};
+use super::problem::{Path, Problem, quoted};
+use super::settings::Settings;
+use crate::relay::options::{ProxyOptions, UpstreamAddress};
+
+/// The proxy's options, if the settings have an upstream.
+///
+/// # Errors
+/// The setting that cannot work.
+pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem> {
+    let root = Path::Root;
+    if let Some(host) = &settings.forcehost {
+        let path = root.key("forcehost");
+        check_host(host).map_err(|what| Problem::new(&path, what))?;
+        if settings.allrequests.is_none() {
+            let what = "of no use without \"allrequests\", for whose requests it is";
+            return Err(Problem::new(&path, what));
+        }
+    }
+    let Some(url) = &settings.allrequests else { return Ok(None) };
+    let (host, addresses) =
+        upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
+    let force_host = settings.forcehost.clone();
+    Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host }))
+}
+
+/// The host of a URL, as `Host` has it, and the addresses behind it.
+fn upstream(url: &str) -> Result<(String, Vec<UpstreamAddress>), String> {
+    if let Some(path) = url.strip_prefix("unix:") {
+        return Ok(("localhost".to_owned(), vec![UpstreamAddress::Unix(unix_path(path)?)]));
+    }
+    if url.starts_with("https://") {
+        return Err("https is not in this version; write an http:// URL".to_owned());
+    }
+    let form = "write \"http://host:port\" or \"unix:/path\"";
+    let Some(rest) = url.strip_prefix("http://") else {
+        return Err(format!("{} is no URL; {form}", quoted(url)));
+    };
+    let host = rest.strip_suffix('/').unwrap_or(rest);
+    if host.contains(['/', '?', '#']) {
+        return Err(format!("{} has a path; requests keep their own: {form}", quoted(url)));
+    }
+    check_host(host).map_err(|_| format!("{} is no URL; {form}", quoted(url)))?;
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port.parse().unwrap_or(80)),
+        _ => (host, 80),
+    };
+    Ok((host.to_owned(), look_up(name, port)?))
+}
+
+fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, String> {
+    let found: Vec<SocketAddr> = if name.eq_ignore_ascii_case("localhost") {
+        // Servers for development listen on one of the two.
+        vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+    } else {
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let found = (bare, port).to_socket_addrs();
+        found.map_err(|error| format!("cannot look up {}: {error}", quoted(name)))?.collect()
+    };
+    if found.is_empty() {
+        return Err(format!("{} has no address", quoted(name)));
+    }
+    Ok(found.into_iter().map(UpstreamAddress::Tcp).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::upstream;
+    use crate::relay::options::UpstreamAddress;
+
+    #[test]
+    fn an_upstream_is_a_host_or_a_unix_socket() {
+        for (url, host, addresses) in [
+            ("http://127.0.0.1:8002", "127.0.0.1:8002", &["127.0.0.1:8002"][..]),
+            ("http://[::1]:8002/", "[::1]:8002", &["[::1]:8002"]),
+            ("http://10.0.0.1", "10.0.0.1", &["10.0.0.1:80"]),
+            ("http://localhost:1", "localhost:1", &["127.0.0.1:1", "[::1]:1"]),
+        ] {
+            let tcp = |address: &&str| UpstreamAddress::Tcp(address.parse().unwrap());
+            let expected = (host.to_owned(), addresses.iter().map(tcp).collect());
+            assert_eq!(upstream(url), Ok(expected), "{url}");
+        }
+        let unix = UpstreamAddress::Unix("/run/u.sock".into());
+        assert_eq!(upstream("unix:/run/u.sock"), Ok(("localhost".to_owned(), vec![unix])));
+    }
+
+    #[test]
+    fn another_url_says_what_to_write() {
+        for (url, words) in [
+            ("127.0.0.1:8002", "http://host:port"),
+            ("https://a", "https is not"),
+            ("http://a/b", "has a path"),
+            ("http://a/?b", "has a path"),
+            ("http://", "http://host:port"),
+            ("http://u:p@a", "http://host:port"),
+            ("http://a:0", "http://host:port"),
+            ("unix:u.sock", "whole path"),
+        ] {
+            let error = upstream(url).unwrap_err();
+            assert!(error.contains(words), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Connections to the upstream that wait for a request, and requests that wait for the upstream.
+//! Pure: it keeps keys and times, and opens or closes nothing.
+
+use std::collections::VecDeque;
+
+use crate::relay::ConnKey;
+
+/// Connections that are kept open at most. More are not needed by what 128 clients ask at once.
+const IDLE_MAX: usize = 128;
+
+/// How long a connection is kept open without a request, milliseconds: less than common servers
+/// do (5 s), so that it is seldom them who close, just when the next request is on its way.
+const IDLE_MS: u64 = 4000;
+
+/// How long before the upstream is dialled again, milliseconds.
+const RETRY_MS: u64 = 50;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// With the time since when they are idle; the last one first used, so that the others age.
+    idle: VecDeque<(ConnKey, u64)>,
+    /// Clients whose request waits for the upstream to accept connections, longest first.
+    waiting: VecDeque<ConnKey>,
+    /// When the upstream is dialled for one of them.
+    retry_at_ms: u64,
+}
+
+impl Pool {
+    /// Keeps a connection for another request; gives one to be closed, if there are too many.
+    pub(super) fn put(&mut self, conn: ConnKey, now_ms: u64) -> Option<ConnKey> {
+        self.idle.push_back((conn, now_ms));
+        if self.idle.len() <= IDLE_MAX {
+            return None;
+        }
+        self.idle.pop_front().map(|(oldest, _)| oldest)
+    }
+
+    /// The connection used last.
+    pub(super) fn take(&mut self) -> Option<ConnKey> {
+        self.idle.pop_back().map(|(conn, _)| conn)
+    }
+
+    /// A connection is no longer of use.
+    pub(super) fn forget(&mut self, conn: ConnKey) {
+        self.idle.retain(|(idle, _)| *idle != conn);
+    }
+
+    /// Any connection, for closing all.
+    pub(super) fn drain(&mut self) -> Option<ConnKey> {
+        self.take()
+    }
+
+    /// A connection that was idle for too long.
+    pub(super) fn expired(&mut self, now_ms: u64) -> Option<ConnKey> {
+        let (_, since_ms) = self.idle.front()?;
+        (since_ms + IDLE_MS <= now_ms).then(|| self.take_oldest()).flatten()
+    }
+
+    fn take_oldest(&mut self) -> Option<ConnKey> {
+        self.idle.pop_front().map(|(conn, _)| conn)
+    }
+
+    /// Whether requests wait, so that another one should wait behind them.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Lets a client's request wait.
+    pub(super) fn wait(&mut self, client: ConnKey, now_ms: u64) {
+        if self.waiting.is_empty() {
+            self.retry_at_ms = now_ms + RETRY_MS;
+        }
+        self.waiting.push_back(client);
+    }
+
+    /// A client for whom the upstream is to be dialled now, to see whether it is back; it may be
+    /// gone, and then it is the next one's turn. To be followed by [`Pool::retried`].
+    pub(super) fn retry(&mut self, now_ms: u64) -> Option<ConnKey> {
+        if self.retry_at_ms > now_ms {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// The upstream is dialled, and for some time not again.
+    pub(super) fn retried(&mut self, now_ms: u64) {
+        self.retry_at_ms = now_ms + RETRY_MS;
+    }
+
+    /// The upstream is back: all who wait; some may be gone.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<ConnKey> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// When [`Pool::expired`] or [`Pool::retry`] has something, milliseconds.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        let expiry = self.idle.front().map(|(_, since_ms)| since_ms + IDLE_MS);
+        let retry = self.is_waited_for().then_some(self.retry_at_ms);
+        expiry.into_iter().chain(retry).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Key;
+
+    fn conn(number: u64) -> ConnKey {
+        Key::from_bits(number)
+    }
+
+    #[test]
+    fn the_connection_used_last_is_used_next_and_the_others_age() {
+        let mut pool = Pool::default();
+        for number in 0..3 {
+            assert_eq!(pool.put(conn(number), number), None);
+        }
+        assert_eq!(pool.take(), Some(conn(2)));
+        assert_eq!(pool.next_deadline(), Some(IDLE_MS));
+        assert_eq!(pool.expired(IDLE_MS - 1), None);
+        assert_eq!(pool.expired(IDLE_MS), Some(conn(0)));
+        assert_eq!(pool.expired(IDLE_MS), None);
+        pool.forget(conn(1));
+        assert_eq!((pool.take(), pool.next_deadline()), (None, None));
+    }
+
+    #[test]
+    fn no_more_than_128_connections_are_kept() {
+        let mut pool = Pool::default();
+        for number in 0..IDLE_MAX as u64 {
+            assert_eq!(pool.put(conn(number), 0), None);
+        }
+        assert_eq!(pool.put(conn(1000), 0), Some(conn(0)));
+    }
+
+    #[test]
+    fn one_who_waits_is_tried_at_a_time_in_order() {
+        let mut pool = Pool::default();
+        pool.wait(conn(1), 100);
+        pool.wait(conn(2), 140);
+        assert_eq!(pool.next_deadline(), Some(150));
+        assert_eq!(pool.retry(149), None);
+        assert_eq!(pool.retry(150), Some(conn(1)));
+        pool.retried(150);
+        assert_eq!(pool.next_deadline(), Some(200));
+        assert_eq!(pool.retry(199), None);
+        assert_eq!(pool.retry(200), Some(conn(2)));
+        assert_eq!(pool.retry(200), None);
+        assert!(!pool.is_waited_for());
+    }
+}

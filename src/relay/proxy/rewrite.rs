@@ -1,0 +1,338 @@
+//! Heads on their way through: a client's request as the upstream gets it, the upstream's answer
+//! as the client gets it. Pure.
+//!
+//! What belongs to one connection ends here (RFC 9110 7.6.1), and the framing of a body is said
+//! anew, never copied: so both sides of the proxy see the same messages begin and end. Fields that
+//! only a proxy may set are replaced. All others pass in their order, byte for byte.
+//!
+//! A name with an underscore is dropped, as nginx does: to WSGI `X_Forwarded_For` is the same
+//! variable as `X-Forwarded-For`.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use httparse::Header;
+
+use crate::http::response::write_decimal;
+use crate::http::{Framing, HeadWriter, RequestHead, ResponseHead, Version};
+
+/// Says whose request it is; for the fields `X-Forwarded-…`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin<'a> {
+    /// Where the client connects from; `None` on a Unix socket, where a front server has said so
+    /// already.
+    pub(super) peer: Option<IpAddr>,
+    /// `Host` for a request of HTTP/1.0 that names none.
+    pub(super) default_host: &'a str,
+}
+
+/// Appends the request as the upstream gets it. `once`: the upstream is to close behind it.
+pub(super) fn write_request(
+    out: &mut Vec<u8>,
+    head: &RequestHead<'_>,
+    origin: Origin<'_>,
+    once: bool,
+) {
+    out.extend_from_slice(head.method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.path);
+    if let Some(query) = head.query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let host = if head.host.is_empty() { origin.default_host.as_bytes() } else { head.host };
+    push_field(out, "Host", host);
+    let connection = Options::read(head.headers);
+    for header in head.headers {
+        if !is_dropped_request_field(header.name, origin.peer.is_none())
+            && !connection.name(header.name)
+        {
+            push_field(out, header.name, header.value);
+        }
+    }
+    if let Some(peer) = origin.peer {
+        write!(out, "X-Forwarded-For: {peer}\r\n").expect("a vector takes every byte");
+        push_field(out, "X-Forwarded-Host", host);
+        out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+    }
+    match head.framing {
+        Framing::None => {}
+        Framing::Length(length) => push_number(out, "Content-Length", length),
+        Framing::Chunked => out.extend_from_slice(CHUNKED),
+    }
+    if let Some(upgrade) = head.upgrade {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        push_field(out, "Upgrade", upgrade);
+    } else if once {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// How the client finds the end of an answer's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// There is none; a length that the upstream gave tells of what GET would be answered.
+    NoBody,
+    /// `Content-Length`.
+    After(u64),
+    /// Chunks.
+    Chunked,
+    /// With the connection, for HTTP/1.0.
+    WithConnection,
+}
+
+/// Which lines of ours an answer needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) server: bool,
+    pub(super) date: bool,
+}
+
+impl Missing {
+    pub(super) fn of(head: &ResponseHead<'_>) -> Self {
+        Self { server: head.header("Server").is_none(), date: head.header("Date").is_none() }
+    }
+}
+
+/// Appends the upstream's answer as the client gets it. `lines`: what is added, whole lines.
+pub(super) fn write_answer(
+    out: &mut Vec<u8>,
+    head: &ResponseHead<'_>,
+    ends: Ends,
+    lines: [&[u8]; 2],
+) {
+    let mut written = HeadWriter::relayed(out, head.status, head.reason);
+    for added in lines {
+        written = written.lines(added);
+    }
+    // Without `finish`: the fields below go on in the same head.
+    let _ = written;
+    let connection = Options::read(head.headers);
+    let keeps_length = ends == Ends::NoBody && head.status >= 200 && head.status != 204;
+    for header in head.headers {
+        let is_length = header.name.eq_ignore_ascii_case("content-length");
+        let passes = if is_length { keeps_length } else { !is_hop_by_hop(header.name) };
+        if passes && !connection.name(header.name) {
+            push_field(out, header.name, header.value);
+        }
+    }
+    match ends {
+        Ends::NoBody | Ends::WithConnection => {}
+        Ends::After(length) => push_number(out, "Content-Length", length),
+        Ends::Chunked => out.extend_from_slice(CHUNKED),
+    }
+    if head.status == 101 {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        push_field(out, "Upgrade", head.upgrade.unwrap_or_default());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// How the body of an answer, framed as the upstream does it, ends for a client of this version.
+pub(super) fn ends(head: &ResponseHead<'_>, client: Version) -> Ends {
+    use crate::http::ResponseFraming::{Known, UntilClose};
+
+    match (head.framing, client) {
+        (Known(Framing::None), _) => Ends::NoBody,
+        (Known(Framing::Length(length)), _) => Ends::After(length),
+        (Known(Framing::Chunked) | UntilClose, Version::Http11) => Ends::Chunked,
+        (Known(Framing::Chunked) | UntilClose, Version::Http10) => Ends::WithConnection,
+    }
+}
+
+const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
+
+/// The field names in `Connection`: what they name ends here too.
+struct Options<'h> {
+    headers: &'h [Header<'h>],
+    /// Whether there are any but the usual ones, whose fields are dropped anyway.
+    unusual: bool,
+}
+
+impl<'h> Options<'h> {
+    fn read(headers: &'h [Header<'h>]) -> Self {
+        let options = Self { headers, unusual: false };
+        let unusual = options.all().any(|option| {
+            let usual = [&b"keep-alive"[..], b"close", b"upgrade", b"te", b""];
+            !usual.iter().any(|usual| option.eq_ignore_ascii_case(usual))
+        });
+        Self { unusual, ..options }
+    }
+
+    fn name(&self, name: &str) -> bool {
+        self.unusual && self.all().any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'h [u8]> {
+        self.headers
+            .iter()
+            .filter(|header| header.name.eq_ignore_ascii_case("connection"))
+            .flat_map(|header| header.value.split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+    }
+}
+
+/// Whether a request's field is not passed on as it is. `trusted`: who sent it may speak for
+/// others.
+fn is_dropped_request_field(name: &str, trusted: bool) -> bool {
+    const FORWARDED: &str = "x-forwarded-";
+    let among = |names: &[&str]| names.iter().any(|dropped| name.eq_ignore_ascii_case(dropped));
+    let is_forwarded =
+        || name.get(..FORWARDED.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FORWARDED));
+    memchr::memchr(b'_', name.as_bytes()).is_some()
+        || is_hop_by_hop(name)
+        || match name.len() {
+            4 => among(&["host"]),
+            // `Proxy` is read as HTTP_PROXY by programs that are started as CGI.
+            5 => among(&["proxy"]),
+            6 => among(&["expect"]),
+            9 => !trusted && among(&["forwarded"]),
+            14 => among(&["content-length"]),
+            19 => among(&["proxy-authorization"]),
+            _ => false,
+        }
+        || !trusted && is_forwarded()
+}
+
+/// Fields of one connection, in requests and answers.
+fn is_hop_by_hop(name: &str) -> bool {
+    let is = |dropped: &str| name.eq_ignore_ascii_case(dropped);
+    match name.len() {
+        2 => is("te"),
+        7 => is("trailer") || is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        _ => false,
+    }
+}
+
+fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    // Both come from a head that was found sound: no line can begin in them.
+    debug_assert!(value.iter().copied().all(crate::http::is_text), "a sound value");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_number(out: &mut Vec<u8>, name: &str, value: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    write_decimal(out, value);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{HeadLimits, HeaderSlots, parse_request, parse_response};
+
+    const LIMITS: HeadLimits = HeadLimits { header_bytes: 4096, headers: 50, uri_bytes: 1024 };
+
+    fn request(head: &str, peer: Option<[u8; 4]>) -> String {
+        let mut slots = HeaderSlots::new();
+        let head = parse_request(head.as_bytes(), &mut slots, &LIMITS).unwrap();
+        let origin = Origin { peer: peer.map(IpAddr::from), default_host: "up:1" };
+        let mut out = Vec::new();
+        write_request(&mut out, &head, origin, head.framing == Framing::Chunked);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn answer(head: &str, version: Version, was_head: bool) -> String {
+        let mut slots = HeaderSlots::new();
+        let head = parse_response(head.as_bytes(), &mut slots, was_head).unwrap();
+        let mut out = Vec::new();
+        write_answer(&mut out, &head, ends(&head, version), [b"Ours: 1\r\n", b""]);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_request_passes_but_for_what_belongs_to_its_connection() {
+        let head = "POST http://a.example//x/%2f?q=1?2 HTTP/1.1\r\nAccept: */*\r\n\
+            Connection: keep-alive, X-Mine\r\nHost: a.example\r\nx-mine: 1\r\nKeep-Alive: 5\r\n\
+            TE: trailers\r\nTrailer: x\r\nUpgrade: h2c\r\nExpect: 100-continue\r\n\
+            Proxy-Connection: close\r\nProxy-Authorization: x\r\nProxy: evil\r\n\
+            X-Forwarded-For: 6.6.6.6\r\nx-forwarded-proto: https\r\nX-Forwarded-Port: 1\r\n\
+            Forwarded: for=6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nCookie: a=1\r\nCookie: b=2\r\n\
+            Content-Length: 3\r\n\r\n";
+        assert_eq!(
+            request(head, Some([10, 0, 0, 7])),
+            "POST //x/%2f?q=1?2 HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nCookie: a=1\r\n\
+             Cookie: b=2\r\nX-Forwarded-For: 10.0.0.7\r\nX-Forwarded-Host: a.example\r\n\
+             X-Forwarded-Proto: http\r\nContent-Length: 3\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn chunks_are_announced_anew_and_close_the_connection_behind_them() {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: Chunked\r\n\r\n";
+        let out = request(head, Some([1, 2, 3, 4]));
+        assert!(out.ends_with("Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"), "{out}");
+        assert_eq!(out.matches("hunked").count(), 1);
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_again() {
+        let head = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Key: k\r\n\r\n";
+        let out = request(head, Some([1, 2, 3, 4]));
+        assert!(out.ends_with("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), "{out}");
+        assert_eq!(out.matches("websocket").count(), 1);
+    }
+
+    #[test]
+    fn a_front_server_on_a_unix_socket_speaks_for_its_clients() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.9\r\n\
+            X-Forwarded-Proto: https\r\n\r\n";
+        assert_eq!(
+            request(head, None),
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.9\r\n\
+             X-Forwarded-Proto: https\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_request_without_host_gets_the_upstreams() {
+        let out = request("GET / HTTP/1.0\r\n\r\n", None);
+        assert_eq!(out, "GET / HTTP/1.1\r\nHost: up:1\r\n\r\n");
+    }
+
+    #[test]
+    fn an_answer_passes_but_for_what_belongs_to_its_connection() {
+        let head = "HTTP/1.1 200 Fine\r\nSet-Cookie: a=1\r\nConnection: close, X-Mine\r\n\
+            X-Mine: 1\r\nKeep-Alive: 5\r\nTrailer: x\r\nSet-Cookie: b=2\r\n\
+            Transfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n\r\n";
+        assert_eq!(
+            answer(head, Version::Http11, false),
+            "HTTP/1.1 200 Fine\r\nOurs: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
+             X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_said_as_the_client_understands_it() {
+        let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let until_close = "HTTP/1.0 200 OK\r\n\r\n";
+        let begin = "HTTP/1.1 200 OK\r\nOurs: 1\r\n";
+        for (head, version, was_head, end) in [
+            (length, Version::Http11, false, "Content-Length: 5\r\n\r\n"),
+            (length, Version::Http10, false, "Content-Length: 5\r\n\r\n"),
+            (length, Version::Http11, true, "Content-Length: 5\r\n\r\n"),
+            (chunked, Version::Http11, false, "Transfer-Encoding: chunked\r\n\r\n"),
+            (chunked, Version::Http10, false, "\r\n"),
+            (chunked, Version::Http11, true, "\r\n"),
+            (until_close, Version::Http11, false, "Transfer-Encoding: chunked\r\n\r\n"),
+            (until_close, Version::Http10, false, "\r\n"),
+        ] {
+            assert_eq!(answer(head, version, was_head), format!("{begin}{end}"), "{head:?}");
+        }
+        let no_content = "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n";
+        assert!(!answer(no_content, Version::Http11, false).contains("Length"));
+        let not_modified = "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n";
+        assert!(answer(not_modified, Version::Http11, false).contains("Content-Length: 5\r\n"));
+    }
+}

@@ -1,0 +1,300 @@
+//! What the relay should do with each request: the model is asked, and the answer that is due is
+//! put down.
+
+use crate::client::{Expect, Held, Phase, Timer};
+use crate::model::{Hold, Information, Name, Published, Subscribe, Subscribed};
+use crate::request::{Ask, Request};
+use crate::settings::{Kind, PLACES};
+use crate::world::World;
+
+/// Requests of one connection that are served before others have their turn.
+const REQUESTS_PER_TURN: usize = 16;
+
+impl World {
+    pub(crate) fn timed_out(&mut self, number: u64, timer: Timer) {
+        let now_ms = self.now().mono_ms;
+        let limits = self.settings.limits.clone();
+        let client = self.client(number);
+        client.timer = None;
+        if client.phase == Phase::Asked && timer != Timer::Write {
+            return;
+        }
+        match timer {
+            Timer::Idle => self.close(number),
+            Timer::Head if client.kept.is_empty() => self.close(number),
+            Timer::Linger | Timer::Write => client.must_abort = true,
+            Timer::Head | Timer::Body | Timer::Stop => {
+                let request = client.requests.front().cloned().expect("part of a request came");
+                client.fail(408, request, &limits, now_ms);
+            }
+        }
+    }
+
+    /// Goes on with the bytes that the relay has.
+    pub(crate) fn go_on(&mut self, number: u64) {
+        let client = self.client(number);
+        if client.stalled || client.ready {
+            return;
+        }
+        self.run(number);
+        let limits = self.settings.limits.clone();
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        if client.paused && client.wants_read(&limits) {
+            // Its end, if that is what comes next, is told again.
+            client.paused = false;
+            return;
+        }
+        if client.ended && !client.ready && matches!(client.phase, Phase::Head | Phase::Body(_)) {
+            self.close(number);
+        }
+    }
+
+    pub(crate) fn run(&mut self, number: u64) {
+        let now_ms = self.now().mono_ms;
+        let limits = self.settings.limits.clone();
+        let stopping = self.stopping;
+        for _ in 0..REQUESTS_PER_TURN {
+            let client = self.client(number);
+            if client.kept.is_empty() {
+                return;
+            }
+            match client.phase {
+                Phase::Head => {
+                    let request = client.requests.front().expect("bytes of a request").clone();
+                    if let Ask::Doomed(status) = request.ask {
+                        client.fail(status, request, &limits, now_ms);
+                        return;
+                    }
+                    if client.kept.len() < request.head.len() {
+                        if !matches!(client.timer, Some((Timer::Head | Timer::Stop, _))) {
+                            client.arm(Timer::Head, &limits, now_ms);
+                        }
+                        return;
+                    }
+                    if client.kept.len() >= request.len() && request.is_simple {
+                        client.kept.drain(..request.len());
+                        self.execute(number, request);
+                        continue;
+                    }
+                    client.kept.drain(..request.head.len());
+                    client.phase = Phase::Body(request.body.len());
+                    if let Ask::Publish { expects: true, .. } = request.ask {
+                        client.expects.push_back((Expect::Continue, request, None));
+                    }
+                    client.arm_body(stopping, &limits, now_ms);
+                }
+                Phase::Body(left) if client.kept.len() < left => {
+                    client.phase = Phase::Body(left - client.kept.len());
+                    client.kept.clear();
+                    client.arm_body(stopping, &limits, now_ms);
+                }
+                Phase::Body(left) => {
+                    client.kept.drain(..left);
+                    client.phase = Phase::Head;
+                    let request = client.requests.front().expect("its head came").clone();
+                    self.execute(number, request);
+                }
+                _ => return,
+            }
+        }
+        let client = self.client(number);
+        let goes_on = matches!(client.phase, Phase::Head | Phase::Body(_));
+        if !client.kept.is_empty() && goes_on && !client.ready {
+            client.ready = true;
+            self.ready.push_back(number);
+        }
+    }
+
+    pub(crate) fn execute(&mut self, number: u64, request: Request) {
+        let place = PLACES[request.place];
+        let name = (place.store, place.group, request.channel);
+        match &request.ask {
+            Ask::Fixed(status) => self.answer(number, Expect::Status(*status), &request),
+            Ask::Inspect { .. } => {
+                let information = self.model.information(name);
+                self.answer_information(number, 200, information, &request);
+            }
+            Ask::Create => match self.model.create(name) {
+                None => self.answer(number, Expect::Status(503), &request),
+                information => self.answer_information(number, 200, information, &request),
+            },
+            Ask::Delete => self.delete(number, name, &request),
+            Ask::Publish { body, content_type, .. } => {
+                let Kind::Publisher { create, store } = place.kind else { unreachable!() };
+                let published = self.model.publish(name, body, *content_type, create, store);
+                self.publish(number, published, &request);
+            }
+            Ask::Get(_) => self.subscribe(number, name, &request),
+            Ask::Doomed(_) => unreachable!("refused before"),
+        }
+    }
+
+    pub(crate) fn answer_information(
+        &mut self,
+        number: u64,
+        status: u16,
+        information: Option<Information>,
+        request: &Request,
+    ) {
+        let expect = match information {
+            None => Expect::Status(404),
+            Some(information) => Expect::Information { status, information, form: request.accept },
+        };
+        self.answer(number, expect, request);
+    }
+
+    pub(crate) fn publish(&mut self, number: u64, published: Published, request: &Request) {
+        let (information, woken, wake) = match published {
+            Published::Missing => return self.answer(number, Expect::Status(404), request),
+            Published::TooManyChannels => {
+                return self.answer(number, Expect::Status(503), request);
+            }
+            Published::TooLarge => return self.answer(number, Expect::Status(413), request),
+            Published::Done { information, woken, wake } => (information, woken, wake),
+        };
+        for hold in &woken {
+            let life = self.life_of_hold(hold.client);
+            let client = self.client(hold.client);
+            client.held.as_mut().expect("it waits").woken = Some(life);
+            let asked = client.requests[0].clone();
+            client.expects.push_back((Expect::Woken((*wake).clone()), asked, None));
+        }
+        let status = if woken.is_empty() { 202 } else { 201 };
+        self.answer_information(number, status, Some(information), request);
+    }
+
+    pub(crate) fn delete(&mut self, number: u64, name: Name, request: &Request) {
+        let life = self.model.life(name).unwrap_or_default();
+        let Some((information, holders)) = self.model.delete(name) else {
+            return self.answer(number, Expect::Status(404), request);
+        };
+        for hold in &holders {
+            let client = self.client(hold.client);
+            client.held.as_mut().expect("it waits").woken = Some(life);
+            let asked = client.requests[0].clone();
+            client.expects.push_back((Expect::Status(410), asked, None));
+        }
+        let client = self.client(number);
+        client.phase = Phase::Asked;
+        let holders = holders.iter().map(|hold| hold.client).collect();
+        let form = request.accept;
+        let expect = Expect::Deleted { holders, information, form };
+        client.expects.push_back((expect, request.clone(), None));
+    }
+
+    pub(crate) fn subscribe(&mut self, number: u64, name: Name, request: &Request) {
+        let place = PLACES[request.place];
+        let (Ask::Get(cursor), Kind::Subscriber { interval, create, concurrency, limited }) =
+            (&request.ask, place.kind)
+        else {
+            unreachable!("a GET on a subscriber location")
+        };
+        let (now_ms, timeout_ms) = (self.now().mono_ms, self.settings.poll_timeout_ms);
+        let hold = Hold { client: number, cursor: *cursor, since_ms: now_ms, timeout_ms };
+        let max_subscribers = if limited { self.settings.max_subscribers } else { 0 };
+        // While the daemon stops nobody is held.
+        let interval = interval || self.holds_end;
+        let subscribe = Subscribe { hold, interval, create, concurrency, max_subscribers };
+        let expect = match self.model.subscribe(name, &subscribe) {
+            Subscribed::Missing => Expect::Status(404),
+            Subscribed::TooManyChannels => Expect::Status(503),
+            Subscribed::TooManySubscribers => Expect::Status(403),
+            Subscribed::NothingNew => Expect::NothingNew,
+            Subscribed::Displaced => Expect::Status(409),
+            Subscribed::Message(message, gap) => {
+                self.seen.insert(name, message.id);
+                Expect::Message(message, gap)
+            }
+            Subscribed::Held { displaced } => {
+                for hold in displaced {
+                    let client = self.client(hold.client);
+                    let asked = client.requests[0].clone();
+                    client.held = None;
+                    let closes = asked.close;
+                    client.expects.push_back((Expect::Status(409), asked.clone(), Some(closes)));
+                    self.answered(hold.client, &asked, true);
+                }
+                return self.hold(number, name, place.passthrough);
+            }
+        };
+        self.answer(number, expect, request);
+    }
+
+    pub(crate) fn hold(&mut self, number: u64, name: Name, told: bool) {
+        let client = self.client(number);
+        if client.ended {
+            self.model.end_hold(name, number);
+            return self.close(number);
+        }
+        client.phase = Phase::Waiting;
+        client.timer = None;
+        client.held = Some(Held { name, told, woken: None });
+        self.count("held");
+    }
+
+    /// An answer that is ready at once.
+    pub(crate) fn answer(&mut self, number: u64, expect: Expect, request: &Request) {
+        let stopping = self.stopping;
+        let client = self.client(number);
+        let closes = Some(request.close || stopping);
+        client.expects.push_back((expect, request.clone(), closes));
+        self.answered(number, request, false);
+    }
+
+    /// The first request has its answer. `apart`: not while its bytes are being worked on.
+    pub(crate) fn answered(&mut self, number: u64, request: &Request, apart: bool) {
+        let stopping = self.stopping;
+        let client = self.client(number);
+        client.requests.pop_front();
+        if request.close || stopping {
+            client.doomed = true;
+            return self.close(number);
+        }
+        client.phase = Phase::Head;
+        self.await_request(number, apart);
+    }
+
+    pub(crate) fn await_request(&mut self, number: u64, apart: bool) {
+        let now_ms = self.now().mono_ms;
+        let limits = self.settings.limits.clone();
+        self.make_ready(number, apart);
+        let client = self.client(number);
+        if !client.stalled {
+            client.arm(Timer::Idle, &limits, now_ms);
+        }
+    }
+
+    pub(crate) fn make_ready(&mut self, number: u64, apart: bool) {
+        let client = self.client(number);
+        let goes_on = (apart && !client.kept.is_empty()) || client.paused || client.ended;
+        if goes_on && !client.ready && !client.stalled {
+            client.ready = true;
+            self.ready.push_back(number);
+        }
+    }
+
+    pub(crate) fn close(&mut self, number: u64) {
+        let now_ms = self.now().mono_ms;
+        let limits = self.settings.limits.clone();
+        self.client(number).close(&limits, now_ms);
+    }
+
+    pub(crate) fn life_of_hold(&mut self, number: u64) -> u64 {
+        let name = self.client(number).held.expect("it waits").name;
+        self.model.life(name).unwrap_or_default()
+    }
+
+    /// The subscriber is gone.
+    pub(crate) fn abandon_hold(&mut self, number: u64) {
+        let client = self.client(number);
+        let Some(held) = client.held.take() else { return };
+        match held.woken {
+            None => assert!(self.model.end_hold(held.name, number).is_some(), "it waited"),
+            life => {
+                // Whatever woke it goes nowhere.
+                client.expects.pop_back();
+                self.model.left_while_woken(held.name, life);
+            }
+        }
+    }
+}

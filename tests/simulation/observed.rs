@@ -1,0 +1,279 @@
+//! What the relay does: each output is carried out on the fake network and compared with what is
+//! due.
+
+use std::sync::Arc;
+
+use pushserver::message::MessageId;
+use pushserver::relay::Output;
+use pushserver::relay::notice::{Event, Notice};
+use pushserver::store::Gap;
+
+use crate::answer::Answer;
+use crate::client::{Expect, Phase, Timer};
+use crate::model::{Hold, Information, Message};
+use crate::request::{ACCEPTS, Ask, Request};
+use crate::settings::{Kind, PLACES};
+use crate::world::World;
+
+impl World {
+    /// Takes at most `most` outputs; `true`: there are no more.
+    pub(crate) fn poll(&mut self, most: usize) -> bool {
+        let mut left = most;
+        loop {
+            let Some(output) = self.relay.poll_output(self.now()) else { return true };
+            // The end of a hold is told in two outputs, which are one thing to the model.
+            let half = matches!(output, Output::Notify { .. });
+            self.carry_out(output);
+            left = left.saturating_sub(1);
+            if left == 0 && !half {
+                return false;
+            }
+        }
+    }
+
+    /// Lets go on whatever can, until the relay waits for somebody.
+    pub(crate) fn drain(&mut self) {
+        loop {
+            self.poll(usize::MAX);
+            self.bury();
+            let is_ready = self.relay.poll_timeout() == Some(0);
+            assert_eq!(is_ready, !self.ready.is_empty(), "ready are {:?}", self.ready);
+            if !is_ready && !self.relay.has_output() {
+                break;
+            }
+            self.turn();
+        }
+        self.check_quiet();
+    }
+
+    /// Tells the relay of the connections that are closed.
+    pub(crate) fn bury(&mut self) {
+        for number in std::mem::take(&mut self.ending) {
+            self.count("ends told again");
+            self.feed(number, usize::MAX);
+            if !self.clients[&number].paused {
+                self.half_close(number);
+            }
+        }
+        for number in std::mem::take(&mut self.gone) {
+            if self.clients.contains_key(&number) {
+                self.closed(number);
+            }
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Send { conn, payload } => {
+                let Some(&number) = self.numbers.get(&conn) else { return };
+                let (head, body) = payload.slices(0);
+                let bytes = [head, body].concat();
+                assert_eq!(bytes.len(), payload.len());
+                self.sent(number, &bytes);
+            }
+            Output::ShutdownWrite { conn } => {
+                if let Some(number) = self.numbers.get(&conn) {
+                    let client = &self.clients[number];
+                    assert!(matches!(client.phase, Phase::Lingering | Phase::Closing));
+                }
+            }
+            Output::Close { conn } => {
+                let Some(&number) = self.numbers.get(&conn) else { return };
+                self.note(|| format!("  {number} is closed"));
+                let client = self.client(number);
+                assert!(client.must_close && !client.close_seen, "{number} is closed");
+                client.close_seen = true;
+                if client.unsent == 0 {
+                    self.gone.push(number);
+                }
+            }
+            Output::Abort { conn } => {
+                let Some(&number) = self.numbers.get(&conn) else { return };
+                assert!(self.client(number).must_abort, "{number} is aborted");
+                self.gone.push(number);
+            }
+            Output::Connect { .. } | Output::Reset { .. } => panic!("there is no upstream"),
+            Output::ResumeRead { conn } => {
+                if let Some(number) = self.numbers.get(&conn) {
+                    let number = *number;
+                    self.note(|| format!("  {number} is read again"));
+                    self.count("resumed");
+                    let client = self.client(number);
+                    // One that is refused again meanwhile asks again.
+                    client.unread = client.paused;
+                    if client.ended {
+                        self.ending.push(number);
+                    }
+                }
+            }
+            Output::Notify { event, notice } => self.notified(event, &notice),
+        }
+    }
+
+    pub(crate) fn notified(&mut self, event: Event, notice: &Arc<Notice>) {
+        let place = PLACES
+            .iter()
+            .find(|place| *notice.url == *format!("http://django{}", place.path))
+            .expect("a location's URL");
+        assert!(place.passthrough);
+        match event {
+            Event::Subscribe => {
+                let twice = self.notices.insert(Arc::as_ptr(notice), Arc::clone(notice));
+                assert!(twice.is_none(), "subscribe twice");
+                self.count("subscribe notices");
+            }
+            Event::Unsubscribe => {
+                let before = self.notices.remove(&Arc::as_ptr(notice));
+                assert!(before.is_some(), "unsubscribe without subscribe, or twice");
+            }
+        }
+    }
+
+    pub(crate) fn sent(&mut self, number: u64, bytes: &[u8]) {
+        let limits = self.settings.limits.clone();
+        let now = self.now();
+        self.note(|| format!("  {number} gets {}", bytes[..bytes.len().min(300)].escape_ascii()));
+        let client = self.client(number);
+        let (expect, request, closes) = match client.expects.pop_front() {
+            Some(expected) => expected,
+            // Nothing but the end of its time ends a hold unasked.
+            None => self.hold_times_out(number),
+        };
+        let is_head = matches!(request.ask, Ask::Inspect { is_head: true })
+            && !matches!(expect, Expect::Status(408));
+        let answer = Answer::read(bytes, is_head);
+        self.check_answer(&answer, &expect, &request);
+        let stopping = self.stopping;
+        let client = self.client(number);
+        let closes = closes.unwrap_or(request.close || stopping);
+        if !matches!(expect, Expect::Continue) {
+            let kept = request.keep_alive.then_some("keep-alive");
+            let connection = if closes { Some("close") } else { kept };
+            assert_eq!(answer.header("connection"), connection, "{request:?}");
+        }
+        let is_woken = client.held.is_some_and(|held| held.woken.is_some());
+        if is_woken && client.expects.is_empty() {
+            client.held = None;
+            self.answered(number, &request, true);
+        } else if matches!(expect, Expect::Deleted { .. }) {
+            self.answered(number, &request, true);
+        }
+        let slow = self.client(number).slow && self.random.percent(40);
+        let taken = self.random.index(bytes.len() + 1);
+        let client = self.client(number);
+        if client.stalled {
+            client.unsent += bytes.len();
+        } else if slow && taken < bytes.len() {
+            client.unsent = bytes.len() - taken;
+            client.stalled = true;
+            client.arm(Timer::Write, &limits, now.mono_ms);
+            let conn = self.conns[&number];
+            self.relay.stalled(conn, now);
+            self.count("stalled");
+        }
+    }
+
+    pub(crate) fn hold_times_out(&mut self, number: u64) -> (Expect, Request, Option<bool>) {
+        let now_ms = self.now().mono_ms;
+        let client = self.client(number);
+        assert_eq!(client.phase, Phase::Waiting, "{number} gets an answer it did not ask for");
+        let request = client.requests[0].clone();
+        let held = client.held.as_mut().expect("it waits");
+        held.woken = Some(0);
+        let name = held.name;
+        let hold = self.model.end_hold(name, number).expect("it is held");
+        let Hold { since_ms, timeout_ms, .. } = hold;
+        assert!(timeout_ms != 0, "this hold never ends by time");
+        assert!(now_ms >= since_ms + timeout_ms - timeout_ms / 10, "the hold ends early");
+        self.count("timed out");
+        (Expect::NothingNew, request, None)
+    }
+
+    pub(crate) fn check_answer(&mut self, answer: &Answer, expect: &Expect, request: &Request) {
+        let status = answer.status;
+        let cursor = match request.ask {
+            Ask::Get(cursor) => Some(cursor),
+            _ => None,
+        };
+        match expect {
+            Expect::Continue => return assert_eq!(status, 100),
+            Expect::Status(expected) => {
+                assert_eq!(status, *expected, "{request:?}");
+                self.count(match expected {
+                    403 => "403",
+                    408 => "408",
+                    409 => "409",
+                    410 => "410",
+                    413 => "413",
+                    503 => "503",
+                    _ => "other statuses",
+                });
+            }
+            Expect::Information { status: expected, information, form } => {
+                assert_eq!(status, *expected, "{request:?}");
+                check_information(answer, information, *form, request);
+            }
+            Expect::Deleted { holders, information, form } => {
+                assert_eq!(status, 200);
+                check_information(answer, information, *form, request);
+                let told = |holder: &u64| {
+                    self.clients.get(holder).is_none_or(|client| {
+                        !client.expects.iter().any(|(e, ..)| matches!(e, Expect::Status(410)))
+                    })
+                };
+                assert!(holders.iter().all(told), "deleted before every holder was told");
+            }
+            Expect::NothingNew => {
+                assert_eq!(status, 304);
+                let cursor = cursor.filter(|cursor| cursor.given);
+                check_validators(answer, cursor.map(|cursor| cursor.id()));
+            }
+            Expect::Message(message, gap) => {
+                check_message(answer, message, *gap);
+                self.count(if *gap == Gap::NONE { "caught up" } else { "gaps" });
+            }
+            Expect::Woken(wake) => {
+                let gap = self.model.gap_of(wake, cursor.expect("a GET was held"));
+                check_message(answer, &wake.message, gap);
+                self.seen.insert(wake.name, wake.message.id);
+                self.count(if gap == Gap::NONE { "woken" } else { "woken with a gap" });
+            }
+        }
+        let is_subscriber = matches!(PLACES[request.place].kind, Kind::Subscriber { .. });
+        if is_subscriber && !matches!(expect, Expect::Status(404 | 408)) {
+            assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        }
+    }
+}
+
+fn check_information(answer: &Answer, information: &Information, form: usize, request: &Request) {
+    assert_eq!(answer.header("content-type"), Some(ACCEPTS[form]));
+    if !matches!(request.ask, Ask::Inspect { is_head: true }) {
+        assert_eq!(String::from_utf8_lossy(&answer.body), information.text(form), "{request:?}");
+    }
+}
+
+fn check_message(answer: &Answer, message: &Message, gap: Gap) {
+    assert_eq!(answer.status, 200);
+    check_validators(answer, Some(message.id));
+    assert_eq!(answer.body, message.body);
+    assert_eq!(answer.header("content-type"), message.content_type);
+    let cache = format!("no-cache, etag={}", message.id.tag);
+    assert_eq!(answer.header("cache-control"), Some(&*cache));
+    let told = match gap {
+        Gap::NONE => None,
+        Gap::Messages(skipped) => Some(skipped.to_string()),
+        Gap::Unknown => Some("unknown".to_owned()),
+    };
+    assert_eq!(answer.header("x-push-gap"), told.as_deref(), "the gap before {}", message.id);
+}
+
+fn check_validators(answer: &Answer, id: Option<MessageId>) {
+    let date = |id: MessageId| {
+        let mut date = Vec::new();
+        pushserver::http::write_http_date(id.time, &mut date);
+        String::from_utf8(date).expect("ASCII")
+    };
+    assert_eq!(answer.header("last-modified"), id.map(date).as_deref());
+    assert_eq!(answer.header("etag"), id.map(|id| id.tag.to_string()).as_deref());
+}

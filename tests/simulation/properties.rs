@@ -1,0 +1,60 @@
+//! What holds after every step, when the relay is quiet, and at the end.
+
+use pushserver::store::StoreId;
+
+use crate::client::Phase;
+use crate::world::World;
+
+impl World {
+    /// Holds after every step.
+    pub(crate) fn check(&mut self) {
+        let hub = self.relay.hub();
+        hub.check_invariants();
+        assert_eq!(self.relay.connections(), self.clients.len(), "connections");
+        for store in 0..2 {
+            let used = self.model.used_bytes(store);
+            assert_eq!(hub.used_bytes(StoreId(store)), used, "bytes of store {store}");
+        }
+        assert_eq!(hub.channels(), self.model.channels(), "channels");
+        assert!(hub.channels() <= self.settings.channels_max);
+        let held = self.clients.values().filter(|client| client.held.is_some()).count();
+        assert_eq!(hub.held(), held, "held requests");
+        // One for each hold, for each channel until it is idle for good, and for each store.
+        let timers = held + hub.channels() + self.settings.stores.len();
+        assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
+        let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
+        assert_eq!(self.relay.timers() - hub.timers(), armed, "timers of connections");
+    }
+
+    /// Holds when the relay has nothing left to do until something happens.
+    pub(crate) fn check_quiet(&mut self) {
+        let now_ms = self.now().mono_ms;
+        for hold in self.model.waiting() {
+            let over = hold.timeout_ms != 0
+                && (hold.since_ms + hold.timeout_ms).next_multiple_of(10) <= now_ms;
+            assert!(!over, "the hold of {} should have ended", hold.client);
+        }
+        for client in self.clients.values() {
+            let number = client.number;
+            assert!(client.expects.is_empty(), "{number} misses {:?}", client.expects);
+            assert_eq!(client.held.is_some(), client.phase == Phase::Waiting, "hold of {number}");
+            assert!(!client.must_close || client.close_seen, "{number} was not closed");
+            assert!(!client.must_abort, "{number} was not aborted");
+            assert!(!client.ready);
+            let is_read = client.paused == client.unread || client.phase == Phase::Closing;
+            assert!(is_read, "{number} should be read again");
+        }
+        let told = self.clients.values().filter(|c| c.held.is_some_and(|held| held.told)).count();
+        assert_eq!(self.notices.len(), told, "subscribe notices without their unsubscribe");
+    }
+
+    /// Nothing is left when everybody is gone and time has passed.
+    pub(crate) fn check_empty(&self) {
+        let hub = self.relay.hub();
+        assert_eq!((self.relay.connections(), hub.held(), self.notices.len()), (0, 0, 0));
+        assert_eq!((hub.channels(), self.relay.timers()), (0, 0));
+        assert_eq!((hub.used_bytes(StoreId(0)), hub.used_bytes(StoreId(1))), (0, 0));
+        assert!(!self.relay.has_output());
+        assert_eq!(self.relay.poll_timeout(), None);
+    }
+}
