@@ -145,7 +145,7 @@ fn prepare(configuration: &str) -> PathBuf {
 }
 
 fn nginx(directory: &Path) -> Command {
-    let mut command = Command::new("nginx");
+    let mut command = Command::new("/usr/sbin/nginx");
     command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "error.log"]);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(Stdio::null());

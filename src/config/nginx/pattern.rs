@@ -161,3 +161,99 @@ fn member(out: &mut String, byte: u8) {
         _ => drop(write!(out, "\\x{byte:02x}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use regex::bytes::RegexBuilder;
+
+    use super::super::super::settings::Common;
+    use super::of;
+    use crate::relay::location::Pattern;
+
+    fn common(url: Option<&str>, prefix: Option<&str>) -> Common {
+        Common {
+            url: url.map(str::to_owned),
+            prefix: prefix.map(str::to_owned),
+            store: "default".to_owned(),
+            channel_group: String::new(),
+        }
+    }
+
+    #[test]
+    fn plain_expressions_stay_as_they_are() {
+        for (url, written) in [
+            ("/updates/([^/]+)", r"^/updates/(?<id>[^/]+)\z"),
+            ("/a/(.+)", r"^/a/(?<id>.+)\z"),
+            (r"/a\.b/(\d+)", r"^/a[.]b/(?<id>[0-9]+)\z"),
+            ("/(a|bc)|/b", r"^(?:/(?<id>a|bc)|/b)\z"),
+            (r"/(?P<x>[a-z&&[^b-y]]{2,})", r"^/(?<id>[az]{2,})\z"),
+            (r"/\$/(a+?)(?:bc)*", r"^/\x24/(?<id>a+?)(?:bc)*\z"),
+        ] {
+            assert_eq!(of(&common(Some(url), None), "id").as_deref(), Some(written), "{url}");
+        }
+        let prefix = of(&common(None, Some("/a.b$\"/")), "id");
+        assert_eq!(prefix.as_deref(), Some(r"^/a[.]b\x24\x22/(?<id>.+)\z"));
+    }
+
+    /// What is written is understood alike by `regex` and by PCRE, so the first can judge it.
+    #[test]
+    fn what_is_written_takes_the_same_paths_and_the_same_ids() {
+        let urls = [
+            "/updates/([^/]+)",
+            "/(a|bc)?/x",
+            "/a(?:b|cd){2,3}/([a-z&&[^aeiou]]+)",
+            "/(?i)Updates/([^/]+)",
+            "(?x) /a b / ([^/ ]+) ",
+            r"/[\v\t]*(.*)",
+            "/x^/(.*)|/y/(?:z)",
+            r"/\b(\w+)\b",
+            "/n/((?:a*b?)*?c)",
+            "/é/([^/]+)",
+            r"/(?s:(.))(?-i:a)+",
+            r"/a$|/(b)",
+        ];
+        let paths = [
+            "/updates/a",
+            "/updates/a/b",
+            "/UPDATES/x",
+            "/Updates/",
+            "/a/x",
+            "/bc/x",
+            "/x",
+            "//x",
+            "/abb/bcd",
+            "/abcdcd/b",
+            "/abb/aei",
+            "/ab/c",
+            "/y/z",
+            "/a b",
+            "/a-b",
+            "/n/c",
+            "/n/aabac",
+            "/é/x",
+            "/xaaa",
+            "/xa",
+            "/a",
+            "/b",
+            "/\u{b}a",
+            "/x^/",
+            "/",
+            "",
+        ];
+        for url in urls {
+            let Ok(pattern) = Pattern::url(url) else { continue };
+            let written = of(&common(Some(url), None), "id").expect(url);
+            let regex = RegexBuilder::new(&written).unicode(false).build().expect(&written);
+            for path in paths {
+                let id = regex.captures(path.as_bytes()).and_then(|found| found.name("id"));
+                let id = id.map(|id| id.as_bytes());
+                assert_eq!(id, pattern.channel_part(path.as_bytes()), "{url} {written} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_pcre_cannot_say_is_told() {
+        assert_eq!(of(&common(Some(r"/(?m:^)(a)"), None), "id"), None);
+    }
+}
