@@ -43,6 +43,12 @@ def test_nginx_may_listen_elsewhere():
     assert ":8001" not in text
 
 
+@override_settings(PUSH_SERVER={})
+def test_all_other_requests_may_go_to_django():
+    assert "proxy_pass" not in printed()
+    assert 'proxy_pass "http://127.0.0.1:8002";' in printed("--allrequests=http://127.0.0.1:8002")
+
+
 @override_settings(PUSH_SERVER={"port": 0})
 def test_what_nginx_cannot_do_without_is_an_error():
     with pytest.raises(CommandError, match="free port"):

@@ -1,4 +1,4 @@
-"""``manage.py pushserver_nginx_config``: what runs here by ``runpushserver``, for nginx and Nchan."""
+"""``manage.py pushserver_nginx_config``: what ``runpushserver`` runs, for nginx and Nchan."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ class Command(BaseCommand):
             help="where nginx listens, instead of PUSH_SERVER's address and port; repeatable",
         )
 
+        parser.add_argument(
+            "--allrequests",
+            metavar="URL",
+            help="where Django runs, for all other requests: http://host:port or unix:/path",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             binary = find_binary()
@@ -34,6 +40,8 @@ class Command(BaseCommand):
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         arguments = [f"--listen={address}" for address in options["listen"]]
+        if options["allrequests"]:
+            arguments.append(f"--allrequests={options['allrequests']}")
         printed = subprocess.run(
             [str(binary), "-q", "--config", "-", "--nginx-config", *arguments],
             input=json.dumps(push_server, cls=DjangoJSONEncoder),
