@@ -74,6 +74,7 @@ fn nginx_differs_where_the_table_says_so_and_nowhere_else() {
         }
     }
     if std::env::var_os("UPDATE_PARITY").is_some_and(|value| value == "1") {
+        assert!(std::env::var_os("TRANSCRIPT").is_none(), "it is written whole, so run all");
         std::fs::write(path(), write(&found)).expect("it can be written");
         return;
     }
@@ -86,7 +87,7 @@ fn nginx_differs_where_the_table_says_so_and_nowhere_else() {
         "nginx differs otherwise than tests/parity/differences.txt says; now it is\n{found}"
     );
     for transcript in all.iter().filter(runs) {
-        let is_known = known.contains(&format!("{}\n", transcript.name));
+        let is_known = known.contains(&format!("\n{}\n", transcript.name));
         let says = transcript.nchan == Some(Nchan::Differs);
         assert_eq!(says, is_known, "{}.http: `# nchan: differs: how`", transcript.name);
     }
