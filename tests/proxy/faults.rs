@@ -83,7 +83,7 @@ fn an_upstream_that_falls_silent_in_a_body_cuts_the_client_off() {
     server.head();
     server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     client.head();
-    assert_eq!(client.to_end().unwrap(), b"3\r\nabc\r\n");
+    assert_eq!(client.rest().unwrap(), b"3\r\nabc\r\n");
     server.is_closed();
 }
 
@@ -176,20 +176,20 @@ fn a_body_that_is_cut_off_never_looks_whole() {
 
     let mut client = daemon.ask(&get("/"));
     server_sends(&mut client, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
-    assert_eq!(client.to_end().unwrap(), b"hello");
+    assert_eq!(client.rest().unwrap(), b"hello");
 
     let mut client = daemon.ask(&get("/"));
     server_sends(
         &mut client,
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     );
-    assert_eq!(client.to_end().unwrap(), b"5\r\nhello\r\n");
+    assert_eq!(client.rest().unwrap(), b"5\r\nhello\r\n");
 
     // Chunks that are none are as good as cut off.
     let mut client = daemon.ask(&get("/"));
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n";
     let mut server = server_sends(&mut client, chunks);
-    assert!(!client.to_end().unwrap().ends_with(b"0\r\n\r\n"));
+    assert!(!client.rest().unwrap().ends_with(b"0\r\n\r\n"));
     server.is_closed();
 
     // An end by reset is no end.
@@ -197,14 +197,14 @@ fn a_body_that_is_cut_off_never_looks_whole() {
     let server = server_sends(&mut client, "HTTP/1.1 200 OK\r\n\r\nhello");
     assert_eq!(client.bytes(10), b"5\r\nhello\r\n");
     server.reset();
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.rest().unwrap(), b"");
 
     // Where the end of the connection is the end of the body, only a reset can tell.
     let mut client = daemon.ask("GET / HTTP/1.0\r\n\r\n");
     let server = server_sends(&mut client, "HTTP/1.1 200 OK\r\nContent-Type: x/y\r\n\r\nhello");
     assert_eq!(client.bytes(5), b"hello");
     server.reset();
-    assert_eq!(client.to_end().unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(client.rest().unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]

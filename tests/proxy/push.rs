@@ -131,8 +131,8 @@ fn held_polls_live_on_while_the_upstream_restarts() {
 fn a_fan_out_completes_while_the_proxy_is_saturated() {
     let upstream = Upstream::start();
     let daemon = Daemon::start(&upstream.url(), LOCATIONS);
-    let mut polls: Vec<Client> = (0..500).map(|_| daemon.ask(&get("/updates/1"))).collect();
-    held(&daemon, "1", 500);
+    let mut polls: Vec<Client> = (0..5000).map(|_| daemon.ask(&get("/updates/1"))).collect();
+    held(&daemon, "1", 5000);
     let clients: Vec<Client> = (0..50)
         .map(|_| {
             let mut client = daemon.ask(&get("/endless"));

@@ -55,11 +55,11 @@ fn either_side_ends_a_tunnel_and_what_it_sent_before_arrives() {
     let (mut client, mut server) = tunnel(&upstream, &daemon);
     client.send("last words");
     drop(client);
-    assert_eq!(server.to_end().unwrap(), b"last words");
+    assert_eq!(server.rest().unwrap(), b"last words");
     let (mut client, mut server) = tunnel(&upstream, &daemon);
     server.send("last words");
     drop(server);
-    assert_eq!(client.to_end().unwrap(), b"last words");
+    assert_eq!(client.rest().unwrap(), b"last words");
 }
 
 #[test]
