@@ -45,7 +45,7 @@ pub enum Output {
         /// Where to.
         to: Rc<UpstreamAddress>,
     },
-    /// Reading was refused by [`Relay::wants_read`]; it is wanted again.
+    /// Reading was refused by `Relay::wants_read`; it is wanted again.
     ResumeRead {
         /// From this connection.
         conn: ConnKey,

@@ -53,6 +53,25 @@ fn requests_wait_while_the_upstream_restarts() {
 }
 
 #[test]
+fn who_has_left_keeps_nobody_waiting_once_the_upstream_is_back() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let daemon = Daemon::start(&format!("http://{address}"), "");
+    // More than are dialled for within `upstream_wait`.
+    let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(&get("/gone"))).collect();
+    let mut stays = daemon.ask(&get("/"));
+    daemon.wait_for_log("upstream_unreachable");
+    for client in &mut gone {
+        client.stream().shutdown(std::net::Shutdown::Write).unwrap();
+        client.is_closed();
+    }
+    let upstream = Upstream::of(TcpListener::bind(address).unwrap());
+    let mut server = upstream.accept();
+    assert!(server.head().starts_with("GET / "));
+    server.send(ok("got"));
+    assert_eq!(stays.message().text(), "got");
+}
+
+#[test]
 fn a_silent_upstream_is_504_and_told_once() {
     let upstream = Upstream::start();
     let daemon = Daemon::start(&upstream.url(), IMPATIENT);

@@ -94,6 +94,7 @@ fn the_path_of_the_passthrough_is_closed_to_outsiders() {
         "/hidden/%70assthrough/",
         "/x/../hidden/passthrough/",
         "/x/%2e%2e/hidden/./passthrough/?a=b",
+        "/hidden/passthrough%0A",
         "http://a.example/hidden/passthrough/",
     ] {
         assert_eq!(daemon.ask(&get(path)).message().status(), 403, "{path}");

@@ -166,8 +166,10 @@ impl Relay {
             && let Some(client) = proxy.pool.retry(now.mono_ms)
         {
             if self.awaits_dial(client) {
+                if let Some(proxy) = &mut self.proxy {
+                    proxy.pool.retried(now.mono_ms);
+                }
                 self.dial(client);
-                break;
             }
         }
     }
@@ -315,11 +317,12 @@ fn closed_paths(locations: &[LocationOptions]) -> Vec<Vec<u8>> {
 }
 
 /// A path as the most lenient upstream may read it: percent-decoded, without empty and dot
-/// segments.
+/// segments, and without a line end behind it, which `$` in a URL pattern of Django's overlooks.
 fn plain_path(path: &[u8]) -> Vec<u8> {
     let decoded: Vec<u8> = percent_decode(path).collect();
+    let line = decoded.strip_suffix(b"\n").unwrap_or(&decoded);
     let mut segments: Vec<&[u8]> = Vec::new();
-    for segment in decoded.split(|byte| *byte == b'/') {
+    for segment in line.split(|byte| *byte == b'/') {
         match segment {
             b"" | b"." => {}
             b".." => drop(segments.pop()),

@@ -407,6 +407,8 @@ fn a_path_is_the_same_however_it_is_spelled() {
         "/a/../told",
         "/a/%2e%2e/told",
         "/../told",
+        "/told%0a",
+        "/told/%0A",
     ] {
         assert_eq!(plain_path(spelled.as_bytes()), b"/told", "{spelled}");
     }
