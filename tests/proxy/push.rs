@@ -110,7 +110,7 @@ fn the_path_of_the_passthrough_is_closed_to_outsiders() {
 fn held_polls_live_on_while_the_upstream_restarts() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let settings = format!(r#"{LOCATIONS}, "limits": {{"upstream_wait": 0.2}}"#);
+    let settings = format!(r#"{LOCATIONS}, "limits": {{"upstream_wait": 1}}"#);
     let daemon = Daemon::start(&format!("http://{address}"), &settings);
     let mut polls: Vec<Client> = (0..20).map(|_| daemon.ask(&get("/updates/1"))).collect();
     held(&daemon, "1", 20);
