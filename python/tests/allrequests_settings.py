@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.settings import *  # noqa: F403
 
 DEBUG = True
-ROOT_URLCONF = "tests.allrequests_urls"
+ROOT_URLCONF = os.environ.get("TEST_URLS", "tests.allrequests_urls")
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

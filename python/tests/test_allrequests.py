@@ -49,16 +49,22 @@ def get(url, data=None, headers=()):
         return response.read().decode()
 
 
+def status(url, data=None, headers=()):
+    try:
+        get(url, data, headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    return 200
+
+
 def told(project):
     return [tuple(event) for event in json.loads(get(project.url + "/told"))]
 
 
 def is_waited_on(project, channel):
-    try:
-        return "active subscribers: 1" in get(f"{project.url}/send-update/{channel}")
-    except urllib.error.HTTPError as error:
-        error.close()
-        return False
+    information = f"{project.url}/send-update/{channel}"
+    return status(information) == 200 and "active subscribers: 1" in get(information)
 
 
 def test_the_daemon_leads_to_djangos_own_server(project):
@@ -102,8 +108,7 @@ def test_signals_are_told_of_who_waits_and_only_the_daemon_tells(project, in_bac
     for place in (project.url, django):
         for secret in ({}, {"X-Pushserver-Secret": "guessed"}):
             for spelled in ("/passthrough", "/passthrough/", "//passthrough", "/%70assthrough"):
-                with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
-                    get(place + spelled, form, secret)
+                assert status(place + spelled, form, secret) in (403, 404)
     assert ("subscribe", "forged") not in told(project)
 
 
@@ -149,11 +154,10 @@ def test_a_reload_keeps_who_waits_and_lets_requests_wait(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_with_a_signal(tmp_path, in_background, wait_for, number):
     with Project(tmp_path) as project:
-        poll = in_background(get, project.url + "/updates/room")
+        poll = in_background(status, project.url + "/updates/room")
         wait_for(lambda: is_waited_on(project, "room"))
         project.process.send_signal(number)
-        with pytest.raises(urllib.error.HTTPError, match="304"):
-            poll.result(30)
+        assert poll.result(30) == 304
         assert project.process.wait(30) == 0
         wait_for(lambda: project.processes() == [])
 
