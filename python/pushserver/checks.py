@@ -79,7 +79,7 @@ def _hosts(push_server: Settings) -> Iterator[CheckMessage]:
                 hint="Write it without http:// and without a path, as in '127.0.0.1:8001'.",
                 id="pushserver.E004",
             )
-        elif secure and (not host or _is_daemon(push_server, host)):
+        elif secure and (not host or conf.is_daemon(push_server, host)):
             yield Error(
                 f"PUSH_SERVER: {key}.secure is True, but it is the push server itself that "
                 "listens there, and it speaks plain HTTP.",
@@ -202,15 +202,6 @@ def _stores(push_server: Settings) -> Iterator[CheckMessage]:
 def _locations(push_server: Settings) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for index, place in enumerate(push_server["locations"]):
         yield f"locations[{index}]", place
-
-
-def _is_daemon(push_server: Settings, host: str) -> bool:
-    name, _, port = host.rpartition(":")
-    address = str(push_server["address"]).strip("[]")
-    same = name.strip("[]") == address or (
-        conf.is_loopback(name) and (conf.is_loopback(address) or conf.is_everywhere(address))
-    )
-    return same and port == str(push_server["port"])
 
 
 def _leads_to_view(path: str) -> bool:

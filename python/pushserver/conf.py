@@ -76,6 +76,8 @@ def push_server() -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise ImproperlyConfigured("PUSH_SERVER has to be a dictionary")
     conf = DEFAULTS | {key: value for key, value in given.items() if value is not None}
+    if conf.get("allrequests") and given.get("port") is None:
+        conf["port"] = ALL_REQUESTS_PORT
     if isinstance(conf["port"], str) and conf["port"].isdecimal():
         conf["port"] = int(conf["port"])
     return conf
@@ -145,10 +147,14 @@ def publisher_origin() -> str:
 def subscriber_origin(request: HttpRequest | None = None) -> str:
     """Scheme and host for browsers.
 
-    Where no ``subscriber_host`` is set, the host's name is that of the page of this request as far
-    as the daemon listens there: a cookie of ``localhost`` is not sent to ``127.0.0.1``.
+    Where no ``subscriber_host`` is set, it is that of the page of this request if the daemon stands
+    in front of Django. Otherwise the host's name is the page's as far as the daemon listens there:
+    a cookie of ``localhost`` is not sent to ``127.0.0.1``.
     """
     host, secure = explicit_host("subscriber_host")
+    in_front = os.environ.get(HOST_VARIABLE) or push_server().get("allrequests")
+    if not host and request is not None and in_front:
+        return f"{request.scheme}://{request.get_host()}"
     host = host or _own_host(request)
     if host.startswith("unix:"):
         raise ImproperlyConfigured(
@@ -158,11 +164,29 @@ def subscriber_origin(request: HttpRequest | None = None) -> str:
 
 
 def explicit_host(key: str) -> tuple[str, bool]:
-    """``publisher_host`` or ``subscriber_host`` as set: ``host:port`` or ``""``; and TLS."""
-    value = push_server().get(key, {})
+    """``publisher_host`` or ``subscriber_host`` as set: ``host:port`` or ``""``; and TLS.
+
+    One that means the daemon is left out where that is known to listen elsewhere than the settings
+    say, since the command line did.
+    """
+    conf = push_server()
+    value = conf.get(key, {})
     if isinstance(value, str):
-        return value, False
-    return str(value.get("location") or ""), bool(value.get("secure", False))
+        value = {"location": value}
+    host = str(value.get("location") or "")
+    if os.environ.get(HOST_VARIABLE) and is_daemon(conf, host):
+        return "", False
+    return host, bool(value.get("secure", False))
+
+
+def is_daemon(conf: Mapping[str, Any], host: str) -> bool:
+    """Whether this ``host:port`` is where, by these settings, the daemon listens."""
+    name, _, port = host.rpartition(":")
+    address = str(conf["address"]).strip("[]")
+    same = name.strip("[]") == address or (
+        is_loopback(name) and (is_loopback(address) or is_everywhere(address))
+    )
+    return same and port == str(conf["port"])
 
 
 def passthrough_secrets() -> list[str]:
@@ -210,6 +234,8 @@ def _own_host(request: HttpRequest | None = None) -> str:
 def _own_address() -> tuple[str, int]:
     """Where the daemon listens, as far as Django can know."""
     if host := os.environ.get(HOST_VARIABLE):
+        if host.startswith("unix:"):
+            return host, 0
         address, _, port = host.rpartition(":")
         return address.strip("[]"), int(port)
     conf = push_server()

@@ -24,6 +24,8 @@ SETTINGS: Keys = {
     "servername": str,
     "publisher_host": HOST,
     "subscriber_host": HOST,
+    "allrequests": str,
+    "forcehost": str,
     "store": dict,
     "locations": LIST,
     "limits": dict,
@@ -77,6 +79,7 @@ LIMITS: Keys = {
     "write_timeout": SECONDS,
     "keepalive_timeout": SECONDS,
     "upstream_timeout": SECONDS,
+    "upstream_wait": SECONDS,
 }
 CHOICES = {"polling": ("long", "interval"), "concurrency": ("broadcast", "last", "first")}
 

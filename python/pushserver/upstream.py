@@ -13,10 +13,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
+
+from django.core.servers.basehttp import WSGIRequestHandler
 
 from pushserver import conf
 
@@ -51,6 +54,18 @@ class Upstream:
         def wait() -> None:
             self.process.wait()
             callback()
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def when_it_listens(self, callback: Callable[[], None]) -> None:
+        """Calls back from another thread; never, if it ends before."""
+
+        def wait() -> None:
+            while self.process.poll() is None:
+                if _is_open(self.port):
+                    callback()
+                    return
+                time.sleep(0.05)
 
         threading.Thread(target=wait, daemon=True).start()
 
@@ -95,11 +110,15 @@ class Upstream:
     def _environment(
         self, push_server: Mapping[str, Any], secret: str, lifeline: int
     ) -> dict[str, str]:
-        env = os.environ | {conf.SECRET_VARIABLE: secret, LIFELINE_VARIABLE: str(lifeline)}
         address = str(push_server["address"])
-        if not address.startswith("unix:"):
-            env[conf.HOST_VARIABLE] = conf.host_port(address, push_server["port"])
-        return env
+        is_socket = address.startswith("unix:")
+        return os.environ | {
+            conf.SECRET_VARIABLE: secret,
+            conf.HOST_VARIABLE: (
+                address if is_socket else conf.host_port(address, push_server["port"])
+            ),
+            LIFELINE_VARIABLE: f"{lifeline}:{os.fstat(lifeline).st_ino}",
+        }
 
     def _notifying_django(
         self, place: Mapping[str, Any], push_server: Mapping[str, Any], secret: str
@@ -122,19 +141,36 @@ class Upstream:
 
 def follow_launcher() -> None:
     """In the ``runserver`` that was started so: leave when the launcher is gone."""
-    lifeline = os.environ.get(LIFELINE_VARIABLE)
-    # The autoreloader's child does not inherit the pipe; its parent takes it along.
-    if not lifeline or os.environ.get("RUN_MAIN") == "true":
+    lifeline = _inherited_lifeline()
+    if lifeline is None:
         return
 
     def wait() -> None:
-        try:
-            os.read(int(lifeline), 1)
-        except (OSError, ValueError):
-            return  # inherited by a process that was not given the pipe
+        os.read(lifeline, 1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
+    # It writes the head and the body of an answer apart. On a connection that the daemon keeps, the
+    # body would wait until the head is acknowledged: 40 ms on Linux.
+    WSGIRequestHandler.disable_nagle_algorithm = True
+
+
+def _inherited_lifeline() -> int | None:
+    """The pipe's descriptor, unless only its number was inherited, as by what a view starts."""
+    number, _, inode = os.environ.get(LIFELINE_VARIABLE, "").partition(":")
+    try:
+        is_it = os.fstat(int(number)).st_ino == int(inode)
+    except (OSError, ValueError):
+        return None
+    return int(number) if is_it else None
+
+
+def _is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:

@@ -2,17 +2,70 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
-from django.http import HttpRequest, JsonResponse
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 
+from pushserver import signals
+from pushserver.utils import updates
 from tests import urls
+
+events: list[tuple[str, str]] = []
+try:
+    reloaded = importlib.import_module("reloaded").VALUE  # what a test puts there
+except ModuleNotFoundError:
+    reloaded = ""
+
+
+@receiver(signals.channel_subscribe)
+def subscribed(channel_id: str, **kwargs: object) -> None:
+    events.append(("subscribe", channel_id))
+
+
+@receiver(signals.channel_unsubscribe)
+def unsubscribed(channel_id: str, **kwargs: object) -> None:
+    events.append(("unsubscribe", channel_id))
 
 
 def environment(request: HttpRequest) -> JsonResponse:
     """What the command gave to this process."""
-    return JsonResponse(dict(os.environ) | {"reloader": os.getppid()})
+    return JsonResponse(
+        dict(os.environ)
+        | {"reloader": os.getppid(), "upstream": f"http://127.0.0.1:{request.META['SERVER_PORT']}"}
+    )
 
 
-urlpatterns = [*urls.urlpatterns, path("environment", environment)]
+def told(request: HttpRequest) -> JsonResponse:
+    """What signals told, in order."""
+    return JsonResponse(events, safe=False)
+
+
+def value(request: HttpRequest) -> HttpResponse:
+    """Of the module that a test changes."""
+    return HttpResponse(reloaded)
+
+
+def channel(request: HttpRequest) -> HttpResponse:
+    """Where a page waits for updates."""
+    return HttpResponse(updates.subscriber_url(request.GET["id"], request))
+
+
+@csrf_exempt
+def say(request: HttpRequest) -> HttpResponse:
+    """Sends an update from inside a request."""
+    updates.send_update(request.GET["to"], {"type": "answer", "value": request.GET["value"]})
+    return HttpResponse("said")
+
+
+urlpatterns = [
+    *urls.urlpatterns,
+    path("environment", environment),
+    path("told", told),
+    path("value", value),
+    path("channel", channel),
+    path("say", say),
+]

@@ -24,15 +24,16 @@ def stub(settings: Any) -> Iterator[Stub]:
 
 @pytest.fixture
 def wait_for() -> Callable[..., None]:
+    """``wait_until``."""
+    return wait_until
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Waits until a condition holds, and fails after a deadline."""
-
-    def wait(condition: Callable[[], object], seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come true in time"
-            time.sleep(0.005)
-
-    return wait
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
 
 
 @pytest.fixture(autouse=True)

@@ -162,8 +162,38 @@ def test_a_subscriber_host_wins_over_the_pages_name(settings, rf):
 def test_behind_the_daemon_its_address_comes_with_the_environment(monkeypatch, rf):
     monkeypatch.setenv(conf.HOST_VARIABLE, "127.0.0.1:8000")
     assert updates.publisher_url("room") == "http://127.0.0.1:8000/send-update/room"
-    request = rf.get("/", headers={"host": "localhost:8000"})
-    assert updates.subscriber_url("room", request) == "http://localhost:8000/updates/room"
+    assert updates.subscriber_url("room") == "http://127.0.0.1:8000/updates/room"
+    monkeypatch.setenv(conf.HOST_VARIABLE, "unix:/run/push.sock")
+    assert updates.publisher_url("room") == "http+unix://%2Frun%2Fpush.sock/send-update/room"
+
+
+@pytest.mark.parametrize("page", ["localhost:8000", "example.com", "192.168.1.5:7000"])
+@pytest.mark.parametrize("started_by", ["the command", "the settings"])
+def test_behind_the_daemon_a_page_subscribes_where_it_comes_from(
+    settings, monkeypatch, rf, page, started_by
+):
+    if started_by == "the command":
+        monkeypatch.setenv(conf.HOST_VARIABLE, "127.0.0.1:8000")
+    else:
+        settings.PUSH_SERVER = {"allrequests": "http://127.0.0.1:8002"}
+    request = rf.get("/", headers={"host": page})
+    assert updates.subscriber_url("room", request) == f"http://{page}/updates/room"
+
+
+def test_behind_the_daemon_hosts_that_mean_it_follow_it(settings, monkeypatch, rf):
+    host = {"location": "127.0.0.1:8001", "secure": False}
+    settings.PUSH_SERVER = {"port": 8001, "publisher_host": host, "subscriber_host": host}
+    monkeypatch.setenv(conf.HOST_VARIABLE, "127.0.0.1:8000")
+    request = rf.get("/", headers={"host": "127.0.0.1:8000"})
+    assert updates.publisher_url("room") == "http://127.0.0.1:8000/send-update/room"
+    assert updates.subscriber_url("room", request) == "http://127.0.0.1:8000/updates/room"
+    settings.PUSH_SERVER |= {"subscriber_host": "push.example.com"}
+    assert updates.subscriber_url("room", request) == "http://push.example.com/updates/room"
+
+
+def test_in_front_of_django_the_default_port_is_8000(settings):
+    settings.PUSH_SERVER = {"allrequests": "http://127.0.0.1:8002"}
+    assert updates.publisher_url("room") == "http://127.0.0.1:8000/send-update/room"
 
 
 def test_settings_of_another_type_are_refused(settings):

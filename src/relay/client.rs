@@ -51,6 +51,8 @@ pub(super) struct Upload {
     /// The whole head, read once more when the body is complete.
     pub(super) head: Box<[u8]>,
     pub(super) decoder: BodyDecoder,
+    /// Only a publisher's POST has use for its body.
+    pub(super) keeps_body: bool,
     pub(super) body: Vec<u8>,
 }
 

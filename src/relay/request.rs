@@ -137,7 +137,10 @@ impl Relay {
             let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
             self.outputs.push_back(Output::Send { conn, payload });
         }
-        let upload = Upload { head: head_bytes.into(), decoder, body: decoded.data.to_vec() };
+        // Of all others the body is read and dropped.
+        let keeps_body = head.method == "POST";
+        let body = if keeps_body { decoded.data.to_vec() } else { Vec::new() };
+        let upload = Upload { head: head_bytes.into(), decoder, keeps_body, body };
         if let Some(client) = self.conns.client_mut(conn) {
             client.phase = Phase::Body(Box::new(upload));
         }
@@ -156,7 +159,9 @@ impl Relay {
         let outcome = loop {
             match upload.decoder.decode(&input[used..]) {
                 Ok(decoded) => {
-                    upload.body.extend_from_slice(decoded.data);
+                    if upload.keeps_body {
+                        upload.body.extend_from_slice(decoded.data);
+                    }
                     used += decoded.consumed;
                     if decoded.done || used == input.len() {
                         break Ok(decoded.done);

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use crate::support::{Client, Daemon, Upstream, get, ok};
 
-const IMPATIENT: &str = r#""limits": {"upstream_timeout": 0.3, "upstream_wait": 0.3}"#;
+const IMPATIENT: &str = r#""limits": {"upstream_timeout": 1, "upstream_wait": 1}"#;
 
 #[test]
 fn nobody_listens_502_after_the_wait_and_told_once() {
@@ -386,7 +386,7 @@ fn a_client_that_leaves_frees_the_upstream_at_once() {
 #[test]
 fn a_request_whose_body_stops_coming_is_408_and_never_whole_for_the_upstream() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), r#""limits": {"body_timeout": 0.3}"#);
+    let daemon = Daemon::start(&upstream.url(), r#""limits": {"body_timeout": 1}"#);
     let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
     let mut server = upstream.accept();
     server.head();

@@ -19,7 +19,7 @@ fn tunnel(upstream: &Upstream, daemon: &Daemon) -> (Client, Client) {
 #[test]
 fn an_upgrade_passes_and_then_bytes_both_ways() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), r#""limits": {"upstream_timeout": 0.2}"#);
+    let daemon = Daemon::start(&upstream.url(), r#""limits": {"upstream_timeout": 1}"#);
     // Bytes that come too early pass when there is a tunnel.
     let mut client = daemon.ask(&format!("{UPGRADE}early"));
     let mut server = upstream.accept();

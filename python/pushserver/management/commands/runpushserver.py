@@ -12,8 +12,9 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,13 @@ class Command(BaseCommand):
             except OSError as error:
                 raise CommandError(f"{binary} cannot be run: {error.strerror}") from error
             with _passing_on_signals(daemon) as received:
-                self.announce(binary, daemon.url)
+                announce = partial(self.announce, binary, daemon.url)
                 if upstream:
-                    upstream.when_it_ends(lambda: daemon.signal(signal.SIGTERM))
+                    # Last, so that it is not the upstream's address that is seen.
+                    upstream.when_it_listens(announce)
+                    upstream.when_it_ends(partial(_end, daemon, received))
+                else:
+                    announce()
                 status = daemon.wait()
             if upstream and upstream.status() and not received:
                 raise CommandError(f"Django's own server ended with status {upstream.status()}")
@@ -119,6 +124,12 @@ class Command(BaseCommand):
             "Quit the server with CONTROL-C."
         )
         self.stdout.flush()
+
+
+def _end(daemon: Daemon, received: Sequence[int]) -> None:
+    # Of Ctrl-C it has heard; a second signal would mean "at once".
+    if not received:
+        daemon.signal(signal.SIGTERM)
 
 
 @contextmanager
