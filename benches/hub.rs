@@ -32,7 +32,7 @@ fn main() {
     let name = ChannelName { store: StoreId(0), name: b"crowd" };
     let publisher = peers[0];
     let mut cursor = Cursor::OLDEST;
-    let mut round = || {
+    let round = || {
         let start = std::time::Instant::now();
         for &peer in &peers {
             let subscribe = Subscribe {
@@ -59,16 +59,5 @@ fn main() {
         assert_eq!(delivered, SUBSCRIBERS);
         (held, start.elapsed() - held)
     };
-    for _ in 0..5 {
-        round();
-    }
-    let region = support::allocations();
-    let mut times: Vec<_> = (0..101).map(|_| round()).collect();
-    let allocations = region.change().allocations as f64 / (101 * SUBSCRIBERS) as f64;
-    let each = |time: std::time::Duration| time.as_nanos() as f64 / SUBSCRIBERS as f64;
-    times.sort_by_key(|(held, _)| *held);
-    support::report("hub: hold", each(times[50].0), "ns", 150.0);
-    times.sort_by_key(|(_, delivered)| *delivered);
-    support::report("hub: deliver", each(times[50].1), "ns", 100.0);
-    support::report("hub: allocations per delivery", allocations, "", 0.01);
+    support::report_rounds("hub", SUBSCRIBERS, [150.0, 100.0], round);
 }

@@ -48,7 +48,7 @@ fn delivery() {
     let post = b"POST /publisher/crowd HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     let mut tag = 0;
     let mut get = b"GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
-    let mut round = || {
+    let round = || {
         let start = std::time::Instant::now();
         for &conn in &conns {
             relay.received(conn, &get, NOW);
@@ -65,18 +65,7 @@ fn delivery() {
         tag += 1;
         (asked, start.elapsed() - asked)
     };
-    for _ in 0..5 {
-        round();
-    }
-    let region = support::allocations();
-    let mut times: Vec<_> = (0..101).map(|_| round()).collect();
-    let allocations = region.change().allocations as f64 / (101 * SUBSCRIBERS) as f64;
-    let each = |time: std::time::Duration| time.as_nanos() as f64 / SUBSCRIBERS as f64;
-    times.sort_by_key(|(asked, _)| *asked);
-    support::report("relay: read a request and hold it", each(times[50].0), "ns", 1000.0);
-    times.sort_by_key(|(_, delivered)| *delivered);
-    support::report("relay: deliver", each(times[50].1), "ns", 300.0);
-    support::report("relay: allocations per delivery", allocations, "", 0.01);
+    support::report_rounds("relay", SUBSCRIBERS, [1000.0, 300.0], round);
 }
 
 fn idle(what: &str, budget: f64, channel: impl Fn(usize) -> String) {

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each bench uses what it needs")]
 
 use std::alloc::System;
-use std::time::Instant;
+use std::time::Duration;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -21,17 +21,27 @@ pub(crate) fn bytes_held(region: &Region<'static, System>) -> f64 {
     change.bytes_allocated as f64 - change.bytes_deallocated as f64
 }
 
-/// Median nanoseconds of one of the `each` operations in `round`, over `rounds` rounds.
-pub(crate) fn median_ns(rounds: usize, each: usize, mut round: impl FnMut()) -> f64 {
-    let mut ns: Vec<f64> = (0..rounds)
-        .map(|_| {
-            let start = Instant::now();
-            round();
-            start.elapsed().as_nanos() as f64 / each as f64
-        })
-        .collect();
-    ns.sort_by(f64::total_cmp);
-    ns[ns.len() / 2]
+/// Runs `round`, which waits for `each` deliveries, and reports the medians of its two times (for
+/// holding, for delivering) and what it allocates, all for one delivery. `budgets`: nanoseconds.
+pub(crate) fn report_rounds(
+    layer: &str,
+    each: usize,
+    budgets: [f64; 2],
+    mut round: impl FnMut() -> (Duration, Duration),
+) {
+    const ROUNDS: usize = 101;
+    for _ in 0..5 {
+        round();
+    }
+    let region = allocations();
+    let mut times: Vec<_> = (0..ROUNDS).map(|_| round()).collect();
+    let allocations = region.change().allocations as f64 / (ROUNDS * each) as f64;
+    let each_ns = |time: Duration| time.as_nanos() as f64 / each as f64;
+    times.sort_by_key(|(hold, _)| *hold);
+    report(&format!("{layer}: hold a request"), each_ns(times[ROUNDS / 2].0), "ns", budgets[0]);
+    times.sort_by_key(|(_, deliver)| *deliver);
+    report(&format!("{layer}: deliver"), each_ns(times[ROUNDS / 2].1), "ns", budgets[1]);
+    report(&format!("{layer}: allocations per delivery"), allocations, "", 0.01);
 }
 
 /// Prints a figure beside its budget.

@@ -126,6 +126,9 @@ impl Config {
             show_listen(listen, &mut settings);
         }
         let (relay, stores) = build::options(&settings).map_err(located)?;
+        if let Some(proxy) = &relay.proxy {
+            upstream::check_not_itself(proxy, &listen).map_err(located)?;
+        }
         Ok(Self { source, overrides, settings, listen, relay, stores })
     }
 

@@ -639,3 +639,32 @@ fn with_allrequests_the_default_port_is_8000_and_arguments_win() {
         assert!(refusal.starts_with(line), "{refusal}");
     }
 }
+
+#[test]
+fn an_upstream_that_is_the_daemon_itself_is_refused() {
+    let load = |listen: &[&str], upstream: &str| {
+        let listen = listen.iter().map(|&text| text.to_owned()).collect();
+        let allrequests = Some(upstream.to_owned());
+        Config::load(Source::Defaults, Overrides { listen, allrequests, ..Overrides::default() })
+    };
+    for (listen, upstream) in [
+        (&[][..], "http://127.0.0.1:8000"),
+        (&[], "http://localhost:8000/"),
+        (&["[::1]:1", "0.0.0.0:2"], "http://127.0.0.1:2"),
+        (&["[::]:2"], "http://127.0.0.1:2"),
+        (&["127.0.0.1:2"], "http://0.0.0.0:2"),
+        (&["unix:/p"], "unix:/p"),
+    ] {
+        let error = load(listen, upstream).unwrap_err().to_string();
+        let words = format!("allrequests: \"{upstream}\" is where this daemon itself listens");
+        assert!(error.contains(&words), "{listen:?}: {error}");
+    }
+    for (listen, upstream) in [
+        (&[][..], "http://127.0.0.1:8001"),
+        (&["127.0.0.2:8000"], "http://127.0.0.1:8000"),
+        (&["0.0.0.0:8000"], "http://[::1]:8000"),
+        (&["unix:/p"], "unix:/q"),
+    ] {
+        assert!(load(listen, upstream).is_ok(), "{listen:?} {upstream}");
+    }
+}

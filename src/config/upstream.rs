@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use super::address::{check_host, unix_path};
 use super::problem::{Path, Problem, quoted};
 use super::settings::Settings;
+use crate::net::options::Listen;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 
 /// The proxy's options, if the settings have an upstream.
@@ -27,6 +28,36 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
         upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
     let force_host = settings.forcehost.clone();
     Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host }))
+}
+
+/// Refuses an upstream that is the daemon itself: each request would come back for ever.
+///
+/// # Errors
+/// The setting `allrequests`.
+pub(super) fn check_not_itself(proxy: &ProxyOptions, listen: &[Listen]) -> Result<(), Problem> {
+    let is_itself = |to: &UpstreamAddress| listen.iter().any(|listen| is_reached(listen, to));
+    if !proxy.addresses.iter().any(is_itself) {
+        return Ok(());
+    }
+    let url = quoted(&proxy.url);
+    let what = format!("{url} is where this daemon itself listens; give Django another port");
+    Err(Problem::new(&Path::Root.key("allrequests"), what))
+}
+
+/// Whether who connects to `to` comes to what listens at `listen`.
+fn is_reached(listen: &Listen, to: &UpstreamAddress) -> bool {
+    match (listen, to) {
+        (Listen::Unix(path), UpstreamAddress::Unix(to)) => path == to,
+        (Listen::Tcp(listen), UpstreamAddress::Tcp(to)) => {
+            let (at, to_ip) = (listen.ip().to_canonical(), to.ip().to_canonical());
+            // To connect to the unspecified address is to connect to the loopback one.
+            let is_local = to_ip.is_loopback() || to_ip.is_unspecified();
+            let is_any = at.is_unspecified() && (at.is_ipv6() || to_ip.is_ipv4());
+            let is_same = at == to_ip || to_ip.is_unspecified() && at.is_loopback();
+            listen.port() == to.port() && (is_same || is_any && is_local)
+        }
+        _ => false,
+    }
 }
 
 /// The host of a URL, as `Host` has it, and the addresses behind it.

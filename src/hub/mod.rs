@@ -5,17 +5,22 @@
 //! that a store which takes time to answer changes nothing for them. Every held request ends with
 //! exactly one output, or with [`Hub::unsubscribe`].
 
+mod census;
 mod channel;
 mod departed;
 mod fanout;
+mod holds;
+mod life;
 pub mod options;
 mod subscription;
+mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 pub use channel::{ChannelName, Information};
 pub use subscription::SubscriptionKey;
+pub use words::{End, Output, Publish, Refusal, Subscribe};
 
 use self::channel::{Channel, Origin};
 use self::departed::{Departed, Remains};
@@ -27,82 +32,6 @@ use crate::clock::Now;
 use crate::message::{Cursor, Delivery, Message, MessageId};
 use crate::store::{Gap, Memory, StoreId};
 use crate::wheel::{TimerKey, Wheel};
-
-/// A message on its way in.
-#[derive(Debug, Clone, Copy)]
-pub struct Publish<'a> {
-    /// The publisher's `Content-Type`.
-    pub content_type: Option<&'a [u8]>,
-    /// The body.
-    pub body: &'a [u8],
-    /// Makes the channel where it is missing.
-    pub create: bool,
-    /// Keeps the message for later cursors.
-    pub store: bool,
-}
-
-/// A request for the first message after a cursor.
-#[derive(Debug, Clone, Copy)]
-pub struct Subscribe {
-    /// Where the subscriber stands.
-    pub cursor: Cursor,
-    /// Whether it waits.
-    pub delivery: Delivery,
-    /// Makes the channel where it is missing.
-    pub create: bool,
-    /// What becomes of others that wait.
-    pub concurrency: Concurrency,
-    /// Most requests held on the channel; 0 = unlimited.
-    pub max_subscribers: usize,
-    /// Ends the hold, milliseconds; up to a tenth earlier. 0 = never.
-    pub timeout_ms: u64,
-}
-
-/// What the hub answers. `peer` is what the caller called the request; it may be gone by then.
-#[derive(Debug)]
-#[allow(missing_docs, reason = "the fields say what the variants' words say")]
-pub enum Output {
-    /// The message is published; `waiting`: to at least one held request.
-    Published { peer: Key, waiting: bool, information: Information },
-    /// The channel exists (now).
-    Exists { peer: Key, information: Information },
-    /// The channel is deleted and everyone who waited was told.
-    Deleted { peer: Key, information: Information },
-    /// There is no such channel.
-    Missing { peer: Key },
-    /// A limit is reached; nothing has changed.
-    Refused { peer: Key, refusal: Refusal },
-    /// The request is held; it ends with one of the outputs below.
-    Held { peer: Key, subscription: SubscriptionKey },
-    /// The first message after the cursor; `gap`: what is missing in between.
-    Deliver { peer: Key, message: Rc<Message>, gap: Gap },
-    /// No message, for this reason.
-    Ended { peer: Key, end: End, cursor: Cursor },
-}
-
-/// Why a request ends without a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// There is none, and the request does not wait (any longer).
-    NothingNew,
-    /// The channel was deleted.
-    Deleted,
-    /// Another request has its place.
-    Displaced,
-    /// The daemon stops.
-    Shutdown,
-}
-
-/// Which limit refuses a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// `limits.channels`.
-    Channels,
-    /// `max_subscribers`.
-    Subscribers,
-    /// The message alone exceeds `max_memory`.
-    MessageSize,
-}
 
 /// All timers of the hub.
 #[derive(Debug, Clone, Copy)]
@@ -369,51 +298,6 @@ impl Hub {
         }
     }
 
-    /// Requests that are held.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.subscriptions.len()
-    }
-
-    /// Channels that exist.
-    #[must_use]
-    pub fn channels(&self) -> usize {
-        self.channels.len()
-    }
-
-    /// Timers that are set.
-    #[must_use]
-    pub fn timers(&self) -> usize {
-        self.wheel.len()
-    }
-
-    /// Bytes in a store, as they count against its budget.
-    #[must_use]
-    pub fn used_bytes(&self, store: StoreId) -> usize {
-        self.stores[store.0 as usize].memory.used_bytes()
-    }
-
-    /// Compares the tables with each other; for tests.
-    ///
-    /// # Panics
-    /// Where they disagree, which is a bug.
-    pub fn check_invariants(&self) {
-        assert_eq!(self.names.len(), self.channels.len(), "one name for each channel");
-        let mut waiting = 0;
-        for (key, channel) in self.channels.iter() {
-            assert_eq!(self.names.get(&channel.name), Some(&key));
-            waiting += channel.waiting.len();
-            for (slot, subscription) in channel.waiting.iter().enumerate() {
-                let held = self.subscriptions.get(*subscription).expect("who waits is held");
-                assert_eq!((held.slot as usize, held.epoch), (slot, channel.epoch));
-            }
-        }
-        assert!(waiting <= self.subscriptions.len(), "who is held waits or is being woken");
-        if self.fanouts.is_empty() {
-            assert_eq!(waiting, self.subscriptions.len(), "who is held waits");
-        }
-    }
-
     fn refuse(&mut self, peer: Key, refusal: Refusal) {
         self.outputs.push_back(Output::Refused { peer, refusal });
     }
@@ -465,89 +349,6 @@ impl Hub {
         channel.information(channel.queue.map_or(0, |queue| memory.len(queue)), now)
     }
 
-    /// Takes from a channel everyone whose cursor is before `id`.
-    fn take_who_wants(&mut self, key: Key, id: MessageId) -> Vec<Key> {
-        let channel = self.channels.get_mut(key).expect("a found channel lives");
-        if channel.waiting.is_empty() {
-            return Vec::new();
-        }
-        let some_ahead = channel.ahead > 0;
-        let mut waiters = channel.take_waiting(self.fanouts.spare());
-        if some_ahead {
-            waiters.retain(|waiter| {
-                let held = self.subscriptions.get_mut(*waiter).expect("who waits is held");
-                let wants = held.cursor.wants(id);
-                if !wants {
-                    (held.slot, held.epoch) = channel.hold(*waiter, held.cursor);
-                }
-                wants
-            });
-        }
-        waiters
-    }
-
-    fn hold(&mut self, peer: Key, channel: Key, subscribe: Subscribe, now: Now) {
-        let subscription = self.subscriptions.next_key();
-        let timer = (subscribe.timeout_ms != 0).then(|| {
-            let at_ms = now.mono_ms.saturating_add(self.jittered(subscribe.timeout_ms));
-            self.wheel.set(at_ms, Timer::Poll(subscription))
-        });
-        let cursor = subscribe.cursor;
-        let entry = self.channels.get_mut(channel).expect("a found channel lives");
-        let (slot, epoch) = entry.hold(subscription, cursor);
-        self.subscriptions.insert(Subscription { peer, channel, cursor, slot, epoch, timer });
-        let subscription = SubscriptionKey(subscription);
-        self.outputs.push_back(Output::Held { peer, subscription });
-    }
-
-    /// Up to a tenth less than `timeout_ms`, so that subscribers that came together do not all
-    /// come back together.
-    fn jittered(&mut self, timeout_ms: u64) -> u64 {
-        // Xorshift: jitter needs no better.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        timeout_ms - self.random % (timeout_ms / 10 + 1)
-    }
-
-    /// Removes a held subscription everywhere; gives it with its channel.
-    fn release(&mut self, key: Key) -> Option<(Key, Subscription)> {
-        let subscription = self.subscriptions.remove(key)?;
-        if let Some(timer) = subscription.timer {
-            self.wheel.cancel(timer);
-        }
-        if let Some(channel) = self.channels.get_mut(subscription.channel)
-            && channel.epoch == subscription.epoch
-            && let Some(moved) = channel.leave(subscription.slot)
-        {
-            let moved = self.subscriptions.get_mut(moved).expect("who waits is held");
-            moved.slot = subscription.slot;
-        }
-        Some((subscription.channel, subscription))
-    }
-
-    /// Answers everyone who waits on a channel with 409.
-    fn displace(&mut self, key: Key) {
-        let channel = self.channels.get_mut(key).expect("a found channel lives");
-        for waiter in channel.take_waiting(Vec::new()) {
-            if let Some((_, subscription)) = self.release(waiter) {
-                self.end(subscription.peer, End::Displaced, subscription.cursor);
-            }
-        }
-    }
-
-    fn poll_timed_out(&mut self, key: Key, now: Now) {
-        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        subscription.timer = None;
-        let channel = self.channels.get(subscription.channel);
-        if channel.is_some_and(|channel| channel.epoch == subscription.epoch) {
-            let (channel, subscription) = self.release(key).expect("found above");
-            self.end(subscription.peer, End::NothingNew, subscription.cursor);
-            self.settle(channel, now);
-        }
-        // Otherwise a fan-out has it, and ends it within moments.
-    }
-
     fn gap(&self, channel: Key, cursor: Cursor, lost_through: MessageId, sequence: u64) -> Gap {
         if cursor.is_oldest() || lost_through <= cursor.id() {
             return Gap::NONE;
@@ -558,83 +359,6 @@ impl Hub {
             }
             _ => Gap::Unknown,
         }
-    }
-
-    /// Sets a store's expiry timer and settles the channels that it emptied.
-    fn settle_store(&mut self, id: StoreId, now: Now) {
-        while let Some(owner) = self.stores[id.0 as usize].memory.next_emptied() {
-            self.settle(Key::from_bits(owner), now);
-        }
-        let store = &mut self.stores[id.0 as usize];
-        let due = store.memory.next_expiry();
-        match (store.timer, due) {
-            // A timer that is early looks again; it is left alone, not moved at each message.
-            (Some((_, at)), Some(due)) if at <= due => {}
-            (timer, due) => {
-                if let Some((timer, _)) = timer {
-                    self.wheel.cancel(timer);
-                }
-                store.timer = due.map(|at| (self.wheel.set(at, Timer::Expiry(id)), at));
-            }
-        }
-    }
-
-    /// Removes a channel that nothing keeps alive, or sets the timer that will.
-    fn settle(&mut self, key: Key, now: Now) {
-        if !self.is_idle(key) {
-            return;
-        }
-        let channel = self.channels.get_mut(key).expect("an idle channel lives");
-        channel.used_ms = now.mono_ms;
-        if channel.origin == Origin::Get {
-            self.remove_channel(key);
-        } else if channel.idle_timer.is_none() {
-            let store = &self.stores[channel.store.0 as usize];
-            let at_ms = now.mono_ms.saturating_add(channel.timeout_ms(store.channel_timeout_ms));
-            channel.idle_timer = Some(self.wheel.set(at_ms, Timer::Idle(key)));
-        }
-    }
-
-    fn idle_timed_out(&mut self, key: Key, now: Now) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        channel.idle_timer = None;
-        let store = &self.stores[channel.store.0 as usize];
-        let due = channel.used_ms.saturating_add(channel.timeout_ms(store.channel_timeout_ms));
-        if !self.is_idle(key) {
-            return;
-        }
-        if due <= now.mono_ms {
-            self.remove_channel(key);
-        } else {
-            let timer = self.wheel.set(due, Timer::Idle(key));
-            self.channels.get_mut(key).expect("an idle channel lives").idle_timer = Some(timer);
-        }
-    }
-
-    /// Whether a channel lives with no message and nobody waiting.
-    fn is_idle(&self, key: Key) -> bool {
-        self.channels.get(key).is_some_and(|channel| {
-            let memory = &self.stores[channel.store.0 as usize].memory;
-            channel.waiting.is_empty() && channel.queue.is_none_or(|queue| memory.is_empty(queue))
-        })
-    }
-
-    fn remove_channel(&mut self, key: Key) {
-        let Some(channel) = self.channels.remove(key) else { return };
-        self.names.remove(&channel.name);
-        if self.names.capacity() > 4096 && self.names.len() < self.names.capacity() / 8 {
-            self.names.shrink_to(self.names.len() * 2);
-        }
-        if let Some(timer) = channel.idle_timer {
-            self.wheel.cancel(timer);
-        }
-        let mut lost_through = self.departed.others().lost_through;
-        if let Some(queue) = channel.queue {
-            let memory = &mut self.stores[channel.store.0 as usize].memory;
-            lost_through = memory.lost_through(queue);
-            memory.close(queue);
-        }
-        self.departed.remember(&channel.name, Remains { last: channel.last, lost_through });
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
+use super::ACCESS;
 use super::delivery::Exchange;
 use super::notice::Notice;
 use super::options::Limits;
@@ -50,6 +51,8 @@ pub(super) struct Upload {
     /// The whole head, read once more when the body is complete.
     pub(super) head: Box<[u8]>,
     pub(super) decoder: BodyDecoder,
+    /// Only a publisher's POST has use for its body.
+    pub(super) keeps_body: bool,
     pub(super) body: Vec<u8>,
 }
 
@@ -150,5 +153,13 @@ impl Buffer {
     fn is_full(&self, limits: &Limits) -> bool {
         self.bytes.len() >= limits.header_bytes
             || memmem::find_iter(&self.bytes, b"\r\n\r\n").nth(limits.pipeline_depth - 1).is_some()
+    }
+}
+
+/// Writes the access log's line of an answer, if there is an access log.
+pub(super) fn log_access(client: &mut Client, status: u16) {
+    if let Some(request) = client.access.take() {
+        let peer = client.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+        log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
     }
 }

@@ -6,6 +6,8 @@
 //! [`Relay::poll_output`] says. A connection's entry lives until `closed`, and only `net` says that,
 //! so that the tables of both have the same connections at the end of each turn.
 
+mod admission;
+mod answer;
 mod client;
 mod connections;
 mod cursor;
@@ -14,92 +16,35 @@ mod information;
 pub mod location;
 pub mod notice;
 pub mod options;
+mod output;
 mod proxy;
 mod request;
+mod timers;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::rc::Rc;
-use std::sync::Arc;
 
 pub use self::delivery::Payload;
+pub use self::output::Output;
 
 use self::client::{Client, ConnTimer, Phase};
 use self::connections::{Conn, Connections};
-use self::delivery::{Exchange, Persistence, Renderer};
+use self::delivery::Renderer;
 use self::location::Routes;
-use self::notice::{Event, Notice};
-use self::options::{Limits, Options, UpstreamAddress};
+use self::options::{Limits, Options};
 use self::proxy::Proxy;
 use crate::arena::Key;
 use crate::clock::Now;
-use crate::http::{HeadLimits, HttpError};
+use crate::http::HeadLimits;
 use crate::hub::options::StoreOptions;
-use crate::hub::{self, End, Hub, Refusal};
+use crate::hub::{self, Hub};
 use crate::wheel::Wheel;
 
 /// Names a connection, to `net` too.
 pub type ConnKey = Key;
 
-/// What `net` has to do.
-#[derive(Debug)]
-pub enum Output {
-    /// Send this, behind what still waits to be sent.
-    Send {
-        /// To this connection.
-        conn: ConnKey,
-        /// These bytes.
-        payload: Payload,
-    },
-    /// Send no more after what waits, but read on.
-    ShutdownWrite {
-        /// This connection.
-        conn: ConnKey,
-    },
-    /// Close when everything is sent; then say `closed`.
-    Close {
-        /// This connection.
-        conn: ConnKey,
-    },
-    /// Close at once; then say `closed`.
-    Abort {
-        /// This connection.
-        conn: ConnKey,
-    },
-    /// Close at once, and so that the peer can tell it from an end; then say `closed`.
-    Reset {
-        /// This connection.
-        conn: ConnKey,
-    },
-    /// Open a connection; then say `connected`, or `connect_failed` and `closed`.
-    Connect {
-        /// Which it will be.
-        conn: ConnKey,
-        /// Where to.
-        to: Rc<UpstreamAddress>,
-    },
-    /// Reading was refused by [`Relay::wants_read`]; it is wanted again.
-    ResumeRead {
-        /// From this connection.
-        conn: ConnKey,
-    },
-    /// Tell Django.
-    Notify {
-        /// Which end of the hold.
-        event: Event,
-        /// The hold.
-        notice: Arc<Notice>,
-    },
-}
-
 /// Requests of one connection that are served before others have their turn.
 const REQUESTS_PER_TURN: usize = 16;
-
-/// How long a refused client may go on sending, milliseconds.
-const LINGER_MS: u64 = 1500;
-
-/// How long a publisher may take to finish its message when the daemon stops, milliseconds.
-const STOP_MS: u64 = 1000;
 
 /// See the module.
 #[derive(Debug)]
@@ -387,37 +332,6 @@ impl Relay {
         }
     }
 
-    fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
-        let Some(client) = self.conns.client(conn) else { return };
-        if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
-            // It is our turn to speak; the answer sets the next timer.
-            return;
-        }
-        match timer {
-            ConnTimer::Head if client.buffer.is_none() => self.close(conn, now),
-            ConnTimer::Body if self.is_answered(conn) => self.cut(conn, now),
-            ConnTimer::Connect | ConnTimer::Upstream => self.exchange_timed_out(conn, timer, now),
-            ConnTimer::Head => self.fail(
-                conn,
-                HttpError::new(408, "the request head took too long; send it at once"),
-                now,
-            ),
-            ConnTimer::Body => self.fail(
-                conn,
-                HttpError::new(408, "the request body stopped coming; send it without pauses"),
-                now,
-            ),
-            ConnTimer::Stop => {
-                self.fail(conn, HttpError::new(408, "the server stops; send it again later"), now);
-            }
-            ConnTimer::Idle => self.close(conn, now),
-            ConnTimer::Linger | ConnTimer::Write => {
-                log::debug!("event=abort conn={} timer={timer:?}", conn.index());
-                self.outputs.push_back(Output::Abort { conn });
-            }
-        }
-    }
-
     /// Goes on with the bytes that wait on a connection.
     fn go_on(&mut self, conn: ConnKey, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };
@@ -447,245 +361,6 @@ impl Relay {
             self.close(conn, now);
         }
     }
-
-    /// Passes on what the hub answers.
-    fn on_hub(&mut self, output: hub::Output, now: Now) {
-        use hub::Output as O;
-        match output {
-            O::Published { peer, waiting, information } => {
-                self.inform(peer, if waiting { 201 } else { 202 }, &information, now);
-            }
-            O::Exists { peer, information } | O::Deleted { peer, information } => {
-                self.inform(peer, 200, &information, now);
-            }
-            O::Missing { peer } => {
-                let text = "there is no such channel, and this request does not create it";
-                self.answer_text(peer, 404, b"", text, now);
-            }
-            O::Refused { peer, refusal } => self.refuse(peer, refusal, now),
-            O::Held { peer, subscription } => self.held(peer, subscription, now),
-            O::Deliver { peer, message, gap } => {
-                let Some((exchange, shared)) = self.take_exchange(peer) else { return };
-                let payload = if shared && gap == crate::store::Gap::NONE {
-                    self.renderer.shared_delivery(&exchange, &message)
-                } else {
-                    self.renderer.delivery(&exchange, &message, gap)
-                };
-                self.respond(peer, exchange.persistence, 200, payload, now);
-            }
-            O::Ended { peer, end, cursor } => {
-                let Some((exchange, _)) = self.take_exchange(peer) else { return };
-                let (status, payload) = match end {
-                    End::NothingNew | End::Shutdown => {
-                        (304, self.renderer.nothing_new(&exchange, cursor))
-                    }
-                    End::Deleted => {
-                        let text = "the channel was deleted";
-                        (410, self.renderer.text(&exchange, 410, b"", text))
-                    }
-                    End::Displaced => {
-                        let text = "another subscriber has the one place of this channel";
-                        (409, self.renderer.text(&exchange, 409, b"", text))
-                    }
-                };
-                self.respond(peer, exchange.persistence, status, payload, now);
-            }
-        }
-    }
-
-    fn refuse(&mut self, conn: ConnKey, refusal: Refusal, now: Now) {
-        let (status, lines, text): (_, &[u8], _) = match refusal {
-            Refusal::Channels => {
-                let text = "too many channels; try again later, or raise limits.channels";
-                (503, b"Retry-After: 5\r\n", text)
-            }
-            Refusal::Subscribers => (403, b"", "the channel has max_subscribers subscribers"),
-            Refusal::MessageSize => {
-                (413, b"", "the message alone exceeds the store's max_memory; send less")
-            }
-        };
-        self.answer_text(conn, status, lines, text, now);
-    }
-
-    fn held(&mut self, conn: ConnKey, subscription: hub::SubscriptionKey, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else {
-            return self.hub.unsubscribe(subscription, now);
-        };
-        let idle = Phase::Head { scanned: 0 };
-        match std::mem::replace(&mut client.phase, idle) {
-            Phase::Asked { exchange, notice } if !client.ended => {
-                if let Some(notice) = &notice {
-                    let notice = Arc::clone(notice);
-                    self.outputs.push_back(Output::Notify { event: Event::Subscribe, notice });
-                }
-                client.phase = Phase::Waiting { exchange, subscription, notice };
-                self.disarm(conn);
-            }
-            phase => {
-                // The peer left before the answer came.
-                client.phase = phase;
-                self.hub.unsubscribe(subscription, now);
-                self.close(conn, now);
-            }
-        }
-    }
-
-    /// Ends a hold whose subscriber is gone.
-    fn release(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        if let Phase::Waiting { subscription, notice, .. } = &mut client.phase {
-            let subscription = *subscription;
-            if let Some(notice) = notice.take() {
-                self.outputs.push_back(Output::Notify { event: Event::Unsubscribe, notice });
-            }
-            client.phase = Phase::Head { scanned: 0 };
-            self.hub.unsubscribe(subscription, now);
-        }
-    }
-
-    /// Takes the exchange that the hub has answered, and whether it was held.
-    fn take_exchange(&mut self, conn: ConnKey) -> Option<(Exchange, bool)> {
-        let client = self.conns.client_mut(conn)?;
-        let idle = Phase::Head { scanned: 0 };
-        let (mut exchange, held) = match std::mem::replace(&mut client.phase, idle) {
-            Phase::Asked { exchange, .. } => (exchange, false),
-            Phase::Waiting { exchange, notice, .. } => {
-                if let Some(notice) = notice {
-                    self.outputs.push_back(Output::Notify { event: Event::Unsubscribe, notice });
-                }
-                (exchange, true)
-            }
-            phase => {
-                client.phase = phase;
-                return None;
-            }
-        };
-        if self.stopping {
-            exchange.persistence = Persistence::Close;
-        }
-        Some((exchange, held))
-    }
-
-    fn inform(&mut self, conn: ConnKey, status: u16, information: &hub::Information, now: Now) {
-        let Some((exchange, _)) = self.take_exchange(conn) else { return };
-        let payload = self.renderer.information(&exchange, status, information);
-        self.respond(conn, exchange.persistence, status, payload, now);
-    }
-
-    fn answer_text(&mut self, conn: ConnKey, status: u16, lines: &[u8], text: &str, now: Now) {
-        let Some((exchange, _)) = self.take_exchange(conn) else { return };
-        let payload = self.renderer.text(&exchange, status, lines, text);
-        self.respond(conn, exchange.persistence, status, payload, now);
-    }
-
-    /// Sends the answer to a request whose body was consumed.
-    fn respond(
-        &mut self,
-        conn: ConnKey,
-        persistence: Persistence,
-        status: u16,
-        payload: Payload,
-        now: Now,
-    ) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        log_access(client, status);
-        self.outputs.push_back(Output::Send { conn, payload });
-        if persistence == Persistence::Close {
-            return self.close(conn, now);
-        }
-        client.phase = Phase::Head { scanned: 0 };
-        self.await_request(conn, now);
-    }
-
-    /// Between requests: goes on with what has come already, or waits.
-    fn await_request(&mut self, conn: ConnKey, now: Now) {
-        self.go_on_later(conn);
-        if self.conns.client(conn).is_some_and(|client| !client.stalled) {
-            self.arm(conn, ConnTimer::Idle, now);
-        }
-    }
-
-    /// Has the next turn go on with what has come already, if anything has.
-    fn go_on_later(&mut self, conn: ConnKey) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        let something = client.buffer.is_some() || client.paused || client.ended;
-        if something && !client.ready && !client.stalled {
-            client.ready = true;
-            self.ready.push_back(conn);
-        }
-    }
-
-    /// Answers what cannot be read as a request, and lets the connection end.
-    fn fail(&mut self, conn: ConnKey, error: HttpError, now: Now) {
-        let exchange = Exchange::bare(Persistence::Close, false);
-        let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
-        self.refuse_and_linger(conn, error.status, payload, now);
-    }
-
-    /// Sends an answer that ends the connection, though the client may still be sending.
-    fn refuse_and_linger(&mut self, conn: ConnKey, status: u16, payload: Payload, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        log_access(client, status);
-        self.outputs.push_back(Output::Send { conn, payload });
-        self.linger(conn, now);
-    }
-
-    /// Lets a connection end behind what is to be sent, though the client may still be sending.
-    fn linger(&mut self, conn: ConnKey, now: Now) {
-        self.abandon(conn, now);
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        client.phase = Phase::Lingering;
-        client.buffer = None;
-        if client.ended {
-            return self.close(conn, now);
-        }
-        self.outputs.push_back(Output::ShutdownWrite { conn });
-        self.arm(conn, ConnTimer::Linger, now);
-    }
-
-    /// Lets a connection be closed after what is to be sent.
-    fn close(&mut self, conn: ConnKey, now: Now) {
-        self.abandon(conn, now);
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        if matches!(client.phase, Phase::Closing) {
-            return;
-        }
-        client.phase = Phase::Closing;
-        client.buffer = None;
-        if client.stalled {
-            self.arm(conn, ConnTimer::Write, now);
-        } else {
-            self.disarm(conn);
-        }
-        self.outputs.push_back(Output::Close { conn });
-    }
-
-    fn arm(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        if let Some((old, _)) = client.timer.take() {
-            self.wheel.cancel(old);
-        }
-        let in_ms = match timer {
-            ConnTimer::Idle => self.limits.keepalive_timeout_ms,
-            ConnTimer::Head => self.limits.header_timeout_ms,
-            ConnTimer::Body => self.limits.body_timeout_ms,
-            ConnTimer::Write => self.limits.write_timeout_ms,
-            ConnTimer::Linger => LINGER_MS,
-            ConnTimer::Stop => STOP_MS,
-            ConnTimer::Connect => self.limits.upstream_wait_ms,
-            ConnTimer::Upstream => self.limits.upstream_timeout_ms,
-        };
-        let at_ms = now.mono_ms.saturating_add(in_ms);
-        client.timer = Some((self.wheel.set(at_ms, (conn, timer)), timer));
-    }
-
-    fn disarm(&mut self, conn: ConnKey) {
-        if let Some(client) = self.conns.client_mut(conn)
-            && let Some((timer, _)) = client.timer.take()
-        {
-            self.wheel.cancel(timer);
-        }
-    }
 }
 
 fn head_limits(limits: &Limits) -> HeadLimits {
@@ -698,10 +373,3 @@ fn head_limits(limits: &Limits) -> HeadLimits {
 
 /// Log target of the access log.
 pub const ACCESS: &str = "pushserver::access";
-
-fn log_access(client: &mut Client, status: u16) {
-    if let Some(request) = client.access.take() {
-        let peer = client.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
-        log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
-    }
-}

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::options::{Role, SubscriberOptions};
+use crate::http::RequestHead;
+
 /// Which end of a hold a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -28,4 +31,51 @@ pub struct Notice {
     /// Whether the subscribe notice was queued; set by the sender of notices, so that an
     /// unsubscribe is sent exactly where its subscribe was.
     pub queued: AtomicBool,
+}
+
+/// The subscriber's own header lines, for Django: all but those that belong to this connection
+/// (RFC 9110 7.6.1), to a body, or to the address asked. Then the location's secret, which Django
+/// can rely on because a subscriber's own is left out.
+pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
+    const SECRET: &str = "X-Pushserver-Secret";
+    const OMITTED: [&str; 16] = [
+        SECRET,
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "Expect",
+        "Host",
+        "Content-Length",
+        "Content-Type",
+        "Content-Encoding",
+        "X-Forwarded-For",
+    ];
+    let named = |name: &str| {
+        head.header_all("Connection").any(|value| {
+            value
+                .split(|byte| *byte == b',')
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+        })
+    };
+    let mut lines = Vec::new();
+    for header in head.headers {
+        let name = header.name;
+        if OMITTED.iter().any(|omitted| name.eq_ignore_ascii_case(omitted)) || named(name) {
+            continue;
+        }
+        lines.extend_from_slice(name.as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(header.value.trim_ascii());
+        lines.extend_from_slice(b"\r\n");
+    }
+    if let Role::Subscriber(SubscriberOptions { passthrough_secret: Some(secret), .. }) = role {
+        lines.extend_from_slice(format!("{SECRET}: {secret}\r\n").as_bytes());
+    }
+    lines.into()
 }

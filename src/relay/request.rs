@@ -1,18 +1,14 @@
-//! From the bytes of a connection to questions for the hub: heads, bodies, and what a location
-//! lets a request do.
+//! From the bytes of a connection to questions for the hub: heads and bodies.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use subtle::ConstantTimeEq;
-
+use super::admission::{Question, Refusal};
 use super::client::{ConnTimer, Phase, Upload};
-use super::cursor;
 use super::delivery::{Exchange, Persistence};
-use super::information::Form;
-use super::location::{Found, IdError, Location, decode_channel_id};
-use super::notice::Notice;
-use super::options::{PublisherOptions, Role, SubscriberOptions};
+use super::location::{Found, Location};
+use super::notice::{Notice, passed_headers};
+use super::options::{Role, SubscriberOptions};
 use super::{ACCESS, ConnKey, Output, Payload, REQUESTS_PER_TURN, Relay};
 use crate::clock::Now;
 use crate::http::{
@@ -23,30 +19,6 @@ use crate::message::Cursor;
 
 /// A body up to this size is taken in though its request will be refused.
 const SHORT_BODY_BYTES: u64 = 16 << 10;
-
-/// Why a location does not serve a request.
-struct Refusal {
-    status: u16,
-    /// Further header lines.
-    lines: String,
-    text: &'static str,
-}
-
-impl Refusal {
-    const fn new(status: u16, text: &'static str) -> Self {
-        Self { status, lines: String::new(), text }
-    }
-}
-
-/// What a request asks of its channel.
-enum Question {
-    Options,
-    Inspect,
-    Create,
-    Delete,
-    Publish,
-    Subscribe(Cursor),
-}
 
 impl Relay {
     /// Serves the requests in `input`, the bytes that wait on a connection; gives how many of the
@@ -165,7 +137,10 @@ impl Relay {
             let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
             self.outputs.push_back(Output::Send { conn, payload });
         }
-        let upload = Upload { head: head_bytes.into(), decoder, body: decoded.data.to_vec() };
+        // Of all others the body is read and dropped.
+        let keeps_body = head.method == "POST";
+        let body = if keeps_body { decoded.data.to_vec() } else { Vec::new() };
+        let upload = Upload { head: head_bytes.into(), decoder, keeps_body, body };
         if let Some(client) = self.conns.client_mut(conn) {
             client.phase = Phase::Body(Box::new(upload));
         }
@@ -184,7 +159,9 @@ impl Relay {
         let outcome = loop {
             match upload.decoder.decode(&input[used..]) {
                 Ok(decoded) => {
-                    upload.body.extend_from_slice(decoded.data);
+                    if upload.keeps_body {
+                        upload.body.extend_from_slice(decoded.data);
+                    }
                     used += decoded.consumed;
                     if decoded.done || used == input.len() {
                         break Ok(decoded.done);
@@ -335,41 +312,6 @@ impl Relay {
             (true, Version::Http11) => Persistence::Keep,
         }
     }
-
-    /// What the location lets a request do; the channel's name is left in `self.name`.
-    fn admit(
-        &mut self,
-        conn: ConnKey,
-        head: &RequestHead<'_>,
-        found: Option<Found<'_>>,
-    ) -> (Exchange, Result<Question, Refusal>) {
-        let mut exchange = Exchange::bare(self.persistence(head), head.method == "HEAD");
-        let Some((location, part)) = found else {
-            let text = "no location serves this path; the settings' locations say which paths are";
-            return (exchange, Err(Refusal::new(404, text)));
-        };
-        let origin = head.header("Origin");
-        exchange.origin = location.origin_slot(origin);
-        self.name.clear();
-        self.name.extend_from_slice(&location.namespace);
-        let id = decode_channel_id(part, self.limits.channel_id_bytes, &mut self.name);
-        let question = id.map_err(Refusal::from).and_then(|()| match &location.role {
-            Role::Subscriber(_) => subscriber_question(&location, head),
-            Role::Publisher(options) => {
-                exchange.form = Form::of(head.header("Accept"));
-                let peer = self.conns.client(conn).and_then(|client| client.peer);
-                // Of Unix sockets as of the machine itself.
-                let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_canonical();
-                if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
-                    let text = "this address may not publish; the location's allow says which may";
-                    return Err(Refusal::new(403, text));
-                }
-                publisher_question(&location, options, head, origin)
-            }
-        });
-        exchange.location = Some(location);
-        (exchange, question)
-    }
 }
 
 fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
@@ -380,127 +322,5 @@ fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
         concurrency: options.concurrency,
         max_subscribers: options.max_subscribers,
         timeout_ms: options.timeout_ms,
-    }
-}
-
-fn subscriber_question(location: &Location, head: &RequestHead<'_>) -> Result<Question, Refusal> {
-    match head.method {
-        "GET" => match cursor::of_request(head) {
-            Ok(cursor) => Ok(Question::Subscribe(cursor)),
-            Err(text) => Err(Refusal::new(400, text)),
-        },
-        "OPTIONS" => Ok(Question::Options),
-        _ => Err(method_not_allowed(location)),
-    }
-}
-
-fn publisher_question(
-    location: &Location,
-    options: &PublisherOptions,
-    head: &RequestHead<'_>,
-    origin: Option<&[u8]>,
-) -> Result<Question, Refusal> {
-    let question = match head.method {
-        // A preflight carries no secret; what it is told is which origins may ask.
-        "OPTIONS" => return Ok(Question::Options),
-        "GET" | "HEAD" => Question::Inspect,
-        "PUT" => Question::Create,
-        "POST" => Question::Publish,
-        "DELETE" => Question::Delete,
-        _ => return Err(method_not_allowed(location)),
-    };
-    if origin.is_some() && !location.admits(location.origin_slot(origin)) {
-        let text = "a web page of this origin may not publish; the location's allow_origin says \
-                    which may";
-        return Err(Refusal::new(403, text));
-    }
-    if let Some(secret) = &options.secret
-        && !bears(head, secret)
-    {
-        return Err(Refusal {
-            status: 401,
-            lines: "WWW-Authenticate: Bearer\r\n".to_owned(),
-            text: "send the location's secret as Authorization: Bearer SECRET",
-        });
-    }
-    Ok(question)
-}
-
-fn method_not_allowed(location: &Location) -> Refusal {
-    Refusal {
-        status: 405,
-        lines: format!("Allow: {}\r\n", location.role.methods()),
-        text: "this location does not serve the method; the Allow header says which it does",
-    }
-}
-
-/// Whether the request bears this secret (RFC 6750 2.1); takes as long for a wrong one.
-fn bears(head: &RequestHead<'_>, secret: &str) -> bool {
-    head.header("Authorization").is_some_and(|value| {
-        value.split_at_checked(7).is_some_and(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case(b"Bearer ")
-                && bool::from(token.trim_ascii().ct_eq(secret.as_bytes()))
-        })
-    })
-}
-
-/// The subscriber's own header lines, for Django: all but those that belong to this connection
-/// (RFC 9110 7.6.1), to a body, or to the address asked. Then the location's secret, which Django
-/// can rely on because a subscriber's own is left out.
-fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
-    const SECRET: &str = "X-Pushserver-Secret";
-    const OMITTED: [&str; 16] = [
-        SECRET,
-        "Connection",
-        "Keep-Alive",
-        "Proxy-Connection",
-        "Proxy-Authenticate",
-        "Proxy-Authorization",
-        "TE",
-        "Trailer",
-        "Transfer-Encoding",
-        "Upgrade",
-        "Expect",
-        "Host",
-        "Content-Length",
-        "Content-Type",
-        "Content-Encoding",
-        "X-Forwarded-For",
-    ];
-    let named = |name: &str| {
-        head.header_all("Connection").any(|value| {
-            value
-                .split(|byte| *byte == b',')
-                .any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-        })
-    };
-    let mut lines = Vec::new();
-    for header in head.headers {
-        let name = header.name;
-        if OMITTED.iter().any(|omitted| name.eq_ignore_ascii_case(omitted)) || named(name) {
-            continue;
-        }
-        lines.extend_from_slice(name.as_bytes());
-        lines.extend_from_slice(b": ");
-        lines.extend_from_slice(header.value.trim_ascii());
-        lines.extend_from_slice(b"\r\n");
-    }
-    if let Role::Subscriber(SubscriberOptions { passthrough_secret: Some(secret), .. }) = role {
-        lines.extend_from_slice(format!("{SECRET}: {secret}\r\n").as_bytes());
-    }
-    lines.into()
-}
-
-impl From<IdError> for Refusal {
-    fn from(error: IdError) -> Self {
-        match error {
-            IdError::Percent => {
-                Self::new(400, "a % in the channel id must begin %XX, with two hexadecimal digits")
-            }
-            IdError::Control => Self::new(400, "a channel id may not have control characters"),
-            IdError::Length => {
-                Self::new(403, "the channel id is empty or longer than limits.channel_id_bytes")
-            }
-        }
     }
 }

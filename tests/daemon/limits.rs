@@ -58,6 +58,26 @@ fn more_fields_than_headers_are_431() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_body_that_nobody_has_use_for_takes_no_memory() {
+    let daemon = Daemon::start(settings());
+    daemon.publish("after", "m");
+    let before = daemon.peak_kib();
+    let body = vec![b'x'; 8 << 20];
+    for line in ["GET /subscriber/after", "GET /publisher/after", "PUT /publisher/after"] {
+        let length = format!("Content-Length: {}\r\n", body.len());
+        let mut client = daemon.connect();
+        let answer = client.send(request(line, &length)).send(&body).answer();
+        assert_eq!((answer.status, answer.closes()), (200, false), "{line}");
+        let chunked = request(line, "Transfer-Encoding: chunked\r\n");
+        client.send(chunked).send("800000\r\n").send(&body);
+        assert_eq!(client.send("\r\n0\r\n\r\n").answer().status, 200, "{line}");
+    }
+    let peak = daemon.peak_kib();
+    assert!(peak < before + 4096, "{before} KiB before, then {peak}");
+}
+
+#[test]
 fn a_target_beyond_uri_bytes_is_414() {
     let daemon = Daemon::start(limits(json!({"uri_bytes": 40})));
     daemon.publish("after", "m");

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use crate::support::{Client, Daemon, Upstream, get, ok};
 
-const IMPATIENT: &str = r#""limits": {"upstream_timeout": 0.3, "upstream_wait": 0.3}"#;
+const IMPATIENT: &str = r#""limits": {"upstream_timeout": 1, "upstream_wait": 1}"#;
 
 #[test]
 fn nobody_listens_502_after_the_wait_and_told_once() {
@@ -53,6 +53,25 @@ fn requests_wait_while_the_upstream_restarts() {
 }
 
 #[test]
+fn who_has_left_keeps_nobody_waiting_once_the_upstream_is_back() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let daemon = Daemon::start(&format!("http://{address}"), "");
+    // More than are dialled for within `upstream_wait`.
+    let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(&get("/gone"))).collect();
+    let mut stays = daemon.ask(&get("/"));
+    daemon.wait_for_log("upstream_unreachable");
+    for client in &mut gone {
+        client.stream().shutdown(std::net::Shutdown::Write).unwrap();
+        client.is_closed();
+    }
+    let upstream = Upstream::of(TcpListener::bind(address).unwrap());
+    let mut server = upstream.accept();
+    assert!(server.head().starts_with("GET / "));
+    server.send(ok("got"));
+    assert_eq!(stays.message().text(), "got");
+}
+
+#[test]
 fn a_silent_upstream_is_504_and_told_once() {
     let upstream = Upstream::start();
     let daemon = Daemon::start(&upstream.url(), IMPATIENT);
@@ -83,7 +102,7 @@ fn an_upstream_that_falls_silent_in_a_body_cuts_the_client_off() {
     server.head();
     server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     client.head();
-    assert_eq!(client.to_end().unwrap(), b"3\r\nabc\r\n");
+    assert_eq!(client.rest().unwrap(), b"3\r\nabc\r\n");
     server.is_closed();
 }
 
@@ -176,20 +195,20 @@ fn a_body_that_is_cut_off_never_looks_whole() {
 
     let mut client = daemon.ask(&get("/"));
     server_sends(&mut client, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
-    assert_eq!(client.to_end().unwrap(), b"hello");
+    assert_eq!(client.rest().unwrap(), b"hello");
 
     let mut client = daemon.ask(&get("/"));
     server_sends(
         &mut client,
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     );
-    assert_eq!(client.to_end().unwrap(), b"5\r\nhello\r\n");
+    assert_eq!(client.rest().unwrap(), b"5\r\nhello\r\n");
 
     // Chunks that are none are as good as cut off.
     let mut client = daemon.ask(&get("/"));
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n";
     let mut server = server_sends(&mut client, chunks);
-    assert!(!client.to_end().unwrap().ends_with(b"0\r\n\r\n"));
+    assert!(!client.rest().unwrap().ends_with(b"0\r\n\r\n"));
     server.is_closed();
 
     // An end by reset is no end.
@@ -197,14 +216,14 @@ fn a_body_that_is_cut_off_never_looks_whole() {
     let server = server_sends(&mut client, "HTTP/1.1 200 OK\r\n\r\nhello");
     assert_eq!(client.bytes(10), b"5\r\nhello\r\n");
     server.reset();
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.rest().unwrap(), b"");
 
     // Where the end of the connection is the end of the body, only a reset can tell.
     let mut client = daemon.ask("GET / HTTP/1.0\r\n\r\n");
     let server = server_sends(&mut client, "HTTP/1.1 200 OK\r\nContent-Type: x/y\r\n\r\nhello");
     assert_eq!(client.bytes(5), b"hello");
     server.reset();
-    assert_eq!(client.to_end().unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(client.rest().unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]
@@ -367,7 +386,7 @@ fn a_client_that_leaves_frees_the_upstream_at_once() {
 #[test]
 fn a_request_whose_body_stops_coming_is_408_and_never_whole_for_the_upstream() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), r#""limits": {"body_timeout": 0.3}"#);
+    let daemon = Daemon::start(&upstream.url(), r#""limits": {"body_timeout": 1}"#);
     let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
     let mut server = upstream.accept();
     server.head();

@@ -144,7 +144,7 @@ fn an_http_1_0_client_gets_what_it_can_read() {
     let answer = client.message();
     assert_eq!(answer.field("Connection"), Some("close"));
     assert_eq!(answer.field("Transfer-Encoding"), None);
-    assert_eq!(client.to_end().unwrap(), b"abc");
+    assert_eq!(client.rest().unwrap(), b"abc");
 }
 
 #[test]

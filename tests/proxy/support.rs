@@ -175,14 +175,14 @@ impl Client {
     }
 
     /// What comes before the end of the connection; `Err`: it was reset.
-    pub(crate) fn to_end(&mut self) -> std::io::Result<Vec<u8>> {
+    pub(crate) fn rest(&mut self) -> std::io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).map(|_| rest)
     }
 
     /// Waits for the end of the connection, whatever its kind, and for nothing else.
     pub(crate) fn is_closed(&mut self) {
-        match self.to_end() {
+        match self.rest() {
             Ok(rest) => assert_eq!(String::from_utf8_lossy(&rest), ""),
             Err(error) => assert_ne!(error.kind(), ErrorKind::WouldBlock, "still open"),
         }

@@ -9,8 +9,9 @@ use crate::http::{
     Version, head::HEADERS_MAX, parse_request, parse_response, scan_response,
 };
 use crate::relay::client::Phase;
+use crate::relay::client::log_access;
 use crate::relay::delivery::Persistence;
-use crate::relay::{ConnKey, Output, Relay, log_access};
+use crate::relay::{ConnKey, Output, Relay};
 
 /// How large the head of an upstream's answer may be, and that of a request that was rewritten.
 const LIMITS: HeadLimits =

@@ -75,13 +75,17 @@ impl Pool {
     }
 
     /// A client for whom the upstream is to be dialled now, to see whether it is back; it may be
-    /// gone.
+    /// gone, and then it is the next one's turn. To be followed by [`Pool::retried`].
     pub(super) fn retry(&mut self, now_ms: u64) -> Option<ConnKey> {
-        if self.waiting.is_empty() || self.retry_at_ms > now_ms {
+        if self.retry_at_ms > now_ms {
             return None;
         }
-        self.retry_at_ms = now_ms + RETRY_MS;
         self.waiting.pop_front()
+    }
+
+    /// The upstream is dialled, and for some time not again.
+    pub(super) fn retried(&mut self, now_ms: u64) {
+        self.retry_at_ms = now_ms + RETRY_MS;
     }
 
     /// The upstream is back: all who wait; some may be gone.
@@ -138,9 +142,11 @@ mod tests {
         assert_eq!(pool.next_deadline(), Some(150));
         assert_eq!(pool.retry(149), None);
         assert_eq!(pool.retry(150), Some(conn(1)));
-        assert_eq!(pool.retry(150), None);
+        pool.retried(150);
+        assert_eq!(pool.next_deadline(), Some(200));
+        assert_eq!(pool.retry(199), None);
         assert_eq!(pool.retry(200), Some(conn(2)));
-        assert_eq!(pool.retry(300), None);
+        assert_eq!(pool.retry(200), None);
         assert!(!pool.is_waited_for());
     }
 }

@@ -61,13 +61,23 @@ pub(super) fn write_request(
         Framing::Length(length) => push_number(out, "Content-Length", length),
         Framing::Chunked => out.extend_from_slice(CHUNKED),
     }
-    if let Some(upgrade) = head.upgrade {
+    if let Some(upgrade) = upgrade(head) {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         push_field(out, "Upgrade", upgrade);
     } else if once {
         out.extend_from_slice(b"Connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The protocol that a request may be upgraded to. Never HTTP/2: behind that tunnel requests would
+/// pass that nobody has looked at.
+pub(super) fn upgrade<'b>(head: &RequestHead<'b>) -> Option<&'b [u8]> {
+    let is_http = |protocol: &[u8]| {
+        let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default().trim_ascii();
+        [&b"h2c"[..], b"h2", b"http"].iter().any(|http| name.eq_ignore_ascii_case(http))
+    };
+    head.upgrade.filter(|list| !list.split(|byte| *byte == b',').any(is_http))
 }
 
 /// How the client finds the end of an answer's body.
@@ -281,6 +291,17 @@ mod tests {
         let out = request(head, Some([1, 2, 3, 4]));
         assert!(out.ends_with("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), "{out}");
         assert_eq!(out.matches("websocket").count(), 1);
+    }
+
+    #[test]
+    fn no_request_is_upgraded_to_http_that_nobody_looks_at() {
+        for protocol in ["h2c", "H2C", "websocket, h2c", "HTTP/2.0", "h2"] {
+            let head = format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+                 Upgrade: {protocol}\r\nHTTP2-Settings: x\r\n\r\n"
+            );
+            assert_eq!(request(&head, None), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
     }
 
     #[test]

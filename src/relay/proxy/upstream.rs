@@ -229,7 +229,7 @@ impl Relay {
         upstream.timer = blocked.then(|| self.wheel.set(at_ms, (conn, ConnTimer::Write)));
     }
 
-    /// The upstream sends no more. `clean`: it said so; otherwise the connection broke.
+    /// The upstream sends no more. `clean`: it said so; otherwise the connection is gone.
     pub(in crate::relay) fn upstream_ended(&mut self, conn: ConnKey, clean: bool, now: Now) {
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
         let spoke = upstream.spoke;
@@ -237,7 +237,9 @@ impl Relay {
         if let Some(proxy) = &mut self.proxy {
             proxy.pool.forget(conn);
         }
-        self.outputs.push_back(Output::Abort { conn });
+        if clean {
+            self.outputs.push_back(Output::Abort { conn });
+        }
         let Some(client) = client else { return };
         let Some(proxied) = self.proxied(client) else { return };
         proxied.upstream = None;

@@ -217,8 +217,17 @@ impl Daemon {
 
     /// Resident memory, KiB.
     pub(crate) fn resident_kib(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory so far, KiB.
+    pub(crate) fn peak_kib(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 

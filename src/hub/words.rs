@@ -1,0 +1,86 @@
+//! What the hub is asked and what it answers: values only.
+
+use std::rc::Rc;
+
+use super::channel::Information;
+use super::options::Concurrency;
+use super::subscription::SubscriptionKey;
+use crate::arena::Key;
+use crate::message::{Cursor, Delivery, Message};
+use crate::store::Gap;
+
+/// A message on its way in.
+#[derive(Debug, Clone, Copy)]
+pub struct Publish<'a> {
+    /// The publisher's `Content-Type`.
+    pub content_type: Option<&'a [u8]>,
+    /// The body.
+    pub body: &'a [u8],
+    /// Makes the channel where it is missing.
+    pub create: bool,
+    /// Keeps the message for later cursors.
+    pub store: bool,
+}
+
+/// A request for the first message after a cursor.
+#[derive(Debug, Clone, Copy)]
+pub struct Subscribe {
+    /// Where the subscriber stands.
+    pub cursor: Cursor,
+    /// Whether it waits.
+    pub delivery: Delivery,
+    /// Makes the channel where it is missing.
+    pub create: bool,
+    /// What becomes of others that wait.
+    pub concurrency: Concurrency,
+    /// Most requests held on the channel; 0 = unlimited.
+    pub max_subscribers: usize,
+    /// Ends the hold, milliseconds; up to a tenth earlier. 0 = never.
+    pub timeout_ms: u64,
+}
+
+/// What the hub answers. `peer` is what the caller called the request; it may be gone by then.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields say what the variants' words say")]
+pub enum Output {
+    /// The message is published; `waiting`: to at least one held request.
+    Published { peer: Key, waiting: bool, information: Information },
+    /// The channel exists (now).
+    Exists { peer: Key, information: Information },
+    /// The channel is deleted and everyone who waited was told.
+    Deleted { peer: Key, information: Information },
+    /// There is no such channel.
+    Missing { peer: Key },
+    /// A limit is reached; nothing has changed.
+    Refused { peer: Key, refusal: Refusal },
+    /// The request is held; it ends with one of the outputs below.
+    Held { peer: Key, subscription: SubscriptionKey },
+    /// The first message after the cursor; `gap`: what is missing in between.
+    Deliver { peer: Key, message: Rc<Message>, gap: Gap },
+    /// No message, for this reason.
+    Ended { peer: Key, end: End, cursor: Cursor },
+}
+
+/// Why a request ends without a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// There is none, and the request does not wait (any longer).
+    NothingNew,
+    /// The channel was deleted.
+    Deleted,
+    /// Another request has its place.
+    Displaced,
+    /// The daemon stops.
+    Shutdown,
+}
+
+/// Which limit refuses a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// `limits.channels`.
+    Channels,
+    /// `max_subscribers`.
+    Subscribers,
+    /// The message alone exceeds `max_memory`.
+    MessageSize,
+}

@@ -1,0 +1,194 @@
+//! Bytes between sockets and the relay: reading, sending, closing.
+
+use std::io::{ErrorKind, Read};
+
+use mio::Token;
+use mio::event::Event;
+
+use super::socket::Sent;
+use super::{READ_BYTES, Reactor, find, index, token_of};
+use crate::clock::Now;
+use crate::relay::{ConnKey, Output};
+
+impl Reactor {
+    pub(super) fn on_event(&mut self, token: Token, event: &Event, now: Now) {
+        let Some(socket) = self.sockets.get_mut(index(token)).and_then(Option::as_mut) else {
+            return;
+        };
+        if token_of(socket.key) != token || socket.gone {
+            return;
+        }
+        let conn = socket.key;
+        if socket.connecting {
+            return self.on_connecting(conn, event, now);
+        }
+        if event.is_writable() && socket.is_stalled() {
+            self.flush(conn, now);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read_after(conn, event, now);
+        }
+    }
+
+    pub(super) fn read_after(&mut self, conn: ConnKey, event: &Event, now: Now) {
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
+        socket.ended |= event.is_read_closed() || event.is_error();
+        // Otherwise it has had its turn, and would have two in the next.
+        if !socket.queued {
+            self.read(conn, now);
+        }
+    }
+
+    /// Reads what came, at most one buffer full.
+    pub(super) fn read(&mut self, conn: ConnKey, now: Now) {
+        loop {
+            let wanted = self.relay.wants_read(conn);
+            let Some(socket) = find(&mut self.sockets, conn) else { return };
+            if !wanted {
+                socket.unread = true;
+                // A client's end lies behind bytes that nobody will read; those of an upstream are
+                // still wanted, later.
+                if socket.ended && !socket.dialled {
+                    self.relay.peer_ended(conn, now);
+                }
+                return;
+            }
+            socket.unread = false;
+            let ended = socket.ended;
+            match socket.stream.read(&mut self.scratch) {
+                Ok(0) => return self.relay.peer_ended(conn, now),
+                Ok(length) => {
+                    self.relay.received(conn, &self.scratch[..length], now);
+                    if length == READ_BYTES {
+                        return self.read_again(conn);
+                    }
+                    if !ended {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.drop_socket(conn),
+            }
+        }
+    }
+
+    /// Lets a socket be read in the next turn.
+    pub(super) fn read_again(&mut self, conn: ConnKey) {
+        if let Some(socket) = find(&mut self.sockets, conn)
+            && !socket.queued
+        {
+            socket.queued = true;
+            self.again.push(conn);
+        }
+    }
+
+    pub(super) fn flush(&mut self, conn: ConnKey, now: Now) {
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
+        match socket.flush() {
+            Ok(Sent::All) => {
+                self.relay.drained(conn, now);
+                self.after_sending(conn);
+            }
+            Ok(Sent::Some { progress: true }) => self.relay.progressed(conn, now),
+            Ok(Sent::Some { progress: false }) => {}
+            Err(_) => self.broken(conn),
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, output: Output, now: Now) {
+        match output {
+            Output::Send { conn, payload } => {
+                let Some(socket) = find(&mut self.sockets, conn) else { return };
+                let stalled_before = socket.is_stalled();
+                match socket.send(payload) {
+                    Ok(Sent::Some { .. }) if !stalled_before => self.relay.stalled(conn, now),
+                    Ok(_) => {}
+                    Err(_) => self.broken(conn),
+                }
+            }
+            Output::ShutdownWrite { conn } => {
+                if let Some(socket) = find(&mut self.sockets, conn) {
+                    socket.shutting = true;
+                    self.after_sending(conn);
+                }
+            }
+            Output::Close { conn } => {
+                if let Some(socket) = find(&mut self.sockets, conn) {
+                    socket.closing = true;
+                    self.after_sending(conn);
+                }
+            }
+            Output::Abort { conn } => self.drop_socket(conn),
+            Output::Reset { conn } => {
+                if let Some(socket) = find(&mut self.sockets, conn) {
+                    socket.stream.reset_at_close();
+                }
+                self.drop_socket(conn);
+            }
+            Output::Connect { conn, to } => self.connect(conn, &to, now),
+            Output::ResumeRead { conn } => {
+                if find(&mut self.sockets, conn).is_some_and(|socket| socket.unread) {
+                    self.read_again(conn);
+                }
+            }
+            Output::Notify { event, notice } => {
+                self.passthrough.notify(event, notice, now.mono_ms);
+            }
+        }
+    }
+
+    /// Closes or shuts a socket that has sent everything, if that was to be done.
+    pub(super) fn after_sending(&mut self, conn: ConnKey) {
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
+        if socket.is_stalled() {
+            return;
+        }
+        let broken = socket.shutting && socket.stream.shutdown_write().is_err();
+        socket.shutting = false;
+        if broken || socket.closing {
+            self.drop_socket(conn);
+        }
+    }
+
+    /// The peer takes no more. What an upstream has sent before, its answer, is still read.
+    pub(super) fn broken(&mut self, conn: ConnKey) {
+        match find(&mut self.sockets, conn) {
+            Some(socket) if socket.dialled && !socket.closing => {
+                socket.mute();
+                socket.ended = true;
+                self.read_again(conn);
+            }
+            _ => self.drop_socket(conn),
+        }
+    }
+
+    pub(super) fn drop_socket(&mut self, conn: ConnKey) {
+        if let Some(socket) = find(&mut self.sockets, conn) {
+            socket.gone = true;
+            self.gone.push(conn);
+        }
+    }
+
+    pub(super) fn free_gone(&mut self, now: Now) {
+        if self.gone.is_empty() {
+            return;
+        }
+        for conn in std::mem::take(&mut self.gone) {
+            self.sockets[conn.index()] = None;
+            self.open -= 1;
+            self.relay.closed(conn, now);
+        }
+        if self.accept_pending.is_some() {
+            self.accept_pending = Some(0);
+        }
+        if self.open == 0 {
+            self.sockets.clear();
+            self.sockets.shrink_to(1024);
+        }
+        debug_assert!(
+            self.relay.has_output() || self.open == self.relay.connections(),
+            "both tables have the same entries"
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! New connections: those that are accepted, and those to an upstream.
+
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+
+use mio::Interest;
+use mio::event::Event;
+
+use super::listener::Stream;
+use super::socket::Socket;
+use super::{Reactor, find, token_of};
+use crate::clock::Now;
+use crate::relay::ConnKey;
+use crate::relay::options::UpstreamAddress;
+
+/// Connections accepted from one listener before others have their turn.
+const ACCEPTS_PER_TURN: usize = 256;
+
+/// Idle connections closed at once when there are too many.
+const SHED_AT_ONCE: usize = 64;
+
+/// How long accepting pauses when the system is out of descriptors, unless one is closed before.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Of `accept_pending`: not before a connection closes.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
+/// connection, a reserve.
+const RESERVED_DESCRIPTORS: u64 = 32;
+
+impl Reactor {
+    pub(super) fn accept(&mut self, now: Now) {
+        self.accept_pending = None;
+        for index in 0..self.listeners.len() {
+            for accepted in 0.. {
+                if accepted == ACCEPTS_PER_TURN {
+                    self.accept_pending = Some(0);
+                    break;
+                }
+                if self.open >= self.connections_max {
+                    // Goes on when a connection closes; one that only waits for a next request
+                    // can do so now.
+                    self.accept_pending = Some(NEVER);
+                    self.relay.shed_idle(SHED_AT_ONCE, now);
+                    self.warn_full("limits.connections or the limit of open files", now);
+                    return;
+                }
+                match self.listeners[index].accept() {
+                    Ok((stream, peer)) => self.welcome(stream, peer, now),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if is_transient(&error) => {}
+                    Err(error) => {
+                        self.accept_pending = Some(now.mono_ms + ACCEPT_PAUSE_MS);
+                        self.warn_full(&error.to_string(), now);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, stream: Stream, peer: Option<IpAddr>, now: Now) {
+        let conn = self.relay.accept(peer, now);
+        if self.enter(Socket::accepted(conn, stream)).is_err() {
+            self.relay.closed(conn, now);
+        }
+    }
+
+    pub(super) fn connect(&mut self, conn: ConnKey, to: &UpstreamAddress, now: Now) {
+        let entered =
+            Stream::connect(to).and_then(|stream| self.enter(Socket::dialled(conn, stream)));
+        if let Err(error) = entered {
+            self.relay.connect_failed(conn, error.kind(), now);
+            self.relay.closed(conn, now);
+        }
+    }
+
+    /// Waits for the events of a new socket.
+    fn enter(&mut self, mut socket: Socket) -> io::Result<()> {
+        let key = socket.key;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut socket.stream, token_of(key), both)?;
+        if self.sockets.len() <= key.index() {
+            self.sockets.resize_with(key.index() + 1, || None);
+        }
+        self.sockets[key.index()] = Some(socket);
+        self.open += 1;
+        Ok(())
+    }
+
+    /// Something happened to a socket that was not connected yet.
+    pub(super) fn on_connecting(&mut self, conn: ConnKey, event: &Event, now: Now) {
+        let Some(socket) = find(&mut self.sockets, conn) else { return };
+        match socket.stream.connected() {
+            Ok(false) => {}
+            Ok(true) => {
+                socket.connecting = false;
+                self.relay.connected(conn, now);
+                if event.is_readable() || event.is_read_closed() {
+                    self.read_after(conn, event, now);
+                }
+            }
+            Err(error) => {
+                self.relay.connect_failed(conn, error.kind(), now);
+                self.drop_socket(conn);
+            }
+        }
+    }
+
+    fn warn_full(&mut self, cause: &str, now: Now) {
+        if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
+            let open = self.open;
+            log::warn!("event=accept_paused connections={open} times={times} cause={cause:?}");
+        }
+    }
+}
+
+pub(super) fn connections_max(configured: Option<usize>) -> usize {
+    let (soft, _) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
+    let possible = usize::try_from(soft.saturating_sub(RESERVED_DESCRIPTORS).max(1));
+    let possible = possible.unwrap_or(usize::MAX);
+    configured.map_or(possible, |configured| configured.min(possible))
+}
+
+/// An error of one connection that was about to be accepted, not of the listener.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+    )
+}

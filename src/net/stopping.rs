@@ -1,0 +1,81 @@
+//! What signals ask for: reading the settings anew, and stopping in good order.
+
+use sd_notify::NotifyState;
+
+use super::signals::Signal;
+use super::{Reactor, Reloaded, Turn};
+use crate::clock::Now;
+use crate::relay::ConnKey;
+
+/// Everything that is to be done when the daemon stops is done within this time, milliseconds.
+const STOP_MS: u64 = 4500;
+
+impl Reactor {
+    /// Whether nothing is left that would be worth waiting for.
+    pub(super) fn is_done(&self) -> bool {
+        self.open == 0 && !self.relay.has_output() && self.passthrough.is_done()
+    }
+
+    pub(super) fn on_signals(&mut self, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
+        let asked: Vec<Signal> = self.signals.pending().collect();
+        for signal in asked {
+            match signal {
+                Signal::Reload => self.reload(now, reload),
+                Signal::Stop if self.stop_at_ms.is_some() => return Turn::Leave,
+                Signal::Stop => {
+                    log::info!("event=stop cause=signal");
+                    self.stop(now);
+                }
+            }
+        }
+        Turn::GoOn
+    }
+
+    fn reload(&mut self, now: Now, reload: &mut dyn FnMut() -> Reloaded) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(time) => notify_systemd(&[NotifyState::Reloading, time]),
+            Err(error) => log::debug!("event=sd_notify error={error}"),
+        }
+        match reload() {
+            Ok((options, stores)) => {
+                self.relay.reload(&options, stores, now);
+                log::info!("event=reload");
+            }
+            Err(why) => log::error!("event=reload_refused kept=\"the old settings\" cause={why:?}"),
+        }
+        notify_systemd(&[NotifyState::Ready]);
+    }
+
+    pub(super) fn stop(&mut self, now: Now) {
+        if self.stop_at_ms.is_some() {
+            return;
+        }
+        notify_systemd(&[NotifyState::Stopping]);
+        self.stop_at_ms = Some(now.mono_ms + STOP_MS);
+        self.relay.announce_shutdown();
+        self.take_what_arrived(now);
+        self.listeners.clear();
+        self.accept_pending = None;
+        self.relay.shutdown(now);
+    }
+
+    /// Accepts and reads what was sent to a daemon that served: it must not be thrown away with the
+    /// sockets.
+    fn take_what_arrived(&mut self, now: Now) {
+        self.accept_pending = Some(0);
+        while self.accept_pending == Some(0) {
+            self.accept(now);
+        }
+        let keys: Vec<ConnKey> = self.sockets.iter().flatten().map(|socket| socket.key).collect();
+        for conn in keys {
+            self.read(conn, now);
+        }
+    }
+}
+
+/// Does nothing where systemd did not start us.
+fn notify_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::debug!("event=sd_notify error={error}");
+    }
+}

@@ -1,0 +1,148 @@
+//! What a location lets a request do: who may ask, with which method, for which channel.
+
+use subtle::ConstantTimeEq;
+
+use super::cursor;
+use super::delivery::Exchange;
+use super::information::Form;
+use super::location::{Found, IdError, Location, decode_channel_id};
+use super::options::{PublisherOptions, Role};
+use super::{ConnKey, Relay};
+use crate::http::RequestHead;
+use crate::message::Cursor;
+
+/// Why a location does not serve a request.
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    /// Further header lines.
+    pub(super) lines: String,
+    pub(super) text: &'static str,
+}
+
+impl Refusal {
+    const fn new(status: u16, text: &'static str) -> Self {
+        Self { status, lines: String::new(), text }
+    }
+}
+
+/// What a request asks of its channel.
+pub(super) enum Question {
+    Options,
+    Inspect,
+    Create,
+    Delete,
+    Publish,
+    Subscribe(Cursor),
+}
+
+impl Relay {
+    /// What the location lets a request do; the channel's name is left in `self.name`.
+    pub(super) fn admit(
+        &mut self,
+        conn: ConnKey,
+        head: &RequestHead<'_>,
+        found: Option<Found<'_>>,
+    ) -> (Exchange, Result<Question, Refusal>) {
+        let mut exchange = Exchange::bare(self.persistence(head), head.method == "HEAD");
+        let Some((location, part)) = found else {
+            let text = "no location serves this path; the settings' locations say which paths are";
+            return (exchange, Err(Refusal::new(404, text)));
+        };
+        let origin = head.header("Origin");
+        exchange.origin = location.origin_slot(origin);
+        self.name.clear();
+        self.name.extend_from_slice(&location.namespace);
+        let id = decode_channel_id(part, self.limits.channel_id_bytes, &mut self.name);
+        let question = id.map_err(Refusal::from).and_then(|()| match &location.role {
+            Role::Subscriber(_) => subscriber_question(&location, head),
+            Role::Publisher(options) => {
+                exchange.form = Form::of(head.header("Accept"));
+                let peer = self.conns.client(conn).and_then(|client| client.peer);
+                // Of Unix sockets as of the machine itself.
+                let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_canonical();
+                if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
+                    let text = "this address may not publish; the location's allow says which may";
+                    return Err(Refusal::new(403, text));
+                }
+                publisher_question(&location, options, head, origin)
+            }
+        });
+        exchange.location = Some(location);
+        (exchange, question)
+    }
+}
+
+fn subscriber_question(location: &Location, head: &RequestHead<'_>) -> Result<Question, Refusal> {
+    match head.method {
+        "GET" => match cursor::of_request(head) {
+            Ok(cursor) => Ok(Question::Subscribe(cursor)),
+            Err(text) => Err(Refusal::new(400, text)),
+        },
+        "OPTIONS" => Ok(Question::Options),
+        _ => Err(method_not_allowed(location)),
+    }
+}
+
+fn publisher_question(
+    location: &Location,
+    options: &PublisherOptions,
+    head: &RequestHead<'_>,
+    origin: Option<&[u8]>,
+) -> Result<Question, Refusal> {
+    let question = match head.method {
+        // A preflight carries no secret; what it is told is which origins may ask.
+        "OPTIONS" => return Ok(Question::Options),
+        "GET" | "HEAD" => Question::Inspect,
+        "PUT" => Question::Create,
+        "POST" => Question::Publish,
+        "DELETE" => Question::Delete,
+        _ => return Err(method_not_allowed(location)),
+    };
+    if origin.is_some() && !location.admits(location.origin_slot(origin)) {
+        let text = "a web page of this origin may not publish; the location's allow_origin says \
+                    which may";
+        return Err(Refusal::new(403, text));
+    }
+    if let Some(secret) = &options.secret
+        && !bears(head, secret)
+    {
+        return Err(Refusal {
+            status: 401,
+            lines: "WWW-Authenticate: Bearer\r\n".to_owned(),
+            text: "send the location's secret as Authorization: Bearer SECRET",
+        });
+    }
+    Ok(question)
+}
+
+fn method_not_allowed(location: &Location) -> Refusal {
+    Refusal {
+        status: 405,
+        lines: format!("Allow: {}\r\n", location.role.methods()),
+        text: "this location does not serve the method; the Allow header says which it does",
+    }
+}
+
+/// Whether the request bears this secret (RFC 6750 2.1); takes as long for a wrong one.
+fn bears(head: &RequestHead<'_>, secret: &str) -> bool {
+    head.header("Authorization").is_some_and(|value| {
+        value.split_at_checked(7).is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case(b"Bearer ")
+                && bool::from(token.trim_ascii().ct_eq(secret.as_bytes()))
+        })
+    })
+}
+
+impl From<IdError> for Refusal {
+    fn from(error: IdError) -> Self {
+        match error {
+            IdError::Percent => {
+                Self::new(400, "a % in the channel id must begin %XX, with two hexadecimal digits")
+            }
+            IdError::Control => Self::new(400, "a channel id may not have control characters"),
+            IdError::Length => {
+                Self::new(403, "the channel id is empty or longer than limits.channel_id_bytes")
+            }
+        }
+    }
+}

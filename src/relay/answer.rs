@@ -1,0 +1,244 @@
+//! From the hub's answers to a connection's: who is answered, and what becomes of the connection.
+
+use std::sync::Arc;
+
+use super::client::{ConnTimer, Phase, log_access};
+use super::delivery::{Exchange, Persistence};
+use super::notice::Event;
+use super::{ConnKey, Output, Payload, Relay};
+use crate::clock::Now;
+use crate::http::HttpError;
+use crate::hub::{self, End, Refusal};
+
+impl Relay {
+    /// Passes on what the hub answers.
+    pub(super) fn on_hub(&mut self, output: hub::Output, now: Now) {
+        use hub::Output as O;
+        match output {
+            O::Published { peer, waiting, information } => {
+                self.inform(peer, if waiting { 201 } else { 202 }, &information, now);
+            }
+            O::Exists { peer, information } | O::Deleted { peer, information } => {
+                self.inform(peer, 200, &information, now);
+            }
+            O::Missing { peer } => {
+                let text = "there is no such channel, and this request does not create it";
+                self.answer_text(peer, 404, b"", text, now);
+            }
+            O::Refused { peer, refusal } => self.refuse(peer, refusal, now),
+            O::Held { peer, subscription } => self.held(peer, subscription, now),
+            O::Deliver { peer, message, gap } => {
+                let Some((exchange, shared)) = self.take_exchange(peer) else { return };
+                let payload = if shared && gap == crate::store::Gap::NONE {
+                    self.renderer.shared_delivery(&exchange, &message)
+                } else {
+                    self.renderer.delivery(&exchange, &message, gap)
+                };
+                self.respond(peer, exchange.persistence, 200, payload, now);
+            }
+            O::Ended { peer, end, cursor } => {
+                let Some((exchange, _)) = self.take_exchange(peer) else { return };
+                let (status, payload) = match end {
+                    End::NothingNew | End::Shutdown => {
+                        (304, self.renderer.nothing_new(&exchange, cursor))
+                    }
+                    End::Deleted => {
+                        let text = "the channel was deleted";
+                        (410, self.renderer.text(&exchange, 410, b"", text))
+                    }
+                    End::Displaced => {
+                        let text = "another subscriber has the one place of this channel";
+                        (409, self.renderer.text(&exchange, 409, b"", text))
+                    }
+                };
+                self.respond(peer, exchange.persistence, status, payload, now);
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, conn: ConnKey, refusal: Refusal, now: Now) {
+        let (status, lines, text): (_, &[u8], _) = match refusal {
+            Refusal::Channels => {
+                let text = "too many channels; try again later, or raise limits.channels";
+                (503, b"Retry-After: 5\r\n", text)
+            }
+            Refusal::Subscribers => (403, b"", "the channel has max_subscribers subscribers"),
+            Refusal::MessageSize => {
+                (413, b"", "the message alone exceeds the store's max_memory; send less")
+            }
+        };
+        self.answer_text(conn, status, lines, text, now);
+    }
+
+    pub(super) fn held(&mut self, conn: ConnKey, subscription: hub::SubscriptionKey, now: Now) {
+        let Some(client) = self.conns.client_mut(conn) else {
+            return self.hub.unsubscribe(subscription, now);
+        };
+        let idle = Phase::Head { scanned: 0 };
+        match std::mem::replace(&mut client.phase, idle) {
+            Phase::Asked { exchange, notice } if !client.ended => {
+                if let Some(notice) = &notice {
+                    let notice = Arc::clone(notice);
+                    self.outputs.push_back(Output::Notify { event: Event::Subscribe, notice });
+                }
+                client.phase = Phase::Waiting { exchange, subscription, notice };
+                self.disarm(conn);
+            }
+            phase => {
+                // The peer left before the answer came.
+                client.phase = phase;
+                self.hub.unsubscribe(subscription, now);
+                self.close(conn, now);
+            }
+        }
+    }
+
+    /// Ends a hold whose subscriber is gone.
+    pub(super) fn release(&mut self, conn: ConnKey, now: Now) {
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        if let Phase::Waiting { subscription, notice, .. } = &mut client.phase {
+            let subscription = *subscription;
+            if let Some(notice) = notice.take() {
+                self.outputs.push_back(Output::Notify { event: Event::Unsubscribe, notice });
+            }
+            client.phase = Phase::Head { scanned: 0 };
+            self.hub.unsubscribe(subscription, now);
+        }
+    }
+
+    /// Takes the exchange that the hub has answered, and whether it was held.
+    pub(super) fn take_exchange(&mut self, conn: ConnKey) -> Option<(Exchange, bool)> {
+        let client = self.conns.client_mut(conn)?;
+        let idle = Phase::Head { scanned: 0 };
+        let (mut exchange, held) = match std::mem::replace(&mut client.phase, idle) {
+            Phase::Asked { exchange, .. } => (exchange, false),
+            Phase::Waiting { exchange, notice, .. } => {
+                if let Some(notice) = notice {
+                    self.outputs.push_back(Output::Notify { event: Event::Unsubscribe, notice });
+                }
+                (exchange, true)
+            }
+            phase => {
+                client.phase = phase;
+                return None;
+            }
+        };
+        if self.stopping {
+            exchange.persistence = Persistence::Close;
+        }
+        Some((exchange, held))
+    }
+
+    pub(super) fn inform(
+        &mut self,
+        conn: ConnKey,
+        status: u16,
+        information: &hub::Information,
+        now: Now,
+    ) {
+        let Some((exchange, _)) = self.take_exchange(conn) else { return };
+        let payload = self.renderer.information(&exchange, status, information);
+        self.respond(conn, exchange.persistence, status, payload, now);
+    }
+
+    pub(super) fn answer_text(
+        &mut self,
+        conn: ConnKey,
+        status: u16,
+        lines: &[u8],
+        text: &str,
+        now: Now,
+    ) {
+        let Some((exchange, _)) = self.take_exchange(conn) else { return };
+        let payload = self.renderer.text(&exchange, status, lines, text);
+        self.respond(conn, exchange.persistence, status, payload, now);
+    }
+
+    /// Sends the answer to a request whose body was consumed.
+    pub(super) fn respond(
+        &mut self,
+        conn: ConnKey,
+        persistence: Persistence,
+        status: u16,
+        payload: Payload,
+        now: Now,
+    ) {
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        log_access(client, status);
+        self.outputs.push_back(Output::Send { conn, payload });
+        if persistence == Persistence::Close {
+            return self.close(conn, now);
+        }
+        client.phase = Phase::Head { scanned: 0 };
+        self.await_request(conn, now);
+    }
+
+    /// Between requests: goes on with what has come already, or waits.
+    pub(super) fn await_request(&mut self, conn: ConnKey, now: Now) {
+        self.go_on_later(conn);
+        if self.conns.client(conn).is_some_and(|client| !client.stalled) {
+            self.arm(conn, ConnTimer::Idle, now);
+        }
+    }
+
+    /// Has the next turn go on with what has come already, if anything has.
+    pub(super) fn go_on_later(&mut self, conn: ConnKey) {
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        let something = client.buffer.is_some() || client.paused || client.ended;
+        if something && !client.ready && !client.stalled {
+            client.ready = true;
+            self.ready.push_back(conn);
+        }
+    }
+
+    /// Answers what cannot be read as a request, and lets the connection end.
+    pub(super) fn fail(&mut self, conn: ConnKey, error: HttpError, now: Now) {
+        let exchange = Exchange::bare(Persistence::Close, false);
+        let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
+        self.refuse_and_linger(conn, error.status, payload, now);
+    }
+
+    /// Sends an answer that ends the connection, though the client may still be sending.
+    pub(super) fn refuse_and_linger(
+        &mut self,
+        conn: ConnKey,
+        status: u16,
+        payload: Payload,
+        now: Now,
+    ) {
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        log_access(client, status);
+        self.outputs.push_back(Output::Send { conn, payload });
+        self.linger(conn, now);
+    }
+
+    /// Lets a connection end behind what is to be sent, though the client may still be sending.
+    pub(super) fn linger(&mut self, conn: ConnKey, now: Now) {
+        self.abandon(conn, now);
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        client.phase = Phase::Lingering;
+        client.buffer = None;
+        if client.ended {
+            return self.close(conn, now);
+        }
+        self.outputs.push_back(Output::ShutdownWrite { conn });
+        self.arm(conn, ConnTimer::Linger, now);
+    }
+
+    /// Lets a connection be closed after what is to be sent.
+    pub(super) fn close(&mut self, conn: ConnKey, now: Now) {
+        self.abandon(conn, now);
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        if matches!(client.phase, Phase::Closing) {
+            return;
+        }
+        client.phase = Phase::Closing;
+        client.buffer = None;
+        if client.stalled {
+            self.arm(conn, ConnTimer::Write, now);
+        } else {
+            self.disarm(conn);
+        }
+        self.outputs.push_back(Output::Close { conn });
+    }
+}

@@ -1,0 +1,443 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::hub;
+use crate::message::MessageId;
+use crate::relay::options::Limits;
+
+const START: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// How a connection was ended by the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Close,
+    Abort,
+    Reset,
+}
+
+/// A relay in front of an upstream, both sides played by hand.
+struct World {
+    relay: Relay,
+    now: Now,
+    /// What was sent to each connection.
+    sent: HashMap<ConnKey, Vec<u8>>,
+    ended: HashMap<ConnKey, End>,
+    /// Dialled, in order, and where to.
+    dialled: Vec<(ConnKey, UpstreamAddress)>,
+    resumed: Vec<ConnKey>,
+}
+
+fn address(port: u16) -> UpstreamAddress {
+    UpstreamAddress::Tcp(([127, 0, 0, 1], port).into())
+}
+
+fn options(ports: &[u16]) -> Options {
+    let proxy = ProxyOptions {
+        url: "http://up".to_owned(),
+        host: "up".to_owned(),
+        addresses: ports.iter().map(|port| address(*port)).collect(),
+        force_host: None,
+    };
+    Options {
+        server: String::new(),
+        locations: Vec::new(),
+        proxy: Some(proxy),
+        limits: Limits::default(),
+    }
+}
+
+impl World {
+    fn new(ports: &[u16]) -> Self {
+        let first_id = MessageId { time: START.unix_s, tag: 0 };
+        let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
+        Self {
+            relay: Relay::new(&options(ports), hub, START),
+            now: START,
+            sent: HashMap::new(),
+            ended: HashMap::new(),
+            dialled: Vec::new(),
+            resumed: Vec::new(),
+        }
+    }
+
+    fn client(&mut self) -> ConnKey {
+        self.relay.accept(Some([10, 0, 0, 1].into()), self.now)
+    }
+
+    /// Something happens, and then the relay has its turn.
+    fn step(&mut self, happens: impl FnOnce(&mut Relay, Now)) {
+        happens(&mut self.relay, self.now);
+        self.relay.handle_timeout(self.now);
+        while let Some(output) = self.relay.poll_output(self.now) {
+            let (conn, end) = match output {
+                Output::Send { conn, payload } => {
+                    let (head, body) = payload.slices(0);
+                    let sent = self.sent.entry(conn).or_default();
+                    sent.extend_from_slice(head);
+                    sent.extend_from_slice(body);
+                    continue;
+                }
+                Output::Connect { conn, to } => {
+                    self.dialled.push((conn, (*to).clone()));
+                    continue;
+                }
+                Output::ResumeRead { conn } => {
+                    self.resumed.push(conn);
+                    continue;
+                }
+                Output::ShutdownWrite { .. } | Output::Notify { .. } => continue,
+                Output::Close { conn } => (conn, End::Close),
+                Output::Abort { conn } => (conn, End::Abort),
+                Output::Reset { conn } => (conn, End::Reset),
+            };
+            if self.ended.insert(conn, end).is_none() {
+                self.relay.closed(conn, self.now);
+            }
+        }
+    }
+
+    fn receives(&mut self, conn: ConnKey, bytes: &[u8]) {
+        self.step(|relay, now| relay.received(conn, bytes, now));
+    }
+
+    fn ends(&mut self, conn: ConnKey) {
+        self.step(|relay, now| relay.peer_ended(conn, now));
+    }
+
+    fn advance(&mut self, ms: u64) {
+        self.now.mono_ms += ms;
+        self.step(|_, _| ());
+    }
+
+    /// The connection dialled last, open now.
+    fn opens(&mut self) -> ConnKey {
+        let (conn, _) = self.dialled.last().expect("a dial").clone();
+        self.step(|relay, now| relay.connected(conn, now));
+        conn
+    }
+
+    fn fails(&mut self) {
+        let (conn, _) = self.dialled.last().expect("a dial").clone();
+        self.step(|relay, now| {
+            relay.connect_failed(conn, std::io::ErrorKind::ConnectionRefused, now);
+            relay.closed(conn, now);
+        });
+    }
+
+    fn text(&self, conn: ConnKey) -> String {
+        let sent = self.sent.get(&conn).map_or(&[][..], Vec::as_slice);
+        String::from_utf8_lossy(sent).into_owned()
+    }
+
+    /// A client with its request at an upstream.
+    fn asked(&mut self) -> (ConnKey, ConnKey) {
+        let client = self.client();
+        self.receives(client, GET);
+        let upstream = self.opens();
+        assert!(self.text(upstream).starts_with("GET / HTTP/1.1\r\n"));
+        (client, upstream)
+    }
+
+    /// Once all clients have left and time has passed, nothing is left.
+    fn ends_empty(mut self, clients: &[ConnKey]) {
+        for client in clients {
+            if !self.ended.contains_key(client) {
+                self.ends(*client);
+            }
+        }
+        self.advance(10_000);
+        assert_eq!((self.relay.connections(), self.relay.timers()), (0, 0));
+    }
+}
+
+const LENGTH: &str = "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\n\r\nhello";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nDate: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+    2\r\nhe\r\n3;x\r\nllo\r\n0\r\nT: x\r\n\r\n";
+
+#[test]
+fn an_answer_is_the_same_wherever_it_is_split_and_its_connection_is_used_again() {
+    for answer in [LENGTH, CHUNKED] {
+        let answer = format!("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n{answer}");
+        for split in 1..answer.len() {
+            let mut world = World::new(&[1]);
+            let (client, upstream) = world.asked();
+            world.receives(upstream, &answer.as_bytes()[..split]);
+            world.receives(upstream, &answer.as_bytes()[split..]);
+            let got = world.text(client);
+            assert!(got.starts_with("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK"));
+            let (_, body) = got.rsplit_once("Date: x\r\n").expect("a head");
+            let body: String = body.split("\r\n").filter(|line| "hello".contains(line)).collect();
+            assert_eq!(body, "hello", "split at {split}: {got}");
+            world.receives(client, GET);
+            assert_eq!((world.dialled.len(), world.ended.len()), (1, 0));
+            world.ends_empty(&[client]);
+        }
+    }
+}
+
+#[test]
+fn wherever_an_answer_is_cut_off_the_client_can_tell() {
+    for answer in [LENGTH, CHUNKED] {
+        let head_end = answer.find("\r\n\r\n").expect("a head") + 4;
+        for cut in 0..answer.len() {
+            let mut world = World::new(&[1]);
+            let (client, upstream) = world.asked();
+            if cut > 0 {
+                world.receives(upstream, &answer.as_bytes()[..cut]);
+            }
+            world.ends(upstream);
+            let got = world.text(client);
+            match cut {
+                // Nothing came: asked once more, on another connection.
+                0 => assert_eq!((got.as_str(), world.dialled.len()), ("", 2)),
+                cut if cut < head_end => {
+                    assert!(got.starts_with("HTTP/1.1 502"), "cut at {cut}: {got}");
+                    assert_eq!(world.ended.get(&client), None);
+                }
+                _ => {
+                    assert!(!got.ends_with("hello") && !got.ends_with("0\r\n\r\n"), "at {cut}");
+                    assert_eq!(world.ended.get(&client), Some(&End::Close));
+                }
+            }
+            world.ends_empty(&[client]);
+        }
+    }
+}
+
+#[test]
+fn an_upstream_is_read_only_while_its_client_takes_what_it_sends() {
+    let mut world = World::new(&[1]);
+    let (client, upstream) = world.asked();
+    world.receives(upstream, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx");
+    assert!(world.relay.wants_read(upstream));
+    world.step(|relay, now| relay.stalled(client, now));
+    assert!(!world.relay.wants_read(upstream));
+    world.step(|relay, now| relay.drained(client, now));
+    assert_eq!(world.resumed, [upstream]);
+    assert!(world.relay.wants_read(upstream));
+    // A client that takes nothing for too long is given up, and so is its upstream.
+    world.step(|relay, now| relay.stalled(client, now));
+    world.advance(15_000);
+    assert_eq!(world.ended[&client], End::Abort);
+    assert_eq!(world.ended[&upstream], End::Abort);
+    world.ends_empty(&[client]);
+}
+
+#[test]
+fn the_addresses_of_an_upstream_are_tried_in_turn_and_the_one_that_answers_is_kept() {
+    let mut world = World::new(&[1, 2]);
+    let client = world.client();
+    world.receives(client, GET);
+    world.fails();
+    let upstream = world.opens();
+    world.receives(upstream, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    world.receives(client, GET);
+    let to: Vec<_> = world.dialled.iter().map(|(_, to)| to.clone()).collect();
+    assert_eq!(to, [address(1), address(2), address(2)]);
+    world.ends_empty(&[client]);
+}
+
+#[test]
+fn while_the_upstream_is_away_one_of_those_who_wait_tries_and_all_go_on_when_it_is_back() {
+    let mut world = World::new(&[1]);
+    let clients: Vec<ConnKey> = (0..5).map(|_| world.client()).collect();
+    world.receives(clients[0], GET);
+    world.fails();
+    for client in &clients[1..] {
+        world.receives(*client, GET);
+    }
+    assert_eq!(world.dialled.len(), 1);
+    for dials in 2..10 {
+        world.advance(50);
+        assert_eq!(world.dialled.len(), dials);
+        world.fails();
+    }
+    world.advance(50);
+    world.opens();
+    assert_eq!(world.dialled.len(), 10 + 4);
+    world.ends_empty(&clients);
+}
+
+#[test]
+fn who_waits_too_long_for_the_upstream_is_answered_502() {
+    let mut world = World::new(&[1]);
+    let clients = [world.client(), world.client()];
+    world.receives(clients[0], GET);
+    world.fails();
+    world.receives(clients[1], b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na");
+    // The last dial is neither refused nor accepted.
+    world.advance(5_010);
+    for client in clients {
+        assert!(world.text(client).starts_with("HTTP/1.1 502 "));
+    }
+    world.advance(2_000);
+    assert_eq!(world.ended.get(&clients[0]), None);
+    assert!(world.ended.contains_key(&clients[1]), "its body is still to come");
+    world.ends_empty(&clients);
+}
+
+#[test]
+fn other_settings_lead_elsewhere_and_what_is_on_its_way_comes_to_its_end() {
+    let mut world = World::new(&[1]);
+    let (idle_client, idle) = world.asked();
+    world.receives(idle, LENGTH.as_bytes());
+    let busy_client = world.client();
+    world.receives(busy_client, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let busy = world.opens();
+    world.step(|relay, now| relay.reload(&options(&[2]), Vec::new(), now));
+    assert_eq!(world.ended.get(&idle), Some(&End::Close));
+    assert_eq!(world.ended.get(&busy), None);
+    world.receives(busy, LENGTH.as_bytes());
+    assert!(world.text(busy_client).ends_with("hello"));
+    assert!(world.ended.contains_key(&busy), "it leads to the old upstream");
+    world.receives(busy_client, GET);
+    assert_eq!(world.dialled.last().expect("a dial").1, address(2));
+    world.ends_empty(&[idle_client, busy_client]);
+}
+
+#[test]
+fn a_stop_lets_exchanges_end_and_closes_tunnels_and_idle_connections() {
+    let mut world = World::new(&[1]);
+    let (first, idle) = world.asked();
+    world.receives(idle, LENGTH.as_bytes());
+    let busy = world.client();
+    world.receives(busy, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let asked = world.opens();
+    let tunnel = world.client();
+    world.receives(
+        tunnel,
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    );
+    let other_end = world.opens();
+    let switch = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    world.receives(other_end, switch);
+    world.step(|relay, now| relay.shutdown(now));
+    for (conn, end) in [(first, true), (idle, true), (tunnel, true), (other_end, true)] {
+        assert_eq!(world.ended.contains_key(&conn), end);
+    }
+    assert!(!world.ended.contains_key(&busy));
+    world.receives(asked, LENGTH.as_bytes());
+    assert!(world.text(busy).contains("\r\nConnection: close\r\n"));
+    assert_eq!(world.relay.connections(), 0);
+}
+
+/// Many clients, upstreams that answer, split, stall, cut off, poison and vanish: whoever gets a
+/// whole answer gets that to the own request, and in the end nothing is left.
+#[test]
+fn whatever_happens_answers_reach_who_asked_and_nothing_is_left() {
+    for seed in 1..=200_u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut next = move |bound: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % bound as u64) as usize
+        };
+        let mut world = World::new(&[1]);
+        let clients: Vec<ConnKey> = (0..6).map(|_| world.client()).collect();
+        for step in 0..150 {
+            let client = clients[next(clients.len())];
+            let number = client.index();
+            match next(10) {
+                0..3 if !world.ended.contains_key(&client) => {
+                    let body = ["", "Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"];
+                    let line =
+                        format!("PUT /{number} HTTP/1.1\r\nHost: a\r\n{}\r\n", body[next(3)]);
+                    world.receives(client, line.as_bytes());
+                }
+                3 if !world.ended.contains_key(&client) => {
+                    let pieces = ["4\r\nabcd\r\n0\r\n\r\n", "abcd", "x"];
+                    world.receives(client, pieces[next(3)].as_bytes());
+                }
+                4 if step % 7 == 0 => world.ends(client),
+                5 => world.advance([10, 60, 5_000, 61_000][next(4)]),
+                _ => upstream_acts(&mut world, &mut next),
+            }
+        }
+        for client in &clients {
+            let got = world.text(*client);
+            // An upstream that stopped in the middle may have gone on with anything.
+            for whole in got.split("to=").skip(1).filter(|rest| rest.get(1..2) == Some(".")) {
+                assert_eq!(whole[..1], client.index().to_string(), "seed {seed}: {got}");
+            }
+        }
+        world.ends_empty(&clients);
+    }
+}
+
+fn upstream_acts(world: &mut World, next: &mut impl FnMut(usize) -> usize) {
+    if world.dialled.is_empty() {
+        return;
+    }
+    let (conn, _) = world.dialled[next(world.dialled.len())].clone();
+    if world.ended.contains_key(&conn) || world.relay.conns.upstream_mut(conn).is_none() {
+        return;
+    }
+    let Some(asked) = world.sent.get(&conn) else {
+        if next(3) > 0 {
+            return world.step(|relay, now| relay.connected(conn, now));
+        }
+        return world.step(|relay, now| {
+            relay.connect_failed(conn, std::io::ErrorKind::ConnectionRefused, now);
+            relay.closed(conn, now);
+        });
+    };
+    // Whose request it got last.
+    let asked = String::from_utf8_lossy(asked).into_owned();
+    let number = asked.rsplit("PUT /").next().and_then(|rest| rest.split(' ').next());
+    let number = number.unwrap_or_default().to_owned();
+    let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nto={number}.");
+    match next(6) {
+        0..3 => world.receives(conn, whole.as_bytes()),
+        3 => world.receives(conn, format!("{whole}HTTP/1.1 200 OK\r\n").as_bytes()),
+        4 => world.ends(conn),
+        _ => world.receives(conn, &whole.as_bytes()[..next(whole.len())]),
+    }
+}
+
+#[test]
+fn a_path_is_the_same_however_it_is_spelled() {
+    for spelled in [
+        "/told",
+        "/told/",
+        "//told",
+        "/%74old",
+        "/./told",
+        "/a/../told",
+        "/a/%2e%2e/told",
+        "/../told",
+        "/told%0a",
+        "/told/%0A",
+    ] {
+        assert_eq!(plain_path(spelled.as_bytes()), b"/told", "{spelled}");
+    }
+    for other in ["/toldx", "/Told", "/told/x", "/%2574old", "/"] {
+        assert_ne!(plain_path(other.as_bytes()), b"/told", "{other}");
+    }
+}
+
+#[test]
+fn another_host_is_sent_to_the_forced_one() {
+    let sent = |forced: &str, asked: &str| {
+        other_host(forced, asked.as_bytes()).map(|host| String::from_utf8(host).unwrap())
+    };
+    assert_eq!(sent("a.example", "A.example:8000"), None);
+    assert_eq!(sent("a.example", "localhost:8000").as_deref(), Some("a.example:8000"));
+    assert_eq!(sent("a.example", "b").as_deref(), Some("a.example"));
+    assert_eq!(sent("a.example", "").as_deref(), Some("a.example"));
+    assert_eq!(sent("a.example:80", "a.example"), None);
+    assert_eq!(sent("a:81", "a").as_deref(), Some("a:81"));
+    assert_eq!(sent("a:81", "a:82").as_deref(), Some("a:81"));
+    assert_eq!(sent("a:81", "A:81"), None);
+    assert_eq!(sent("a", "[::1]:8000").as_deref(), Some("a:8000"));
+    assert_eq!(sent("[::1]", "[::1]:8000"), None);
+}
+
+#[test]
+fn a_malformed_body_is_refused_before_the_upstream_hears_of_it() {
+    assert!(sound_body(Framing::Chunked, b"5\r\nhello\r\n0\r\n\r\nGET").is_ok());
+    assert!(sound_body(Framing::Chunked, b"").is_ok());
+    assert_eq!(sound_body(Framing::Chunked, b"5\r\nhelloX").unwrap_err().status, 400);
+    assert!(sound_body(Framing::Length(1 << 40), b"abc").is_ok());
+}
