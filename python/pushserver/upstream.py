@@ -25,6 +25,9 @@ from pushserver import conf
 
 LIFELINE_VARIABLE = "PUSH_SERVER_LIFELINE"
 
+# A debugger may hold a request for as long as somebody thinks about it.
+LIMITS = {"upstream_timeout": 3600}
+
 
 class Upstream:
     """A running ``runserver``. Changes the daemon's settings where they speak of Django."""
@@ -33,6 +36,7 @@ class Upstream:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         push_server["port"] = push_server["port"] or free_port()
+        push_server["limits"] = LIMITS | (push_server.get("limits") or {})
         secret = secrets.token_urlsafe(32)
         push_server["locations"] = [
             self._notifying_django(place, push_server, secret) for place in push_server["locations"]

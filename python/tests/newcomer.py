@@ -41,18 +41,29 @@ def first_message(checkout: Path, python: str, directory: Path) -> None:
             file.write("\n" + addition)
 
     manage = [python, "manage.py"]
-    with (
-        running([*manage, "runserver"], project),
-        running([*manage, "runpushserver"], project),
-        Browser() as browser,
-    ):
-        wait_for(lambda: opens(browser, "Answer"))
-        answer = "return document.getElementById('answer').value"
-        assert browser.run(answer) == "not known yet"
-        wait_for(lambda: run([*manage, "push", push[1], push[2]], project))
-        wait_for(lambda: browser.run(answer) == "42")
-        complaints = [line for line in browser.log() if "favicon.ico" not in line]
-        assert not complaints, complaints
+    push_answer = [*manage, "push", *push.groups()]
+    with Browser() as browser:
+        with (
+            running([*manage, "runserver"], project),
+            running([*manage, "runpushserver"], project),
+        ):
+            page_gets(browser, push_answer, project)
+        port = 'PUSH_SERVER = {"port": 8000}'
+        assert f"`{port}`" in text, "the setting for --allrequests"
+        with (project / "mysite" / "settings.py").open("a") as file:
+            file.write(port + "\n")
+        with running([*manage, "runpushserver", "--allrequests"], project):
+            page_gets(browser, push_answer, project)
+
+
+def page_gets(browser: Browser, push_answer: list[str], project: Path) -> None:
+    wait_for(lambda: opens(browser, "Answer"))
+    answer = "return document.getElementById('answer').value"
+    assert browser.run(answer) == "not known yet"
+    wait_for(lambda: run(push_answer, project))
+    wait_for(lambda: browser.run(answer) == "42")
+    complaints = [line for line in browser.log() if "favicon.ico" not in line]
+    assert not complaints, complaints
 
 
 def example(checkout: Path, python: str, directory: Path) -> None:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -194,6 +195,14 @@ def test_a_django_that_does_not_start_is_told(tmp_path):
     project.launch()
     assert project.process.wait(30) == 1
     assert "Django's own server ended" in project.log()
+
+
+def test_a_debugger_may_hold_a_request_for_long(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: None)
+    for given, seconds in (({}, 3600), ({"upstream_timeout": 5, "headers": 50}, 5)):
+        push_server = conf.push_server() | {"limits": given}
+        os.close(upstream.Upstream(push_server, {})._lifeline)
+        assert push_server["limits"] == given | {"upstream_timeout": seconds}
 
 
 def test_a_descriptor_of_the_same_number_is_no_lifeline(monkeypatch):
