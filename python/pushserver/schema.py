@@ -26,6 +26,7 @@ SETTINGS: Keys = {
     "subscriber_host": HOST,
     "allrequests": str,
     "forcehost": str,
+    "trusted_proxies": LIST,
     "store": dict,
     "locations": LIST,
     "limits": dict,

@@ -169,12 +169,7 @@ fn store_id(name: &str, stores: &[&str], path: &Path<'_>) -> Result<StoreId, Pro
 }
 
 fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<PublisherOptions, Problem> {
-    let mut allow = Vec::new();
-    for (index, text) in publisher.allow.iter().flatten().enumerate() {
-        allow.push(
-            network(text).map_err(|what| Problem::new(&path.key("allow").index(index), what))?,
-        );
-    }
+    let allow = networks(publisher.allow.as_deref(), &path.key("allow"))?;
     check_secret(publisher.secret.as_deref(), &path.key("secret"))?;
     Ok(PublisherOptions {
         create_on_post: publisher.create_on_post,
@@ -201,6 +196,14 @@ fn network(text: &str) -> Result<IpNet, String> {
         return Err(format!("{} has bits beyond its mask; write {meant}", quoted(text)));
     }
     Ok(network)
+}
+
+/// A list of networks.
+pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<IpNet>, Problem> {
+    let read = |(index, text): (usize, &String)| {
+        network(text).map_err(|what| Problem::new(&path.index(index), what))
+    };
+    list.unwrap_or_default().iter().enumerate().map(read).collect()
 }
 
 fn check_secret(secret: Option<&str>, path: &Path<'_>) -> Result<(), Problem> {

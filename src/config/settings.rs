@@ -21,6 +21,8 @@ pub(super) struct Settings {
     pub(super) allrequests: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) forcehost: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trusted_proxies: Option<Vec<String>>,
     pub(super) store: Stores,
     pub(super) locations: Vec<Location>,
     pub(super) limits: Limits,

@@ -22,6 +22,7 @@ fn everything() -> Value {
         "$schema": "pushserver.schema.json",
         "port": 8001, "address": "127.0.0.1", "servername": "relay",
         "allrequests": "http://127.0.0.1:8002", "forcehost": "a.example",
+        "trusted_proxies": ["10.0.0.0/8"],
         "publisher_host": "127.0.0.1:8001",
         "subscriber_host": {"location": "push.example.com", "secure": true},
         "store": {
@@ -146,6 +147,7 @@ fn every_key_reaches_its_option() {
         host: "127.0.0.1:8002".to_owned(),
         addresses: vec![UpstreamAddress::Tcp("127.0.0.1:8002".parse().unwrap())],
         force_host: Some("a.example".to_owned()),
+        trusted: vec!["10.0.0.0/8".parse().unwrap()],
     };
     assert_eq!(config.relay.proxy, Some(proxy));
     let LocationOptions { store, channel_group, role, .. } = &config.relay.locations[0];
@@ -275,8 +277,8 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
         (
             json!({"a b\n": 1}),
             "[\"a b\\n\"]: unknown key; known are $schema, address, allrequests, \
-             forcehost, limits, locations, port, publisher_host, servername, store and \
-             subscriber_host",
+             forcehost, limits, locations, port, publisher_host, servername, store, \
+             subscriber_host and trusted_proxies",
         ),
     ] {
         assert_eq!(refusal(&settings), line);
@@ -630,6 +632,7 @@ fn with_allrequests_the_default_port_is_8000_and_arguments_win() {
         (json!({"allrequests": "https://a"}), "allrequests: https is not"),
         (json!({"allrequests": "http://a/b"}), "allrequests: \"http://a/b\" has a path"),
         (json!({"forcehost": "a"}), "forcehost: of no use without"),
+        (json!({"trusted_proxies": ["::1"]}), "trusted_proxies: of no use without"),
         (
             json!({"allrequests": "http://127.0.0.1:1", "forcehost": "http://a"}),
             "forcehost: \"http://a\" is no host:port",

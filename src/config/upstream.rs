@@ -4,10 +4,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::address::{check_host, unix_path};
+use super::build::networks;
 use super::problem::{Path, Problem, quoted};
 use super::settings::Settings;
 use crate::net::options::Listen;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
+
+const WITHOUT_UPSTREAM: &str = "of no use without \"allrequests\", for whose requests it is";
 
 /// The proxy's options, if the settings have an upstream.
 ///
@@ -19,15 +22,19 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
         let path = root.key("forcehost");
         check_host(host).map_err(|what| Problem::new(&path, what))?;
         if settings.allrequests.is_none() {
-            let what = "of no use without \"allrequests\", for whose requests it is";
-            return Err(Problem::new(&path, what));
+            return Err(Problem::new(&path, WITHOUT_UPSTREAM));
         }
     }
+    let path = root.key("trusted_proxies");
+    if settings.trusted_proxies.is_some() && settings.allrequests.is_none() {
+        return Err(Problem::new(&path, WITHOUT_UPSTREAM));
+    }
+    let trusted = networks(settings.trusted_proxies.as_deref(), &path)?;
     let Some(url) = &settings.allrequests else { return Ok(None) };
     let (host, addresses) =
         upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
     let force_host = settings.forcehost.clone();
-    Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host }))
+    Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted }))
 }
 
 /// Refuses an upstream that is the daemon itself: each request would come back for ever.

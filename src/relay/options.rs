@@ -34,6 +34,8 @@ pub struct ProxyOptions {
     pub addresses: Vec<UpstreamAddress>,
     /// Requests for another host are sent to this one, with 301. `host` or `host:port`.
     pub force_host: Option<String>,
+    /// Front servers that may speak for their clients: their `X-Forwarded-…` fields are passed on.
+    pub trusted: Vec<IpNet>,
 }
 
 /// One address of the upstream.

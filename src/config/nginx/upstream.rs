@@ -46,6 +46,12 @@ fn proxy(out: &mut Output, settings: &Settings, url: &str) {
         out.line(&format!("    return 301 \"$scheme://{host}$request_uri\";"));
         out.line("}");
     }
+    if settings.trusted_proxies.is_some() {
+        out.line(
+            "# trusted_proxies: use set_real_ip_from and real_ip_header; the lines below replace",
+        );
+        out.line("# X-Forwarded-… whoever sends it.");
+    }
     let timeout = time(settings.limits.upstream_timeout);
     for line in [
         "proxy_http_version 1.1;",

@@ -17,6 +17,7 @@ mod pool;
 mod rewrite;
 mod upstream;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use percent_encoding::percent_decode;
@@ -128,7 +129,13 @@ impl Relay {
         };
         let Some(client) = self.conns.client_mut(conn) else { return 0 };
         let chunked = head.framing == Framing::Chunked;
-        let origin = Origin { peer: client.peer, default_host: &proxy.options.host };
+        let speaks_for_others = |peer: &IpAddr| {
+            proxy.options.trusted.iter().any(|network| network.contains(&peer.to_canonical()))
+        };
+        let origin = Origin {
+            peer: client.peer.filter(|peer| !speaks_for_others(peer)),
+            default_host: &proxy.options.host,
+        };
         proxy.scratch.clear();
         rewrite::write_request(&mut proxy.scratch, head, origin, chunked);
         let proxied = Proxied {

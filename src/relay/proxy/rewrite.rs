@@ -19,8 +19,8 @@ use crate::http::{Framing, HeadWriter, RequestHead, ResponseHead, Version};
 /// Says whose request it is; for the fields `X-Forwarded-…`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin<'a> {
-    /// Where the client connects from; `None` on a Unix socket, where a front server has said so
-    /// already.
+    /// Where the client connects from; `None` if it is a front server that has said so already: on a
+    /// Unix socket, or from a trusted address.
     pub(super) peer: Option<IpAddr>,
     /// `Host` for a request of HTTP/1.0 that names none.
     pub(super) default_host: &'a str,

@@ -38,6 +38,7 @@ fn options(ports: &[u16]) -> Options {
         host: "up".to_owned(),
         addresses: ports.iter().map(|port| address(*port)).collect(),
         force_host: None,
+        trusted: vec!["192.0.2.0/24".parse().unwrap()],
     };
     Options {
         server: String::new(),
@@ -414,6 +415,19 @@ fn a_path_is_the_same_however_it_is_spelled() {
     }
     for other in ["/toldx", "/Told", "/told/x", "/%2574old", "/"] {
         assert_ne!(plain_path(other.as_bytes()), b"/told", "{other}");
+    }
+}
+
+#[test]
+fn only_a_trusted_front_server_speaks_for_its_clients() {
+    for (peer, passed) in [([192, 0, 2, 9], "10.9.9.9"), ([10, 0, 0, 1], "10.0.0.1")] {
+        let mut world = World::new(&[1]);
+        let client = world.relay.accept(Some(peer.into()), world.now);
+        world.receives(client, b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.9.9.9\r\n\r\n");
+        let upstream = world.opens();
+        let fields = format!("X-Forwarded-For: {passed}\r\n");
+        assert!(world.text(upstream).contains(&fields), "{}", world.text(upstream));
+        assert_eq!(world.text(upstream).matches("X-Forwarded-For").count(), 1);
     }
 }
 
