@@ -28,6 +28,7 @@ Settings:
   -t, --check-config     Check the settings and leave
       --print-config     Print the settings in effect, with all defaults, and leave
       --print-schema     Print the JSON Schema of the settings and leave
+      --nginx-config     Print an nginx + Nchan configuration that behaves the same, and leave
 
 Running:
       --pid-file FILE    Write the process id to FILE, and remove it at the end
@@ -47,7 +48,7 @@ Exit codes: 0 stopped, 1 could not start or run, 2 wrong arguments or settings.
 ";
 
 /// Every long option, for the nearest one to a typo.
-const LONG: [&str; 14] = [
+const LONG: [&str; 15] = [
     "access-log",
     "allrequests",
     "check-config",
@@ -57,6 +58,7 @@ const LONG: [&str; 14] = [
     "help",
     "ipv6",
     "listen",
+    "nginx-config",
     "pid-file",
     "port",
     "print-config",
@@ -76,6 +78,8 @@ pub enum Action {
     PrintConfig,
     /// `--print-schema`
     PrintSchema,
+    /// `--nginx-config`
+    NginxConfig,
     /// `--help`
     Help,
     /// `--version`
@@ -159,6 +163,7 @@ impl Args {
             "-t" | "--check-config" => self.action = Action::CheckConfig,
             "--print-config" => self.action = Action::PrintConfig,
             "--print-schema" => self.action = Action::PrintSchema,
+            "--nginx-config" => self.action = Action::NginxConfig,
             "--pid-file" => self.pid_file = Some(path(name, parser)?),
             "--exit-on-stdin-eof" => self.exit_on_stdin_eof = true,
             "-v" => self.verbose = true,
@@ -270,6 +275,7 @@ mod tests {
             ("--check-config", Action::CheckConfig),
             ("--print-config", Action::PrintConfig),
             ("--print-schema", Action::PrintSchema),
+            ("--nginx-config", Action::NginxConfig),
             ("-h", Action::Help),
             ("--help", Action::Help),
             ("-V", Action::Version),

@@ -190,7 +190,8 @@ fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<Publisher
 
 fn network(text: &str) -> Result<IpNet, String> {
     let network = match text.parse::<std::net::IpAddr>() {
-        Ok(address) => IpNet::from(address),
+        // As the peer's address is compared, whatever the socket calls it.
+        Ok(address) => IpNet::from(address.to_canonical()),
         Err(_) => text.parse::<IpNet>().map_err(|_| {
             format!("{} is no network; write \"10.0.0.0/8\" or \"127.0.0.1\"", quoted(text))
         })?,

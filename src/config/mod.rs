@@ -7,6 +7,7 @@
 mod address;
 mod build;
 mod json;
+mod nginx;
 mod problem;
 mod reach;
 mod schema;
@@ -234,6 +235,15 @@ impl Config {
         }
         let text = serde_json::to_string_pretty(&self.settings);
         Ok(text.expect("settings have string keys and finite numbers"))
+    }
+
+    /// A configuration of nginx with Nchan that behaves as these settings do.
+    ///
+    /// # Errors
+    /// What nginx cannot do without.
+    pub fn to_nginx(&self) -> Result<String, Error> {
+        nginx::configuration(&self.settings, &self.listen)
+            .map_err(|what| Error(format!("{}: --nginx-config: {what}", self.source)))
     }
 }
 

@@ -641,6 +641,14 @@ fn with_allrequests_the_default_port_is_8000_and_arguments_win() {
 }
 
 #[test]
+fn an_ipv4_address_in_the_form_of_ipv6_is_that_address() {
+    let location = json!({"type": "publisher", "prefix": "/a/", "allow": ["::ffff:10.0.0.1"]});
+    let config = config(json!({ "locations": [location] })).unwrap();
+    let Role::Publisher(publisher) = &config.relay.locations[0].role else { panic!() };
+    assert_eq!(publisher.allow, ["10.0.0.1/32".parse().unwrap()]);
+}
+
+#[test]
 fn an_upstream_that_is_the_daemon_itself_is_refused() {
     let load = |listen: &[&str], upstream: &str| {
         let listen = listen.iter().map(|&text| text.to_owned()).collect();

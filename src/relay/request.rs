@@ -217,6 +217,19 @@ impl Relay {
         self.refuse_and_linger(conn, error.status, payload, now);
     }
 
+    /// Answers a request that is not whole and will not be.
+    pub(super) fn fail_begun(&mut self, conn: ConnKey, error: &HttpError, now: Now) {
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        if let Phase::Body(upload) = &mut client.phase {
+            let bytes = std::mem::take(&mut upload.head);
+            let mut slots = HeaderSlots::new();
+            if let Ok(head) = parse_request(&bytes, &mut slots, &self.head_limits) {
+                return self.fail_exchange(conn, &head, error, now);
+            }
+        }
+        self.fail(conn, error.clone(), now);
+    }
+
     fn refuse_early(&mut self, conn: ConnKey, mut exchange: Exchange, refusal: &Refusal, now: Now) {
         exchange.persistence = Persistence::Close;
         let Refusal { status, lines, text } = refusal;

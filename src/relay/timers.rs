@@ -27,13 +27,14 @@ impl Relay {
                 HttpError::new(408, "the request head took too long; send it at once"),
                 now,
             ),
-            ConnTimer::Body => self.fail(
+            ConnTimer::Body => self.fail_begun(
                 conn,
-                HttpError::new(408, "the request body stopped coming; send it without pauses"),
+                &HttpError::new(408, "the request body stopped coming; send it without pauses"),
                 now,
             ),
             ConnTimer::Stop => {
-                self.fail(conn, HttpError::new(408, "the server stops; send it again later"), now);
+                let text = "the server stops; send it again later";
+                self.fail_begun(conn, &HttpError::new(408, text), now);
             }
             ConnTimer::Idle => self.close(conn, now),
             ConnTimer::Linger | ConnTimer::Write => {

@@ -220,6 +220,19 @@ fn a_body_without_progress_for_body_timeout_is_408_and_never_published() {
 }
 
 #[test]
+fn a_408_for_a_body_has_the_cors_lines_of_its_location() {
+    let mut settings = limits(json!({"body_timeout": 0.2}));
+    let origin = json!({"locations": [{"type": "publisher", "prefix": "/publisher/",
+        "allow_origin": "http://a.example"}]});
+    merge(&mut settings, origin);
+    let daemon = Daemon::start(settings);
+    let lines = "Origin: http://a.example\r\nContent-Length: 10\r\n";
+    let answer = daemon.connect().send(request("POST /publisher/a", lines)).answer();
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.header("Access-Control-Allow-Origin"), Some("http://a.example"));
+}
+
+#[test]
 fn a_reader_without_progress_for_write_timeout_is_closed() {
     let daemon = Daemon::start(limits(json!({"write_timeout": 1})));
     let idle = daemon.descriptors();

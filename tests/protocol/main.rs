@@ -6,6 +6,7 @@
 
 #[path = "../support/answer.rs"]
 mod answer;
+mod corpus;
 #[path = "../support/daemon.rs"]
 mod daemon;
 mod document;
@@ -15,36 +16,13 @@ mod transcript;
 #[path = "../support/world.rs"]
 mod world;
 
-use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use corpus::{caught, directory, transcripts, until_the_next_second};
 use daemon::Daemon;
 use targets::{InWorld, OverTcp, Split};
 use transcript::{Only, Transcript};
-
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
-}
-
-fn transcripts() -> Vec<Transcript> {
-    let filter = std::env::var("TRANSCRIPT").unwrap_or_default();
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(directory()).expect("the directory is there") {
-        let path = entry.expect("it can be read").path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension == "http") && name.contains(&filter) {
-            let text = std::fs::read_to_string(&path).expect("it is text");
-            let parsed = Transcript::parse(&name, &text);
-            all.push(parsed.unwrap_or_else(|error| panic!("{name}.http: {error}")));
-        }
-    }
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(!all.is_empty(), "there are transcripts");
-    all
-}
 
 fn is_update() -> bool {
     std::env::var_os("UPDATE_TRANSCRIPTS").is_some_and(|value| value == "1")
@@ -54,16 +32,6 @@ fn is_update() -> bool {
 fn none_failed(failures: &[String], of: usize) {
     let (failed, text) = (failures.len(), failures.join("\n\n"));
     assert!(failures.is_empty(), "\n{text}\n\n{failed} of {of} transcripts differ");
-}
-
-/// A panic on the way is a failure of this transcript, not of all.
-fn caught<T>(
-    transcript: &Transcript,
-    run: impl FnOnce() -> Result<T, String>,
-) -> Result<T, String> {
-    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
-    let outcome = outcome.unwrap_or_else(|_| Err("panicked, as said above".to_owned()));
-    outcome.map_err(|what| format!("tests/transcripts/{}.http:{what}", transcript.name))
 }
 
 /// Runs all in worlds, or all that may.
@@ -184,10 +152,4 @@ fn over_tcp(transcript: &Transcript, daemon: Daemon) -> Outcome {
         Err(what) if targets::unix_s() != begin => Outcome::AnotherSecond(what),
         Err(what) => Outcome::Differs(format!("over TCP: {what}\n{}", target.log())),
     }
-}
-
-/// Tags begin at 0 only in a second that began after the daemon did.
-fn until_the_next_second() {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    thread::sleep(Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos())));
 }

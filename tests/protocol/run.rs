@@ -26,6 +26,45 @@ pub(crate) fn check(transcript: &Transcript, target: &mut dyn Target) -> Result<
     run.finish()
 }
 
+/// Runs every step and gives all differences, each with the line of its step. Answers are made
+/// `comparable` first. It goes on behind them, but not behind what never came.
+#[allow(dead_code, reason = "the daemon may not differ; nginx does")]
+pub(crate) fn differences(
+    transcript: &Transcript,
+    target: &mut dyn Target,
+    comparable: fn(&[String]) -> Vec<String>,
+) -> Vec<String> {
+    let mut run = Run::new(transcript, target);
+    let mut all = Vec::new();
+    for step in &transcript.steps {
+        let line = step.line;
+        match run.step(step) {
+            Ok(None) => {}
+            Ok(Some(actual)) => {
+                let (is, was) = (comparable(&actual), comparable(&trimmed(&step.source)));
+                if is[0] != was[0] {
+                    all.push(format!("{line}: {}, not {}", is[0], was[0]));
+                    continue;
+                }
+                let less = was.iter().filter(|part| !is.contains(part));
+                all.extend(less.map(|part| format!("{line}: without {part}")));
+                let more = is.iter().filter(|part| !was.contains(part));
+                all.extend(more.map(|part| format!("{line}: with {part}")));
+            }
+            Err(what) => {
+                // Details may have the time in them.
+                let what = what.split(['{', ':']).next().unwrap_or_default().trim_end();
+                all.push(format!("{line}: {what}"));
+                return all;
+            }
+        }
+    }
+    if run.finish().is_err() {
+        all.push("end: more than the steps take".to_owned());
+    }
+    all
+}
+
 /// Runs every step and gives the steps with the answers that came.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
-//! What a transcript runs against: the relay in a world, or the daemon over TCP. A third one,
-//! nginx with Nchan under the same locations, needs no more than [`Target`].
+//! What a transcript runs against: the relay in a world, or a server over TCP: the daemon, and in
+//! `tests/parity` nginx with Nchan.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
@@ -209,21 +209,42 @@ impl Target for InWorld {
     }
 }
 
-/// The daemon over TCP.
+/// A server of its own process.
+pub(crate) trait Server {
+    /// How long anything is waited for.
+    const PATIENCE: Duration;
+    fn connect(&self) -> Client;
+    /// What it logged so far.
+    fn log(&self) -> String;
+}
+
+impl Server for Daemon {
+    const PATIENCE: Duration = PATIENCE;
+
+    fn connect(&self) -> Client {
+        self.connect()
+    }
+
+    fn log(&self) -> String {
+        self.log()
+    }
+}
+
+/// A server over TCP.
 #[derive(Debug)]
-pub(crate) struct OverTcp {
-    daemon: Daemon,
+pub(crate) struct OverTcp<S> {
+    server: S,
     begin_unix_s: u64,
     conns: Vec<Option<Client>>,
 }
 
-impl OverTcp {
-    pub(crate) fn new(daemon: Daemon) -> Self {
-        Self { daemon, begin_unix_s: unix_s(), conns: Vec::new() }
+impl<S: Server> OverTcp<S> {
+    pub(crate) fn new(server: S) -> Self {
+        Self { server, begin_unix_s: unix_s(), conns: Vec::new() }
     }
 
     pub(crate) fn log(&self) -> String {
-        self.daemon.log()
+        self.server.log()
     }
 
     fn client(&mut self, conn: usize) -> &mut Client {
@@ -235,13 +256,13 @@ pub(crate) fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs()
 }
 
-impl Target for OverTcp {
+impl<S: Server> Target for OverTcp<S> {
     fn begin_unix_s(&self) -> u64 {
         self.begin_unix_s
     }
 
     fn connect(&mut self) -> usize {
-        self.conns.push(Some(self.daemon.connect()));
+        self.conns.push(Some(self.server.connect()));
         self.conns.len() - 1
     }
 
@@ -259,7 +280,7 @@ impl Target for OverTcp {
 
     fn answer(&mut self, conn: usize, to_head: bool) -> Option<Answer> {
         let client = self.client(conn);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + S::PATIENCE;
         loop {
             if let Some(answer) = Answer::take(&mut client.inbox, to_head) {
                 return Some(answer);
@@ -272,7 +293,7 @@ impl Target for OverTcp {
 
     fn is_closed(&mut self, conn: usize) -> bool {
         let client = self.client(conn);
-        client.inbox.is_empty() && client.fill_until(Instant::now() + PATIENCE) == Some(false)
+        client.inbox.is_empty() && client.fill_until(Instant::now() + S::PATIENCE) == Some(false)
     }
 
     fn wait(&mut self, _conn: usize) {
@@ -288,27 +309,30 @@ impl Target for OverTcp {
     }
 
     fn channel(&mut self, name: &str, state: State, _time_passes: bool) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut client = self.daemon.connect();
-        loop {
+        let deadline = Instant::now() + S::PATIENCE;
+        let mut client = self.server.connect();
+        let mut outcome = Err("no channel information".to_owned());
+        while Instant::now() < deadline {
             client.send(question(name).as_bytes());
             let answer = loop {
                 match Answer::take(&mut client.inbox, false) {
                     Some(answer) => break answer,
-                    None => assert!(client.fill(), "the connection is kept"),
+                    None if client.fill_until(deadline) == Some(true) => {}
+                    None => return outcome,
                 }
             };
-            let outcome = is_like(&answer, state);
-            if outcome.is_ok() || Instant::now() > deadline {
-                return outcome;
+            outcome = is_like(&answer, state);
+            if outcome.is_ok() {
+                break;
             }
         }
+        outcome
     }
 
     fn finish(&mut self, conn: usize) -> Vec<u8> {
         let Some(mut client) = self.conns[conn].take() else { return Vec::new() };
         client.end();
-        while client.fill_until(Instant::now() + PATIENCE) == Some(true) {}
+        while client.fill_until(Instant::now() + S::PATIENCE) == Some(true) {}
         client.inbox
     }
 }

@@ -33,7 +33,19 @@ pub(crate) struct Transcript {
     pub(crate) settings: Value,
     /// Headers that are in answers, though every answer has them; in lower case.
     show: String,
+    /// What it says of Nchan.
+    #[allow(dead_code, reason = "it is for tests/parity")]
+    pub(crate) nchan: Option<Nchan>,
     pub(crate) steps: Vec<Step>,
+}
+
+/// What a transcript says of nginx with Nchan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nchan {
+    /// It answers otherwise.
+    Differs,
+    /// It does not survive this, or has no setting for it.
+    KeptAway,
 }
 
 /// One step, with its own lines.
@@ -109,6 +121,18 @@ impl Transcript {
                 _ => return Err(format!("`only: {value}` is not `world — why`, `tcp — why`")),
             }),
         };
+        let nchan = match value(header, "nchan") {
+            None => None,
+            Some(value) => Some(match value.split_once(": ") {
+                Some(("differs", _)) => Nchan::Differs,
+                Some(("kept away", _)) => Nchan::KeptAway,
+                _ => {
+                    return Err(format!(
+                        "`nchan: {value}` is not `differs: how`, `kept away: why`"
+                    ));
+                }
+            }),
+        };
         let settings = value(header, "settings").unwrap_or("{}".to_owned());
         let settings = serde_json::from_str(&settings).map_err(|e| format!("settings: {e}"))?;
         let mut steps: Vec<Step> = Vec::new();
@@ -124,7 +148,8 @@ impl Transcript {
         let whole = value(header, "whole").is_some();
         let show = value(header, "show").unwrap_or_default();
         let header = header.iter().map(|line| (*line).to_owned()).collect();
-        let transcript = Self { name: name.to_owned(), header, only, whole, settings, show, steps };
+        let name = name.to_owned();
+        let transcript = Self { name, header, only, whole, settings, show, nchan, steps };
         transcript.check()
     }
 

@@ -76,3 +76,20 @@ fn an_upgrade_that_is_refused_is_an_ordinary_answer() {
     server.send(ok("x"));
     assert_eq!(client.message().text(), "x");
 }
+
+#[test]
+fn no_protocol_passes_in_which_a_client_could_go_round_the_proxy() {
+    let upstream = Upstream::start();
+    let daemon = Daemon::before(&upstream);
+    for protocol in ["h2c", "websocket, h2c", "TLS/1.2"] {
+        let mut client = daemon.ask(&UPGRADE.replace("websocket", protocol));
+        let mut server = upstream.accept();
+        let head = server.head();
+        assert!(head.starts_with("GET /ws ") && !head.contains("Upgrade"), "{head}");
+        server.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        );
+        assert_eq!(client.message().status(), 502);
+        server.is_closed();
+    }
+}

@@ -60,9 +60,7 @@ impl Daemon {
     }
 
     pub fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.address).expect("the daemon accepts");
-        stream.set_nodelay(true).expect("it is a TCP socket");
-        Client { stream, inbox: Vec::new(), ended: false }
+        Client::connect(self.address).expect("the daemon accepts")
     }
 
     pub fn pid(&self) -> u32 {
@@ -93,6 +91,13 @@ pub struct Client {
 }
 
 impl Client {
+    /// A new connection.
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, inbox: Vec::new(), ended: false })
+    }
+
     /// Sends everything, unless the daemon does not take it any more.
     pub fn send(&mut self, bytes: &[u8]) {
         match self.stream.write_all(bytes) {

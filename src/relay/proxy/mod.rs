@@ -145,7 +145,7 @@ impl Relay {
                 is_head: head.method == "HEAD",
                 has_body,
                 wants_continue: head.expect_continue,
-                wants_upgrade: rewrite::upgrade(head).is_some(),
+                wants_upgrade: rewrite::tunnel(head).is_some(),
                 // Servers that know no chunks take them for the next request.
                 once: chunked,
             },

@@ -61,7 +61,7 @@ pub(super) fn write_request(
         Framing::Length(length) => push_number(out, "Content-Length", length),
         Framing::Chunked => out.extend_from_slice(CHUNKED),
     }
-    if let Some(upgrade) = upgrade(head) {
+    if let Some(upgrade) = tunnel(head) {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         push_field(out, "Upgrade", upgrade);
     } else if once {
@@ -70,14 +70,10 @@ pub(super) fn write_request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// The protocol that a request may be upgraded to. Never HTTP/2: behind that tunnel requests would
-/// pass that nobody has looked at.
-pub(super) fn upgrade<'b>(head: &RequestHead<'b>) -> Option<&'b [u8]> {
-    let is_http = |protocol: &[u8]| {
-        let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default().trim_ascii();
-        [&b"h2c"[..], b"h2", b"http"].iter().any(|http| name.eq_ignore_ascii_case(http))
-    };
-    head.upgrade.filter(|list| !list.split(|byte| *byte == b',').any(is_http))
+/// The protocol that a request may change to. No other than WebSocket: in HTTP/2 (`h2c`) a client
+/// could ask the upstream for what is closed to it here.
+pub(super) fn tunnel<'b>(head: &RequestHead<'b>) -> Option<&'b [u8]> {
+    head.upgrade.filter(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// How the client finds the end of an answer's body.

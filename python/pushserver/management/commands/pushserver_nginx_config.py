@@ -1,0 +1,54 @@
+"""``manage.py pushserver_nginx_config``: what ``runpushserver`` runs, for nginx and Nchan."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+
+from pushserver import conf
+from pushserver.binary import find_binary
+
+
+class Command(BaseCommand):
+    help = "Prints an nginx configuration (with Nchan) that behaves as PUSH_SERVER says."
+    requires_system_checks = ("pushserver",)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--listen",
+            action="append",
+            default=[],
+            metavar="ADDRESS:PORT",
+            help="where nginx listens, instead of PUSH_SERVER's address and port; repeatable",
+        )
+
+        parser.add_argument(
+            "--allrequests",
+            metavar="URL",
+            help="where Django runs, for all other requests: http://host:port or unix:/path",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            binary = find_binary()
+            push_server = conf.push_server()
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        arguments = [f"--listen={address}" for address in options["listen"]]
+        if options["allrequests"]:
+            arguments.append(f"--allrequests={options['allrequests']}")
+        printed = subprocess.run(
+            [str(binary), "-q", "--config", "-", "--nginx-config", *arguments],
+            input=json.dumps(push_server, cls=DjangoJSONEncoder),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        if printed.returncode:
+            raise CommandError(printed.stderr.strip(), returncode=printed.returncode)
+        self.stdout.write(printed.stdout, ending="")

@@ -1,0 +1,377 @@
+//! The settings as an nginx configuration for Nchan (`nchan_*` directives of its version 1.3.6), so
+//! that production behaves as development did. Where nginx cannot, a comment in the output says so.
+//!
+//! Pure: settings to text. Every value is either made of harmless characters or quoted here; nginx
+//! has no way to write a `$` that is none of a variable's, so such values are encoded instead.
+
+mod pattern;
+mod upstream;
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+
+use super::settings::{
+    Common, Concurrency, Location, OneOrMore, Polling, Publisher, Seconds, Settings, Store, Stores,
+    Subscriber,
+};
+use crate::net::options::Listen;
+
+/// The capture of a location's expression. By name: an `if` with an expression, too, sets `$1`.
+const CHANNEL: &str = "push_channel";
+
+/// What Nchan takes for "unlimited" messages, which it has no word for.
+const MESSAGES_MAX: usize = i32::MAX as usize;
+
+/// A file for nginx's `http` context.
+///
+/// # Errors
+/// What nginx cannot do without: a port.
+pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<String, String> {
+    let mut out = Output { text: HEAD.to_owned(), indent: 0 };
+    if settings.limits.connections.is_some() {
+        out.note("limits.connections is worker_connections, which belongs to the events block.");
+    }
+    out.line("");
+    admissions(&mut out, settings);
+    upstream::connection(&mut out, settings);
+    memory(&mut out, settings);
+    out.line("");
+    out.line("server {");
+    out.indent = 1;
+    for address in listen {
+        out.line(&format!("listen {} backlog=4096;", listen_address(address)?));
+    }
+    server(&mut out, settings);
+    let has_unix = listen.iter().any(|address| matches!(address, Listen::Unix(_)));
+    for (index, location) in settings.locations.iter().enumerate() {
+        out.line("");
+        out.note(&format!("locations[{index}]"));
+        let Some(expression) = pattern::of(location.common(), CHANNEL) else {
+            out.note("Left out: nginx has no expression for the same paths as this url.");
+            continue;
+        };
+        out.line(&format!("location ~ \"{expression}\" {{"));
+        out.indent = 2;
+        match location {
+            Location::Publisher(one) => publisher(&mut out, settings, one, index, has_unix),
+            Location::Subscriber(one) => subscriber(&mut out, settings, one),
+        }
+        out.indent = 1;
+        out.line("}");
+    }
+    out.line("");
+    upstream::all_else(&mut out, settings);
+    out.indent = 0;
+    out.line("}");
+    Ok(out.text)
+}
+
+const HEAD: &str = "\
+# nginx with Nchan, made by `pushserver --nginx-config`: do not edit, make it again.
+# Belongs into the http block: on Debian, /etc/nginx/conf.d/pushserver.conf.
+#
+# What no setting can make alike is in docs/protocol.md, \"Where Nchan differs\"; what of these
+# settings nginx cannot do is said below, where it would stand. For all of them:
+# - Locations are matched with the path percent-decoded, so %2F is a slash, not part of an id.
+# - No message says X-Push-Gap, and a channel that is deleted begins its tags at 0.
+# - PUT is refused here, because Nchan publishes an empty message for it; HEAD, because Nchan
+#   never answers it.
+# - The Server header is nginx's. The number of headers, of channels and of pipelined requests is
+#   not limited.
+";
+
+/// The text so far, and how deep in blocks it is.
+struct Output {
+    text: String,
+    indent: usize,
+}
+
+impl Output {
+    fn line(&mut self, line: &str) {
+        if !line.is_empty() {
+            self.text.extend(std::iter::repeat_n("    ", self.indent));
+        }
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn note(&mut self, note: &str) {
+        self.line(&format!("# {note}"));
+    }
+}
+
+fn listen_address(address: &Listen) -> Result<String, String> {
+    match address {
+        Listen::Tcp(address) if address.port() == 0 => {
+            Err("nginx cannot pick a free port; set \"port\"".to_owned())
+        }
+        Listen::Tcp(address) => Ok(address.to_string()),
+        Listen::Unix(path) => Ok(quoted(&address_of(path))),
+    }
+}
+
+fn address_of(path: &std::path::Path) -> String {
+    format!("unix:{}", path.display())
+}
+
+/// Variables of publisher locations: whether a request bears the secret, and whether the web page
+/// that it comes from may publish. Nchan's own refusal of an origin would leave the body unread.
+fn admissions(out: &mut Output, settings: &Settings) {
+    for (index, location) in settings.locations.iter().enumerate() {
+        let Location::Publisher(publisher) = location else { continue };
+        if let Some(secret) = &publisher.secret {
+            // A browser's preflight bears none.
+            out.line(&format!(
+                "map \"$request_method $http_authorization\" $push_bears_{index} {{"
+            ));
+            out.line("    default 0;");
+            out.line("    \"~^OPTIONS \" 1;");
+            out.line(&format!("    \"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;", literal(secret)));
+            out.line("}");
+        }
+        let origins = publisher.allow_origin.as_ref().map(listed).unwrap_or_default();
+        if origins != ["*"] {
+            out.line(&format!("map $http_origin $push_admits_{index} {{"));
+            out.line("    default 0;");
+            out.line("    \"\" 1;");
+            for origin in origins {
+                out.line(&format!("    \"~^{}\\z\" 1;", literal(origin)));
+            }
+            out.line("}");
+        }
+    }
+}
+
+/// As an expression: plain keys of a map are compared in any case, and `\x24` is no variable.
+fn literal(text: &str) -> String {
+    let mut expression = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_:/".contains(&byte) {
+            expression.push(char::from(byte));
+        } else {
+            let _ = write!(expression, "\\x{byte:02x}");
+        }
+    }
+    expression
+}
+
+fn memory(out: &mut Output, settings: &Settings) {
+    let stores: Vec<&Store> = match &settings.store {
+        Stores::One(store) => vec![store],
+        Stores::Named(stores) => stores.values().collect(),
+    };
+    let bytes = stores.iter().fold(0_usize, |sum, store| sum.saturating_add(store.max_memory));
+    // Nchan needs room for channels and subscribers, too, and refuses less than a few pages.
+    let mebibytes = (bytes.saturating_mul(2) >> 20).clamp(32, 1 << 20);
+    out.note(
+        "Twice max_memory, of all stores together: Nchan keeps more beside each message. When",
+    );
+    out.note("it is full Nchan refuses new messages, where pushserver lets the oldest go.");
+    out.line(&format!("nchan_shared_memory_size {mebibytes}m;"));
+}
+
+fn server(out: &mut Output, settings: &Settings) {
+    let limits = &settings.limits;
+    out.line("server_name _;");
+    out.line("server_tokens off;");
+    out.line("merge_slashes off;");
+    let uri_bytes = limits.uri_bytes.max(1024);
+    let buffers = limits.header_bytes.div_ceil(uri_bytes).max(2);
+    out.line(&format!("large_client_header_buffers {buffers} {uri_bytes};"));
+    out.line(&format!("client_header_timeout {};", time(limits.header_timeout)));
+    out.line(&format!("client_body_timeout {};", time(limits.body_timeout)));
+    out.line(&format!("client_max_body_size {};", limits.body_bytes));
+    out.line(&format!("send_timeout {};", time(limits.write_timeout)));
+    out.line(&format!("keepalive_timeout {};", time(limits.keepalive_timeout)));
+    // Its default, 1000, would cut long polls that live on one connection.
+    out.line("keepalive_requests 1000000;");
+    out.line(&format!("nchan_max_channel_id_length {};", limits.channel_id_bytes));
+}
+
+fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usize, has_unix: bool) {
+    methods(out, "GET|POST|DELETE|OPTIONS", "GET, POST, DELETE, OPTIONS");
+    let origins = one.allow_origin.as_ref().map(listed).unwrap_or_default();
+    if origins != ["*"] {
+        out.line(&format!("if ($push_admits_{index} = 0) {{ return 403; }}"));
+    }
+    if one.secret.is_some() {
+        out.line(&format!("if ($push_bears_{index} = 0) {{"));
+        out.line("    add_header WWW-Authenticate Bearer always;");
+        out.line("    return 401;");
+        out.line("}");
+    }
+    if let Some(allow) = &one.allow {
+        for network in allow {
+            out.line(&format!("allow {network};"));
+        }
+        if has_unix && allow.iter().any(|network| has_localhost(network)) {
+            out.line("allow unix:;");
+        }
+        out.line("deny all;");
+    }
+    out.line("nchan_publisher http;");
+    channel(out, settings, &one.common);
+    if !origins.is_empty() {
+        access_control(out, &origins, false);
+    }
+    if !one.create_on_post {
+        out.note("create_on_post false: nginx cannot; POST creates the channel.");
+    }
+    let Some(store) = store(settings, &one.common) else { return };
+    if one.store_messages {
+        let messages = match store.max_messages {
+            0 => MESSAGES_MAX,
+            messages => messages.min(MESSAGES_MAX),
+        };
+        out.line(&format!("nchan_message_buffer_length {messages};"));
+        whole_seconds(out, "nchan_message_timeout", store.message_timeout);
+    } else {
+        out.line("nchan_store_messages off;");
+    }
+    if store.min_messages > 0 {
+        out.note(&format!(
+            "min_messages {}: nginx cannot; all messages expire by time.",
+            store.min_messages
+        ));
+    }
+    if store.message_timeout.milliseconds() > 0 && one.store_messages {
+        out.note(
+            "Nchan 1.3.6 ends its worker process, and with it every connection, when a long poll",
+        );
+        out.note("asks with the cursor of the last message after that message has expired.");
+    }
+}
+
+fn subscriber(out: &mut Output, settings: &Settings, one: &Subscriber) {
+    methods(out, "GET|OPTIONS", "GET, OPTIONS");
+    // Nchan does not read it, and would take it for the next request.
+    out.line("if ($http_content_length) { return 400; }");
+    out.line("if ($http_transfer_encoding) { return 400; }");
+    out.line(match one.polling {
+        Polling::Long => "nchan_subscriber longpoll;",
+        Polling::Interval => "nchan_subscriber intervalpoll;",
+    });
+    channel(out, settings, &one.common);
+    if !one.create_on_get {
+        out.note("An unknown channel is answered 403, not 404.");
+        out.line("nchan_subscribe_existing_channels_only on;");
+    }
+    if one.polling == Polling::Long {
+        out.note("At the timeout Nchan answers 408, not 304.");
+        whole_seconds(out, "nchan_subscriber_timeout", one.timeout);
+    }
+    if one.max_subscribers > 0 {
+        out.line(&format!("nchan_max_channel_subscribers {};", one.max_subscribers));
+    }
+    match one.concurrency {
+        Concurrency::Broadcast => {}
+        Concurrency::Last => out.note("concurrency last: nginx cannot; it always broadcasts."),
+        Concurrency::First => out.note("concurrency first: nginx cannot; it always broadcasts."),
+    }
+    let origins = listed(&one.allow_origin);
+    if origins != ["*"] {
+        out.note("Web pages of other origins are answered 403.");
+    }
+    access_control(out, &origins, one.allow_credentials);
+    if one.passthrough.is_some() {
+        out.note("passthrough: nginx cannot; Nchan calls nchan_subscribe_request and");
+        out.note("nchan_unsubscribe_request for EventSource and WebSocket, but not for polls.");
+    }
+}
+
+/// Nchan never answers methods that it does not know, and leaves their bodies unread.
+fn methods(out: &mut Output, expression: &str, allow: &str) {
+    out.line(&format!("if ($request_method !~ \"^({expression})$\") {{"));
+    out.line(&format!("    add_header Allow \"{allow}\" always;"));
+    out.line("    return 405;");
+    out.line("}");
+}
+
+fn channel(out: &mut Output, settings: &Settings, common: &Common) {
+    out.line(&format!("nchan_channel_id ${CHANNEL};"));
+    let group = group(settings, common);
+    if !group.is_empty() {
+        out.line(&format!("nchan_channel_group \"{group}\";"));
+    }
+    if let Some(store) = store(settings, common) {
+        whole_seconds(out, "nchan_channel_timeout", store.channel_timeout);
+    }
+}
+
+/// The store's name, if stores have names, and the location's group, each encoded, so that no two
+/// pairs look alike and nothing in them is special to nginx or to Nchan.
+fn group(settings: &Settings, common: &Common) -> String {
+    let group = encoded(&common.channel_group);
+    match &settings.store {
+        Stores::Named(stores) if stores.len() > 1 => format!("{}+{group}", encoded(&common.store)),
+        _ => group,
+    }
+}
+
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+fn access_control(out: &mut Output, origins: &[&str], credentials: bool) {
+    out.line(&format!("nchan_access_control_allow_origin {};", quoted(&origins.join(" "))));
+    let credentials = if credentials { "on" } else { "off" };
+    out.line(&format!("nchan_access_control_allow_credentials {credentials};"));
+}
+
+fn listed(origins: &OneOrMore) -> Vec<&str> {
+    match origins {
+        OneOrMore::One(origin) => vec![origin],
+        OneOrMore::More(list) => list.iter().map(String::as_str).collect(),
+    }
+}
+
+fn store<'s>(settings: &'s Settings, common: &Common) -> Option<&'s Store> {
+    match &settings.store {
+        Stores::One(store) => Some(store),
+        Stores::Named(stores) => stores.get(&common.store),
+    }
+}
+
+/// Whether peers of a Unix socket belong to it: they count as this address.
+fn has_localhost(network: &str) -> bool {
+    let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
+    match network.parse::<IpNet>() {
+        Ok(network) => network.contains(&localhost),
+        Err(_) => network.parse() == Ok(localhost),
+    }
+}
+
+/// A directive that takes whole seconds, rounded up; 0 is "never" on both sides.
+fn whole_seconds(out: &mut Output, directive: &str, seconds: Seconds) {
+    let ms = seconds.milliseconds();
+    if !ms.is_multiple_of(1000) {
+        out.note("Nchan takes whole seconds: rounded up.");
+    }
+    out.line(&format!("{directive} {}s;", ms.div_ceil(1000)));
+}
+
+fn time(seconds: Seconds) -> String {
+    match seconds.milliseconds() {
+        ms if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+/// As one argument of nginx. A value with a `$` would be taken for one with a variable: none that
+/// comes here can have one where nginx looks for them.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests;

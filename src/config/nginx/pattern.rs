@@ -1,0 +1,259 @@
+//! A location's paths as an expression for nginx's PCRE. Written from the parsed expression, not
+//! copied: the two dialects spell some things alike and mean others by them (`\v`, `[a&&b]`).
+//!
+//! A backslash in the output only stands before `x`, `b` and `z`, which nginx's own quoting leaves
+//! alone; so the expression can stand between double quotes as it is.
+
+use std::fmt::Write as _;
+
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, ClassBytes, Hir, HirKind, Look, Repetition};
+
+use super::super::settings::Common;
+
+/// The anchored expression, with its channel id captured by this name; `None` if PCRE has none.
+pub(super) fn of(common: &Common, capture: &str) -> Option<String> {
+    let mut out = "^".to_owned();
+    match (&common.url, &common.prefix) {
+        (Some(url), _) => {
+            let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
+            write(&mut out, &parser.parse(url).ok()?, capture, Place::Sequence)?;
+        }
+        (None, prefix) => {
+            prefix.as_deref().unwrap_or_default().bytes().for_each(|byte| literal(&mut out, byte));
+            let _ = write!(out, "(?<{capture}>.+)");
+        }
+    }
+    out.push_str("\\z");
+    Some(out)
+}
+
+/// Where a part stands: what would bind wrongly there is put in a group.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// Alone within parentheses: anything goes.
+    Group,
+    /// Beside others: no alternatives.
+    Sequence,
+    /// Before a repetition: one byte, class or group.
+    Repeated,
+}
+
+fn write(out: &mut String, hir: &Hir, capture: &str, place: Place) -> Option<()> {
+    match hir.kind() {
+        HirKind::Empty => out.push_str("(?:)"),
+        HirKind::Literal(bytes) if bytes.0.len() > 1 && place == Place::Repeated => {
+            out.push_str("(?:");
+            bytes.0.iter().for_each(|byte| literal(out, *byte));
+            out.push(')');
+        }
+        HirKind::Literal(bytes) => bytes.0.iter().for_each(|byte| literal(out, *byte)),
+        HirKind::Class(Class::Bytes(bytes)) => class(out, bytes),
+        HirKind::Class(Class::Unicode(characters)) => class(out, &characters.to_byte_class()?),
+        HirKind::Look(look) => out.push_str(match look {
+            Look::Start => "(?:^)",
+            Look::End => "(?:\\z)",
+            Look::WordAscii => "(?:\\b)",
+            _ => return None,
+        }),
+        HirKind::Repetition(repetition) => {
+            return grouped(out, place == Place::Repeated, |out| {
+                write(out, &repetition.sub, capture, Place::Repeated)?;
+                times(out, repetition);
+                Some(())
+            });
+        }
+        HirKind::Capture(group) => {
+            let _ = write!(out, "(?<{capture}>");
+            write(out, &group.sub, capture, Place::Group)?;
+            out.push(')');
+        }
+        HirKind::Concat(parts) => {
+            return grouped(out, place == Place::Repeated, |out| {
+                parts.iter().try_for_each(|part| write(out, part, capture, Place::Sequence))
+            });
+        }
+        HirKind::Alternation(parts) => {
+            return grouped(out, place != Place::Group, |out| {
+                for (index, part) in parts.iter().enumerate() {
+                    if index > 0 {
+                        out.push('|');
+                    }
+                    write(out, part, capture, Place::Sequence)?;
+                }
+                Some(())
+            });
+        }
+    }
+    Some(())
+}
+
+fn grouped(
+    out: &mut String,
+    needed: bool,
+    inner: impl FnOnce(&mut String) -> Option<()>,
+) -> Option<()> {
+    if needed {
+        out.push_str("(?:");
+    }
+    inner(out)?;
+    if needed {
+        out.push(')');
+    }
+    Some(())
+}
+
+fn times(out: &mut String, repetition: &Repetition) {
+    match (repetition.min, repetition.max) {
+        (0, None) => out.push('*'),
+        (1, None) => out.push('+'),
+        (0, Some(1)) => out.push('?'),
+        (min, None) => drop(write!(out, "{{{min},}}")),
+        (min, Some(max)) if min == max => drop(write!(out, "{{{min}}}")),
+        (min, Some(max)) => drop(write!(out, "{{{min},{max}}}")),
+    }
+    if !repetition.greedy {
+        out.push('?');
+    }
+}
+
+fn literal(out: &mut String, byte: u8) {
+    match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(char::from(byte)),
+        b'/' | b'-' | b'_' | b'~' | b'%' | b':' | b'=' | b'@' | b'!' | b',' | b';' => {
+            out.push(char::from(byte));
+        }
+        b'.' | b'+' | b'*' | b'(' | b')' => {
+            let _ = write!(out, "[{}]", char::from(byte));
+        }
+        _ => drop(write!(out, "\\x{byte:02x}")),
+    }
+}
+
+fn class(out: &mut String, class: &ClassBytes) {
+    let mut others = class.clone();
+    others.negate();
+    match (class.ranges(), others.ranges()) {
+        ([], _) => out.push_str("(?!)"),
+        (_, []) => out.push_str("(?s:.)"),
+        (_, [one]) if (one.start(), one.end()) == (b'\n', b'\n') => out.push('.'),
+        (ranges, others) => {
+            // The shorter way to say it.
+            let is_negated = others.len() <= ranges.len() && class.ranges()[0].start() == 0;
+            out.push_str(if is_negated { "[^" } else { "[" });
+            for range in if is_negated { others } else { ranges } {
+                member(out, range.start());
+                if range.start() != range.end() {
+                    out.push('-');
+                    member(out, range.end());
+                }
+            }
+            out.push(']');
+        }
+    }
+}
+
+fn member(out: &mut String, byte: u8) {
+    match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'/' | b'_' | b'.' | b'+' | b'%' | b':' => {
+            out.push(char::from(byte));
+        }
+        _ => drop(write!(out, "\\x{byte:02x}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regex::bytes::RegexBuilder;
+
+    use super::super::super::settings::Common;
+    use super::of;
+    use crate::relay::location::Pattern;
+
+    fn common(url: Option<&str>, prefix: Option<&str>) -> Common {
+        Common {
+            url: url.map(str::to_owned),
+            prefix: prefix.map(str::to_owned),
+            store: "default".to_owned(),
+            channel_group: String::new(),
+        }
+    }
+
+    #[test]
+    fn plain_expressions_stay_as_they_are() {
+        for (url, written) in [
+            ("/updates/([^/]+)", r"^/updates/(?<id>[^/]+)\z"),
+            ("/a/(.+)", r"^/a/(?<id>.+)\z"),
+            (r"/a\.b/(\d+)", r"^/a[.]b/(?<id>[0-9]+)\z"),
+            ("/(a|bc)|/b", r"^(?:/(?<id>a|bc)|/b)\z"),
+            (r"/(?P<x>[a-z&&[^b-y]]{2,})", r"^/(?<id>[az]{2,})\z"),
+            (r"/\$/(a+?)(?:bc)*", r"^/\x24/(?<id>a+?)(?:bc)*\z"),
+        ] {
+            assert_eq!(of(&common(Some(url), None), "id").as_deref(), Some(written), "{url}");
+        }
+        let prefix = of(&common(None, Some("/a.b$\"/")), "id");
+        assert_eq!(prefix.as_deref(), Some(r"^/a[.]b\x24\x22/(?<id>.+)\z"));
+    }
+
+    /// What is written is understood alike by `regex` and by PCRE, so the first can judge it.
+    #[test]
+    fn what_is_written_takes_the_same_paths_and_the_same_ids() {
+        let urls = [
+            "/updates/([^/]+)",
+            "/(a|bc)?/x",
+            "/a(?:b|cd){2,3}/([a-z&&[^aeiou]]+)",
+            "/(?i)Updates/([^/]+)",
+            "(?x) /a b / ([^/ ]+) ",
+            r"/[\v\t]*(.*)",
+            "/x^/(.*)|/y/(?:z)",
+            r"/\b(\w+)\b",
+            "/n/((?:a*b?)*?c)",
+            "/é/([^/]+)",
+            r"/(?s:(.))(?-i:a)+",
+            r"/a$|/(b)",
+        ];
+        let paths = [
+            "/updates/a",
+            "/updates/a/b",
+            "/UPDATES/x",
+            "/Updates/",
+            "/a/x",
+            "/bc/x",
+            "/x",
+            "//x",
+            "/abb/bcd",
+            "/abcdcd/b",
+            "/abb/aei",
+            "/ab/c",
+            "/y/z",
+            "/a b",
+            "/a-b",
+            "/n/c",
+            "/n/aabac",
+            "/é/x",
+            "/xaaa",
+            "/xa",
+            "/a",
+            "/b",
+            "/\u{b}a",
+            "/x^/",
+            "/",
+            "",
+        ];
+        for url in urls {
+            let Ok(pattern) = Pattern::url(url) else { continue };
+            let written = of(&common(Some(url), None), "id").expect(url);
+            let regex = RegexBuilder::new(&written).unicode(false).build().expect(&written);
+            for path in paths {
+                let id = regex.captures(path.as_bytes()).and_then(|found| found.name("id"));
+                let id = id.map(|id| id.as_bytes());
+                assert_eq!(id, pattern.channel_part(path.as_bytes()), "{url} {written} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_pcre_cannot_say_is_told() {
+        assert_eq!(of(&common(Some(r"/(?m:^)(a)"), None), "id"), None);
+    }
+}

@@ -1,0 +1,146 @@
+use serde_json::{Value, json};
+
+use super::super::{Overrides, listen, typed};
+use super::configuration;
+
+fn written(settings: Value) -> Result<String, String> {
+    let settings = typed(settings, &Overrides::default()).expect("settings that are taken");
+    let listen = listen(&settings, false).expect("an address");
+    configuration(&settings, &[listen])
+}
+
+fn location(kind: &str, more: Value) -> String {
+    let mut location = json!({"type": kind, "prefix": "/x/"});
+    for (key, value) in more.as_object().expect("an object") {
+        location[key] = value.clone();
+    }
+    written(json!({"locations": [location]})).expect("a configuration")
+}
+
+#[track_caller]
+fn has(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.lines().any(|other| other.trim() == *line), "{line} in\n{text}");
+    }
+}
+
+#[test]
+fn a_publisher_becomes_directives() {
+    let settings = json!({"store": {"max_messages": 7, "message_timeout": 1.5}, "locations": [
+        {"type": "publisher", "url": "/p/([^/]+)", "allow": ["10.0.0.0/8", "127.0.0.1"]},
+    ]});
+    let text = written(settings).expect("a configuration");
+    has(
+        &text,
+        &[
+            "listen 127.0.0.1:8001 backlog=4096;",
+            r#"location ~ "^/p/(?<push_channel>[^/]+)\z" {"#,
+            "nchan_publisher http;",
+            "nchan_message_buffer_length 7;",
+            "# Nchan takes whole seconds: rounded up.",
+            "nchan_message_timeout 2s;",
+            "allow 10.0.0.0/8;",
+            "allow 127.0.0.1;",
+            "deny all;",
+        ],
+    );
+    assert!(!text.contains("allow unix:"), "{text}");
+}
+
+#[test]
+fn peers_of_a_unix_socket_are_those_of_this_machine() {
+    let with = |network: &str| {
+        let publisher = json!({"type": "publisher", "prefix": "/", "allow": [network]});
+        written(json!({"address": "unix:/p", "locations": [publisher]})).expect("a configuration")
+    };
+    has(&with("127.0.0.0/8"), &["listen \"unix:/p\" backlog=4096;", "allow unix:;"]);
+    assert!(!with("10.0.0.0/8").contains("allow unix:"));
+}
+
+#[test]
+fn a_subscriber_becomes_directives() {
+    let text = location(
+        "subscriber",
+        json!({
+            "create_on_get": true, "polling": "interval", "max_subscribers": 3,
+            "allow_origin": ["http://a.example", "http://b.example"], "allow_credentials": true,
+        }),
+    );
+    has(
+        &text,
+        &[
+            "nchan_subscriber intervalpoll;",
+            "nchan_max_channel_subscribers 3;",
+            "nchan_access_control_allow_origin \"http://a.example http://b.example\";",
+            "nchan_access_control_allow_credentials on;",
+        ],
+    );
+    assert!(!text.contains("existing_channels_only"), "{text}");
+    let text = location("subscriber", json!({"timeout": 0}));
+    has(&text, &["nchan_subscriber longpoll;", "nchan_subscriber_timeout 0s;"]);
+    has(&text, &["nchan_subscribe_existing_channels_only on;"]);
+}
+
+#[test]
+fn what_nginx_cannot_do_is_said_where_it_would_stand() {
+    for (kind, more, note) in [
+        ("subscriber", json!({"concurrency": "last"}), "# concurrency last: nginx cannot"),
+        ("subscriber", json!({"passthrough": "http://a/b"}), "# passthrough: nginx cannot"),
+        ("publisher", json!({"create_on_post": false}), "# create_on_post false: nginx cannot"),
+        ("subscriber", json!({"url": r"/(?m:^)(a)", "prefix": "/"}), "# Left out"),
+    ] {
+        let text = location(kind, more);
+        assert!(text.contains(note), "{note} in\n{text}");
+    }
+    let text = written(json!({"store": {"min_messages": 2}})).expect("a configuration");
+    assert!(text.contains("# min_messages 2: nginx cannot"), "{text}");
+}
+
+#[test]
+fn no_two_stores_or_groups_share_a_channel() {
+    let settings = json!({"store": {"default": {}, "a": {}, "a+b": {}}, "locations": [
+        {"type": "publisher", "prefix": "/1/", "store": "a", "channel_group": "b+c"},
+        {"type": "publisher", "prefix": "/2/", "store": "a+b", "channel_group": "c"},
+        {"type": "publisher", "prefix": "/3/", "store": "a", "channel_group": "b/$c"},
+    ]});
+    let text = written(settings).expect("a configuration");
+    has(
+        &text,
+        &[
+            "nchan_channel_group \"a+b%2Bc\";",
+            "nchan_channel_group \"a%2Bb+c\";",
+            "nchan_channel_group \"a+b%2F%24c\";",
+        ],
+    );
+}
+
+#[test]
+fn nothing_in_a_secret_is_special_to_nginx() {
+    let text = location("publisher", json!({"secret": r#"a$b"\.c"#}));
+    has(&text, &[r#""~^[A-Z]+ (?i:bearer) +a\x24b\x22\x5c\x2ec *\z" 1;"#]);
+    has(&text, &["if ($push_bears_0 = 0) {"]);
+}
+
+#[test]
+fn other_requests_go_to_the_upstream() {
+    has(&written(json!({})).expect("a configuration"), &["return 404;"]);
+    let text = written(json!({
+        "allrequests": "unix:/run/up", "forcehost": "a.example", "locations": [
+            {"type": "subscriber", "prefix": "/s/", "passthrough": "http://a/p%20q?r"},
+        ],
+    }));
+    has(
+        &text.expect("a configuration"),
+        &[
+            "proxy_pass \"http://unix:/run/up:\";",
+            "proxy_set_header Connection $push_connection;",
+            "return 301 \"$scheme://a.example$request_uri\";",
+            "location = \"/p q\" { return 403; }",
+        ],
+    );
+}
+
+#[test]
+fn a_free_port_is_none_for_nginx() {
+    assert!(written(json!({"port": 0})).expect_err("no port").contains("free port"));
+}

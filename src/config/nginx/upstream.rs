@@ -1,0 +1,96 @@
+//! What no location matches: the upstream behind nginx, or 404. Pure.
+
+use std::collections::BTreeSet;
+
+use percent_encoding::percent_decode_str;
+
+use super::super::settings::{Location, Settings};
+use super::{Output, quoted, time};
+
+/// A variable for the header `Connection` of what goes to the upstream: WebSockets keep theirs.
+pub(super) fn connection(out: &mut Output, settings: &Settings) {
+    if settings.allrequests.is_some() {
+        out.line("map $http_upgrade $push_connection {");
+        out.line("    default upgrade;");
+        out.line("    \"\" \"\";");
+        out.line("}");
+    }
+}
+
+/// What no location matches.
+pub(super) fn all_else(out: &mut Output, settings: &Settings) {
+    let upstream = settings.allrequests.as_deref().map(upstream);
+    if upstream.is_some() {
+        for path in passthrough_paths(settings) {
+            out.note("Only the push server itself may ask for this path.");
+            out.line(&format!("location = {} {{ return 403; }}", quoted(&path)));
+        }
+    }
+    out.line("location / {");
+    out.indent += 1;
+    match upstream {
+        None => out.line("return 404;"),
+        Some(None) => {
+            out.note("allrequests: nginx has no way to write a \"$\" in the address.");
+            out.line("return 502;");
+        }
+        Some(Some(url)) => proxy(out, settings, &url),
+    }
+    out.indent -= 1;
+    out.line("}");
+}
+
+fn proxy(out: &mut Output, settings: &Settings, url: &str) {
+    if let Some(host) = &settings.forcehost {
+        out.line(&format!("if ($http_host != {}) {{", quoted(host)));
+        out.line(&format!("    return 301 \"$scheme://{host}$request_uri\";"));
+        out.line("}");
+    }
+    let timeout = time(settings.limits.upstream_timeout);
+    for line in [
+        "proxy_http_version 1.1;",
+        "proxy_set_header Host $http_host;",
+        "proxy_set_header Upgrade $http_upgrade;",
+        "proxy_set_header Connection $push_connection;",
+        "proxy_set_header X-Forwarded-For $remote_addr;",
+        "proxy_set_header X-Forwarded-Host $http_host;",
+        "proxy_set_header X-Forwarded-Proto $scheme;",
+        "proxy_request_buffering off;",
+        "proxy_buffering off;",
+        "client_max_body_size 0;",
+        &format!("proxy_read_timeout {timeout};"),
+        &format!("proxy_pass {};", quoted(url)),
+    ] {
+        out.line(line);
+    }
+    out.note(
+        "limits.upstream_wait: nginx does not wait for an upstream that restarts, but answers 502.",
+    );
+}
+
+/// As nginx spells the address; `None` if it cannot.
+fn upstream(address: &str) -> Option<String> {
+    if address.contains('$') {
+        return None;
+    }
+    match address.strip_prefix("unix:") {
+        Some(path) => Some(format!("http://unix:{path}:")),
+        None => Some(address.trim_end_matches('/').to_owned()),
+    }
+}
+
+/// The paths of the locations' passthrough URLs, percent-decoded, as nginx compares them.
+fn passthrough_paths(settings: &Settings) -> BTreeSet<String> {
+    let urls = settings.locations.iter().filter_map(|location| match location {
+        Location::Subscriber(subscriber) => subscriber.passthrough.as_deref(),
+        Location::Publisher(_) => None,
+    });
+    urls.filter_map(|url| {
+        let (_, rest) = url.split_once("://")?;
+        let path = rest[rest.find('/')?..].split(['?', '#']).next()?;
+        Some(percent_decode_str(path).decode_utf8_lossy().into_owned())
+    })
+    // The home page would be closed, too.
+    .filter(|path| path != "/")
+    .collect()
+}

@@ -1,0 +1,89 @@
+//! nginx takes whatever `pushserver --nginx-config` writes: settings of every kind, and such as try
+//! to break out of their place.
+
+use serde_json::{Value, json};
+
+use crate::nginx::{check, configuration};
+
+#[test]
+fn nginx_takes_every_generated_configuration() {
+    let mut all = vec![
+        json!({}),
+        serde_json::from_str(include_str!("../../config.example.json")).expect("it is JSON"),
+        json!({"address": "::1"}),
+        json!({"address": "0.0.0.0"}),
+        json!({"address": format!("unix:{}/a {{$b;\"'\\.sock", env!("CARGO_TARGET_TMPDIR"))}),
+        json!({"servername": "", "limits": {"uri_bytes": 1, "header_bytes": 1, "connections": 10}}),
+        json!({"limits": {"body_bytes": 1, "keepalive_timeout": 0.5, "header_timeout": 0.001}}),
+        json!({"store": {"max_messages": 3, "min_messages": 2, "message_timeout": 0.2}}),
+        json!({"store": {"max_memory": 1, "message_timeout": 3_153_600_000_u64}}),
+        json!({"store": {"max_memory": 4_294_967_295_u64}}),
+        json!({"store": {"default": {}, "a\" {;$x}\n": {"message_timeout": 10}}, "locations": [
+            {"type": "publisher", "prefix": "/p/", "store": "a\" {;$x}\n"},
+            {"type": "subscriber", "prefix": "/s/", "store": "default", "channel_group": "a/b $c"},
+        ]}),
+    ];
+    all.extend([
+        json!({"allrequests": "http://127.0.0.1:8002"}),
+        json!({"allrequests": "http://localhost:8002/", "forcehost": "www.example.com:8000"}),
+        json!({"allrequests": "unix:/run/a b;{}/sock", "address": "unix:/run/push.sock"}),
+        json!({"allrequests": "unix:/run/$x"}),
+        json!({"allrequests": "http://127.0.0.1:8002", "locations": [
+            {"type": "subscriber", "prefix": "/a/", "passthrough": "http://127.0.0.1:8002/p%20q"},
+            {"type": "subscriber", "prefix": "/b/", "passthrough": "http://127.0.0.1:8002/p%20q?x"},
+            {"type": "subscriber", "prefix": "/c/", "passthrough": "http://127.0.0.1:8002"},
+        ]}),
+    ]);
+    let urls = [
+        "/a/([^/]+)",
+        "/a/(?P<id>.+)",
+        r"/a/(\w+|-)/x",
+        "/(a|bc)?",
+        "/a(?:b|cd){2,3}/([a-z&&[^aeiou]]+)",
+        r"/\$x{3}/(\d{1,3}?)[.]js",
+        "/(?i)updates/([^/]+)",
+        "/(?x) a b / ([^/ ] +)",
+        r#"/"quoted"/([^"';{}]+)"#,
+        r"/[\v\x61]/(.*)",
+        "/é/([^/]+)",
+        "/x/(.+)$",
+        "/x^/(.*)|/y",
+        r"/w/(\b[0-9]+\b)",
+        "/n/((?:a*)*)",
+    ];
+    all.extend(urls.map(|url| json!({"locations": [{"type": "subscriber", "url": url}]})));
+    for prefix in ["/", "/$x/", "/\"/", "/a\\/", "/~^.*+()[]{}|", "/é/"] {
+        all.push(json!({"locations": [{"type": "publisher", "prefix": prefix}]}));
+    }
+    let publisher = [
+        json!({"create_on_post": false, "store_messages": false}),
+        json!({"allow": ["127.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32"]}),
+        json!({"secret": r#"a$b"c\d'e{f};g#h\"#}),
+        json!({"secret": "x".repeat(500), "allow": ["127.0.0.0/8"]}),
+        json!({"allow_origin": "*"}),
+        json!({"allow_origin": ["http://a.example", "https://b.example:8443", "http://[::1]:1"]}),
+    ];
+    all.extend(publisher.map(|more| one("publisher", &more)));
+    let subscriber = [
+        json!({"polling": "interval", "create_on_get": true}),
+        json!({"concurrency": "last", "timeout": 0, "max_subscribers": 5}),
+        json!({"concurrency": "first", "timeout": 0.5}),
+        json!({"allow_origin": [], "timeout": 3_153_600_000_u64}),
+        json!({"allow_origin": ["http://a.example", "http://b.example"], "allow_credentials": true}),
+        json!({"passthrough": "http://127.0.0.1:8000/a?b=$c", "passthrough_secret": "x"}),
+    ];
+    all.extend(subscriber.map(|more| one("subscriber", &more)));
+    for settings in all {
+        let text = configuration(&settings.to_string());
+        let outcome = check(&text);
+        assert_eq!(outcome, Ok(()), "{settings}\n{text}");
+    }
+}
+
+fn one(role: &str, more: &Value) -> Value {
+    let mut location = json!({"type": role, "prefix": "/x/"});
+    for (key, value) in more.as_object().expect("it is an object") {
+        location[key] = value.clone();
+    }
+    json!({"locations": [location]})
+}

@@ -1,0 +1,45 @@
+//! The transcripts there are, and what it takes to run them all. Shared with `tests/parity`.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::transcript::Transcript;
+
+pub(crate) fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
+}
+
+pub(crate) fn transcripts() -> Vec<Transcript> {
+    let filter = std::env::var("TRANSCRIPT").unwrap_or_default();
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(directory()).expect("the directory is there") {
+        let path = entry.expect("it can be read").path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|extension| extension == "http") && name.contains(&filter) {
+            let text = std::fs::read_to_string(&path).expect("it is text");
+            let parsed = Transcript::parse(&name, &text);
+            all.push(parsed.unwrap_or_else(|error| panic!("{name}.http: {error}")));
+        }
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(!all.is_empty(), "there are transcripts");
+    all
+}
+
+/// A panic on the way is a failure of this transcript, not of all.
+pub(crate) fn caught<T>(
+    transcript: &Transcript,
+    run: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
+    let outcome = outcome.unwrap_or_else(|_| Err("panicked, as said above".to_owned()));
+    outcome.map_err(|what| format!("tests/transcripts/{}.http:{what}", transcript.name))
+}
+
+/// Tags begin at 0 only in a second that began after the daemon did.
+pub(crate) fn until_the_next_second() {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    thread::sleep(Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos())));
+}
