@@ -6,5 +6,6 @@ from django.urls import re_path
 
 from pushserver.views import passthrough
 
-# The group hides from Django's urls.W002 that a slash may come first.
-urlpatterns = [re_path(r"^(?:/)?$", passthrough, name="pushserver-passthrough")]
+# The group hides from Django's urls.W002 that a slash may come first. \Z, since $ also matches
+# before a line end, and /passthrough%0A is not what the daemon keeps to itself.
+urlpatterns = [re_path(r"^(?:/)?\Z", passthrough, name="pushserver-passthrough")]

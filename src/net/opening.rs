@@ -25,6 +25,10 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// Of `accept_pending`: not before a connection closes.
 pub(super) const NEVER: u64 = u64::MAX;
 
+/// Connections to an upstream when there are as many connections as there may be: half of what is
+/// reserved, so that notices and a reload still find a descriptor.
+const DIALS_BEYOND: usize = 16;
+
 /// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
 /// connection, a reserve.
 const RESERVED_DESCRIPTORS: u64 = 32;
@@ -68,8 +72,11 @@ impl Reactor {
     }
 
     pub(super) fn connect(&mut self, conn: ConnKey, to: &UpstreamAddress, now: Now) {
-        let entered =
-            Stream::connect(to).and_then(|stream| self.enter(Socket::dialled(conn, stream)));
+        let entered = if self.open < self.connections_max + DIALS_BEYOND {
+            Stream::connect(to).and_then(|stream| self.enter(Socket::dialled(conn, stream)))
+        } else {
+            Err(ErrorKind::QuotaExceeded.into())
+        };
         if let Err(error) = entered {
             self.relay.connect_failed(conn, error.kind(), now);
             self.relay.closed(conn, now);
