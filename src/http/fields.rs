@@ -138,7 +138,7 @@ impl<'b> Fields<'b> {
     }
 
     fn read_connection(&mut self, value: &[u8]) {
-        // What every browser sends; 12 ns of 410 a head.
+        // What every browser sends.
         if value.eq_ignore_ascii_case(b"keep-alive") {
             self.keeps = true;
             return;

@@ -1,7 +1,5 @@
-//! Writes heads and short answers into a buffer that its owner reuses. Whatever bytes a value has,
+//! Writes heads into a buffer that its owner reuses. Whatever bytes a value has,
 //! it can never end its line or begin another: CR, LF and NUL are written as spaces.
-
-use super::HttpError;
 
 /// Content type of every error and of everything else that is one line for a human.
 pub const TEXT: &[u8] = b"text/plain; charset=utf-8";
@@ -69,33 +67,6 @@ impl<'o> HeadWriter<'o> {
     pub fn finish(self) {
         self.out.extend_from_slice(b"\r\n");
     }
-}
-
-/// Appends a whole answer of one line of text: `lines` as for [`HeadWriter::lines`], `message`
-/// without its line end. The body is left out, its length is not, where `is_head`.
-pub fn write_text(out: &mut Vec<u8>, status: u16, lines: &[u8], message: &str, is_head: bool) {
-    HeadWriter::response(out, status)
-        .lines(lines)
-        .field("Content-Type", TEXT)
-        .number("Content-Length", message.len() as u64 + 1)
-        .finish();
-    if !is_head {
-        write_safely(out, message.as_bytes());
-        out.push(b'\n');
-    }
-}
-
-/// Appends the whole answer to a request that could not be read, `Connection: close` included.
-/// `lines` as for [`HeadWriter::lines`].
-pub fn write_error(out: &mut Vec<u8>, error: &HttpError, lines: &[u8]) {
-    HeadWriter::response(out, error.status)
-        .lines(lines)
-        .field("Connection", b"close")
-        .field("Content-Type", TEXT)
-        .number("Content-Length", error.message.len() as u64 + 1)
-        .finish();
-    write_safely(out, error.message.as_bytes());
-    out.push(b'\n');
 }
 
 /// The standard reason phrase of each status sent here (RFC 9110 15); empty for any other.
@@ -189,24 +160,6 @@ mod tests {
         let mut out = Vec::new();
         HeadWriter::request(&mut out, "GET", b"/a?b").field("Host", b"c").finish();
         assert_eq!(out, b"GET /a?b HTTP/1.1\r\nHost: c\r\n\r\n");
-    }
-
-    #[test]
-    fn an_error_is_one_line_and_closes() {
-        let mut out = Vec::new();
-        write_error(&mut out, &HttpError::bad_request("send less"), b"Date: x\r\n");
-        assert_eq!(
-            out,
-            b"HTTP/1.1 400 Bad Request\r\nDate: x\r\nConnection: close\r\n\
-              Content-Type: text/plain; charset=utf-8\r\nContent-Length: 10\r\n\r\nsend less\n"
-        );
-    }
-
-    #[test]
-    fn the_answer_to_head_has_the_length_but_no_body() {
-        let mut out = Vec::new();
-        write_text(&mut out, 404, b"", "no", true);
-        assert!(out.ends_with(b"Content-Length: 3\r\n\r\n"));
     }
 
     #[test]
