@@ -3,7 +3,7 @@
 
 use ipnet::IpNet;
 
-use super::address::{check_host, check_origin, check_url};
+use super::address::{check_host, check_name, check_origin, check_url};
 use super::problem::{Path, Problem, listed, quoted};
 use super::reach::{Fate, fates};
 use super::settings::{
@@ -42,6 +42,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
     let stores = stores(&settings.store)?;
     let relay = relay::Options {
         server: settings.servername.clone(),
+        hosts: hosts(settings)?,
         locations: locations(&settings.locations, &settings.store_names())?,
         proxy: upstream::proxy(settings)?,
         limits: limits(&settings.limits),
@@ -57,6 +58,27 @@ impl Settings {
             Stores::Named(stores) => stores.keys().map(String::as_str).collect(),
         }
     }
+}
+
+/// The names of `hosts`, and those by which other settings say that the daemon is reached.
+fn hosts(settings: &Settings) -> Result<Vec<String>, Problem> {
+    let path = Path::Root.key("hosts");
+    for (index, name) in settings.hosts.iter().enumerate() {
+        check_name(name).map_err(|what| Problem::new(&path.index(index), what))?;
+    }
+    let mut names: Vec<String> =
+        settings.hosts.iter().map(|name| name.trim_end_matches('.').to_owned()).collect();
+    for host in [&settings.publisher_host, &settings.subscriber_host].into_iter().flatten() {
+        let (Host::Plain(location) | Host::Full { location, .. }) = host;
+        names.push(without_port(location));
+    }
+    names.extend(settings.forcehost.as_deref().map(without_port));
+    Ok(names)
+}
+
+/// The name in `name:port`. An IPv6 address is cut short, but addresses need not be known here.
+fn without_port(host: &str) -> String {
+    host.split(':').next().unwrap_or_default().to_owned()
 }
 
 fn host(host: &Host, path: &Path<'_>) -> Result<(), Problem> {

@@ -174,6 +174,9 @@ fn memory(out: &mut Output, settings: &Settings) {
 
 fn server(out: &mut Output, settings: &Settings) {
     let limits = &settings.limits;
+    if !settings.hosts.is_empty() {
+        out.note("hosts: nginx serves every name.");
+    }
     out.line("server_name _;");
     out.line("server_tokens off;");
     out.line("merge_slashes off;");

@@ -13,6 +13,7 @@ pub(super) struct Settings {
     pub(super) port: u16,
     pub(super) address: String,
     pub(super) servername: String,
+    pub(super) hosts: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publisher_host: Option<Host>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,7 @@ fn everything() -> Value {
         "port": 8001, "address": "127.0.0.1", "servername": "relay",
         "allrequests": "http://127.0.0.1:8002", "forcehost": "a.example",
         "trusted_proxies": ["10.0.0.0/8"],
+        "hosts": ["push.test", ".example"],
         "publisher_host": "127.0.0.1:8001",
         "subscriber_host": {"location": "push.example.com", "secure": true},
         "store": {
@@ -120,6 +121,8 @@ fn no_settings_give_the_defaults() {
 fn every_key_reaches_its_option() {
     let config = config(everything()).unwrap();
     assert_eq!(config.relay.server, "relay");
+    let hosts = ["push.test", ".example", "127.0.0.1", "push.example.com", "a.example"];
+    assert_eq!(config.relay.hosts, hosts);
     let net = config.net_options(false);
     assert_eq!((net.connections, net.passthrough_queue), (Some(1), 3));
     assert_eq!(config.hub_options(MessageId::default(), 0).channels_max, 2);
@@ -277,7 +280,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
         (
             json!({"a b\n": 1}),
             "[\"a b\\n\"]: unknown key; known are $schema, address, allrequests, \
-             forcehost, limits, locations, port, publisher_host, servername, store, \
+             forcehost, hosts, limits, locations, port, publisher_host, servername, store, \
              subscriber_host and trusted_proxies",
         ),
     ] {
@@ -522,6 +525,19 @@ fn a_location_behind_a_broader_one_is_refused() {
         {"type": "subscriber", "prefix": "/u/"},
     ]});
     assert!(config(settings).is_ok());
+}
+
+#[test]
+fn a_name_of_the_daemon_has_neither_scheme_nor_port() {
+    let hosts = |name: &str| config(json!({"hosts": [name]})).map(|config| config.relay.hosts);
+    for name in ["*", "push.test", ".push.test", "127.0.0.1", "[::1]", "a_b"] {
+        assert_eq!(hosts(name).unwrap(), [name]);
+    }
+    assert_eq!(hosts("push.test.").unwrap(), ["push.test"]);
+    for name in ["", ".", "*.test", "push.test:8001", "http://push.test", "[::1]:1", "a b"] {
+        let Problem { path, what } = hosts(name).expect_err(name);
+        assert!(path == "hosts[0]" && what.contains("without scheme and port"), "{path}: {what}");
+    }
 }
 
 #[test]

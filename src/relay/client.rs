@@ -87,6 +87,8 @@ pub(super) struct Client {
     pub(super) timer: Option<(TimerKey, ConnTimer)>,
     /// `None` on a Unix socket.
     pub(super) peer: Option<IpAddr>,
+    /// The port, if it came to a loopback address; else 0.
+    pub(super) loopback_port: u16,
     /// Method and path, for the access log, if there is one.
     pub(super) access: Option<Box<str>>,
     /// The peer sends no more.
@@ -114,6 +116,7 @@ impl Client {
             buffer: None,
             timer: None,
             peer,
+            loopback_port: 0,
             access: None,
             ended: false,
             stalled: false,

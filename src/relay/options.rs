@@ -15,6 +15,9 @@ use crate::store::StoreId;
 pub struct Options {
     /// The `Server` header; empty leaves it out.
     pub server: String,
+    /// Further names of the daemon where it listens on a loopback address: `push.example`,
+    /// `.example` for it and all below it, `*` for all.
+    pub hosts: Vec<String>,
     /// In order: the first that matches serves the request.
     pub locations: Vec<LocationOptions>,
     /// What becomes of requests that no location matches; `None`: they are answered 404.

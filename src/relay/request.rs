@@ -130,6 +130,7 @@ impl Relay {
             && (!short || head.expect_continue)
         {
             self.note_access(conn, head);
+            self.warn_of_refusal(&refusal, head, now);
             self.refuse_early(conn, exchange, &refusal, now);
             return input.len();
         }
@@ -259,6 +260,9 @@ impl Relay {
     ) {
         self.note_access(conn, head);
         let (exchange, question) = self.admit(conn, head, found);
+        if let Err(refusal) = &question {
+            self.warn_of_refusal(refusal, head, now);
+        }
         let Some(client) = self.conns.client_mut(conn) else { return };
         let persistence = exchange.persistence;
         let (question, location) = match (question, &exchange.location) {

@@ -84,6 +84,22 @@ fn a_client_cannot_hand_itself_over() {
 }
 
 #[test]
+fn a_rebound_name_is_the_upstreams_to_judge_except_at_push_locations() {
+    let upstream = Upstream::start();
+    let daemon = Daemon::start(&upstream.url(), LOCATIONS);
+    let ask = |path: &str| {
+        let port = daemon.address.port();
+        daemon.ask(&format!("GET {path} HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n"))
+    };
+    assert_eq!(ask("/send/a").message().status(), 421);
+    let mut client = ask("/page");
+    let mut server = upstream.accept();
+    assert!(server.head().contains("\r\nHost: evil.example:"));
+    server.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.message().status(), 400);
+}
+
+#[test]
 fn the_path_of_the_passthrough_is_closed_to_outsiders() {
     let upstream = Upstream::start();
     let daemon = Daemon::start(&upstream.url(), LOCATIONS);
