@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::admission::{Question, Refusal};
-use super::client::{ConnTimer, Phase, Upload};
+use super::client::{ConnTimer, Phase, Upload, resembled_request};
 use super::delivery::{Exchange, Persistence};
 use super::location::{Found, Location};
 use super::notice::{Notice, passed_headers};
@@ -75,6 +75,7 @@ impl Relay {
                 return None;
             }
             Err(error) => {
+                self.note_unread(conn, input);
                 self.fail(conn, error, now);
                 return Some(input.len());
             }
@@ -83,6 +84,7 @@ impl Relay {
         let head = match parse_request(&input[..len], &mut slots, &self.head_limits) {
             Ok(head) => head,
             Err(error) => {
+                self.note_unread(conn, input);
                 self.fail(conn, error, now);
                 return Some(input.len());
             }
@@ -227,6 +229,8 @@ impl Relay {
             if let Ok(head) = parse_request(&bytes, &mut slots, &self.head_limits) {
                 return self.fail_exchange(conn, &head, error, now);
             }
+        } else if let Some(buffer) = client.buffer.take() {
+            self.note_unread(conn, &buffer.bytes);
         }
         self.fail(conn, error.clone(), now);
     }
@@ -246,6 +250,15 @@ impl Relay {
         {
             let path = head.path.escape_ascii();
             client.access = Some(format!("{} {path}", head.method).into());
+        }
+    }
+
+    /// As [`Relay::note_access`], of bytes that cannot be read as a request.
+    pub(super) fn note_unread(&mut self, conn: ConnKey, bytes: &[u8]) {
+        if log::log_enabled!(target: ACCESS, log::Level::Info)
+            && let Some(client) = self.conns.client_mut(conn)
+        {
+            client.access = Some(resembled_request(bytes).into());
         }
     }
 
