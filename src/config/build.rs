@@ -16,7 +16,7 @@ use crate::message::Delivery;
 use crate::nearest::nearest;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
-    self as relay, LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions,
+    self as relay, LocationOptions, Origins, PublisherOptions, Role, Secret, SubscriberOptions,
 };
 use crate::store::{StoreId, memory};
 
@@ -192,7 +192,7 @@ fn store_id(name: &str, stores: &[&str], path: &Path<'_>) -> Result<StoreId, Pro
 
 fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<PublisherOptions, Problem> {
     let allow = networks(publisher.allow.as_deref(), &path.key("allow"))?;
-    check_secret(publisher.secret.as_deref(), &path.key("secret"))?;
+    check_secret(publisher.secret.as_ref(), &path.key("secret"))?;
     Ok(PublisherOptions {
         create_on_post: publisher.create_on_post,
         store_messages: publisher.store_messages,
@@ -228,8 +228,8 @@ pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<I
     list.unwrap_or_default().iter().enumerate().map(read).collect()
 }
 
-fn check_secret(secret: Option<&str>, path: &Path<'_>) -> Result<(), Problem> {
-    match secret {
+fn check_secret(secret: Option<&Secret>, path: &Path<'_>) -> Result<(), Problem> {
+    match secret.map(Secret::reveal) {
         Some(secret) if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()) => {
             let what = "it goes into a header: write visible ASCII characters without spaces";
             Err(Problem::new(path, what))
@@ -250,7 +250,7 @@ fn subscriber_options(
     if let Some(url) = &subscriber.passthrough {
         check_url(url).map_err(|what| Problem::new(&path.key("passthrough"), what))?;
     }
-    check_secret(subscriber.passthrough_secret.as_deref(), &path.key("passthrough_secret"))?;
+    check_secret(subscriber.passthrough_secret.as_ref(), &path.key("passthrough_secret"))?;
     Ok(SubscriberOptions {
         delivery: match subscriber.polling {
             Polling::Long => Delivery::LongPoll,

@@ -128,7 +128,10 @@ fn admissions(out: &mut Output, settings: &Settings) {
             ));
             out.line("    default 0;");
             out.line("    \"~^OPTIONS \" 1;");
-            out.line(&format!("    \"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;", literal(secret)));
+            out.line(&format!(
+                "    \"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;",
+                literal(secret.reveal())
+            ));
             out.line("}");
         }
         let origins = publisher.allow_origin.as_ref().map(listed).unwrap_or_default();

@@ -163,12 +163,12 @@ fn every_key_reaches_its_option() {
     let origins = ["http://a", "http://b:81"].map(str::to_owned);
     assert_eq!(subscriber.allow_origin, Origins::Listed(origins.to_vec()));
     assert_eq!(subscriber.passthrough.as_deref(), Some("http://127.0.0.1:8000/p"));
-    assert_eq!(subscriber.passthrough_secret.as_deref(), Some("t"));
+    assert_eq!(subscriber.passthrough_secret, Some("t".into()));
     let Role::Publisher(publisher) = &config.relay.locations[1].role else { panic!() };
     assert!(!publisher.create_on_post && !publisher.store_messages);
     let allow: Vec<_> = publisher.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["10.0.0.0/8", "::1/128"]);
-    assert_eq!(publisher.secret.as_deref(), Some("s"));
+    assert_eq!(publisher.secret, Some("s".into()));
     assert_eq!(publisher.allow_origin, Origins::Listed(vec!["http://a".to_owned()]));
 }
 
@@ -537,6 +537,34 @@ fn a_name_of_the_daemon_has_neither_scheme_nor_port() {
     for name in ["", ".", "*.test", "push.test:8001", "http://push.test", "[::1]:1", "a b"] {
         let Problem { path, what } = hosts(name).expect_err(name);
         assert!(path == "hosts[0]" && what.contains("without scheme and port"), "{path}: {what}");
+    }
+}
+
+#[test]
+fn a_passthrough_to_the_daemon_itself_is_warned_of() {
+    let warnings = |address: &str, url: &str| {
+        let location = json!({"type": "subscriber", "prefix": "/s/", "passthrough": url});
+        config(json!({"address": address, "locations": [location]})).unwrap().warnings()
+    };
+    for (address, url) in [
+        ("127.0.0.1", "http://127.0.0.1:8001/p"),
+        ("127.0.0.1", "http://localhost:8001"),
+        ("127.0.0.1", "http://0.0.0.0:8001/p?x"),
+        ("::1", "http://[::1]:8001/p"),
+        ("0.0.0.0", "http://127.0.0.1:8001/p"),
+    ] {
+        let warnings = warnings(address, url);
+        assert_eq!(warnings.len(), 1, "{address} {url}");
+        assert!(warnings[0].starts_with("locations[0].passthrough: "), "{warnings:?}");
+    }
+    for (address, url) in [
+        ("127.0.0.1", "http://127.0.0.1:8000/p"),
+        ("127.0.0.1", "http://127.0.0.1/p"),
+        ("127.0.0.1", "http://[::1]:8001/p"),
+        ("127.0.0.1", "http://django:8001/p"),
+        ("unix:/p", "http://127.0.0.1:8001/p"),
+    ] {
+        assert_eq!(warnings(address, url), [""; 0], "{address} {url}");
     }
 }
 

@@ -6,7 +6,7 @@ use super::cursor;
 use super::delivery::Exchange;
 use super::information::Form;
 use super::location::{Found, IdError, Location, decode_channel_id};
-use super::options::{PublisherOptions, Role};
+use super::options::{PublisherOptions, Role, Secret};
 use super::{ConnKey, Relay};
 use crate::clock::Now;
 use crate::http::RequestHead;
@@ -150,11 +150,11 @@ fn method_not_allowed(location: &Location) -> Refusal {
 }
 
 /// Whether the request bears this secret (RFC 6750 2.1); takes as long for a wrong one.
-fn bears(head: &RequestHead<'_>, secret: &str) -> bool {
+fn bears(head: &RequestHead<'_>, secret: &Secret) -> bool {
     head.header("Authorization").is_some_and(|value| {
         value.split_at_checked(7).is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case(b"Bearer ")
-                && bool::from(token.trim_ascii().ct_eq(secret.as_bytes()))
+                && bool::from(token.trim_ascii().ct_eq(secret.reveal().as_bytes()))
         })
     })
 }

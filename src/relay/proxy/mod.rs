@@ -151,7 +151,6 @@ impl Relay {
             ask: Ask {
                 version: head.version,
                 is_head: head.method == "HEAD",
-                has_body,
                 wants_continue: head.expect_continue,
                 wants_upgrade: rewrite::tunnel(head).is_some(),
                 // Servers that know no chunks take them for the next request.
