@@ -541,6 +541,14 @@ fn a_name_of_the_daemon_has_neither_scheme_nor_port() {
 }
 
 #[test]
+fn the_debug_form_of_the_settings_shows_no_secret() {
+    let location = json!({"type": "publisher", "prefix": "/", "secret": "hush"});
+    let config = config(json!({ "locations": [location] })).unwrap();
+    let text = format!("{config:?}");
+    assert!(text.contains("secret: Some(Secret(…))") && !text.contains("hush"), "{text}");
+}
+
+#[test]
 fn a_passthrough_to_the_daemon_itself_is_warned_of() {
     let warnings = |address: &str, url: &str| {
         let location = json!({"type": "subscriber", "prefix": "/s/", "passthrough": url});

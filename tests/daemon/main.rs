@@ -16,4 +16,5 @@ mod hosts; // DNS rebinding: whose names are served at a loopback address
 mod limits; // every key of `limits`, and the limit of open files
 mod mangled; // requests with errors in them, by chance
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
+mod secrets; // of settings and of requests: shown to nobody
 mod signals; // SIGTERM, SIGINT, SIGHUP: idle, busy, and twice
