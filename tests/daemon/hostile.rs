@@ -1,0 +1,71 @@
+//! Clients that mean harm: to the log, to who reads it, and to the application behind notices.
+
+use serde_json::json;
+
+use crate::support::{Backend, Daemon, Manner, Start, limits, settings, subscriber};
+
+#[test]
+fn no_byte_of_a_path_or_a_host_reaches_the_log_as_it_is() {
+    let daemon = Start::with(settings()).args(["--access-log", "-v"]).start();
+    let port = daemon.address().port();
+    for byte in 1..=255_u8 {
+        let place = [b"/publisher/a", &[byte][..], b"b"].concat();
+        let host = [b"evil", &[byte][..], format!(".example:{port}").as_bytes()].concat();
+        for (path, host) in [(&place[..], &b"a"[..]), (&b"/publisher/a"[..], &host)] {
+            let mut client = daemon.connect();
+            client.send([b"GET ", path, b" HTTP/1.1\r\nHost: ", host, b"\r\n\r\n"].concat());
+            assert!(client.answer().status >= 400, "byte {byte}");
+        }
+        let encoded = format!("/publisher/a%{byte:02x}b");
+        assert!(daemon.connect().get(&encoded).answer().status >= 400);
+    }
+    daemon.publish("last", "m");
+    daemon.until_logged("/publisher/last");
+    for line in daemon.log() {
+        assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+        let quotes = line.replace("\\\\", "").replace("\\\"", "").matches('"').count();
+        assert!(quotes % 2 == 0, "{line:?}");
+        let is_access = line.contains("request=\"") && line.contains("\" status=");
+        let is_event = line.contains(" event=") || line.contains("pushserver");
+        assert!(is_access || is_event, "{line:?}");
+    }
+}
+
+#[test]
+fn the_answer_to_who_still_sends_is_not_reset_away() {
+    let daemon = Daemon::start(limits(json!({"body_bytes": 1000})));
+    let body = vec![b'x'; 1 << 20];
+    for _ in 0..20 {
+        let mut client = daemon.connect();
+        let head = "POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n";
+        client.send(head).send(&body);
+        let answer = client.answer();
+        assert!(answer.status == 413 && answer.closes());
+        assert!(client.ends());
+    }
+}
+
+#[test]
+fn no_subscriber_can_send_what_vouches_for_a_notice() {
+    for secret in [None, Some("right")] {
+        let backend = Backend::that(Manner::Answers(200));
+        let mut passthrough = json!({"passthrough": backend.url()});
+        if let Some(secret) = secret {
+            passthrough["passthrough_secret"] = secret.into();
+        }
+        let daemon = Daemon::start(subscriber(passthrough));
+        let mut client = daemon.connect();
+        client.send(
+            "GET /subscriber/a%26unsubscribe=1%26channel_id=b HTTP/1.1\r\nHost: a\r\n\
+             X-Pushserver-Secret: forged\r\nx-pushserver-SECRET: forged\r\n\
+             X_Pushserver_Secret: forged\r\nX-Forwarded-For: 6.6.6.6\r\n\
+             X_Forwarded_For: 6.6.6.6\r\nContent-Type: forged/1\r\nConnection: close\r\n\r\n",
+        );
+        let seen = backend.next();
+        assert!(!seen.head.contains("forged") && !seen.head.contains("6.6.6.6"), "{}", seen.head);
+        assert_eq!(seen.header("X-Pushserver-Secret"), secret);
+        assert_eq!(seen.header("X-Forwarded-For"), Some("127.0.0.1"));
+        let form = "channel_id=a%26unsubscribe%3D1%26channel_id%3Db&subscribe=1";
+        assert_eq!(seen.body, form);
+    }
+}
