@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Backend, Daemon, Manner, Start, limits, settings, subscriber};
+use crate::support::{Backend, Client, Daemon, Manner, Start, limits, post, settings, subscriber};
 
 #[test]
 fn no_byte_of_a_path_or_a_host_reaches_the_log_as_it_is() {
@@ -67,5 +67,24 @@ fn no_subscriber_can_send_what_vouches_for_a_notice() {
         assert_eq!(seen.header("X-Forwarded-For"), Some("127.0.0.1"));
         let form = "channel_id=a%26unsubscribe%3D1%26channel_id%3Db&subscribe=1";
         assert_eq!(seen.body, form);
+    }
+}
+
+#[test]
+fn where_a_publisher_comes_from_is_not_what_it_says() {
+    for (allow, status) in [("127.0.0.1", 202), ("10.0.0.0/8", 403)] {
+        let mut settings = settings();
+        settings["locations"][0]["allow"] = json!([allow]);
+        let start = Start::with(settings).listeners(2);
+        let socket = start.file("socket");
+        let unix = format!("unix:{}", socket.display());
+        let daemon = start.args(["--listen", "127.0.0.1:0", "--listen", &unix]).start();
+        // Who comes over a Unix socket is on this machine.
+        for mut client in [daemon.connect(), Client::unix(&socket)] {
+            assert_eq!(client.send(post("/publisher/a", b"m")).answer().status, status);
+            let forged = "POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\
+                 X-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\nForwarded: for=10.0.0.1\r\n\r\n";
+            assert_eq!(client.send(forged).answer().status, status);
+        }
     }
 }
