@@ -12,6 +12,7 @@ mod client;
 mod connections;
 mod cursor;
 mod delivery;
+mod host;
 mod information;
 pub mod location;
 pub mod notice;
@@ -30,6 +31,7 @@ pub use self::output::Output;
 use self::client::{Client, ConnTimer, Phase};
 use self::connections::{Conn, Connections};
 use self::delivery::Renderer;
+use self::host::Hosts;
 use self::location::Routes;
 use self::options::{Limits, Options};
 use self::proxy::Proxy;
@@ -52,6 +54,7 @@ pub struct Relay {
     conns: Connections,
     hub: Hub,
     routes: Routes,
+    hosts: Hosts,
     renderer: Renderer,
     /// `None`: what no location matches is answered 404.
     proxy: Option<Box<Proxy>>,
@@ -74,6 +77,7 @@ impl Relay {
             conns: Connections::default(),
             hub: Hub::new(hub, now),
             routes: Routes::new(&options.locations),
+            hosts: Hosts::new(&options.hosts),
             renderer: Renderer::new(options.server.clone(), now),
             proxy: options
                 .proxy
@@ -92,6 +96,7 @@ impl Relay {
     /// Takes other settings. Requests that are held keep those of their location.
     pub fn reload(&mut self, options: &Options, stores: Vec<StoreOptions>, now: Now) {
         self.routes = Routes::new(&options.locations);
+        self.hosts = Hosts::new(&options.hosts);
         self.reload_proxy(options);
         self.renderer.set_server(options.server.clone());
         self.head_limits = head_limits(&options.limits);
@@ -104,6 +109,14 @@ impl Relay {
         let conn = self.conns.insert(Conn::Client(Client::new(peer)));
         self.arm(conn, ConnTimer::Head, now);
         conn
+    }
+
+    /// A connection came to a loopback address, at this port. A browser of this machine may be its
+    /// other end, so locations answer it under names of this machine only (`relay/host.rs`).
+    pub fn came_by_loopback(&mut self, conn: ConnKey, port: u16) {
+        if let Some(client) = self.conns.client_mut(conn) {
+            client.loopback_port = port;
+        }
     }
 
     /// Whether bytes may be read from a connection now. If not, `ResumeRead` will come.

@@ -22,11 +22,10 @@ impl Relay {
             ConnTimer::Head if client.buffer.is_none() => self.close(conn, now),
             ConnTimer::Body if self.is_answered(conn) => self.cut(conn, now),
             ConnTimer::Connect | ConnTimer::Upstream => self.exchange_timed_out(conn, timer, now),
-            ConnTimer::Head => self.fail(
-                conn,
-                HttpError::new(408, "the request head took too long; send it at once"),
-                now,
-            ),
+            ConnTimer::Head => {
+                let text = "the request head took too long; send it at once";
+                self.fail_begun(conn, &HttpError::new(408, text), now);
+            }
             ConnTimer::Body => self.fail_begun(
                 conn,
                 &HttpError::new(408, "the request body stopped coming; send it without pauses"),

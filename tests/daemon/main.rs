@@ -12,7 +12,10 @@ mod support;
 mod access_log; // --access-log: one line for each request, whatever the request holds
 mod command; // arguments, addresses, files and variables that a launcher or systemd uses
 mod faults; // clients that break, stall, flood and vanish; streams that are closed
+mod hostile; // clients that mean harm to the log, to its reader, to the application
+mod hosts; // DNS rebinding: whose names are served at a loopback address
 mod limits; // every key of `limits`, and the limit of open files
 mod mangled; // requests with errors in them, by chance
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
+mod secrets; // of settings and of requests: shown to nobody
 mod signals; // SIGTERM, SIGINT, SIGHUP: idle, busy, and twice

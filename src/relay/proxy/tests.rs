@@ -42,6 +42,7 @@ fn options(ports: &[u16]) -> Options {
     };
     Options {
         server: String::new(),
+        hosts: Vec::new(),
         locations: Vec::new(),
         proxy: Some(proxy),
         limits: Limits::default(),
