@@ -96,7 +96,7 @@ impl Bench {
                 Output::Missing { peer } => format!("{}: missing", peer.index()),
                 Output::Refused { peer, refusal } => format!("{}: {refusal:?}", peer.index()),
                 Output::Held { peer, .. } => format!("{}: held", peer.index()),
-                Output::Deliver { peer, message, gap } => {
+                Output::Deliver { peer, message, gap, .. } => {
                     let body = String::from_utf8_lossy(&message.body).into_owned();
                     let id = format!("{}:{}", message.id.time - NOW.unix_s, message.id.tag);
                     match gap {
