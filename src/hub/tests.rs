@@ -277,6 +277,27 @@ fn a_small_channel_does_not_wait_for_a_large_fan_out() {
 }
 
 #[test]
+fn only_more_than_fit_in_one_turn_are_a_crowd() {
+    for (waiting, expected) in [(1, false), (64, false), (65, true)] {
+        let mut b = Bench::new(options());
+        for _ in 0..waiting {
+            b.ask("a", LONG);
+        }
+        let publish = Publish { content_type: None, body: b"x", create: true, store: true };
+        let publisher = b.peers.insert(());
+        b.hub.publish(publisher, name("a"), publish, b.now);
+        let outputs = std::iter::from_fn(|| b.hub.poll_output());
+        let crowds: Vec<bool> = outputs
+            .filter_map(|output| match output {
+                Output::Deliver { crowd, .. } => Some(crowd),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(crowds, vec![expected; waiting], "{waiting} waited");
+    }
+}
+
+#[test]
 fn shutdown_ends_every_hold_once() {
     let mut b = Bench::new(options());
     b.ask("a", LONG);
