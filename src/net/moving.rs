@@ -182,10 +182,6 @@ impl Reactor {
         if self.accept_pending.is_some() {
             self.accept_pending = Some(0);
         }
-        if self.open == 0 {
-            self.sockets.clear();
-            self.sockets.shrink_to(1024);
-        }
         debug_assert!(
             self.relay.has_output() || self.open == self.relay.connections(),
             "both tables have the same entries"

@@ -10,6 +10,7 @@ mod admission;
 mod answer;
 mod client;
 mod connections;
+mod counters;
 mod cursor;
 mod delivery;
 mod information;
@@ -29,6 +30,7 @@ pub use self::output::Output;
 
 use self::client::{Client, ConnTimer, Phase};
 use self::connections::{Conn, Connections};
+use self::counters::Counters;
 use self::delivery::Renderer;
 use self::location::Routes;
 use self::options::{Limits, Options};
@@ -64,6 +66,7 @@ pub struct Relay {
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
     stopping: bool,
+    counters: Counters,
 }
 
 impl Relay {
@@ -86,6 +89,7 @@ impl Relay {
             ready: VecDeque::new(),
             name: Vec::new(),
             stopping: false,
+            counters: Counters::default(),
         }
     }
 
@@ -248,6 +252,7 @@ impl Relay {
         };
         let idle = |conn: &ConnKey| self.conns.client(*conn).is_some_and(idle);
         let conns: Vec<ConnKey> = self.conns.keys().filter(idle).take(count).collect();
+        self.counters.shed += conns.len() as u64;
         for conn in conns {
             self.close(conn, now);
         }
