@@ -59,6 +59,7 @@ impl Reactor {
         self.relay.shrink();
         while self.sockets.pop_if(|socket| socket.is_none()).is_some() {}
         self.sockets.shrink_to_fit();
+        heap_trim::trim();
         log::debug!("event=memory_given_back");
     }
 }
