@@ -169,6 +169,7 @@ impl Relay {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
         self.counters.answered(status);
+        self.answered += payload.len();
         self.outputs.push_back(Output::Send { conn, payload });
         if persistence == Persistence::Close {
             return self.close(conn, now);

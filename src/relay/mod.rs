@@ -48,6 +48,10 @@ pub type ConnKey = Key;
 /// Requests of one connection that are served before others have their turn.
 const REQUESTS_PER_TURN: usize = 16;
 
+/// Bytes of answers of one connection that are made before its socket has had some of them: a
+/// reader that stops keeps no more than these and one message from being freed.
+const ANSWERS_PER_TURN: usize = 64 << 10;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Relay {
@@ -66,6 +70,8 @@ pub struct Relay {
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
     stopping: bool,
+    /// Bytes of answers made for the connection at hand.
+    answered: usize,
     counters: Counters,
 }
 
@@ -89,6 +95,7 @@ impl Relay {
             ready: VecDeque::new(),
             name: Vec::new(),
             stopping: false,
+            answered: 0,
             counters: Counters::default(),
         }
     }
@@ -117,6 +124,12 @@ impl Relay {
         };
         client.paused = !client.wants_read(&self.limits);
         !client.paused
+    }
+
+    /// How many bytes may be read from a connection at once, where any may be.
+    #[must_use]
+    pub fn reads_at_most(&self, conn: ConnKey) -> usize {
+        self.conns.client(conn).map_or(usize::MAX, |client| client.reads_at_most(&self.limits))
     }
 
     /// Bytes came.
