@@ -13,6 +13,10 @@ pub const ACCESS: &str = "pushserver::access";
 /// Sends the notices to Django. Its debug lines show whole URLs and headers: secrets, cookies.
 const HTTP_CLIENT: [&str; 2] = ["ureq", "ureq_proto"];
 
+/// The target of the line of counters: whoever asks for it (SIGUSR1) wants to see it, however quiet
+/// the log is otherwise.
+pub const COUNTERS: &str = "pushserver::counters";
+
 /// How much is logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
@@ -82,6 +86,7 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
     for library in HTTP_CLIENT {
         builder.filter_module(library, LevelFilter::Warn);
     }
+    builder.filter_module(COUNTERS, LevelFilter::Info);
     if let Some(filters) = filters {
         builder.parse_filters(filters);
     }
@@ -92,7 +97,7 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
 mod tests {
     use log::{Level, Log, Metadata};
 
-    use super::{ACCESS, Options, Verbosity, builder};
+    use super::{ACCESS, COUNTERS, Options, Verbosity, builder};
 
     fn is_logged(options: Options, filters: Option<&str>, target: &str, level: Level) -> bool {
         let metadata = Metadata::builder().target(target).level(level).build();
@@ -140,6 +145,14 @@ mod tests {
         assert!(is_logged(quiet, Some("pushserver=debug"), "pushserver::net", Level::Debug));
         let verbose = options(Verbosity::Verbose, false);
         assert!(!is_logged(verbose, Some("error"), "pushserver::net", Level::Info));
+    }
+
+    #[test]
+    fn counters_are_written_however_quiet_the_log_is() {
+        let quiet = options(Verbosity::Quiet, false);
+        for filters in [None, Some("error"), Some("off")] {
+            assert!(is_logged(quiet, filters, COUNTERS, Level::Info), "{filters:?}");
+        }
     }
 
     #[test]

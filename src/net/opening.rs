@@ -68,6 +68,7 @@ impl Reactor {
     }
 
     fn welcome(&mut self, stream: Stream, peer: Option<IpAddr>, at: Option<u16>, now: Now) {
+        self.watch.accepted += 1;
         let conn = self.relay.accept(peer, now);
         if let Some(port) = at {
             self.relay.came_by_loopback(conn, port);
@@ -122,6 +123,7 @@ impl Reactor {
     }
 
     fn warn_full(&mut self, cause: &str, now: Now) {
+        self.watch.accept_pauses += 1;
         if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
             let open = self.open;
             log::warn!("event=accept_paused connections={open} times={times} cause={cause:?}");

@@ -16,6 +16,7 @@ impl Relay {
         use hub::Output as O;
         match output {
             O::Published { peer, waiting, information } => {
+                self.counters.published += 1;
                 self.inform(peer, if waiting { 201 } else { 202 }, &information, now);
             }
             O::Exists { peer, information } | O::Deleted { peer, information } => {
@@ -29,6 +30,8 @@ impl Relay {
             O::Held { peer, subscription } => self.held(peer, subscription, now),
             O::Deliver { peer, message, gap, crowd } => {
                 let Some((exchange, shared)) = self.take_exchange(peer) else { return };
+                self.counters.delivered += 1;
+                self.counters.gaps += u64::from(gap != crate::store::Gap::NONE);
                 let payload = if shared && gap == crate::store::Gap::NONE {
                     self.renderer.shared_delivery(&exchange, &message)
                 } else {
@@ -164,6 +167,7 @@ impl Relay {
         payload: Payload,
         now: Now,
     ) {
+        self.answered += payload.len();
         let send = Output::Send { conn, payload, crowd: false };
         self.respond_with(conn, persistence, status, send, now);
     }
@@ -178,6 +182,7 @@ impl Relay {
     ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
+        self.counters.answered(status);
         self.outputs.push_back(send);
         if persistence == Persistence::Close {
             return self.close(conn, now);
@@ -221,6 +226,7 @@ impl Relay {
     ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
+        self.counters.answered(status);
         self.outputs.push_back(Output::Send { conn, payload, crowd: false });
         self.linger(conn, now);
     }

@@ -16,6 +16,7 @@ mod hostile; // clients that mean harm to the log, to its reader, to the applica
 mod hosts; // DNS rebinding: whose names are served at a loopback address
 mod limits; // every key of `limits`, and the limit of open files
 mod mangled; // requests with errors in them, by chance
+mod memory; // memory that comes back and that is bounded, and the counters that show it
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
 mod secrets; // of settings and of requests: shown to nobody
 mod signals; // SIGTERM, SIGINT, SIGHUP: idle, busy, and twice
