@@ -32,7 +32,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use self::error::StartError;
 
 use self::listener::Listener;
-use self::opening::{NEVER, connections_max};
+use self::opening::connections_max;
 use self::options::{Listen, Options};
 use self::passthrough::Passthrough;
 use self::signals::Signals;
@@ -81,6 +81,8 @@ pub struct Reactor {
     connections_max: usize,
     /// Listeners may have connections that no edge will tell of; not before this time.
     accept_pending: Option<u64>,
+    /// Before this time idle connections are not looked for to make room.
+    shed_at_ms: u64,
     scratch: Box<[u8]>,
     /// Sockets that were read and may have more: each once, to be read in the next turn.
     again: Vec<ConnKey>,
@@ -151,6 +153,7 @@ impl Reactor {
             open: 0,
             connections_max: connections_max(options.connections),
             accept_pending: None,
+            shed_at_ms: 0,
             scratch: vec![0; READ_BYTES].into(),
             again: Vec::new(),
             gone: Vec::new(),
@@ -197,7 +200,7 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
-        let due = due.into_iter().flatten().filter(|due| *due != NEVER).min()?;
+        let due = due.into_iter().flatten().min()?;
         let mut wait_ms = due.saturating_sub(self.clock.now().mono_ms);
         if self.stop_at_ms.is_some() && self.open == 0 {
             wait_ms = wait_ms.min(NOTICES_MS);

@@ -63,6 +63,8 @@ pub struct Relay {
     ready: VecDeque<ConnKey>,
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
+    /// The slot where idle connections were last looked for.
+    shed_from: usize,
     stopping: bool,
 }
 
@@ -85,6 +87,7 @@ impl Relay {
             outputs: VecDeque::new(),
             ready: VecDeque::new(),
             name: Vec::new(),
+            shed_from: 0,
             stopping: false,
         }
     }
@@ -239,18 +242,28 @@ impl Relay {
         }
     }
 
-    /// Closes up to `count` connections that are between requests, to make room for others.
-    pub fn shed_idle(&mut self, count: usize, now: Now) {
-        let idle = |client: &Client| {
+    /// Closes up to `count` connections that are between requests, to make room for others; gives
+    /// how many. Looks at a bounded number of connections, and at the next ones when called again.
+    pub fn shed_idle(&mut self, count: usize, now: Now) -> usize {
+        let is_idle = |client: &Client| {
             matches!(client.phase, Phase::Head { .. })
                 && matches!(client.timer, Some((_, ConnTimer::Idle)))
                 && client.buffer.is_none()
         };
-        let idle = |conn: &ConnKey| self.conns.client(*conn).is_some_and(idle);
-        let conns: Vec<ConnKey> = self.conns.keys().filter(idle).take(count).collect();
-        for conn in conns {
-            self.close(conn, now);
+        let slots = self.conns.slots();
+        let mut closed = 0;
+        for _ in 0..slots.min(SHED_LOOKS_MAX) {
+            self.shed_from = if self.shed_from + 1 < slots { self.shed_from + 1 } else { 0 };
+            let Some(conn) = self.conns.key_at(self.shed_from) else { continue };
+            if self.conns.client(conn).is_some_and(is_idle) {
+                self.close(conn, now);
+                closed += 1;
+                if closed == count {
+                    break;
+                }
+            }
         }
+        closed
     }
 
     /// How many connections there are, with those that are to be opened.
@@ -370,6 +383,9 @@ fn head_limits(limits: &Limits) -> HeadLimits {
         uri_bytes: limits.uri_bytes,
     }
 }
+
+/// Connections that one search for idle ones looks at: a tenth of a millisecond.
+const SHED_LOOKS_MAX: usize = 16 << 10;
 
 /// Log target of the access log.
 pub const ACCESS: &str = "pushserver::access";

@@ -176,6 +176,11 @@ impl Client {
     }
 }
 
+/// A head with these further lines.
+pub(crate) fn request(line: &str, lines: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
 /// A request that publishes.
 pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
