@@ -25,7 +25,9 @@ fn main() -> ExitCode {
         let _ = arguments.next();
         return pushserver::bench::run(arguments);
     }
-    match serve_or_print() {
+    let outcome = serve_or_print();
+    log::logger().flush();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Without a standard error the exit code has to say it.

@@ -12,8 +12,9 @@ mod support;
 mod access_log; // --access-log: one line for each request, whatever the request holds
 mod command; // arguments, addresses, files and variables that a launcher or systemd uses
 mod descriptors; // none left: for connections, and for those to come
-mod faults; // clients that break, stall, flood and vanish; streams that are closed
+mod faults; // clients that break, stall, flood and vanish
 mod limits; // every key of `limits`
 mod mangled; // requests with errors in them, by chance
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
 mod signals; // SIGTERM, SIGINT, SIGHUP: idle, busy, and twice
+mod streams; // standard streams that are closed, full, slow or without a reader
