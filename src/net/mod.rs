@@ -17,6 +17,7 @@ mod moving;
 mod opening;
 pub mod options;
 pub mod passthrough;
+mod reload;
 pub mod signals;
 mod socket;
 pub mod stdin;
@@ -30,15 +31,16 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use self::error::StartError;
+pub use self::reload::{Read, Reloaded};
 
 use self::listener::Listener;
 use self::opening::connections_max;
 use self::options::{Listen, Options};
 use self::passthrough::Passthrough;
+use self::reload::Reload;
 use self::signals::Signals;
 use self::socket::Socket;
 use crate::clock::{Clock, Now};
-use crate::hub::options::StoreOptions;
 use crate::relay::{ConnKey, Relay};
 use crate::warnings::RateLimit;
 use crate::{hub, relay};
@@ -64,9 +66,6 @@ const READ_BYTES: usize = 64 << 10;
 /// wakes nobody.
 const NOTICES_MS: u64 = 10;
 
-/// What SIGHUP asks for: the settings, read anew.
-pub type Reloaded = Result<(relay::options::Options, Vec<StoreOptions>), String>;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Reactor {
@@ -91,8 +90,7 @@ pub struct Reactor {
     passthrough: Passthrough,
     signals: Signals,
     stdin_ended: Arc<AtomicBool>,
-    /// Held so that the thread that watches standard input can wake the loop.
-    _waker: Arc<Waker>,
+    reload: Reload,
     /// When to leave, whatever is still to be done.
     stop_at_ms: Option<u64>,
     out_of_descriptors: RateLimit,
@@ -100,7 +98,7 @@ pub struct Reactor {
 
 impl Reactor {
     /// Opens everything. From here on connections are accepted, though not served before
-    /// [`Reactor::run`].
+    /// [`Reactor::run`]. `read`: the settings, anew, for SIGHUP; called on a thread of its own.
     ///
     /// # Errors
     /// [`StartError`], which says what to do.
@@ -108,6 +106,7 @@ impl Reactor {
         options: Options,
         relay: relay::options::Options,
         hub: hub::options::Options,
+        read: Arc<Read>,
     ) -> Result<Self, StartError> {
         let system = |what| move |error| StartError::System { what, error };
         let poll = Poll::new().map_err(system("cannot wait for events"))?;
@@ -160,7 +159,7 @@ impl Reactor {
             passthrough: Passthrough::new(options.passthrough_queue),
             signals,
             stdin_ended,
-            _waker: waker,
+            reload: Reload::new(read, waker),
             stop_at_ms: None,
             out_of_descriptors: RateLimit::new(60_000),
         })
@@ -176,7 +175,7 @@ impl Reactor {
     ///
     /// # Errors
     /// The system's, where the loop cannot go on.
-    pub fn run(&mut self, reload: &mut dyn FnMut() -> Reloaded) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             match self.poll.poll(&mut events, self.wait()) {
@@ -185,7 +184,7 @@ impl Reactor {
                 Err(error) => return Err(error),
             }
             let now = self.clock.now();
-            if self.turn(&events, now, reload) == Turn::Leave {
+            if self.turn(&events, now) == Turn::Leave {
                 break;
             }
         }
@@ -208,7 +207,7 @@ impl Reactor {
         Some(Duration::from_millis(wait_ms))
     }
 
-    fn turn(&mut self, events: &Events, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
+    fn turn(&mut self, events: &Events, now: Now) -> Turn {
         for conn in std::mem::take(&mut self.again) {
             if let Some(socket) = find(&mut self.sockets, conn) {
                 socket.queued = false;
@@ -218,11 +217,11 @@ impl Reactor {
         for event in events {
             match event.token() {
                 SIGNALS => {
-                    if self.on_signals(now, reload) == Turn::Leave {
+                    if self.on_signals(now) == Turn::Leave {
                         return Turn::Leave;
                     }
                 }
-                WAKER => {}
+                WAKER => self.finish_reload(now),
                 Token(token) if token > FIRST_LISTENER - LISTENERS_MAX => {
                     self.accept_pending = Some(0);
                 }

@@ -16,5 +16,6 @@ mod faults; // clients that break, stall, flood and vanish
 mod limits; // every key of `limits`
 mod mangled; // requests with errors in them, by chance
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
-mod signals; // SIGTERM, SIGINT, SIGHUP: idle, busy, and twice
+mod reload; // SIGHUP: idle, busy, with good and bad settings
+mod signals; // SIGTERM and SIGINT: idle, busy, and twice
 mod streams; // standard streams that are closed, full, slow or without a reader

@@ -32,6 +32,13 @@ impl Answer {
         })
     }
 
+    /// Header lines that ask for the message after this one.
+    pub(crate) fn cursor(&self) -> String {
+        let (time, tag) = (self.header("Last-Modified"), self.header("Etag"));
+        let (time, tag) = (time.expect("a message"), tag.expect("a message"));
+        format!("If-Modified-Since: {time}\r\nIf-None-Match: {tag}\r\n")
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a text")
     }
