@@ -10,6 +10,8 @@
 mod support;
 
 mod access_log; // --access-log: one line for each request, whatever the request holds
+#[cfg(target_os = "linux")]
+mod clock; // the wall clock is set back
 mod command; // arguments, addresses, files and variables that a launcher or systemd uses
 mod descriptors; // none left: for connections, and for those to come
 mod faults; // clients that break, stall, flood and vanish

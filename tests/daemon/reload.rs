@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Daemon, Start, limits, merge, request, settings};
+use crate::support::{Daemon, Start, limits, merge, settings};
 
 #[test]
 fn hup_takes_other_settings_and_keeps_every_connection_and_message() {
@@ -111,8 +111,9 @@ fn nothing_is_lost_repeated_or_reordered_while_settings_are_read_again_and_again
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope
-                .spawn(|| assert_eq!(follow(&daemon, MESSAGES), (0..MESSAGES).collect::<Vec<_>>()));
+            scope.spawn(|| {
+                assert_eq!(daemon.follow("a", MESSAGES), (0..MESSAGES).collect::<Vec<_>>())
+            });
         }
         scope.spawn(|| {
             let mut publisher = daemon.connect();
@@ -130,19 +131,4 @@ fn nothing_is_lost_repeated_or_reordered_while_settings_are_read_again_and_again
             reloads += 1;
         }
     });
-}
-
-/// Follows channel `a` by its cursor; gives the numbers that came.
-fn follow(daemon: &Daemon, count: usize) -> Vec<usize> {
-    let mut numbers = Vec::new();
-    let mut cursor = String::new();
-    let mut client = daemon.connect();
-    while numbers.len() < count {
-        client.send(request("GET /subscriber/a", &cursor));
-        let answer = client.answer();
-        assert_eq!(answer.status, 200, "{}", answer.head);
-        numbers.push(answer.text().parse().unwrap());
-        cursor = answer.cursor();
-    }
-    numbers
 }

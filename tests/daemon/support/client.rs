@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -76,6 +77,16 @@ impl Client {
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.socket.write_all(bytes.as_ref()).expect("the daemon reads");
+        self
+    }
+
+    /// Sends each piece of `size` bytes by itself, and leaves time to read it by itself.
+    pub(crate) fn send_in_pieces(&mut self, bytes: &[u8], size: usize) -> &mut Self {
+        self.socket.set_tcp_nodelay(true).unwrap();
+        for piece in bytes.chunks(size) {
+            self.send(piece);
+            thread::sleep(Duration::from_micros(20));
+        }
         self
     }
 

@@ -180,6 +180,22 @@ impl Daemon {
         clients
     }
 
+    /// Follows a channel by its cursor; gives the numbers that came.
+    #[track_caller]
+    pub(crate) fn follow(&self, channel: &str, count: usize) -> Vec<usize> {
+        let mut numbers = Vec::new();
+        let mut cursor = String::new();
+        let mut client = self.connect();
+        while numbers.len() < count {
+            let answer =
+                client.send(request(&format!("GET /subscriber/{channel}"), &cursor)).answer();
+            assert_eq!(answer.status, 200, "{}", answer.head);
+            numbers.push(answer.text().parse().expect("a number"));
+            cursor = answer.cursor();
+        }
+        numbers
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let arguments = [format!("-{name}"), self.id().to_string()];
         let status = Command::new("kill").args(arguments).status().expect("kill is there");
