@@ -389,3 +389,29 @@ const SHED_LOOKS_MAX: usize = 16 << 10;
 
 /// Log target of the access log.
 pub const ACCESS: &str = "pushserver::access";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MessageId;
+
+    const NOW: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
+
+    #[test]
+    fn idle_connections_are_looked_for_in_bounded_steps_each_where_the_last_one_ended() {
+        let first_id = MessageId { time: NOW.unix_s, tag: 0 };
+        let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
+        let (server, limits) = (String::new(), Limits::default());
+        let options = Options { server, locations: Vec::new(), proxy: None, limits };
+        let mut relay = Relay::new(&options, hub, NOW);
+        for _ in 0..=SHED_LOOKS_MAX {
+            relay.accept(None, NOW);
+        }
+        let idle = relay.accept(None, NOW);
+        relay.received(idle, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", NOW);
+        assert!(matches!(relay.poll_output(NOW), Some(Output::Send { .. })));
+        assert_eq!(relay.shed_idle(2, NOW), 0);
+        assert_eq!(relay.shed_idle(2, NOW), 1);
+        assert!(matches!(relay.poll_output(NOW), Some(Output::Close { conn }) if conn == idle));
+    }
+}
