@@ -50,14 +50,12 @@ fn set_back_two_hours_and_on_again_nothing_is_lost_repeated_or_reordered() {
         let begin = time(&daemon);
         let mut publisher = daemon.connect();
         for number in 0..3 * EACH {
-            match number / EACH {
-                0 => {}
-                1 => fs::write(&set_back, "").unwrap(),
-                _ => drop(fs::remove_file(&set_back)),
-            }
-            if number == EACH || number == 2 * EACH {
-                let is_back = time(&daemon) < begin - Duration::from_secs(7000);
-                assert_eq!(is_back, number == EACH);
+            if number == EACH {
+                fs::write(&set_back, "").unwrap();
+                assert!(time(&daemon) < begin - Duration::from_secs(7000));
+            } else if number == 2 * EACH {
+                fs::remove_file(&set_back).unwrap();
+                assert!(time(&daemon) >= begin);
             }
             let answer = publisher.post("/publisher/a", number.to_string().as_bytes()).answer();
             assert!(matches!(answer.status, 201 | 202), "{}", answer.head);

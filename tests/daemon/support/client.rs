@@ -80,12 +80,19 @@ impl Client {
         self
     }
 
-    /// Sends each piece of `size` bytes by itself, and leaves time to read it by itself.
-    pub(crate) fn send_in_pieces(&mut self, bytes: &[u8], size: usize) -> &mut Self {
+    /// Sends each piece of `size` bytes by itself, with a pause behind it.
+    pub(crate) fn send_in_pieces(
+        &mut self,
+        bytes: &[u8],
+        size: usize,
+        pause: Duration,
+    ) -> &mut Self {
         self.socket.set_tcp_nodelay(true).unwrap();
         for piece in bytes.chunks(size) {
             self.send(piece);
-            thread::sleep(Duration::from_micros(20));
+            if !pause.is_zero() {
+                thread::sleep(pause);
+            }
         }
         self
     }
