@@ -140,6 +140,21 @@ fn a_message_that_is_never_finished_is_refused_after_a_second() {
 }
 
 #[test]
+fn a_head_begun_behind_an_answer_that_stalled_is_refused_after_a_second_too() {
+    let mut daemon = Daemon::start(settings());
+    daemon.publish("big", vec![b'x'; 9 << 20]);
+    let mut client = Client::narrow(daemon.address());
+    client.get("/subscriber/big").send("POST /publisher/a HTTP/1.1\r\nHos");
+    // An answer on a later connection: what the earlier one sent has been read.
+    assert_eq!(daemon.publish("c", "m").status, 202);
+    daemon.signal("TERM");
+    assert_eq!(client.answer().body.len(), 9 << 20);
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.closes()), (408, true));
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
 fn idle_connections_are_closed_and_new_ones_refused() {
     let mut daemon = Daemon::start(settings());
     let address = daemon.address();
