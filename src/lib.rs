@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arena;
+#[cfg(feature = "bench")]
 pub mod bench;
 pub mod cli;
 pub mod clock;

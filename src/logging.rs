@@ -15,6 +15,9 @@ use self::lines::Lines;
 /// The target of one line per request; off unless asked for.
 pub const ACCESS: &str = "pushserver::access";
 
+/// Sends the notices to Django. Its debug lines show whole URLs and headers: secrets, cookies.
+const HTTP_CLIENT: [&str; 2] = ["ureq", "ureq_proto"];
+
 /// How much is logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
@@ -121,6 +124,9 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
     let access = if options.access { LevelFilter::Info } else { LevelFilter::Off };
     // Before RUST_LOG, so that this gives way where that names the target, but not to a bare level.
     builder.filter_module(ACCESS, access);
+    for library in HTTP_CLIENT {
+        builder.filter_module(library, LevelFilter::Warn);
+    }
     if let Some(filters) = filters {
         builder.parse_filters(filters);
     }
@@ -161,6 +167,16 @@ mod tests {
         let verbose = options(Verbosity::Verbose, false);
         assert!(is_logged(verbose, None, "ureq", Level::Warn));
         assert!(!is_logged(verbose, None, "ureq", Level::Info));
+    }
+
+    #[test]
+    fn what_shows_headers_is_logged_only_when_named() {
+        let options = options(Verbosity::Verbose, true);
+        for target in ["ureq", "ureq::run", "ureq_proto::client"] {
+            assert!(!is_logged(options, Some("debug"), target, Level::Debug), "{target}");
+            assert!(is_logged(options, Some("debug"), target, Level::Warn), "{target}");
+            assert!(is_logged(options, Some("ureq=debug,ureq_proto=debug"), target, Level::Debug));
+        }
     }
 
     #[test]

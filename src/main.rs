@@ -20,6 +20,7 @@ use pushserver::{clock, net};
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "bench")]
     if env::args_os().nth(1).is_some_and(|first| first == "bench") {
         // The load generator: another program in the same file, with arguments of its own.
         let mut arguments = lexopt::Parser::from_env();

@@ -26,7 +26,7 @@ const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// What is not written anywhere outside tests, and where it is all the same.
-const BANNED: [(&str, &[&str]); 10] = [
+const BANNED: [(&str, &[&str]); 13] = [
     ("Instant::now", &["src/clock.rs"]),
     ("SystemTime::now", &["src/clock.rs"]),
     (".unwrap()", &[]),
@@ -36,7 +36,20 @@ const BANNED: [(&str, &[&str]); 10] = [
     ("dbg!", &[]),
     // The load generator waits for a daemon that it started.
     ("thread::sleep", &["src/bench/process.rs"]),
+    // Clients choose what is hashed: never without a random key.
     ("FxHash", &[]),
+    ("with_hasher", &[]),
+    ("BuildHasherDefault", &[]),
+    // Where secrets are compared, sent, checked, and written for nginx; nowhere are they told.
+    (
+        ".reveal()",
+        &[
+            "src/config/build.rs",
+            "src/config/nginx.rs",
+            "src/relay/admission.rs",
+            "src/relay/notice.rs",
+        ],
+    ),
     ("process::exit", &["src/main.rs"]),
 ];
 
@@ -186,6 +199,50 @@ fn transcripts_are_named_and_say_what_they_show() {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# "), "{name} does not say what it shows");
     }
+}
+
+#[test]
+fn secrets_are_compared_in_constant_time() {
+    let source = sources().into_iter().find(|source| source.path == "src/relay/admission.rs");
+    let code = source.expect("it is there").code;
+    assert_eq!(code.matches(".reveal()").count(), 1);
+    assert!(code.contains("ct_eq(secret.reveal().as_bytes())"));
+}
+
+#[test]
+fn the_tests_that_the_security_page_names_are_there() {
+    let mut tests = String::new();
+    for folder in ["src", "tests", "python/tests"] {
+        for path in files(&root().join(folder)) {
+            if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
+                tests += &fs::read_to_string(&path).expect("it is UTF-8");
+            }
+        }
+    }
+    let is_test = |name: &str| {
+        tests.contains(&format!("\ndef {name}("))
+            || tests.match_indices(&format!("fn {name}(")).any(|(at, _)| {
+                let before: Vec<&str> = tests[..at].lines().rev().take(4).collect();
+                before.iter().any(|line| line.trim() == "#[test]")
+            })
+    };
+    let page = read("docs/security.md");
+    let mut named = 0;
+    let mut wrong = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let last = row.trim_end_matches(" |").rsplit(" | ").next().expect("a column");
+        for name in last.split('`').skip(1).step_by(2) {
+            let is_there = match name.strip_suffix(".http") {
+                Some(_) => root().join("tests/transcripts").join(name).exists(),
+                None => is_test(name),
+            };
+            named += 1;
+            if !is_there {
+                wrong.push(name.to_owned());
+            }
+        }
+    }
+    assert!(named > 50 && wrong.is_empty(), "of {named} there are no tests {wrong:#?}");
 }
 
 #[test]

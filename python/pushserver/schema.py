@@ -22,6 +22,7 @@ SETTINGS: Keys = {
     "port": int,
     "address": str,
     "servername": str,
+    "hosts": LIST,
     "publisher_host": HOST,
     "subscriber_host": HOST,
     "allrequests": str,

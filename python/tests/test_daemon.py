@@ -212,6 +212,23 @@ def test_the_command_line_wins_over_the_settings(settings, push_server, options,
     assert parse(**options) == listens
 
 
+def test_what_django_serves_under_a_name_the_push_server_serves_too(settings):
+    settings.ALLOWED_HOSTS = [".dev.test", "odd:8000", "shop.test"]
+    settings.PUSH_SERVER = {"port": 0, "hosts": ["mine.test"]}
+    options = {"addrport": None, "use_ipv6": False, "allrequests": False}
+    push_server = runpushserver.Command().daemon_settings(options)
+    assert push_server["hosts"] == ["mine.test", ".dev.test", "shop.test"]
+    with Daemon(binary.find_binary(), push_server) as daemon:
+        port = daemon.url.rpartition(":")[2]
+        for name, status in (("a.dev.test", 404), ("mine.test", 404), ("evil.test", 421)):
+            request = urllib.request.Request(f"{daemon.url}/send-update/none")
+            request.add_header("Host", f"{name}:{port}")
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request)
+            with refused.value:
+                assert refused.value.code == status, name
+
+
 @pytest.mark.parametrize("addrport", ["x", "127.0.0.1", "127.0.0.1:x", "70000", ":", "1:2:3"])
 def test_a_wrong_address_is_told(addrport):
     with pytest.raises(CommandError, match="not a valid port"):

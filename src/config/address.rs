@@ -75,6 +75,20 @@ pub(super) fn check_host(text: &str) -> Result<(), String> {
     Err(format!("{} is no host:port; write \"127.0.0.1:8001\"{hint}", quoted(text)))
 }
 
+/// Checks a name of `hosts`: a host without a port, a domain with all below it (`.example`), `*`.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn check_name(text: &str) -> Result<(), String> {
+    let name = text.strip_prefix('.').unwrap_or(text);
+    let has_port = name.contains(':') && !name.ends_with(']');
+    if text == "*" || !has_port && check_host(name).is_ok() {
+        return Ok(());
+    }
+    let form = "write a name without scheme and port, as in \"push.test\" or \".push.test\"";
+    Err(format!("{} is no host; {form}", quoted(text)))
+}
+
 /// Checks a web origin, as browsers send it in `Origin` (RFC 6454 section 6.2): any other spelling
 /// would never be equal to what they send.
 ///

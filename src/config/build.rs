@@ -3,7 +3,7 @@
 
 use ipnet::IpNet;
 
-use super::address::{check_host, check_origin, check_url};
+use super::address::{check_host, check_name, check_origin, check_url};
 use super::problem::{Path, Problem, listed, quoted};
 use super::reach::{Fate, fates};
 use super::settings::{
@@ -16,7 +16,7 @@ use crate::message::Delivery;
 use crate::nearest::nearest;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
-    self as relay, LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions,
+    self as relay, LocationOptions, Origins, PublisherOptions, Role, Secret, SubscriberOptions,
 };
 use crate::store::{StoreId, memory};
 
@@ -42,6 +42,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
     let stores = stores(&settings.store)?;
     let relay = relay::Options {
         server: settings.servername.clone(),
+        hosts: hosts(settings)?,
         locations: locations(&settings.locations, &settings.store_names())?,
         proxy: upstream::proxy(settings)?,
         limits: limits(&settings.limits),
@@ -57,6 +58,27 @@ impl Settings {
             Stores::Named(stores) => stores.keys().map(String::as_str).collect(),
         }
     }
+}
+
+/// The names of `hosts`, and those by which other settings say that the daemon is reached.
+fn hosts(settings: &Settings) -> Result<Vec<String>, Problem> {
+    let path = Path::Root.key("hosts");
+    for (index, name) in settings.hosts.iter().enumerate() {
+        check_name(name).map_err(|what| Problem::new(&path.index(index), what))?;
+    }
+    let mut names: Vec<String> =
+        settings.hosts.iter().map(|name| name.trim_end_matches('.').to_owned()).collect();
+    for host in [&settings.publisher_host, &settings.subscriber_host].into_iter().flatten() {
+        let (Host::Plain(location) | Host::Full { location, .. }) = host;
+        names.push(without_port(location));
+    }
+    names.extend(settings.forcehost.as_deref().map(without_port));
+    Ok(names)
+}
+
+/// The name in `name:port`. An IPv6 address is cut short, but addresses need not be known here.
+fn without_port(host: &str) -> String {
+    host.split(':').next().unwrap_or_default().to_owned()
 }
 
 fn host(host: &Host, path: &Path<'_>) -> Result<(), Problem> {
@@ -170,7 +192,7 @@ fn store_id(name: &str, stores: &[&str], path: &Path<'_>) -> Result<StoreId, Pro
 
 fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<PublisherOptions, Problem> {
     let allow = networks(publisher.allow.as_deref(), &path.key("allow"))?;
-    check_secret(publisher.secret.as_deref(), &path.key("secret"))?;
+    check_secret(publisher.secret.as_ref(), &path.key("secret"))?;
     Ok(PublisherOptions {
         create_on_post: publisher.create_on_post,
         store_messages: publisher.store_messages,
@@ -206,8 +228,8 @@ pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<I
     list.unwrap_or_default().iter().enumerate().map(read).collect()
 }
 
-fn check_secret(secret: Option<&str>, path: &Path<'_>) -> Result<(), Problem> {
-    match secret {
+fn check_secret(secret: Option<&Secret>, path: &Path<'_>) -> Result<(), Problem> {
+    match secret.map(Secret::reveal) {
         Some(secret) if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()) => {
             let what = "it goes into a header: write visible ASCII characters without spaces";
             Err(Problem::new(path, what))
@@ -228,7 +250,7 @@ fn subscriber_options(
     if let Some(url) = &subscriber.passthrough {
         check_url(url).map_err(|what| Problem::new(&path.key("passthrough"), what))?;
     }
-    check_secret(subscriber.passthrough_secret.as_deref(), &path.key("passthrough_secret"))?;
+    check_secret(subscriber.passthrough_secret.as_ref(), &path.key("passthrough_secret"))?;
     Ok(SubscriberOptions {
         delivery: match subscriber.polling {
             Polling::Long => Delivery::LongPoll,

@@ -202,6 +202,22 @@ impl Config {
     /// What works but is likely not meant, one line each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.open_publishers();
+        for (index, location) in self.relay.locations.iter().enumerate() {
+            let Role::Subscriber(subscriber) = &location.role else { continue };
+            if let Some(url) = &subscriber.passthrough
+                && upstream::comes_back(url, &self.listen)
+            {
+                warnings.push(format!(
+                    "locations[{index}].passthrough: this is where the daemon itself listens, so \
+                     the notices come back to it; give the address of the application"
+                ));
+            }
+        }
+        warnings
+    }
+
+    fn open_publishers(&self) -> Vec<String> {
         let is_public = |listen: &&Listen| match listen {
             Listen::Tcp(address) => !address.ip().is_loopback(),
             Listen::Unix(_) => false,

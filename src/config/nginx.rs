@@ -128,7 +128,10 @@ fn admissions(out: &mut Output, settings: &Settings) {
             ));
             out.line("    default 0;");
             out.line("    \"~^OPTIONS \" 1;");
-            out.line(&format!("    \"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;", literal(secret)));
+            out.line(&format!(
+                "    \"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;",
+                literal(secret.reveal())
+            ));
             out.line("}");
         }
         let origins = publisher.allow_origin.as_ref().map(listed).unwrap_or_default();
@@ -174,6 +177,9 @@ fn memory(out: &mut Output, settings: &Settings) {
 
 fn server(out: &mut Output, settings: &Settings) {
     let limits = &settings.limits;
+    if !settings.hosts.is_empty() {
+        out.note("hosts: nginx serves every name.");
+    }
     out.line("server_name _;");
     out.line("server_tokens off;");
     out.line("merge_slashes off;");

@@ -60,8 +60,19 @@ fn is_plain(key: &str) -> bool {
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'))
 }
 
-/// The text in quotes, without controls and not too long to read.
+/// The text in quotes, without controls and not too long to read. Of a URL without what may be
+/// secret in it: user name, password and query.
 pub(super) fn quoted(text: &str) -> String {
+    let shown;
+    let text = match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
+            let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("…@", rest));
+            shown = format!("{scheme}://{user}{rest}{query}");
+            &shown
+        }
+        None => text,
+    };
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}…", &text[..end]),
@@ -108,6 +119,12 @@ mod tests {
     fn a_repeated_text_stays_short_and_on_its_line() {
         assert_eq!(quoted("a\r\n\u{85}\u{1b}b"), r#""a\r\n\u{85}\u{1b}b""#);
         assert_eq!(quoted(&"é".repeat(90)), format!("\"{}\"…", "é".repeat(40)));
+    }
+
+    #[test]
+    fn of_a_url_nothing_secret_is_repeated() {
+        assert_eq!(quoted("http://me:hush@a/b?token=hush"), "\"http://…@a/b?…\"");
+        assert_eq!(quoted("ftp://a/b"), "\"ftp://a/b\"");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::relay::options::Secret;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Settings {
@@ -13,6 +15,7 @@ pub(super) struct Settings {
     pub(super) port: u16,
     pub(super) address: String,
     pub(super) servername: String,
+    pub(super) hosts: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publisher_host: Option<Host>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +90,7 @@ pub(super) struct Publisher {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allow: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) secret: Option<String>,
+    pub(super) secret: Option<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allow_origin: Option<OneOrMore>,
 }
@@ -106,7 +109,7 @@ pub(super) struct Subscriber {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) passthrough: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) passthrough_secret: Option<String>,
+    pub(super) passthrough_secret: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

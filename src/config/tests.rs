@@ -23,6 +23,7 @@ fn everything() -> Value {
         "port": 8001, "address": "127.0.0.1", "servername": "relay",
         "allrequests": "http://127.0.0.1:8002", "forcehost": "a.example",
         "trusted_proxies": ["10.0.0.0/8"],
+        "hosts": ["push.test", ".example"],
         "publisher_host": "127.0.0.1:8001",
         "subscriber_host": {"location": "push.example.com", "secure": true},
         "store": {
@@ -120,6 +121,8 @@ fn no_settings_give_the_defaults() {
 fn every_key_reaches_its_option() {
     let config = config(everything()).unwrap();
     assert_eq!(config.relay.server, "relay");
+    let hosts = ["push.test", ".example", "127.0.0.1", "push.example.com", "a.example"];
+    assert_eq!(config.relay.hosts, hosts);
     let net = config.net_options(false);
     assert_eq!((net.connections, net.passthrough_queue), (Some(1), 3));
     assert_eq!(config.hub_options(MessageId::default(), 0).channels_max, 2);
@@ -160,12 +163,12 @@ fn every_key_reaches_its_option() {
     let origins = ["http://a", "http://b:81"].map(str::to_owned);
     assert_eq!(subscriber.allow_origin, Origins::Listed(origins.to_vec()));
     assert_eq!(subscriber.passthrough.as_deref(), Some("http://127.0.0.1:8000/p"));
-    assert_eq!(subscriber.passthrough_secret.as_deref(), Some("t"));
+    assert_eq!(subscriber.passthrough_secret, Some("t".into()));
     let Role::Publisher(publisher) = &config.relay.locations[1].role else { panic!() };
     assert!(!publisher.create_on_post && !publisher.store_messages);
     let allow: Vec<_> = publisher.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["10.0.0.0/8", "::1/128"]);
-    assert_eq!(publisher.secret.as_deref(), Some("s"));
+    assert_eq!(publisher.secret, Some("s".into()));
     assert_eq!(publisher.allow_origin, Origins::Listed(vec!["http://a".to_owned()]));
 }
 
@@ -277,7 +280,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
         (
             json!({"a b\n": 1}),
             "[\"a b\\n\"]: unknown key; known are $schema, address, allrequests, \
-             forcehost, limits, locations, port, publisher_host, servername, store, \
+             forcehost, hosts, limits, locations, port, publisher_host, servername, store, \
              subscriber_host and trusted_proxies",
         ),
     ] {
@@ -522,6 +525,55 @@ fn a_location_behind_a_broader_one_is_refused() {
         {"type": "subscriber", "prefix": "/u/"},
     ]});
     assert!(config(settings).is_ok());
+}
+
+#[test]
+fn a_name_of_the_daemon_has_neither_scheme_nor_port() {
+    let hosts = |name: &str| config(json!({"hosts": [name]})).map(|config| config.relay.hosts);
+    for name in ["*", "push.test", ".push.test", "127.0.0.1", "[::1]", "a_b"] {
+        assert_eq!(hosts(name).unwrap(), [name]);
+    }
+    assert_eq!(hosts("push.test.").unwrap(), ["push.test"]);
+    for name in ["", ".", "*.test", "push.test:8001", "http://push.test", "[::1]:1", "a b"] {
+        let Problem { path, what } = hosts(name).expect_err(name);
+        assert!(path == "hosts[0]" && what.contains("without scheme and port"), "{path}: {what}");
+    }
+}
+
+#[test]
+fn the_debug_form_of_the_settings_shows_no_secret() {
+    let location = json!({"type": "publisher", "prefix": "/", "secret": "hush"});
+    let config = config(json!({ "locations": [location] })).unwrap();
+    let text = format!("{config:?}");
+    assert!(text.contains("secret: Some(Secret(…))") && !text.contains("hush"), "{text}");
+}
+
+#[test]
+fn a_passthrough_to_the_daemon_itself_is_warned_of() {
+    let warnings = |address: &str, url: &str| {
+        let location = json!({"type": "subscriber", "prefix": "/s/", "passthrough": url});
+        config(json!({"address": address, "locations": [location]})).unwrap().warnings()
+    };
+    for (address, url) in [
+        ("127.0.0.1", "http://127.0.0.1:8001/p"),
+        ("127.0.0.1", "http://localhost:8001"),
+        ("127.0.0.1", "http://0.0.0.0:8001/p?x"),
+        ("::1", "http://[::1]:8001/p"),
+        ("0.0.0.0", "http://127.0.0.1:8001/p"),
+    ] {
+        let warnings = warnings(address, url);
+        assert_eq!(warnings.len(), 1, "{address} {url}");
+        assert!(warnings[0].starts_with("locations[0].passthrough: "), "{warnings:?}");
+    }
+    for (address, url) in [
+        ("127.0.0.1", "http://127.0.0.1:8000/p"),
+        ("127.0.0.1", "http://127.0.0.1/p"),
+        ("127.0.0.1", "http://[::1]:8001/p"),
+        ("127.0.0.1", "http://django:8001/p"),
+        ("unix:/p", "http://127.0.0.1:8001/p"),
+    ] {
+        assert_eq!(warnings(address, url), [""; 0], "{address} {url}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Where `allrequests` leads, and which host `forcehost` is. Looks names up: at start and, on a
-//! thread beside the loop, on reload.
+//! Where `allrequests` and `passthrough` lead, and which host `forcehost` is. Looks names up: at
+//! start and, on a thread beside the loop, on reload.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::address::{check_host, unix_path};
 use super::build::networks;
@@ -51,6 +51,21 @@ pub(super) fn check_not_itself(proxy: &ProxyOptions, listen: &[Listen]) -> Resul
     Err(Problem::new(&Path::Root.key("allrequests"), what))
 }
 
+/// Whether notices to this `passthrough` come back to the daemon. Looks nothing up.
+pub(super) fn comes_back(url: &str, listen: &[Listen]) -> bool {
+    let authority = url.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
+    let Some(authority) = authority else { return false };
+    let (name, port) = name_and_port(authority);
+    let local = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let addresses: Vec<IpAddr> = if name.eq_ignore_ascii_case("localhost") {
+        local.to_vec()
+    } else {
+        without_brackets(name).parse().into_iter().collect()
+    };
+    let to = |ip| UpstreamAddress::Tcp(SocketAddr::new(ip, port));
+    addresses.into_iter().map(to).any(|to| listen.iter().any(|listen| is_reached(listen, &to)))
+}
+
 /// Whether who connects to `to` comes to what listens at `listen`.
 fn is_reached(listen: &Listen, to: &UpstreamAddress) -> bool {
     match (listen, to) {
@@ -84,11 +99,19 @@ fn upstream(url: &str) -> Result<(String, Vec<UpstreamAddress>), String> {
         return Err(format!("{} has a path; requests keep their own: {form}", quoted(url)));
     }
     check_host(host).map_err(|_| format!("{} is no URL; {form}", quoted(url)))?;
-    let (name, port) = match host.rsplit_once(':') {
+    let (name, port) = name_and_port(host);
+    Ok((host.to_owned(), look_up(name, port)?))
+}
+
+fn name_and_port(host: &str) -> (&str, u16) {
+    match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, port.parse().unwrap_or(80)),
         _ => (host, 80),
-    };
-    Ok((host.to_owned(), look_up(name, port)?))
+    }
+}
+
+fn without_brackets(name: &str) -> &str {
+    name.trim_start_matches('[').trim_end_matches(']')
 }
 
 fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, String> {
@@ -96,8 +119,7 @@ fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, String> {
         // Servers for development listen on one of the two.
         vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
     } else {
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let found = (bare, port).to_socket_addrs();
+        let found = (without_brackets(name), port).to_socket_addrs();
         found.map_err(|error| format!("cannot look up {}: {error}", quoted(name)))?.collect()
     };
     if found.is_empty() {

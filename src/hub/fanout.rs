@@ -39,8 +39,8 @@ struct Fanout {
 /// One step of [`Fanouts::next`].
 #[derive(Debug)]
 pub(super) enum Step {
-    /// This subscription's turn; it may be gone.
-    Waiter(Key, Cause),
+    /// This subscription's turn; it may be gone. `crowd`: it is one of more than fit in a turn.
+    Waiter { waiter: Key, cause: Cause, crowd: bool },
     /// All had theirs.
     Done(Cause),
 }
@@ -76,7 +76,8 @@ impl Fanouts {
         if let Some(waiter) = front.waiters.get(front.next) {
             front.next += 1;
             self.quantum -= 1;
-            return Some(Step::Waiter(*waiter, front.cause.clone()));
+            let crowd = front.waiters.len() > QUANTUM as usize;
+            return Some(Step::Waiter { waiter: *waiter, cause: front.cause.clone(), crowd });
         }
         let done = self.running.pop_front()?;
         self.quantum = QUANTUM;

@@ -196,7 +196,7 @@ impl Hub {
         if let Some(queue) = channel.queue
             && let Some((message, gap)) = memory.after(queue, subscribe.cursor)
         {
-            return self.outputs.push_back(Output::Deliver { peer, message, gap });
+            return self.outputs.push_back(Output::Deliver { peer, message, gap, crowd: false });
         }
         if !waits {
             return self.end(peer, End::NothingNew, subscribe.cursor);
@@ -243,8 +243,8 @@ impl Hub {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            let (waiter, cause) = match self.fanouts.next()? {
-                Step::Waiter(waiter, cause) => (waiter, cause),
+            let (waiter, cause, crowd) = match self.fanouts.next()? {
+                Step::Waiter { waiter, cause, crowd } => (waiter, cause, crowd),
                 Step::Done(Cause::Deleted { publisher, information }) => {
                     return Some(Output::Deleted { peer: publisher, information });
                 }
@@ -256,7 +256,7 @@ impl Hub {
             return Some(match cause {
                 Cause::Message { message, channel, lost_through } => {
                     let gap = self.gap(channel, cursor, lost_through, message.sequence);
-                    Output::Deliver { peer, message, gap }
+                    Output::Deliver { peer, message, gap, crowd }
                 }
                 Cause::Deleted { .. } => Output::Ended { peer, end: End::Deleted, cursor },
                 Cause::Shutdown => Output::Ended { peer, end: End::Shutdown, cursor },

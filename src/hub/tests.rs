@@ -96,7 +96,7 @@ impl Bench {
                 Output::Missing { peer } => format!("{}: missing", peer.index()),
                 Output::Refused { peer, refusal } => format!("{}: {refusal:?}", peer.index()),
                 Output::Held { peer, .. } => format!("{}: held", peer.index()),
-                Output::Deliver { peer, message, gap } => {
+                Output::Deliver { peer, message, gap, .. } => {
                     let body = String::from_utf8_lossy(&message.body).into_owned();
                     let id = format!("{}:{}", message.id.time - NOW.unix_s, message.id.tag);
                     match gap {
@@ -274,6 +274,27 @@ fn a_small_channel_does_not_wait_for_a_large_fan_out() {
     let place = said.iter().position(|line| line.starts_with("1000: x")).unwrap();
     assert!(place < 100, "served as number {place}");
     assert_eq!(said.len(), 2 + 1001);
+}
+
+#[test]
+fn only_more_than_fit_in_one_turn_are_a_crowd() {
+    for (waiting, expected) in [(1, false), (64, false), (65, true)] {
+        let mut b = Bench::new(options());
+        for _ in 0..waiting {
+            b.ask("a", LONG);
+        }
+        let publish = Publish { content_type: None, body: b"x", create: true, store: true };
+        let publisher = b.peers.insert(());
+        b.hub.publish(publisher, name("a"), publish, b.now);
+        let outputs = std::iter::from_fn(|| b.hub.poll_output());
+        let crowds: Vec<bool> = outputs
+            .filter_map(|output| match output {
+                Output::Deliver { crowd, .. } => Some(crowd),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(crowds, vec![expected; waiting], "{waiting} waited");
+    }
 }
 
 #[test]

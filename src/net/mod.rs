@@ -23,6 +23,7 @@ mod socket;
 pub mod stdin;
 mod stopping;
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,6 +86,11 @@ pub struct Reactor {
     scratch: Box<[u8]>,
     /// Sockets that were read and may have more: each once, to be read in the next turn.
     again: Vec<ConnKey>,
+    /// Sockets of a crowd that can be read, which has time until all of it are served: else the
+    /// last of ten thousand would wait for the next poll of all others.
+    later: VecDeque<ConnKey>,
+    /// Fan-outs go on from the turn before.
+    fanning_out: bool,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
     passthrough: Passthrough,
@@ -155,6 +161,8 @@ impl Reactor {
             shed_at_ms: 0,
             scratch: vec![0; READ_BYTES].into(),
             again: Vec::new(),
+            later: VecDeque::new(),
+            fanning_out: false,
             gone: Vec::new(),
             passthrough: Passthrough::new(options.passthrough_queue),
             signals,
@@ -195,7 +203,7 @@ impl Reactor {
 
     /// How long nothing is to be done but for events.
     fn wait(&self) -> Option<Duration> {
-        if self.relay.has_output() || !self.again.is_empty() {
+        if self.relay.has_output() || !self.again.is_empty() || !self.later.is_empty() {
             return Some(Duration::ZERO);
         }
         let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
@@ -208,12 +216,14 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events, now: Now) -> Turn {
+        self.fanning_out = self.relay.has_output();
         for conn in std::mem::take(&mut self.again) {
             if let Some(socket) = find(&mut self.sockets, conn) {
                 socket.queued = false;
                 self.read(conn, now);
             }
         }
+        self.read_later(now);
         for event in events {
             match event.token() {
                 SIGNALS => {

@@ -10,6 +10,11 @@ use super::{READ_BYTES, Reactor, find, index, token_of};
 use crate::clock::Now;
 use crate::relay::{ConnKey, Output};
 
+/// Polls of a crowd that are read in one turn: while others of it are not served yet, and then. Each
+/// may be answered at once, so this too is a millisecond or two.
+const CROWD_READS_BESIDE: usize = 32;
+const CROWD_READS: usize = 192;
+
 impl Reactor {
     pub(super) fn on_event(&mut self, token: Token, event: &Event, now: Now) {
         let Some(socket) = self.sockets.get_mut(index(token)).and_then(Option::as_mut) else {
@@ -34,8 +39,25 @@ impl Reactor {
         let Some(socket) = find(&mut self.sockets, conn) else { return };
         socket.ended |= event.is_read_closed() || event.is_error();
         // Otherwise it has had its turn, and would have two in the next.
-        if !socket.queued {
+        if socket.queued {
+            return;
+        }
+        if socket.crowd && (self.fanning_out || !self.later.is_empty()) {
+            socket.queued = true;
+            self.later.push_back(conn);
+        } else {
             self.read(conn, now);
+        }
+    }
+
+    /// Reads those of a crowd that have asked again before all of it were served.
+    pub(super) fn read_later(&mut self, now: Now) {
+        for _ in 0..if self.fanning_out { CROWD_READS_BESIDE } else { CROWD_READS } {
+            let Some(conn) = self.later.pop_front() else { return };
+            if let Some(socket) = find(&mut self.sockets, conn) {
+                socket.queued = false;
+                self.read(conn, now);
+            }
         }
     }
 
@@ -98,8 +120,9 @@ impl Reactor {
 
     pub(super) fn carry_out(&mut self, output: Output, now: Now) {
         match output {
-            Output::Send { conn, payload } => {
+            Output::Send { conn, payload, crowd } => {
                 let Some(socket) = find(&mut self.sockets, conn) else { return };
+                socket.crowd = crowd;
                 let stalled_before = socket.is_stalled();
                 match socket.send(payload) {
                     Ok(Sent::Some { .. }) if !stalled_before => self.relay.stalled(conn, now),

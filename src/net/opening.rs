@@ -49,7 +49,10 @@ impl Reactor {
                     return self.pause_accepting(limit, now);
                 }
                 match self.listeners[index].accept() {
-                    Ok((stream, peer)) => self.welcome(stream, peer, now),
+                    Ok((stream, peer)) => {
+                        let at = self.listeners[index].local().loopback_port();
+                        self.welcome(stream, peer, at, now);
+                    }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) if is_transient(&error) => {}
                     Err(error) => return self.pause_accepting(&error.to_string(), now),
@@ -72,8 +75,11 @@ impl Reactor {
         }
     }
 
-    fn welcome(&mut self, stream: Stream, peer: Option<IpAddr>, now: Now) {
+    fn welcome(&mut self, stream: Stream, peer: Option<IpAddr>, at: Option<u16>, now: Now) {
         let conn = self.relay.accept(peer, now);
+        if let Some(port) = at {
+            self.relay.came_by_loopback(conn, port);
+        }
         if self.enter(Socket::accepted(conn, stream)).is_err() {
             self.relay.closed(conn, now);
         }

@@ -26,6 +26,17 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+impl Listen {
+    /// The port, if only this machine can connect to it.
+    #[must_use]
+    pub fn loopback_port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) if address.ip().to_canonical().is_loopback() => Some(address.port()),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Listen {
     /// As in the readiness line: `http://127.0.0.1:8001`, `unix:/path`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -294,7 +294,7 @@ impl Warnings {
                 warn!("passthrough: notices not answered in time: url={url} count={count}");
             }
             Outcome::Failed(error) => {
-                warn!("passthrough: notices failed: url={url} error={error} count={count}");
+                warn!("passthrough: notices failed: url={url} error={error:?} count={count}");
             }
         }
     }

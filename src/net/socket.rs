@@ -33,8 +33,10 @@ pub(super) struct Socket {
     pub(super) connecting: bool,
     /// The peer sends no more, so that behind what came an end is to be found.
     pub(super) ended: bool,
-    /// To be read in the next turn.
+    /// To be read in the next turn, or a later one.
     pub(super) queued: bool,
+    /// What was sent last went to many others too.
+    pub(super) crowd: bool,
     /// The peer takes nothing any more: what is to be sent is dropped.
     mute: bool,
     /// Closed at the end of this turn.
@@ -66,6 +68,7 @@ impl Socket {
             connecting: false,
             ended: false,
             queued: false,
+            crowd: false,
             mute: false,
             gone: false,
         }

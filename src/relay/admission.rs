@@ -6,8 +6,9 @@ use super::cursor;
 use super::delivery::Exchange;
 use super::information::Form;
 use super::location::{Found, IdError, Location, decode_channel_id};
-use super::options::{PublisherOptions, Role};
+use super::options::{PublisherOptions, Role, Secret};
 use super::{ConnKey, Relay};
+use crate::clock::Now;
 use crate::http::RequestHead;
 use crate::message::Cursor;
 
@@ -25,6 +26,12 @@ impl Refusal {
     }
 }
 
+/// To a request for another server (RFC 9110 15.5.20).
+const MISDIRECTED: u16 = 421;
+
+const UNKNOWN_HOST: &str = "the Host of this request is no name of this server, which listens for \
+                            this machine only; add the name to the setting hosts";
+
 /// What a request asks of its channel.
 pub(super) enum Question {
     Options,
@@ -36,6 +43,19 @@ pub(super) enum Question {
 }
 
 impl Relay {
+    /// Tells of a refusal that the operator may not have meant.
+    pub(super) fn warn_of_refusal(&mut self, refusal: &Refusal, head: &RequestHead<'_>, now: Now) {
+        if refusal.status == MISDIRECTED
+            && let Some(times) = self.hosts.refusals.note(now.mono_ms)
+        {
+            let host = head.host[..head.host.len().min(HOST_BYTES_SHOWN)].escape_ascii();
+            log::warn!(
+                "event=host_refused host=\"{host}\" times={times} cause=\"it is no name of this \
+                 machine, nor in the setting hosts\""
+            );
+        }
+    }
+
     /// What the location lets a request do; the channel's name is left in `self.name`.
     pub(super) fn admit(
         &mut self,
@@ -52,8 +72,14 @@ impl Relay {
         exchange.origin = location.origin_slot(origin);
         self.name.clear();
         self.name.extend_from_slice(&location.namespace);
-        let id = decode_channel_id(part, self.limits.channel_id_bytes, &mut self.name);
-        let question = id.map_err(Refusal::from).and_then(|()| match &location.role {
+        let port = self.conns.client(conn).map_or(0, |client| client.loopback_port);
+        let admitted = if port == 0 || self.hosts.admit(head.host, port) {
+            let bytes_max = self.limits.channel_id_bytes;
+            decode_channel_id(part, bytes_max, &mut self.name).map_err(Refusal::from)
+        } else {
+            Err(Refusal::new(MISDIRECTED, UNKNOWN_HOST))
+        };
+        let question = admitted.and_then(|()| match &location.role {
             Role::Subscriber(_) => subscriber_question(&location, head),
             Role::Publisher(options) => {
                 exchange.form = Form::of(head.header("Accept"));
@@ -124,11 +150,11 @@ fn method_not_allowed(location: &Location) -> Refusal {
 }
 
 /// Whether the request bears this secret (RFC 6750 2.1); takes as long for a wrong one.
-fn bears(head: &RequestHead<'_>, secret: &str) -> bool {
+fn bears(head: &RequestHead<'_>, secret: &Secret) -> bool {
     head.header("Authorization").is_some_and(|value| {
         value.split_at_checked(7).is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case(b"Bearer ")
-                && bool::from(token.trim_ascii().ct_eq(secret.as_bytes()))
+                && bool::from(token.trim_ascii().ct_eq(secret.reveal().as_bytes()))
         })
     })
 }
@@ -146,3 +172,6 @@ impl From<IdError> for Refusal {
         }
     }
 }
+
+/// Of a host that is told of in the log; a name has at most 253.
+const HOST_BYTES_SHOWN: usize = 260;

@@ -27,14 +27,15 @@ impl Relay {
             }
             O::Refused { peer, refusal } => self.refuse(peer, refusal, now),
             O::Held { peer, subscription } => self.held(peer, subscription, now),
-            O::Deliver { peer, message, gap } => {
+            O::Deliver { peer, message, gap, crowd } => {
                 let Some((exchange, shared)) = self.take_exchange(peer) else { return };
                 let payload = if shared && gap == crate::store::Gap::NONE {
                     self.renderer.shared_delivery(&exchange, &message)
                 } else {
                     self.renderer.delivery(&exchange, &message, gap)
                 };
-                self.respond(peer, exchange.persistence, 200, payload, now);
+                let send = Output::Send { conn: peer, payload, crowd };
+                self.respond_with(peer, exchange.persistence, 200, send, now);
             }
             O::Ended { peer, end, cursor } => {
                 let Some((exchange, _)) = self.take_exchange(peer) else { return };
@@ -163,9 +164,21 @@ impl Relay {
         payload: Payload,
         now: Now,
     ) {
+        let send = Output::Send { conn, payload, crowd: false };
+        self.respond_with(conn, persistence, status, send, now);
+    }
+
+    fn respond_with(
+        &mut self,
+        conn: ConnKey,
+        persistence: Persistence,
+        status: u16,
+        send: Output,
+        now: Now,
+    ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
-        self.outputs.push_back(Output::Send { conn, payload });
+        self.outputs.push_back(send);
         if persistence == Persistence::Close {
             return self.close(conn, now);
         }
@@ -208,7 +221,7 @@ impl Relay {
     ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
-        self.outputs.push_back(Output::Send { conn, payload });
+        self.outputs.push_back(Output::Send { conn, payload, crowd: false });
         self.linger(conn, now);
     }
 

@@ -87,6 +87,8 @@ pub(super) struct Client {
     pub(super) timer: Option<(TimerKey, ConnTimer)>,
     /// `None` on a Unix socket.
     pub(super) peer: Option<IpAddr>,
+    /// The port, if it came to a loopback address; else 0.
+    pub(super) loopback_port: u16,
     /// Method and path, for the access log, if there is one.
     pub(super) access: Option<Box<str>>,
     /// The peer sends no more.
@@ -114,6 +116,7 @@ impl Client {
             buffer: None,
             timer: None,
             peer,
+            loopback_port: 0,
             access: None,
             ended: false,
             stalled: false,
@@ -155,6 +158,28 @@ impl Buffer {
             || memmem::find_iter(&self.bytes, b"\r\n\r\n").nth(limits.pipeline_depth - 1).is_some()
     }
 }
+
+/// What the access log says of bytes that cannot be read as a request: the method and the path that
+/// they begin with. Of anything else nothing, since it may be a secret that came too early.
+pub(super) fn resembled_request(bytes: &[u8]) -> String {
+    let line = bytes.trim_ascii_start();
+    let end = line.iter().position(|byte| b"\r\n?".contains(byte)).unwrap_or(line.len());
+    let mut words = line[..end].splitn(3, |byte| *byte == b' ');
+    match (words.next(), words.next()) {
+        (Some(method), Some(path)) if is_method(method) && path.starts_with(b"/") => {
+            let path = &path[..path.len().min(PATH_BYTES_SHOWN)];
+            format!("{} {}", method.escape_ascii(), path.escape_ascii())
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+fn is_method(word: &[u8]) -> bool {
+    (1..=METHOD_BYTES_SHOWN).contains(&word.len()) && word.iter().all(u8::is_ascii_alphabetic)
+}
+
+const METHOD_BYTES_SHOWN: usize = 20;
+const PATH_BYTES_SHOWN: usize = 200;
 
 /// Writes the access log's line of an answer, if there is an access log.
 pub(super) fn log_access(client: &mut Client, status: u16) {

@@ -12,6 +12,7 @@ mod client;
 mod connections;
 mod cursor;
 mod delivery;
+mod host;
 mod information;
 pub mod location;
 pub mod notice;
@@ -30,6 +31,7 @@ pub use self::output::Output;
 use self::client::{Client, ConnTimer, Phase};
 use self::connections::{Conn, Connections};
 use self::delivery::Renderer;
+use self::host::Hosts;
 use self::location::Routes;
 use self::options::{Limits, Options};
 use self::proxy::Proxy;
@@ -52,6 +54,7 @@ pub struct Relay {
     conns: Connections,
     hub: Hub,
     routes: Routes,
+    hosts: Hosts,
     renderer: Renderer,
     /// `None`: what no location matches is answered 404.
     proxy: Option<Box<Proxy>>,
@@ -76,6 +79,7 @@ impl Relay {
             conns: Connections::default(),
             hub: Hub::new(hub, now),
             routes: Routes::new(&options.locations),
+            hosts: Hosts::new(&options.hosts),
             renderer: Renderer::new(options.server.clone(), now),
             proxy: options
                 .proxy
@@ -95,6 +99,7 @@ impl Relay {
     /// Takes other settings. Requests that are held keep those of their location.
     pub fn reload(&mut self, options: &Options, stores: Vec<StoreOptions>, now: Now) {
         self.routes = Routes::new(&options.locations);
+        self.hosts = Hosts::new(&options.hosts);
         self.reload_proxy(options);
         self.renderer.set_server(options.server.clone());
         self.head_limits = head_limits(&options.limits);
@@ -107,6 +112,14 @@ impl Relay {
         let conn = self.conns.insert(Conn::Client(Client::new(peer)));
         self.arm(conn, ConnTimer::Head, now);
         conn
+    }
+
+    /// A connection came to a loopback address, at this port. A browser of this machine may be its
+    /// other end, so locations answer it under names of this machine only (`relay/host.rs`).
+    pub fn came_by_loopback(&mut self, conn: ConnKey, port: u16) {
+        if let Some(client) = self.conns.client_mut(conn) {
+            client.loopback_port = port;
+        }
     }
 
     /// Whether bytes may be read from a connection now. If not, `ResumeRead` will come.
@@ -242,30 +255,6 @@ impl Relay {
         }
     }
 
-    /// Closes up to `count` connections that are between requests, to make room for others; gives
-    /// how many. Looks at a bounded number of connections, and at the next ones when called again.
-    pub fn shed_idle(&mut self, count: usize, now: Now) -> usize {
-        let is_idle = |client: &Client| {
-            matches!(client.phase, Phase::Head { .. })
-                && matches!(client.timer, Some((_, ConnTimer::Idle)))
-                && client.buffer.is_none()
-        };
-        let slots = self.conns.slots();
-        let mut closed = 0;
-        for _ in 0..slots.min(SHED_LOOKS_MAX) {
-            self.shed_from = if self.shed_from + 1 < slots { self.shed_from + 1 } else { 0 };
-            let Some(conn) = self.conns.key_at(self.shed_from) else { continue };
-            if self.conns.client(conn).is_some_and(is_idle) {
-                self.close(conn, now);
-                closed += 1;
-                if closed == count {
-                    break;
-                }
-            }
-        }
-        closed
-    }
-
     /// How many connections there are, with those that are to be opened.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -384,34 +373,5 @@ fn head_limits(limits: &Limits) -> HeadLimits {
     }
 }
 
-/// Connections that one search for idle ones looks at: a tenth of a millisecond.
-const SHED_LOOKS_MAX: usize = 16 << 10;
-
 /// Log target of the access log.
 pub const ACCESS: &str = "pushserver::access";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::MessageId;
-
-    const NOW: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
-
-    #[test]
-    fn idle_connections_are_looked_for_in_bounded_steps_each_where_the_last_one_ended() {
-        let first_id = MessageId { time: NOW.unix_s, tag: 0 };
-        let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
-        let (server, limits) = (String::new(), Limits::default());
-        let options = Options { server, locations: Vec::new(), proxy: None, limits };
-        let mut relay = Relay::new(&options, hub, NOW);
-        for _ in 0..=SHED_LOOKS_MAX {
-            relay.accept(None, NOW);
-        }
-        let idle = relay.accept(None, NOW);
-        relay.received(idle, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", NOW);
-        assert!(matches!(relay.poll_output(NOW), Some(Output::Send { .. })));
-        assert_eq!(relay.shed_idle(2, NOW), 0);
-        assert_eq!(relay.shed_idle(2, NOW), 1);
-        assert!(matches!(relay.poll_output(NOW), Some(Output::Close { conn }) if conn == idle));
-    }
-}

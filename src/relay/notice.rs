@@ -1,5 +1,6 @@
 //! What Django is told when a hold starts and ends. Only the data: `net/passthrough.rs` sends it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,7 +18,6 @@ pub enum Event {
 }
 
 /// One hold, for the subscribe and the unsubscribe notice alike.
-#[derive(Debug)]
 pub struct Notice {
     /// The location's `passthrough` URL.
     pub url: Arc<str>,
@@ -31,6 +31,14 @@ pub struct Notice {
     /// Whether the subscribe notice was queued; set by the sender of notices, so that an
     /// unsubscribe is sent exactly where its subscribe was.
     pub queued: AtomicBool,
+}
+
+impl fmt::Debug for Notice {
+    /// Without the headers, which hold cookies and the location's secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channel_id = self.channel_id.escape_ascii().to_string();
+        f.debug_struct("Notice").field("channel_id", &channel_id).finish_non_exhaustive()
+    }
 }
 
 /// The subscriber's own header lines, for Django: all but those that belong to this connection
@@ -75,7 +83,7 @@ pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
         lines.extend_from_slice(b"\r\n");
     }
     if let Role::Subscriber(SubscriberOptions { passthrough_secret: Some(secret), .. }) = role {
-        lines.extend_from_slice(format!("{SECRET}: {secret}\r\n").as_bytes());
+        lines.extend_from_slice(format!("{SECRET}: {}\r\n", secret.reveal()).as_bytes());
     }
     lines.into()
 }

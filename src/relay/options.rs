@@ -1,9 +1,11 @@
 //! What the relay is told at start and on reload. Built by `config`, checked there, never again.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::hub::options::Concurrency;
 use crate::message::Delivery;
@@ -15,6 +17,9 @@ use crate::store::StoreId;
 pub struct Options {
     /// The `Server` header; empty leaves it out.
     pub server: String,
+    /// Further names of the daemon where it listens on a loopback address: `push.example`,
+    /// `.example` for it and all below it, `*` for all.
+    pub hosts: Vec<String>,
     /// In order: the first that matches serves the request.
     pub locations: Vec<LocationOptions>,
     /// What becomes of requests that no location matches; `None`: they are answered 404.
@@ -79,7 +84,7 @@ pub struct PublisherOptions {
     /// Networks that may publish; empty: all.
     pub allow: Vec<IpNet>,
     /// Required as `Authorization: Bearer …`.
-    pub secret: Option<String>,
+    pub secret: Option<Secret>,
     /// Web pages that may publish; `Nobody`: a request with an `Origin` is answered 403.
     pub allow_origin: Origins,
 }
@@ -104,7 +109,32 @@ pub struct SubscriberOptions {
     /// URL that is told of subscribe and unsubscribe.
     pub passthrough: Option<String>,
     /// Goes with each of these notices as `X-Pushserver-Secret`.
-    pub passthrough_secret: Option<String>,
+    pub passthrough_secret: Option<Secret>,
+}
+
+/// A text that no log and no message shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// Which web origins a location answers to.

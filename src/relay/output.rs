@@ -17,6 +17,8 @@ pub enum Output {
         conn: ConnKey,
         /// These bytes.
         payload: Payload,
+        /// It is one of many who get the same: what it asks next may wait until all have theirs.
+        crowd: bool,
     },
     /// Send no more after what waits, but read on.
     ShutdownWrite {

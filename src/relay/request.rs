@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::admission::{Question, Refusal};
-use super::client::{ConnTimer, Phase, Upload};
+use super::client::{ConnTimer, Phase, Upload, resembled_request};
 use super::delivery::{Exchange, Persistence};
 use super::location::{Found, Location};
 use super::notice::{Notice, passed_headers};
@@ -79,6 +79,7 @@ impl Relay {
                 return None;
             }
             Err(error) => {
+                self.note_unread(conn, input);
                 self.fail(conn, error, now);
                 return Some(input.len());
             }
@@ -87,6 +88,7 @@ impl Relay {
         let head = match parse_request(&input[..len], &mut slots, &self.head_limits) {
             Ok(head) => head,
             Err(error) => {
+                self.note_unread(conn, input);
                 self.fail(conn, error, now);
                 return Some(input.len());
             }
@@ -134,12 +136,13 @@ impl Relay {
             && (!short || head.expect_continue)
         {
             self.note_access(conn, head);
+            self.warn_of_refusal(&refusal, head, now);
             self.refuse_early(conn, exchange, &refusal, now);
             return input.len();
         }
         if head.expect_continue {
             let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
-            self.outputs.push_back(Output::Send { conn, payload });
+            self.outputs.push_back(Output::Send { conn, payload, crowd: false });
         }
         // Of all others the body is read and dropped.
         let keeps_body = head.method == "POST";
@@ -230,6 +233,8 @@ impl Relay {
             if let Ok(head) = parse_request(&bytes, &mut slots, &self.head_limits) {
                 return self.fail_exchange(conn, &head, error, now);
             }
+        } else if let Some(buffer) = client.buffer.take() {
+            self.note_unread(conn, &buffer.bytes);
         }
         self.fail(conn, error.clone(), now);
     }
@@ -252,6 +257,15 @@ impl Relay {
         }
     }
 
+    /// As [`Relay::note_access`], of bytes that cannot be read as a request.
+    pub(super) fn note_unread(&mut self, conn: ConnKey, bytes: &[u8]) {
+        if log::log_enabled!(target: ACCESS, log::Level::Info)
+            && let Some(client) = self.conns.client_mut(conn)
+        {
+            client.access = Some(resembled_request(bytes).into());
+        }
+    }
+
     /// Serves a request whose body is complete.
     pub(super) fn serve(
         &mut self,
@@ -263,6 +277,9 @@ impl Relay {
     ) {
         self.note_access(conn, head);
         let (exchange, question) = self.admit(conn, head, found);
+        if let Err(refusal) = &question {
+            self.warn_of_refusal(refusal, head, now);
+        }
         let Some(client) = self.conns.client_mut(conn) else { return };
         let persistence = exchange.persistence;
         let (question, location) = match (question, &exchange.location) {

@@ -56,10 +56,32 @@ fn an_answer_hands_its_request_over_to_a_push_location() {
 }
 
 #[test]
+fn what_is_handed_over_is_a_get_whatever_it_was() {
+    for request in [
+        "POST /join HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /join HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+        "PUT /join HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    ] {
+        let upstream = Upstream::start();
+        let daemon = Daemon::start(&upstream.url(), LOCATIONS);
+        let mut client = daemon.ask(request);
+        let mut server = upstream.accept();
+        server.message();
+        server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /updates/1\r\nContent-Length: 0\r\n\r\n");
+        held(&daemon, "1", 1);
+        assert_eq!(publish(&daemon, "1", "hello"), 201);
+        assert_eq!(client.message().text(), "hello");
+        // The body was the upstream's: the next request begins behind it.
+        client.send("GET /updates/x?last_event_id=x HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.message().status(), 400);
+    }
+}
+
+#[test]
 fn what_cannot_be_handed_over_is_not() {
     let upstream = Upstream::start();
     let daemon = Daemon::start(&upstream.url(), LOCATIONS);
-    let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nh");
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /send/1\r\nContent-Length: 0\r\n\r\n");
@@ -81,6 +103,22 @@ fn a_client_cannot_hand_itself_over() {
     server.head();
     server.send(ok("x"));
     assert_eq!(client.message().text(), "x");
+}
+
+#[test]
+fn a_rebound_name_is_the_upstreams_to_judge_except_at_push_locations() {
+    let upstream = Upstream::start();
+    let daemon = Daemon::start(&upstream.url(), LOCATIONS);
+    let ask = |path: &str| {
+        let port = daemon.address.port();
+        daemon.ask(&format!("GET {path} HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n"))
+    };
+    assert_eq!(ask("/send/a").message().status(), 421);
+    let mut client = ask("/page");
+    let mut server = upstream.accept();
+    assert!(server.head().contains("\r\nHost: evil.example:"));
+    server.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.message().status(), 400);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Send { conn, payload } => {
+            Output::Send { conn, payload, .. } => {
                 let Some(&number) = self.numbers.get(&conn) else { return };
                 let (head, body) = payload.slices(0);
                 let bytes = [head, body].concat();

@@ -159,6 +159,7 @@ impl Settings {
     pub(crate) fn relay(&self) -> Options {
         Options {
             server: "sim".to_owned(),
+            hosts: Vec::new(),
             locations: PLACES.iter().map(|place| self.location(place)).collect(),
             proxy: None,
             limits: self.limits.clone(),

@@ -176,7 +176,7 @@ impl World {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Send { conn, payload } => {
+            Output::Send { conn, payload, .. } => {
                 let peer = self.peer(conn);
                 let stalls = peer.stalled && peer.outbox.is_empty();
                 let to = if peer.stalled { &mut peer.outbox } else { &mut peer.inbox };

@@ -241,7 +241,7 @@ impl Relay {
     }
 
     /// Serves the request at a location of ours if the answer says so; false: it does not, or
-    /// there is no such location.
+    /// there is no such location. As with nginx it is a GET (or HEAD) from then on, whatever it was.
     fn hands_over(
         &mut self,
         conn: ConnKey,
@@ -254,10 +254,10 @@ impl Relay {
         let (path, query) = (parts.next().unwrap_or_default(), parts.next());
         let Some(found) = self.routes.find(path) else { return false };
         let Some(proxied) = self.proxied(conn) else { return true };
-        if proxied.ask.has_body {
-            // It has gone to the upstream, and would be missing here.
-            let text = "the upstream hands over a request whose body it was sent";
-            self.fault("X-Accel-Redirect in answer to a request with a body", now);
+        if proxied.upload.is_some() {
+            // Where the next request begins is known only once all of the body has come.
+            let text = "the upstream hands over a request whose body it has not read";
+            self.fault("X-Accel-Redirect in answer to a request that is not whole yet", now);
             self.answer_for_upstream(conn, 502, text, now);
             return true;
         }
@@ -276,6 +276,7 @@ impl Relay {
             return true;
         };
         (head.path, head.query, head.version) = (path, query, proxied.ask.version);
+        head.method = if proxied.ask.is_head { "HEAD" } else { "GET" };
         head.keep_alive = proxied.persistence != Persistence::Close;
         self.serve(conn, &head, b"", Some(found), now);
         true

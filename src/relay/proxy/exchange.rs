@@ -39,7 +39,6 @@ pub(in crate::relay) struct Proxied {
 pub(super) struct Ask {
     pub(super) version: Version,
     pub(super) is_head: bool,
-    pub(super) has_body: bool,
     /// The client waits for `100 Continue`.
     pub(super) wants_continue: bool,
     pub(super) wants_upgrade: bool,

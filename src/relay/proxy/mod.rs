@@ -30,6 +30,7 @@ use self::pool::Pool;
 use self::rewrite::Origin;
 use super::client::{ConnTimer, Phase};
 use super::delivery::{Exchange, Persistence};
+use super::host::split_port;
 use super::options::{LocationOptions, Options, ProxyOptions, Role, UpstreamAddress};
 use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
@@ -153,7 +154,6 @@ impl Relay {
             ask: Ask {
                 version: head.version,
                 is_head: head.method == "HEAD",
-                has_body,
                 wants_continue: head.expect_continue,
                 wants_upgrade: rewrite::tunnel(head).is_some(),
                 // Servers that know no chunks take them for the next request.
@@ -354,13 +354,6 @@ fn other_host(forced: &str, asked: &[u8]) -> Option<Vec<u8>> {
         _ if same_name && number(port) == number(forced_port) => None,
         _ => Some(forced.as_bytes().to_vec()),
     }
-}
-
-/// A host and its port, the latter with its colon or empty.
-fn split_port(host: &[u8]) -> (&[u8], &[u8]) {
-    let name_end = memchr::memchr(b']', host).map_or(0, |at| at + 1);
-    let at = memchr::memchr(b':', &host[name_end..]).map_or(host.len(), |at| name_end + at);
-    host.split_at(at)
 }
 
 fn number(port: &[u8]) -> &[u8] {

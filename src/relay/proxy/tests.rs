@@ -42,6 +42,7 @@ fn options(ports: &[u16]) -> Options {
     };
     Options {
         server: String::new(),
+        hosts: Vec::new(),
         locations: Vec::new(),
         proxy: Some(proxy),
         limits: Limits::default(),
@@ -72,7 +73,7 @@ impl World {
         self.relay.handle_timeout(self.now);
         while let Some(output) = self.relay.poll_output(self.now) {
             let (conn, end) = match output {
-                Output::Send { conn, payload } => {
+                Output::Send { conn, payload, .. } => {
                     let (head, body) = payload.slices(0);
                     let sent = self.sent.entry(conn).or_default();
                     sent.extend_from_slice(head);

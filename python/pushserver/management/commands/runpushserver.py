@@ -103,6 +103,10 @@ class Command(BaseCommand):
             address, port = _parse(options["addrport"], options["use_ipv6"])
             push_server["address"] = address or push_server["address"]
             push_server["port"] = push_server["port"] if port is None else port
+        # What Django serves under a name, the push locations beside it serve too.
+        allowed = [host for host in settings.ALLOWED_HOSTS if _is_name(host)]
+        if allowed:
+            push_server["hosts"] = [*push_server.get("hosts", ()), *allowed]
         push_server["address"] = _resolve(str(push_server["address"]), options["use_ipv6"])
         return push_server
 
@@ -165,6 +169,11 @@ def _parse(addrport: str, use_ipv6: bool) -> tuple[str, int | None]:
     if address and use_ipv6 and not match["ipv6"] and not match["fqdn"]:
         raise CommandError(f"{address!r} is not a valid IPv6 address.")
     return address.strip("[]"), int(match["port"])
+
+
+def _is_name(host: object) -> bool:
+    """Whether a pattern of ``ALLOWED_HOSTS`` is one of the daemon's too; others match nothing."""
+    return isinstance(host, str) and bool(re.fullmatch(r"\*|\.?[A-Za-z0-9_][A-Za-z0-9_.-]*", host))
 
 
 def _resolve(address: str, use_ipv6: bool) -> str:
