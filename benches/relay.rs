@@ -1,6 +1,6 @@
 //! What a delivery costs in the relay, without sockets: nanoseconds for one subscriber of 10,000
 //! to be sent a message and to ask for the next, how often it allocates, and the bytes of 100,000
-//! requests that wait. `cargo bench --bench relay`.
+//! requests that wait; and a large head that comes in tiny pieces. `cargo bench --bench relay`.
 
 mod support;
 
@@ -20,6 +20,7 @@ fn main() {
     delivery();
     idle("all on one channel", 350.0, |_| "crowd".to_owned());
     idle("each on its own channel", 600.0, |n| format!("user-{n}"));
+    pieces();
 }
 
 fn relay() -> Relay {
@@ -80,4 +81,26 @@ fn idle(what: &str, budget: f64, channel: impl Fn(usize) -> String) {
     assert_eq!(relay.hub().held(), IDLE);
     let bytes = support::bytes_held(&region) / IDLE as f64;
     support::report(&format!("relay: idle long poll, {what}"), bytes, "bytes", budget);
+}
+
+/// Twice the length may cost twice the time: no byte is looked at for each piece again.
+fn pieces() {
+    for (lines, budget) in [(47, "2.5"), (95, "5")] {
+        let filler: String = (0..lines).map(|n| format!("A{n}: {}\r\n", "x".repeat(268))).collect();
+        let head = format!("PUT /publisher/a HTTP/1.1\r\nHost: a\r\n{filler}\r\n");
+        let fastest = (0..51).map(|_| {
+            let mut relay = relay();
+            let conn = relay.accept(PEER, NOW);
+            let start = std::time::Instant::now();
+            for piece in head.as_bytes().chunks(16) {
+                relay.received(conn, piece, NOW);
+                relay.handle_timeout(NOW);
+            }
+            assert_eq!(drain(&mut relay), 1, "answered");
+            start.elapsed()
+        });
+        let ms = fastest.min().expect("51 rounds").as_secs_f64() * 1e3;
+        let (bytes, count) = (head.len(), head.len().div_ceil(16));
+        println!("a head of {bytes} bytes in {count} pieces: {ms:.3} ms   budget {budget} ms");
+    }
 }

@@ -1,11 +1,16 @@
 //! Log lines to stderr: which of them, and how they look. Standard output is never written to: it
-//! carries the readiness line that launchers wait for.
+//! carries the readiness line that launchers wait for. Who logs never waits for standard error.
+
+mod lines;
 
 use std::env;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use env_logger::{Builder, Target, WriteStyle};
-use log::LevelFilter;
+use log::{LevelFilter, Log, Metadata, Record};
+
+use self::lines::Lines;
 
 /// The target of one line per request; off unless asked for.
 pub const ACCESS: &str = "pushserver::access";
@@ -50,18 +55,58 @@ impl Verbosity {
     }
 }
 
-/// Starts logging. Once per process; a later call changes nothing.
+/// Starts logging. Once per process; a later call changes nothing. `log::logger().flush()` waits,
+/// for a moment, until what was logged so far is written.
 pub fn start(options: Options) {
     let filters = env::var("RUST_LOG").ok();
     let mut builder = builder(options, filters.as_deref());
-    builder.target(Target::Stderr).write_style(WriteStyle::Auto).format(|buffer, record| {
+    let lines = Lines::default();
+    let style = if wants_colour() { WriteStyle::Always } else { WriteStyle::Never };
+    builder.target(Target::Pipe(Box::new(lines.clone()))).write_style(style);
+    builder.format(|buffer, record| {
         let time = buffer.timestamp_seconds();
         let style = buffer.default_level_style(record.level());
         let level = record.level().as_str().to_ascii_lowercase();
         writeln!(buffer, "{time} {style}{level}{style:#} {}", record.args())
     });
+    let format = builder.build();
+    let level = format.filter();
     // A logger that runs already stays.
-    let _ = builder.try_init();
+    if log::set_logger(Box::leak(Box::new(Logger { format, lines }))).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Chooses and formats lines, and does not wait for them.
+#[derive(Debug)]
+struct Logger {
+    format: env_logger::Logger,
+    lines: Lines,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.format.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.format.log(record);
+    }
+
+    fn flush(&self) {
+        self.lines.flush(FLUSH_WITHIN);
+    }
+}
+
+/// How long the last lines may take.
+const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+
+/// As `no-color.org` has it.
+fn wants_colour() -> bool {
+    let is_set = |name, value: fn(&str) -> bool| env::var(name).is_ok_and(|text| value(&text));
+    std::io::stderr().is_terminal()
+        && !is_set("NO_COLOR", |text| !text.is_empty())
+        && !is_set("TERM", |text| text == "dumb")
 }
 
 /// `filters`: what `RUST_LOG` holds; it decides wherever it says something.

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pushserver::cli::{self, Action, Args, UsageError};
 use pushserver::config::{self, Config, Overrides, Source};
@@ -26,7 +27,9 @@ fn main() -> ExitCode {
         let _ = arguments.next();
         return pushserver::bench::run(arguments);
     }
-    match serve_or_print() {
+    let outcome = serve_or_print();
+    log::logger().flush();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Without a standard error the exit code has to say it.
@@ -88,11 +91,11 @@ fn serve(args: &Args) -> Result<(), Failure> {
     let (time, tag) = clock::unix_time();
     let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
     let net = config.net_options(args.exit_on_stdin_eof);
-    let mut reactor =
-        net::Reactor::start(net, config.relay_options(), hub).map_err(Failure::run)?;
+    let relay = config.relay_options();
+    let reload = Arc::new(move || config.reload().map_err(|error| error.to_string()));
+    let mut reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
     tell_ready(reactor.listening());
-    let mut reload = || config.reload().map_err(|error| error.to_string());
-    reactor.run(&mut reload).map_err(Failure::run)
+    reactor.run().map_err(Failure::run)
 }
 
 /// For launchers that wait for the line, and for systemd. Nobody may be listening to either.

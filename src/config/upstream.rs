@@ -1,5 +1,5 @@
-//! Where `allrequests` and `passthrough` lead, and which host `forcehost` is. Looks names up, since the loop must
-//! never wait for that: at start and on reload only.
+//! Where `allrequests` and `passthrough` lead, and which host `forcehost` is. Looks names up: at
+//! start and, on a thread beside the loop, on reload.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 

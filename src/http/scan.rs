@@ -222,6 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_scanned_is_not_looked_at_again_however_small_the_pieces() {
+        let line = b"GET / HTTP/1.1\r\n";
+        let head = [&line[..], &b"Filler: xxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n".repeat(600), b"\r\n"];
+        let head = head.concat();
+        for size in [1, 2, 3, 16] {
+            let (mut buffer, mut scanned, mut ended) = (Vec::new(), 0, None);
+            for piece in head.chunks(size) {
+                // Refused if it was looked at; the line before the new bytes may end in them.
+                if let Some(old) = buffer.get_mut(line.len()..scanned.max(4) - 4) {
+                    old.fill(b'\n');
+                }
+                buffer.extend_from_slice(piece);
+                match scan(&buffer, scanned, &LIMITS) {
+                    Ok(Scan::Partial { scanned: now }) => scanned = now,
+                    end => ended = Some(end),
+                }
+            }
+            assert_eq!(ended, Some(Ok(Scan::Complete { len: head.len() })), "{size}");
+        }
+    }
+
+    #[test]
     fn an_answer_of_an_upstream_is_looked_at_from_its_first_byte() {
         assert_eq!(scan_response(b"", 0, &LIMITS), Ok(Scan::Partial { scanned: 0 }));
         assert_eq!(scan_response(b"HT", 0, &LIMITS), Ok(Scan::Partial { scanned: 2 }));

@@ -18,6 +18,7 @@ mod moving;
 mod opening;
 pub mod options;
 pub mod passthrough;
+mod reload;
 pub mod signals;
 mod socket;
 pub mod stdin;
@@ -33,17 +34,18 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use self::error::StartError;
+pub use self::reload::{Read, Reloaded};
 
 use self::heap::Heap;
 use self::listener::Listener;
-use self::opening::{NEVER, connections_max};
+use self::opening::connections_max;
 use self::options::{Listen, Options};
 use self::passthrough::Passthrough;
+use self::reload::Reload;
 use self::signals::Signals;
 use self::socket::Socket;
 use self::watch::Watch;
 use crate::clock::{Clock, Now};
-use crate::hub::options::StoreOptions;
 use crate::relay::{ConnKey, Relay};
 use crate::warnings::RateLimit;
 use crate::{hub, relay};
@@ -69,9 +71,6 @@ const READ_BYTES: usize = 64 << 10;
 /// wakes nobody.
 const NOTICES_MS: u64 = 10;
 
-/// What SIGHUP asks for: the settings, read anew.
-pub type Reloaded = Result<(relay::options::Options, Vec<StoreOptions>), String>;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Reactor {
@@ -86,6 +85,8 @@ pub struct Reactor {
     connections_max: usize,
     /// Listeners may have connections that no edge will tell of; not before this time.
     accept_pending: Option<u64>,
+    /// Before this time idle connections are not looked for to make room.
+    shed_at_ms: u64,
     scratch: Box<[u8]>,
     /// Sockets that were read and may have more: each once, to be read in the next turn.
     again: Vec<ConnKey>,
@@ -99,8 +100,7 @@ pub struct Reactor {
     passthrough: Passthrough,
     signals: Signals,
     stdin_ended: Arc<AtomicBool>,
-    /// Held so that the thread that watches standard input can wake the loop.
-    _waker: Arc<Waker>,
+    reload: Reload,
     /// When to leave, whatever is still to be done.
     stop_at_ms: Option<u64>,
     out_of_descriptors: RateLimit,
@@ -110,7 +110,7 @@ pub struct Reactor {
 
 impl Reactor {
     /// Opens everything. From here on connections are accepted, though not served before
-    /// [`Reactor::run`].
+    /// [`Reactor::run`]. `read`: the settings, anew, for SIGHUP; called on a thread of its own.
     ///
     /// # Errors
     /// [`StartError`], which says what to do.
@@ -118,6 +118,7 @@ impl Reactor {
         options: Options,
         relay: relay::options::Options,
         hub: hub::options::Options,
+        read: Arc<Read>,
     ) -> Result<Self, StartError> {
         let system = |what| move |error| StartError::System { what, error };
         let poll = Poll::new().map_err(system("cannot wait for events"))?;
@@ -163,6 +164,7 @@ impl Reactor {
             open: 0,
             connections_max: connections_max(options.connections),
             accept_pending: None,
+            shed_at_ms: 0,
             scratch: vec![0; READ_BYTES].into(),
             again: Vec::new(),
             later: VecDeque::new(),
@@ -171,7 +173,7 @@ impl Reactor {
             passthrough: Passthrough::new(options.passthrough_queue),
             signals,
             stdin_ended,
-            _waker: waker,
+            reload: Reload::new(read, waker),
             stop_at_ms: None,
             out_of_descriptors: RateLimit::new(60_000),
             heap: Heap::default(),
@@ -189,7 +191,7 @@ impl Reactor {
     ///
     /// # Errors
     /// The system's, where the loop cannot go on.
-    pub fn run(&mut self, reload: &mut dyn FnMut() -> Reloaded) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mut began = self.clock.now();
         loop {
@@ -212,7 +214,7 @@ impl Reactor {
                 self.watch.turn(began, now);
             }
             began = now;
-            if self.turn(&events, now, reload) == Turn::Leave {
+            if self.turn(&events, now) == Turn::Leave {
                 break;
             }
         }
@@ -225,7 +227,7 @@ impl Reactor {
     fn wait(&self, now: Now) -> Option<Duration> {
         let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
         let own = [self.heap.due(), self.watch.due()];
-        let due = due.into_iter().chain(own).flatten().filter(|due| *due != NEVER).min()?;
+        let due = due.into_iter().chain(own).flatten().min()?;
         let mut wait_ms = due.saturating_sub(now.mono_ms);
         if self.stop_at_ms.is_some() && self.open == 0 {
             wait_ms = wait_ms.min(NOTICES_MS);
@@ -233,7 +235,7 @@ impl Reactor {
         Some(Duration::from_millis(wait_ms))
     }
 
-    fn turn(&mut self, events: &Events, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
+    fn turn(&mut self, events: &Events, now: Now) -> Turn {
         self.fanning_out = self.relay.has_output();
         for conn in std::mem::take(&mut self.again) {
             if let Some(socket) = find(&mut self.sockets, conn) {
@@ -245,11 +247,11 @@ impl Reactor {
         for event in events {
             match event.token() {
                 SIGNALS => {
-                    if self.on_signals(now, reload) == Turn::Leave {
+                    if self.on_signals(now) == Turn::Leave {
                         return Turn::Leave;
                     }
                 }
-                WAKER => {}
+                WAKER => self.finish_reload(now),
                 Token(token) if token > FIRST_LISTENER - LISTENERS_MAX => {
                     self.accept_pending = Some(0);
                 }

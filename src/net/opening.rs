@@ -19,11 +19,13 @@ const ACCEPTS_PER_TURN: usize = 256;
 /// Idle connections closed at once when there are too many.
 const SHED_AT_ONCE: usize = 64;
 
-/// How long accepting pauses when the system is out of descriptors, unless one is closed before.
+/// How long accepting pauses when no more connections can be had, unless one is closed before; and
+/// how long idle ones are not looked for again when few were found.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// Of `accept_pending`: not before a connection closes.
-pub(super) const NEVER: u64 = u64::MAX;
+/// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
+/// every Unix.
+const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 
 /// Connections to an upstream when there are as many connections as there may be: half of what is
 /// reserved, so that notices and a reload still find a descriptor.
@@ -43,12 +45,8 @@ impl Reactor {
                     break;
                 }
                 if self.open >= self.connections_max {
-                    // Goes on when a connection closes; one that only waits for a next request
-                    // can do so now.
-                    self.accept_pending = Some(NEVER);
-                    self.relay.shed_idle(SHED_AT_ONCE, now);
-                    self.warn_full("limits.connections or the limit of open files", now);
-                    return;
+                    let limit = "limits.connections or the limit of open files";
+                    return self.pause_accepting(limit, now);
                 }
                 match self.listeners[index].accept() {
                     Ok((stream, peer)) => {
@@ -57,13 +55,24 @@ impl Reactor {
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) if is_transient(&error) => {}
-                    Err(error) => {
-                        self.accept_pending = Some(now.mono_ms + ACCEPT_PAUSE_MS);
-                        self.warn_full(&error.to_string(), now);
-                        return;
-                    }
+                    Err(error) => return self.pause_accepting(&error.to_string(), now),
                 }
             }
+        }
+    }
+
+    /// Goes on when a connection closes; those that only wait for a next request can do so now.
+    fn pause_accepting(&mut self, cause: &str, now: Now) {
+        self.watch.accept_pauses += 1;
+        self.accept_pending = Some(now.mono_ms + ACCEPT_PAUSE_MS);
+        // Whoever knocks while all are busy does not make us look at every one of them each time.
+        if now.mono_ms >= self.shed_at_ms && self.relay.shed_idle(SHED_AT_ONCE, now) < SHED_AT_ONCE
+        {
+            self.shed_at_ms = now.mono_ms + ACCEPT_PAUSE_MS;
+        }
+        if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
+            let open = self.open;
+            log::warn!("event=accept_paused connections={open} times={times} cause={cause:?}");
         }
     }
 
@@ -85,7 +94,9 @@ impl Reactor {
             Err(ErrorKind::QuotaExceeded.into())
         };
         if let Err(error) = entered {
-            self.relay.connect_failed(conn, error.kind(), now);
+            let ours = error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code));
+            let cause = if ours { ErrorKind::QuotaExceeded } else { error.kind() };
+            self.relay.connect_failed(conn, cause, now);
             self.relay.closed(conn, now);
         }
     }
@@ -119,14 +130,6 @@ impl Reactor {
                 self.relay.connect_failed(conn, error.kind(), now);
                 self.drop_socket(conn);
             }
-        }
-    }
-
-    fn warn_full(&mut self, cause: &str, now: Now) {
-        self.watch.accept_pauses += 1;
-        if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
-            let open = self.open;
-            log::warn!("event=accept_paused connections={open} times={times} cause={cause:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use sd_notify::NotifyState;
 
+use super::reload::no_thread;
 use super::signals::Signal;
 use super::{Reactor, Reloaded, Turn};
 use crate::clock::Now;
@@ -16,11 +17,11 @@ impl Reactor {
         self.open == 0 && !self.relay.has_output() && self.passthrough.is_done()
     }
 
-    pub(super) fn on_signals(&mut self, now: Now, reload: &mut dyn FnMut() -> Reloaded) -> Turn {
+    pub(super) fn on_signals(&mut self, now: Now) -> Turn {
         let asked: Vec<Signal> = self.signals.pending().collect();
         for signal in asked {
             match signal {
-                Signal::Reload => self.reload(now, reload),
+                Signal::Reload => self.begin_reload(now),
                 Signal::Count => self.log_counters(now),
                 Signal::Stop if self.stop_at_ms.is_some() => return Turn::Leave,
                 Signal::Stop => {
@@ -32,12 +33,26 @@ impl Reactor {
         Turn::GoOn
     }
 
-    fn reload(&mut self, now: Now, reload: &mut dyn FnMut() -> Reloaded) {
+    fn begin_reload(&mut self, now: Now) {
         match NotifyState::monotonic_usec_now() {
             Ok(time) => notify_systemd(&[NotifyState::Reloading, time]),
             Err(error) => log::debug!("event=sd_notify error={error}"),
         }
-        match reload() {
+        if let Err(error) = self.reload.begin() {
+            self.take_settings(Err(no_thread(&error)), now);
+        }
+    }
+
+    /// Takes the settings that were read, if they are.
+    pub(super) fn finish_reload(&mut self, now: Now) {
+        if let Some(outcome) = self.reload.finished() {
+            self.take_settings(outcome, now);
+        }
+    }
+
+    fn take_settings(&mut self, outcome: Reloaded, now: Now) {
+        match outcome {
+            _ if self.stop_at_ms.is_some() => return,
             Ok((options, stores)) => {
                 self.relay.reload(&options, stores, now);
                 log::info!("event=reload");

@@ -72,6 +72,16 @@ impl Connections {
         self.0.shrink();
     }
 
+    /// Places in the table, taken or free.
+    pub(super) fn slots(&self) -> usize {
+        self.0.slots()
+    }
+
+    /// The connection in a place.
+    pub(super) fn key_at(&self, slot: usize) -> Option<Key> {
+        self.0.key_at(slot)
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.0.iter().map(|(key, _)| key)
     }

@@ -74,6 +74,8 @@ pub struct Relay {
     ready: VecDeque<ConnKey>,
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
+    /// The slot where idle connections were last looked for.
+    shed_from: usize,
     stopping: bool,
     /// Bytes of bodies that are not whole yet.
     uploading: Rc<Cell<usize>>,
@@ -102,6 +104,7 @@ impl Relay {
             outputs: VecDeque::new(),
             ready: VecDeque::new(),
             name: Vec::new(),
+            shed_from: 0,
             stopping: false,
             uploading: Rc::default(),
             answered: 0,
@@ -271,21 +274,6 @@ impl Relay {
                 Phase::Proxied(proxied) if proxied.is_tunnel() => self.close(conn, now),
                 _ => {}
             }
-        }
-    }
-
-    /// Closes up to `count` connections that are between requests, to make room for others.
-    pub fn shed_idle(&mut self, count: usize, now: Now) {
-        let idle = |client: &Client| {
-            matches!(client.phase, Phase::Head { .. })
-                && matches!(client.timer, Some((_, ConnTimer::Idle)))
-                && client.buffer.is_none()
-        };
-        let idle = |conn: &ConnKey| self.conns.client(*conn).is_some_and(idle);
-        let conns: Vec<ConnKey> = self.conns.keys().filter(idle).take(count).collect();
-        self.counters.shed += conns.len() as u64;
-        for conn in conns {
-            self.close(conn, now);
         }
     }
 

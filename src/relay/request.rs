@@ -78,7 +78,11 @@ impl Relay {
                 let client = self.conns.client_mut(conn)?;
                 client.phase = Phase::Head { scanned };
                 if !matches!(client.timer, Some((_, ConnTimer::Head | ConnTimer::Stop))) {
-                    self.arm(conn, ConnTimer::Head, now);
+                    self.arm(
+                        conn,
+                        if self.stopping { ConnTimer::Stop } else { ConnTimer::Head },
+                        now,
+                    );
                 }
                 return None;
             }

@@ -1,6 +1,7 @@
-//! A connection's timer: it has one at a time, and this is what happens when it is due.
+//! A connection's timer: it has one at a time, and this is what happens when it is due; or before,
+//! where idle connections are in the way of others.
 
-use super::client::{ConnTimer, Phase};
+use super::client::{Client, ConnTimer, Phase};
 use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::http::HttpError;
@@ -11,7 +12,35 @@ const LINGER_MS: u64 = 1500;
 /// How long a publisher may take to finish its message when the daemon stops, milliseconds.
 const STOP_MS: u64 = 1000;
 
+/// Connections that one search for idle ones looks at: a tenth of a millisecond.
+const SHED_LOOKS_MAX: usize = 16 << 10;
+
 impl Relay {
+    /// Closes up to `count` connections that are between requests, to make room for others; gives
+    /// how many. Looks at a bounded number of connections, and at the next ones when called again.
+    pub fn shed_idle(&mut self, count: usize, now: Now) -> usize {
+        let is_idle = |client: &Client| {
+            matches!(client.phase, Phase::Head { .. })
+                && matches!(client.timer, Some((_, ConnTimer::Idle)))
+                && client.buffer.is_none()
+        };
+        let slots = self.conns.slots();
+        let mut closed = 0;
+        for _ in 0..slots.min(SHED_LOOKS_MAX) {
+            self.shed_from = if self.shed_from + 1 < slots { self.shed_from + 1 } else { 0 };
+            let Some(conn) = self.conns.key_at(self.shed_from) else { continue };
+            if self.conns.client(conn).is_some_and(is_idle) {
+                self.close(conn, now);
+                self.counters.shed += 1;
+                closed += 1;
+                if closed == count {
+                    break;
+                }
+            }
+        }
+        closed
+    }
+
     pub(super) fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.conns.client(conn) else { return };
         if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
@@ -69,5 +98,34 @@ impl Relay {
         {
             self.wheel.cancel(timer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub;
+    use crate::message::MessageId;
+    use crate::relay::options::{Limits, Options};
+
+    const NOW: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
+
+    #[test]
+    fn idle_connections_are_looked_for_in_bounded_steps_each_where_the_last_one_ended() {
+        let first_id = MessageId { time: NOW.unix_s, tag: 0 };
+        let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
+        let (server, limits) = (String::new(), Limits::default());
+        let (locations, hosts) = (Vec::new(), Vec::new());
+        let options = Options { server, locations, hosts, proxy: None, limits };
+        let mut relay = Relay::new(&options, hub, NOW);
+        for _ in 0..=SHED_LOOKS_MAX {
+            relay.accept(None, NOW);
+        }
+        let idle = relay.accept(None, NOW);
+        relay.received(idle, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", NOW);
+        assert!(matches!(relay.poll_output(NOW), Some(Output::Send { .. })));
+        assert_eq!(relay.shed_idle(2, NOW), 0);
+        assert_eq!(relay.shed_idle(2, NOW), 1);
+        assert!(matches!(relay.poll_output(NOW), Some(Output::Close { conn }) if conn == idle));
     }
 }

@@ -6,12 +6,11 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Client, Daemon, LONG, Start, settings, until};
+use crate::support::{Client, Daemon, LONG, Start, settings};
 
 /// Exit code 1, nothing on standard output, and one line with `words` on standard error.
 #[track_caller]
@@ -237,51 +236,6 @@ fn what_this_user_may_not_do_is_told() {
     let output = powerless(&["--port", "0", "--pid-file", pid_file.to_str().unwrap()]);
     assert_fails(&output, &["pid file", "cannot write it"]);
     mode("700");
-}
-
-#[test]
-fn a_daemon_without_standard_streams_serves() {
-    let start = Start::within(settings(), "exec 0<&- 1>&- 2>&-").listeners(0);
-    let pid_file = start.file("pid");
-    let listen = format!("unix:{}", start.file("push.sock").display());
-    let args = ["--listen", &listen, "--access-log", "--pid-file", pid_file.to_str().unwrap()];
-    let mut daemon = start.args(args).start();
-    let path = daemon.file("push.sock");
-    let connects = |path: &Path| std::os::unix::net::UnixStream::connect(path).is_ok();
-    until("it listens", || connects(&path));
-    let mut client = Client::unix(&path);
-    assert_eq!(client.post("/publisher/a", b"m").answer().status, 202);
-    assert_eq!(client.get("/subscriber/a").answer().body, b"m");
-    daemon.signal("TERM");
-    assert_eq!(daemon.wait().code(), Some(0));
-}
-
-#[test]
-fn a_full_disk_behind_the_log_or_the_readiness_line_stops_nothing() {
-    for streams in ["exec 2>/dev/full", "exec 1>/dev/full"] {
-        let start = Start::within(settings(), streams).listeners(0);
-        let listen = format!("unix:{}", start.file("push.sock").display());
-        let mut daemon = start.args(["--listen", &listen, "--access-log", "-v"]).start();
-        let path = daemon.file("push.sock");
-        until("it listens", || std::os::unix::net::UnixStream::connect(&path).is_ok());
-        for _ in 0..10 {
-            assert_eq!(Client::unix(&path).post("/publisher/a", b"m").answer().status, 202);
-        }
-        daemon.signal("TERM");
-        assert_eq!(daemon.wait().code(), Some(0), "{streams}");
-    }
-}
-
-#[test]
-fn a_log_whose_reader_is_gone_stops_nothing() {
-    let (reader, writer) = std::io::pipe().unwrap();
-    // Standard error is a pipe that breaks; sh puts it there from where stdin was given.
-    let start = Start::within(settings(), "exec 2>&0 0</dev/null").stdin(writer);
-    let daemon = start.args(["--access-log"]).start();
-    drop(reader);
-    for _ in 0..3 {
-        assert_eq!(daemon.publish("a", "m").status, 202);
-    }
 }
 
 /// A pipe with `text` in it: the end to read, and the end to write, which still has to be dropped.

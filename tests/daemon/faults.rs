@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Client, Daemon, limits, merge, post, settings, subscriber, until};
+use crate::support::{Client, Daemon, limits, merge, post, request, settings, subscriber, until};
 
 /// Follows a fault: the daemon serves, and nobody is left.
 #[track_caller]
@@ -25,7 +25,7 @@ fn thousands_who_connect_and_vanish_while_held_disturb_nobody() {
     let daemon = Daemon::start(settings());
     let idle = daemon.descriptors();
     let done = AtomicBool::new(false);
-    let (mut rounds, mut slowest) = (0, Duration::ZERO);
+    let mut took = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..RESETS / 100 {
@@ -35,21 +35,86 @@ fn thousands_who_connect_and_vanish_while_held_disturb_nobody() {
             }
             done.store(true, Ordering::Release);
         });
-        while !done.load(Ordering::Acquire) || rounds == 0 {
+        while !done.load(Ordering::Acquire) || took.is_empty() {
             let mut honest = daemon.hold("honest", 1).remove(0);
             let begin = Instant::now();
-            assert_eq!(daemon.publish("honest", rounds.to_string()).status, 201);
-            assert_eq!(honest.answer().text(), rounds.to_string());
-            slowest = slowest.max(begin.elapsed());
+            assert_eq!(daemon.publish("honest", took.len().to_string()).status, 201);
+            assert_eq!(honest.answer().text(), took.len().to_string());
+            let elapsed = begin.elapsed();
             let mut publisher = daemon.connect();
             publisher.send("DELETE /publisher/honest HTTP/1.1\r\nHost: a\r\n\r\n");
             assert_eq!(publisher.answer().status, 200);
-            rounds += 1;
+            took.push(elapsed);
         }
     });
-    assert!(slowest < Duration::from_secs(2), "{slowest:?} in {rounds} rounds");
+    took.sort();
+    let [median, most, slowest] = [50, 99, 100].map(|part| took[(took.len() - 1) * part / 100]);
+    println!("beside {RESETS} resets: median {median:?}, 99 % {most:?}, slowest {slowest:?}");
+    // Alone on a machine it is a millisecond or two; this one may be busy with other tests.
+    assert!(slowest < Duration::from_secs(2), "{slowest:?} in {} rounds", took.len());
     daemon.until_held("crowd", 0);
     assert_sound(&daemon, idle);
+}
+
+#[test]
+fn ten_thousand_who_connect_and_vanish_leave_nothing_behind_and_the_held_are_served() {
+    const HELD: usize = 100;
+    let daemon = Daemon::start(settings());
+    let idle = daemon.descriptors();
+    let mut held = daemon.hold("held", HELD);
+    let vanish = |count: usize| {
+        for number in 0..count {
+            let mut client = daemon.connect();
+            client.send(match number % 4 {
+                0 => "",
+                1 => "GET /subscriber/crowd HTTP/1.1\r\nHo",
+                2 => "POST /publisher/b HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1",
+                _ => "GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n\r\n",
+            });
+            client.reset();
+        }
+        until("they are gone", || daemon.descriptors() == idle + HELD);
+    };
+    // What a crowd needs once is kept for the next.
+    vanish(1000);
+    let before = daemon.resident_kib();
+    vanish(9000);
+    let after = daemon.resident_kib();
+    assert!(after < before + 512, "{before} to {after} KiB");
+    assert_eq!(daemon.publish("held", "m").status, 201);
+    for client in &mut held {
+        assert_eq!(client.answer().text(), "m");
+    }
+    drop(held);
+    assert_sound(&daemon, idle);
+}
+
+#[test]
+fn a_large_head_in_tiny_pieces_costs_what_as_many_pieces_of_small_heads_do() {
+    const PIECE: usize = 16;
+    let daemon = Daemon::start(settings());
+    let mut client = daemon.connect();
+    let mut spend = |lines: usize, times: usize, pause: Duration| {
+        let filler = |number| format!("Filler-{number:02}: {}\r\n", "x".repeat(262));
+        let head = request("PUT /publisher/a", &(0..lines).map(filler).collect::<String>());
+        let before = daemon.cpu();
+        for _ in 0..times {
+            assert_eq!(client.send_in_pieces(head.as_bytes(), PIECE, pause).answer().status, 200);
+        }
+        let spent = daemon.cpu() - before;
+        let (size, pieces) = (head.len(), times * head.len().div_ceil(PIECE));
+        println!("{times} heads of {size} bytes in {pieces} pieces, pause {pause:?}: {spent:?}");
+        spent
+    };
+    spend(95, 1, Duration::ZERO);
+    // Each piece is read by itself. Nearly all of the time is the system's then, for a wake-up and
+    // a read; were the head read anew for each piece, it would be twenty megabytes.
+    let pause = Duration::from_micros(20);
+    let (small, large) = (spend(5, 19, pause), spend(95, 1, pause));
+    assert!(
+        large < 2 * small + Duration::from_millis(5),
+        "{large:?}, and {small:?} for small ones"
+    );
 }
 
 #[test]

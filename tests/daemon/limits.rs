@@ -1,20 +1,14 @@
-//! Every key of `limits`, each reached with a setting so small that it is soon reached, and the
-//! limit of open files. `passthrough_queue` is in `passthrough.rs`.
+//! Every key of `limits`, each reached with a setting so small that it is soon reached.
+//! `passthrough_queue` is in `passthrough.rs`, the limit of open files in `descriptors.rs`.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{
-    Backend, Client, Daemon, Manner, Start, limits, merge, settings, subscriber, until,
-};
+use crate::support::{Client, Daemon, limits, merge, request, settings, until};
 
 /// How long is waited for what must not come.
 const A_WHILE: Duration = Duration::from_millis(300);
-
-fn request(line: &str, lines: &str) -> String {
-    format!("{line} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
-}
 
 /// Sends a request whose answer is to have this status and end the connection, or not.
 #[track_caller]
@@ -260,18 +254,11 @@ fn a_connection_idle_for_keepalive_timeout_is_closed_but_not_a_held_one() {
     assert!(held.ends());
 }
 
-/// A publisher that has its place, with a message of three bytes that is still to come.
-fn publisher_amid_its_message(daemon: &Daemon) -> Client {
-    let mut publisher = daemon.connect();
-    publisher.send(request("POST /publisher/a", "Content-Length: 3\r\n"));
-    publisher
-}
-
 #[test]
 fn at_the_limit_of_connections_new_ones_wait_and_nothing_spins() {
     let daemon = Daemon::start(limits(json!({"connections": 5})));
     let mut held = daemon.hold("a", 4);
-    let mut publisher = publisher_amid_its_message(&daemon);
+    let mut publisher = daemon.begin_publishing("a", 3);
     let mut waiting: Vec<Client> = (0..10).map(|_| daemon.poll("a")).collect();
     daemon.until_logged("event=accept_paused");
     let ticks = daemon.ticks();
@@ -305,39 +292,17 @@ fn at_the_limit_of_connections_an_idle_one_makes_room() {
 }
 
 #[test]
-fn at_the_limit_of_open_files_some_are_kept_in_reserve() {
-    let backend = Backend::that(Manner::Answers(200));
-    let mut with = subscriber(json!({"passthrough": backend.url()}));
-    merge(&mut with, json!({"limits": {"connections": 1000}}));
-    let daemon = Start::within(with, "ulimit -n 64").start();
-    let mut publisher = publisher_amid_its_message(&daemon);
-    let mut clients: Vec<Client> = (0..80).map(|_| daemon.poll("a")).collect();
+fn one_that_falls_idle_while_others_wait_makes_room_too() {
+    let daemon = Daemon::start(limits(json!({"connections": 2})));
+    let mut held = daemon.hold("a", 1).remove(0);
+    let mut publisher = daemon.begin_publishing("b", 3);
+    let mut waiting = daemon.connect();
+    waiting.post("/publisher/a", b"for who waits");
     daemon.until_logged("event=accept_paused");
-    let open = daemon.descriptors();
-    assert!(open <= 60, "{open} descriptors of 64");
-    // With one of them Django is told.
-    assert_eq!(backend.next().body, "channel_id=a&subscribe=1");
-    let ticks = daemon.ticks();
-    assert!(clients[79].is_silent(A_WHILE));
-    assert!(daemon.ticks() - ticks <= 3, "it spins");
-    assert_eq!(publisher.send("one").answer().status, 201);
-    for client in &mut clients {
-        assert_eq!(client.answer().text(), "one");
-        client.end_sending();
-    }
-}
-
-#[test]
-fn where_not_one_descriptor_is_left_accepting_pauses_without_a_spin() {
-    let next = Daemon::start(settings()).next_descriptor();
-    let mut daemon = Start::within(settings(), &format!("ulimit -n {next}")).start();
-    let mut client = daemon.poll("a");
-    let line = daemon.until_logged("event=accept_paused");
-    assert!(line.contains("open files"), "{line}");
-    let ticks = daemon.ticks();
-    assert!(client.is_silent(A_WHILE));
-    assert!(daemon.ticks() - ticks <= 3, "it spins");
-    daemon.signal("TERM");
-    assert_eq!(daemon.wait().code(), Some(0));
-    assert!(client.ends());
+    assert!(waiting.is_silent(A_WHILE));
+    assert_eq!(publisher.send("one").answer().status, 202);
+    // Nobody else comes who would remind the daemon of who waits.
+    assert_eq!(waiting.answer().status, 201);
+    assert!(publisher.ends());
+    assert_eq!(held.answer().text(), "for who waits");
 }

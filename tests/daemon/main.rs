@@ -10,13 +10,18 @@
 mod support;
 
 mod access_log; // --access-log: one line for each request, whatever the request holds
+#[cfg(target_os = "linux")]
+mod clock; // the wall clock is set back
 mod command; // arguments, addresses, files and variables that a launcher or systemd uses
-mod faults; // clients that break, stall, flood and vanish; streams that are closed
+mod descriptors; // none left: for connections, and for those to come
+mod faults; // clients that break, stall, flood and vanish
 mod hostile; // clients that mean harm to the log, to its reader, to the application
 mod hosts; // DNS rebinding: whose names are served at a loopback address
-mod limits; // every key of `limits`, and the limit of open files
+mod limits; // every key of `limits`
 mod mangled; // requests with errors in them, by chance
 mod memory; // memory that comes back and that is bounded, and the counters that show it
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
+mod reload; // SIGHUP: idle, busy, with good and bad settings
 mod secrets; // of settings and of requests: shown to nobody
-mod signals; // SIGTERM, SIGINT, SIGHUP: idle, busy, and twice
+mod signals; // SIGTERM and SIGINT: idle, busy, and twice
+mod streams; // standard streams that are closed, full, slow or without a reader

@@ -1,4 +1,4 @@
-//! An upstream that is away, silent, wrong or gone; clients that are gone.
+//! An upstream that is away, silent, wrong or gone.
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
@@ -354,44 +354,4 @@ fn an_early_answer_is_read_though_the_upstream_takes_nothing_more() {
     let answer = client.message();
     assert_eq!((answer.status(), answer.text()), (413, "no"));
     writer.join().unwrap();
-}
-
-#[test]
-fn a_client_that_leaves_frees_the_upstream_at_once() {
-    let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    // Before the answer, within it, within the request.
-    let client = daemon.ask(&get("/"));
-    let mut server = upstream.accept();
-    server.head();
-    drop(client);
-    server.is_closed();
-
-    let mut client = daemon.ask(&get("/"));
-    let mut server = upstream.accept();
-    server.head();
-    server.send("HTTP/1.1 200 OK\r\n\r\nhello");
-    client.head();
-    drop(client);
-    server.is_closed();
-
-    let client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
-    let mut server = upstream.accept();
-    server.head();
-    assert_eq!(server.bytes(3), b"abc");
-    drop(client);
-    server.is_closed();
-}
-
-#[test]
-fn a_request_whose_body_stops_coming_is_408_and_never_whole_for_the_upstream() {
-    let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), r#""limits": {"body_timeout": 1}"#);
-    let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
-    let mut server = upstream.accept();
-    server.head();
-    assert_eq!(server.bytes(3), b"abc");
-    assert_eq!(client.message().status(), 408);
-    client.is_closed();
-    server.is_closed();
 }

@@ -67,7 +67,8 @@ impl World {
                     }
                     if client.kept.len() < request.head.len() {
                         if !matches!(client.timer, Some((Timer::Head | Timer::Stop, _))) {
-                            client.arm(Timer::Head, &limits, now_ms);
+                            let timer = if stopping { Timer::Stop } else { Timer::Head };
+                            client.arm(timer, &limits, now_ms);
                         }
                         return;
                     }

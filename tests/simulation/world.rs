@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) holds_end: bool,
     /// Half closed, with the end behind bytes that were not read before.
     pub(crate) ending: Vec<u64>,
+    /// The place where idle connections were last looked for.
+    shed_from: usize,
     next_number: u64,
     is_traced: bool,
     pub(crate) trace: Vec<String>,
@@ -60,6 +62,7 @@ impl World {
             stopping: false,
             holds_end: false,
             ending: Vec::new(),
+            shed_from: 0,
             next_number: 0,
             is_traced,
             trace: Vec::new(),
@@ -213,14 +216,23 @@ impl World {
     /// Makes room: so many connections that wait for a next request are closed.
     pub(crate) fn shed(&mut self, count: usize) {
         let now = self.now();
-        self.relay.shed_idle(count, now);
+        let shed = self.relay.shed_idle(count, now);
         let is_idle = |c: &&Client| {
             let waits = matches!(c.timer, Some((Timer::Idle, _)));
             waits && c.phase == Phase::Head && c.kept.is_empty()
         };
         let mut idle: Vec<u64> = self.clients.values().filter(is_idle).map(|c| c.number).collect();
-        idle.sort_by_key(|number| self.conns[number].index());
-        for number in idle.into_iter().take(count) {
+        // All round, from the place where the last search ended.
+        idle.sort_by_key(|number| {
+            let place = self.conns[number].index();
+            (place <= self.shed_from, place)
+        });
+        idle.truncate(count);
+        assert_eq!(shed, idle.len());
+        if idle.len() == count {
+            self.shed_from = self.conns[&idle[count - 1]].index();
+        }
+        for number in idle {
             self.close(number);
         }
     }

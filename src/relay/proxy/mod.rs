@@ -44,6 +44,8 @@ pub(super) struct Proxy {
     addresses: Vec<Rc<UpstreamAddress>>,
     /// Which of the addresses accepted a connection last.
     preferred: usize,
+    /// Why the last connection failed: not for want of the upstream, but of descriptors of ours.
+    out_of_descriptors: bool,
     /// Paths that only the daemon itself may ask for, as [`plain_path`] gives them.
     closed_paths: Vec<Vec<u8>>,
     pool: Pool,
@@ -59,6 +61,7 @@ impl Proxy {
         Self {
             addresses: options.addresses.iter().cloned().map(Rc::new).collect(),
             preferred: 0,
+            out_of_descriptors: false,
             closed_paths: closed_paths(locations),
             options: options.clone(),
             pool: Pool::default(),

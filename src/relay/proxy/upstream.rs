@@ -91,6 +91,7 @@ impl Relay {
         let attempts = self.proxied(client).map_or(0, |proxied| proxied.attempts);
         let Some(proxy) = &mut self.proxy else { return };
         proxy.preferred = (proxy.preferred + attempts) % proxy.addresses.len().max(1);
+        proxy.out_of_descriptors = false;
         let waiting = proxy.pool.take_waiting();
         self.begin(client, conn, now);
         for client in waiting {
@@ -100,7 +101,8 @@ impl Relay {
         }
     }
 
-    /// A connection that [`Output::Connect`] asked for cannot be had; `closed` follows.
+    /// A connection that [`Output::Connect`] asked for cannot be had; `closed` follows. `cause`:
+    /// `QuotaExceeded` where it is we who have no descriptor for it.
     pub fn connect_failed(&mut self, conn: ConnKey, cause: ErrorKind, now: Now) {
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
         let Some(client) = upstream.client.take() else { return };
@@ -112,8 +114,13 @@ impl Relay {
         if !attempts.is_multiple_of(proxy.addresses.len().max(1)) {
             return self.dial(client);
         }
+        proxy.out_of_descriptors = cause == ErrorKind::QuotaExceeded;
         if let Some(times) = proxy.unreachable.note(now.mono_ms) {
             let url = &proxy.options.url;
+            let cause = match cause {
+                ErrorKind::QuotaExceeded => "the limit of open files is reached".to_owned(),
+                cause => cause.to_string(),
+            };
             log::warn!("event=upstream_unreachable url={url} times={times} cause=\"{cause}\"");
         }
         proxy.pool.wait(client, now.mono_ms);
@@ -277,9 +284,14 @@ impl Relay {
         timer: ConnTimer,
         now: Now,
     ) {
+        let ours = self.proxy.as_ref().is_some_and(|proxy| proxy.out_of_descriptors);
         let Some(proxied) = self.proxied(conn) else { return };
         let unanswered = proxied.is_unanswered();
         match timer {
+            ConnTimer::Connect if ours => {
+                let text = "the server has too many connections; send it again later";
+                self.answer_for_upstream(conn, 503, text, now);
+            }
             ConnTimer::Connect => {
                 let text = "the upstream does not accept connections; is it running?";
                 self.answer_for_upstream(conn, 502, text, now);
@@ -322,7 +334,9 @@ impl Relay {
         let is_head = proxied.ask.is_head;
         let persistence = if unfinished { Persistence::Close } else { proxied.persistence };
         self.abandon(conn, now);
-        let payload = self.renderer.text(&Exchange::bare(persistence, is_head), status, b"", text);
+        let lines: &[u8] = if status == 503 { b"Retry-After: 5\r\n" } else { b"" };
+        let payload =
+            self.renderer.text(&Exchange::bare(persistence, is_head), status, lines, text);
         if unfinished {
             self.refuse_and_linger(conn, status, payload, now);
         } else {

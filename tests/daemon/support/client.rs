@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -30,6 +31,13 @@ impl Answer {
             let (found, value) = line.split_once(':')?;
             found.eq_ignore_ascii_case(name).then_some(value.trim())
         })
+    }
+
+    /// Header lines that ask for the message after this one.
+    pub(crate) fn cursor(&self) -> String {
+        let (time, tag) = (self.header("Last-Modified"), self.header("Etag"));
+        let (time, tag) = (time.expect("a message"), tag.expect("a message"));
+        format!("If-Modified-Since: {time}\r\nIf-None-Match: {tag}\r\n")
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -69,6 +77,23 @@ impl Client {
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.socket.write_all(bytes.as_ref()).expect("the daemon reads");
+        self
+    }
+
+    /// Sends each piece of `size` bytes by itself, with a pause behind it.
+    pub(crate) fn send_in_pieces(
+        &mut self,
+        bytes: &[u8],
+        size: usize,
+        pause: Duration,
+    ) -> &mut Self {
+        self.socket.set_tcp_nodelay(true).unwrap();
+        for piece in bytes.chunks(size) {
+            self.send(piece);
+            if !pause.is_zero() {
+                thread::sleep(pause);
+            }
+        }
         self
     }
 
@@ -174,6 +199,11 @@ impl Client {
             Err(error) => panic!("nothing came: {error}"),
         }
     }
+}
+
+/// A head with these further lines.
+pub(crate) fn request(line: &str, lines: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
 }
 
 /// A request that publishes.

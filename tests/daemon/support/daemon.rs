@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Answer, Client, Directory, LONG, until};
+use super::{Answer, Client, Directory, LONG, request, until};
 
 /// How it is to be started.
 pub(crate) struct Start {
@@ -147,6 +148,14 @@ impl Daemon {
         self.connect().post(&format!("/publisher/{channel}"), body.as_ref()).answer()
     }
 
+    /// A publisher that has its place, with a message of `length` bytes that is still to come.
+    pub(crate) fn begin_publishing(&self, channel: &str, length: usize) -> Client {
+        let mut publisher = self.connect();
+        let line = format!("POST /publisher/{channel}");
+        publisher.send(request(&line, &format!("Content-Length: {length}\r\n")));
+        publisher
+    }
+
     /// How many requests are held on a channel.
     pub(crate) fn held(&self, channel: &str) -> usize {
         let answer = self.connect().get(&format!("/publisher/{channel}")).answer();
@@ -169,6 +178,22 @@ impl Daemon {
         let clients = (0..count).map(|_| self.poll(channel)).collect();
         self.until_held(channel, count);
         clients
+    }
+
+    /// Follows a channel by its cursor; gives the numbers that came.
+    #[track_caller]
+    pub(crate) fn follow(&self, channel: &str, count: usize) -> Vec<usize> {
+        let mut numbers = Vec::new();
+        let mut cursor = String::new();
+        let mut client = self.connect();
+        while numbers.len() < count {
+            let answer =
+                client.send(request(&format!("GET /subscriber/{channel}"), &cursor)).answer();
+            assert_eq!(answer.status, 200, "{}", answer.head);
+            numbers.push(answer.text().parse().expect("a number"));
+            cursor = answer.cursor();
+        }
+        numbers
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -242,6 +267,23 @@ impl Daemon {
             .map(|field| field.parse().unwrap())
             .collect();
         fields[0] + fields[1]
+    }
+
+    /// Processor time of all its threads so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        let spent = threads.filter_map(|thread| {
+            let line = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(spent.sum())
+    }
+
+    /// Lets it open no descriptor with a number from `limit` on.
+    pub(crate) fn limit_descriptors(&self, limit: usize) {
+        let arguments = ["--pid", &self.id().to_string(), &format!("--nofile={limit}:")];
+        let status = Command::new("prlimit").args(arguments).status();
+        assert!(status.expect("prlimit (util-linux) is there").success());
     }
 
     /// The number that its next descriptor will have.

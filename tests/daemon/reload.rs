@@ -1,0 +1,134 @@
+//! SIGHUP: other settings, taken as a whole or not at all, with nothing lost and nobody waiting.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::json;
+
+use crate::support::{Daemon, Start, limits, merge, settings};
+
+#[test]
+fn hup_takes_other_settings_and_keeps_every_connection_and_message() {
+    let daemon = Daemon::start(settings());
+    daemon.publish("a", "kept");
+    let mut kept_alive = daemon.connect();
+    assert_eq!(kept_alive.get("/subscriber/a").answer().status, 200);
+    let mut held = daemon.hold("b", 1).remove(0);
+
+    let mut other = limits(json!({"body_bytes": 4}));
+    other["servername"] = "other".into();
+    daemon.reload(other);
+
+    let answer = kept_alive.get("/subscriber/a").answer();
+    assert_eq!((answer.status, answer.text()), (200, "kept"));
+    assert_eq!(answer.header("Server"), Some("other"));
+    assert_eq!(daemon.publish("b", "too long").status, 413);
+    assert_eq!(daemon.publish("b", "fits").status, 201);
+    assert_eq!(held.answer().text(), "fits");
+}
+
+#[test]
+fn a_bad_new_file_changes_nothing_and_is_told() {
+    let daemon = Daemon::start(settings());
+    daemon.publish("a", "kept");
+    let mut held = daemon.hold("b", 1).remove(0);
+    let path = daemon.file("settings.json");
+    for (text, words) in [
+        ("{\"servername\": \"other\", \"prot\": 1}", "did you mean \\\"port\\\"?"),
+        ("{", "settings.json"),
+        ("{\"servername\": \"other\", \"port\": 1}", "cannot change while running"),
+    ] {
+        fs::write(&path, text).unwrap();
+        daemon.signal("HUP");
+        let line = daemon.until_logged(words);
+        assert!(line.contains("event=reload_refused"), "{line}");
+    }
+    fs::remove_file(&path).unwrap();
+    daemon.signal("HUP");
+    daemon.until_logged("No such file");
+    let answer = daemon.poll("a").answer();
+    assert_eq!((answer.text(), answer.header("Server")), ("kept", Some("pushserver")));
+    assert_eq!(daemon.publish("b", "still").status, 201);
+    assert_eq!(held.answer().text(), "still");
+}
+
+#[test]
+fn without_a_settings_file_hup_ends_nothing() {
+    let daemon = Start::bare("").args(["--port", "0"]).start();
+    daemon.signal("HUP");
+    daemon.until_logged("no settings file was given");
+    assert_eq!(daemon.publish("a", "m").status, 202);
+}
+
+#[test]
+fn nobody_waits_while_settings_are_read_and_the_newest_are_taken() {
+    let daemon = Daemon::start(settings());
+    let path = daemon.file("settings.json");
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
+    let named = |name: &str| {
+        let mut settings = settings();
+        merge(&mut settings, json!({"servername": name, "port": 0}));
+        settings.to_string()
+    };
+    let mut held = daemon.hold("a", 1).remove(0);
+    daemon.signal("HUP");
+    // Opened when the daemon reads; it reads on until this is closed.
+    let mut slow = OpenOptions::new().write(true).open(&path).unwrap();
+    slow.write_all(named("old").as_bytes()).unwrap();
+    assert_eq!(daemon.publish("a", "served meanwhile").status, 201);
+    assert_eq!(held.answer().text(), "served meanwhile");
+    // There is another file now, and the daemon is told.
+    fs::write(path.with_extension("new"), named("new")).unwrap();
+    fs::rename(path.with_extension("new"), &path).unwrap();
+    daemon.signal("HUP");
+    let answer = daemon.publish("a", "m");
+    assert_eq!(answer.header("Server"), Some("pushserver"));
+    drop(slow);
+    daemon.until_logged("event=reload");
+    assert_eq!(daemon.publish("a", "m").header("Server"), Some("new"));
+}
+
+#[test]
+fn the_daemon_leaves_while_settings_are_read() {
+    let mut daemon = Daemon::start(settings());
+    let path = daemon.file("settings.json");
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
+    daemon.signal("HUP");
+    let _slow = OpenOptions::new().write(true).open(&path).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn nothing_is_lost_repeated_or_reordered_while_settings_are_read_again_and_again() {
+    const MESSAGES: usize = 400;
+    let daemon = Daemon::start(settings());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                assert_eq!(daemon.follow("a", MESSAGES), (0..MESSAGES).collect::<Vec<_>>())
+            });
+        }
+        scope.spawn(|| {
+            let mut publisher = daemon.connect();
+            for number in 0..MESSAGES {
+                let answer = publisher.post("/publisher/a", number.to_string().as_bytes()).answer();
+                assert!(matches!(answer.status, 201 | 202), "{}", answer.head);
+            }
+            done.store(true, Ordering::Release);
+        });
+        let mut reloads = 0;
+        while !done.load(Ordering::Acquire) || reloads < 3 {
+            let mut other = settings();
+            other["servername"] = format!("number {reloads}").into();
+            daemon.reload(other);
+            reloads += 1;
+        }
+    });
+}
