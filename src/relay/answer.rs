@@ -37,8 +37,7 @@ impl Relay {
                 } else {
                     self.renderer.delivery(&exchange, &message, gap)
                 };
-                let send = Output::Send { conn: peer, payload, crowd };
-                self.respond_with(peer, exchange.persistence, 200, send, now);
+                self.respond_to(peer, crowd, exchange.persistence, 200, payload, now);
             }
             O::Ended { peer, end, cursor } => {
                 let Some((exchange, _)) = self.take_exchange(peer) else { return };
@@ -167,23 +166,23 @@ impl Relay {
         payload: Payload,
         now: Now,
     ) {
-        self.answered += payload.len();
-        let send = Output::Send { conn, payload, crowd: false };
-        self.respond_with(conn, persistence, status, send, now);
+        self.respond_to(conn, false, persistence, status, payload, now);
     }
 
-    fn respond_with(
+    fn respond_to(
         &mut self,
         conn: ConnKey,
+        crowd: bool,
         persistence: Persistence,
         status: u16,
-        send: Output,
+        payload: Payload,
         now: Now,
     ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
         self.counters.answered(status);
-        self.outputs.push_back(send);
+        self.answered += payload.len();
+        self.outputs.push_back(Output::Send { conn, payload, crowd });
         if persistence == Persistence::Close {
             return self.close(conn, now);
         }
