@@ -1,0 +1,118 @@
+//! Whether what a side was sent is sound: read strictly, by nobody's state but its own bytes.
+
+use pushserver::http::head::HEADERS_MAX;
+use pushserver::http::{
+    BodyDecoder, Framing, HeadLimits, HeaderSlots, Scan, parse_request, parse_response, scan,
+    scan_response,
+};
+
+use super::network::Peer;
+use super::settings::{HEADER_BYTES, HEADERS, URI_BYTES};
+
+const OF_CLIENTS: HeadLimits =
+    HeadLimits { header_bytes: HEADER_BYTES, headers: HEADERS, uri_bytes: URI_BYTES };
+const WIDE: HeadLimits =
+    HeadLimits { header_bytes: 1 << 20, headers: HEADERS_MAX, uri_bytes: 1 << 20 };
+
+/// One request, as far as its answer depends on it.
+#[derive(Debug, Default)]
+struct Asked {
+    is_head: bool,
+    upgrades: bool,
+}
+
+/// What is behind the last request.
+#[derive(Debug, PartialEq, Eq)]
+enum Rest {
+    /// Nothing, or the body of that request is not whole.
+    Nothing,
+    /// Not even a head that is sound and whole.
+    NoHead,
+    /// The body of that request is malformed.
+    BadBody,
+}
+
+/// A client got one answer for each of its requests at most, in their order, and nothing else.
+pub(super) fn client(peer: &Peer) {
+    let (asked, behind) = requests(&peer.sent, &OF_CLIENTS, false);
+    let mut asked = asked.iter();
+    // What cannot be read as a request is answered, too.
+    let mut last_word = (behind == Rest::NoHead).then(Asked::default);
+    let mut rest = Some(&peer.got[..]);
+    while let Some(answers) = rest.filter(|rest| !rest.is_empty()) {
+        let Some(request) = asked.next() else {
+            let request = last_word.take();
+            let request = request.unwrap_or_else(|| panic!("unasked: {}", answers.escape_ascii()));
+            rest = behind_answer(answers, &request);
+            continue;
+        };
+        rest = behind_answer(answers, request);
+    }
+}
+
+/// An upstream got sound requests, framed in one way.
+pub(super) fn upstream(peer: &Peer) {
+    let (asked, behind) = requests(&peer.got, &WIDE, true);
+    let is_tunnel = asked.last().is_some_and(|request| request.upgrades);
+    assert!(behind == Rest::Nothing || is_tunnel, "{behind:?}: {}", peer.got.escape_ascii());
+}
+
+/// The requests that bytes are, and what is behind them.
+fn requests(mut bytes: &[u8], limits: &HeadLimits, to_upgrade: bool) -> (Vec<Asked>, Rest) {
+    let mut asked = Vec::new();
+    while let Some((len, framing, request)) = request(bytes, limits) {
+        let is_last = to_upgrade && request.upgrades;
+        asked.push(request);
+        let mut body = BodyDecoder::new(framing, u64::MAX).expect("no limit");
+        bytes = &bytes[len..];
+        while !bytes.is_empty() && !body.is_done() {
+            match body.decode(bytes) {
+                Ok(decoded) => bytes = &bytes[decoded.consumed..],
+                Err(_) => return (asked, Rest::BadBody),
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    (asked, if bytes.is_empty() { Rest::Nothing } else { Rest::NoHead })
+}
+
+fn request(bytes: &[u8], limits: &HeadLimits) -> Option<(usize, Framing, Asked)> {
+    let Ok(Scan::Complete { len }) = scan(bytes, 0, limits) else { return None };
+    let mut slots = HeaderSlots::new();
+    let head = parse_request(&bytes[..len], &mut slots, limits).ok()?;
+    let asked = Asked { is_head: head.method == "HEAD", upgrades: head.upgrade.is_some() };
+    Some((len, head.framing, asked))
+}
+
+/// What follows the answer to a request; `None` if nothing can.
+fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked) -> Option<&'b [u8]> {
+    loop {
+        let text = || bytes.escape_ascii();
+        let Ok(Scan::Complete { len }) = scan_response(bytes, 0, &WIDE) else {
+            panic!("no head of an answer: {}", text())
+        };
+        let mut slots = HeaderSlots::new();
+        let head = parse_response(&bytes[..len], &mut slots, request.is_head)
+            .unwrap_or_else(|error| panic!("{error}: {}", text()));
+        bytes = &bytes[len..];
+        match head.status {
+            101 => {
+                assert!(request.upgrades, "a tunnel that nobody asked for");
+                return None;
+            }
+            100..=199 if bytes.is_empty() => return None,
+            100..=199 => continue,
+            _ => {}
+        }
+        let mut body = BodyDecoder::for_response(head.framing);
+        while !bytes.is_empty() && !body.is_done() {
+            let decoded = body.decode(bytes).unwrap_or_else(|error| panic!("{error}"));
+            bytes = &bytes[decoded.consumed..];
+        }
+        assert!(head.keep_alive || bytes.is_empty(), "behind the last: {}", bytes.escape_ascii());
+        let may_follow = head.keep_alive && body.is_done();
+        return may_follow.then_some(bytes);
+    }
+}
