@@ -1,4 +1,5 @@
-//! Whether what a side was sent is sound: read strictly, by nobody's state but its own bytes.
+//! Whether what a side was sent is sound: read strictly, by nobody's state but its own bytes. Also
+//! of the real daemon, in `tests/daemon/mangled.rs`.
 
 use pushserver::http::head::HEADERS_MAX;
 use pushserver::http::{
@@ -6,11 +7,6 @@ use pushserver::http::{
     scan_response,
 };
 
-use super::network::Peer;
-use super::settings::{HEADER_BYTES, HEADERS, URI_BYTES};
-
-const OF_CLIENTS: HeadLimits =
-    HeadLimits { header_bytes: HEADER_BYTES, headers: HEADERS, uri_bytes: URI_BYTES };
 const WIDE: HeadLimits =
     HeadLimits { header_bytes: 1 << 20, headers: HEADERS_MAX, uri_bytes: 1 << 20 };
 
@@ -33,28 +29,28 @@ enum Rest {
 }
 
 /// A client got one answer for each of its requests at most, in their order, and nothing else.
-pub(super) fn client(peer: &Peer) {
-    let (asked, behind) = requests(&peer.sent, &OF_CLIENTS, false);
-    let mut asked = asked.iter();
+/// `limits`: those of the relay. `is_cut`: the last answer may end anywhere. Gives the answers.
+pub(crate) fn client(sent: &[u8], got: &[u8], limits: &HeadLimits, is_cut: bool) -> usize {
+    let (asked, behind) = requests(sent, limits, false);
     // What cannot be read as a request is answered, too.
-    let mut last_word = (behind == Rest::NoHead).then(Asked::default);
-    let mut rest = Some(&peer.got[..]);
+    let last_word = (behind == Rest::NoHead).then(Asked::default);
+    let mut asked = asked.iter().chain(&last_word);
+    let mut rest = Some(got);
+    let mut count = 0;
     while let Some(answers) = rest.filter(|rest| !rest.is_empty()) {
-        let Some(request) = asked.next() else {
-            let request = last_word.take();
-            let request = request.unwrap_or_else(|| panic!("unasked: {}", answers.escape_ascii()));
-            rest = behind_answer(answers, &request);
-            continue;
-        };
-        rest = behind_answer(answers, request);
+        let request = asked.next();
+        let request = request.unwrap_or_else(|| panic!("unasked: {}", answers.escape_ascii()));
+        rest = behind_answer(answers, request, is_cut);
+        count += 1;
     }
+    count
 }
 
 /// An upstream got sound requests, framed in one way.
-pub(super) fn upstream(peer: &Peer) {
-    let (asked, behind) = requests(&peer.got, &WIDE, true);
+pub(crate) fn upstream(got: &[u8]) {
+    let (asked, behind) = requests(got, &WIDE, true);
     let is_tunnel = asked.last().is_some_and(|request| request.upgrades);
-    assert!(behind == Rest::Nothing || is_tunnel, "{behind:?}: {}", peer.got.escape_ascii());
+    assert!(behind == Rest::Nothing || is_tunnel, "{behind:?}: {}", got.escape_ascii());
 }
 
 /// The requests that bytes are, and what is behind them.
@@ -87,11 +83,13 @@ fn request(bytes: &[u8], limits: &HeadLimits) -> Option<(usize, Framing, Asked)>
 }
 
 /// What follows the answer to a request; `None` if nothing can.
-fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked) -> Option<&'b [u8]> {
+fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked, is_cut: bool) -> Option<&'b [u8]> {
     loop {
         let text = || bytes.escape_ascii();
-        let Ok(Scan::Complete { len }) = scan_response(bytes, 0, &WIDE) else {
-            panic!("no head of an answer: {}", text())
+        let len = match scan_response(bytes, 0, &WIDE) {
+            Ok(Scan::Complete { len }) => len,
+            Ok(Scan::Partial { .. }) if is_cut => return None,
+            other => panic!("no head of an answer: {other:?} {}", text()),
         };
         let mut slots = HeaderSlots::new();
         let head = parse_response(&bytes[..len], &mut slots, request.is_head)

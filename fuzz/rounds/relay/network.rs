@@ -19,16 +19,16 @@ const TURNS_MAX: usize = 10_000;
 
 /// One connection, from the other end.
 #[derive(Debug, Default)]
-pub(super) struct Peer {
+struct Peer {
     is_upstream: bool,
     /// Dialled, and not open yet.
     connecting: bool,
     /// What it sent, as far as the relay has read it.
-    pub(super) sent: Vec<u8>,
+    sent: Vec<u8>,
     /// What it sent and the relay does not want yet.
     unread: VecDeque<u8>,
     /// What the relay sent to it.
-    pub(super) got: Vec<u8>,
+    got: Vec<u8>,
     /// Bytes of that which wait for the socket.
     waiting: usize,
     stalled: bool,
@@ -38,7 +38,7 @@ pub(super) struct Peer {
     /// The relay wants it closed when nothing waits.
     closing: bool,
     shut: bool,
-    pub(super) gone: bool,
+    gone: bool,
 }
 
 /// See the module.
@@ -268,9 +268,9 @@ impl Network {
         assert_eq!(self.relay.poll_timeout(), None);
         for peer in self.peers.values() {
             if peer.is_upstream {
-                judge::upstream(peer);
+                judge::upstream(&peer.got);
             } else {
-                judge::client(peer);
+                judge::client(&peer.sent, &peer.got, &settings::LIMITS, false);
             }
         }
     }

@@ -5,16 +5,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use pushserver::config::{Config, Overrides, Source};
+use pushserver::http::HeadLimits;
 use pushserver::message::MessageId;
 use pushserver::{hub, relay};
 use serde_json::{Value, json};
 
 use super::network::BEGIN_UNIX_S;
 
-/// Of the judge's too: what the relay refuses for its size is a head no more.
-pub(super) const HEADER_BYTES: usize = 700;
-pub(super) const HEADERS: usize = 12;
-pub(super) const URI_BYTES: usize = 200;
+/// The judge's too: what the relay refuses for its size is a head no more.
+pub(super) const LIMITS: HeadLimits = HeadLimits { header_bytes: 700, headers: 12, uri_bytes: 200 };
 
 thread_local! {
     /// Made once: expressions are slow to compile.
@@ -55,7 +54,8 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
             {"type": "publisher", "prefix": "/secret/", "secret": "s", "create_on_post": false,
                 "allow": ["127.0.0.0/8"]},
         ],
-        "limits": {"header_bytes": HEADER_BYTES, "headers": HEADERS, "uri_bytes": URI_BYTES,
+        "limits": {"header_bytes": LIMITS.header_bytes, "headers": LIMITS.headers,
+            "uri_bytes": LIMITS.uri_bytes,
             "body_bytes": 500, "channel_id_bytes": 20,
             "channels": if is_tight { 2 } else { 1000 },
             "pipeline_depth": if is_tight { 1 } else { 16 }},
