@@ -154,9 +154,10 @@ fn converse(address: SocketAddr, chance: &mut Chance) -> Figures {
         let as_expected = is_open || !is_silent(error.kind());
         assert!(as_expected, "neither answered nor closed: {}", sent.escape_ascii());
     }
-    let answers = judge::client(&sent, &got, &LIMITS, end.is_err()) as u64;
+    let verdict = judge::client(&sent, &got, &LIMITS, end.is_err());
+    assert!(verdict.is_whole || end.is_err(), "cut off: {}", got.escape_ascii());
     assert!(memchr::memmem::find(&got, b"HTTP/1.1 500").is_none(), "{}", got.escape_ascii());
-    Figures { answers, ..figures }
+    Figures { answers: verdict.answers, ..figures }
 }
 
 /// Sends so many requests at least; the same ones each time.

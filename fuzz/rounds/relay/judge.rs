@@ -28,22 +28,43 @@ enum Rest {
     BadBody,
 }
 
+/// What a client got.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) answers: u64,
+    /// The last one may be followed by another.
+    pub(crate) is_whole: bool,
+}
+
+/// What is behind an answer.
+enum Behind<'b> {
+    Answers(&'b [u8]),
+    /// Nothing, and nothing can be.
+    Nothing,
+    /// The rest of its body.
+    Body,
+}
+
 /// A client got one answer for each of its requests at most, in their order, and nothing else.
-/// `limits`: those of the relay. `is_cut`: the last answer may end anywhere. Gives the answers.
-pub(crate) fn client(sent: &[u8], got: &[u8], limits: &HeadLimits, is_cut: bool) -> usize {
+/// `limits`: those of the relay. `is_cut`: the last answer may end anywhere.
+pub(crate) fn client(sent: &[u8], got: &[u8], limits: &HeadLimits, is_cut: bool) -> Verdict {
     let (asked, behind) = requests(sent, limits, false);
     // What cannot be read as a request is answered, too.
     let last_word = (behind == Rest::NoHead).then(Asked::default);
     let mut asked = asked.iter().chain(&last_word);
-    let mut rest = Some(got);
-    let mut count = 0;
-    while let Some(answers) = rest.filter(|rest| !rest.is_empty()) {
+    let mut rest = got;
+    let mut verdict = Verdict { answers: 0, is_whole: true };
+    while !rest.is_empty() {
         let request = asked.next();
-        let request = request.unwrap_or_else(|| panic!("unasked: {}", answers.escape_ascii()));
-        rest = behind_answer(answers, request, is_cut);
-        count += 1;
+        let request = request.unwrap_or_else(|| panic!("unasked: {}", rest.escape_ascii()));
+        verdict.answers += 1;
+        match behind_answer(rest, request, is_cut) {
+            Behind::Answers(answers) => rest = answers,
+            Behind::Nothing => break,
+            Behind::Body => return Verdict { is_whole: false, ..verdict },
+        }
     }
-    count
+    verdict
 }
 
 /// An upstream got sound requests, framed in one way.
@@ -82,13 +103,12 @@ fn request(bytes: &[u8], limits: &HeadLimits) -> Option<(usize, Framing, Asked)>
     Some((len, head.framing, asked))
 }
 
-/// What follows the answer to a request; `None` if nothing can.
-fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked, is_cut: bool) -> Option<&'b [u8]> {
+fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked, is_cut: bool) -> Behind<'b> {
     loop {
         let text = || bytes.escape_ascii();
         let len = match scan_response(bytes, 0, &WIDE) {
             Ok(Scan::Complete { len }) => len,
-            Ok(Scan::Partial { .. }) if is_cut => return None,
+            Ok(Scan::Partial { .. }) if is_cut => return Behind::Body,
             other => panic!("no head of an answer: {other:?} {}", text()),
         };
         let mut slots = HeaderSlots::new();
@@ -98,9 +118,9 @@ fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked, is_cut: bool) -> Opti
         match head.status {
             101 => {
                 assert!(request.upgrades, "a tunnel that nobody asked for");
-                return None;
+                return Behind::Nothing;
             }
-            100..=199 if bytes.is_empty() => return None,
+            100..=199 if bytes.is_empty() => return Behind::Nothing,
             100..=199 => continue,
             _ => {}
         }
@@ -110,7 +130,10 @@ fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked, is_cut: bool) -> Opti
             bytes = &bytes[decoded.consumed..];
         }
         assert!(head.keep_alive || bytes.is_empty(), "behind the last: {}", bytes.escape_ascii());
-        let may_follow = head.keep_alive && body.is_done();
-        return may_follow.then_some(bytes);
+        return match body.is_done() {
+            false => Behind::Body,
+            true if head.keep_alive => Behind::Answers(bytes),
+            true => Behind::Nothing,
+        };
     }
 }

@@ -246,13 +246,14 @@ impl Network {
     pub(super) fn end(mut self) {
         self.pace = usize::MAX;
         self.settle();
-        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
-            if self.known(conn).connecting {
-                self.relay.connect_failed(conn, ErrorKind::TimedOut, self.now);
-            }
-            self.drop_peer(conn);
-        }
-        self.settle();
+        self.all_vanish(|peer| peer.is_upstream);
+        let unfinished = self.peers.values().filter(|peer| {
+            // Without its upstream an answer has come to its end, or its connection has.
+            let is_open = peer.is_there() && !peer.is_upstream && !peer.closing && !peer.shut;
+            is_open && !judge::client(&peer.sent, &peer.got, &settings::LIMITS, false).is_whole
+        });
+        assert_eq!(unfinished.count(), 0, "an answer has no end");
+        self.all_vanish(|_| true);
         assert!(self.held.is_empty(), "subscribe notices without their unsubscribe");
         assert_eq!((self.relay.connections(), self.relay.hub().held()), (0, 0));
         let (relay, mut hub) = settings::options(self.variant);
@@ -273,6 +274,15 @@ impl Network {
                 judge::client(&peer.sent, &peer.got, &settings::LIMITS, false);
             }
         }
+    }
+
+    fn all_vanish(&mut self, which: fn(&Peer) -> bool) {
+        let which = |(conn, peer): (&ConnKey, &Peer)| which(peer).then_some(*conn);
+        for conn in self.peers.iter().filter_map(which).collect::<Vec<_>>() {
+            self.at_hand = Some(conn);
+            self.vanishes();
+        }
+        self.settle();
     }
 
     fn settle(&mut self) {
