@@ -111,11 +111,21 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or its first error.
     pub fn load(source: Source, overrides: Overrides) -> Result<Self, Error> {
-        let located = |problem: Problem| match problem.path.as_str() {
-            "" => Error(format!("{source}: {}", problem.what)),
-            path => Error(format!("{source}: {path}: {}", problem.what)),
-        };
-        let value = read(&source).map_err(located)?;
+        let value = read(&source).map_err(|problem| located(&source, &problem))?;
+        Self::of_value(value, source, overrides)
+    }
+
+    /// As [`Config::load`], of bytes that were read from `source`.
+    ///
+    /// # Errors
+    /// The first error in them.
+    pub fn parse(text: &[u8], source: Source, overrides: Overrides) -> Result<Self, Error> {
+        let value = json::whole(text).map_err(|problem| located(&source, &problem))?;
+        Self::of_value(value, source, overrides)
+    }
+
+    fn of_value(value: Value, source: Source, overrides: Overrides) -> Result<Self, Error> {
+        let located = |problem: Problem| located(&source, &problem);
         let mut settings = typed(value, &overrides).map_err(located)?;
         // Checked where `--listen` takes its place, too: a file is right or wrong by itself.
         let listen = listen(&settings, overrides.ipv6).map_err(located)?;
@@ -260,6 +270,13 @@ impl Config {
     pub fn to_nginx(&self) -> Result<String, Error> {
         nginx::configuration(&self.settings, &self.listen)
             .map_err(|what| Error(format!("{}: --nginx-config: {what}", self.source)))
+    }
+}
+
+fn located(source: &Source, problem: &Problem) -> Error {
+    match problem.path.as_str() {
+        "" => Error(format!("{source}: {}", problem.what)),
+        path => Error(format!("{source}: {path}: {}", problem.what)),
     }
 }
 

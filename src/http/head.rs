@@ -278,51 +278,6 @@ fn explain(head: &[u8], status: httparse::Result<usize>) -> HttpError {
     HttpError::bad_request(message)
 }
 
-/// One fuzzing round: where `data` is split makes no difference, and what is accepted keeps what
-/// [`RequestHead`] promises. The first byte chooses the split.
-#[cfg(any(test, fuzzing))]
-pub fn fuzz_head(data: &[u8]) {
-    use super::scan::{Scan, scan};
-
-    let limits = HeadLimits { header_bytes: 512, headers: 16, uri_bytes: 128 };
-    let Some((split, bytes)) = data.split_first() else { return };
-    let whole = scan(bytes, 0, &limits);
-    let first = bytes.len().min(usize::from(*split));
-    let stepwise = match scan(&bytes[..first], 0, &limits) {
-        Ok(Scan::Partial { scanned }) => scan(bytes, scanned, &limits),
-        early => early,
-    };
-    assert_eq!(stepwise, whole);
-
-    let _ = parse_response(bytes, &mut HeaderSlots::new(), split % 2 == 1);
-    let _ = parse_request(bytes, &mut HeaderSlots::new(), &limits);
-    let Ok(Scan::Complete { len }) = whole else { return };
-    let mut slots = HeaderSlots::new();
-    let Ok(head) = parse_request(&bytes[..len], &mut slots, &limits) else { return };
-    check_promises(&head, &limits);
-}
-
-#[cfg(any(test, fuzzing))]
-fn check_promises(head: &RequestHead<'_>, limits: &HeadLimits) {
-    use super::{is_text, is_token};
-
-    assert!(head.method.len() <= METHOD_BYTES_MAX && head.method.bytes().all(is_token));
-    assert!(head.path.starts_with(b"/") || head.path == b"*");
-    assert!(head.path.iter().chain(head.query.unwrap_or_default()).all(|byte| *byte > b' '));
-    assert!(head.headers.len() <= limits.headers);
-    for field in head.headers {
-        assert!(!field.name.is_empty() && field.name.bytes().all(is_token));
-        assert!(field.value.iter().copied().all(is_text));
-        assert_eq!(field.value, field.value.trim_ascii());
-    }
-    let lengths = head.header_all("content-length").count();
-    let codings = head.header_all("transfer-encoding").count();
-    assert!(lengths + codings <= 1, "one framing at most");
-    assert_eq!(head.framing == Framing::Chunked, codings == 1);
-    assert_eq!(matches!(head.framing, Framing::Length(_)), lengths == 1);
-    assert!(head.version == Version::Http10 || head.header_all("host").count() == 1);
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -878,39 +833,6 @@ mod tests {
                 scanned = next;
             }
             prop_assert_eq!(scan(&head, scanned, &LIMITS), Ok(Scan::Complete { len: head.len() }));
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(data in prop::collection::vec(any::<u8>(), 0..700)) {
-            fuzz_head(&data);
-        }
-
-        #[test]
-        fn a_sound_request_with_a_few_wrong_bytes_never_panics(
-            split: u8,
-            head in sound_request(),
-            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
-        ) {
-            let mut data = [&[split][..], &head].concat();
-            for (at, byte) in changes {
-                let at = at.index(data.len());
-                data[at] = byte;
-            }
-            fuzz_head(&data);
-        }
-
-        #[test]
-        fn text_that_resembles_http_never_panics(
-            split: u8,
-            pieces in prop::collection::vec(prop::sample::select(vec![
-                "GET ", "POST ", "/", "*", "http://h/", " HTTP/1.1", " HTTP/1.0", "\r\n",
-                "\r\n\r\n",
-                "\r", "\n", "\0", " ", "\t", "Host: h\r\n", "Host: g\r\n", "Content-Length: ", "5",
-                "Transfer-Encoding: ", "chunked", ",", ":", "Connection: close\r\n", "\u{e4}",
-                "HTTP/1.1 ", "200 OK\r\n", "Expect: 100-continue\r\n", "a",
-            ]), 0..24),
-        ) {
-            fuzz_head(&[&[split][..], pieces.concat().as_bytes()].concat());
         }
     }
 }

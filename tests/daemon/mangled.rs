@@ -1,15 +1,37 @@
 //! Requests with errors in them, several to a connection, split anywhere and cut off: whatever
-//! comes, answers are sound, nothing is left behind, and the daemon serves the next one. The seed
-//! is fixed; `PUSHSERVER_MANGLED` makes more connections than fit into a test run.
+//! comes, answers are sound, nothing is left behind, and the daemon serves the next one.
+//!
+//! ```text
+//! PUSHSERVER_MANGLED=1000000   send so many requests (default 3000)
+//! PUSHSERVER_MANGLED_SEEDS=50  from so many seeds (default 8)
+//! PUSHSERVER_MANGLED_SEED=17   from this seed alone
+//! ```
 
-use std::io::{Read, Write};
+#[allow(dead_code, reason = "clients alone are judged here")]
+#[path = "../../fuzz/rounds/relay/judge.rs"]
+mod judge;
+
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::AddAssign;
+use std::panic::catch_unwind;
+use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use pushserver::http::HeadLimits;
 use serde_json::json;
 
-use crate::support::{Backend, Daemon, Manner, merge, subscriber, until};
+use crate::support::{Backend, Daemon, LONG, Manner, merge, subscriber, until};
+
+const REQUESTS_IN_ALL: u64 = 3000;
+const SEEDS: u64 = 8;
+
+/// Seeds that are at work at the same time.
+const THREADS: u64 = 8;
+
+/// The daemon's defaults.
+const LIMITS: HeadLimits = HeadLimits { header_bytes: 32 << 10, headers: 100, uri_bytes: 8 << 10 };
 
 const REQUESTS: &[&str] = &[
     "GET /subscriber/a HTTP/1.1\r\nHost: a\r\nCookie: b=c\r\nOrigin: http://a\r\n\r\n",
@@ -81,12 +103,29 @@ impl Chance {
     }
 }
 
-/// Sends some requests in some pieces; gives what is answered until a moment of silence.
-fn converse(address: SocketAddr, chance: &mut Chance) -> Vec<u8> {
+/// What was done.
+#[derive(Debug, Clone, Copy, Default)]
+struct Figures {
+    connections: u64,
+    requests: u64,
+    answers: u64,
+}
+
+impl AddAssign for Figures {
+    fn add_assign(&mut self, more: Self) {
+        self.connections += more.connections;
+        self.requests += more.requests;
+        self.answers += more.answers;
+    }
+}
+
+/// Sends some requests in some pieces on a connection of its own; what comes back must be sound.
+fn converse(address: SocketAddr, chance: &mut Chance) -> Figures {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-    let bytes: Vec<u8> = (0..1 + chance.below(4)).flat_map(|_| chance.mangled()).collect();
-    let mut rest = &bytes[..];
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let requests = 1 + chance.below(4);
+    let sent: Vec<u8> = (0..requests).flat_map(|_| chance.mangled()).collect();
+    let mut rest = &sent[..];
     while !rest.is_empty() {
         let piece = 1 + chance.below(rest.len());
         // It may have closed already.
@@ -95,30 +134,50 @@ fn converse(address: SocketAddr, chance: &mut Chance) -> Vec<u8> {
         }
         rest = &rest[piece..];
     }
-    let mut answers = Vec::new();
-    match chance.below(8) {
-        0 => return answers,
-        1 => drop(stream.shutdown(Shutdown::Write)),
-        _ => {}
+    let figures = Figures { connections: 1, requests: requests as u64, answers: 0 };
+    let mut got = Vec::new();
+    let is_open = match chance.below(16) {
+        0 | 1 => return figures,
+        // It is still there while something is held, or more is waited for.
+        2 => {
+            stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            true
+        }
+        _ => {
+            let _ = stream.shutdown(Shutdown::Write);
+            false
+        }
+    };
+    let end = stream.read_to_end(&mut got);
+    let is_silent = |kind| matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    if let Err(error) = &end {
+        let as_expected = is_open || !is_silent(error.kind());
+        assert!(as_expected, "neither answered nor closed: {}", sent.escape_ascii());
     }
-    // Ends with an error: the silence, or a reset.
-    let _ = stream.read_to_end(&mut answers);
-    answers
+    let verdict = judge::client(&sent, &got, &LIMITS, end.is_err());
+    assert!(verdict.is_whole || end.is_err(), "cut off: {}", got.escape_ascii());
+    assert!(memchr::memmem::find(&got, b"HTTP/1.1 500").is_none(), "{}", got.escape_ascii());
+    Figures { answers: verdict.answers, ..figures }
 }
 
-#[track_caller]
-fn assert_sound(answers: &[u8]) {
-    let text = String::from_utf8_lossy(answers);
-    assert!(answers.is_empty() || text.starts_with("HTTP/1.1 "), "{text}");
-    let head = text.split("\r\n\r\n").next().unwrap_or_default();
-    assert!(!head.replace("\r\n", "").contains(['\r', '\n', '\0']), "{head:?}");
-    assert!(!head.starts_with("HTTP/1.1 500"), "{head}");
+/// Sends so many requests at least; the same ones each time.
+fn run(address: SocketAddr, seed: u64, requests: u64) -> Figures {
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15 ^ (seed + 1));
+    let mut figures = Figures::default();
+    while figures.requests < requests {
+        figures += converse(address, &mut chance);
+    }
+    figures
 }
 
 #[test]
 fn whatever_is_sent_is_answered_soundly_and_leaves_nothing_behind() {
-    let given = std::env::var("PUSHSERVER_MANGLED").ok();
-    let connections: usize = given.map_or(1200, |number| number.parse().expect("a number"));
+    let requests = number("PUSHSERVER_MANGLED").unwrap_or(REQUESTS_IN_ALL);
+    let seeds: Vec<u64> = match number("PUSHSERVER_MANGLED_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("PUSHSERVER_MANGLED_SEEDS").unwrap_or(SEEDS)).collect(),
+    };
+    let each = requests.div_ceil(seeds.len() as u64);
     let backend = Backend::that(Manner::Answers(200));
     let mut settings = subscriber(json!({"passthrough": backend.url(), "timeout": 0.2}));
     merge(&mut settings, json!({"limits": {"header_timeout": 0.5, "body_timeout": 0.5}}));
@@ -126,21 +185,34 @@ fn whatever_is_sent_is_answered_soundly_and_leaves_nothing_behind() {
     assert_eq!(daemon.publish("first", "m").status, 202);
     let idle = daemon.descriptors();
     let address = daemon.address();
-    let threads: Vec<_> = (1..=8)
-        .map(|seed| {
-            thread::spawn(move || {
-                let mut chance = Chance(0x9e37_79b9_7f4a_7c15 ^ seed);
-                for _ in 0..connections / 8 {
-                    assert_sound(&converse(address, &mut chance));
+    let begin = Instant::now();
+    let (left, figures) = (Mutex::new(seeds.iter()), Mutex::new(Figures::default()));
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let Some(seed) = left.lock().unwrap().next() else { break };
+                    let outcome = catch_unwind(|| run(address, *seed, each));
+                    *figures.lock().unwrap() += outcome.unwrap_or_else(|_| {
+                        panic!(
+                            "seed {seed} fails; replay it with\n  PUSHSERVER_MANGLED_SEED={seed} \
+                             PUSHSERVER_MANGLED={each} cargo test --test daemon mangled"
+                        )
+                    });
                 }
-            })
-        })
-        .collect();
-    for thread in threads {
-        thread.join().unwrap();
-    }
+            });
+        }
+    });
+    let took = begin.elapsed();
+    println!("{:?} from {} seeds in {took:.1?}", figures.lock().unwrap(), seeds.len());
     // Beside the connection to the backend.
     until("every connection is closed", || daemon.descriptors() <= idle + 1);
     until("every hold has ended", || daemon.held("a") == 0);
     assert_eq!(daemon.publish("last", "m").status, 202);
+    println!("survived; {} KiB resident at most", daemon.peak_kib());
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")))
 }

@@ -18,7 +18,7 @@ const CLIENTS_MAX: usize = 12;
 impl World {
     /// One input, one turn, some outputs.
     pub(crate) fn step(&mut self) {
-        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1]) {
+        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1, 3]) {
             0 => self.connects(),
             1 => self.sends(),
             2 => self.arrives(),
@@ -33,6 +33,7 @@ impl World {
             }
             9 => self.bursts(),
             10 => self.floods(),
+            11 => self.interferes(),
             _ => {
                 self.note(|| "room is made".to_owned());
                 self.shed(2);
@@ -86,6 +87,7 @@ impl World {
 
     fn shut_down(&mut self) {
         self.note(|| "shutdown".to_owned());
+        self.count("stops");
         if self.random.percent(50) {
             self.relay.announce_shutdown();
             self.stopping = true;
@@ -179,16 +181,31 @@ impl World {
 
     fn half_closes(&mut self) {
         if let Some(number) = self.some_client(|c| !c.ended) {
-            self.note(|| format!("{number} half closes"));
-            self.half_close(number);
+            self.half_closes_one(number);
         }
+    }
+
+    fn half_closes_one(&mut self, number: u64) {
+        self.note(|| format!("{number} half closes"));
+        let is_held = self.clients[&number].held.is_some();
+        self.count(if is_held { "half closes while held" } else { "half closes" });
+        self.half_close(number);
     }
 
     fn resets(&mut self) {
         if let Some(number) = self.some_client(|_| true) {
-            self.note(|| format!("{number} resets"));
-            self.closed(number);
+            self.resets_one(number);
         }
+    }
+
+    fn resets_one(&mut self, number: u64) {
+        self.note(|| format!("{number} resets"));
+        self.count(match self.clients[&number].held {
+            None => "resets",
+            Some(held) if held.woken.is_none() => "resets while held",
+            Some(_) => "resets while woken",
+        });
+        self.closed(number);
     }
 
     fn reads_on(&mut self) {
@@ -230,13 +247,14 @@ impl World {
     }
 
     fn clock_is_set(&mut self) {
-        let Now { mono_ms, unix_s } = self.now();
+        let Now { mono_ms, unix_s: before_s } = self.now();
         let unix_s = match self.random.below(10) {
-            0 => unix_s.saturating_sub(self.random.below(7200)),
-            1..4 => unix_s.saturating_sub(self.random.below(5)),
-            _ => unix_s + self.random.below(2000),
+            0 => before_s.saturating_sub(self.random.below(7200)),
+            1..4 => before_s.saturating_sub(self.random.below(5)),
+            _ => before_s + self.random.below(2000),
         };
         self.note(|| format!("the clock is set to {unix_s}"));
+        self.count(if unix_s < before_s { "clocks set back" } else { "clocks set ahead" });
         self.set_now(Now { mono_ms, unix_s });
     }
 
@@ -285,6 +303,40 @@ impl World {
         }
     }
 
+    /// A message is published, and while it is on its way to those who waited something else
+    /// happens to them or to their channel.
+    fn interferes(&mut self) {
+        self.finish_ready();
+        self.drain();
+        let fits = |c: &Client| !c.doomed && !c.ended && c.requests.is_empty() && !c.stalled;
+        let (Some(name), Some(number)) = (self.draw_waiting(), self.some_client(fits)) else {
+            return;
+        };
+        self.note(|| format!("{number} publishes to {name:?}, and"));
+        let (place, channel) = (publisher_of(name), name.2);
+        let ask = Ask::Publish { body: b"m".to_vec(), content_type: None, expects: false };
+        let request = Request::draw(&mut self.random, ask, place, channel);
+        self.enqueue(number, request);
+        self.feed(number, usize::MAX);
+        let before = self.random.index(3);
+        if before > 0 {
+            self.poll(before);
+        }
+        let woken = self.some_client(|c| c.held.is_some_and(|held| held.woken.is_some()));
+        match (self.random.below(3), woken) {
+            (0, Some(woken)) => self.resets_one(woken),
+            (1, Some(woken)) if !self.clients[&woken].ended => self.half_closes_one(woken),
+            _ => {
+                if let Some(number) = self.some_client(fits) {
+                    self.note(|| format!("{number} deletes it"));
+                    let request = Request::draw(&mut self.random, Ask::Delete, place, channel);
+                    self.enqueue(number, request);
+                    self.feed(number, usize::MAX);
+                }
+            }
+        }
+    }
+
     /// A channel on which somebody waits.
     fn draw_waiting(&mut self) -> Option<Name> {
         let number = self.some_client(|client| client.held.is_some())?;
@@ -294,10 +346,9 @@ impl World {
     fn draw_publish(&mut self) -> Request {
         let (place, channel) = match self.draw_waiting() {
             Some(name) if self.random.percent(60) => {
-                let place = match name {
-                    (0, "", _) => self.random.pick(&[0, 0, 0, 1, 2]),
-                    (0, ..) => 3,
-                    _ => 4,
+                let place = match publisher_of(name) {
+                    0 => self.random.pick(&[0, 0, 0, 1, 2]),
+                    place => place,
                 };
                 (place, name.2)
             }
@@ -375,6 +426,15 @@ impl World {
                 given: true,
             },
         }
+    }
+}
+
+/// The first publisher location that reaches a channel.
+fn publisher_of((store, group, _): Name) -> usize {
+    match (store, group) {
+        (0, "") => 0,
+        (0, _) => 3,
+        _ => 4,
     }
 }
 

@@ -165,6 +165,10 @@ impl World {
     }
 
     pub(crate) fn delete(&mut self, number: u64, name: Name, request: &Request) {
+        let is_woken = |held: Held| held.name == name && held.woken.is_some();
+        if self.clients.values().any(|client| client.held.is_some_and(is_woken)) {
+            self.count("deletes during a fan-out");
+        }
         let life = self.model.life(name).unwrap_or_default();
         let Some((information, holders)) = self.model.delete(name) else {
             return self.answer(number, Expect::Status(404), request);

@@ -113,7 +113,7 @@ impl World {
         if !wanted {
             return;
         }
-        let mut bytes = Vec::new();
+        let (mut bytes, mut is_split) = (Vec::new(), false);
         while let Some((piece, together)) = client.coming.front_mut() {
             let room = most.saturating_sub(bytes.len());
             if *together || piece.len() <= room {
@@ -121,6 +121,7 @@ impl World {
                 client.coming.pop_front();
             } else {
                 bytes.extend(piece.drain(..room));
+                is_split = true;
             }
             if bytes.len() >= most {
                 break;
@@ -128,6 +129,9 @@ impl World {
         }
         if bytes.is_empty() {
             return;
+        }
+        if is_split {
+            self.count("splits");
         }
         self.note(|| format!("  {number} sends {}", bytes[..bytes.len().min(600)].escape_ascii()));
         self.relay.received(conn, &bytes, now);
@@ -208,6 +212,7 @@ impl World {
     pub(crate) fn reload(&mut self) {
         let mut settings = self.settings.clone();
         settings.draw_again(&mut self.random);
+        self.count("reloads");
         self.relay.reload(&settings.relay(), settings.stores.clone(), self.model.now);
         self.model.reload(settings.stores.clone());
         self.settings = settings;

@@ -1,0 +1,220 @@
+//! Cursors in all their spellings, and dates. The relay tells by a 304 how it read a cursor, and by
+//! the message it sends that it keeps to it: read again, what it tells means the same, wherever it
+//! stands; and the message is the first one after the cursor.
+
+use std::cell::OnceCell;
+
+use pushserver::clock::Now;
+use pushserver::config::{Config, Overrides, Source};
+use pushserver::http::{
+    HeaderSlots, Scan, parse_http_date, parse_response, scan_response, write_http_date,
+};
+use pushserver::message::MessageId;
+use pushserver::relay::{ConnKey, Output, Relay};
+use pushserver::{hub, relay};
+
+const BEGIN: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
+
+/// The end of the year 9999.
+const TIME_MAX: u64 = 253_402_300_799;
+
+const SETTINGS: &[u8] = br#"{"locations": [
+    {"type": "publisher", "prefix": "/p/"},
+    {"type": "subscriber", "prefix": "/s/", "polling": "interval", "create_on_get": true}
+]}"#;
+
+/// What a cursor was taken for; `None`: there was none, which asks for the oldest message.
+type Cursor = Option<(u64, u32)>;
+
+/// The first byte chooses where the cursor stands; a date and its tag are two lines.
+pub(crate) fn round(data: &[u8]) {
+    let Some((place, text)) = data.split_first() else { return };
+    date(text);
+    if text.len() > 1000 {
+        return; // Refused for its length.
+    }
+    let mut server = Server::new();
+    let fields = fields(place % 7, text);
+    let read = server.read(&fields);
+    // One that stands for itself is read as anybody would.
+    if (3..=5).contains(&(place % 7)) && text.iter().all(|byte| b"0123456789:".contains(byte)) {
+        assert_eq!(read, plainly(text), "{}", text.escape_ascii());
+    }
+    let Some(cursor) = read else { return };
+    if let Some((time, tag)) = cursor {
+        assert!(time <= TIME_MAX);
+        for place in 0..SPELLINGS {
+            let again = server.read(&spelled(place, time, tag));
+            assert_eq!(again, Some(cursor), "spelling {place} of {time}:{tag}");
+        }
+    }
+    let wanted = server.ids.iter().copied().find(|id| cursor.is_none_or(|cursor| *id > cursor));
+    assert_eq!(server.next_message(&fields), wanted, "after {cursor:?}");
+}
+
+/// The request's query, and its header lines.
+type Fields = (Vec<u8>, Vec<u8>);
+
+fn fields(place: u8, text: &[u8]) -> Fields {
+    let (first, second) = match text.iter().position(|byte| *byte == b'\n') {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, &b""[..]),
+    };
+    let line = |name: &[u8], value: &[u8]| {
+        let value: Vec<u8> = value.iter().copied().filter(|byte| *byte != b'\n').collect();
+        [name, b": ", &value, b"\r\n"].concat()
+    };
+    let (modified, tag) = (&b"If-Modified-Since"[..], &b"If-None-Match"[..]);
+    match place {
+        0 => (Vec::new(), [line(modified, first), line(tag, second)].concat()),
+        1 => (Vec::new(), line(modified, first)),
+        2 => (Vec::new(), line(tag, first)),
+        3 => ([b"?last_event_id=", first].concat(), Vec::new()),
+        4 => (Vec::new(), line(b"Last-Event-ID", first)),
+        5 => (Vec::new(), line(b"Etag", first)),
+        _ => ([b"?", first].concat(), line(b"Last-Event-ID", second)),
+    }
+}
+
+const SPELLINGS: u8 = 6;
+
+fn spelled(place: u8, time: u64, tag: u32) -> Fields {
+    let mut date = Vec::new();
+    write_http_date(time, &mut date);
+    let id = format!("{time}:{tag}").into_bytes();
+    let with_tag = |tag: String| [&date[..], b"\n", tag.as_bytes()].concat();
+    match place {
+        0 => fields(0, &with_tag(tag.to_string())),
+        1 => fields(0, &with_tag(format!("\"{tag}\""))),
+        2 => fields(0, &with_tag(format!("W/\"{tag}\""))),
+        place => fields(place, &id),
+    }
+}
+
+/// `TIME:TAG` of digits, the plain way. `None`: it is refused.
+fn plainly(text: &[u8]) -> Option<Cursor> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let (time, tag) = std::str::from_utf8(text).ok()?.split_once(':')?;
+    let (time, tag): (u64, u32) = (time.parse().ok()?, tag.parse().ok()?);
+    (time <= TIME_MAX).then_some(Some((time, tag)))
+}
+
+/// A date that is read is written so that it is read again.
+fn date(text: &[u8]) {
+    let Some(unix_s) = parse_http_date(text) else { return };
+    assert!(unix_s <= TIME_MAX);
+    let mut written = Vec::new();
+    write_http_date(unix_s, &mut written);
+    assert_eq!(written.len(), 29);
+    assert_eq!(parse_http_date(&written), Some(unix_s));
+}
+
+/// A relay with a channel that has three messages, and one that never has any.
+struct Server {
+    relay: Relay,
+    now: Now,
+    ids: Vec<(u64, u32)>,
+}
+
+impl Server {
+    fn new() -> Self {
+        let (relay, hub) = options();
+        let relay = Relay::new(&relay, hub, BEGIN);
+        let mut server = Self { relay, now: BEGIN, ids: Vec::new() };
+        for at in [0, 0, 5] {
+            server.now.unix_s = BEGIN.unix_s + at;
+            let answer = server.ask("POST /p/full", b"", b"Content-Length: 1\r\n", b"m");
+            let text = String::from_utf8(answer).expect("channel information");
+            let id = text.rsplit(' ').next().and_then(|id| id.split_once(':'));
+            let (time, tag) = id.expect("the id of the message");
+            server.ids.push((time.parse().expect("a time"), tag.parse().expect("a tag")));
+        }
+        server
+    }
+
+    /// How the relay reads a cursor; `None`: it refuses it.
+    fn read(&mut self, fields: &Fields) -> Option<Cursor> {
+        let (status, validators) = self.validators("GET /s/empty", fields);
+        match status {
+            304 => Some(validators),
+            400 => None,
+            other => panic!("a cursor is answered {other}"),
+        }
+    }
+
+    /// The message behind a cursor that can be read.
+    fn next_message(&mut self, fields: &Fields) -> Cursor {
+        let (status, validators) = self.validators("GET /s/full", fields);
+        match status {
+            200 => validators,
+            304 => None,
+            other => panic!("a cursor is answered {other}"),
+        }
+    }
+
+    fn validators(&mut self, line: &str, (query, lines): &Fields) -> (u16, Cursor) {
+        let answer = self.ask(line, query, lines, b"");
+        let limits = pushserver::http::HeadLimits {
+            header_bytes: 1 << 16,
+            headers: 100,
+            uri_bytes: 1 << 16,
+        };
+        let Ok(Scan::Complete { len }) = scan_response(&answer, 0, &limits) else {
+            panic!("no answer: {}", answer.escape_ascii())
+        };
+        let mut slots = HeaderSlots::new();
+        let head = parse_response(&answer[..len], &mut slots, false).expect("a sound answer");
+        let tag = head.header("Etag").map(|tag| {
+            let tag = std::str::from_utf8(tag).expect("ASCII");
+            tag.parse().expect("a bare tag")
+        });
+        let time = head.header("Last-Modified");
+        let time = time.map(|date| parse_http_date(date).expect("a date"));
+        (head.status, time.zip(tag))
+    }
+
+    /// What a request on a connection of its own is answered.
+    fn ask(&mut self, line: &str, query: &[u8], lines: &[u8], body: &[u8]) -> Vec<u8> {
+        let conn = self.relay.accept(None, self.now);
+        let version = b" HTTP/1.1\r\nHost: a\r\n";
+        let request = [line.as_bytes(), query, version, lines, b"\r\n", body].concat();
+        self.relay.received(conn, &request, self.now);
+        let answer = self.sent_to(conn);
+        self.relay.closed(conn, self.now);
+        answer
+    }
+
+    fn sent_to(&mut self, conn: ConnKey) -> Vec<u8> {
+        let mut sent = Vec::new();
+        while let Some(output) = self.relay.poll_output(self.now) {
+            match output {
+                Output::Send { conn: to, payload, .. } => {
+                    assert_eq!(to, conn);
+                    let (first, second) = payload.slices(0);
+                    sent.extend_from_slice(first);
+                    sent.extend_from_slice(second);
+                }
+                Output::ShutdownWrite { .. } | Output::Close { .. } => {}
+                other => panic!("for one request: {other:?}"),
+            }
+        }
+        sent
+    }
+}
+
+thread_local! {
+    static OPTIONS: OnceCell<(relay::options::Options, hub::options::Options)> =
+        const { OnceCell::new() };
+}
+
+fn options() -> (relay::options::Options, hub::options::Options) {
+    let made = || {
+        let config = Config::parse(SETTINGS, Source::Defaults, Overrides::default());
+        let config = config.expect("good settings");
+        let first_id = MessageId { time: BEGIN.unix_s - 1, tag: 0 };
+        (config.relay_options(), config.hub_options(first_id, 1))
+    };
+    OPTIONS.with(|options| options.get_or_init(made).clone())
+}
