@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Client, Daemon, limits, merge, post, request, settings, subscriber, until};
+use crate::support::{Client, Daemon, limits, post, request, settings, subscriber, until};
 
 /// Follows a fault: the daemon serves, and nobody is left.
 #[track_caller]
@@ -222,67 +222,6 @@ fn readers_that_stop_amid_a_large_message_share_its_memory_and_are_closed() {
     until("they are closed", || daemon.descriptors() == idle);
     drop(clients);
     assert_sound(&daemon, idle);
-}
-
-#[test]
-fn a_flood_of_messages_against_slow_readers_stays_within_max_memory() {
-    const BUDGET: usize = 4 << 20;
-    const SIZE: usize = 100_000;
-    let mut with = settings();
-    merge(&mut with, json!({"store": {"type": "memory", "max_memory": BUDGET}}));
-    let daemon = Daemon::start(with);
-    let mut slow: Vec<Client> = (0..100)
-        .map(|_| {
-            let mut client = Client::narrow(daemon.address());
-            // Asks again and again, and reads nothing.
-            let ask = "GET /subscriber/a HTTP/1.1\r\nHost: a\r\n\r\n".repeat(8);
-            client.send(ask);
-            client
-        })
-        .collect();
-    daemon.until_held("a", 100);
-    let before = daemon.resident_kib();
-    let mut publisher = daemon.connect();
-    let mut statuses = Vec::new();
-    for _ in 0..300 {
-        statuses.push(publisher.post("/publisher/a", &[b'x'; SIZE]).answer().status);
-    }
-    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1);
-    let after = daemon.resident_kib();
-    // 30 MB were published; kept are the budget and what is on its way.
-    assert!(after < before + 4 * (BUDGET >> 10), "{before} to {after} KiB");
-    // Who reads on gets what was there when it asked, whole.
-    let first = slow[0].answer();
-    assert_eq!((first.status, first.body.len()), (200, SIZE));
-}
-
-#[test]
-fn memory_of_channels_that_expired_serves_the_next_ones() {
-    const CHANNELS: usize = 10_000;
-    let daemon = Daemon::start(settings());
-    let before = daemon.resident_kib();
-    let mut expiring = settings();
-    let timeouts = json!({"type": "memory", "message_timeout": 0.1, "channel_timeout": 0.1});
-    merge(&mut expiring, json!({"store": timeouts}));
-    let mut publisher = daemon.connect();
-    let mut peaks = Vec::new();
-    for round in 0..3 {
-        for batch in 0..CHANNELS / 100 {
-            let path = |number| format!("/publisher/{round}-{batch}-{number}");
-            let body = [b'x'; 1000];
-            publisher.send((0..100).flat_map(|n| post(&path(n), &body)).collect::<Vec<u8>>());
-            for _ in 0..100 {
-                assert_eq!(publisher.answer().status, 202);
-            }
-        }
-        peaks.push(daemon.resident_kib());
-        daemon.reload(expiring.clone());
-        let last = format!("/publisher/{round}-{}-99", CHANNELS / 100 - 1);
-        until("the last one is gone", || publisher.get(&last).answer().status == 404);
-        daemon.reload(settings());
-    }
-    assert!(peaks[0] > before + CHANNELS, "{before} then {peaks:?} KiB: not a kilobyte each");
-    assert!(peaks[2] < peaks[0] + (peaks[0] - before) / 4, "{before} then {peaks:?} KiB");
 }
 
 #[test]
