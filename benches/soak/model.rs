@@ -1,0 +1,459 @@
+//! What subscribers may see of a channel, judged from outside: the history that its publishers
+//! were told, against each answer that a subscriber got.
+//!
+//! Pure: told of moments, ids and numbers only. It never guesses: where the order of two things is
+//! not known from their answers, both orders are right. Ids order the messages of a channel, and a
+//! DELETE's answer names the last message before it, so any number of publishers may be at work.
+
+use std::collections::BTreeMap;
+
+use Gap::{Messages, Unknown};
+
+/// Of a message: unix second and tag.
+pub(crate) type Id = (u64, u32);
+
+/// How much earlier than by the clients' clock a message may expire: the daemon reads its clock
+/// once a turn.
+const SLACK_MS: u64 = 500;
+
+/// Beyond so many runs of lost messages the daemon may say `unknown`.
+const RUNS_TOLD: usize = 31;
+
+/// Of the clients: when something was sent, or its answer was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Rises with everything that is sent or read.
+    pub(crate) tick: u64,
+    pub(crate) ms: u64,
+}
+
+/// When a channel's messages go by themselves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// The newest so many are kept; 0: all.
+    pub(crate) cap: usize,
+    /// How long, milliseconds; 0: for ever.
+    pub(crate) timeout_ms: u64,
+    /// Memory is so short that any message may go at any time.
+    pub(crate) tight: bool,
+}
+
+/// `X-Push-Gap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gap {
+    Messages(u64),
+    Unknown,
+}
+
+/// A publisher's answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Published {
+    pub(crate) id: Id,
+    /// Which of its channel's messages it is, by the clients' count; stands in its body.
+    pub(crate) number: u64,
+    /// Published where messages are stored.
+    pub(crate) kept: bool,
+    /// Messages in the queue, as the answer said.
+    pub(crate) queued: usize,
+    pub(crate) sent: Moment,
+    pub(crate) acked: Moment,
+}
+
+/// The answer to a DELETE that found its channel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deleted {
+    /// The channel's last message; 0:0 if it had none.
+    pub(crate) last: Id,
+    pub(crate) queued: usize,
+    pub(crate) sent: Moment,
+    pub(crate) acked: Moment,
+}
+
+/// A subscriber's answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observation {
+    /// Where the subscriber stood; `None`: it wants the oldest.
+    pub(crate) cursor: Option<Id>,
+    pub(crate) asked: Moment,
+    pub(crate) read: Moment,
+    pub(crate) saw: Saw,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Saw {
+    Message {
+        id: Id,
+        /// As its body says.
+        number: u64,
+        gap: Option<Gap>,
+    },
+    /// 304.
+    Nothing,
+    /// 410.
+    Gone,
+}
+
+/// What was wrong: how often, and the first few in words.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) first: Vec<String>,
+}
+
+impl Faults {
+    pub(crate) fn note(&mut self, what: &'static str, detail: impl FnOnce() -> String) {
+        *self.counts.entry(what).or_default() += 1;
+        if self.first.len() < 20 {
+            self.first.push(format!("{what}: {}", detail()));
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.counts.values().sum()
+    }
+}
+
+/// What was right, by kind, so that a run that tried nothing is seen.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) messages: u64,
+    pub(crate) gaps: u64,
+    /// Messages that the gaps counted.
+    pub(crate) skipped: u64,
+    pub(crate) unknown: u64,
+    /// Messages that a DELETE took before a subscriber came.
+    pub(crate) taken: u64,
+    pub(crate) nothing: u64,
+    pub(crate) gone: u64,
+}
+
+/// A message in its place.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    published: Published,
+    /// How many DELETEs came before it.
+    life: u32,
+    /// How many messages were kept in its life, this one too.
+    place: usize,
+    /// It was in the queue when the channel was deleted.
+    taken: bool,
+}
+
+/// One channel; see the module.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    name: String,
+    rules: Rules,
+    /// By id.
+    history: Vec<Entry>,
+    /// In their order.
+    deletes: Vec<Deleted>,
+    /// Of the channel while it had no message.
+    empty_deletes: Vec<Deleted>,
+    life: u32,
+    /// Kept in this life so far.
+    place: usize,
+    /// Requests that may change the channel and have no answer yet.
+    open: usize,
+    /// Since nothing was open; in the order of their answers.
+    news: Vec<Published>,
+    new_deletes: Vec<Deleted>,
+    /// To be judged when nothing is open: only then is the history whole.
+    waiting: Vec<Observation>,
+    pub(crate) seen: Seen,
+}
+
+impl Channel {
+    pub(crate) fn new(name: String, rules: Rules) -> Self {
+        Self {
+            name,
+            rules,
+            history: Vec::new(),
+            deletes: Vec::new(),
+            empty_deletes: Vec::new(),
+            life: 0,
+            place: 0,
+            open: 0,
+            news: Vec::new(),
+            new_deletes: Vec::new(),
+            waiting: Vec::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// A POST or DELETE is sent; it ends with one of the three below.
+    pub(crate) fn begin(&mut self) {
+        self.open += 1;
+    }
+
+    pub(crate) fn published(&mut self, published: Published, faults: &mut Faults) {
+        self.news.push(published);
+        self.end(faults);
+    }
+
+    pub(crate) fn deleted(&mut self, deleted: Deleted, faults: &mut Faults) {
+        self.new_deletes.push(deleted);
+        self.end(faults);
+    }
+
+    /// It changed nothing.
+    pub(crate) fn unchanged(&mut self, faults: &mut Faults) {
+        self.end(faults);
+    }
+
+    pub(crate) fn observed(&mut self, observation: Observation, faults: &mut Faults) {
+        self.waiting.push(observation);
+        self.settle(faults);
+    }
+
+    /// Answers that are not judged yet.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether one who stands at `cursor` has all that there is for sure.
+    pub(crate) fn is_at_end(&self, cursor: Option<Id>) -> bool {
+        let is_there = |entry: &&Entry| {
+            entry.life == self.life && entry.published.kept && !self.may_go_by_itself()
+        };
+        let newest = self.history.iter().rev().find(is_there);
+        newest.is_none_or(|newest| cursor.is_some_and(|cursor| cursor >= newest.published.id))
+    }
+
+    fn may_go_by_itself(&self) -> bool {
+        self.rules.tight || self.rules.timeout_ms > 0
+    }
+
+    fn end(&mut self, faults: &mut Faults) {
+        self.open -= 1;
+        self.settle(faults);
+    }
+
+    fn settle(&mut self, faults: &mut Faults) {
+        if self.open > 0 {
+            return;
+        }
+        self.write_history(faults);
+        for observation in std::mem::take(&mut self.waiting) {
+            if let Err((what, detail)) = self.judge(&observation) {
+                faults.note(what, || format!("{}: {detail}; {observation:?}", self.name));
+            }
+        }
+    }
+
+    fn write_history(&mut self, faults: &mut Faults) {
+        let (mut news, mut deletes) =
+            (std::mem::take(&mut self.news), std::mem::take(&mut self.new_deletes));
+        news.sort_by_key(|published| published.id);
+        deletes.sort_by_key(|deleted| deleted.last);
+        let mut deletes = deletes.into_iter().peekable();
+        for published in news {
+            while let Some(deleted) = deletes.next_if(|deleted| deleted.last < published.id) {
+                self.end_life(deleted, faults);
+            }
+            if let Some(before) = self.history.last().map(|entry| entry.published)
+                && (before.id >= published.id || before.sent.tick > published.acked.tick)
+            {
+                faults.note("ids do not ascend", || {
+                    format!("{}: {before:?} {published:?}", self.name)
+                });
+            }
+            self.place += usize::from(published.kept);
+            let queued = self.queued();
+            if queued.is_some_and(|queued| queued != published.queued) {
+                faults.note("the queue is counted wrong", || {
+                    format!("{}: {queued:?} are there after {published:?}", self.name)
+                });
+            }
+            let (life, place) = (self.life, self.place);
+            self.history.push(Entry { published, life, place, taken: false });
+        }
+        for deleted in deletes {
+            self.end_life(deleted, faults);
+        }
+    }
+
+    fn end_life(&mut self, deleted: Deleted, faults: &mut Faults) {
+        if deleted.last == (0, 0) {
+            return self.empty_deletes.push(deleted);
+        }
+        self.deletes.push(deleted);
+        let queued = self.queued();
+        if queued.is_some_and(|queued| queued != deleted.queued) {
+            faults.note("the queue is counted wrong", || {
+                format!("{}: {queued:?} are there at {deleted:?}", self.name)
+            });
+        }
+        let kept = self.history.iter_mut().rev().filter(|entry| entry.published.kept);
+        for entry in kept.take(deleted.queued) {
+            entry.taken = true;
+        }
+        self.life += 1;
+        self.place = 0;
+    }
+
+    /// How many messages are in the queue, if that is sure.
+    fn queued(&self) -> Option<usize> {
+        let queued = if self.rules.cap == 0 { self.place } else { self.place.min(self.rules.cap) };
+        (!self.may_go_by_itself()).then_some(queued)
+    }
+
+    fn judge(&mut self, seen: &Observation) -> Result<(), (&'static str, String)> {
+        match seen.saw {
+            Saw::Message { id, number, gap } => self.judge_message(seen, id, number, gap),
+            Saw::Nothing => {
+                self.seen.nothing += 1;
+                self.judge_nothing(seen)
+            }
+            Saw::Gone => {
+                self.seen.gone += 1;
+                let fits = |deleted: &Deleted| {
+                    deleted.sent.tick < seen.read.tick && deleted.acked.tick > seen.asked.tick
+                };
+                match self.deletes.iter().chain(&self.empty_deletes).rev().any(fits) {
+                    true => Ok(()),
+                    false => Err(("410 without a DELETE", String::new())),
+                }
+            }
+        }
+    }
+
+    fn judge_message(
+        &mut self,
+        seen: &Observation,
+        id: Id,
+        number: u64,
+        gap: Option<Gap>,
+    ) -> Result<(), (&'static str, String)> {
+        if seen.cursor == Some(id) {
+            return Err(("repeated", format!("{id:?}")));
+        }
+        if seen.cursor.is_some_and(|cursor| cursor > id) {
+            return Err(("reordered", format!("{id:?}")));
+        }
+        let Ok(index) = self.history.binary_search_by_key(&id, |entry| entry.published.id) else {
+            return Err(("never published", format!("{id:?}")));
+        };
+        let entry = self.history[index];
+        if entry.published.number != number || entry.published.sent.tick > seen.read.tick {
+            return Err(("another message's body", format!("{entry:?}")));
+        }
+        self.judge_presence(seen, index)?;
+        let cursor = seen.cursor.unwrap_or_default();
+        let first = self.history.partition_point(|entry| entry.published.id <= cursor);
+        let missed = &self.history[first..index];
+        // What a DELETE took is no gap; but one that came after `entry` did not take it before.
+        let taken = |missed: &&Entry| missed.taken && missed.life < entry.life;
+        if let Some(last) = missed.iter().rev().find(|missed| missed.published.kept)
+            && last.life == entry.life
+            && !self.may_be_gone(last, seen)
+        {
+            return Err(("lost", format!("{last:?} before {entry:?}")));
+        }
+        let is_lost = |missed: &&Entry| missed.published.kept && !taken(missed);
+        let lost = missed.iter().filter(is_lost).count() as u64;
+        let right = match gap {
+            _ if seen.cursor.is_none() => gap.is_none(),
+            None => lost == 0,
+            Some(Messages(told)) => lost > 0 && told == lost,
+            Some(Unknown) => lost > 0 && self.may_be_unknown(seen, first, index),
+        };
+        if !right {
+            return Err(("gap", format!("{lost} were lost before {entry:?}")));
+        }
+        self.seen.messages += 1;
+        self.seen.unknown += u64::from(gap == Some(Unknown));
+        if let Some(Messages(told)) = gap {
+            self.seen.gaps += 1;
+            self.seen.skipped += told;
+        }
+        if seen.cursor.is_some() {
+            self.seen.taken += missed.iter().filter(taken).count() as u64;
+        }
+        Ok(())
+    }
+
+    /// Whether the message at `index` could still be there when the subscriber asked.
+    fn judge_presence(
+        &self,
+        seen: &Observation,
+        index: usize,
+    ) -> Result<(), (&'static str, String)> {
+        let entry = &self.history[index];
+        let before_asked = |moment: Moment| moment.tick < seen.asked.tick;
+        let stale = |why: &str| Err(("stale", format!("{why} {entry:?}")));
+        if !entry.published.kept && before_asked(entry.published.acked) {
+            return stale("not kept:");
+        }
+        if self.follower(index).is_some_and(|follower| before_asked(follower.acked)) {
+            return stale("beyond max_messages:");
+        }
+        let deleted = |deleted: &&Deleted| deleted.last >= entry.published.id;
+        let deleted = self.deletes.iter().rev().take_while(deleted).last();
+        if deleted.is_some_and(|deleted| before_asked(deleted.acked)) {
+            return stale("deleted:");
+        }
+        Ok(())
+    }
+
+    /// Whether a message of a life that is not over yet may have gone before the answer.
+    fn may_be_gone(&self, entry: &Entry, seen: &Observation) -> bool {
+        if entry.taken {
+            return false;
+        }
+        let index = self.history.partition_point(|other| other.published.id < entry.published.id);
+        let pushed_out =
+            self.follower(index).is_some_and(|follower| follower.sent.tick < seen.read.tick);
+        pushed_out || self.rules.tight || self.may_be_expired(entry, seen)
+    }
+
+    fn may_be_expired(&self, entry: &Entry, seen: &Observation) -> bool {
+        let timeout_ms = self.rules.timeout_ms;
+        timeout_ms > 0 && seen.read.ms + SLACK_MS >= entry.published.sent.ms + timeout_ms
+    }
+
+    /// The message that pushes the one at `index` out of the queue.
+    fn follower(&self, index: usize) -> Option<Published> {
+        if self.rules.cap == 0 {
+            return None;
+        }
+        let entry = &self.history[index];
+        let place = entry.place + self.rules.cap;
+        let later = self.history[index..].iter().take_while(|other| other.life == entry.life);
+        later.into_iter().find(|other| other.place == place).map(|other| other.published)
+    }
+
+    /// Whether the daemon may have forgotten how many were lost: their channel was deleted since,
+    /// or was gone for a time, or they are of too many runs.
+    fn may_be_unknown(&self, seen: &Observation, first: usize, index: usize) -> bool {
+        let entry = &self.history[index];
+        let deleted_since = self.deletes.iter().any(|deleted| {
+            deleted.last >= entry.published.id && deleted.sent.tick < seen.read.tick
+        });
+        let missed = &self.history[first..index];
+        let breaks = |pair: &[Entry]| {
+            let [one, next] = [pair[0].published, pair[1].published];
+            one.id.0 != next.id.0 || !next.kept
+        };
+        missed[0].life < entry.life
+            || deleted_since
+            || self.may_go_by_itself()
+            || missed.windows(2).filter(|pair| breaks(pair)).count() >= RUNS_TOLD
+    }
+
+    fn judge_nothing(&self, seen: &Observation) -> Result<(), (&'static str, String)> {
+        let was_there = |entry: &&Entry| {
+            entry.published.kept && entry.published.acked.tick < seen.asked.tick
+        };
+        let Some(newest) = self.history.iter().rev().find(was_there) else { return Ok(()) };
+        let wanted = seen.cursor.is_none_or(|cursor| newest.published.id > cursor);
+        let deleted = self.deletes.iter().rev().any(|deleted| {
+            deleted.last >= newest.published.id && deleted.sent.tick < seen.read.tick
+        });
+        let gone = deleted || self.rules.tight || self.may_be_expired(newest, seen);
+        if wanted && !gone {
+            return Err(("304 though there was a message", format!("{newest:?}")));
+        }
+        Ok(())
+    }
+}
