@@ -457,3 +457,190 @@ impl Channel {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A channel, and moments that rise with every call.
+    struct World {
+        channel: Channel,
+        tick: u64,
+        faults: Faults,
+    }
+
+    impl World {
+        fn new(cap: usize) -> Self {
+            let rules = Rules { cap, timeout_ms: 0, tight: false };
+            let channel = Channel::new("c".to_owned(), rules);
+            Self { channel, tick: 0, faults: Faults::default() }
+        }
+
+        fn moment(&mut self) -> Moment {
+            self.tick += 1;
+            Moment { tick: self.tick, ms: self.tick }
+        }
+
+        /// Published one after the other, in one second: the tag is the number.
+        fn publish(&mut self, number: u64, queued: usize) {
+            let (sent, acked) = (self.moment(), self.moment());
+            let id = (100, number as u32);
+            self.channel.begin();
+            let published = Published { id, number, kept: true, queued, sent, acked };
+            self.channel.published(published, &mut self.faults);
+        }
+
+        fn delete(&mut self, last: u32, queued: usize) {
+            let (sent, acked) = (self.moment(), self.moment());
+            self.channel.begin();
+            self.channel.deleted(Deleted { last: (100, last), queued, sent, acked }, &mut self.faults);
+        }
+
+        fn see(&mut self, cursor: Option<u32>, saw: Saw) {
+            let (asked, read) = (self.moment(), self.moment());
+            let cursor = cursor.map(|tag| (100, tag));
+            self.channel.observed(Observation { cursor, asked, read, saw }, &mut self.faults);
+        }
+
+        fn message(&mut self, cursor: Option<u32>, tag: u32, gap: Option<Gap>) {
+            let saw = Saw::Message { id: (100, tag), number: tag.into(), gap };
+            self.see(cursor, saw);
+        }
+
+        /// The kinds of faults since this was asked before.
+        fn faults(&mut self) -> Vec<&'static str> {
+            std::mem::take(&mut self.faults).counts.into_keys().collect()
+        }
+    }
+
+    #[test]
+    fn each_message_once_and_in_order_is_right() {
+        let mut world = World::new(0);
+        for number in 0..3 {
+            world.publish(number, number as usize + 1);
+        }
+        world.message(None, 0, None);
+        world.message(Some(0), 1, None);
+        world.message(Some(1), 2, None);
+        world.see(Some(2), Saw::Nothing);
+        assert!(world.channel.is_at_end(Some((100, 2))) && !world.channel.is_at_end(Some((100, 1))));
+        assert_eq!(world.faults(), [""; 0]);
+        assert_eq!(world.channel.seen.messages, 3);
+    }
+
+    #[test]
+    fn a_lost_repeated_reordered_or_foreign_message_is_told() {
+        let mut world = World::new(0);
+        for number in 0..3 {
+            world.publish(number, number as usize + 1);
+        }
+        world.message(Some(0), 2, None);
+        assert_eq!(world.faults(), ["lost"]);
+        world.message(None, 1, None);
+        assert_eq!(world.faults(), ["lost"]);
+        world.message(Some(1), 1, None);
+        assert_eq!(world.faults(), ["repeated"]);
+        world.message(Some(2), 1, None);
+        assert_eq!(world.faults(), ["reordered"]);
+        world.message(Some(2), 3, None);
+        assert_eq!(world.faults(), ["never published"]);
+        world.see(Some(1), Saw::Message { id: (100, 2), number: 1, gap: None });
+        assert_eq!(world.faults(), ["another message's body"]);
+        world.see(Some(1), Saw::Nothing);
+        assert_eq!(world.faults(), ["304 though there was a message"]);
+        world.see(Some(2), Saw::Gone);
+        assert_eq!(world.faults(), ["410 without a DELETE"]);
+    }
+
+    #[test]
+    fn a_gap_counts_exactly_what_went_by_the_limits() {
+        let mut world = World::new(2);
+        for number in 0..6 {
+            world.publish(number, (number as usize + 1).min(2));
+        }
+        world.message(Some(0), 4, Some(Messages(3)));
+        world.message(None, 4, None);
+        world.message(Some(3), 4, None);
+        assert_eq!(world.faults(), [""; 0]);
+        for wrong in [None, Some(Messages(2)), Some(Messages(4)), Some(Unknown)] {
+            world.message(Some(0), 4, wrong);
+            assert_eq!(world.faults(), ["gap"], "{wrong:?}");
+        }
+        world.message(Some(3), 4, Some(Messages(0)));
+        assert_eq!(world.faults(), ["gap"]);
+        world.message(Some(0), 5, Some(Messages(4)));
+        assert_eq!(world.faults(), ["lost"]);
+        world.message(Some(0), 3, Some(Messages(2)));
+        assert_eq!(world.faults(), ["stale"]);
+    }
+
+    #[test]
+    fn what_a_delete_took_is_no_gap_and_never_comes_again() {
+        let mut world = World::new(2);
+        for number in 0..3 {
+            world.publish(number, (number as usize + 1).min(2));
+        }
+        world.delete(2, 2);
+        world.publish(3, 1);
+        world.message(Some(0), 3, None);
+        assert_eq!(world.faults(), [""; 0]);
+        let mut before_all = |gap| {
+            let saw = Saw::Message { id: (100, 3), number: 3, gap };
+            let (asked, read) = (world.moment(), world.moment());
+            let cursor = Some((99, 7));
+            let observation = Observation { cursor, asked, read, saw };
+            world.channel.observed(observation, &mut world.faults);
+            world.faults()
+        };
+        assert_eq!(before_all(Some(Unknown)), [""; 0]);
+        assert_eq!(before_all(Some(Messages(1))), [""; 0]);
+        assert_eq!(before_all(Some(Messages(3))), ["gap"]);
+        assert_eq!(before_all(None), ["gap"]);
+        world.message(Some(0), 2, None);
+        assert_eq!(world.faults(), ["stale"]);
+    }
+
+    #[test]
+    fn answers_are_judged_when_the_history_is_whole() {
+        let mut world = World::new(0);
+        world.channel.begin();
+        let sent = world.moment();
+        world.message(None, 0, None);
+        assert_eq!((world.channel.unsettled(), world.faults().len()), (1, 0));
+        let acked = world.moment();
+        let published = Published { id: (100, 0), number: 0, kept: true, queued: 1, sent, acked };
+        world.channel.published(published, &mut world.faults);
+        assert_eq!((world.channel.unsettled(), world.faults().len()), (0, 0));
+    }
+
+    #[test]
+    fn ids_and_counts_that_the_publishers_were_told_are_checked() {
+        let mut world = World::new(0);
+        world.publish(5, 1);
+        world.publish(4, 2);
+        assert_eq!(world.faults(), ["ids do not ascend"]);
+        world.publish(6, 7);
+        assert_eq!(world.faults(), ["the queue is counted wrong"]);
+        world.delete(6, 1);
+        assert_eq!(world.faults(), ["the queue is counted wrong"]);
+    }
+
+    #[test]
+    fn an_unkept_message_is_for_who_waits_and_no_gap_for_others() {
+        let mut world = World::new(0);
+        world.publish(0, 1);
+        let (asked, sent, acked) = (world.moment(), world.moment(), world.moment());
+        world.channel.begin();
+        let unkept = Published { id: (100, 1), number: 1, kept: false, queued: 1, sent, acked };
+        world.channel.published(unkept, &mut world.faults);
+        let saw = Saw::Message { id: (100, 1), number: 1, gap: None };
+        let read = world.moment();
+        let woken = Observation { cursor: Some((100, 0)), asked, read, saw };
+        world.channel.observed(woken, &mut world.faults);
+        world.publish(2, 2);
+        world.message(Some(0), 2, None);
+        assert_eq!(world.faults(), [""; 0]);
+        world.message(Some(0), 1, None);
+        assert_eq!(world.faults(), ["stale"]);
+    }
+}

@@ -25,15 +25,15 @@ const BRIEF_MS: u64 = 1500;
 const LASTING: Rules = Rules { cap: 0, timeout_ms: 0, tight: false };
 
 pub(crate) const KINDS: [Kind; 5] = [
-    Kind { name: "all", rules: LASTING, publishes_per_delete: 200 },
-    Kind { name: "few", rules: Rules { cap: 8, ..LASTING }, publishes_per_delete: 700 },
-    Kind { name: "one", rules: Rules { cap: 1, ..LASTING }, publishes_per_delete: 2000 },
+    Kind { name: "all", rules: LASTING, publishes_per_delete: 60 },
+    Kind { name: "few", rules: Rules { cap: 8, ..LASTING }, publishes_per_delete: 200 },
+    Kind { name: "one", rules: Rules { cap: 1, ..LASTING }, publishes_per_delete: 300 },
     Kind {
         name: "brief",
         rules: Rules { timeout_ms: BRIEF_MS, ..LASTING },
-        publishes_per_delete: 2000,
+        publishes_per_delete: 300,
     },
-    Kind { name: "tight", rules: Rules { tight: true, ..LASTING }, publishes_per_delete: 2000 },
+    Kind { name: "tight", rules: Rules { tight: true, ..LASTING }, publishes_per_delete: 300 },
 ];
 
 /// Settings with all of them; `told`: the URL for notices of the location `/n/`.
