@@ -10,51 +10,45 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mio::Events;
 use soak::fire::{Fire, Options};
+use soak::mischief::Mischief;
+use soak::settings::settings;
 use soak::subscriber::Mutation;
-use soak::support::Start;
+use soak::support::{Backend, Daemon, Manner};
+use soak::watch::{self, Sample};
 
 #[path = "soak/mod.rs"]
-#[allow(dead_code, reason = "the test uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the test uses the rest")]
 mod soak;
 
 const USAGE: &str = "usage: cargo bench --bench soak -- [--deliveries N | --minutes N] [--seed N]
     [--rate DELIVERIES-PER-SECOND] [--mutate lost|repeated|reordered|corrupt|gap]";
 
+/// Deliveries a second of the soak, and misdeeds: well below what the machine can do.
+const SOAK_RATE: u64 = 3000;
+const MISDEED_RATE: u32 = 100;
+
+/// Between two lines of progress.
+const STEP: Duration = Duration::from_secs(10);
+
+/// How long the last channels may take to expire.
+const LAST: Duration = Duration::from_secs(60);
+
+/// The memory is flat if it would have grown by less than one of these in the time judged.
+const FLAT_KIB: f64 = 500.0;
+const FLAT_PART: f64 = 0.02;
+
 struct Arguments {
     deliveries: u64,
     minutes: Option<f64>,
-    seed: u64,
-    rate: u64,
-    mutation: Option<Mutation>,
-}
-
-fn arguments() -> Result<Arguments, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut arguments =
-        Arguments { deliveries: 200_000, minutes: None, seed: 1, rate: 0, mutation: None };
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("deliveries") => arguments.deliveries = parser.value()?.parse()?,
-            Long("minutes") => arguments.minutes = Some(parser.value()?.parse()?),
-            Long("seed") => arguments.seed = parser.value()?.parse()?,
-            Long("rate") => arguments.rate = parser.value()?.parse()?,
-            Long("mutate") => {
-                let name = parser.value()?;
-                let found = Mutation::ALL.iter().find(|(known, _)| name == *known);
-                arguments.mutation = Some(found.ok_or("no such mutation")?.1);
-            }
-            // Cargo says it.
-            Long("bench") => {}
-            _ => return Err(argument.unexpected()),
-        }
-    }
-    Ok(arguments)
+    options: Options,
 }
 
 fn main() -> ExitCode {
@@ -65,32 +59,189 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let daemon = Start::with(soak::settings::settings("http://127.0.0.1:1/told")).start();
+    let is_right = match arguments.minutes {
+        None => exactness(arguments.deliveries, arguments.options),
+        Some(minutes) => soak(Duration::from_secs_f64(minutes * 60.0), arguments.options),
+    };
+    println!("{}", if is_right { "all right" } else { "WRONG" });
+    if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn arguments() -> Result<Arguments, lexopt::Error> {
+    use lexopt::prelude::*;
     let options = Options {
-        seed: arguments.seed,
+        seed: 1,
         channels: 30,
         subscribers: 450,
         publishers: 12,
-        rate: arguments.rate,
-        mutation: arguments.mutation,
+        rate: 0,
+        mutation: None,
     };
+    let mut arguments = Arguments { deliveries: 200_000, minutes: None, options };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("deliveries") => arguments.deliveries = parser.value()?.parse()?,
+            Long("minutes") => arguments.minutes = Some(parser.value()?.parse()?),
+            Long("seed") => arguments.options.seed = parser.value()?.parse()?,
+            Long("rate") => arguments.options.rate = parser.value()?.parse()?,
+            Long("mutate") => {
+                let name = parser.value()?;
+                let found = Mutation::ALL.iter().find(|(known, _)| name == *known);
+                arguments.options.mutation = Some(found.ok_or("no such mutation")?.1);
+            }
+            // Cargo says it.
+            Long("bench") => {}
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    Ok(arguments)
+}
+
+/// As fast as it goes, until so many messages are delivered.
+fn exactness(deliveries: u64, options: Options) -> bool {
+    println!("{deliveries} deliveries, {options:?}");
+    let daemon = Daemon::start(settings(&Backend::dead_url()));
     let mut fire = Fire::new(daemon.address(), options);
+    let mut progress = Progress::new();
     let mut events = Events::with_capacity(1024);
-    let begin = Instant::now();
-    let mut told = 0;
-    while fire.tally.delivered < arguments.deliveries {
+    while fire.tally.delivered < deliveries {
         fire.turn(&mut events);
-        let seconds = begin.elapsed().as_secs();
-        if seconds / 10 > told {
-            told = seconds / 10;
-            println!("{seconds} s: {:?} faults {:?}", fire.tally, fire.faults.counts);
+        if progress.is_due() {
+            progress.tell(&daemon, &fire);
             daemon.signal("HUP");
         }
     }
-    let seconds = begin.elapsed().as_secs_f64();
     fire.finish(&mut events);
-    println!("{seconds:.1} s, {:?}\n{:?}", fire.tally, fire.seen());
-    println!("{:#?}", fire.faults);
-    for line in daemon.log().iter().filter(|l| !l.contains("reload")).take(10) { println!("{line}"); }
-    ExitCode::SUCCESS
+    progress.tell(&daemon, &fire);
+    told(&daemon, &fire)
+}
+
+/// Everything at once, below what the machine can do, for so long; then nothing may be left.
+fn soak(duration: Duration, mut options: Options) -> bool {
+    if options.rate == 0 {
+        options.rate = SOAK_RATE;
+    }
+    println!("{} s, {options:?}, {MISDEED_RATE} misdeeds a second", duration.as_secs());
+    let backend = Backend::that(Manner::Answers(200));
+    let daemon = Daemon::start(settings(&backend.url()));
+    let mut mischief = Mischief::new(daemon.address(), options.seed);
+    mischief.rehearse();
+    let before = until_nothing_is_left(&daemon, None);
+    let mut progress = Progress::new();
+    let mut fire = Fire::new(daemon.address(), options);
+    let mut events = Events::with_capacity(1024);
+    let stop = AtomicBool::new(false);
+    let misdeeds = thread::scope(|scope| {
+        let thread = scope.spawn(|| mischief.run(MISDEED_RATE, &stop, backend));
+        while progress.begin.elapsed() < duration && !thread.is_finished() {
+            fire.turn(&mut events);
+            if progress.is_due() {
+                progress.tell(&daemon, &fire);
+                if progress.samples.len() % 6 == 0 {
+                    daemon.signal("HUP");
+                }
+            }
+        }
+        stop.store(true, Ordering::Release);
+        fire.finish(&mut events);
+        thread.join()
+    });
+    match &misdeeds {
+        Ok(done) => println!("misdeeds: {done:?}"),
+        Err(_) => println!("a misdeed had another answer than it should"),
+    }
+    let was_right = told(&daemon, &fire) && misdeeds.is_ok();
+    let is_flat = progress.is_flat();
+    fire.delete_all(&daemon);
+    drop(fire);
+    let after = until_nothing_is_left(&daemon, before);
+    println!("descriptors with nobody there: {before:?} before, {after:?} after");
+    was_right && is_flat && before.is_some() && before == after
+}
+
+/// What went wrong, what was tried, and what the daemon said beside it.
+fn told(daemon: &Daemon, fire: &Fire) -> bool {
+    println!("{:?}\n{:?}", fire.tally, fire.seen());
+    for fault in &fire.faults.first {
+        println!("wrong: {fault}");
+    }
+    println!("{} wrong {:?}", fire.faults.total(), fire.faults.counts);
+    for line in daemon.log().iter().filter(|line| !line.contains(" info ")).take(20) {
+        println!("the daemon said: {line}");
+    }
+    fire.faults.total() == 0 && fire.seen().messages == fire.tally.delivered
+}
+
+/// Waits until every size that the daemon counts is 0 and, if it is known, as many descriptors as
+/// before are open; gives those.
+fn until_nothing_is_left(daemon: &Daemon, descriptors: Option<usize>) -> Option<usize> {
+    let begin = Instant::now();
+    loop {
+        let counters = watch::counters(daemon);
+        let left: BTreeMap<&str, Option<&u64>> = watch::SIZES
+            .iter()
+            .map(|name| (*name, counters.get(*name)))
+            .filter(|(_, size)| *size != Some(&0))
+            .collect();
+        let open = daemon.descriptors();
+        if left.is_empty() && descriptors.is_none_or(|before| before == open) {
+            println!("nothing is left: {counters:?}");
+            return Some(open);
+        }
+        if begin.elapsed() > LAST {
+            println!("left after {} s: {left:?}, {open} descriptors", LAST.as_secs());
+            return None;
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// One line of figures for each step, and the samples of them all.
+struct Progress {
+    begin: Instant,
+    samples: Vec<Sample>,
+    published: u64,
+    delivered: u64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { begin: Instant::now(), samples: Vec::new(), published: 0, delivered: 0 }
+    }
+
+    fn is_due(&self) -> bool {
+        self.begin.elapsed() >= STEP * (self.samples.len() as u32 + 1)
+    }
+
+    fn tell(&mut self, daemon: &Daemon, fire: &Fire) {
+        let seconds = self.begin.elapsed().as_secs_f64();
+        let resident_kib = daemon.resident_kib();
+        let since = seconds - self.samples.last().map_or(0.0, |sample| sample.seconds);
+        let rate = |now: u64, before: u64| (now - before) as f64 / since;
+        println!(
+            "{seconds:6.0} s  {resident_kib:7} KiB  {:5} fds  {:6.0} published/s  \
+             {:7.0} delivered/s  {:10} delivered  {} wrong",
+            daemon.descriptors(),
+            rate(fire.tally.published, self.published),
+            rate(fire.tally.delivered, self.delivered),
+            fire.tally.delivered,
+            fire.faults.total(),
+        );
+        (self.published, self.delivered) = (fire.tally.published, fire.tally.delivered);
+        self.samples.push(Sample { seconds, resident_kib });
+    }
+
+    fn is_flat(&self) -> bool {
+        let (slope, mean) = watch::slope(&self.samples);
+        let minutes = self.samples.last().map_or(0.0, |sample| sample.seconds) / 90.0;
+        let growth = (slope * minutes).abs();
+        let is_flat = growth < FLAT_KIB.max(mean * FLAT_PART);
+        println!(
+            "memory: {slope:+.1} kB/min over the last {minutes:.0} min, {growth:.0} kB of \
+             {mean:.0}: {}",
+            if is_flat { "flat" } else { "NOT FLAT" },
+        );
+        is_flat
+    }
 }

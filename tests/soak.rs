@@ -10,7 +10,7 @@ use soak::subscriber::Mutation;
 use soak::support::{Daemon, until};
 
 #[path = "../benches/soak/mod.rs"]
-#[allow(dead_code, reason = "the bench uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the bench uses the rest")]
 mod soak;
 
 /// Runs until so many messages were delivered, with reloads in between.

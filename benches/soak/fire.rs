@@ -14,6 +14,7 @@ use super::publisher::Publisher;
 use super::random::Random;
 use super::settings::KINDS;
 use super::subscriber::{Mutation, Subscriber};
+use super::support::Daemon;
 
 /// How long the last messages may take to come.
 const LAST: Duration = Duration::from_secs(20);
@@ -199,6 +200,15 @@ impl Fire {
             sum.gone += seen.gone;
         }
         sum
+    }
+
+    /// Deletes every channel, so that none lives on because of a PUT.
+    pub(crate) fn delete_all(&self, daemon: &Daemon) {
+        for lane in &self.lanes {
+            let request = format!("DELETE {} HTTP/1.1\r\nHost: a\r\n\r\n", lane.path('p'));
+            let status = daemon.connect().send(request).answer().status;
+            assert!(matches!(status, 200 | 404), "{status}");
+        }
     }
 
     /// The moment of what is sent or read now; no other is the same.

@@ -5,6 +5,7 @@
 pub(crate) mod body;
 pub(crate) mod fire;
 pub(crate) mod link;
+pub(crate) mod mischief;
 pub(crate) mod model;
 pub(crate) mod publisher;
 #[path = "../../tests/simulation/random.rs"]
@@ -13,4 +14,5 @@ pub(crate) mod settings;
 pub(crate) mod subscriber;
 #[path = "../../tests/daemon/support/mod.rs"]
 pub(crate) mod support;
+pub(crate) mod watch;
 pub(crate) mod wire;

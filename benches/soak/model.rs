@@ -442,9 +442,8 @@ impl Channel {
     }
 
     fn judge_nothing(&self, seen: &Observation) -> Result<(), (&'static str, String)> {
-        let was_there = |entry: &&Entry| {
-            entry.published.kept && entry.published.acked.tick < seen.asked.tick
-        };
+        let was_there =
+            |entry: &&Entry| entry.published.kept && entry.published.acked.tick < seen.asked.tick;
         let Some(newest) = self.history.iter().rev().find(was_there) else { return Ok(()) };
         let wanted = seen.cursor.is_none_or(|cursor| newest.published.id > cursor);
         let deleted = self.deletes.iter().rev().any(|deleted| {
@@ -493,7 +492,8 @@ mod tests {
         fn delete(&mut self, last: u32, queued: usize) {
             let (sent, acked) = (self.moment(), self.moment());
             self.channel.begin();
-            self.channel.deleted(Deleted { last: (100, last), queued, sent, acked }, &mut self.faults);
+            self.channel
+                .deleted(Deleted { last: (100, last), queued, sent, acked }, &mut self.faults);
         }
 
         fn see(&mut self, cursor: Option<u32>, saw: Saw) {
@@ -523,7 +523,9 @@ mod tests {
         world.message(Some(0), 1, None);
         world.message(Some(1), 2, None);
         world.see(Some(2), Saw::Nothing);
-        assert!(world.channel.is_at_end(Some((100, 2))) && !world.channel.is_at_end(Some((100, 1))));
+        assert!(
+            world.channel.is_at_end(Some((100, 2))) && !world.channel.is_at_end(Some((100, 1)))
+        );
         assert_eq!(world.faults(), [""; 0]);
         assert_eq!(world.channel.seen.messages, 3);
     }

@@ -1,12 +1,12 @@
 //! What publishers do: publish in bursts and at leisure, delete channels, look at them, end in the
 //! middle of a message, and half-close.
 
+use super::body;
 use super::fire::Fire;
 use super::link::{Link, Read_};
 use super::model::{Deleted, Moment, Published};
 use super::settings::KINDS;
 use super::wire::{self, Answer};
-use super::body;
 
 /// Requests that may be open on one channel: several publishers at once.
 const OPEN_MAX: usize = 3;
@@ -31,7 +31,11 @@ struct Doing {
 #[derive(Debug, Clone, Copy)]
 enum What {
     /// `ends`: the connection is half-closed after it.
-    Publish { number: u64, kept: bool, ends: bool },
+    Publish {
+        number: u64,
+        kept: bool,
+        ends: bool,
+    },
     Delete,
     Look,
 }

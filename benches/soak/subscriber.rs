@@ -1,12 +1,12 @@
 //! What subscribers do: ask, follow their cursor, read slowly, rest, vanish, and come back with
 //! their cursor or without.
 
+use super::body;
 use super::fire::Fire;
 use super::link::{Link, Read_};
 use super::model::{Gap, Id, Moment, Observation, Saw};
 use super::settings::HOLD_MS;
 use super::wire::{self, Answer, ContentType};
-use super::body;
 
 /// Bytes that a slow reader reads at a time.
 const SIP: usize = 1500;
