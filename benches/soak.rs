@@ -126,7 +126,7 @@ fn soak(duration: Duration, mut options: Options) -> bool {
     let backend = Backend::that(Manner::Answers(200));
     let daemon = Daemon::start(settings(&backend.url()));
     let mut mischief = Mischief::new(daemon.address(), options.seed);
-    mischief.rehearse();
+    mischief.rehearse(&backend);
     let before = until_nothing_is_left(&daemon, None);
     let mut progress = Progress::new();
     let mut fire = Fire::new(daemon.address(), options);
@@ -157,7 +157,7 @@ fn soak(duration: Duration, mut options: Options) -> bool {
     drop(fire);
     let after = until_nothing_is_left(&daemon, before);
     println!("descriptors with nobody there: {before:?} before, {after:?} after");
-    was_right && is_flat && before.is_some() && before == after
+    was_right && is_flat && before.is_some() && after.is_some()
 }
 
 /// What went wrong, what was tried, and what the daemon said beside it.
@@ -173,8 +173,8 @@ fn told(daemon: &Daemon, fire: &Fire) -> bool {
     fire.faults.total() == 0 && fire.seen().messages == fire.tally.delivered
 }
 
-/// Waits until every size that the daemon counts is 0 and, if it is known, as many descriptors as
-/// before are open; gives those.
+/// Waits until every size that the daemon counts is 0 and, if it is known, no more descriptors than
+/// before are open; gives how many are.
 fn until_nothing_is_left(daemon: &Daemon, descriptors: Option<usize>) -> Option<usize> {
     let begin = Instant::now();
     loop {
@@ -185,7 +185,7 @@ fn until_nothing_is_left(daemon: &Daemon, descriptors: Option<usize>) -> Option<
             .filter(|(_, size)| *size != Some(&0))
             .collect();
         let open = daemon.descriptors();
-        if left.is_empty() && descriptors.is_none_or(|before| before == open) {
+        if left.is_empty() && descriptors.is_none_or(|before| open <= before) {
             println!("nothing is left: {counters:?}");
             return Some(open);
         }
@@ -233,7 +233,10 @@ impl Progress {
     }
 
     fn is_flat(&self) -> bool {
-        let (slope, mean) = watch::slope(&self.samples);
+        let Some((slope, mean)) = watch::slope(&self.samples) else {
+            println!("memory: too short a run to tell");
+            return true;
+        };
         let minutes = self.samples.last().map_or(0.0, |sample| sample.seconds) / 90.0;
         let growth = (slope * minutes).abs();
         let is_flat = growth < FLAT_KIB.max(mean * FLAT_PART);

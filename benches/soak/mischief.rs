@@ -51,11 +51,19 @@ impl Mischief {
         Self { address, random: Random::new(seed), made: 0, idle, held }
     }
 
-    /// One of each, so that whatever the daemon makes once has been made.
-    pub(crate) fn rehearse(&mut self) {
+    /// One of each, so that whatever the daemon makes once has been made: its connection to the
+    /// backend too.
+    pub(crate) fn rehearse(&mut self, backend: &Backend) {
         for (_, _, misdeed) in MISDEEDS {
             misdeed(self);
         }
+        let name = self.name();
+        let (mut client, mut publisher) = (self.connect(), self.connect());
+        client.get(&format!("/n/{name}"));
+        self.until_held(&mut publisher, &name);
+        while backend.poll().is_some() {}
+        assert_eq!(publisher.post(&format!("/p/brief/{name}"), b"m").answer().status, 201);
+        backend.next();
         self.idle.clear();
         self.held.clear();
     }
@@ -88,6 +96,13 @@ impl Mischief {
     fn name(&mut self) -> String {
         self.made += 1;
         format!("m{}", self.made)
+    }
+
+    fn until_held(&self, publisher: &mut Client, name: &str) {
+        until("it is held", || {
+            let answer = publisher.get(&format!("/p/brief/{name}")).answer();
+            answer.status == 200 && answer.text().contains("active subscribers: 1")
+        });
     }
 
     fn nonsense(&mut self) {
@@ -192,10 +207,7 @@ impl Mischief {
             let mut clients = [self.connect(), self.connect()];
             clients[0].get(&path);
             let mut publisher = self.connect();
-            until("it is held", || {
-                let answer = publisher.get(&info).answer();
-                answer.status == 200 && answer.text().contains("active subscribers: 1")
-            });
+            self.until_held(&mut publisher, &format!("{name}{location}"));
             clients[1].get(&path);
             assert_eq!(clients[loser].answer().status, 409);
             let status = publisher.post(&info, b"m").answer().status;

@@ -47,20 +47,24 @@ pub(crate) struct Sample {
     pub(crate) resident_kib: usize,
 }
 
-/// Least squares over the samples after the first third: KiB a minute, and the mean.
-pub(crate) fn slope(samples: &[Sample]) -> (f64, f64) {
+/// Least squares over the samples after the first third: KiB a minute, and the mean; `None` for too
+/// few samples.
+pub(crate) fn slope(samples: &[Sample]) -> Option<(f64, f64)> {
     let end = samples.last().map_or(0.0, |sample| sample.seconds);
     let warm: Vec<(f64, f64)> = samples
         .iter()
         .filter(|sample| sample.seconds > end * WARM_UP)
         .map(|sample| (sample.seconds / 60.0, sample.resident_kib as f64))
         .collect();
+    if warm.len() < 3 {
+        return None;
+    }
     let count = warm.len() as f64;
     let mean = |value: fn(&(f64, f64)) -> f64| warm.iter().map(value).sum::<f64>() / count;
     let (time, memory) = (mean(|point| point.0), mean(|point| point.1));
     let covariance: f64 = warm.iter().map(|point| (point.0 - time) * (point.1 - memory)).sum();
     let variance: f64 = warm.iter().map(|point| (point.0 - time).powi(2)).sum();
-    (covariance / variance, memory)
+    Some((covariance / variance, memory))
 }
 
 #[cfg(test)]
@@ -74,7 +78,7 @@ mod tests {
             resident_kib: if index <= 10 { 100_000 } else { 5000 + 2 * index as usize },
         };
         let samples: Vec<Sample> = (0..=30).map(sample).collect();
-        let (slope, mean) = slope(&samples);
+        let (slope, mean) = slope(&samples).unwrap();
         assert!((slope - 12.0).abs() < 1e-6, "{slope}");
         assert!((mean - 5041.0).abs() < 1e-6, "{mean}");
     }
