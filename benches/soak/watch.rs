@@ -32,7 +32,7 @@ pub(crate) fn counters(daemon: &Daemon) -> BTreeMap<String, u64> {
     let before = lines().count();
     daemon.signal("USR1");
     until("a line event=counters after SIGUSR1", || lines().count() > before);
-    let line = lines().last().expect("waited for");
+    let line = lines().next_back().expect("waited for");
     let pair = |word: &str| {
         let (name, value) = word.split_once('=')?;
         Some((name.to_owned(), value.parse().ok()?))
