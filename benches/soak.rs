@@ -138,7 +138,7 @@ fn soak(duration: Duration, mut options: Options) -> bool {
             fire.turn(&mut events);
             if progress.is_due() {
                 progress.tell(&daemon, &fire);
-                if progress.samples.len() % 6 == 0 {
+                if progress.samples.len().is_multiple_of(6) {
                     daemon.signal("HUP");
                 }
             }
