@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use super::link::Link;
-use super::model::{Channel, Faults, Id, Moment, Observation, Seen};
+use super::model::Channel;
 use super::publisher::Publisher;
 use super::random::Random;
 use super::settings::KINDS;
 use super::subscriber::{Mutation, Subscriber};
 use super::support::Daemon;
+use super::words::{Faults, Id, Moment, Observation, Seen};
 
 /// How long the last messages may take to come.
-const LAST: Duration = Duration::from_secs(20);
+const LAST: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {

@@ -21,7 +21,7 @@ pub(crate) struct Link {
 }
 
 /// What reading came to.
-pub(crate) enum Read_ {
+pub(crate) enum Reading {
     /// An answer, and its body.
     Answer(Answer, Vec<u8>),
     /// Not yet.
@@ -87,7 +87,7 @@ impl Link {
     }
 
     /// Reads at most `most` bytes beyond what there is, for the next answer.
-    pub(crate) fn read(&mut self, most: usize, scratch: &mut [u8]) -> Read_ {
+    pub(crate) fn read(&mut self, most: usize, scratch: &mut [u8]) -> Reading {
         let most = most.min(scratch.len());
         let mut left = most;
         loop {
@@ -95,25 +95,25 @@ impl Link {
                 Ok(Some(answer)) => {
                     let body = self.incoming[answer.body.0..answer.body.1].to_vec();
                     self.incoming.drain(..answer.body.1);
-                    return Read_::Answer(answer, body);
+                    return Reading::Answer(answer, body);
                 }
                 Ok(None) => {}
-                Err(why) => return Read_::Broken(why),
+                Err(why) => return Reading::Broken(why),
             }
             if left == 0 {
-                return Read_::NotYet;
+                return Reading::NotYet;
             }
             match self.stream.read(&mut scratch[..left]) {
-                Ok(0) if self.incoming.is_empty() => return Read_::Closed,
-                Ok(0) => return Read_::Broken("cut within an answer".to_owned()),
+                Ok(0) if self.incoming.is_empty() => return Reading::Closed,
+                Ok(0) => return Reading::Broken("cut within an answer".to_owned()),
                 Ok(length) => {
                     self.incoming.extend_from_slice(&scratch[..length]);
                     // The narrow reader's allowance is for one turn; others go on to the end.
                     left = if most == scratch.len() { most } else { left - length };
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Read_::NotYet,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Reading::NotYet,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Read_::Broken(error.to_string()),
+                Err(error) => return Reading::Broken(error.to_string()),
             }
         }
     }

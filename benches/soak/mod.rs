@@ -16,3 +16,4 @@ pub(crate) mod subscriber;
 pub(crate) mod support;
 pub(crate) mod watch;
 pub(crate) mod wire;
+pub(crate) mod words;

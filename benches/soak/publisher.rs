@@ -3,10 +3,10 @@
 
 use super::body;
 use super::fire::Fire;
-use super::link::{Link, Read_};
-use super::model::{Deleted, Moment, Published};
+use super::link::{Link, Reading};
 use super::settings::KINDS;
 use super::wire::{self, Answer};
+use super::words::{Deleted, Moment, Published};
 
 /// Requests that may be open on one channel: several publishers at once.
 const OPEN_MAX: usize = 3;
@@ -173,10 +173,10 @@ impl Fire {
         if let Some(link) = &mut self.publishers[index].link {
             link.flush();
             match link.read(usize::MAX, &mut scratch) {
-                Read_::Answer(answer, body) => self.publisher_answered(index, &answer, &body),
-                Read_::NotYet => {}
-                Read_::Closed => self.publisher_failed(index, "closed unasked"),
-                Read_::Broken(why) => self.publisher_failed(index, &why),
+                Reading::Answer(answer, body) => self.publisher_answered(index, &answer, &body),
+                Reading::NotYet => {}
+                Reading::Closed => self.publisher_failed(index, "closed unasked"),
+                Reading::Broken(why) => self.publisher_failed(index, &why),
             }
         }
         self.scratch = scratch;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::model::Rules;
+use super::words::Rules;
 
 /// A kind of channel. Its channels are at `/p/KIND/NAME` (publishers), `/q/KIND/NAME` (publishers
 /// whose messages nobody keeps), `/s/KIND/NAME` (long polls) and `/i/KIND/NAME` (interval polls).

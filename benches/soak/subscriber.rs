@@ -3,10 +3,10 @@
 
 use super::body;
 use super::fire::Fire;
-use super::link::{Link, Read_};
-use super::model::{Gap, Id, Moment, Observation, Saw};
+use super::link::{Link, Reading};
 use super::settings::HOLD_MS;
 use super::wire::{self, Answer, ContentType};
+use super::words::{Gap, Id, Moment, Observation, Saw};
 
 /// Bytes that a slow reader reads at a time.
 const SIP: usize = 1500;
@@ -111,14 +111,14 @@ impl Fire {
             link.flush();
             let slow = subscriber.slow && !self.finishing;
             match link.read(if slow { SIP } else { usize::MAX }, &mut scratch) {
-                Read_::Answer(answer, body) => self.subscriber_answered(index, &answer, &body),
-                Read_::NotYet if slow && link.has_part() => {
+                Reading::Answer(answer, body) => self.subscriber_answered(index, &answer, &body),
+                Reading::NotYet if slow && link.has_part() => {
                     let (epoch, in_ms) = (subscriber.epoch, 1 + self.random.below(15));
                     self.wake_in(in_ms, index, epoch);
                 }
-                Read_::NotYet => {}
-                Read_::Closed => self.subscriber_failed(index, "closed unasked"),
-                Read_::Broken(why) => self.subscriber_failed(index, &why),
+                Reading::NotYet => {}
+                Reading::Closed => self.subscriber_failed(index, "closed unasked"),
+                Reading::Broken(why) => self.subscriber_failed(index, &why),
             }
         }
         self.scratch = scratch;
