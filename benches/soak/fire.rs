@@ -140,6 +140,7 @@ impl Fire {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
             done => done.expect("the poll lives"),
         }
+        self.now.turn += 1;
         self.now.ms = self.start.elapsed().as_millis() as u64;
         for event in events.iter() {
             let Token(index) = event.token();

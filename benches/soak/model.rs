@@ -12,6 +12,9 @@ use super::words::{Deleted, Faults, Gap, Id, Moment, Observation, Published, Rul
 /// once a turn.
 const SLACK_MS: u64 = 500;
 
+/// So many turns after a publisher's answer, everything that was written before it is read.
+const TURNS: u64 = 3;
+
 /// Beyond so many runs of lost messages the daemon may say `unknown`.
 const RUNS_TOLD: usize = 31;
 
@@ -330,8 +333,11 @@ impl Channel {
     }
 
     fn judge_nothing(&self, seen: &Observation) -> Result<(), (&'static str, String)> {
-        let was_there =
-            |entry: &&Entry| entry.published.kept && entry.published.acked.tick < seen.asked.tick;
+        // Before it asked; or while it waited, which should have woken it.
+        let was_there = |entry: &&Entry| {
+            let Published { kept, acked, .. } = entry.published;
+            kept && (acked.tick < seen.asked.tick || acked.turn + TURNS < seen.read.turn)
+        };
         let Some(newest) = self.history.iter().rev().find(was_there) else { return Ok(()) };
         let wanted = seen.cursor.is_none_or(|cursor| newest.published.id > cursor);
         let deleted = self.deletes.iter().rev().any(|deleted| {
@@ -365,7 +371,7 @@ mod tests {
 
         fn moment(&mut self) -> Moment {
             self.tick += 1;
-            Moment { tick: self.tick, ms: self.tick }
+            Moment { tick: self.tick, turn: self.tick * 10, ms: self.tick }
         }
 
         /// Published one after the other, in one second: the tag is the number.
@@ -440,6 +446,21 @@ mod tests {
         assert_eq!(world.faults(), ["304 though there was a message"]);
         world.see(Some(2), Saw::Gone);
         assert_eq!(world.faults(), ["410 without a DELETE"]);
+    }
+
+    #[test]
+    fn who_waits_past_a_message_is_told() {
+        let mut world = World::new(0);
+        let asked = world.moment();
+        world.publish(0, 1);
+        let mut read = world.moment();
+        let nothing = |read| Observation { cursor: None, asked, read, saw: Saw::Nothing };
+        world.channel.observed(nothing(read), &mut world.faults);
+        assert_eq!(world.faults(), ["304 though there was a message"]);
+        // It may have been sent before, and be read only now.
+        read.turn = world.channel.history[0].published.acked.turn + 1;
+        world.channel.observed(nothing(read), &mut world.faults);
+        assert_eq!(world.faults(), [""; 0]);
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub(crate) type Id = (u64, u32);
 pub(crate) struct Moment {
     /// Rises with everything that is sent or read.
     pub(crate) tick: u64,
+    /// Rises with each look at the sockets: what was written to two of them in an order is read in
+    /// that order, or within the same turn or the next.
+    pub(crate) turn: u64,
     pub(crate) ms: u64,
 }
 
