@@ -63,12 +63,7 @@ impl<T> Arena<T> {
     /// Takes the entry out; `None` if it is gone already.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
-        let (_, value) = self.slots.remove(key.index());
-        if self.slots.is_empty() && self.slots.capacity() > 1024 {
-            // Memory goes back when a crowd has left.
-            self.slots.shrink_to_fit();
-        }
-        Some(value)
+        Some(self.slots.remove(key.index()).1)
     }
 
     /// The entry, if it still lives.
@@ -86,6 +81,12 @@ impl<T> Arena<T> {
             Some((generation, value)) if *generation == key.generation => Some(value),
             _ => None,
         }
+    }
+
+    /// Gives back the room behind the last living entry. Looks at every slot: for when a crowd
+    /// has left, not for each who leaves.
+    pub fn shrink(&mut self) {
+        self.slots.shrink_to_fit();
     }
 
     /// How many entries live.
@@ -127,6 +128,21 @@ mod tests {
         assert_eq!(arena.get(old), None);
         assert_eq!(arena.remove(old), None);
         assert_eq!(arena.get(new), Some(&'b'));
+    }
+
+    #[test]
+    fn what_lives_keeps_its_key_when_the_room_behind_it_is_given_back() {
+        let mut arena = Arena::default();
+        let keys: Vec<Key> = (0..1000).map(|n| arena.insert(n)).collect();
+        for key in keys.iter().filter(|key| key.index() != 70) {
+            arena.remove(*key);
+        }
+        arena.shrink();
+        assert!(arena.slots.capacity() < 100);
+        assert_eq!((arena.get(keys[70]), arena.len()), (Some(&70), 1));
+        let again: Vec<Key> = (0..1000).map(|n| arena.insert(n)).collect();
+        assert!(keys.iter().filter(|key| arena.get(**key).is_some()).eq([&keys[70]]));
+        assert!(again.iter().all(|key| arena.get(*key).is_some()));
     }
 
     #[test]

@@ -10,6 +10,10 @@ use log::LevelFilter;
 /// The target of one line per request; off unless asked for.
 pub const ACCESS: &str = "pushserver::access";
 
+/// The target of the line of counters: whoever asks for it (SIGUSR1) wants to see it, however quiet
+/// the log is otherwise.
+pub const COUNTERS: &str = "pushserver::counters";
+
 /// How much is logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
@@ -76,6 +80,7 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
     let access = if options.access { LevelFilter::Info } else { LevelFilter::Off };
     // Before RUST_LOG, so that this gives way where that names the target, but not to a bare level.
     builder.filter_module(ACCESS, access);
+    builder.filter_module(COUNTERS, LevelFilter::Info);
     if let Some(filters) = filters {
         builder.parse_filters(filters);
     }
@@ -86,7 +91,7 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
 mod tests {
     use log::{Level, Log, Metadata};
 
-    use super::{ACCESS, Options, Verbosity, builder};
+    use super::{ACCESS, COUNTERS, Options, Verbosity, builder};
 
     fn is_logged(options: Options, filters: Option<&str>, target: &str, level: Level) -> bool {
         let metadata = Metadata::builder().target(target).level(level).build();
@@ -124,6 +129,14 @@ mod tests {
         assert!(is_logged(quiet, Some("pushserver=debug"), "pushserver::net", Level::Debug));
         let verbose = options(Verbosity::Verbose, false);
         assert!(!is_logged(verbose, Some("error"), "pushserver::net", Level::Info));
+    }
+
+    #[test]
+    fn counters_are_written_however_quiet_the_log_is() {
+        let quiet = options(Verbosity::Quiet, false);
+        for filters in [None, Some("error"), Some("off")] {
+            assert!(is_logged(quiet, filters, COUNTERS, Level::Info), "{filters:?}");
+        }
     }
 
     #[test]

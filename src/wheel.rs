@@ -35,6 +35,8 @@ pub struct Wheel<T> {
     now_ms: u64,
     /// First of the free entries, linked through `next`; `NONE` if there is none.
     free: u32,
+    /// For entries that are new: above every generation of those that [`Wheel::shrink`] dropped.
+    fresh: NonZeroU32,
     len: usize,
 }
 
@@ -81,6 +83,7 @@ impl<T> Wheel<T> {
             tick: start_ms / TICK_MS,
             now_ms: start_ms,
             free: NONE,
+            fresh: NonZeroU32::MIN,
             len: 0,
         };
         for head in 0..(LEVELS * SLOTS) as u32 {
@@ -146,6 +149,24 @@ impl<T> Wheel<T> {
             return Some(self.now_ms);
         }
         self.next_tick().map(|tick| tick.saturating_mul(TICK_MS))
+    }
+
+    /// Gives back the room behind the last timer that is set. Looks at every entry: for when most
+    /// timers have gone.
+    pub fn shrink(&mut self) {
+        while self.entries.len() > LEVELS * SLOTS
+            && let Some(last) = self.entries.pop_if(|entry| entry.value.is_none())
+        {
+            self.fresh = self.fresh.max(last.generation);
+        }
+        self.entries.shrink_to_fit();
+        self.free = NONE;
+        for index in (LEVELS * SLOTS..self.entries.len()).rev() {
+            let entry = &mut self.entries[index];
+            if entry.value.is_none() {
+                entry.next = std::mem::replace(&mut self.free, index as u32);
+            }
+        }
     }
 
     /// How many timers are set.
@@ -247,7 +268,7 @@ impl<T> Wheel<T> {
     fn allocate(&mut self, tick: u64, value: T) -> u32 {
         if self.free == NONE {
             let index = u32::try_from(self.entries.len()).expect("fewer than 2^32 timers");
-            let generation = NonZeroU32::MIN;
+            let generation = self.fresh;
             self.entries.push(Entry {
                 tick,
                 prev: NONE,
@@ -385,6 +406,23 @@ mod tests {
             wheel.cancel(key);
         }
         assert!(wheel.entries.len() < LEVELS * SLOTS + 32);
+    }
+
+    #[test]
+    fn what_is_set_stays_and_stale_keys_stay_stale_when_the_rest_is_given_back() {
+        let mut wheel = Wheel::new(0);
+        let keys: Vec<_> = (0..1000).map(|n| wheel.set(50_000, n)).collect();
+        for key in keys.iter().enumerate().filter(|(n, _)| *n != 70).map(|(_, key)| key) {
+            wheel.cancel(*key);
+        }
+        wheel.shrink();
+        assert_eq!((wheel.len(), wheel.entries.len()), (1, LEVELS * SLOTS + 71));
+        for n in 0..1000 {
+            wheel.set(60_000, 1000 + n);
+        }
+        let living: Vec<i32> = keys.iter().filter_map(|key| wheel.cancel(*key)).collect();
+        assert_eq!((living, wheel.len()), (vec![70], 1000));
+        assert_eq!(wheel.entries.len(), LEVELS * SLOTS + 1000 + 1);
     }
 
     /// The slow obvious version: names of timers, by the tick at which they are due.

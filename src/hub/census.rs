@@ -1,5 +1,7 @@
 //! What there is in the hub, counted: for figures and for tests.
 
+use std::fmt;
+
 use super::Hub;
 use crate::store::StoreId;
 
@@ -28,6 +30,37 @@ impl Hub {
         self.stores[store.0 as usize].memory.used_bytes()
     }
 
+    /// Messages in all stores.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.stores.iter().map(|store| store.memory.messages()).sum()
+    }
+
+    /// The numbers of the hub, to be written to the log.
+    #[must_use]
+    pub fn counted(&self) -> Counted<'_> {
+        Counted(self)
+    }
+
+    /// About how much memory all this needs, bytes. Costs nothing to ask.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let messages: usize = self.stores.iter().map(|store| store.memory.used_bytes()).sum();
+        messages + self.channels() * CHANNEL_BYTES + self.held() * HOLD_BYTES
+    }
+
+    /// Gives back the room that tables do not need any more. Looks at every slot.
+    pub fn shrink(&mut self) {
+        self.channels.shrink();
+        self.names.shrink_to_fit();
+        self.subscriptions.shrink();
+        self.wheel.shrink();
+        self.outputs.shrink_to(0);
+        for store in &mut self.stores {
+            store.memory.shrink();
+        }
+    }
+
     /// Compares the tables with each other; for tests.
     ///
     /// # Panics
@@ -47,5 +80,28 @@ impl Hub {
         if self.fanouts.is_empty() {
             assert_eq!(waiting, self.subscriptions.len(), "who is held waits");
         }
+    }
+}
+
+/// A channel: its entry, its name, its queue.
+const CHANNEL_BYTES: usize = 400;
+
+/// A subscription, its timer, its place on the channel.
+const HOLD_BYTES: usize = 120;
+
+/// The numbers of a hub and its stores: `key=value`, with spaces between.
+#[derive(Debug)]
+pub struct Counted<'h>(&'h Hub);
+
+impl fmt::Display for Counted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(hub) = self;
+        let memories = || hub.stores.iter().map(|store| &store.memory);
+        let bytes: usize = memories().map(crate::store::Memory::used_bytes).sum();
+        let expired: u64 = memories().map(crate::store::Memory::expired).sum();
+        let evicted: u64 = memories().map(crate::store::Memory::evicted).sum();
+        write!(f, "held={} fanouts={} ", hub.held(), hub.fanouts.len())?;
+        write!(f, "channels={} messages={} ", hub.channels(), hub.messages())?;
+        write!(f, "message_bytes={bytes} expired={expired} evicted={evicted}")
     }
 }

@@ -54,6 +54,10 @@ pub(super) struct Fanouts {
 }
 
 impl Fanouts {
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }

@@ -83,9 +83,6 @@ impl Hub {
     pub(super) fn remove_channel(&mut self, key: Key) {
         let Some(channel) = self.channels.remove(key) else { return };
         self.names.remove(&channel.name);
-        if self.names.capacity() > 4096 && self.names.len() < self.names.capacity() / 8 {
-            self.names.shrink_to(self.names.len() * 2);
-        }
         if let Some(timer) = channel.idle_timer {
             self.wheel.cancel(timer);
         }

@@ -11,6 +11,7 @@
 //! nothing is armed for it. This holds on Linux (epoll), macOS and the BSDs (kqueue).
 
 pub mod error;
+mod heap;
 pub mod holder;
 pub mod listener;
 mod moving;
@@ -21,6 +22,7 @@ pub mod signals;
 mod socket;
 pub mod stdin;
 mod stopping;
+mod watch;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -31,12 +33,14 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use self::error::StartError;
 
+use self::heap::Heap;
 use self::listener::Listener;
 use self::opening::{NEVER, connections_max};
 use self::options::{Listen, Options};
 use self::passthrough::Passthrough;
 use self::signals::Signals;
 use self::socket::Socket;
+use self::watch::Watch;
 use crate::clock::{Clock, Now};
 use crate::hub::options::StoreOptions;
 use crate::relay::{ConnKey, Relay};
@@ -94,6 +98,8 @@ pub struct Reactor {
     /// When to leave, whatever is still to be done.
     stop_at_ms: Option<u64>,
     out_of_descriptors: RateLimit,
+    heap: Heap,
+    watch: Watch,
 }
 
 impl Reactor {
@@ -160,6 +166,8 @@ impl Reactor {
             _waker: waker,
             stop_at_ms: None,
             out_of_descriptors: RateLimit::new(60_000),
+            heap: Heap::default(),
+            watch: Watch::new(),
         })
     }
 
@@ -175,13 +183,27 @@ impl Reactor {
     /// The system's, where the loop cannot go on.
     pub fn run(&mut self, reload: &mut dyn FnMut() -> Reloaded) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut began = self.clock.now();
         loop {
-            match self.poll.poll(&mut events, self.wait()) {
+            // The clock is read once a turn, and once more before a wait.
+            let waits = !self.relay.has_output() && self.again.is_empty();
+            let wait = if waits {
+                let ended = self.clock.now();
+                self.watch.turn(began, ended);
+                self.wait(ended)
+            } else {
+                Some(Duration::ZERO)
+            };
+            match self.poll.poll(&mut events, wait) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
                 Err(error) => return Err(error),
             }
             let now = self.clock.now();
+            if !waits {
+                self.watch.turn(began, now);
+            }
+            began = now;
             if self.turn(&events, now, reload) == Turn::Leave {
                 break;
             }
@@ -192,13 +214,11 @@ impl Reactor {
     }
 
     /// How long nothing is to be done but for events.
-    fn wait(&self) -> Option<Duration> {
-        if self.relay.has_output() || !self.again.is_empty() {
-            return Some(Duration::ZERO);
-        }
+    fn wait(&self, now: Now) -> Option<Duration> {
         let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
-        let due = due.into_iter().flatten().filter(|due| *due != NEVER).min()?;
-        let mut wait_ms = due.saturating_sub(self.clock.now().mono_ms);
+        let own = [self.heap.due(), self.watch.due()];
+        let due = due.into_iter().chain(own).flatten().filter(|due| *due != NEVER).min()?;
+        let mut wait_ms = due.saturating_sub(now.mono_ms);
         if self.stop_at_ms.is_some() && self.open == 0 {
             wait_ms = wait_ms.min(NOTICES_MS);
         }
@@ -241,6 +261,8 @@ impl Reactor {
             self.carry_out(output, now);
         }
         self.free_gone(now);
+        self.give_back_memory(now);
+        self.watch.ping(now);
         if self.accept_pending.is_some_and(|at| at <= now.mono_ms) {
             self.accept(now);
         }

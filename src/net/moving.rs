@@ -55,11 +55,12 @@ impl Reactor {
             }
             socket.unread = false;
             let ended = socket.ended;
-            match socket.stream.read(&mut self.scratch) {
+            let most = self.relay.reads_at_most(conn).min(READ_BYTES);
+            match socket.stream.read(&mut self.scratch[..most]) {
                 Ok(0) => return self.relay.peer_ended(conn, now),
                 Ok(length) => {
                     self.relay.received(conn, &self.scratch[..length], now);
-                    if length == READ_BYTES {
+                    if length == most {
                         return self.read_again(conn);
                     }
                     if !ended {
@@ -181,10 +182,6 @@ impl Reactor {
         }
         if self.accept_pending.is_some() {
             self.accept_pending = Some(0);
-        }
-        if self.open == 0 {
-            self.sockets.clear();
-            self.sockets.shrink_to(1024);
         }
         debug_assert!(
             self.relay.has_output() || self.open == self.relay.connections(),

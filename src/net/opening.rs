@@ -65,6 +65,7 @@ impl Reactor {
     }
 
     fn welcome(&mut self, stream: Stream, peer: Option<IpAddr>, now: Now) {
+        self.watch.accepted += 1;
         let conn = self.relay.accept(peer, now);
         if self.enter(Socket::accepted(conn, stream)).is_err() {
             self.relay.closed(conn, now);
@@ -116,6 +117,7 @@ impl Reactor {
     }
 
     fn warn_full(&mut self, cause: &str, now: Now) {
+        self.watch.accept_pauses += 1;
         if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
             let open = self.open;
             log::warn!("event=accept_paused connections={open} times={times} cause={cause:?}");

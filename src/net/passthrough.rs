@@ -103,6 +103,13 @@ impl Passthrough {
         self.shared.lock().is_done()
     }
 
+    /// Notices that wait, or are being sent.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        let queue = self.shared.lock();
+        queue.jobs.len() + usize::from(queue.sending)
+    }
+
     /// What became of the notices so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -5,7 +5,7 @@ use std::io;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Signal {
     Stop,
     /// SIGHUP: read the configuration anew.
     Reload,
+    /// SIGUSR1: write the counters to the log.
+    Count,
 }
 
 /// Catches the signals for as long as it lives.
@@ -25,12 +27,16 @@ impl Signals {
     /// # Errors
     /// The system refuses.
     pub fn catch() -> io::Result<Self> {
-        signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGHUP]).map(Self)
+        signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map(Self)
     }
 
     /// The signals that came since the last call. Several of one kind may be told as one.
     pub fn pending(&mut self) -> impl Iterator<Item = Signal> + '_ {
-        self.0.pending().map(|signal| if signal == SIGHUP { Signal::Reload } else { Signal::Stop })
+        self.0.pending().map(|signal| match signal {
+            SIGHUP => Signal::Reload,
+            SIGUSR1 => Signal::Count,
+            _ => Signal::Stop,
+        })
     }
 }
 
@@ -68,9 +74,12 @@ mod tests {
         let mut events = Events::with_capacity(4);
         let mut signals = Signals::catch().unwrap();
         poll.registry().register(&mut signals, Token(7), Interest::READABLE).unwrap();
-        for (raised, expected) in
-            [(SIGHUP, Signal::Reload), (SIGTERM, Signal::Stop), (SIGINT, Signal::Stop)]
-        {
+        for (raised, expected) in [
+            (SIGHUP, Signal::Reload),
+            (SIGUSR1, Signal::Count),
+            (SIGTERM, Signal::Stop),
+            (SIGINT, Signal::Stop),
+        ] {
             signal_hook::low_level::raise(raised).unwrap();
             let mut seen = Vec::new();
             while seen.is_empty() {

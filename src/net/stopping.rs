@@ -21,6 +21,7 @@ impl Reactor {
         for signal in asked {
             match signal {
                 Signal::Reload => self.reload(now, reload),
+                Signal::Count => self.log_counters(now),
                 Signal::Stop if self.stop_at_ms.is_some() => return Turn::Leave,
                 Signal::Stop => {
                     log::info!("event=stop cause=signal");
@@ -74,7 +75,7 @@ impl Reactor {
 }
 
 /// Does nothing where systemd did not start us.
-fn notify_systemd(states: &[NotifyState<'_>]) {
+pub(super) fn notify_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         log::debug!("event=sd_notify error={error}");
     }

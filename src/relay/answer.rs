@@ -16,6 +16,7 @@ impl Relay {
         use hub::Output as O;
         match output {
             O::Published { peer, waiting, information } => {
+                self.counters.published += 1;
                 self.inform(peer, if waiting { 201 } else { 202 }, &information, now);
             }
             O::Exists { peer, information } | O::Deleted { peer, information } => {
@@ -29,6 +30,8 @@ impl Relay {
             O::Held { peer, subscription } => self.held(peer, subscription, now),
             O::Deliver { peer, message, gap } => {
                 let Some((exchange, shared)) = self.take_exchange(peer) else { return };
+                self.counters.delivered += 1;
+                self.counters.gaps += u64::from(gap != crate::store::Gap::NONE);
                 let payload = if shared && gap == crate::store::Gap::NONE {
                     self.renderer.shared_delivery(&exchange, &message)
                 } else {
@@ -165,6 +168,8 @@ impl Relay {
     ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
+        self.counters.answered(status);
+        self.answered += payload.len();
         self.outputs.push_back(Output::Send { conn, payload });
         if persistence == Persistence::Close {
             return self.close(conn, now);
@@ -208,6 +213,7 @@ impl Relay {
     ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
+        self.counters.answered(status);
         self.outputs.push_back(Output::Send { conn, payload });
         self.linger(conn, now);
     }

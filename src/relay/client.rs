@@ -145,6 +145,18 @@ impl Client {
             _ => self.buffer.as_ref().is_none_or(|buffer| !buffer.is_full(limits)),
         }
     }
+
+    /// How many bytes may be read at once, where more may be: what waits behind a request is kept,
+    /// so that of this no more is taken in than `header_bytes`.
+    pub(super) fn reads_at_most(&self, limits: &Limits) -> usize {
+        match &self.phase {
+            Phase::Waiting { .. } | Phase::Asked { .. } => {
+                let kept = self.buffer.as_ref().map_or(0, |buffer| buffer.bytes.len());
+                limits.header_bytes.saturating_sub(kept).max(1)
+            }
+            _ => usize::MAX,
+        }
+    }
 }
 
 impl Buffer {

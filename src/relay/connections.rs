@@ -64,6 +64,14 @@ impl Connections {
         self.0.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Conn> {
+        self.0.iter().map(|(_, conn)| conn)
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.0.shrink();
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.0.iter().map(|(key, _)| key)
     }

@@ -10,6 +10,7 @@ mod admission;
 mod answer;
 mod client;
 mod connections;
+mod counters;
 mod cursor;
 mod delivery;
 mod information;
@@ -29,6 +30,7 @@ pub use self::output::Output;
 
 use self::client::{Client, ConnTimer, Phase};
 use self::connections::{Conn, Connections};
+use self::counters::Counters;
 use self::delivery::Renderer;
 use self::location::Routes;
 use self::options::{Limits, Options};
@@ -45,6 +47,10 @@ pub type ConnKey = Key;
 
 /// Requests of one connection that are served before others have their turn.
 const REQUESTS_PER_TURN: usize = 16;
+
+/// Bytes of answers of one connection that are made before its socket has had some of them: a
+/// reader that stops keeps no more than these and one message from being freed.
+const ANSWERS_PER_TURN: usize = 64 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -64,6 +70,9 @@ pub struct Relay {
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
     stopping: bool,
+    /// Bytes of answers made for the connection at hand.
+    answered: usize,
+    counters: Counters,
 }
 
 impl Relay {
@@ -86,6 +95,8 @@ impl Relay {
             ready: VecDeque::new(),
             name: Vec::new(),
             stopping: false,
+            answered: 0,
+            counters: Counters::default(),
         }
     }
 
@@ -113,6 +124,12 @@ impl Relay {
         };
         client.paused = !client.wants_read(&self.limits);
         !client.paused
+    }
+
+    /// How many bytes may be read from a connection at once, where any may be.
+    #[must_use]
+    pub fn reads_at_most(&self, conn: ConnKey) -> usize {
+        self.conns.client(conn).map_or(usize::MAX, |client| client.reads_at_most(&self.limits))
     }
 
     /// Bytes came.
@@ -248,6 +265,7 @@ impl Relay {
         };
         let idle = |conn: &ConnKey| self.conns.client(*conn).is_some_and(idle);
         let conns: Vec<ConnKey> = self.conns.keys().filter(idle).take(count).collect();
+        self.counters.shed += conns.len() as u64;
         for conn in conns {
             self.close(conn, now);
         }

@@ -9,7 +9,7 @@ use super::delivery::{Exchange, Persistence};
 use super::location::{Found, Location};
 use super::notice::{Notice, passed_headers};
 use super::options::{Role, SubscriberOptions};
-use super::{ACCESS, ConnKey, Output, Payload, REQUESTS_PER_TURN, Relay};
+use super::{ACCESS, ANSWERS_PER_TURN, ConnKey, Output, Payload, REQUESTS_PER_TURN, Relay};
 use crate::clock::Now;
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, Version, parse_request, scan,
@@ -25,7 +25,11 @@ impl Relay {
     /// bytes are dealt with.
     pub(super) fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
         let mut used = 0;
+        self.answered = 0;
         for _ in 0..REQUESTS_PER_TURN {
+            if self.answered >= ANSWERS_PER_TURN {
+                break;
+            }
             let Some(client) = self.conns.client(conn) else { return input.len() };
             let rest = &input[used..];
             let step = match client.phase {

@@ -38,6 +38,7 @@ impl Relay {
             }
             ConnTimer::Idle => self.close(conn, now),
             ConnTimer::Linger | ConnTimer::Write => {
+                self.counters.slow_readers += u64::from(timer == ConnTimer::Write);
                 log::debug!("event=abort conn={} timer={timer:?}", conn.index());
                 self.outputs.push_back(Output::Abort { conn });
             }

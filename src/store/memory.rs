@@ -48,6 +48,10 @@ pub struct Memory {
     used_bytes: usize,
     /// Owners of queues that the last calls emptied.
     emptied: Vec<u64>,
+    /// Messages that went because their time was up, since the start.
+    expired: u64,
+    /// Messages that went because of a limit, since the start.
+    evicted: u64,
 }
 
 const NONE: u32 = u32::MAX;
@@ -86,6 +90,8 @@ impl Memory {
             expiring: NONE,
             used_bytes: 0,
             emptied: Vec::new(),
+            expired: 0,
+            evicted: 0,
         }
     }
 
@@ -202,12 +208,9 @@ impl Memory {
             let queue = node.queue;
             self.expiring = node.newer;
             if self.queues[queue as usize].nodes.len() > self.options.min_messages {
+                self.expired += 1;
                 self.drop_first(queue);
             }
-        }
-        if self.nodes.is_empty() {
-            // Memory goes back after bulk expiry.
-            self.nodes.shrink_to_fit();
         }
     }
 
@@ -225,6 +228,32 @@ impl Memory {
     /// The owner of a queue that lost its last message since this was asked before.
     pub fn next_emptied(&mut self) -> Option<u64> {
         self.emptied.pop()
+    }
+
+    /// Gives back the room of tables behind their last entries. Looks at every slot: for when many
+    /// messages have gone.
+    pub fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.queues.shrink_to_fit();
+        self.emptied.shrink_to_fit();
+    }
+
+    /// How many messages there are.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// How many messages went because their time was up.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.expired
+    }
+
+    /// How many messages went for `max_messages` or `max_memory`.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// Bytes that count against the budget.
@@ -255,7 +284,9 @@ impl Memory {
         while self.used_bytes + bytes > self.options.max_memory
             && let Some(oldest) = self.nodes.get(self.oldest as usize)
         {
-            self.drop_first(oldest.queue);
+            let queue = oldest.queue;
+            self.evicted += 1;
+            self.drop_first(queue);
         }
     }
 
@@ -264,6 +295,7 @@ impl Memory {
     fn trim(&mut self, queue: QueueId, now_ms: u64) {
         let max = self.options.max_messages;
         while max != 0 && self.len(queue) > max {
+            self.evicted += 1;
             self.drop_first(queue.0);
         }
         let timeout = self.options.message_timeout_ms;
@@ -272,6 +304,7 @@ impl Memory {
             if self.nodes[first as usize].stored_ms.saturating_add(timeout) > now_ms {
                 break;
             }
+            self.expired += 1;
             self.drop_first(queue.0);
         }
     }

@@ -14,5 +14,6 @@ mod command; // arguments, addresses, files and variables that a launcher or sys
 mod faults; // clients that break, stall, flood and vanish; streams that are closed
 mod limits; // every key of `limits`, and the limit of open files
 mod mangled; // requests with errors in them, by chance
+mod memory; // memory that comes back and that is bounded, and the counters that show it
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
 mod signals; // SIGTERM, SIGINT, SIGHUP: idle, busy, and twice

@@ -1,0 +1,102 @@
+//! When the memory of a crowd that has left, or of channels that have expired, is given back: all at
+//! once, some time later, since it costs milliseconds and the next crowd would want it again.
+
+use super::Reactor;
+use crate::clock::Now;
+
+/// So much must have gone before it is worth the while, bytes.
+const WORTH_BYTES: usize = 4 << 20;
+
+/// Where much is there, it is given back in pieces of this size, bytes: so much takes some
+/// milliseconds.
+const PIECE_BYTES: usize = 32 << 20;
+
+/// From when it is worth the while to when it is done, milliseconds.
+const DELAY_MS: u64 = 1000;
+
+/// Decides when.
+#[derive(Debug, Default)]
+pub(super) struct Heap {
+    /// The most there was since the last time, bytes.
+    peak: usize,
+    due_ms: Option<u64>,
+}
+
+impl Heap {
+    /// When [`Heap::is_due`] has to be asked again, milliseconds.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// Whether memory is to be given back now, where there is `weight` of what needs some.
+    pub(super) fn is_due(&mut self, weight: usize, now: Now) -> bool {
+        self.peak = self.peak.max(weight);
+        let gone = self.peak - weight;
+        let worth = gone >= PIECE_BYTES || (gone >= WORTH_BYTES && gone >= self.peak / 2);
+        match self.due_ms {
+            None if worth => {
+                self.due_ms = Some(now.mono_ms + DELAY_MS);
+                false
+            }
+            Some(due_ms) if due_ms <= now.mono_ms => {
+                self.due_ms = None;
+                // What was gone may be there again.
+                if worth {
+                    self.peak = weight;
+                }
+                worth
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Reactor {
+    pub(super) fn give_back_memory(&mut self, now: Now) {
+        if !self.heap.is_due(self.relay.weight(), now) {
+            return;
+        }
+        self.relay.shrink();
+        while self.sockets.pop_if(|socket| socket.is_none()).is_some() {}
+        self.sockets.shrink_to_fit();
+        heap_trim::trim();
+        log::debug!("event=memory_given_back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn what_has_gone_is_given_back_once_and_not_when_it_came_again() {
+        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let mut heap = Heap::default();
+        assert!(!heap.is_due(20 * MIB, at(0)));
+        assert!(!heap.is_due(11 * MIB, at(10)));
+        assert_eq!(heap.due(), None, "not half of it");
+        assert!(!heap.is_due(9 * MIB, at(20)));
+        assert_eq!(heap.due(), Some(1020));
+        assert!(!heap.is_due(0, at(1019)));
+        assert!(heap.is_due(0, at(1020)));
+        assert!(!heap.is_due(0, at(5000)));
+        assert!(!heap.is_due(20 * MIB, at(6000)));
+        assert!(!heap.is_due(0, at(6010)));
+        assert!(!heap.is_due(19 * MIB, at(7010)), "it is there again");
+        assert_eq!(heap.due(), None);
+    }
+
+    #[test]
+    fn a_little_is_kept_and_much_goes_in_pieces() {
+        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let mut heap = Heap::default();
+        heap.is_due(3 * MIB, at(0));
+        heap.is_due(0, at(0));
+        assert_eq!(heap.due(), None);
+        heap.is_due(1000 * MIB, at(0));
+        heap.is_due(960 * MIB, at(0));
+        assert!(heap.is_due(960 * MIB, at(1000)));
+    }
+}

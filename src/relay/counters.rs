@@ -1,0 +1,99 @@
+//! What happened since the start and what there is now, in numbers, for the operator and for
+//! tests. Decides nothing.
+
+use std::fmt;
+
+use super::Relay;
+use super::client::Phase;
+use super::connections::Conn;
+
+/// Statuses with which a request is refused; each is counted.
+const REFUSALS: [u16; 15] =
+    [400, 401, 403, 404, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505];
+
+/// Counted where it happens, since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) published: u64,
+    /// Messages sent to subscribers.
+    pub(super) delivered: u64,
+    /// Deliveries that told of a gap.
+    pub(super) gaps: u64,
+    /// Connections cut because their peer took nothing for `write_timeout`.
+    pub(super) slow_readers: u64,
+    /// Idle connections closed to make room.
+    pub(super) shed: u64,
+    /// Beside [`REFUSALS`].
+    refused: [u64; REFUSALS.len()],
+}
+
+impl Counters {
+    /// Counts an answer of ours, if it is a refusal.
+    pub(super) fn answered(&mut self, status: u16) {
+        if status >= 400
+            && let Some(index) = REFUSALS.iter().position(|refusal| *refusal == status)
+        {
+            self.refused[index] += 1;
+        }
+    }
+}
+
+/// The numbers of a relay and its hub: `key=value`, with spaces between.
+#[derive(Debug)]
+pub struct Counted<'r>(&'r Relay);
+
+impl Relay {
+    /// To be written to the log. Looks at every connection.
+    #[must_use]
+    pub fn counted(&self) -> Counted<'_> {
+        Counted(self)
+    }
+
+    /// About how much memory all this needs, bytes, without what is on its way to or from a
+    /// socket. Costs nothing to ask.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.conns.len() * CONNECTION_BYTES + self.hub.weight()
+    }
+
+    /// Gives back the room that tables do not need any more. Looks at every slot: for when a crowd
+    /// has left, or many channels have expired.
+    pub fn shrink(&mut self) {
+        self.conns.shrink();
+        self.wheel.shrink();
+        self.outputs.shrink_to(0);
+        self.ready.shrink_to(0);
+        self.hub.shrink();
+    }
+}
+
+/// The entry of a connection here and in `net`, and its timer.
+const CONNECTION_BYTES: usize = 200;
+
+impl fmt::Display for Counted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(relay) = self;
+        let (mut upstreams, mut uploads, mut upload_bytes) = (0, 0, 0);
+        for conn in relay.conns.iter() {
+            match conn {
+                Conn::Upstream(_) => upstreams += 1,
+                Conn::Client(client) => {
+                    if let Phase::Body(upload) = &client.phase {
+                        uploads += 1;
+                        upload_bytes += upload.body.len();
+                    }
+                }
+            }
+        }
+        let timers = relay.timers();
+        write!(f, "upstreams={upstreams} uploads={uploads} upload_bytes={upload_bytes} ")?;
+        write!(f, "timers={timers} {}", relay.hub.counted())?;
+        let Counters { published, delivered, gaps, slow_readers, shed, refused } = &relay.counters;
+        write!(f, " published={published} delivered={delivered} gaps={gaps}")?;
+        write!(f, " slow_readers={slow_readers} shed={shed}")?;
+        for (status, count) in REFUSALS.iter().zip(refused) {
+            write!(f, " refused_{status}={count}")?;
+        }
+        Ok(())
+    }
+}
