@@ -38,6 +38,10 @@ const MISDEED_RATE: u32 = 100;
 /// Between two lines of progress.
 const STEP: Duration = Duration::from_secs(10);
 
+/// Between two looks at the memory. The least of a step counts: the rest is messages that come and
+/// go, which say nothing of what stays.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// How long the last channels may take to expire.
 const LAST: Duration = Duration::from_secs(60);
 
@@ -107,7 +111,7 @@ fn exactness(deliveries: u64, options: Options) -> bool {
     let mut events = Events::with_capacity(1024);
     while fire.tally.delivered < deliveries {
         fire.turn(&mut events);
-        if progress.is_due() {
+        if progress.look(&daemon) {
             progress.tell(&daemon, &fire);
             daemon.signal("HUP");
         }
@@ -136,7 +140,7 @@ fn soak(duration: Duration, mut options: Options) -> bool {
         let thread = scope.spawn(|| mischief.run(MISDEED_RATE, &stop, backend));
         while progress.begin.elapsed() < duration && !thread.is_finished() {
             fire.turn(&mut events);
-            if progress.is_due() {
+            if progress.look(&daemon) {
                 progress.tell(&daemon, &fire);
                 if progress.samples.len().is_multiple_of(6) {
                     daemon.signal("HUP");
@@ -201,26 +205,43 @@ fn until_nothing_is_left(daemon: &Daemon, descriptors: Option<usize>) -> Option<
 struct Progress {
     begin: Instant,
     samples: Vec<Sample>,
+    looked: Instant,
+    /// Of this step.
+    least_kib: usize,
     published: u64,
     delivered: u64,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { begin: Instant::now(), samples: Vec::new(), published: 0, delivered: 0 }
+        let begin = Instant::now();
+        Self {
+            begin,
+            samples: Vec::new(),
+            looked: begin,
+            least_kib: usize::MAX,
+            published: 0,
+            delivered: 0,
+        }
     }
 
-    fn is_due(&self) -> bool {
+    /// To be called often. Whether a line is due.
+    fn look(&mut self, daemon: &Daemon) -> bool {
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.least_kib = self.least_kib.min(daemon.resident_kib());
+        }
         self.begin.elapsed() >= STEP * (self.samples.len() as u32 + 1)
     }
 
     fn tell(&mut self, daemon: &Daemon, fire: &Fire) {
         let seconds = self.begin.elapsed().as_secs_f64();
-        let resident_kib = daemon.resident_kib();
+        let resident_kib = self.least_kib.min(daemon.resident_kib());
+        self.least_kib = usize::MAX;
         let since = seconds - self.samples.last().map_or(0.0, |sample| sample.seconds);
         let rate = |now: u64, before: u64| (now - before) as f64 / since;
         println!(
-            "{seconds:6.0} s  {resident_kib:7} KiB  {:5} fds  {:6.0} published/s  \
+            "{seconds:6.0} s  {resident_kib:7} KiB least  {:5} fds  {:6.0} published/s  \
              {:7.0} delivered/s  {:10} delivered  {} wrong",
             daemon.descriptors(),
             rate(fire.tally.published, self.published),
