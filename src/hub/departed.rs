@@ -9,6 +9,9 @@ use crate::message::MessageId;
 /// How many channels are remembered by name.
 const CHANNELS_MAX: usize = 4096;
 
+/// Departures that are listed, void ones too, before those are dropped.
+const ORDER_MAX: usize = 2 * CHANNELS_MAX;
+
 /// What is left of a channel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remains {
@@ -25,11 +28,20 @@ pub(super) struct Remains {
 #[derive(Debug)]
 pub(super) struct Departed {
     hasher: RandomState,
-    by_name: HashMap<u64, Remains>,
-    /// Names in the order they went; one that came back and went again stands here twice.
-    order: VecDeque<u64>,
+    by_name: HashMap<u64, Departure>,
+    /// Every departure with its name, oldest first. Some are void: their channel has come back.
+    order: VecDeque<(u64, u32)>,
+    /// The number of the last departure; goes round.
+    number: u32,
     /// Covers every channel that is not remembered by name.
     others: Remains,
+}
+
+#[derive(Debug)]
+struct Departure {
+    /// Tells it from earlier departures of the same name.
+    number: u32,
+    remains: Remains,
 }
 
 impl Departed {
@@ -40,7 +52,8 @@ impl Departed {
         Self {
             hasher: RandomState::new(),
             by_name: HashMap::with_capacity(CHANNELS_MAX + 1),
-            order: VecDeque::with_capacity(CHANNELS_MAX + 1),
+            order: VecDeque::with_capacity(ORDER_MAX),
+            number: 0,
             others,
         }
     }
@@ -52,28 +65,46 @@ impl Departed {
             return;
         }
         let name = self.hasher.hash_one(name);
-        self.order.push_back(name);
-        let kept = self.by_name.entry(name).or_insert(remains);
-        kept.last = kept.last.max(remains.last);
-        kept.lost_through = kept.lost_through.max(remains.lost_through);
-        while self.order.len() > CHANNELS_MAX {
-            let Some(oldest) = self.order.pop_front() else { break };
-            if let Some(forgotten) = self.by_name.remove(&oldest) {
-                self.others.last = self.others.last.max(forgotten.last);
-                self.others.lost_through = self.others.lost_through.max(forgotten.lost_through);
-            }
+        self.number = self.number.wrapping_add(1);
+        let number = self.number;
+        let kept = self.by_name.entry(name).or_insert(Departure { number, remains });
+        kept.number = number;
+        kept.remains.last = kept.remains.last.max(remains.last);
+        kept.remains.lost_through = kept.remains.lost_through.max(remains.lost_through);
+        if self.order.len() == ORDER_MAX {
+            let by_name = &self.by_name;
+            self.order.retain(|departure| is_current(by_name, *departure));
+        }
+        self.order.push_back((name, number));
+        while self.by_name.len() > CHANNELS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.forget(oldest);
         }
     }
 
     /// Takes what is left of the channel called `name`.
     pub(super) fn recall(&mut self, name: &[u8]) -> Option<Remains> {
-        self.by_name.remove(&self.hasher.hash_one(name))
+        self.by_name.remove(&self.hasher.hash_one(name)).map(|departure| departure.remains)
     }
 
     /// What holds for a channel that is not remembered.
     pub(super) fn others(&self) -> Remains {
         self.others
     }
+
+    fn forget(&mut self, departure: (u64, u32)) {
+        if is_current(&self.by_name, departure)
+            && let Some(Departure { remains, .. }) = self.by_name.remove(&departure.0)
+        {
+            self.others.last = self.others.last.max(remains.last);
+            self.others.lost_through = self.others.lost_through.max(remains.lost_through);
+        }
+    }
+}
+
+fn is_current(by_name: &HashMap<u64, Departure>, (name, number): (u64, u32)) -> bool {
+    by_name.get(&name).is_some_and(|departure| departure.number == number)
 }
 
 #[cfg(test)]
@@ -97,5 +128,19 @@ mod tests {
         departed.remember(b"old", Remains { last: id(90), lost_through: id(80) });
         assert!(departed.recall(b"old").is_none());
         assert_eq!(departed.others().lost_through, id(80));
+    }
+    #[test]
+    fn a_channel_that_goes_and_comes_often_is_not_forgotten_for_it() {
+        let id = |time| MessageId { time, tag: 0 };
+        let first = id(1);
+        let mut departed = Departed::new(first);
+        departed.remember(b"quiet", Remains { last: id(10), lost_through: id(5) });
+        for time in 100..100 + 3 * ORDER_MAX as u64 {
+            departed.remember(b"busy", Remains { last: id(time), lost_through: first });
+            assert_eq!(departed.recall(b"busy").unwrap().last, id(time));
+            assert!(departed.order.len() <= ORDER_MAX);
+        }
+        assert_eq!(departed.recall(b"quiet").unwrap().lost_through, id(5));
+        assert_eq!((departed.others().last, departed.others().lost_through), (first, first));
     }
 }

@@ -1,0 +1,130 @@
+//! One connection of a client: what is to be sent, what has come, and how it ends.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use socket2::SockRef;
+
+use super::wire::{self, Answer};
+
+/// See the module.
+pub(crate) struct Link {
+    stream: TcpStream,
+    out: Vec<u8>,
+    sent: usize,
+    incoming: Vec<u8>,
+    /// Nothing more is sent after what waits.
+    ends: bool,
+}
+
+/// What reading came to.
+pub(crate) enum Reading {
+    /// An answer, and its body.
+    Answer(Answer, Vec<u8>),
+    /// Not yet.
+    NotYet,
+    /// The daemon has ended the connection.
+    Closed,
+    Broken(String),
+}
+
+impl Link {
+    pub(crate) fn open(
+        address: SocketAddr,
+        narrow: bool,
+        registry: &Registry,
+        token: Token,
+    ) -> Self {
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(address),
+            socket2::Type::STREAM,
+            None,
+        )
+        .expect("there are descriptors");
+        if narrow {
+            socket.set_recv_buffer_size(4096).expect("a size that is allowed");
+        }
+        socket.connect(&address.into()).expect("the daemon listens");
+        socket.set_tcp_nodelay(true).expect("a TCP socket");
+        socket.set_nonblocking(true).expect("a socket");
+        let mut stream = TcpStream::from_std(socket.into());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut stream, token, interest).expect("a new descriptor");
+        Self { stream, out: Vec::new(), sent: 0, incoming: Vec::new(), ends: false }
+    }
+
+    /// Where to write a request; then [`Link::flush`].
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Sends what the socket takes.
+    pub(crate) fn flush(&mut self) {
+        while self.sent < self.out.len() {
+            match self.stream.write(&self.out[self.sent..]) {
+                Ok(length) => self.sent += length,
+                // Reading tells how it ended.
+                Err(_) => return,
+            }
+        }
+        self.out.clear();
+        self.sent = 0;
+        if self.out.capacity() > 4096 {
+            self.out = Vec::new();
+        }
+        if self.ends {
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Sends no more after this.
+    pub(crate) fn end_sending(&mut self) {
+        self.ends = true;
+        self.flush();
+    }
+
+    /// Reads at most `most` bytes beyond what there is, for the next answer.
+    pub(crate) fn read(&mut self, most: usize, scratch: &mut [u8]) -> Reading {
+        let most = most.min(scratch.len());
+        let mut left = most;
+        loop {
+            match wire::read(&self.incoming) {
+                Ok(Some(answer)) => {
+                    let body = self.incoming[answer.body.0..answer.body.1].to_vec();
+                    self.incoming.drain(..answer.body.1);
+                    return Reading::Answer(answer, body);
+                }
+                Ok(None) => {}
+                Err(why) => return Reading::Broken(why),
+            }
+            if left == 0 {
+                return Reading::NotYet;
+            }
+            match self.stream.read(&mut scratch[..left]) {
+                Ok(0) if self.incoming.is_empty() => return Reading::Closed,
+                Ok(0) => return Reading::Broken("cut within an answer".to_owned()),
+                Ok(length) => {
+                    self.incoming.extend_from_slice(&scratch[..length]);
+                    // The narrow reader's allowance is for one turn; others go on to the end.
+                    left = if most == scratch.len() { most } else { left - length };
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Reading::NotYet,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Reading::Broken(error.to_string()),
+            }
+        }
+    }
+
+    /// Whether anything has come that is not an answer yet.
+    pub(crate) fn has_part(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    /// Goes without a word: the daemon's side is reset.
+    pub(crate) fn reset(self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,78 @@
+//! The daemon's settings: for each kind of channel a store, and the locations that lead to it.
+
+use serde_json::{Value, json};
+
+use super::words::Rules;
+
+/// A kind of channel. Its channels are at `/p/KIND/NAME` (publishers), `/q/KIND/NAME` (publishers
+/// whose messages nobody keeps), `/s/KIND/NAME` (long polls) and `/i/KIND/NAME` (interval polls).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) rules: Rules,
+    /// Publishes to a channel for each DELETE, about.
+    pub(crate) publishes_per_delete: u64,
+}
+
+/// How long a request is held, milliseconds.
+pub(crate) const HOLD_MS: u64 = 3000;
+
+/// Bytes of the store where memory is short.
+const TIGHT_BYTES: usize = 200_000;
+
+const BRIEF_MS: u64 = 1500;
+
+const LASTING: Rules = Rules { cap: 0, timeout_ms: 0, tight: false };
+
+pub(crate) const KINDS: [Kind; 5] = [
+    Kind { name: "all", rules: LASTING, publishes_per_delete: 60 },
+    Kind { name: "few", rules: Rules { cap: 8, ..LASTING }, publishes_per_delete: 200 },
+    Kind { name: "one", rules: Rules { cap: 1, ..LASTING }, publishes_per_delete: 300 },
+    Kind {
+        name: "brief",
+        rules: Rules { timeout_ms: BRIEF_MS, ..LASTING },
+        publishes_per_delete: 300,
+    },
+    Kind { name: "tight", rules: Rules { tight: true, ..LASTING }, publishes_per_delete: 300 },
+];
+
+/// Settings with all of them; `told`: the URL for notices of the location `/n/`.
+pub(crate) fn settings(told: &str) -> Value {
+    let mut stores = serde_json::Map::new();
+    let mut locations = Vec::new();
+    for Kind { name, rules, .. } in KINDS {
+        let max_memory = if rules.tight { TIGHT_BYTES } else { 512 << 20 };
+        let store = json!({
+            "type": "memory",
+            "max_messages": rules.cap,
+            "message_timeout": rules.timeout_ms as f64 / 1000.0,
+            "max_memory": max_memory,
+            "channel_timeout": 1,
+        });
+        stores.insert(name.to_owned(), store);
+        let at = |path: char| json!({"store": name, "prefix": format!("/{path}/{name}/")});
+        locations.push(with(at('p'), json!({"type": "publisher"})));
+        locations.push(with(at('q'), json!({"type": "publisher", "store_messages": false})));
+        let subscriber = json!({
+            "type": "subscriber", "create_on_get": true, "timeout": HOLD_MS as f64 / 1000.0,
+        });
+        locations.push(with(at('s'), subscriber.clone()));
+        locations.push(with(at('i'), with(subscriber, json!({"polling": "interval"}))));
+    }
+    let brief = |prefix| {
+        json!({
+            "type": "subscriber", "store": "brief", "prefix": prefix, "create_on_get": true,
+            "timeout": HOLD_MS as f64 / 1000.0,
+        })
+    };
+    locations.push(with(brief("/first/"), json!({"concurrency": "first"})));
+    locations.push(with(brief("/last/"), json!({"concurrency": "last"})));
+    locations.push(with(brief("/n/"), json!({"passthrough": told})));
+    stores.insert("default".to_owned(), json!({"type": "memory"}));
+    json!({"port": 0, "store": stores, "locations": locations})
+}
+
+fn with(mut value: Value, more: Value) -> Value {
+    super::support::merge(&mut value, more);
+    value
+}

@@ -1,0 +1,57 @@
+//! A short run of what `cargo bench --bench soak` does for long, the tests of its model, and the
+//! proof that it would see a wrong delivery.
+
+#![allow(missing_docs, reason = "tests are named as sentences")]
+#![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
+
+use std::time::{Duration, Instant};
+
+use mio::Events;
+use soak::fire::{Fire, Options};
+use soak::subscriber::Mutation;
+use soak::support::Daemon;
+
+#[path = "../benches/soak/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the bench uses the rest")]
+mod soak;
+
+/// How long a run may take; only a failing one, or one on a very busy machine, takes so long.
+const LONG: Duration = Duration::from_secs(120);
+
+/// Runs until so many messages were delivered, with reloads in between.
+fn run(deliveries: u64, mutation: Option<Mutation>) -> Fire {
+    let daemon = Daemon::start(soak::settings::settings("http://127.0.0.1:1/told"));
+    let options =
+        Options { seed: 7, channels: 15, subscribers: 240, publishers: 12, rate: 0, mutation };
+    let mut fire = Fire::new(daemon.address(), options);
+    let mut events = Events::with_capacity(256);
+    let begin = Instant::now();
+    for part in 1..=3 {
+        while fire.tally.delivered * 3 < deliveries * part {
+            fire.turn(&mut events);
+            assert!(begin.elapsed() < LONG, "{:?}", fire.tally);
+        }
+        daemon.signal("HUP");
+    }
+    fire.finish(&mut events);
+    fire
+}
+
+#[test]
+fn every_delivery_of_a_short_run_is_exact() {
+    let fire = run(20_000, None);
+    assert_eq!(fire.faults.total(), 0, "{:#?} after {:?}", fire.faults, fire.tally);
+    let seen = fire.seen();
+    assert_eq!(seen.messages, fire.tally.delivered);
+    // What was to be tried was tried.
+    assert!(seen.gaps > 0 && seen.taken > 0 && seen.gone > 0 && seen.nothing > 0, "{seen:?}");
+    assert!(fire.tally.vanished > 0 && fire.tally.cut > 0, "{:?}", fire.tally);
+}
+
+#[test]
+fn whatever_is_delivered_wrong_is_told() {
+    for (name, mutation) in Mutation::ALL {
+        let fire = run(3000, Some(mutation));
+        assert!(fire.faults.total() > 0, "{name}");
+    }
+}
