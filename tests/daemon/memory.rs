@@ -302,3 +302,28 @@ fn a_watchdog_of_systemd_is_told_that_the_loop_goes_round() {
     socket.set_read_timeout(Some(LONG)).unwrap();
     assert_eq!(told(), "WATCHDOG=1");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn thirty_two_mebibytes_of_addresses_are_enough_for_a_small_host() {
+    let mut with = settings();
+    let store = json!({"type": "memory", "max_memory": 4 << 20});
+    merge(&mut with, json!({"store": store, "limits": {"connections": 1000}}));
+    // Stricter than a limit of resident memory: program, libraries and stacks count too.
+    let daemon = Start::within(with, "ulimit -v 32768").start();
+    let mut held: Vec<Client> =
+        (0..500).map(|number| daemon.poll(&format!("channel-{number}"))).collect();
+    // Eight times what may be kept.
+    publish_on(&daemon, 1000, 32 << 10);
+    for number in [0, 499] {
+        let path = format!("/publisher/channel-{number}");
+        assert_eq!(daemon.connect().post(&path, b"hello").answer().status, 201);
+        assert_eq!(held[number].answer().text(), "hello");
+    }
+    let crowd = daemon.hold("crowd", 400);
+    assert_eq!(daemon.publish("crowd", "to all").status, 201);
+    for mut client in crowd {
+        assert_eq!(client.answer().text(), "to all");
+    }
+    assert_eq!(daemon.held("channel-1"), 1);
+}
