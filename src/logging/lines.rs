@@ -146,7 +146,8 @@ mod tests {
         let (reader, writer) = std::io::pipe().unwrap();
         let lines = Lines::default();
         let line = [b'x'; 1000];
-        for _ in 0..2 * WAITING_BYTES_MAX / line.len() {
+        // Twice as much may wait, what is being written counted in.
+        for _ in 0..4 * WAITING_BYTES_MAX / line.len() {
             lines.add(&line, writer.try_clone().unwrap()).unwrap();
         }
         lines.flush(Duration::from_millis(1));
