@@ -55,7 +55,8 @@ struct Store {
 /// See the module.
 #[derive(Debug)]
 pub struct Hub {
-    channels: Arena<Channel>,
+    /// Boxed: one that lives on behind thousands that are gone keeps their places, which are small.
+    channels: Arena<Box<Channel>>,
     names: HashMap<Rc<[u8]>, Key>,
     subscriptions: Arena<Subscription>,
     stores: Vec<Store>,
@@ -333,7 +334,7 @@ impl Hub {
         let Remains { last, lost_through } = before.unwrap_or(self.departed.others());
         let shared: Rc<[u8]> = name.name.into();
         let channel = Channel::new(Rc::clone(&shared), name.store, origin, last, now);
-        let key = self.channels.insert(channel);
+        let key = self.channels.insert(Box::new(channel));
         self.names.insert(shared, key);
         if before.is_some() {
             let memory = &mut self.stores[name.store.0 as usize].memory;
@@ -353,7 +354,7 @@ impl Hub {
         if cursor.is_oldest() || lost_through <= cursor.id() {
             return Gap::NONE;
         }
-        match self.channels.get(channel) {
+        match self.channels.get(channel).map(Box::as_ref) {
             Some(Channel { queue: Some(queue), store, .. }) => {
                 self.stores[store.0 as usize].memory.gap(*queue, cursor, sequence)
             }

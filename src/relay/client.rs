@@ -10,7 +10,9 @@
 //!  └── ended ──────────────────────────► Closing ◄┘ answered, not kept
 //! ```
 
+use std::cell::Cell;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use memchr::memmem;
@@ -54,6 +56,35 @@ pub(super) struct Upload {
     /// Only a publisher's POST has use for its body.
     pub(super) keeps_body: bool,
     pub(super) body: Vec<u8>,
+    /// The length of `body`, as it counts against what all bodies that are coming may take.
+    pub(super) share: Share,
+}
+
+/// One part of a sum that many have parts in; leaves it when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    sum: Rc<Cell<usize>>,
+    own: usize,
+}
+
+impl Share {
+    pub(super) fn of(sum: &Rc<Cell<usize>>) -> Self {
+        Self { sum: Rc::clone(sum), own: 0 }
+    }
+
+    /// Makes this part `own`; gives the sum.
+    pub(super) fn set(&mut self, own: usize) -> usize {
+        let sum = self.sum.get() - self.own + own;
+        self.own = own;
+        self.sum.set(sum);
+        sum
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 /// All timers of a connection; it has one of them at a time.

@@ -73,19 +73,16 @@ const CONNECTION_BYTES: usize = 200;
 impl fmt::Display for Counted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(relay) = self;
-        let (mut upstreams, mut uploads, mut upload_bytes) = (0, 0, 0);
+        let (mut upstreams, mut uploads) = (0, 0);
         for conn in relay.conns.iter() {
             match conn {
                 Conn::Upstream(_) => upstreams += 1,
                 Conn::Client(client) => {
-                    if let Phase::Body(upload) = &client.phase {
-                        uploads += 1;
-                        upload_bytes += upload.body.len();
-                    }
+                    uploads += usize::from(matches!(client.phase, Phase::Body(_)));
                 }
             }
         }
-        let timers = relay.timers();
+        let (timers, upload_bytes) = (relay.timers(), relay.uploading.get());
         write!(f, "upstreams={upstreams} uploads={uploads} upload_bytes={upload_bytes} ")?;
         write!(f, "timers={timers} {}", relay.hub.counted())?;
         let Counters { published, delivered, gaps, slow_readers, shed, refused } = &relay.counters;

@@ -22,8 +22,10 @@ mod proxy;
 mod request;
 mod timers;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 pub use self::delivery::Payload;
 pub use self::output::Output;
@@ -70,6 +72,8 @@ pub struct Relay {
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
     stopping: bool,
+    /// Bytes of bodies that are not whole yet.
+    uploading: Rc<Cell<usize>>,
     /// Bytes of answers made for the connection at hand.
     answered: usize,
     counters: Counters,
@@ -95,6 +99,7 @@ impl Relay {
             ready: VecDeque::new(),
             name: Vec::new(),
             stopping: false,
+            uploading: Rc::default(),
             answered: 0,
             counters: Counters::default(),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::admission::{Question, Refusal};
-use super::client::{ConnTimer, Phase, Upload};
+use super::client::{ConnTimer, Phase, Share, Upload};
 use super::delivery::{Exchange, Persistence};
 use super::location::{Found, Location};
 use super::notice::{Notice, passed_headers};
@@ -19,6 +19,10 @@ use crate::message::Cursor;
 
 /// A body up to this size is taken in though its request will be refused.
 const SHORT_BODY_BYTES: u64 = 16 << 10;
+
+/// What all bodies that are not whole yet may take together, bytes, unless one alone may take more.
+/// A body that came in one piece with its head is never among them.
+const UPLOADS_BYTES_MAX: usize = 64 << 20;
 
 impl Relay {
     /// Serves the requests in `input`, the bytes that wait on a connection; gives how many of the
@@ -144,7 +148,12 @@ impl Relay {
         // Of all others the body is read and dropped.
         let keeps_body = head.method == "POST";
         let body = if keeps_body { decoded.data.to_vec() } else { Vec::new() };
-        let upload = Upload { head: head_bytes.into(), decoder, keeps_body, body };
+        let mut share = Share::of(&self.uploading);
+        if share.set(body.len()) > self.uploads_max() {
+            self.fail_exchange(conn, head, &too_many_uploads(), now);
+            return input.len();
+        }
+        let upload = Upload { head: head_bytes.into(), decoder, keeps_body, body, share };
         if let Some(client) = self.conns.client_mut(conn) {
             client.phase = Phase::Body(Box::new(upload));
         }
@@ -152,11 +161,16 @@ impl Relay {
         decoded.consumed
     }
 
+    fn uploads_max(&self) -> usize {
+        UPLOADS_BYTES_MAX.max(self.limits.body_bytes)
+    }
+
     /// Reads more of a body from `input`; `None`: more bytes are needed.
     fn read_body(&mut self, conn: ConnKey, input: &[u8], now: Now) -> Option<usize> {
         if input.is_empty() {
             return None;
         }
+        let uploads_max = self.uploads_max();
         let client = self.conns.client_mut(conn)?;
         let Phase::Body(upload) = &mut client.phase else { return None };
         let mut used = 0;
@@ -167,6 +181,9 @@ impl Relay {
                         upload.body.extend_from_slice(decoded.data);
                     }
                     used += decoded.consumed;
+                    if !decoded.done && upload.share.set(upload.body.len()) > uploads_max {
+                        break Err(too_many_uploads());
+                    }
                     if decoded.done || used == input.len() {
                         break Ok(decoded.done);
                     }
@@ -329,6 +346,10 @@ impl Relay {
             (true, Version::Http11) => Persistence::Keep,
         }
     }
+}
+
+fn too_many_uploads() -> HttpError {
+    HttpError::new(503, "too many large messages are coming in at once; try again later")
 }
 
 fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
