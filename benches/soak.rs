@@ -22,7 +22,7 @@ use soak::mischief::Mischief;
 use soak::settings::settings;
 use soak::subscriber::Mutation;
 use soak::support::{Backend, Daemon, Manner};
-use soak::watch::{self, Sample};
+use soak::watch::{self, Sample, Trend};
 
 #[path = "soak/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the test uses the rest")]
@@ -45,9 +45,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long the last channels may take to expire.
 const LAST: Duration = Duration::from_secs(60);
 
-/// The memory is flat if it would have grown by less than one of these in the time judged.
-const FLAT_KIB: f64 = 500.0;
-const FLAT_PART: f64 = 0.02;
+/// How much more memory the daemon may have with nobody there than before the first came. What it
+/// keeps for good is within this: tables that never grow further, and the allocator's own.
+const KEPT_KIB: usize = 2048;
 
 struct Arguments {
     deliveries: u64,
@@ -160,7 +160,7 @@ fn soak(duration: Duration, mut options: Options) -> bool {
     fire.delete_all(&daemon);
     drop(fire);
     let after = until_nothing_is_left(&daemon, before);
-    println!("descriptors with nobody there: {before:?} before, {after:?} after");
+    println!("with nobody there: {before:?} before, {after:?} after");
     was_right && is_flat && before.is_some() && after.is_some()
 }
 
@@ -177,9 +177,16 @@ fn told(daemon: &Daemon, fire: &Fire) -> bool {
     fire.faults.total() == 0 && fire.seen().messages == fire.tally.delivered
 }
 
-/// Waits until every size that the daemon counts is 0 and, if it is known, no more descriptors than
-/// before are open; gives how many are.
-fn until_nothing_is_left(daemon: &Daemon, descriptors: Option<usize>) -> Option<usize> {
+/// What the daemon has with nobody there.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    descriptors: usize,
+    resident_kib: usize,
+}
+
+/// Waits until every size that the daemon counts is 0 and, if it is known, it has no more than
+/// before; gives what it has.
+fn until_nothing_is_left(daemon: &Daemon, before: Option<Rest>) -> Option<Rest> {
     let begin = Instant::now();
     loop {
         let counters = watch::counters(daemon);
@@ -188,13 +195,17 @@ fn until_nothing_is_left(daemon: &Daemon, descriptors: Option<usize>) -> Option<
             .map(|name| (*name, counters.get(*name)))
             .filter(|(_, size)| *size != Some(&0))
             .collect();
-        let open = daemon.descriptors();
-        if left.is_empty() && descriptors.is_none_or(|before| open <= before) {
-            println!("nothing is left: {counters:?}");
-            return Some(open);
+        let rest = Rest { descriptors: daemon.descriptors(), resident_kib: daemon.resident_kib() };
+        let is_as_before = before.is_none_or(|before| {
+            rest.descriptors <= before.descriptors
+                && rest.resident_kib <= before.resident_kib + KEPT_KIB
+        });
+        if left.is_empty() && is_as_before {
+            println!("nothing is left: {rest:?} {counters:?}");
+            return Some(rest);
         }
         if begin.elapsed() > LAST {
-            println!("left after {} s: {left:?}, {open} descriptors", LAST.as_secs());
+            println!("left after {} s: {left:?} {rest:?}", LAST.as_secs());
             return None;
         }
         thread::sleep(Duration::from_millis(200));
@@ -254,18 +265,17 @@ impl Progress {
     }
 
     fn is_flat(&self) -> bool {
-        let Some((slope, mean)) = watch::slope(&self.samples) else {
+        let Some(trend) = Trend::of(&self.samples) else {
             println!("memory: too short a run to tell");
             return true;
         };
-        let minutes = self.samples.last().map_or(0.0, |sample| sample.seconds) / 90.0;
-        let growth = (slope * minutes).abs();
-        let is_flat = growth < FLAT_KIB.max(mean * FLAT_PART);
+        let Trend { slope, error, mean_kib, minutes } = trend;
         println!(
-            "memory: {slope:+.1} kB/min over the last {minutes:.0} min, {growth:.0} kB of \
-             {mean:.0}: {}",
-            if is_flat { "flat" } else { "NOT FLAT" },
+            "memory: {slope:+.1} kB/min (standard error {error:.1}) over the last {minutes:.0} min, \
+             {:+.0} kB of {mean_kib:.0}: {}",
+            trend.growth_kib(),
+            if trend.is_flat() { "flat" } else { "NOT FLAT" },
         );
-        is_flat
+        trend.is_flat()
     }
 }
