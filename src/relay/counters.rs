@@ -8,8 +8,8 @@ use super::client::Phase;
 use super::connections::Conn;
 
 /// Statuses with which a request is refused; each is counted.
-const REFUSALS: [u16; 15] =
-    [400, 401, 403, 404, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505];
+const REFUSALS: [u16; 16] =
+    [400, 401, 403, 404, 405, 408, 413, 414, 417, 421, 431, 501, 502, 503, 504, 505];
 
 /// Counted where it happens, since the start.
 #[derive(Debug, Default)]
