@@ -194,6 +194,7 @@ impl World {
             unreachable!("a GET on a subscriber location")
         };
         let (now_ms, timeout_ms) = (self.now().mono_ms, self.settings.poll_timeout_ms);
+        let stopping = self.stopping;
         let hold = Hold { client: number, cursor: *cursor, since_ms: now_ms, timeout_ms };
         let max_subscribers = if limited { self.settings.max_subscribers } else { 0 };
         // While the daemon stops nobody is held.
@@ -214,7 +215,7 @@ impl World {
                     let client = self.client(hold.client);
                     let asked = client.requests[0].clone();
                     client.held = None;
-                    let closes = asked.close;
+                    let closes = asked.close || stopping;
                     client.expects.push_back((Expect::Status(409), asked.clone(), Some(closes)));
                     self.answered(hold.client, &asked, true);
                 }
