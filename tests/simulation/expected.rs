@@ -71,13 +71,14 @@ impl World {
                         }
                         return;
                     }
-                    if client.kept.len() >= request.len() && request.is_simple {
-                        client.kept.drain(..request.len());
+                    let at_once = client.kept.len().min(request.head.len() + request.first_run);
+                    client.kept.drain(..at_once);
+                    let left = request.len() - at_once;
+                    if left == 0 {
                         self.execute(number, request);
                         continue;
                     }
-                    client.kept.drain(..request.head.len());
-                    client.phase = Phase::Body(request.body.len());
+                    client.phase = Phase::Body(left);
                     if let Ask::Publish { expects: true, .. } = request.ask {
                         client.expects.push_back((Expect::Continue, request, None));
                     }
