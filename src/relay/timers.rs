@@ -71,3 +71,43 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub;
+    use crate::message::MessageId;
+    use crate::relay::options::{Limits, Options};
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, unix_s: 1_700_000_000 }
+    }
+
+    #[test]
+    fn a_request_begun_behind_a_slow_readers_answer_has_as_long_as_others_when_the_daemon_stops() {
+        let options = Options {
+            server: String::new(),
+            locations: Vec::new(),
+            proxy: None,
+            limits: Limits::default(),
+        };
+        let first_id = MessageId { time: 1_700_000_000, tag: 0 };
+        let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
+        let mut relay = Relay::new(&options, hub, at(0));
+        let conn = relay.accept(None, at(0));
+        relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
+        assert!(matches!(relay.poll_output(at(0)), Some(Output::Send { .. })));
+        relay.stalled(conn, at(0));
+        relay.received(conn, b"GET / HT", at(0));
+        relay.announce_shutdown();
+        relay.shutdown(at(0));
+        relay.drained(conn, at(0));
+        relay.handle_timeout(at(0));
+        assert!(relay.poll_output(at(0)).is_none());
+        relay.handle_timeout(at(STOP_MS));
+        let Some(Output::Send { conn: to, payload }) = relay.poll_output(at(STOP_MS)) else {
+            panic!("nothing was sent")
+        };
+        assert_eq!((to, payload.slices(0).0.starts_with(b"HTTP/1.1 408 ")), (conn, true));
+    }
+}

@@ -264,9 +264,13 @@ impl World {
         let now_ms = self.now().mono_ms;
         let limits = self.settings.limits.clone();
         self.make_ready(number, apart);
+        let stopping = self.stopping;
         let client = self.client(number);
-        if !client.stalled {
-            client.arm(Timer::Idle, &limits, now_ms);
+        match (client.stalled, stopping, client.ready) {
+            (true, ..) => {}
+            (_, false, _) => client.arm(Timer::Idle, &limits, now_ms),
+            (_, true, true) => client.arm(Timer::Stop, &limits, now_ms),
+            (_, true, false) => client.close(&limits, now_ms),
         }
     }
 
