@@ -122,6 +122,7 @@ fn write_all(shared: &Shared, mut out: impl Write) {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
+    use std::thread;
     use std::time::Duration;
 
     use super::{Lines, WAITING_BYTES_MAX};
@@ -145,15 +146,18 @@ mod tests {
     fn nobody_waits_for_a_stream_that_takes_nothing_and_memory_is_bounded() {
         let (reader, writer) = std::io::pipe().unwrap();
         let lines = Lines::default();
-        let line = [b'x'; 1000];
-        // Twice as much may wait, what is being written counted in.
-        for _ in 0..4 * WAITING_BYTES_MAX / line.len() {
-            lines.add(&line, writer.try_clone().unwrap()).unwrap();
+        // More than a pipe takes: its thread begins to write it, and is stuck.
+        lines.add(&[b'x'; WAITING_BYTES_MAX], writer.try_clone().unwrap()).unwrap();
+        while !lines.shared.lock().writing {
+            thread::yield_now();
+        }
+        for _ in 0..WAITING_BYTES_MAX / 1000 + 10 {
+            lines.add(&[b'x'; 1000], writer.try_clone().unwrap()).unwrap();
         }
         lines.flush(Duration::from_millis(1));
         let waiting = lines.shared.lock();
-        assert!(waiting.bytes.len() <= WAITING_BYTES_MAX);
-        assert!(waiting.dropped > 0);
+        assert_eq!(waiting.bytes.len(), WAITING_BYTES_MAX / 1000 * 1000);
+        assert_eq!(waiting.dropped, 10);
         drop((waiting, reader));
         // Its reader is gone: the thread goes on without it.
         lines.flush(LONG);

@@ -190,11 +190,15 @@ impl Relay {
         self.await_request(conn, now);
     }
 
-    /// Between requests: goes on with what has come already, or waits.
+    /// Between requests: goes on with what has come already, or waits. While the daemon stops, what
+    /// has come already is all that is waited for.
     pub(super) fn await_request(&mut self, conn: ConnKey, now: Now) {
         self.go_on_later(conn);
-        if self.conns.client(conn).is_some_and(|client| !client.stalled) {
-            self.arm(conn, ConnTimer::Idle, now);
+        let Some(client) = self.conns.client(conn).filter(|client| !client.stalled) else { return };
+        match (self.stopping, client.ready) {
+            (false, _) => self.arm(conn, ConnTimer::Idle, now),
+            (true, true) => self.arm(conn, ConnTimer::Stop, now),
+            (true, false) => self.close(conn, now),
         }
     }
 

@@ -78,11 +78,7 @@ impl Relay {
                 let client = self.conns.client_mut(conn)?;
                 client.phase = Phase::Head { scanned };
                 if !matches!(client.timer, Some((_, ConnTimer::Head | ConnTimer::Stop))) {
-                    self.arm(
-                        conn,
-                        if self.stopping { ConnTimer::Stop } else { ConnTimer::Head },
-                        now,
-                    );
+                    self.arm(conn, ConnTimer::Head, now);
                 }
                 return None;
             }

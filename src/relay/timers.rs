@@ -108,24 +108,49 @@ mod tests {
     use crate::message::MessageId;
     use crate::relay::options::{Limits, Options};
 
-    const NOW: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, unix_s: 1_700_000_000 }
+    }
 
-    #[test]
-    fn idle_connections_are_looked_for_in_bounded_steps_each_where_the_last_one_ended() {
-        let first_id = MessageId { time: NOW.unix_s, tag: 0 };
+    fn relay() -> Relay {
+        let first_id = MessageId { time: 1_700_000_000, tag: 0 };
         let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
         let (server, limits) = (String::new(), Limits::default());
         let (locations, hosts) = (Vec::new(), Vec::new());
-        let options = Options { server, locations, hosts, proxy: None, limits };
-        let mut relay = Relay::new(&options, hub, NOW);
+        Relay::new(&Options { server, locations, hosts, proxy: None, limits }, hub, at(0))
+    }
+
+    #[test]
+    fn idle_connections_are_looked_for_in_bounded_steps_each_where_the_last_one_ended() {
+        let mut relay = relay();
         for _ in 0..=SHED_LOOKS_MAX {
-            relay.accept(None, NOW);
+            relay.accept(None, at(0));
         }
-        let idle = relay.accept(None, NOW);
-        relay.received(idle, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", NOW);
-        assert!(matches!(relay.poll_output(NOW), Some(Output::Send { .. })));
-        assert_eq!(relay.shed_idle(2, NOW), 0);
-        assert_eq!(relay.shed_idle(2, NOW), 1);
-        assert!(matches!(relay.poll_output(NOW), Some(Output::Close { conn }) if conn == idle));
+        let idle = relay.accept(None, at(0));
+        relay.received(idle, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
+        assert!(matches!(relay.poll_output(at(0)), Some(Output::Send { .. })));
+        assert_eq!(relay.shed_idle(2, at(0)), 0);
+        assert_eq!(relay.shed_idle(2, at(0)), 1);
+        assert!(matches!(relay.poll_output(at(0)), Some(Output::Close { conn }) if conn == idle));
+    }
+
+    #[test]
+    fn a_request_begun_behind_a_slow_readers_answer_has_as_long_as_others_when_the_daemon_stops() {
+        let mut relay = relay();
+        let conn = relay.accept(None, at(0));
+        relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
+        assert!(matches!(relay.poll_output(at(0)), Some(Output::Send { .. })));
+        relay.stalled(conn, at(0));
+        relay.received(conn, b"GET / HT", at(0));
+        relay.announce_shutdown();
+        relay.shutdown(at(0));
+        relay.drained(conn, at(0));
+        relay.handle_timeout(at(0));
+        assert!(relay.poll_output(at(0)).is_none());
+        relay.handle_timeout(at(STOP_MS));
+        let Some(Output::Send { conn: to, payload, .. }) = relay.poll_output(at(STOP_MS)) else {
+            panic!("nothing was sent")
+        };
+        assert_eq!((to, payload.slices(0).0.starts_with(b"HTTP/1.1 408 ")), (conn, true));
     }
 }

@@ -67,18 +67,18 @@ impl World {
                     }
                     if client.kept.len() < request.head.len() {
                         if !matches!(client.timer, Some((Timer::Head | Timer::Stop, _))) {
-                            let timer = if stopping { Timer::Stop } else { Timer::Head };
-                            client.arm(timer, &limits, now_ms);
+                            client.arm(Timer::Head, &limits, now_ms);
                         }
                         return;
                     }
-                    if client.kept.len() >= request.len() && request.is_simple {
-                        client.kept.drain(..request.len());
+                    let at_once = client.kept.len().min(request.head.len() + request.first_run);
+                    client.kept.drain(..at_once);
+                    let left = request.len() - at_once;
+                    if left == 0 {
                         self.execute(number, request);
                         continue;
                     }
-                    client.kept.drain(..request.head.len());
-                    client.phase = Phase::Body(request.body.len());
+                    client.phase = Phase::Body(left);
                     if let Ask::Publish { expects: true, .. } = request.ask {
                         client.expects.push_back((Expect::Continue, request, None));
                     }
@@ -195,6 +195,7 @@ impl World {
             unreachable!("a GET on a subscriber location")
         };
         let (now_ms, timeout_ms) = (self.now().mono_ms, self.settings.poll_timeout_ms);
+        let stopping = self.stopping;
         let hold = Hold { client: number, cursor: *cursor, since_ms: now_ms, timeout_ms };
         let max_subscribers = if limited { self.settings.max_subscribers } else { 0 };
         // While the daemon stops nobody is held.
@@ -215,7 +216,7 @@ impl World {
                     let client = self.client(hold.client);
                     let asked = client.requests[0].clone();
                     client.held = None;
-                    let closes = asked.close;
+                    let closes = asked.close || stopping;
                     client.expects.push_back((Expect::Status(409), asked.clone(), Some(closes)));
                     self.answered(hold.client, &asked, true);
                 }
@@ -263,9 +264,13 @@ impl World {
         let now_ms = self.now().mono_ms;
         let limits = self.settings.limits.clone();
         self.make_ready(number, apart);
+        let stopping = self.stopping;
         let client = self.client(number);
-        if !client.stalled {
-            client.arm(Timer::Idle, &limits, now_ms);
+        match (client.stalled, stopping, client.ready) {
+            (true, ..) => {}
+            (_, false, _) => client.arm(Timer::Idle, &limits, now_ms),
+            (_, true, true) => client.arm(Timer::Stop, &limits, now_ms),
+            (_, true, false) => client.close(&limits, now_ms),
         }
     }
 

@@ -45,8 +45,9 @@ pub(crate) struct Request {
     pub(crate) head: Vec<u8>,
     pub(crate) body: Vec<u8>,
     pub(crate) chunked: bool,
-    /// The body has no more than one run of bytes.
-    pub(crate) is_simple: bool,
+    /// Bytes of `body` that are taken with the head, if they came with it: up to where the data of
+    /// a second chunk begins.
+    pub(crate) first_run: usize,
 }
 
 impl Request {
@@ -77,7 +78,7 @@ impl Request {
             head: Vec::new(),
             body: Vec::new(),
             chunked: false,
-            is_simple: true,
+            first_run: 0,
         };
         let (method, query, mut lines) = request.draw_question(random);
         if version == "1.0" {
@@ -93,7 +94,7 @@ impl Request {
                 );
                 request.body = length;
                 request.chunked = false;
-                request.is_simple = true;
+                request.first_run = request.body.len();
             }
             if let Ask::Publish { expects, .. } = &mut request.ask {
                 *expects = false;
@@ -131,10 +132,11 @@ impl Request {
                 self.chunked = random.percent(25);
                 if self.chunked {
                     lines += "Transfer-Encoding: chunked\r\n";
-                    (self.body, self.is_simple) = chunks(random, body);
+                    (self.body, self.first_run) = chunks(random, body);
                 } else {
                     lines += &format!("Content-Length: {}\r\n", body.len());
                     self.body = body.clone();
+                    self.first_run = body.len();
                 }
                 ("POST", String::new(), lines)
             }
@@ -187,7 +189,7 @@ impl Request {
             head: text.into_bytes(),
             body: Vec::new(),
             chunked: false,
-            is_simple: true,
+            first_run: 0,
         }
     }
 }
@@ -239,19 +241,20 @@ fn spelled(random: &mut Random, channel: &str) -> String {
     spelled
 }
 
-/// `body` in chunks, and whether there is one at most.
-fn chunks(random: &mut Random, mut body: &[u8]) -> (Vec<u8>, bool) {
+/// `body` in chunks, and where the data of the second one begins; if there is none, the length.
+fn chunks(random: &mut Random, mut body: &[u8]) -> (Vec<u8>, usize) {
     let mut out = Vec::new();
-    let mut count = 0;
+    let mut data_at = Vec::new();
     while !body.is_empty() {
-        count += 1;
         let (chunk, rest) = body.split_at(1 + random.index(body.len()));
         let extension = random.pick(&["", ";a=b"]);
         out.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+        data_at.push(out.len());
         out.extend_from_slice(chunk);
         out.extend_from_slice(b"\r\n");
         body = rest;
     }
     out.extend_from_slice(random.pick(&["0\r\n\r\n", "0\r\nX: y\r\n\r\n"]).as_bytes());
-    (out, count < 2)
+    let first_run = data_at.get(1).copied().unwrap_or(out.len());
+    (out, first_run)
 }
