@@ -197,7 +197,7 @@ impl Hub {
         if let Some(queue) = channel.queue
             && let Some((message, gap)) = memory.after(queue, subscribe.cursor)
         {
-            return self.outputs.push_back(Output::Deliver { peer, message, gap, crowd: false });
+            return self.outputs.push_back(Output::Deliver { peer, message, gap, crowd: None });
         }
         if !waits {
             return self.end(peer, End::NothingNew, subscribe.cursor);
@@ -257,7 +257,7 @@ impl Hub {
             return Some(match cause {
                 Cause::Message { message, channel, lost_through } => {
                     let gap = self.gap(channel, cursor, lost_through, message.sequence);
-                    Output::Deliver { peer, message, gap, crowd }
+                    Output::Deliver { peer, message, gap, crowd: Some(crowd) }
                 }
                 Cause::Deleted { .. } => Output::Ended { peer, end: End::Deleted, cursor },
                 Cause::Shutdown => Output::Ended { peer, end: End::Shutdown, cursor },

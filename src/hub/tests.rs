@@ -287,13 +287,13 @@ fn only_more_than_fit_in_one_turn_are_a_crowd() {
         let publisher = b.peers.insert(());
         b.hub.publish(publisher, name("a"), publish, b.now);
         let outputs = std::iter::from_fn(|| b.hub.poll_output());
-        let crowds: Vec<bool> = outputs
+        let crowds: Vec<_> = outputs
             .filter_map(|output| match output {
                 Output::Deliver { crowd, .. } => Some(crowd),
                 _ => None,
             })
             .collect();
-        assert_eq!(crowds, vec![expected; waiting], "{waiting} waited");
+        assert_eq!(crowds, vec![Some(expected); waiting], "{waiting} waited");
     }
 }
 

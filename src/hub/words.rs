@@ -55,9 +55,9 @@ pub enum Output {
     Refused { peer: Key, refusal: Refusal },
     /// The request is held; it ends with one of the outputs below.
     Held { peer: Key, subscription: SubscriptionKey },
-    /// The first message after the cursor; `gap`: what is missing in between; `crowd`: many others
-    /// who waited get it too.
-    Deliver { peer: Key, message: Rc<Message>, gap: Gap, crowd: bool },
+    /// The first message after the cursor; `gap`: what is missing in between; `crowd`: whether many
+    /// others waited, too; `None`: it did not wait.
+    Deliver { peer: Key, message: Rc<Message>, gap: Gap, crowd: Option<bool> },
     /// No message, for this reason.
     Ended { peer: Key, end: End, cursor: Cursor },
 }

@@ -90,11 +90,11 @@ pub struct Reactor {
     scratch: Box<[u8]>,
     /// Sockets that were read and may have more: each once, to be read in the next turn.
     again: Vec<ConnKey>,
-    /// Sockets of a crowd that can be read, which has time until all of it are served: else the
-    /// last of ten thousand would wait for the next poll of all others.
+    /// Sockets of crowds that can be read, which has time until all are served: else the last of ten
+    /// thousand would wait for the next poll of all others, and so would everybody else.
     later: VecDeque<ConnKey>,
-    /// Fan-outs go on from the turn before.
-    fanning_out: bool,
+    /// How many of a crowd are still to be read in this turn.
+    crowd_reads_left: usize,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
     passthrough: Passthrough,
@@ -168,7 +168,7 @@ impl Reactor {
             scratch: vec![0; READ_BYTES].into(),
             again: Vec::new(),
             later: VecDeque::new(),
-            fanning_out: false,
+            crowd_reads_left: 0,
             gone: Vec::new(),
             passthrough: Passthrough::new(options.passthrough_queue),
             signals,
@@ -236,14 +236,13 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events, now: Now) -> Turn {
-        self.fanning_out = self.relay.has_output();
+        self.read_later(now);
         for conn in std::mem::take(&mut self.again) {
             if let Some(socket) = find(&mut self.sockets, conn) {
                 socket.queued = false;
                 self.read(conn, now);
             }
         }
-        self.read_later(now);
         for event in events {
             match event.token() {
                 SIGNALS => {

@@ -10,8 +10,8 @@ use super::{READ_BYTES, Reactor, find, index, token_of};
 use crate::clock::Now;
 use crate::relay::{ConnKey, Output};
 
-/// Polls of a crowd that are read in one turn: while others of it are not served yet, and then. Each
-/// may be answered at once, so this too is a millisecond or two.
+/// Polls of crowds that are read in one turn: while fan-outs go on, and without. Each may be
+/// answered at once, so this too is a millisecond or two.
 const CROWD_READS_BESIDE: usize = 32;
 const CROWD_READS: usize = 192;
 
@@ -42,18 +42,26 @@ impl Reactor {
         if socket.queued {
             return;
         }
-        if socket.crowd && (self.fanning_out || !self.later.is_empty()) {
+        if !socket.crowd {
+            return self.read(conn, now);
+        }
+        // Behind those of the crowd that came before it.
+        if self.later.is_empty() && self.crowd_reads_left > 0 {
+            self.crowd_reads_left -= 1;
+            self.read(conn, now);
+        } else {
             socket.queued = true;
             self.later.push_back(conn);
-        } else {
-            self.read(conn, now);
         }
     }
 
-    /// Reads those of a crowd that have asked again before all of it were served.
+    /// Begins the turn's share of those who have waited in a crowd and ask again.
     pub(super) fn read_later(&mut self, now: Now) {
-        for _ in 0..if self.fanning_out { CROWD_READS_BESIDE } else { CROWD_READS } {
+        let fanning_out = self.relay.has_output();
+        self.crowd_reads_left = if fanning_out { CROWD_READS_BESIDE } else { CROWD_READS };
+        while self.crowd_reads_left > 0 {
             let Some(conn) = self.later.pop_front() else { return };
+            self.crowd_reads_left -= 1;
             if let Some(socket) = find(&mut self.sockets, conn) {
                 socket.queued = false;
                 self.read(conn, now);
@@ -123,7 +131,7 @@ impl Reactor {
         match output {
             Output::Send { conn, payload, crowd } => {
                 let Some(socket) = find(&mut self.sockets, conn) else { return };
-                socket.crowd = crowd;
+                socket.crowd = crowd.unwrap_or(socket.crowd);
                 let stalled_before = socket.is_stalled();
                 match socket.send(payload) {
                     Ok(Sent::Some { .. }) if !stalled_before => self.relay.stalled(conn, now),

@@ -35,7 +35,7 @@ pub(super) struct Socket {
     pub(super) ended: bool,
     /// To be read in the next turn, or a later one.
     pub(super) queued: bool,
-    /// What was sent last went to many others too.
+    /// It waited with many others, the last time it did.
     pub(super) crowd: bool,
     /// The peer takes nothing any more: what is to be sent is dropped.
     mute: bool,

@@ -166,13 +166,13 @@ impl Relay {
         payload: Payload,
         now: Now,
     ) {
-        self.respond_to(conn, false, persistence, status, payload, now);
+        self.respond_to(conn, None, persistence, status, payload, now);
     }
 
     fn respond_to(
         &mut self,
         conn: ConnKey,
-        crowd: bool,
+        crowd: Option<bool>,
         persistence: Persistence,
         status: u16,
         payload: Payload,
@@ -230,7 +230,7 @@ impl Relay {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
         self.counters.answered(status);
-        self.outputs.push_back(Output::Send { conn, payload, crowd: false });
+        self.outputs.push_back(Output::Send { conn, payload, crowd: None });
         self.linger(conn, now);
     }
 

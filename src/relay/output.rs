@@ -17,8 +17,9 @@ pub enum Output {
         conn: ConnKey,
         /// These bytes.
         payload: Payload,
-        /// It is one of many who get the same: what it asks next may wait until all have theirs.
-        crowd: bool,
+        /// Whether it waited in a crowd: then what it asks next may wait until all have theirs.
+        /// `None`: an answer that says nothing of that.
+        crowd: Option<bool>,
     },
     /// Send no more after what waits, but read on.
     ShutdownWrite {

@@ -146,7 +146,7 @@ impl Relay {
         }
         if head.expect_continue {
             let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
-            self.outputs.push_back(Output::Send { conn, payload, crowd: false });
+            self.outputs.push_back(Output::Send { conn, payload, crowd: None });
         }
         // Of all others the body is read and dropped.
         let keeps_body = head.method == "POST";

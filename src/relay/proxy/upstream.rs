@@ -163,7 +163,7 @@ impl Relay {
         if goes_on {
             self.send_owned(conn, b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
         }
-        self.outputs.push_back(Output::Send { conn: upstream, payload, crowd: false });
+        self.outputs.push_back(Output::Send { conn: upstream, payload, crowd: None });
         self.arm_exchange(conn, now);
         self.resume_client(conn);
     }
@@ -376,6 +376,6 @@ impl Relay {
     }
 
     pub(super) fn send_owned(&mut self, conn: ConnKey, bytes: Vec<u8>) {
-        self.outputs.push_back(Output::Send { conn, payload: Payload::Owned(bytes), crowd: false });
+        self.outputs.push_back(Output::Send { conn, payload: Payload::Owned(bytes), crowd: None });
     }
 }
