@@ -1,5 +1,8 @@
 //! What signals ask for: reading the settings anew, and stopping in good order.
 
+use std::os::unix::net::UnixDatagram;
+use std::{env, io};
+
 use sd_notify::NotifyState;
 
 use super::reload::no_thread;
@@ -89,9 +92,19 @@ impl Reactor {
     }
 }
 
-/// Does nothing where systemd did not start us.
+/// Does nothing where systemd did not start us. Waits for nobody: what a service manager that reads
+/// nothing has no room for is lost to it.
 pub(super) fn notify_systemd(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = notify(states) {
         log::debug!("event=sd_notify error={error}");
     }
+}
+
+/// As `sd_notify::notify`, which would wait.
+fn notify(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    let lines: Vec<String> = states.iter().map(|state| format!("{state}\n")).collect();
+    socket.send_to(lines.concat().as_bytes(), path).map(drop)
 }

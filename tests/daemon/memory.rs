@@ -304,6 +304,24 @@ fn a_watchdog_of_systemd_is_told_that_the_loop_goes_round() {
 }
 
 #[test]
+fn a_service_manager_that_reads_nothing_holds_nobody_up() {
+    let start = Start::with(settings());
+    let path = start.file("notify");
+    let _socket = UnixDatagram::bind(&path).unwrap();
+    let mut daemon =
+        start.env("NOTIFY_SOCKET", path.to_str().unwrap()).env("WATCHDOG_USEC", "2000").start();
+    // Linux keeps some hundred datagrams, and often only ten.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(2) {
+        assert!(matches!(daemon.publish("a", "m").status, 201 | 202));
+    }
+    daemon.signal("HUP");
+    daemon.until_logged("event=reload");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn thirty_two_mebibytes_of_addresses_are_enough_for_a_small_host() {
     let mut with = settings();
