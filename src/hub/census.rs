@@ -54,6 +54,7 @@ impl Hub {
         self.channels.shrink();
         self.names.shrink_to_fit();
         self.subscriptions.shrink();
+        self.fanouts.shrink();
         self.wheel.shrink();
         self.outputs.shrink_to(0);
         for store in &mut self.stores {

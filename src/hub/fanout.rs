@@ -18,6 +18,9 @@ const QUANTUM: u32 = 64;
 /// does not grow its list anew each time.
 const SPARES_MAX: usize = 4;
 
+/// So many times as long as the one before a list may be that is used again.
+const SPARE_ROOM: usize = 4;
+
 /// What a fan-out brings.
 #[derive(Debug, Clone)]
 pub(super) enum Cause {
@@ -89,9 +92,17 @@ impl Fanouts {
         Some(Step::Done(done.cause))
     }
 
-    /// An empty list to wait in, with the room of an earlier one where it was long.
-    pub(super) fn spare(&mut self) -> Vec<Key> {
-        self.spares.pop().unwrap_or_default()
+    /// An empty list for a channel on which so many waited: with the room of an earlier one, unless
+    /// that is for many more, which would be kept for nothing.
+    pub(super) fn spare(&mut self, waited: usize) -> Vec<Key> {
+        let fits = |list: &Vec<Key>| list.capacity() / SPARE_ROOM <= waited;
+        let found = self.spares.iter().position(fits);
+        found.map(|index| self.spares.swap_remove(index)).unwrap_or_default()
+    }
+
+    /// Gives back the room of lists that are over.
+    pub(super) fn shrink(&mut self) {
+        self.spares = Vec::new();
     }
 
     fn recycle(&mut self, mut list: Vec<Key>) {

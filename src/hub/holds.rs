@@ -15,7 +15,8 @@ impl Hub {
             return Vec::new();
         }
         let some_ahead = channel.ahead > 0;
-        let mut waiters = channel.take_waiting(self.fanouts.spare());
+        let spare = self.fanouts.spare(channel.waiting.len());
+        let mut waiters = channel.take_waiting(spare);
         if some_ahead {
             waiters.retain(|waiter| {
                 let held = self.subscriptions.get_mut(*waiter).expect("who waits is held");

@@ -298,6 +298,23 @@ fn only_more_than_fit_in_one_turn_are_a_crowd() {
 }
 
 #[test]
+fn a_channel_with_one_subscriber_is_not_given_the_room_of_a_crowd() {
+    let mut bench = Bench::new(options());
+    for channel in ["one", "two"] {
+        for _ in 0..1000 {
+            bench.ask("crowd", LONG);
+        }
+        bench.ask(channel, LONG);
+        bench.publish_as("crowd", "m", true, false);
+        bench.publish_as(channel, "m", true, false);
+        bench.ask(channel, LONG);
+        let key = bench.hub.names[channel.as_bytes()];
+        let room = bench.hub.channels.get(key).unwrap().waiting.capacity();
+        assert!(room <= 4, "for {room} on {channel}");
+    }
+}
+
+#[test]
 fn shutdown_ends_every_hold_once() {
     let mut b = Bench::new(options());
     b.ask("a", LONG);
