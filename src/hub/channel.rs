@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::departed::Remains;
 use crate::arena::Key;
 use crate::clock::Now;
 use crate::message::{Cursor, MessageId};
@@ -54,6 +55,8 @@ pub(super) struct Channel {
     pub(super) last: MessageId,
     /// Whether there was a message, so that `last` is one's id.
     pub(super) published: bool,
+    /// What earlier channels of its name may have lost, as known when it was made.
+    pub(super) forgotten: MessageId,
     /// `None` until a message is kept.
     pub(super) queue: Option<QueueId>,
     /// Who waits; in the order they came but for those who took the place of one who left.
@@ -74,15 +77,16 @@ impl Channel {
         name: Rc<[u8]>,
         store: StoreId,
         origin: Origin,
-        last: MessageId,
+        before: Remains,
         now: Now,
     ) -> Self {
         Self {
             name,
             store,
             origin,
-            last,
+            last: before.last,
             published: false,
+            forgotten: before.lost_through,
             queue: None,
             waiting: Vec::new(),
             epoch: 0,

@@ -86,7 +86,7 @@ impl Hub {
         if let Some(timer) = channel.idle_timer {
             self.wheel.cancel(timer);
         }
-        let mut lost_through = self.departed.others().lost_through;
+        let mut lost_through = channel.forgotten;
         if let Some(queue) = channel.queue {
             let memory = &mut self.stores[channel.store.0 as usize].memory;
             lost_through = memory.lost_through(queue);

@@ -23,7 +23,7 @@ pub use subscription::SubscriptionKey;
 pub use words::{End, Output, Publish, Refusal, Subscribe};
 
 use self::channel::{Channel, Origin};
-use self::departed::{Departed, Remains};
+use self::departed::Departed;
 use self::fanout::{Cause, Fanouts, Step};
 use self::options::{Concurrency, Options, StoreOptions};
 use self::subscription::Subscription;
@@ -120,8 +120,8 @@ impl Hub {
         let Some(key) = self.find_or_create(peer, name, publish.create, Origin::Post, now) else {
             return;
         };
-        let forgotten = self.departed.others().lost_through;
         let channel = self.channels.get_mut(key).expect("a found channel lives");
+        let forgotten = channel.forgotten;
         let memory = &mut self.stores[name.store.0 as usize].memory;
         let id = channel.next_id(now);
         let message = if publish.store {
@@ -331,14 +331,14 @@ impl Hub {
             return None;
         }
         let before = self.departed.recall(name.name);
-        let Remains { last, lost_through } = before.unwrap_or(self.departed.others());
+        let remains = before.unwrap_or(self.departed.others());
         let shared: Rc<[u8]> = name.name.into();
-        let channel = Channel::new(Rc::clone(&shared), name.store, origin, last, now);
+        let channel = Channel::new(Rc::clone(&shared), name.store, origin, remains, now);
         let key = self.channels.insert(Box::new(channel));
         self.names.insert(shared, key);
         if before.is_some() {
             let memory = &mut self.stores[name.store.0 as usize].memory;
-            let queue = memory.open(key.to_bits(), lost_through);
+            let queue = memory.open(key.to_bits(), remains.lost_through);
             self.channels.get_mut(key).expect("just made").queue = Some(queue);
         }
         Some(key)

@@ -260,6 +260,28 @@ fn a_cursor_of_the_process_before_hears_of_a_gap_whatever_became_of_the_channel(
 }
 
 #[test]
+fn what_other_channels_lost_since_it_was_made_is_no_gap_of_a_channel() {
+    let mut options = options();
+    options.stores[0].memory.message_timeout_ms = 1000;
+    options.stores[0].channel_timeout_ms = 100;
+    let mut bench = Bench::new(options);
+    bench.ask("live", LONG);
+    assert_eq!(bench.publish_as("live", "one", true, false).last().unwrap(), "0: one 1:0");
+    let cursor = Cursor { time: NOW.unix_s + 1, tag: 0, given: true };
+    assert_eq!(bench.ask("live", Subscribe { cursor, timeout_ms: 0, ..LONG }), ["2: held"]);
+    // More than are remembered by name, so that what they lost holds for all that are not.
+    for number in 0..4200 {
+        bench.publish(&number.to_string(), "m");
+        bench.advance(1000);
+        bench.advance(100);
+    }
+    assert_eq!(bench.hub.channels(), 1);
+    assert!(bench.hub.departed.others().lost_through.time > NOW.unix_s + 1);
+    let said = bench.publish_as("live", "two", true, false);
+    assert!(said[1].starts_with("2: two ") && !said[1].contains("Unknown"), "{said:?}");
+}
+
+#[test]
 fn a_small_channel_does_not_wait_for_a_large_fan_out() {
     let mut b = Bench::new(options());
     for _ in 0..1000 {
