@@ -66,9 +66,12 @@ impl Reactor {
         self.watch.accept_pauses += 1;
         self.accept_pending = Some(now.mono_ms + ACCEPT_PAUSE_MS);
         // Whoever knocks while all are busy does not make us look at every one of them each time.
-        if now.mono_ms >= self.shed_at_ms && self.relay.shed_idle(SHED_AT_ONCE, now) < SHED_AT_ONCE
-        {
-            self.shed_at_ms = now.mono_ms + ACCEPT_PAUSE_MS;
+        if now.mono_ms >= self.shed_at_ms {
+            // One of a crowd may have asked again, and waits to be read.
+            let waits = |conn| find(&mut self.sockets, conn).is_some_and(|socket| socket.queued);
+            if self.relay.shed_idle(SHED_AT_ONCE, waits, now) < SHED_AT_ONCE {
+                self.shed_at_ms = now.mono_ms + ACCEPT_PAUSE_MS;
+            }
         }
         if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
             let open = self.open;

@@ -17,8 +17,14 @@ const SHED_LOOKS_MAX: usize = 16 << 10;
 
 impl Relay {
     /// Closes up to `count` connections that are between requests, to make room for others; gives
-    /// how many. Looks at a bounded number of connections, and at the next ones when called again.
-    pub fn shed_idle(&mut self, count: usize, now: Now) -> usize {
+    /// how many. `has_asked`: whether the next request has come, though it is not read yet. Looks
+    /// at a bounded number of connections, and at the next ones when called again.
+    pub fn shed_idle(
+        &mut self,
+        count: usize,
+        mut has_asked: impl FnMut(ConnKey) -> bool,
+        now: Now,
+    ) -> usize {
         let is_idle = |client: &Client| {
             matches!(client.phase, Phase::Head { .. })
                 && matches!(client.timer, Some((_, ConnTimer::Idle)))
@@ -29,7 +35,7 @@ impl Relay {
         for _ in 0..slots.min(SHED_LOOKS_MAX) {
             self.shed_from = if self.shed_from + 1 < slots { self.shed_from + 1 } else { 0 };
             let Some(conn) = self.conns.key_at(self.shed_from) else { continue };
-            if self.conns.client(conn).is_some_and(is_idle) {
+            if self.conns.client(conn).is_some_and(is_idle) && !has_asked(conn) {
                 self.close(conn, now);
                 self.counters.shed += 1;
                 closed += 1;
@@ -129,8 +135,11 @@ mod tests {
         let idle = relay.accept(None, at(0));
         relay.received(idle, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
         assert!(matches!(relay.poll_output(at(0)), Some(Output::Send { .. })));
-        assert_eq!(relay.shed_idle(2, at(0)), 0);
-        assert_eq!(relay.shed_idle(2, at(0)), 1);
+        let nobody = |_| false;
+        assert_eq!(relay.shed_idle(2, nobody, at(0)), 0);
+        assert_eq!(relay.shed_idle(2, |conn| conn == idle, at(0)), 0, "its request only waits");
+        assert_eq!(relay.shed_idle(2, nobody, at(0)), 0);
+        assert_eq!(relay.shed_idle(2, nobody, at(0)), 1);
         assert!(matches!(relay.poll_output(at(0)), Some(Output::Close { conn }) if conn == idle));
     }
 

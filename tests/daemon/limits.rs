@@ -306,3 +306,39 @@ fn one_that_falls_idle_while_others_wait_makes_room_too() {
     assert!(publisher.ends());
     assert_eq!(held.answer().text(), "for who waits");
 }
+
+#[test]
+fn who_has_asked_again_amid_a_crowd_does_not_make_room() {
+    // More than the loop hears of in one turn.
+    const CROWD: usize = 1500;
+    let daemon = Daemon::start(limits(json!({"connections": CROWD + 2})));
+    let mut publisher = daemon.connect();
+    let until_held = |publisher: &mut Client| {
+        let line = format!("active subscribers: {CROWD}\r\n");
+        until("all are held", || publisher.get("/publisher/a").answer().text().contains(&line));
+    };
+    let mut crowd: Vec<Client> = (0..CROWD).map(|_| daemon.poll("a")).collect();
+    until_held(&mut publisher);
+    let mut cursor = String::new();
+    assert_eq!(publisher.post("/publisher/a", b"one").answer().status, 201);
+    for client in &mut crowd {
+        cursor = client.answer().cursor();
+        client.send(request("GET /subscriber/a", &cursor));
+    }
+    until_held(&mut publisher);
+    // All at once: a message, the next requests, those who are served first last, and a newcomer.
+    daemon.signal("STOP");
+    publisher.post("/publisher/a", b"two");
+    for client in crowd.iter_mut().rev() {
+        client.send(request("GET /subscriber/a", &cursor));
+    }
+    let newcomer = daemon.poll("b");
+    daemon.signal("CONT");
+    for client in &mut crowd {
+        for _ in 0..2 {
+            let answer = client.try_answer().expect("an answer to each request");
+            assert_eq!((answer.status, answer.text()), (200, "two"));
+        }
+    }
+    drop(newcomer);
+}

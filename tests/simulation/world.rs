@@ -221,7 +221,7 @@ impl World {
     /// Makes room: so many connections that wait for a next request are closed.
     pub(crate) fn shed(&mut self, count: usize) {
         let now = self.now();
-        let shed = self.relay.shed_idle(count, now);
+        let shed = self.relay.shed_idle(count, |_| false, now);
         let is_idle = |c: &&Client| {
             let waits = matches!(c.timer, Some((Timer::Idle, _)));
             waits && c.phase == Phase::Head && c.kept.is_empty()

@@ -209,7 +209,7 @@ impl Network {
     }
 
     pub(super) fn shed(&mut self, count: usize) {
-        self.relay.shed_idle(count, self.now);
+        self.relay.shed_idle(count, |_| false, self.now);
     }
 
     pub(super) fn announce_shutdown(&mut self) {
