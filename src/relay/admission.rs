@@ -13,6 +13,7 @@ use crate::http::RequestHead;
 use crate::message::Cursor;
 
 /// Why a location does not serve a request.
+#[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
     /// Further header lines.
@@ -54,6 +55,21 @@ impl Relay {
                  machine, nor in the setting hosts\""
             );
         }
+    }
+
+    /// Refuses a request whose body is complete.
+    pub(super) fn refuse_whole(
+        &mut self,
+        conn: ConnKey,
+        exchange: &Exchange,
+        refusal: &Refusal,
+        head: &RequestHead<'_>,
+        now: Now,
+    ) {
+        self.warn_of_refusal(refusal, head, now);
+        let Refusal { status, lines, text } = refusal;
+        let payload = self.renderer.text(exchange, *status, lines.as_bytes(), text);
+        self.respond(conn, exchange.persistence, *status, payload, now);
     }
 
     /// What the location lets a request do; the channel's name is left in `self.name`.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use memchr::memmem;
 
 use super::ACCESS;
+use super::admission::Refusal;
 use super::delivery::Exchange;
 use super::notice::Notice;
 use super::options::Limits;
@@ -53,7 +54,9 @@ pub(super) struct Upload {
     /// The whole head, read once more when the body is complete.
     pub(super) head: Box<[u8]>,
     pub(super) decoder: BodyDecoder,
-    /// Only a publisher's POST has use for its body.
+    /// What it will be answered, whatever its body and new settings say.
+    pub(super) refused: Option<(Exchange, Refusal)>,
+    /// Only a publisher's POST has use for its body, if it may publish.
     pub(super) keeps_body: bool,
     pub(super) body: Vec<u8>,
     /// The length of `body`, as it counts against what all bodies that are coming may take.

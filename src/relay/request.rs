@@ -136,8 +136,9 @@ impl Relay {
         // short that it is on its way already: then the connection is kept.
         let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
         let (exchange, question) = self.admit(conn, head, found);
-        if let Err(refusal) = question
-            && (!short || head.expect_continue)
+        let refused = question.err().map(|refusal| (exchange, refusal));
+        if (!short || head.expect_continue)
+            && let Some((exchange, refusal)) = refused
         {
             self.note_access(conn, head);
             self.warn_of_refusal(&refusal, head, now);
@@ -148,15 +149,16 @@ impl Relay {
             let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
             self.outputs.push_back(Output::Send { conn, payload, crowd: None });
         }
-        // Of all others the body is read and dropped.
-        let keeps_body = head.method == "POST";
+        // Of all others the body is read and dropped: who may not publish takes no room from who may.
+        let keeps_body = head.method == "POST" && refused.is_none();
         let body = if keeps_body { decoded.data.to_vec() } else { Vec::new() };
         let mut share = Share::of(&self.uploading);
         if share.set(body.len()) > self.uploads_max() {
             self.fail_exchange(conn, head, &too_many_uploads(), now);
             return input.len();
         }
-        let upload = Upload { head: head_bytes.into(), decoder, keeps_body, body, share };
+        let head = head_bytes.into();
+        let upload = Upload { head, decoder, refused, keeps_body, body, share };
         if let Some(client) = self.conns.client_mut(conn) {
             client.phase = Phase::Body(Box::new(upload));
         }
@@ -202,10 +204,17 @@ impl Relay {
         let Phase::Body(upload) = std::mem::replace(&mut client.phase, idle) else { return None };
         let mut slots = HeaderSlots::new();
         match (parse_request(&upload.head, &mut slots, &self.head_limits), outcome) {
-            (Ok(head), Ok(_)) => {
-                let found = self.routes.find(head.path);
-                self.serve(conn, &head, &upload.body, found, now);
-            }
+            (Ok(head), Ok(_)) => match upload.refused {
+                Some((mut exchange, refusal)) => {
+                    self.note_access(conn, &head);
+                    exchange.persistence = self.persistence(&head);
+                    self.refuse_whole(conn, &exchange, &refusal, &head, now);
+                }
+                None => {
+                    let found = self.routes.find(head.path);
+                    self.serve(conn, &head, &upload.body, found, now);
+                }
+            },
             (Ok(head), Err(error)) => self.fail_exchange(conn, &head, &error, now),
             // Limits were lowered by a reload meanwhile.
             (Err(error), _) => self.fail(conn, error, now),
@@ -294,19 +303,13 @@ impl Relay {
     ) {
         self.note_access(conn, head);
         let (exchange, question) = self.admit(conn, head, found);
-        if let Err(refusal) = &question {
-            self.warn_of_refusal(refusal, head, now);
-        }
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        let persistence = exchange.persistence;
         let (question, location) = match (question, &exchange.location) {
             (Ok(question), Some(location)) => (question, std::rc::Rc::clone(location)),
-            (Err(Refusal { status, lines, text }), _) => {
-                let payload = self.renderer.text(&exchange, status, lines.as_bytes(), text);
-                return self.respond(conn, persistence, status, payload, now);
-            }
+            (Err(refusal), _) => return self.refuse_whole(conn, &exchange, &refusal, head, now),
             (Ok(_), None) => return,
         };
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        let persistence = exchange.persistence;
         if let Question::Options = question {
             let payload = self.renderer.options(&exchange, &location);
             return self.respond(conn, persistence, 204, payload, now);

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::{
-    Backend, Client, Daemon, LONG, Manner, Start, limits, merge, post, settings, subscriber, until,
+    Backend, Client, Daemon, LONG, Manner, Start, limits, merge, post, request, settings,
+    subscriber, until,
 };
 
 /// Everything that is counted, by name.
@@ -233,6 +234,35 @@ fn large_messages_that_do_not_come_to_their_end_take_no_more_than_a_bound() {
     assert_eq!(uploads[0].send("x").answer().status, 202);
     drop(uploads);
     until("nothing is left of them", || counters(&daemon)["upload_bytes"] == 0);
+}
+
+#[test]
+fn bodies_of_those_who_may_not_publish_take_no_room_from_those_who_may() {
+    let locations = |secret: &str| {
+        let publisher = json!({"type": "publisher", "prefix": "/publisher/", "secret": secret});
+        json!({"locations": [publisher, {"type": "subscriber", "prefix": "/subscriber/"}]})
+    };
+    let mut with = settings();
+    merge(&mut with, locations("right"));
+    let daemon = Daemon::start(with.clone());
+    let mut strangers: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = daemon.connect();
+            let lines = "Authorization: Bearer wrong\r\nContent-Length: 16000\r\n";
+            client.send(request("POST /publisher/a", lines)).send([b'x'; 15_999]);
+            client
+        })
+        .collect();
+    until("all are read", || counters(&daemon)["uploads"] == 20);
+    assert_eq!(counters(&daemon)["upload_bytes"], 0);
+    // Refused they stay, since nothing was kept of them that could be published.
+    merge(&mut with, locations("wrong"));
+    daemon.reload(with);
+    for client in &mut strangers {
+        let answer = client.send("x").answer();
+        assert_eq!((answer.status, answer.closes()), (401, false));
+    }
+    assert_eq!(counters(&daemon)["channels"], 0);
 }
 
 #[test]
