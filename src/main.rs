@@ -105,7 +105,7 @@ fn tell_ready(listening: &[net::options::Listen]) {
         let _ = writeln!(stdout, "listening on {address}");
     }
     let _ = stdout.flush();
-    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+    if let Err(error) = net::notify(&[NotifyState::Ready]) {
         log::warn!("systemd was not told that we are ready: {error}");
     }
 }

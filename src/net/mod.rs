@@ -35,6 +35,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use self::error::StartError;
 pub use self::reload::{Read, Reloaded};
+pub use self::stopping::notify;
 
 use self::heap::Heap;
 use self::listener::Listener;

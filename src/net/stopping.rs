@@ -1,5 +1,11 @@
 //! What signals ask for: reading the settings anew, and stopping in good order.
 
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStrExt;
+#[cfg(target_os = "linux")]
+use std::os::unix::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::{env, io};
 
@@ -100,11 +106,20 @@ pub(super) fn notify_systemd(states: &[NotifyState<'_>]) {
     }
 }
 
-/// As `sd_notify::notify`, which would wait.
-fn notify(states: &[NotifyState<'_>]) -> io::Result<()> {
+/// Tells the service manager, if there is one (`NOTIFY_SOCKET`; sd_notify(3)). As
+/// `sd_notify::notify`, which would wait, and knows no abstract sockets.
+///
+/// # Errors
+/// The system's: nobody listens there, or takes no more.
+pub fn notify(states: &[NotifyState<'_>]) -> io::Result<()> {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
-    let lines: Vec<String> = states.iter().map(|state| format!("{state}\n")).collect();
-    socket.send_to(lines.concat().as_bytes(), path).map(drop)
+    let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
+    #[cfg(target_os = "linux")]
+    if let Some(name) = path.as_bytes().strip_prefix(b"@") {
+        let address = SocketAddr::from_abstract_name(name)?;
+        return socket.send_to_addr(lines.as_bytes(), &address).map(drop);
+    }
+    socket.send_to(lines.as_bytes(), path).map(drop)
 }
