@@ -214,7 +214,13 @@ impl Relay {
 
     /// Answers what cannot be read as a request, and lets the connection end.
     pub(super) fn fail(&mut self, conn: ConnKey, error: HttpError, now: Now) {
-        let exchange = Exchange::bare(Persistence::Close, false);
+        let is_head = self.proxies_head(conn);
+        self.fail_of(conn, &error, is_head, now);
+    }
+
+    /// As [`Relay::fail`]; `is_head`: it could be read as far as that, so there is no body.
+    pub(super) fn fail_of(&mut self, conn: ConnKey, error: &HttpError, is_head: bool, now: Now) {
+        let exchange = Exchange::bare(Persistence::Close, is_head);
         let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
         self.refuse_and_linger(conn, error.status, payload, now);
     }

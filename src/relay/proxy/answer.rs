@@ -272,7 +272,8 @@ impl Relay {
         let mut slots = HeaderSlots::new();
         let Ok(mut head) = parse_request(&proxied.head, &mut slots, &LIMITS) else {
             // As many fields as there can be, and then ours.
-            self.fail(conn, HttpError::new(431, "too many header fields; send fewer"), now);
+            let error = HttpError::new(431, "too many header fields; send fewer");
+            self.fail_of(conn, &error, proxied.ask.is_head, now);
             return true;
         };
         (head.path, head.query, head.version) = (path, query, proxied.ask.version);

@@ -127,7 +127,7 @@ impl Relay {
         let decoder = match sound_body(head.framing, input) {
             Ok(decoder) => decoder,
             Err(error) => {
-                self.fail(conn, error, now);
+                self.fail_of(conn, &error, head.method == "HEAD", now);
                 return input.len();
             }
         };
@@ -261,6 +261,11 @@ impl Relay {
     /// Whether the client has the head of an answer from the upstream.
     pub(super) fn is_answered(&mut self, conn: ConnKey) -> bool {
         self.proxied(conn).is_some_and(|proxied| !proxied.is_unanswered())
+    }
+
+    /// Whether it is a HEAD request that is on its way through the upstream.
+    pub(super) fn proxies_head(&mut self, conn: ConnKey) -> bool {
+        self.proxied(conn).is_some_and(|proxied| proxied.ask.is_head)
     }
 
     /// Sets the timer that watches over the side whose turn it is.

@@ -456,3 +456,25 @@ fn a_malformed_body_is_refused_before_the_upstream_hears_of_it() {
     assert_eq!(sound_body(Framing::Chunked, b"5\r\nhelloX").unwrap_err().status, 400);
     assert!(sound_body(Framing::Length(1 << 40), b"abc").is_ok());
 }
+
+#[test]
+fn whatever_is_wrong_with_the_body_of_a_head_request_its_answer_has_none() {
+    let head = b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    // At once, when the upstream has the head, and never.
+    for (with_it, behind, status) in
+        [(&b"k"[..], &b""[..], 400), (b"", b"k", 400), (b"1", b"", 408)]
+    {
+        let mut world = World::new(&[1]);
+        let client = world.client();
+        world.receives(client, &[&head[..], with_it].concat());
+        if with_it != b"k" {
+            world.opens();
+            world.receives(client, behind);
+            world.advance(15_000);
+        }
+        let got = world.text(client);
+        assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{got}");
+        assert!(got.ends_with("\r\n\r\n"), "{got}");
+        world.ends_empty(&[client]);
+    }
+}
