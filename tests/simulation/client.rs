@@ -23,7 +23,7 @@ pub(crate) enum Expect {
     Woken(Wake),
     /// 304 that echoes the request's cursor.
     NothingNew,
-    /// The holders of a deleted channel, all of whom have their 410 before this.
+    /// Of a deleted channel, with its holders who have no 410 yet: all have it before this.
     Deleted {
         holders: Vec<u64>,
         information: Information,

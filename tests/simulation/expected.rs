@@ -294,15 +294,24 @@ impl World {
         self.model.life(name).unwrap_or_default()
     }
 
+    /// A holder of a channel that is deleted was told, or is gone.
+    pub(crate) fn leaves_deleted(&mut self, number: u64) {
+        for (expect, ..) in self.clients.values_mut().flat_map(|client| &mut client.expects) {
+            if let Expect::Deleted { holders, .. } = expect {
+                holders.retain(|holder| *holder != number);
+            }
+        }
+    }
+
     /// The subscriber is gone.
     pub(crate) fn abandon_hold(&mut self, number: u64) {
-        let client = self.client(number);
-        let Some(held) = client.held.take() else { return };
+        let Some(held) = self.client(number).held.take() else { return };
+        self.leaves_deleted(number);
         match held.woken {
             None => assert!(self.model.end_hold(held.name, number).is_some(), "it waited"),
             life => {
                 // Whatever woke it goes nowhere.
-                client.expects.pop_back();
+                self.client(number).expects.pop_back();
                 self.model.left_while_woken(held.name, life);
             }
         }
