@@ -60,9 +60,9 @@ const LISTENERS_MAX: usize = 64;
 /// Events taken from the system at once.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// Outputs of fan-outs that are carried out before events are looked at again: about a
+/// Outputs of fan-outs that are carried out before events are looked at again: less than a
 /// millisecond of deliveries.
-const OUTPUTS_PER_TURN: usize = 192;
+const OUTPUTS_PER_TURN: usize = 96;
 
 /// Bytes read from one connection before others have their turn; the size of the one buffer that
 /// all connections are read into.

@@ -12,8 +12,8 @@ use crate::relay::{ConnKey, Output};
 
 /// Polls of crowds that are read in one turn: while fan-outs go on, and without. Each may be
 /// answered at once, so this too is a millisecond or two.
-const CROWD_READS_BESIDE: usize = 32;
-const CROWD_READS: usize = 192;
+const CROWD_READS_BESIDE: usize = 16;
+const CROWD_READS: usize = 96;
 
 impl Reactor {
     pub(super) fn on_event(&mut self, token: Token, event: &Event, now: Now) {
