@@ -22,6 +22,14 @@ pub(super) struct Remains {
     pub(super) lost_through: MessageId,
 }
 
+impl Remains {
+    /// Holds for what `other` holds for, too.
+    fn cover(&mut self, other: Self) {
+        self.last = self.last.max(other.last);
+        self.lost_through = self.lost_through.max(other.lost_through);
+    }
+}
+
 /// Keeps hashes, not names: small pieces that outlive thousands of channels would keep the memory
 /// between them from going back to the system. Where two names had one hash, the ids of one would
 /// only begin a little later.
@@ -61,16 +69,14 @@ impl Departed {
     pub(super) fn remember(&mut self, name: &[u8], remains: Remains) {
         if remains.last <= self.others.last {
             // Its name need not be kept; what it lost must be.
-            self.others.lost_through = self.others.lost_through.max(remains.lost_through);
-            return;
+            return self.others.cover(remains);
         }
         let name = self.hasher.hash_one(name);
         self.number = self.number.wrapping_add(1);
         let number = self.number;
         let kept = self.by_name.entry(name).or_insert(Departure { number, remains });
         kept.number = number;
-        kept.remains.last = kept.remains.last.max(remains.last);
-        kept.remains.lost_through = kept.remains.lost_through.max(remains.lost_through);
+        kept.remains.cover(remains);
         if self.order.len() == ORDER_MAX {
             let by_name = &self.by_name;
             self.order.retain(|departure| is_current(by_name, *departure));
@@ -97,8 +103,7 @@ impl Departed {
         if is_current(&self.by_name, departure)
             && let Some(Departure { remains, .. }) = self.by_name.remove(&departure.0)
         {
-            self.others.last = self.others.last.max(remains.last);
-            self.others.lost_through = self.others.lost_through.max(remains.lost_through);
+            self.others.cover(remains);
         }
     }
 }
@@ -129,6 +134,7 @@ mod tests {
         assert!(departed.recall(b"old").is_none());
         assert_eq!(departed.others().lost_through, id(80));
     }
+
     #[test]
     fn a_channel_that_goes_and_comes_often_is_not_forgotten_for_it() {
         let id = |time| MessageId { time, tag: 0 };

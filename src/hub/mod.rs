@@ -330,17 +330,11 @@ impl Hub {
             self.refuse(peer, Refusal::Channels);
             return None;
         }
-        let before = self.departed.recall(name.name);
-        let remains = before.unwrap_or(self.departed.others());
+        let before = self.departed.recall(name.name).unwrap_or(self.departed.others());
         let shared: Rc<[u8]> = name.name.into();
-        let channel = Channel::new(Rc::clone(&shared), name.store, origin, remains, now);
+        let channel = Channel::new(Rc::clone(&shared), name.store, origin, before, now);
         let key = self.channels.insert(Box::new(channel));
         self.names.insert(shared, key);
-        if before.is_some() {
-            let memory = &mut self.stores[name.store.0 as usize].memory;
-            let queue = memory.open(key.to_bits(), remains.lost_through);
-            self.channels.get_mut(key).expect("just made").queue = Some(queue);
-        }
         Some(key)
     }
 
