@@ -8,8 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 static=x86_64-unknown-linux-musl
 
+cargo build --release --locked --quiet # its load generator measures all
 if [ $# -eq 0 ]; then
-    cargo build --release --locked --quiet
     cargo build --profile small --no-default-features --locked --quiet
     set -- target/release/pushserver target/small/pushserver
     if rustc --print target-libdir --target $static | xargs test -d; then
@@ -19,7 +19,6 @@ if [ $# -eq 0 ]; then
         echo "no static build without: rustup target add $static" >&2
     fi
 fi
-cargo build --release --locked --quiet # its load generator
 
 python3 - "$@" <<'PYTHON'
 import re, statistics, subprocess, sys, time

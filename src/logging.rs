@@ -11,16 +11,11 @@ use env_logger::{Builder, Target, WriteStyle};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use self::lines::Lines;
-
-/// The target of one line per request; off unless asked for.
-pub const ACCESS: &str = "pushserver::access";
+use crate::net::COUNTERS;
+use crate::relay::ACCESS;
 
 /// Sends the notices to Django. Its debug lines show whole URLs and headers: secrets, cookies.
 const HTTP_CLIENT: [&str; 2] = ["ureq", "ureq_proto"];
-
-/// The target of the line of counters: whoever asks for it (SIGUSR1) wants to see it, however quiet
-/// the log is otherwise.
-pub const COUNTERS: &str = "pushserver::counters";
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -131,6 +126,7 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
     for library in HTTP_CLIENT {
         builder.filter_module(library, LevelFilter::Warn);
     }
+    // Whoever asks for them (SIGUSR1) wants to see them, however quiet the log is otherwise.
     builder.filter_module(COUNTERS, LevelFilter::Info);
     if let Some(filters) = filters {
         builder.parse_filters(filters);

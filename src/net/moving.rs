@@ -11,7 +11,7 @@ use crate::clock::Now;
 use crate::relay::{ConnKey, Output};
 
 /// Polls of crowds that are read in one turn: while fan-outs go on, and without. Each may be
-/// answered at once, so this too is a millisecond or two.
+/// answered at once, so this too is about a millisecond.
 const CROWD_READS_BESIDE: usize = 16;
 const CROWD_READS: usize = 96;
 

@@ -9,7 +9,7 @@ use crate::clock::Now;
 use crate::warnings::RateLimit;
 
 /// Log target of the counters.
-const COUNTERS: &str = "pushserver::counters";
+pub const COUNTERS: &str = "pushserver::counters";
 
 /// A turn that takes longer than this is told of, milliseconds.
 const SLOW_MS: u64 = 100;
