@@ -17,12 +17,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::Events;
-use soak::fire::{Fire, Options};
+use soak::fire::{Fire, Options, Tally};
 use soak::mischief::Mischief;
 use soak::settings::settings;
 use soak::subscriber::Mutation;
 use soak::support::{Backend, Daemon, Manner};
-use soak::watch::{self, Sample, Trend};
+use soak::watch::{self, Trend};
+use soak::words::{Faults, Seen};
 
 #[path = "soak/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the test uses the rest")]
@@ -38,16 +39,23 @@ const MISDEED_RATE: u32 = 100;
 /// Between two lines of progress.
 const STEP: Duration = Duration::from_secs(10);
 
-/// Between two looks at the memory. The least of a step counts: the rest is messages that come and
-/// go, which say nothing of what stays.
+/// Between two looks at the memory.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// After so much of the soak all leave, so that what is left is seen: with somebody there, messages
+/// that come and go are megabytes.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// How long the last channels may take to expire.
 const LAST: Duration = Duration::from_secs(60);
 
-/// How much more memory the daemon may have with nobody there than before the first came: less than
-/// 4 MiB is not worth giving back to it (`net/heap.rs`), and tables that never grow further.
-const KEPT_KIB: usize = 5 << 10;
+/// The daemon gives memory back when more than 4 MiB have gone, a second later (`net/heap.rs`).
+const GIVEN_BACK_MIB: usize = 8;
+const GIVEN_BACK_WITHIN: Duration = Duration::from_millis(2500);
+
+/// How much more memory the daemon may have with nobody there than before the first came: tables
+/// that never grow further.
+const KEPT_KIB: usize = 2 << 10;
 
 struct Arguments {
     deliveries: u64,
@@ -111,70 +119,125 @@ fn exactness(deliveries: u64, options: Options) -> bool {
     let mut events = Events::with_capacity(1024);
     while fire.tally.delivered < deliveries {
         fire.turn(&mut events);
-        if progress.look(&daemon) {
-            progress.tell(&daemon, &fire);
-            daemon.signal("HUP");
-        }
+        progress.look(&daemon, &fire);
     }
     fire.finish(&mut events);
-    progress.tell(&daemon, &fire);
-    told(&daemon, &fire)
+    let mut came_of = CameOf::default();
+    came_of.add(&fire);
+    came_of.told(&daemon)
 }
 
-/// Everything at once, below what the machine can do, for so long; then nothing may be left.
+/// Everything at once, below what the machine can do, for so long; in between and at the end all
+/// leave, and nothing may be left.
 fn soak(duration: Duration, mut options: Options) -> bool {
     if options.rate == 0 {
         options.rate = SOAK_RATE;
     }
     println!("{} s, {options:?}, {MISDEED_RATE} misdeeds a second", duration.as_secs());
-    let backend = Backend::that(Manner::Answers(200));
+    let mut backend = Backend::that(Manner::Answers(200));
     let daemon = Daemon::start(settings(&backend.url()));
     let mut mischief = Mischief::new(daemon.address(), options.seed);
     mischief.rehearse(&backend);
-    let before = until_nothing_is_left(&daemon, None);
+    let Some(before) = at_rest(&daemon, None) else { return false };
+    println!("before: {before:?}");
     let mut progress = Progress::new();
-    let mut fire = Fire::new(daemon.address(), options);
+    let mut came_of = CameOf::default();
+    let (mut under_load, mut resting) = (Vec::new(), Vec::new());
+    let mut left = duration;
+    while !left.is_zero() {
+        let round = left.min(ROUND);
+        left -= round;
+        let fire = Fire::new(daemon.address(), options);
+        options.seed += 1;
+        let Some(fire) =
+            soak_round(round, &daemon, fire, &mut progress, &mut mischief, &mut backend)
+        else {
+            println!("a misdeed had another answer than it should");
+            return false;
+        };
+        came_of.add(&fire);
+        fire.delete_all(&daemon);
+        drop(fire);
+        let Some(rest) = at_rest(&daemon, Some(before)) else { return false };
+        let minutes = progress.begin.elapsed().as_secs_f64() / 60.0;
+        under_load.push((minutes, progress.mean_kib()));
+        resting.push((minutes, rest.resident_kib as f64));
+        println!("all have left: {rest:?}");
+    }
+    println!("misdeeds: {:?}", mischief.done);
+    let was_right = came_of.told(&daemon);
+    let may_be_chance = judge("under load", &under_load, Trend::may_be_chance);
+    judge("with nobody there", &resting, Trend::is_flat) && may_be_chance && was_right
+}
+
+/// Gives what came of it; `None`: a misdeed had another answer than it should.
+fn soak_round(
+    duration: Duration,
+    daemon: &Daemon,
+    mut fire: Fire,
+    progress: &mut Progress,
+    mischief: &mut Mischief,
+    backend: &mut Backend,
+) -> Option<Fire> {
+    let begin = Instant::now();
     let mut events = Events::with_capacity(1024);
     let stop = AtomicBool::new(false);
-    let misdeeds = thread::scope(|scope| {
-        let thread = scope.spawn(|| mischief.run(MISDEED_RATE, &stop, backend));
-        while progress.begin.elapsed() < duration && !thread.is_finished() {
+    progress.begin_round();
+    thread::scope(|scope| {
+        let misdeeds = scope.spawn(|| mischief.run(MISDEED_RATE, &stop, backend));
+        while begin.elapsed() < duration && !misdeeds.is_finished() {
             fire.turn(&mut events);
-            if progress.look(&daemon) {
-                progress.tell(&daemon, &fire);
-                if progress.samples.len().is_multiple_of(6) {
-                    daemon.signal("HUP");
-                }
-            }
+            progress.look(daemon, &fire);
         }
         stop.store(true, Ordering::Release);
         fire.finish(&mut events);
-        thread.join()
-    });
-    match &misdeeds {
-        Ok(done) => println!("misdeeds: {done:?}"),
-        Err(_) => println!("a misdeed had another answer than it should"),
-    }
-    let was_right = told(&daemon, &fire) && misdeeds.is_ok();
-    let is_flat = progress.is_flat();
-    fire.delete_all(&daemon);
-    drop(fire);
-    let after = until_nothing_is_left(&daemon, before);
-    println!("with nobody there: {before:?} before, {after:?} after");
-    was_right && is_flat && before.is_some() && after.is_some()
+        misdeeds.join().is_ok().then_some(fire)
+    })
 }
 
-/// What went wrong, what was tried, and what the daemon said beside it.
-fn told(daemon: &Daemon, fire: &Fire) -> bool {
-    println!("{:?}\n{:?}", fire.tally, fire.seen());
-    for fault in &fire.faults.first {
-        println!("wrong: {fault}");
+fn judge(what: &str, rounds: &[(f64, f64)], is_right: fn(&Trend) -> bool) -> bool {
+    let Some(trend) = Trend::of(rounds) else {
+        println!("memory {what}: too short a run to tell");
+        return true;
+    };
+    let Trend { slope, error, mean_kib, minutes } = trend;
+    let verdict = if is_right(&trend) { "flat" } else { "NOT FLAT" };
+    println!(
+        "memory {what}: {slope:+.1} kB/min (standard error {error:.1}) over the last \
+         {minutes:.0} min, {:+.0} kB of {mean_kib:.0}: {verdict}",
+        trend.growth_kib(),
+    );
+    is_right(&trend)
+}
+
+/// Of one run under fire, or of several.
+#[derive(Default)]
+struct CameOf {
+    tally: Tally,
+    seen: Seen,
+    faults: Faults,
+}
+
+impl CameOf {
+    fn add(&mut self, fire: &Fire) {
+        self.tally.add(fire.tally);
+        self.seen.add(fire.seen());
+        self.faults.add(&fire.faults);
     }
-    println!("{} wrong {:?}", fire.faults.total(), fire.faults.counts);
-    for line in daemon.log().iter().filter(|line| !line.contains(" info ")).take(20) {
-        println!("the daemon said: {line}");
+
+    /// Tells what was tried, what went wrong, and what the daemon said beside it. Whether all was
+    /// right.
+    fn told(&self, daemon: &Daemon) -> bool {
+        println!("{:?}\n{:?}", self.tally, self.seen);
+        for fault in &self.faults.first {
+            println!("wrong: {fault}");
+        }
+        println!("{} wrong {:?}", self.faults.total(), self.faults.counts);
+        for line in daemon.log().iter().filter(|line| !line.contains(" info ")).take(20) {
+            println!("the daemon said: {line}");
+        }
+        self.faults.total() == 0 && self.seen.messages == self.tally.delivered
     }
-    fire.faults.total() == 0 && fire.seen().messages == fire.tally.delivered
 }
 
 /// What the daemon has with nobody there.
@@ -184,9 +247,35 @@ struct Rest {
     resident_kib: usize,
 }
 
-/// Waits until every size that the daemon counts is 0 and, if it is known, it has no more than
-/// before; gives what it has.
-fn until_nothing_is_left(daemon: &Daemon, before: Option<Rest>) -> Option<Rest> {
+/// Waits until every size that the daemon counts is 0, and as few descriptors are open as `before`;
+/// then makes it give back what it does not use, and looks. `None`: something is left, as it says.
+fn at_rest(daemon: &Daemon, before: Option<Rest>) -> Option<Rest> {
+    until_nothing_is_left(daemon, before)?;
+    let mut client = daemon.connect();
+    for _ in 0..GIVEN_BACK_MIB {
+        let status = client.post("/p/all/much", &vec![b'x'; 1 << 20]).answer().status;
+        assert_eq!(status, 202);
+    }
+    client.send("DELETE /p/all/much HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    drop(client);
+    let gone = Instant::now();
+    let descriptors = until_nothing_is_left(daemon, before)?;
+    let mut resident_kib = usize::MAX;
+    while gone.elapsed() < GIVEN_BACK_WITHIN {
+        resident_kib = resident_kib.min(daemon.resident_kib());
+        thread::sleep(LOOK);
+    }
+    let rest = Rest { descriptors, resident_kib };
+    if before.is_some_and(|before| resident_kib > before.resident_kib + KEPT_KIB) {
+        println!("too much memory is left: {rest:?}");
+        return None;
+    }
+    Some(rest)
+}
+
+/// Gives how many descriptors are open at last; `None`: too much is left, as it says.
+fn until_nothing_is_left(daemon: &Daemon, before: Option<Rest>) -> Option<usize> {
     let begin = Instant::now();
     loop {
         let counters = watch::counters(daemon);
@@ -195,30 +284,25 @@ fn until_nothing_is_left(daemon: &Daemon, before: Option<Rest>) -> Option<Rest> 
             .map(|name| (*name, counters.get(*name)))
             .filter(|(_, size)| *size != Some(&0))
             .collect();
-        let rest = Rest { descriptors: daemon.descriptors(), resident_kib: daemon.resident_kib() };
-        let is_as_before = before.is_none_or(|before| {
-            rest.descriptors <= before.descriptors
-                && rest.resident_kib <= before.resident_kib + KEPT_KIB
-        });
-        if left.is_empty() && is_as_before {
-            println!("nothing is left: {rest:?} {counters:?}");
-            return Some(rest);
+        let descriptors = daemon.descriptors();
+        if left.is_empty() && before.is_none_or(|before| descriptors <= before.descriptors) {
+            return Some(descriptors);
         }
         if begin.elapsed() > LAST {
-            println!("left after {} s: {left:?} {rest:?}", LAST.as_secs());
+            println!("left after {} s: {left:?} {descriptors} descriptors", LAST.as_secs());
             return None;
         }
         thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// One line of figures for each step, and the samples of them all.
+/// One line of figures for each step, after which the daemon is made to read its settings again.
 struct Progress {
     begin: Instant,
-    samples: Vec<Sample>,
     looked: Instant,
-    /// Of this step.
-    least_kib: usize,
+    told: Instant,
+    /// Resident memory at each look of this round, KiB.
+    looks_kib: Vec<usize>,
     published: u64,
     delivered: u64,
 }
@@ -228,32 +312,41 @@ impl Progress {
         let begin = Instant::now();
         Self {
             begin,
-            samples: Vec::new(),
             looked: begin,
-            least_kib: usize::MAX,
+            told: begin,
+            looks_kib: Vec::new(),
             published: 0,
             delivered: 0,
         }
     }
 
-    /// To be called often. Whether a line is due.
-    fn look(&mut self, daemon: &Daemon) -> bool {
+    fn begin_round(&mut self) {
+        (self.looked, self.told) = (Instant::now(), Instant::now());
+        self.looks_kib.clear();
+        (self.published, self.delivered) = (0, 0);
+    }
+
+    /// To be called often.
+    fn look(&mut self, daemon: &Daemon, fire: &Fire) {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            self.least_kib = self.least_kib.min(daemon.resident_kib());
+            self.looks_kib.push(daemon.resident_kib());
         }
-        self.begin.elapsed() >= STEP * (self.samples.len() as u32 + 1)
+        if self.told.elapsed() >= STEP {
+            self.tell(daemon, fire);
+            daemon.signal("HUP");
+        }
     }
 
     fn tell(&mut self, daemon: &Daemon, fire: &Fire) {
-        let seconds = self.begin.elapsed().as_secs_f64();
-        let resident_kib = self.least_kib.min(daemon.resident_kib());
-        self.least_kib = usize::MAX;
-        let since = seconds - self.samples.last().map_or(0.0, |sample| sample.seconds);
+        let since = self.told.elapsed().as_secs_f64();
+        self.told = Instant::now();
         let rate = |now: u64, before: u64| (now - before) as f64 / since;
         println!(
-            "{seconds:6.0} s  {resident_kib:7} KiB least  {:5} fds  {:6.0} published/s  \
-             {:7.0} delivered/s  {:10} delivered  {} wrong",
+            "{:6.0} s  {:7} KiB  {:5} fds  {:6.0} published/s  {:7.0} delivered/s  \
+             {:10} delivered  {} wrong",
+            self.begin.elapsed().as_secs_f64(),
+            self.looks_kib.last().copied().unwrap_or_default(),
             daemon.descriptors(),
             rate(fire.tally.published, self.published),
             rate(fire.tally.delivered, self.delivered),
@@ -261,21 +354,10 @@ impl Progress {
             fire.faults.total(),
         );
         (self.published, self.delivered) = (fire.tally.published, fire.tally.delivered);
-        self.samples.push(Sample { seconds, resident_kib });
     }
 
-    fn is_flat(&self) -> bool {
-        let Some(trend) = Trend::of(&self.samples) else {
-            println!("memory: too short a run to tell");
-            return true;
-        };
-        let Trend { slope, error, mean_kib, minutes } = trend;
-        println!(
-            "memory: {slope:+.1} kB/min (standard error {error:.1}) over the last {minutes:.0} min, \
-             {:+.0} kB of {mean_kib:.0}: {}",
-            trend.growth_kib(),
-            if trend.is_flat() { "flat" } else { "NOT FLAT" },
-        );
-        trend.is_flat()
+    /// Of this round.
+    fn mean_kib(&self) -> f64 {
+        self.looks_kib.iter().sum::<usize>() as f64 / self.looks_kib.len().max(1) as f64
     }
 }

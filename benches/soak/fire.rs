@@ -68,6 +68,19 @@ pub(crate) struct Tally {
     pub(crate) vanished: u64,
 }
 
+impl Tally {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.bytes += other.bytes;
+        self.deletes += other.deletes;
+        self.cut += other.cut;
+        self.reconnects += other.reconnects;
+        self.restarts += other.restarts;
+        self.vanished += other.vanished;
+    }
+}
+
 /// A channel and its pace.
 pub(crate) struct Lane {
     pub(crate) model: Channel,
@@ -192,15 +205,7 @@ impl Fire {
     /// Of all channels together.
     pub(crate) fn seen(&self) -> Seen {
         let mut sum = Seen::default();
-        for seen in self.lanes.iter().map(|lane| lane.model.seen) {
-            sum.messages += seen.messages;
-            sum.gaps += seen.gaps;
-            sum.skipped += seen.skipped;
-            sum.unknown += seen.unknown;
-            sum.taken += seen.taken;
-            sum.nothing += seen.nothing;
-            sum.gone += seen.gone;
-        }
+        self.lanes.iter().for_each(|lane| sum.add(lane.model.seen));
         sum
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Mischief {
     random: Random,
     /// How many channels it has made.
     made: u64,
+    /// How often it did what.
+    pub(crate) done: BTreeMap<&'static str, u64>,
     idle: VecDeque<Client>,
     held: VecDeque<(Client, Instant)>,
 }
@@ -48,7 +50,7 @@ const MISDEEDS: [Misdeed; 14] = [
 impl Mischief {
     pub(crate) fn new(address: SocketAddr, seed: u64) -> Self {
         let (idle, held) = (VecDeque::new(), VecDeque::new());
-        Self { address, random: Random::new(seed), made: 0, idle, held }
+        Self { address, random: Random::new(seed), made: 0, done: BTreeMap::new(), idle, held }
     }
 
     /// One of each, so that whatever the daemon makes once has been made: its connection to the
@@ -64,28 +66,26 @@ impl Mischief {
         while backend.poll().is_some() {}
         assert_eq!(publisher.post(&format!("/p/brief/{name}"), b"m").answer().status, 201);
         backend.next();
-        self.idle.clear();
-        self.held.clear();
+        self.leave();
     }
 
-    /// Goes on until told to stop, about `rate` times a second; gives how often it did what.
+    /// Goes on until told to stop, about `rate` times a second, and leaves.
     /// `backend`: who is told of subscribers; what it was told is dropped.
-    pub(crate) fn run(
-        mut self,
-        rate: u32,
-        stop: &AtomicBool,
-        backend: Backend,
-    ) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn run(&mut self, rate: u32, stop: &AtomicBool, backend: &mut Backend) {
         let weights = MISDEEDS.map(|(_, weight, _)| weight);
-        let mut done = BTreeMap::new();
         while !stop.load(Ordering::Acquire) {
             let (name, _, misdeed) = MISDEEDS[self.random.weighted(&weights)];
-            misdeed(&mut self);
-            *done.entry(name).or_default() += 1;
+            misdeed(self);
+            *self.done.entry(name).or_default() += 1;
             while backend.poll().is_some() {}
             thread::sleep(Duration::from_secs(1) / rate);
         }
-        done
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        self.idle.clear();
+        self.held.clear();
     }
 
     fn connect(&self) -> Client {

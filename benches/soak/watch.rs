@@ -5,16 +5,11 @@ use std::collections::BTreeMap;
 
 use super::support::{Daemon, until};
 
-/// The part of a run whose memory is judged: after its first third.
+/// The rounds whose memory is judged: those after the first third.
 const WARM_UP: f64 = 1.0 / 3.0;
 
-/// The least of so many samples counts: the daemon gives memory back to the system in steps of some
-/// megabytes, and between them what has gone still looks as if it were there.
-const MINUTE: usize = 6;
-
-/// The memory is flat if it would have grown by less than one of these in the time judged.
+/// What nobody uses is flat if it would have grown by less than this in the time judged.
 const FLAT_KIB: f64 = 500.0;
-const FLAT_PART: f64 = 0.02;
 
 /// Counters that are 0 when nobody is there and nothing is kept.
 pub(crate) const SIZES: [&str; 11] = [
@@ -48,35 +43,21 @@ pub(crate) fn counters(daemon: &Daemon) -> BTreeMap<String, u64> {
     line.split(' ').filter_map(pair).collect()
 }
 
-/// A look at the daemon.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sample {
-    pub(crate) seconds: f64,
-    pub(crate) resident_kib: usize,
-}
-
-/// How memory goes, by least squares over the samples after the first third.
+/// How memory goes, by least squares over the rounds after the first third.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trend {
     /// KiB a minute, and its standard error.
     pub(crate) slope: f64,
     pub(crate) error: f64,
     pub(crate) mean_kib: f64,
-    /// How long these samples took.
+    /// From the first round judged to the last.
     pub(crate) minutes: f64,
 }
 
 impl Trend {
-    /// `None` for too few samples.
-    pub(crate) fn of(samples: &[Sample]) -> Option<Self> {
-        let end = samples.last()?.seconds;
-        let least = |minute: &[Sample]| minute.iter().copied().min_by_key(|one| one.resident_kib);
-        let warm: Vec<(f64, f64)> = samples
-            .chunks(MINUTE)
-            .filter_map(least)
-            .filter(|sample| sample.seconds > end * WARM_UP)
-            .map(|sample| (sample.seconds / 60.0, sample.resident_kib as f64))
-            .collect();
+    /// `rounds`: when, minutes, and how much, KiB. `None`: too few of them.
+    pub(crate) fn of(rounds: &[(f64, f64)]) -> Option<Self> {
+        let warm = &rounds[(rounds.len() as f64 * WARM_UP) as usize..];
         if warm.len() < 3 {
             return None;
         }
@@ -87,7 +68,8 @@ impl Trend {
         let slope = sum(&|point| (point.0 - time) * (point.1 - mean_kib)) / variance;
         let rest = sum(&|point| (point.1 - mean_kib - slope * (point.0 - time)).powi(2));
         let error = (rest / (count - 2.0) / variance).sqrt();
-        Some(Self { slope, error, mean_kib, minutes: end * (1.0 - WARM_UP) / 60.0 })
+        let minutes = warm[warm.len() - 1].0 - warm[0].0;
+        Some(Self { slope, error, mean_kib, minutes })
     }
 
     /// KiB in all.
@@ -95,11 +77,15 @@ impl Trend {
         self.slope * self.minutes
     }
 
-    /// Whether memory stayed within [`FLAT_KIB`] or [`FLAT_PART`], or a slope cannot be told from
-    /// chance: what is on its way differs by megabytes from one moment to the next.
+    /// Whether what nobody uses stayed as it was.
     pub(crate) fn is_flat(&self) -> bool {
-        let growth = self.growth_kib().abs();
-        growth < FLAT_KIB.max(self.mean_kib * FLAT_PART) || self.slope.abs() < 2.0 * self.error
+        self.growth_kib() < FLAT_KIB
+    }
+
+    /// Whether a rise cannot be told from chance: for memory under load, which differs by megabytes
+    /// from one moment to the next.
+    pub(crate) fn may_be_chance(&self) -> bool {
+        self.slope < 2.0 * self.error
     }
 }
 
@@ -108,29 +94,25 @@ mod tests {
     use super::*;
 
     /// Of 30 minutes.
-    fn samples(resident_kib: impl Fn(usize) -> usize) -> Vec<Sample> {
-        (0..=180)
-            .map(|index| Sample {
-                seconds: index as f64 * 10.0,
-                resident_kib: if index < 60 { 100_000 } else { resident_kib(index) },
-            })
-            .collect()
+    fn rounds(kib: impl Fn(usize) -> usize) -> Vec<(f64, f64)> {
+        let kib = |index| if index < 10 { 100_000 } else { kib(index) };
+        (0..30).map(|index| (index as f64, kib(index) as f64)).collect()
     }
 
     #[test]
     fn the_slope_is_of_the_last_two_thirds_and_per_minute() {
-        let trend = Trend::of(&samples(|index| 5000 + 2 * index)).unwrap();
+        let trend = Trend::of(&rounds(|index| 5000 + 12 * index)).unwrap();
         assert!((trend.slope - 12.0).abs() < 1e-6 && trend.error < 1e-6, "{trend:?}");
-        assert!((trend.growth_kib() - 240.0).abs() < 1e-6 && trend.is_flat(), "{trend:?}");
-        assert!(Trend::of(&samples(|_| 0)[..12]).is_none());
+        assert!((trend.growth_kib() - 228.0).abs() < 1e-6 && trend.is_flat(), "{trend:?}");
+        assert!(Trend::of(&rounds(|_| 0)[..3]).is_none());
     }
 
     #[test]
     fn a_leak_is_told_from_noise() {
         let noise = |index: usize| (index * 7919) % 3000;
-        assert!(Trend::of(&samples(|index| 9000 + noise(index))).unwrap().is_flat());
-        let leak = Trend::of(&samples(|index| 9000 + noise(index) + 10 * index)).unwrap();
-        assert!(!leak.is_flat(), "{leak:?}");
-        assert!(!Trend::of(&samples(|index| 9000 + 5 * index)).unwrap().is_flat());
+        assert!(Trend::of(&rounds(|index| 9000 + noise(index))).unwrap().may_be_chance());
+        let leak = Trend::of(&rounds(|index| 9000 + noise(index) + 150 * index)).unwrap();
+        assert!(!leak.may_be_chance() && !leak.is_flat(), "{leak:?}");
+        assert!(!Trend::of(&rounds(|index| 5000 + 30 * index)).unwrap().is_flat());
     }
 }

@@ -100,6 +100,13 @@ impl Faults {
     pub(crate) fn total(&self) -> u64 {
         self.counts.values().sum()
     }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (what, count) in &other.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+        self.first.extend(other.first.iter().cloned());
+    }
 }
 
 /// What was right, by kind, so that a run that tried nothing is seen.
@@ -114,4 +121,16 @@ pub(crate) struct Seen {
     pub(crate) taken: u64,
     pub(crate) nothing: u64,
     pub(crate) gone: u64,
+}
+
+impl Seen {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.gaps += other.gaps;
+        self.skipped += other.skipped;
+        self.unknown += other.unknown;
+        self.taken += other.taken;
+        self.nothing += other.nothing;
+        self.gone += other.gone;
+    }
 }
