@@ -87,6 +87,31 @@ def test_it_runs_until_it_is_told_to_end(number):
         assert not is_open(url_of(banner))
 
 
+def test_a_signal_that_wakes_nobody_is_passed_on(settings, wait_for):
+    """As one that comes a moment before the main thread begins to wait for the daemon."""
+    settings.PUSH_SERVER = {"port": 0}
+    before = signal.getsignal(signal.SIGINT)
+    with Daemon(binary.find_binary(), conf.push_server()) as daemon:
+        main = Path(f"/proc/self/task/{threading.get_native_id()}/syscall")
+        stdout = hex(daemon.process.stdout.fileno())
+
+        def interrupt():
+            wait_for(lambda: main.read_text().split()[1:2] == [stdout])
+            # In this thread, so that it interrupts nothing.
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        deadline = threading.Timer(20, daemon.process.kill)
+        with runpushserver._passing_on_signals(daemon) as received:
+            deadline.start()
+            thread.start()
+            status = daemon.wait()
+            deadline.cancel()
+            thread.join()
+        assert (status, received) == (0, [signal.SIGINT])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_requests_are_shown_when_asked_for():
     with running("0", "-v", "2") as (process, banner):
         with pytest.raises(urllib.error.HTTPError, match="404"):

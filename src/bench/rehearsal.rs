@@ -141,9 +141,11 @@ impl<'a> Line<'a> {
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
         loop {
-            match self.stream.read(&mut buffer)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => bytes.extend_from_slice(&buffer[..count]),
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
             }
             match answer::read(&bytes) {
                 Reading::Incomplete => {}

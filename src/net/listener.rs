@@ -562,15 +562,22 @@ mod tests {
     fn accept(listener: &mut Listener) -> (Stream, Option<IpAddr>) {
         let mut poll = Poll::new().unwrap();
         poll.registry().register(listener, Token(0), Interest::READABLE).unwrap();
-        let mut events = Events::with_capacity(1);
         loop {
             match listener.accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => break other.unwrap(),
             }
-            poll.poll(&mut events, Some(LONG)).unwrap();
-            assert!(!events.is_empty(), "nobody connected");
+            wait(&mut poll, "nobody connected");
         }
+    }
+
+    /// Waits for an event; a signal may interrupt that.
+    fn wait(poll: &mut Poll, in_vain: &str) {
+        let mut events = Events::with_capacity(1);
+        while let Err(error) = poll.poll(&mut events, Some(LONG)) {
+            assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        }
+        assert!(!events.is_empty(), "{in_vain}");
     }
 
     fn exchange(stream: &mut Stream, client: &mut (impl Read + Write)) {
@@ -583,15 +590,13 @@ mod tests {
         client.write_all(b"bye").unwrap();
         let mut poll = Poll::new().unwrap();
         poll.registry().register(stream, Token(0), Interest::READABLE).unwrap();
-        let mut events = Events::with_capacity(1);
         let mut buffer = [0; 8];
         let length = loop {
             match stream.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => break other.unwrap(),
             }
-            poll.poll(&mut events, Some(LONG)).unwrap();
-            assert!(!events.is_empty(), "nothing arrived");
+            wait(&mut poll, "nothing arrived");
         };
         assert_eq!(&buffer[..length], b"bye");
     }

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Client, Daemon, LONG, Start, settings};
+use crate::support::{Client, Daemon, LONG, Start, settings, uninterrupted};
 
 /// Exit code 1, nothing on standard output, and one line with `words` on standard error.
 #[track_caller]
@@ -133,7 +133,7 @@ fn systemd_is_told_of_readiness_reload_and_stop() {
     socket.set_read_timeout(Some(LONG)).unwrap();
     let told = || {
         let mut bytes = [0; 512];
-        let length = socket.recv(&mut bytes).expect("a notification");
+        let length = uninterrupted(|| socket.recv(&mut bytes)).expect("a notification");
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     };
     let mut daemon = start.env("NOTIFY_SOCKET", path.to_str().unwrap()).start();

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{
     Backend, Client, Daemon, LONG, Manner, Start, limits, merge, post, request, settings,
-    subscriber, until,
+    subscriber, uninterrupted, until,
 };
 
 /// Everything that is counted, by name.
@@ -313,7 +313,7 @@ fn a_watchdog_of_systemd_is_told_that_the_loop_goes_round() {
         start.env("NOTIFY_SOCKET", path.to_str().unwrap()).env("WATCHDOG_USEC", "200000").start();
     let told = || {
         let mut bytes = [0; 64];
-        let length = socket.recv(&mut bytes).expect("a notification");
+        let length = uninterrupted(|| socket.recv(&mut bytes)).expect("a notification");
         String::from_utf8(bytes[..length].to_vec()).unwrap().trim_end().to_owned()
     };
     // Also when nothing else happens.
@@ -327,7 +327,7 @@ fn a_watchdog_of_systemd_is_told_that_the_loop_goes_round() {
     // A process that does not go on says nothing, which is how systemd finds out.
     daemon.signal("STOP");
     socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    while socket.recv(&mut [0; 64]).is_ok() {}
+    while uninterrupted(|| socket.recv(&mut [0; 64])).is_ok() {}
     daemon.signal("CONT");
     socket.set_read_timeout(Some(LONG)).unwrap();
     assert_eq!(told(), "WATCHDOG=1");

@@ -208,6 +208,7 @@ fn fill(to: &mut Client, size: usize) -> usize {
         match to.stream().write(&piece[..piece.len().min(size - sent)]) {
             Ok(length) => sent += length,
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{error}"),
         }
     }

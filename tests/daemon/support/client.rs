@@ -1,6 +1,6 @@
 //! One connection to the daemon, and the answers that come over it.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 use std::thread;
@@ -107,7 +107,7 @@ impl Client {
         self.socket.set_write_timeout(Some(patience)).unwrap();
         let mut sent = 0;
         while sent < bytes.len() {
-            match self.socket.write(&bytes[sent..]) {
+            match uninterrupted(|| self.socket.write(&bytes[sent..])) {
                 Ok(length) => sent += length,
                 Err(_) => break,
             }
@@ -172,7 +172,7 @@ impl Client {
     /// Whether nothing comes, nor the end, for `patience`.
     pub(crate) fn is_silent(&mut self, patience: Duration) -> bool {
         self.socket.set_read_timeout(Some(patience)).unwrap();
-        let outcome = self.socket.read(&mut [0; 1]);
+        let outcome = uninterrupted(|| self.socket.read(&mut [0; 1]));
         self.socket.set_read_timeout(Some(LONG)).unwrap();
         outcome.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
@@ -190,13 +190,25 @@ impl Client {
 
     fn read_more(&mut self) -> bool {
         let mut chunk = [0; 16 << 10];
-        match self.socket.read(&mut chunk) {
+        match uninterrupted(|| self.socket.read(&mut chunk)) {
             Ok(length) => {
                 self.buffer.extend_from_slice(&chunk[..length]);
                 length > 0
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
             Err(error) => panic!("nothing came: {error}"),
+        }
+    }
+}
+
+/// Calls again what a signal has interrupted. The end of a child interrupts whoever waits on a
+/// socket for a bounded time, though nobody handles its signal, where it comes while another thread
+/// starts a process: that one has all signals blocked.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome,
         }
     }
 }
@@ -211,4 +223,44 @@ pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd;
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use signal_hook::consts::SIGUSR2;
+
+    use super::super::{Daemon, settings, until};
+
+    #[test]
+    fn whoever_is_interrupted_while_nothing_comes_waits_on() {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGUSR2, Arc::clone(&interrupted)).unwrap();
+        let daemon = Daemon::start(settings());
+        let mut client = daemon.hold("a", 1).remove(0);
+        let socket = format!("{:#x}", client.socket.as_raw_fd());
+        let (tell, told) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            // "PROCESS/task/THREAD"
+            tell.send(fs::read_link("/proc/thread-self").unwrap()).unwrap();
+            client.answer()
+        });
+        let path = told.recv().unwrap();
+        until("the thread waits for the socket", || {
+            let call = fs::read_to_string(format!("/proc/{}/syscall", path.display())).unwrap();
+            call.split(' ').nth(1) == Some(&socket)
+        });
+        let thread = path.file_name().unwrap();
+        assert!(Command::new("kill").arg("-USR2").arg(thread).status().unwrap().success());
+        until("the signal arrives", || interrupted.load(Ordering::Relaxed));
+        daemon.publish("a", "m");
+        assert_eq!(reader.join().unwrap().text(), "m");
+    }
 }

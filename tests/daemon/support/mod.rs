@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 pub(crate) use backend::{Backend, Manner};
-pub(crate) use client::{Answer, Client, post, request};
+pub(crate) use client::{Answer, Client, post, request, uninterrupted};
 pub(crate) use daemon::{Daemon, Start};
 
 /// How long anything may take; only a failing test takes so long.

@@ -31,6 +31,8 @@ from pushserver.upstream import Upstream
 # By Django's --verbosity.
 LOGGING = {0: ["-q"], 1: [], 2: ["--access-log"], 3: ["--access-log", "-v"]}
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 class Command(BaseCommand):
     help = "Starts the push server."
@@ -138,24 +140,45 @@ def _end(daemon: Daemon, received: Sequence[int]) -> None:
 
 @contextmanager
 def _passing_on_signals(daemon: Daemon) -> Iterator[list[int]]:
-    """Signals to end go to the daemon, whose end then is ours. Gives those that were received."""
+    """Signals to end go to the daemon, whose end then is ours. Gives those that were received.
+
+    A thread passes them on. A handler in Python runs only when the main thread goes on, and a
+    signal that comes a moment before a read begins does not end it: nobody would hear of it.
+    """
     received: list[int] = []
-
-    def pass_on(number: int, frame: object) -> None:
-        received.append(number)
-        daemon.signal(number)
-
     # Elsewhere Python has no say in signals; the daemon still leaves with its life line.
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, pass_on) for number in numbers]
+
+    reading, writing = os.pipe()
+
+    def pass_on() -> None:
+        while number := os.read(reading, 1):
+            if number[0] in ENDING:
+                received.append(number[0])
+                daemon.signal(number[0])
+
+    # The thread last: a signal that still raises KeyboardInterrupt must leave none that waits.
+    os.set_blocking(writing, False)
+    wakeup_before = signal.set_wakeup_fd(writing)
+    before = [signal.signal(number, _do_nothing) for number in ENDING]
+    thread = threading.Thread(target=pass_on)
+    thread.start()
     try:
         yield received
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        signal.set_wakeup_fd(wakeup_before)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+        for number, handler in zip(ENDING, before, strict=True):
             signal.signal(number, handler)
+
+
+def _do_nothing(number: int, frame: object) -> None:
+    # With a handler in Python a signal's number is written to the wakeup descriptor, at once.
+    pass
 
 
 def _parse(addrport: str, use_ipv6: bool) -> tuple[str, int | None]:
