@@ -21,6 +21,7 @@ pub mod options;
 mod output;
 mod proxy;
 mod request;
+mod shedding;
 mod timers;
 
 use std::cell::Cell;
@@ -39,6 +40,7 @@ use self::host::Hosts;
 use self::location::Routes;
 use self::options::{Limits, Options};
 use self::proxy::Proxy;
+use self::shedding::Shedding;
 use crate::arena::Key;
 use crate::clock::Now;
 use crate::http::HeadLimits;
@@ -74,8 +76,7 @@ pub struct Relay {
     ready: VecDeque<ConnKey>,
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
-    /// The slot where idle connections were last looked for.
-    shed_from: usize,
+    shedding: Shedding,
     stopping: bool,
     /// Bytes of bodies that are not whole yet.
     uploading: Rc<Cell<usize>>,
@@ -104,7 +105,7 @@ impl Relay {
             outputs: VecDeque::new(),
             ready: VecDeque::new(),
             name: Vec::new(),
-            shed_from: 0,
+            shedding: Shedding::default(),
             stopping: false,
             uploading: Rc::default(),
             answered: 0,

@@ -1,7 +1,6 @@
-//! A connection's timer: it has one at a time, and this is what happens when it is due; or before,
-//! where idle connections are in the way of others.
+//! A connection's timer: it has one at a time, and this is what happens when it is due.
 
-use super::client::{Client, ConnTimer, Phase};
+use super::client::{ConnTimer, Phase};
 use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::http::HttpError;
@@ -12,41 +11,7 @@ const LINGER_MS: u64 = 1500;
 /// How long a publisher may take to finish its message when the daemon stops, milliseconds.
 const STOP_MS: u64 = 1000;
 
-/// Connections that one search for idle ones looks at: a tenth of a millisecond.
-const SHED_LOOKS_MAX: usize = 16 << 10;
-
 impl Relay {
-    /// Closes up to `count` connections that are between requests, to make room for others; gives
-    /// how many. `has_asked`: whether the next request has come, though it is not read yet. Looks
-    /// at a bounded number of connections, and at the next ones when called again.
-    pub fn shed_idle(
-        &mut self,
-        count: usize,
-        mut has_asked: impl FnMut(ConnKey) -> bool,
-        now: Now,
-    ) -> usize {
-        let is_idle = |client: &Client| {
-            matches!(client.phase, Phase::Head { .. })
-                && matches!(client.timer, Some((_, ConnTimer::Idle)))
-                && client.buffer.is_none()
-        };
-        let slots = self.conns.slots();
-        let mut closed = 0;
-        for _ in 0..slots.min(SHED_LOOKS_MAX) {
-            self.shed_from = if self.shed_from + 1 < slots { self.shed_from + 1 } else { 0 };
-            let Some(conn) = self.conns.key_at(self.shed_from) else { continue };
-            if self.conns.client(conn).is_some_and(is_idle) && !has_asked(conn) {
-                self.close(conn, now);
-                self.counters.shed += 1;
-                closed += 1;
-                if closed == count {
-                    break;
-                }
-            }
-        }
-        closed
-    }
-
     pub(super) fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.conns.client(conn) else { return };
         if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
@@ -124,23 +89,6 @@ mod tests {
         let (server, limits) = (String::new(), Limits::default());
         let (locations, hosts) = (Vec::new(), Vec::new());
         Relay::new(&Options { server, locations, hosts, proxy: None, limits }, hub, at(0))
-    }
-
-    #[test]
-    fn idle_connections_are_looked_for_in_bounded_steps_each_where_the_last_one_ended() {
-        let mut relay = relay();
-        for _ in 0..=SHED_LOOKS_MAX {
-            relay.accept(None, at(0));
-        }
-        let idle = relay.accept(None, at(0));
-        relay.received(idle, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
-        assert!(matches!(relay.poll_output(at(0)), Some(Output::Send { .. })));
-        let nobody = |_| false;
-        assert_eq!(relay.shed_idle(2, nobody, at(0)), 0);
-        assert_eq!(relay.shed_idle(2, |conn| conn == idle, at(0)), 0, "its request only waits");
-        assert_eq!(relay.shed_idle(2, nobody, at(0)), 0);
-        assert_eq!(relay.shed_idle(2, nobody, at(0)), 1);
-        assert!(matches!(relay.poll_output(at(0)), Some(Output::Close { conn }) if conn == idle));
     }
 
     #[test]

@@ -78,6 +78,7 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>) {
         "resets while woken",
         "resumed",
         "splits",
+        "sheds",
         "stalled",
         "stops",
         "subscribe notices",
