@@ -58,6 +58,10 @@ const REQUESTS_PER_TURN: usize = 16;
 /// reader that stops keeps no more than these and one message from being freed.
 const ANSWERS_PER_TURN: usize = 64 << 10;
 
+/// Connections that are closed or refused in one turn because their time is up: less than a
+/// millisecond.
+const TIMERS_PER_TURN: usize = 96;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Relay {
@@ -332,10 +336,12 @@ impl Relay {
         [self.wheel.next_deadline(), self.hub.poll_timeout(), proxy].into_iter().flatten().min()
     }
 
-    /// Does what is due. To be called once a turn.
+    /// Does what is due, up to a bound: [`Relay::poll_timeout`] tells whether there is more. To be
+    /// called once a turn.
     pub fn handle_timeout(&mut self, now: Now) {
         self.renderer.set_time(now);
-        while let Some((conn, timer)) = self.wheel.pop_expired(now.mono_ms) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some((conn, timer)) = self.wheel.pop_expired(now.mono_ms) else { break };
             if let Some(client) = self.conns.client_mut(conn) {
                 client.timer = None;
                 self.timed_out(conn, timer, now);

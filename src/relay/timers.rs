@@ -110,4 +110,22 @@ mod tests {
         };
         assert_eq!((to, payload.slices(0).0.starts_with(b"HTTP/1.1 408 ")), (conn, true));
     }
+
+    #[test]
+    fn thousands_whose_time_is_up_together_are_closed_over_many_turns() {
+        let mut relay = relay();
+        for _ in 0..1000 {
+            relay.accept(None, at(0));
+        }
+        let now = at(60_000);
+        let mut turns = 0;
+        while relay.poll_timeout().is_some_and(|at| at <= now.mono_ms) {
+            relay.handle_timeout(now);
+            let closed = std::iter::from_fn(|| relay.poll_answer()).count();
+            assert!(closed <= 100, "{closed} in one turn");
+            turns += 1;
+        }
+        assert!((10..20).contains(&turns), "{turns} turns");
+        assert_eq!(relay.timers(), 0);
+    }
 }
