@@ -36,8 +36,8 @@ pub(crate) struct World {
     pub(crate) holds_end: bool,
     /// Half closed, with the end behind bytes that were not read before.
     pub(crate) ending: Vec<u64>,
-    /// Who was idle when that was last looked for, the longest last, and until when each may be.
-    idle: Vec<(u64, u64)>,
+    /// Who was idle when that was last looked for, the longest last, each with its timer then.
+    idle: Vec<(u64, (u64, u64))>,
     next_number: u64,
     is_traced: bool,
     pub(crate) trace: Vec<String>,
@@ -235,12 +235,12 @@ impl World {
     fn next_idle(&mut self) -> Option<u64> {
         let since = |client: &Client| match client.timer {
             Some((Timer::Idle, at)) if client.phase == Phase::Head => {
-                (client.kept.is_empty() && !client.ready).then_some(at)
+                (client.kept.is_empty() && !client.ready).then_some((at, client.armed))
             }
             _ => None,
         };
-        while let Some((number, at)) = self.idle.pop() {
-            if self.clients.get(&number).and_then(since) == Some(at) {
+        while let Some((number, timer)) = self.idle.pop() {
+            if self.clients.get(&number).and_then(since) == Some(timer) {
                 return Some(number);
             }
         }
@@ -248,7 +248,7 @@ impl World {
         let idle = self.clients.values().filter_map(|client| Some((client.number, since(client)?)));
         self.idle = idle.collect();
         let conns = &self.conns;
-        self.idle.sort_by_key(|(number, at)| Reverse((at.div_ceil(10), conns[number])));
+        self.idle.sort_by_key(|(number, (at, _))| Reverse((at.div_ceil(10), conns[number])));
         self.idle.pop().map(|(number, _)| number)
     }
 
