@@ -58,10 +58,6 @@ const REQUESTS_PER_TURN: usize = 16;
 /// reader that stops keeps no more than these and one message from being freed.
 const ANSWERS_PER_TURN: usize = 64 << 10;
 
-/// Connections that are closed or refused in one turn because their time is up: less than a
-/// millisecond.
-const TIMERS_PER_TURN: usize = 96;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Relay {
@@ -340,16 +336,7 @@ impl Relay {
     /// called once a turn.
     pub fn handle_timeout(&mut self, now: Now) {
         self.renderer.set_time(now);
-        for _ in 0..TIMERS_PER_TURN {
-            let Some((conn, timer)) = self.wheel.pop_expired(now.mono_ms) else { break };
-            if let Some(client) = self.conns.client_mut(conn) {
-                client.timer = None;
-                self.timed_out(conn, timer, now);
-            } else if let Some(upstream) = self.conns.upstream_mut(conn) {
-                upstream.timer = None;
-                self.outputs.push_back(Output::Abort { conn });
-            }
-        }
+        self.timers_due(now);
         self.hub.handle_timeout(now);
         if self.proxy.is_some() {
             self.proxy_timeout(now);

@@ -11,8 +11,26 @@ const LINGER_MS: u64 = 1500;
 /// How long a publisher may take to finish its message when the daemon stops, milliseconds.
 const STOP_MS: u64 = 1000;
 
+/// Connections that are closed or refused in one turn because their time is up: less than a
+/// millisecond.
+const TIMERS_PER_TURN: usize = 96;
+
 impl Relay {
-    pub(super) fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
+    /// Does what is due for connections, up to a bound.
+    pub(super) fn timers_due(&mut self, now: Now) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some((conn, timer)) = self.wheel.pop_expired(now.mono_ms) else { return };
+            if let Some(client) = self.conns.client_mut(conn) {
+                client.timer = None;
+                self.timed_out(conn, timer, now);
+            } else if let Some(upstream) = self.conns.upstream_mut(conn) {
+                upstream.timer = None;
+                self.outputs.push_back(Output::Abort { conn });
+            }
+        }
+    }
+
+    fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.conns.client(conn) else { return };
         if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
             // It is our turn to speak; the answer sets the next timer.

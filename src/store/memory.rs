@@ -420,15 +420,14 @@ mod tests {
         assert!(store.is_behind() && store.messages() > 4000, "{}", store.messages());
         assert_eq!((store.len(queue), store.lost_through(queue)), (1000, id(4000)));
         let look = |store: &Memory| {
-            let cursors = [0, 1, 100, 2500, 3999, 4000, 4001, 5000].into_iter();
-            let gap = |time| store.gap(queue, Cursor::at(id(time)), COUNT);
-            let unkept = cursors.clone().filter(|time| *time <= 4000).map(gap);
-            (cursors.map(|time| first(store, queue, time)).collect::<Vec<_>>(), unkept.last())
+            let cursors = [0, 1, 100, 2500, 3990, 4000, 4001, 5000];
+            let found = cursors.map(|time| first(store, queue, time));
+            (found, store.gap(queue, Cursor::at(id(3990)), 4000))
         };
         let amid = look(&store);
         assert_eq!(amid.0[0], Some((4001, Gap::NONE)));
         assert_eq!(amid.0[3], Some((4001, Gap::Messages(1500))));
-        assert_eq!(amid.0[4], Some((4001, Gap::Messages(1))));
+        assert_eq!((amid.0[4], amid.1), (Some((4001, Gap::Messages(10))), Gap::Messages(10)));
         assert_eq!(amid.0[6], Some((4002, Gap::NONE)));
         assert!(steps(&mut store, 14_000) >= 6);
         assert_eq!((store.messages(), store.expired()), (1000, 4000));
