@@ -427,3 +427,16 @@ fn a_crowd_whose_time_is_up_together_is_answered_over_many_turns() {
     assert!(turns(&mut b, 96) >= 10);
     assert_eq!((b.hub.held(), b.hub.channels(), b.hub.timers()), (0, 0, 0));
 }
+
+#[test]
+fn channels_that_end_while_others_still_expire_leave_none_behind() {
+    let mut options = crowded();
+    options.stores[0].channel_timeout_ms = 0;
+    let mut b = Bench::new(options);
+    for number in 0..3000 {
+        b.publish(&number.to_string(), "old");
+    }
+    b.advance(10_000);
+    turns(&mut b, 1024);
+    assert_eq!((b.hub.messages(), b.hub.channels(), b.hub.timers()), (0, 0, 0));
+}

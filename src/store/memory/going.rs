@@ -13,7 +13,9 @@ impl Memory {
     /// Removes a queue with all its messages. Where they are many, [`Memory::expire`] has the rest.
     pub fn close(&mut self, queue: QueueId) {
         self.closed.push(queue);
-        self.drop_gone(DROPPED_AT_ONCE);
+        // None of other queues: nobody would ask here whose they were.
+        let is_done = (0..DROPPED_AT_ONCE).any(|_| !self.drop_one_closed());
+        self.is_behind |= !is_done;
     }
 
     /// From now on every message whose time is up is gone, but for the `min_messages` newest of each
@@ -66,15 +68,21 @@ impl Memory {
         }
     }
 
+    /// Drops one message of a closed queue, or that queue; `false`: there is none.
+    fn drop_one_closed(&mut self) -> bool {
+        let Some(QueueId(queue)) = self.closed.last().copied() else { return false };
+        if let Some(node) = self.queues[queue as usize].nodes.pop_front() {
+            self.unlink(node);
+        } else {
+            self.queues.remove(queue as usize);
+            self.closed.pop();
+        }
+        true
+    }
+
     /// Drops one message that is gone, or passes over one that is kept; `false`: there was none.
     fn drop_one_gone(&mut self) -> bool {
-        if let Some(QueueId(queue)) = self.closed.last().copied() {
-            if let Some(node) = self.queues[queue as usize].nodes.pop_front() {
-                self.unlink(node);
-            } else {
-                self.queues.remove(queue as usize);
-                self.closed.pop();
-            }
+        if self.drop_one_closed() {
             return true;
         }
         if self.next_expiry().is_none_or(|due| due > self.expired_at_ms) {
