@@ -101,19 +101,6 @@ impl<T> Arena<T> {
         self.slots.is_empty()
     }
 
-    /// Slots there are, in use or not.
-    #[must_use]
-    pub fn slots(&self) -> usize {
-        self.slots.capacity()
-    }
-
-    /// The key of the entry in a slot, if there is one.
-    #[must_use]
-    pub fn key_at(&self, slot: usize) -> Option<Key> {
-        let (generation, _) = self.slots.get(slot)?;
-        Some(Key { index: u32::try_from(slot).ok()?, generation: *generation })
-    }
-
     /// Every living entry, in no useful order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().map(|(_, (_, value))| value)

@@ -41,7 +41,7 @@ pub struct Wheel<T> {
 }
 
 /// Names one timer until it expires or is cancelled; after that it names nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimerKey {
     index: u32,
     generation: NonZeroU32,
@@ -116,6 +116,15 @@ impl<T> Wheel<T> {
             return None;
         }
         self.take(key.index)
+    }
+
+    /// When a timer is due (monotonic milliseconds), rounded up to a tick; `None` if it has expired or
+    /// was cancelled.
+    #[must_use]
+    pub fn due_ms(&self, key: TimerKey) -> Option<u64> {
+        let entry = self.entries.get(key.index as usize)?;
+        let lives = entry.generation == key.generation && entry.value.is_some();
+        lives.then(|| entry.tick.saturating_mul(TICK_MS))
     }
 
     /// A timer that has expired by `now_ms` (monotonic milliseconds), in order of their ticks.

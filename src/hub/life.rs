@@ -21,13 +21,20 @@ impl Hub {
         // Otherwise a fan-out has it, and ends it within moments.
     }
 
+    /// Drops messages whose time is up, and settles the channels that have none left.
+    pub(super) fn expire(&mut self, id: StoreId, now: Now) {
+        self.stores[id.0 as usize].memory.expire(now.mono_ms);
+        self.settle_store(id, now);
+    }
+
     /// Sets a store's expiry timer and settles the channels that it emptied.
     pub(super) fn settle_store(&mut self, id: StoreId, now: Now) {
         while let Some(owner) = self.stores[id.0 as usize].memory.next_emptied() {
             self.settle(Key::from_bits(owner), now);
         }
         let store = &mut self.stores[id.0 as usize];
-        let due = store.memory.next_expiry();
+        // One that is behind needs no timer: it is gone on with in the next turn.
+        let due = store.memory.next_expiry().filter(|_| !store.memory.is_behind());
         match (store.timer, due) {
             // A timer that is early looks again; it is left alone, not moved at each message.
             (Some((_, at)), Some(due)) if at <= due => {}

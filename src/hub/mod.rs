@@ -33,6 +33,13 @@ use crate::message::{Cursor, Delivery, Message, MessageId};
 use crate::store::{Gap, Memory, StoreId};
 use crate::wheel::{TimerKey, Wheel};
 
+/// Timers that are dealt with at once: less than a millisecond, most of it for channels that end.
+const TIMERS_AT_ONCE: usize = 512;
+
+/// Answers that timers make at once. Further ones wait until these are taken, since whoever asks next
+/// has them all carried out before its own.
+const ENDS_AT_ONCE: usize = 96;
+
 /// All timers of the hub.
 #[derive(Debug, Clone, Copy)]
 enum Timer {
@@ -280,21 +287,32 @@ impl Hub {
     /// When [`Hub::handle_timeout`] has something to do, milliseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
+        if self.stores.iter().any(|store| store.memory.is_behind()) {
+            return Some(0);
+        }
         self.wheel.next_deadline()
     }
 
-    /// Does what is due.
+    /// Does what is due, up to a bound: [`Hub::poll_timeout`] tells whether there is more.
     pub fn handle_timeout(&mut self, now: Now) {
-        while let Some(timer) = self.wheel.pop_expired(now.mono_ms) {
-            match timer {
-                Timer::Poll(subscription) => self.poll_timed_out(subscription, now),
-                Timer::Idle(channel) => self.idle_timed_out(channel, now),
-                Timer::Expiry(id) => {
-                    let store = &mut self.stores[id.0 as usize];
-                    store.timer = None;
-                    store.memory.expire(now.mono_ms);
-                    self.settle_store(id, now);
+        for index in 0..self.stores.len() {
+            if self.stores[index].memory.is_behind() {
+                self.expire(StoreId(index as u16), now);
+            }
+        }
+        for _ in 0..TIMERS_AT_ONCE {
+            // Those who read the answers come first.
+            if self.outputs.len() >= ENDS_AT_ONCE {
+                return;
+            }
+            match self.wheel.pop_expired(now.mono_ms) {
+                Some(Timer::Poll(subscription)) => self.poll_timed_out(subscription, now),
+                Some(Timer::Idle(channel)) => self.idle_timed_out(channel, now),
+                Some(Timer::Expiry(id)) => {
+                    self.stores[id.0 as usize].timer = None;
+                    self.expire(id, now);
                 }
+                None => return,
             }
         }
     }

@@ -355,3 +355,88 @@ fn nothing_is_held_after_shutdown() {
     assert_eq!(b.ask("a", LONG), ["2: x 1:0"]);
     assert_eq!((b.hub.held(), b.hub.channels()), (0, 1));
 }
+
+/// The turns until nothing more is due; in none may more than so many channels, messages or holds end.
+fn turns(b: &mut Bench, most: usize) -> usize {
+    let count = |b: &Bench| [b.hub.channels(), b.hub.messages(), b.hub.held()];
+    let mut turns = 0;
+    while b.hub.poll_timeout().is_some_and(|at| at <= b.now.mono_ms) {
+        let before = count(b);
+        b.advance(0);
+        for (before, after) in before.into_iter().zip(count(b)) {
+            assert!(before - after <= most, "{before} then {after}");
+        }
+        turns += 1;
+        b.outputs();
+    }
+    turns
+}
+
+fn crowded() -> Options {
+    let mut options = options();
+    options.channels_max = 10_000;
+    options.stores[0].memory.max_memory = 1 << 30;
+    options.stores[0].memory.message_timeout_ms = 10_000;
+    options
+}
+
+#[test]
+fn thousands_of_channels_that_expire_together_take_many_turns_and_no_message_lives_longer() {
+    let mut b = Bench::new(crowded());
+    for number in 0..3000 {
+        b.publish(&number.to_string(), "old");
+    }
+    b.advance(10_000);
+    assert!(b.hub.messages() > 2000, "{}", b.hub.messages());
+    // The last one is still to be dropped.
+    assert!(b.ask("2999", LONG)[0].ends_with("held"));
+    let [published, delivered] = &b.publish("2999", "new")[..] else { panic!("one waits") };
+    assert!(published.ends_with("published 201 of 1, 1 waited"), "{published}");
+    assert!(delivered.ends_with("new 11:0"), "{delivered}");
+    assert!(turns(&mut b, 512) >= 4);
+    assert_eq!((b.hub.messages(), b.hub.channels()), (1, 3000));
+    b.advance(5000);
+    assert!(turns(&mut b, 512) >= 4);
+    assert_eq!(b.hub.channels(), 1);
+}
+
+#[test]
+fn a_channel_of_thousands_of_messages_is_gone_at_once_and_dropped_in_many_turns() {
+    let mut b = Bench::new(crowded());
+    for number in 0..3000 {
+        b.publish("a", &number.to_string());
+    }
+    let peer = b.peers.insert(());
+    b.hub.delete(peer, name("a"), b.now);
+    assert_eq!(b.outputs(), ["3000: deleted 3000"]);
+    assert!(b.hub.messages() > 2000, "{}", b.hub.messages());
+    let answers = b.publish("a", "new");
+    assert!(answers[0].ends_with("published 202 of 1, 0 waited"), "{answers:?}");
+    assert!(turns(&mut b, 512) >= 4);
+    assert_eq!((b.hub.messages(), b.hub.channels()), (1, 1));
+}
+
+#[test]
+fn a_crowd_whose_time_is_up_together_is_answered_over_many_turns() {
+    let mut b = Bench::new(crowded());
+    for _ in 0..1000 {
+        b.ask("a", LONG);
+    }
+    // The jitter is over, as after a machine has slept.
+    b.now.mono_ms += 60_000;
+    assert!(turns(&mut b, 96) >= 10);
+    assert_eq!((b.hub.held(), b.hub.channels(), b.hub.timers()), (0, 0, 0));
+}
+
+#[test]
+fn channels_that_end_while_others_still_expire_leave_none_behind() {
+    let mut options = crowded();
+    options.stores[0].channel_timeout_ms = 0;
+    let mut b = Bench::new(options);
+    for number in 0..3000 {
+        b.publish(&number.to_string(), "old");
+    }
+    b.advance(10_000);
+    turns(&mut b, 1024);
+    assert_eq!((b.hub.messages(), b.hub.channels(), b.hub.timers()), (0, 0, 0));
+}

@@ -40,7 +40,7 @@ pub use self::watch::COUNTERS;
 
 use self::heap::Heap;
 use self::listener::Listener;
-use self::opening::connections_max;
+use self::opening::{Newcomer, connections_max};
 use self::options::{Listen, Options};
 use self::passthrough::Passthrough;
 use self::reload::Reload;
@@ -87,8 +87,9 @@ pub struct Reactor {
     connections_max: usize,
     /// Listeners may have connections that no edge will tell of; not before this time.
     accept_pending: Option<u64>,
-    /// Before this time idle connections are not looked for to make room.
-    shed_at_ms: u64,
+    /// Accepted, though there are as many as there may be: so nobody makes room but for who is
+    /// really there.
+    at_door: Option<Newcomer>,
     scratch: Box<[u8]>,
     /// Sockets that were read and may have more: each once, to be read in the next turn.
     again: Vec<ConnKey>,
@@ -166,7 +167,7 @@ impl Reactor {
             open: 0,
             connections_max: connections_max(options.connections),
             accept_pending: None,
-            shed_at_ms: 0,
+            at_door: None,
             scratch: vec![0; READ_BYTES].into(),
             again: Vec::new(),
             later: VecDeque::new(),

@@ -16,11 +16,7 @@ use crate::relay::options::UpstreamAddress;
 /// Connections accepted from one listener before others have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
 
-/// Idle connections closed at once when there are too many.
-const SHED_AT_ONCE: usize = 64;
-
-/// How long accepting pauses when no more connections can be had, unless one is closed before; and
-/// how long idle ones are not looked for again when few were found.
+/// How long accepting pauses when no more connections can be had, unless one is closed before.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
@@ -32,8 +28,17 @@ const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 const DIALS_BEYOND: usize = 16;
 
 /// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
-/// connection, a reserve.
+/// connection, the newcomer at the door, a reserve.
 const RESERVED_DESCRIPTORS: u64 = 32;
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    stream: Stream,
+    peer: Option<IpAddr>,
+    /// The port, if it came to a loopback address.
+    loopback_port: Option<u16>,
+}
 
 impl Reactor {
     pub(super) fn accept(&mut self, now: Now) {
@@ -44,45 +49,73 @@ impl Reactor {
                     self.accept_pending = Some(0);
                     break;
                 }
-                if self.open >= self.connections_max {
-                    let limit = "limits.connections or the limit of open files";
-                    return self.pause_accepting(limit, now);
-                }
-                match self.listeners[index].accept() {
-                    Ok((stream, peer)) => {
-                        let at = self.listeners[index].local().loopback_port();
-                        self.welcome(stream, peer, at, now);
+                match self.next_newcomer(index) {
+                    Ok(newcomer) if self.has_room(now) => self.welcome(newcomer, now),
+                    Ok(newcomer) => {
+                        self.at_door = Some(newcomer);
+                        let limit = "limits.connections or the limit of open files";
+                        return self.pause_accepting(limit, now);
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) if is_transient(&error) => {}
-                    Err(error) => return self.pause_accepting(&error.to_string(), now),
+                    Err(error) => {
+                        // Perhaps nobody waits; but without one descriptor nothing else goes on.
+                        self.shed_one(now);
+                        return self.pause_accepting(&error.to_string(), now);
+                    }
                 }
             }
         }
     }
 
-    /// Goes on when a connection closes; those that only wait for a next request can do so now.
+    /// Lets the one in who waits at the door, though it is one more than there may be.
+    pub(super) fn open_door(&mut self, now: Now) {
+        if let Some(newcomer) = self.at_door.take() {
+            self.welcome(newcomer, now);
+        }
+    }
+
+    fn next_newcomer(&mut self, listener: usize) -> io::Result<Newcomer> {
+        if let Some(newcomer) = self.at_door.take() {
+            return Ok(newcomer);
+        }
+        let listener = &self.listeners[listener];
+        let (stream, peer) = listener.accept()?;
+        Ok(Newcomer { stream, peer, loopback_port: listener.local().loopback_port() })
+    }
+
+    /// Whether there is room for one more; the one that is idle longest makes it, if need be.
+    fn has_room(&mut self, now: Now) -> bool {
+        if self.open >= self.connections_max && self.shed_one(now) {
+            while let Some(output) = self.relay.poll_answer() {
+                self.carry_out(output, now);
+            }
+            self.free_gone(now);
+        }
+        self.open < self.connections_max
+    }
+
+    fn shed_one(&mut self, now: Now) -> bool {
+        // One of a crowd may have asked again, and waits to be read.
+        let waits = |conn| find(&mut self.sockets, conn).is_some_and(|socket| socket.queued);
+        self.relay.shed_idle(waits, now)
+    }
+
+    /// Goes on when a connection closes, or one that is idle can make room.
     fn pause_accepting(&mut self, cause: &str, now: Now) {
         self.watch.accept_pauses += 1;
         self.accept_pending = Some(now.mono_ms + ACCEPT_PAUSE_MS);
-        // Whoever knocks while all are busy does not make us look at every one of them each time.
-        if now.mono_ms >= self.shed_at_ms {
-            // One of a crowd may have asked again, and waits to be read.
-            let waits = |conn| find(&mut self.sockets, conn).is_some_and(|socket| socket.queued);
-            if self.relay.shed_idle(SHED_AT_ONCE, waits, now) < SHED_AT_ONCE {
-                self.shed_at_ms = now.mono_ms + ACCEPT_PAUSE_MS;
-            }
-        }
         if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
             let open = self.open;
             log::warn!("event=accept_paused connections={open} times={times} cause={cause:?}");
         }
     }
 
-    fn welcome(&mut self, stream: Stream, peer: Option<IpAddr>, at: Option<u16>, now: Now) {
+    fn welcome(&mut self, newcomer: Newcomer, now: Now) {
+        let Newcomer { stream, peer, loopback_port } = newcomer;
         self.watch.accepted += 1;
         let conn = self.relay.accept(peer, now);
-        if let Some(port) = at {
+        if let Some(port) = loopback_port {
             self.relay.came_by_loopback(conn, port);
         }
         if self.enter(Socket::accepted(conn, stream)).is_err() {

@@ -32,7 +32,7 @@ enum State {
     Idle,
     Reading,
     /// Asked for once more meanwhile: what is being read may be older than that.
-    ReadingOld,
+    ReadingAgain,
 }
 
 impl Reload {
@@ -41,15 +41,20 @@ impl Reload {
         Self { read, waker, tell, told, state: State::Idle }
     }
 
-    /// Begins to read, now or when the reading that is going on has ended.
+    /// Notes that the settings are asked for while they are being read; gives whether they are.
+    pub(super) fn note_again(&mut self) -> bool {
+        if self.state == State::Idle {
+            return false;
+        }
+        self.state = State::ReadingAgain;
+        true
+    }
+
+    /// Begins to read. To be asked first: [`Reload::note_again`].
     ///
     /// # Errors
     /// No thread can be had.
     pub(super) fn begin(&mut self) -> io::Result<()> {
-        if self.state != State::Idle {
-            self.state = State::ReadingOld;
-            return Ok(());
-        }
         let (read, waker, tell) = (self.read.clone(), self.waker.clone(), self.tell.clone());
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
             // The loop may have ended.
@@ -60,16 +65,12 @@ impl Reload {
         Ok(())
     }
 
-    /// What was read last, if the reading has ended.
-    pub(super) fn finished(&mut self) -> Option<Reloaded> {
+    /// What was read, if the reading has ended, and whether it was asked for once more meanwhile.
+    /// Both are to be done: settings that are asked for again and again are still taken.
+    pub(super) fn finished(&mut self) -> Option<(Reloaded, bool)> {
         let outcome = self.told.try_recv().ok()?;
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::ReadingOld => match self.begin() {
-                Ok(()) => None,
-                Err(error) => Some(Err(no_thread(&error))),
-            },
-            State::Idle | State::Reading => Some(outcome),
-        }
+        let before = std::mem::replace(&mut self.state, State::Idle);
+        Some((outcome, before == State::ReadingAgain))
     }
 }
 

@@ -42,7 +42,11 @@ impl Reactor {
         Turn::GoOn
     }
 
+    /// Has the settings read, now or when the reading that is going on has ended.
     fn begin_reload(&mut self, now: Now) {
+        if self.reload.note_again() {
+            return;
+        }
         match NotifyState::monotonic_usec_now() {
             Ok(time) => notify_systemd(&[NotifyState::Reloading, time]),
             Err(error) => log::debug!("event=sd_notify error={error}"),
@@ -54,8 +58,10 @@ impl Reactor {
 
     /// Takes the settings that were read, if they are.
     pub(super) fn finish_reload(&mut self, now: Now) {
-        if let Some(outcome) = self.reload.finished() {
-            self.take_settings(outcome, now);
+        let Some((outcome, again)) = self.reload.finished() else { return };
+        self.take_settings(outcome, now);
+        if again && self.stop_at_ms.is_none() {
+            self.begin_reload(now);
         }
     }
 
@@ -91,6 +97,7 @@ impl Reactor {
         while self.accept_pending == Some(0) {
             self.accept(now);
         }
+        self.open_door(now);
         let keys: Vec<ConnKey> = self.sockets.iter().flatten().map(|socket| socket.key).collect();
         for conn in keys {
             self.read(conn, now);

@@ -24,7 +24,7 @@ impl Relay {
             }
             O::Missing { peer } => {
                 let text = "there is no such channel, and this request does not create it";
-                self.answer_text(peer, 404, b"", text, now);
+                self.answer_text(peer, 404, text, now);
             }
             O::Refused { peer, refusal } => self.refuse(peer, refusal, now),
             O::Held { peer, subscription } => self.held(peer, subscription, now),
@@ -60,17 +60,16 @@ impl Relay {
     }
 
     pub(super) fn refuse(&mut self, conn: ConnKey, refusal: Refusal, now: Now) {
-        let (status, lines, text): (_, &[u8], _) = match refusal {
+        let (status, text) = match refusal {
             Refusal::Channels => {
-                let text = "too many channels; try again later, or raise limits.channels";
-                (503, b"Retry-After: 5\r\n", text)
+                (503, "too many channels; try again later, or raise limits.channels")
             }
-            Refusal::Subscribers => (403, b"", "the channel has max_subscribers subscribers"),
+            Refusal::Subscribers => (403, "the channel has max_subscribers subscribers"),
             Refusal::MessageSize => {
-                (413, b"", "the message alone exceeds the store's max_memory; send less")
+                (413, "the message alone exceeds the store's max_memory; send less")
             }
         };
-        self.answer_text(conn, status, lines, text, now);
+        self.answer_text(conn, status, text, now);
     }
 
     pub(super) fn held(&mut self, conn: ConnKey, subscription: hub::SubscriptionKey, now: Now) {
@@ -144,16 +143,9 @@ impl Relay {
         self.respond(conn, exchange.persistence, status, payload, now);
     }
 
-    pub(super) fn answer_text(
-        &mut self,
-        conn: ConnKey,
-        status: u16,
-        lines: &[u8],
-        text: &str,
-        now: Now,
-    ) {
+    pub(super) fn answer_text(&mut self, conn: ConnKey, status: u16, text: &str, now: Now) {
         let Some((exchange, _)) = self.take_exchange(conn) else { return };
-        let payload = self.renderer.text(&exchange, status, lines, text);
+        let payload = self.renderer.text(&exchange, status, b"", text);
         self.respond(conn, exchange.persistence, status, payload, now);
     }
 

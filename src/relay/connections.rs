@@ -72,14 +72,12 @@ impl Connections {
         self.0.shrink();
     }
 
-    /// Places in the table, taken or free.
-    pub(super) fn slots(&self) -> usize {
-        self.0.slots()
-    }
-
-    /// The connection in a place.
-    pub(super) fn key_at(&self, slot: usize) -> Option<Key> {
-        self.0.key_at(slot)
+    /// Every client.
+    pub(super) fn clients(&self) -> impl Iterator<Item = (Key, &Client)> {
+        self.0.iter().filter_map(|(key, conn)| match conn {
+            Conn::Client(client) => Some((key, client)),
+            Conn::Upstream(_) => None,
+        })
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {

@@ -271,6 +271,7 @@ impl Renderer {
     }
 
     /// One line of text that says what is wrong and what to do; `lines`: further header lines.
+    /// With every 503 goes how soon to try again (RFC 9110 15.6.4).
     pub(super) fn text(
         &self,
         exchange: &Exchange,
@@ -279,8 +280,10 @@ impl Renderer {
         message: &str,
     ) -> Payload {
         let mut out = Vec::with_capacity(512);
+        let retry: &[u8] = if status == 503 { b"Retry-After: 5\r\n" } else { b"" };
         self.begin(&mut out, status, exchange)
             .lines(lines)
+            .lines(retry)
             .field("Content-Type", response::TEXT)
             .number("Content-Length", message.len() as u64 + 1)
             .finish();

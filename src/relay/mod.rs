@@ -21,6 +21,7 @@ pub mod options;
 mod output;
 mod proxy;
 mod request;
+mod shedding;
 mod timers;
 
 use std::cell::Cell;
@@ -39,6 +40,7 @@ use self::host::Hosts;
 use self::location::Routes;
 use self::options::{Limits, Options};
 use self::proxy::Proxy;
+use self::shedding::Shedding;
 use crate::arena::Key;
 use crate::clock::Now;
 use crate::http::HeadLimits;
@@ -74,8 +76,7 @@ pub struct Relay {
     ready: VecDeque<ConnKey>,
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
-    /// The slot where idle connections were last looked for.
-    shed_from: usize,
+    shedding: Shedding,
     stopping: bool,
     /// Bytes of bodies that are not whole yet.
     uploading: Rc<Cell<usize>>,
@@ -104,7 +105,7 @@ impl Relay {
             outputs: VecDeque::new(),
             ready: VecDeque::new(),
             name: Vec::new(),
-            shed_from: 0,
+            shedding: Shedding::default(),
             stopping: false,
             uploading: Rc::default(),
             answered: 0,
@@ -331,18 +332,11 @@ impl Relay {
         [self.wheel.next_deadline(), self.hub.poll_timeout(), proxy].into_iter().flatten().min()
     }
 
-    /// Does what is due. To be called once a turn.
+    /// Does what is due, up to a bound: [`Relay::poll_timeout`] tells whether there is more. To be
+    /// called once a turn.
     pub fn handle_timeout(&mut self, now: Now) {
         self.renderer.set_time(now);
-        while let Some((conn, timer)) = self.wheel.pop_expired(now.mono_ms) {
-            if let Some(client) = self.conns.client_mut(conn) {
-                client.timer = None;
-                self.timed_out(conn, timer, now);
-            } else if let Some(upstream) = self.conns.upstream_mut(conn) {
-                upstream.timer = None;
-                self.outputs.push_back(Output::Abort { conn });
-            }
-        }
+        self.timers_due(now);
         self.hub.handle_timeout(now);
         if self.proxy.is_some() {
             self.proxy_timeout(now);

@@ -1,7 +1,6 @@
-//! A connection's timer: it has one at a time, and this is what happens when it is due; or before,
-//! where idle connections are in the way of others.
+//! A connection's timer: it has one at a time, and this is what happens when it is due.
 
-use super::client::{Client, ConnTimer, Phase};
+use super::client::{ConnTimer, Phase};
 use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::http::HttpError;
@@ -12,42 +11,26 @@ const LINGER_MS: u64 = 1500;
 /// How long a publisher may take to finish its message when the daemon stops, milliseconds.
 const STOP_MS: u64 = 1000;
 
-/// Connections that one search for idle ones looks at: a tenth of a millisecond.
-const SHED_LOOKS_MAX: usize = 16 << 10;
+/// Connections that are closed or refused in one turn because their time is up: less than a
+/// millisecond.
+const TIMERS_PER_TURN: usize = 96;
 
 impl Relay {
-    /// Closes up to `count` connections that are between requests, to make room for others; gives
-    /// how many. `has_asked`: whether the next request has come, though it is not read yet. Looks
-    /// at a bounded number of connections, and at the next ones when called again.
-    pub fn shed_idle(
-        &mut self,
-        count: usize,
-        mut has_asked: impl FnMut(ConnKey) -> bool,
-        now: Now,
-    ) -> usize {
-        let is_idle = |client: &Client| {
-            matches!(client.phase, Phase::Head { .. })
-                && matches!(client.timer, Some((_, ConnTimer::Idle)))
-                && client.buffer.is_none()
-        };
-        let slots = self.conns.slots();
-        let mut closed = 0;
-        for _ in 0..slots.min(SHED_LOOKS_MAX) {
-            self.shed_from = if self.shed_from + 1 < slots { self.shed_from + 1 } else { 0 };
-            let Some(conn) = self.conns.key_at(self.shed_from) else { continue };
-            if self.conns.client(conn).is_some_and(is_idle) && !has_asked(conn) {
-                self.close(conn, now);
-                self.counters.shed += 1;
-                closed += 1;
-                if closed == count {
-                    break;
-                }
+    /// Does what is due for connections, up to a bound.
+    pub(super) fn timers_due(&mut self, now: Now) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some((conn, timer)) = self.wheel.pop_expired(now.mono_ms) else { return };
+            if let Some(client) = self.conns.client_mut(conn) {
+                client.timer = None;
+                self.timed_out(conn, timer, now);
+            } else if let Some(upstream) = self.conns.upstream_mut(conn) {
+                upstream.timer = None;
+                self.outputs.push_back(Output::Abort { conn });
             }
         }
-        closed
     }
 
-    pub(super) fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
+    fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.conns.client(conn) else { return };
         if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
             // It is our turn to speak; the answer sets the next timer.
@@ -127,23 +110,6 @@ mod tests {
     }
 
     #[test]
-    fn idle_connections_are_looked_for_in_bounded_steps_each_where_the_last_one_ended() {
-        let mut relay = relay();
-        for _ in 0..=SHED_LOOKS_MAX {
-            relay.accept(None, at(0));
-        }
-        let idle = relay.accept(None, at(0));
-        relay.received(idle, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
-        assert!(matches!(relay.poll_output(at(0)), Some(Output::Send { .. })));
-        let nobody = |_| false;
-        assert_eq!(relay.shed_idle(2, nobody, at(0)), 0);
-        assert_eq!(relay.shed_idle(2, |conn| conn == idle, at(0)), 0, "its request only waits");
-        assert_eq!(relay.shed_idle(2, nobody, at(0)), 0);
-        assert_eq!(relay.shed_idle(2, nobody, at(0)), 1);
-        assert!(matches!(relay.poll_output(at(0)), Some(Output::Close { conn }) if conn == idle));
-    }
-
-    #[test]
     fn a_request_begun_behind_a_slow_readers_answer_has_as_long_as_others_when_the_daemon_stops() {
         let mut relay = relay();
         let conn = relay.accept(None, at(0));
@@ -161,5 +127,23 @@ mod tests {
             panic!("nothing was sent")
         };
         assert_eq!((to, payload.slices(0).0.starts_with(b"HTTP/1.1 408 ")), (conn, true));
+    }
+
+    #[test]
+    fn thousands_whose_time_is_up_together_are_closed_over_many_turns() {
+        let mut relay = relay();
+        for _ in 0..1000 {
+            relay.accept(None, at(0));
+        }
+        let now = at(60_000);
+        let mut turns = 0;
+        while relay.poll_timeout().is_some_and(|at| at <= now.mono_ms) {
+            relay.handle_timeout(now);
+            let closed = std::iter::from_fn(|| relay.poll_answer()).count();
+            assert!(closed <= 100, "{closed} in one turn");
+            turns += 1;
+        }
+        assert!((10..20).contains(&turns), "{turns} turns");
+        assert_eq!(relay.timers(), 0);
     }
 }

@@ -4,6 +4,8 @@
 //! All messages of a store share one timeout, so the order in which they came is also the order
 //! in which they expire and in which they go when memory is short: one list serves both.
 
+mod going;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -46,6 +48,13 @@ pub struct Memory {
     /// The oldest message whose time is not up. Those before it are kept for `min_messages`.
     expiring: u32,
     used_bytes: usize,
+    /// Queues that were closed with more messages than are dropped at once.
+    closed: Vec<QueueId>,
+    /// Messages whose time was up at this time are gone for everybody, though some may still have to
+    /// be dropped; milliseconds.
+    expired_at_ms: u64,
+    /// Whether there are messages to drop, by `closed` or by `expired_at_ms`.
+    is_behind: bool,
     /// Owners of queues that the last calls emptied.
     emptied: Vec<u64>,
     /// Messages that went because their time was up, since the start.
@@ -89,6 +98,9 @@ impl Memory {
             newest: NONE,
             expiring: NONE,
             used_bytes: 0,
+            closed: Vec::new(),
+            expired_at_ms: 0,
+            is_behind: false,
             emptied: Vec::new(),
             expired: 0,
             evicted: 0,
@@ -98,6 +110,8 @@ impl Memory {
     /// Takes other limits. The budget holds at once, the others from the next message and the next
     /// expiry on.
     pub fn reload(&mut self, options: Options) {
+        // What is gone must not come back with a longer time.
+        self.drop_gone(usize::MAX);
         self.options = options;
         self.expiring = self.oldest;
         self.make_room(0);
@@ -109,13 +123,6 @@ impl Memory {
         let lost = (forgotten != MessageId::default()).then(|| Box::new(Lost::after(forgotten)));
         let queue = Queue { nodes: VecDeque::new(), sequence: 0, lost, owner };
         QueueId(self.queues.insert(queue) as u32)
-    }
-
-    /// Removes a queue with all its messages.
-    pub fn close(&mut self, queue: QueueId) {
-        for node in self.queues.remove(queue.0 as usize).nodes {
-            self.unlink(node);
-        }
     }
 
     /// Whether a message is within the budget if it were alone. To be asked before
@@ -157,14 +164,15 @@ impl Memory {
     /// The first message after `cursor`, and what lies lost between.
     #[must_use]
     pub fn after(&self, queue: QueueId, cursor: Cursor) -> Option<(Rc<Message>, Gap)> {
-        let queue = &self.queues[queue.0 as usize];
-        let message = |node: &u32| &self.nodes[*node as usize].message;
-        if !cursor.wants(message(queue.nodes.back()?).id) {
+        let entry = &self.queues[queue.0 as usize];
+        if !cursor.wants(self.message(*entry.nodes.back()?).id) {
             return None;
         }
-        let first = queue.nodes.partition_point(|node| !cursor.wants(message(node).id));
-        let found = message(queue.nodes.get(first)?);
-        let gap = match &queue.lost {
+        let first = self.seen(entry, cursor);
+        let there = first.max(self.gone(entry));
+        let found = self.message(*entry.nodes.get(there)?);
+        let gap = match &entry.lost {
+            _ if there > first => self.gap(queue, cursor, found.sequence),
             Some(lost) if first == 0 => lost.gap(cursor, found.sequence),
             _ => Gap::NONE,
         };
@@ -175,54 +183,41 @@ impl Memory {
     /// between them is still there.
     #[must_use]
     pub fn gap(&self, queue: QueueId, cursor: Cursor, sequence: u64) -> Gap {
-        match &self.queues[queue.0 as usize].lost {
-            Some(lost) => lost.gap(cursor, sequence),
-            None => Gap::NONE,
-        }
+        let entry = &self.queues[queue.0 as usize];
+        let lost = match &entry.lost {
+            Some(lost) if cursor.id() < lost.through() => return lost.gap(cursor, sequence),
+            _ if !self.is_behind || cursor.is_oldest() => return Gap::NONE,
+            _ => self.seen(entry, cursor)..self.gone(entry),
+        };
+        let first = entry.nodes.get(lost.start).filter(|_| !lost.is_empty());
+        first.map_or(Gap::NONE, |node| {
+            Gap::Messages(sequence.saturating_sub(self.message(*node).sequence))
+        })
     }
 
     /// The newest message of a queue that is gone; 0 if none is.
     #[must_use]
     pub fn lost_through(&self, queue: QueueId) -> MessageId {
-        self.queues[queue.0 as usize].lost.as_ref().map_or(MessageId::default(), |l| l.through())
+        let entry = &self.queues[queue.0 as usize];
+        match (self.gone(entry).checked_sub(1), &entry.lost) {
+            (Some(last), _) => self.message(entry.nodes[last]).id,
+            (None, Some(lost)) => lost.through(),
+            (None, None) => MessageId::default(),
+        }
     }
 
     /// How many messages a queue has.
     #[must_use]
     pub fn len(&self, queue: QueueId) -> usize {
-        self.queues[queue.0 as usize].nodes.len()
+        let entry = &self.queues[queue.0 as usize];
+        entry.nodes.len() - self.gone(entry)
     }
 
-    /// Whether a queue has no message.
+    /// Whether a queue has no message, not even one that is still to be dropped. Its owner is told by
+    /// [`Memory::next_emptied`].
     #[must_use]
     pub fn is_empty(&self, queue: QueueId) -> bool {
-        self.len(queue) == 0
-    }
-
-    /// Drops every message whose time is up, but for the `min_messages` newest of each queue.
-    pub fn expire(&mut self, now_ms: u64) {
-        while let Some(due) = self.next_expiry()
-            && due <= now_ms
-        {
-            let node = &self.nodes[self.expiring as usize];
-            let queue = node.queue;
-            self.expiring = node.newer;
-            if self.queues[queue as usize].nodes.len() > self.options.min_messages {
-                self.expired += 1;
-                self.drop_first(queue);
-            }
-        }
-    }
-
-    /// When [`Memory::expire`] has something to do, milliseconds; `None`: not until a message
-    /// comes.
-    #[must_use]
-    pub fn next_expiry(&self) -> Option<u64> {
-        if self.options.message_timeout_ms == 0 {
-            return None;
-        }
-        let node = self.nodes.get(self.expiring as usize)?;
-        Some(node.stored_ms.saturating_add(self.options.message_timeout_ms))
+        self.queues[queue.0 as usize].nodes.is_empty()
     }
 
     /// The owner of a queue that lost its last message since this was asked before.
@@ -235,6 +230,7 @@ impl Memory {
     pub fn shrink(&mut self) {
         self.nodes.shrink_to_fit();
         self.queues.shrink_to_fit();
+        self.closed.shrink_to_fit();
         self.emptied.shrink_to_fit();
     }
 
@@ -262,6 +258,15 @@ impl Memory {
         self.used_bytes
     }
 
+    fn message(&self, node: u32) -> &Rc<Message> {
+        &self.nodes[node as usize].message
+    }
+
+    /// How many of a queue's messages a subscriber with this cursor has seen.
+    fn seen(&self, queue: &Queue, cursor: Cursor) -> usize {
+        queue.nodes.partition_point(|node| !cursor.wants(self.message(*node).id))
+    }
+
     fn link(&mut self, queue: QueueId, message: Rc<Message>, now_ms: u64) {
         let older = self.newest;
         let node = Node { message, stored_ms: now_ms, queue: queue.0, older, newer: NONE };
@@ -277,49 +282,6 @@ impl Memory {
         let queue = &mut self.queues[queue.0 as usize];
         queue.sequence += 1;
         queue.nodes.push_back(index);
-    }
-
-    /// Drops the oldest messages of all until there is room for `bytes` more.
-    fn make_room(&mut self, bytes: usize) {
-        while self.used_bytes + bytes > self.options.max_memory
-            && let Some(oldest) = self.nodes.get(self.oldest as usize)
-        {
-            let queue = oldest.queue;
-            self.evicted += 1;
-            self.drop_first(queue);
-        }
-    }
-
-    /// Drops what a new message makes superfluous: above `max_messages`, and those that were kept
-    /// beyond their time only for `min_messages`.
-    fn trim(&mut self, queue: QueueId, now_ms: u64) {
-        let max = self.options.max_messages;
-        while max != 0 && self.len(queue) > max {
-            self.evicted += 1;
-            self.drop_first(queue.0);
-        }
-        let timeout = self.options.message_timeout_ms;
-        while timeout != 0 && self.len(queue) > self.options.min_messages.max(1) {
-            let first = self.queues[queue.0 as usize].nodes[0];
-            if self.nodes[first as usize].stored_ms.saturating_add(timeout) > now_ms {
-                break;
-            }
-            self.expired += 1;
-            self.drop_first(queue.0);
-        }
-    }
-
-    /// Drops the oldest message of a queue and notes it as lost.
-    fn drop_first(&mut self, queue: u32) {
-        let entry = &mut self.queues[queue as usize];
-        let Some(node) = entry.nodes.pop_front() else { return };
-        if entry.nodes.is_empty() {
-            entry.nodes = VecDeque::new();
-            self.emptied.push(entry.owner);
-        }
-        let message = self.unlink(node);
-        let entry = &mut self.queues[queue as usize];
-        entry.lost.get_or_insert_default().note(message.id, message.sequence);
     }
 
     /// Takes a message out of the list of all, and its bytes out of the budget.
@@ -433,6 +395,81 @@ mod tests {
         assert_eq!(store.next_expiry(), Some(80_000));
         store.expire(80_000);
         assert_eq!(store.len(a), 1);
+    }
+
+    /// A store where one message a millisecond came, from 1 on, and is kept for ten seconds; and its queue.
+    fn filled(options: Options, messages: u64) -> (Memory, QueueId) {
+        let mut store = Memory::new(Options { message_timeout_ms: 10_000, ..options });
+        let queue = store.open(7, MessageId::default());
+        for time in 1..=messages {
+            store.append(queue, id(time), None, b"x", time);
+        }
+        (store, queue)
+    }
+
+    /// The steps in which a store that is behind drops the rest.
+    fn steps(store: &mut Memory, now_ms: u64) -> usize {
+        std::iter::from_fn(|| store.is_behind().then(|| store.expire(now_ms))).count()
+    }
+
+    #[test]
+    fn what_has_expired_is_gone_at_once_though_it_is_dropped_in_pieces() {
+        const COUNT: u64 = 5000;
+        let (mut store, queue) = filled(Options { max_memory: 1 << 30, ..OPTIONS }, COUNT);
+        store.expire(14_000);
+        assert!(store.is_behind() && store.messages() > 4000, "{}", store.messages());
+        assert_eq!((store.len(queue), store.lost_through(queue)), (1000, id(4000)));
+        let look = |store: &Memory| {
+            let cursors = [0, 1, 100, 2500, 3990, 4000, 4001, 5000];
+            let found = cursors.map(|time| first(store, queue, time));
+            (found, store.gap(queue, Cursor::at(id(3990)), 4000))
+        };
+        let amid = look(&store);
+        assert_eq!(amid.0[0], Some((4001, Gap::NONE)));
+        assert_eq!(amid.0[3], Some((4001, Gap::Messages(1500))));
+        assert_eq!((amid.0[4], amid.1), (Some((4001, Gap::Messages(10))), Gap::Messages(10)));
+        assert_eq!(amid.0[6], Some((4002, Gap::NONE)));
+        assert!(steps(&mut store, 14_000) >= 6);
+        assert_eq!((store.messages(), store.expired()), (1000, 4000));
+        // Runs that are remembered one by one are fewer than these.
+        let after = look(&store);
+        assert_eq!((&amid.0[4..], amid.1), (&after.0[4..], after.1));
+        store.expire(20_000);
+        assert_eq!((store.len(queue), store.next_emptied()), (0, None), "not before it is empty");
+        steps(&mut store, 20_000);
+        assert_eq!((store.messages(), store.next_emptied()), (0, Some(7)));
+    }
+
+    #[test]
+    fn messages_that_are_kept_stay_amid_those_that_are_dropped_in_pieces() {
+        let options = Options { min_messages: 3, max_memory: 1 << 30, ..OPTIONS };
+        let (mut store, queue) = filled(options.clone(), 2000);
+        store.expire(15_000);
+        assert!(store.is_behind());
+        assert_eq!((store.len(queue), first(&store, queue, 0)), (3, Some((1998, Gap::NONE))));
+        store.append(queue, id(3000), None, b"x", 15_000);
+        assert_eq!((store.len(queue), first(&store, queue, 0)), (3, Some((1999, Gap::NONE))));
+        // Nothing comes back because the settings allow for more.
+        store.reload(Options { min_messages: 100, ..options });
+        assert_eq!((store.len(queue), store.messages(), store.is_behind()), (3, 3, false));
+    }
+
+    #[test]
+    fn a_closed_queue_is_dropped_in_pieces_and_makes_room_before_anything_else_does() {
+        let room = 2000 * (1 + MESSAGE_OVERHEAD);
+        let (mut store, queue) = filled(Options { max_memory: room, ..OPTIONS }, 1);
+        let other = store.open(8, MessageId::default());
+        for time in 2..=2000 {
+            store.append(other, id(time), None, b"x", time);
+        }
+        store.close(other);
+        assert!(store.is_behind() && store.messages() > 1000, "{}", store.messages());
+        let large = vec![b'x'; 1500 * (1 + MESSAGE_OVERHEAD)];
+        store.append(queue, id(2001), None, &large, 2000);
+        assert!(store.used_bytes() <= room);
+        assert_eq!((store.len(queue), store.evicted()), (2, 0));
+        steps(&mut store, 2000);
+        assert_eq!((store.messages(), store.expired(), store.queues.len()), (2, 0, 1));
     }
 
     #[test]

@@ -292,6 +292,39 @@ fn at_the_limit_of_connections_an_idle_one_makes_room() {
 }
 
 #[test]
+fn at_the_limit_of_connections_nobody_goes_before_somebody_comes_and_the_longest_idle_first() {
+    const IDLE: usize = 6;
+    let daemon = Daemon::start(limits(json!({"connections": IDLE + 2})));
+    let mut held = daemon.poll("a");
+    let mut publisher = daemon.begin_publishing("b", 3);
+    let mut idle: Vec<Client> = (0..IDLE).map(|_| daemon.connect()).collect();
+    // Not in the order of their places in the daemon's tables; a tick of its timers apart.
+    idle.reverse();
+    idle.rotate_left(2);
+    for client in &mut idle {
+        assert_eq!(client.post("/publisher/c", b"m").answer().status, 202);
+        assert!(client.is_silent(Duration::from_millis(25)));
+    }
+    assert!(idle[0].is_silent(A_WHILE), "closed for nobody");
+    assert_eq!(idle[1].post("/publisher/c", b"m").answer().status, 202);
+    let mut newcomers = Vec::new();
+    for longest in [0, 2, 3] {
+        let mut newcomer = daemon.connect();
+        assert_eq!(newcomer.post("/publisher/c", b"m").answer().status, 202);
+        newcomers.push(newcomer);
+        assert!(idle[longest].ends(), "{longest}");
+    }
+    for index in [1, 4, 5] {
+        let client = &mut idle[index];
+        assert_eq!(client.post("/publisher/c", b"m").answer().status, 202);
+    }
+    assert_eq!(publisher.send("one").answer().status, 202);
+    assert_eq!(newcomers[0].post("/publisher/a", b"for who waits").answer().status, 201);
+    assert_eq!(held.answer().text(), "for who waits");
+    assert!(!daemon.log().iter().any(|line| line.contains("event=accept_paused")));
+}
+
+#[test]
 fn one_that_falls_idle_while_others_wait_makes_room_too() {
     let daemon = Daemon::start(limits(json!({"connections": 2})));
     let mut held = daemon.hold("a", 1).remove(0);
@@ -311,7 +344,7 @@ fn one_that_falls_idle_while_others_wait_makes_room_too() {
 fn who_has_asked_again_amid_a_crowd_does_not_make_room() {
     // More than the loop hears of in one turn.
     const CROWD: usize = 1500;
-    let daemon = Daemon::start(limits(json!({"connections": CROWD + 2})));
+    let daemon = Daemon::start(limits(json!({"connections": CROWD + 1})));
     let mut publisher = daemon.connect();
     let until_held = |publisher: &mut Client| {
         let line = format!("active subscribers: {CROWD}\r\n");

@@ -8,7 +8,7 @@
 //! ```
 
 #[allow(dead_code, reason = "clients alone are judged here")]
-#[path = "../../fuzz/rounds/relay/judge.rs"]
+#[path = "../support/judge.rs"]
 mod judge;
 
 use std::io::{ErrorKind, Read, Write};

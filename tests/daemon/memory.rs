@@ -210,7 +210,7 @@ fn large_messages_that_do_not_come_to_their_end_take_no_more_than_a_bound() {
     let mut refused = 0;
     for _ in 0..12 {
         let mut client = daemon.connect();
-        let before = counters(&daemon)["upload_bytes"];
+        let (before, refused_before) = (counters(&daemon)["upload_bytes"], refused);
         client.send(&head);
         client.try_send(&begun);
         until("it is read or refused", || {
@@ -220,6 +220,11 @@ fn large_messages_that_do_not_come_to_their_end_take_no_more_than_a_bound() {
                 && (counted["uploads"] as usize != uploads.len() + 1
                     || counted["upload_bytes"] >= before + begun.len() as u64)
         });
+        if refused > refused_before {
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.closes()), (503, true), "{}", answer.head);
+            assert_eq!(answer.header("Retry-After"), Some("5"), "{}", answer.head);
+        }
         uploads.push(client);
     }
     let counted = counters(&daemon);

@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Daemon, Start, limits, merge, settings};
+use crate::support::{Daemon, Start, limits, merge, settings, until};
 
 #[test]
 fn hup_takes_other_settings_and_keeps_every_connection_and_message() {
@@ -88,8 +88,34 @@ fn nobody_waits_while_settings_are_read_and_the_newest_are_taken() {
     let answer = daemon.publish("a", "m");
     assert_eq!(answer.header("Server"), Some("pushserver"));
     drop(slow);
-    daemon.until_logged("event=reload");
-    assert_eq!(daemon.publish("a", "m").header("Server"), Some("new"));
+    until("the newest are taken", || daemon.publish("a", "m").header("Server") == Some("new"));
+}
+
+#[test]
+fn settings_asked_for_faster_than_they_can_be_read_are_taken_all_the_same() {
+    let daemon = Daemon::start(settings());
+    let path = daemon.file("settings.json");
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
+    daemon.signal("HUP");
+    for number in 0..5 {
+        // Opened when the daemon reads; it reads on until this is closed.
+        let mut slow = OpenOptions::new().write(true).open(&path).unwrap();
+        let mut settings = settings();
+        let name = format!("number {number}");
+        merge(&mut settings, json!({"servername": name, "port": 0}));
+        slow.write_all(settings.to_string().as_bytes()).unwrap();
+        // As often as one likes: it is read once more.
+        for _ in 0..3 {
+            daemon.signal("HUP");
+            assert_eq!(daemon.publish("a", "m").status, 202);
+        }
+        drop(slow);
+        let is_taken = || daemon.publish("a", "m").header("Server") == Some(name.as_str());
+        until("these are taken, though others are asked for", is_taken);
+    }
+    let told = || daemon.log().iter().filter(|line| line.contains("event=reload")).count();
+    until("each is told", || told() == 5);
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub(crate) struct Client {
     pub(crate) expects: VecDeque<(Expect, Request, Option<bool>)>,
     pub(crate) held: Option<Held>,
     pub(crate) timer: Option<(Timer, u64)>,
+    /// How often a timer was set.
+    pub(crate) armed: u64,
     pub(crate) ended: bool,
     pub(crate) stalled: bool,
     pub(crate) paused: bool,
@@ -106,6 +108,7 @@ impl Client {
             expects: VecDeque::new(),
             held: None,
             timer: None,
+            armed: 0,
             ended: false,
             stalled: false,
             paused: false,
@@ -130,6 +133,7 @@ impl Client {
             Timer::Stop => 1_000,
         };
         self.timer = Some((timer, now_ms + in_ms));
+        self.armed += 1;
     }
 
     /// More of a body is awaited.

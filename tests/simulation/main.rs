@@ -77,6 +77,7 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>) {
         "resets while held",
         "resets while woken",
         "resumed",
+        "sheds",
         "splits",
         "stalled",
         "stops",

@@ -1,6 +1,7 @@
 //! The relay with a fake network and clock around it, and the model beside it. Every input goes to
 //! both; every output of the relay is compared with what the model says.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ pub(crate) struct World {
     pub(crate) holds_end: bool,
     /// Half closed, with the end behind bytes that were not read before.
     pub(crate) ending: Vec<u64>,
-    /// The place where idle connections were last looked for.
-    shed_from: usize,
+    /// Who was idle when that was last looked for, the longest last, each with its timer then.
+    idle: Vec<(u64, (u64, u64))>,
     next_number: u64,
     is_traced: bool,
     pub(crate) trace: Vec<String>,
@@ -62,7 +63,7 @@ impl World {
             stopping: false,
             holds_end: false,
             ending: Vec::new(),
-            shed_from: 0,
+            idle: Vec::new(),
             next_number: 0,
             is_traced,
             trace: Vec::new(),
@@ -218,28 +219,37 @@ impl World {
         self.settings = settings;
     }
 
-    /// Makes room: so many connections that wait for a next request are closed.
+    /// Makes room: so many connections that wait for a next request are closed, who has waited
+    /// longest first.
     pub(crate) fn shed(&mut self, count: usize) {
-        let now = self.now();
-        let shed = self.relay.shed_idle(count, |_| false, now);
-        let is_idle = |c: &&Client| {
-            let waits = matches!(c.timer, Some((Timer::Idle, _)));
-            waits && c.phase == Phase::Head && c.kept.is_empty()
-        };
-        let mut idle: Vec<u64> = self.clients.values().filter(is_idle).map(|c| c.number).collect();
-        // All round, from the place where the last search ended.
-        idle.sort_by_key(|number| {
-            let place = self.conns[number].index();
-            (place <= self.shed_from, place)
-        });
-        idle.truncate(count);
-        assert_eq!(shed, idle.len());
-        if idle.len() == count {
-            self.shed_from = self.conns[&idle[count - 1]].index();
-        }
-        for number in idle {
+        for _ in 0..count {
+            let now = self.now();
+            let longest = self.next_idle();
+            assert_eq!(self.relay.shed_idle(|_| false, now), longest.is_some());
+            let Some(number) = longest else { return };
+            self.count("sheds");
             self.close(number);
         }
+    }
+
+    fn next_idle(&mut self) -> Option<u64> {
+        let since = |client: &Client| match client.timer {
+            Some((Timer::Idle, at)) if client.phase == Phase::Head => {
+                (client.kept.is_empty() && !client.ready).then_some((at, client.armed))
+            }
+            _ => None,
+        };
+        while let Some((number, timer)) = self.idle.pop() {
+            if self.clients.get(&number).and_then(since) == Some(timer) {
+                return Some(number);
+            }
+        }
+        // Timers have ticks of 10 ms; within one the place in the table decides.
+        let idle = self.clients.values().filter_map(|client| Some((client.number, since(client)?)));
+        self.idle = idle.collect();
+        let conns = &self.conns;
+        self.idle.sort_by_key(|(number, (at, _))| Reverse((at.div_ceil(10), conns[number])));
+        self.idle.pop().map(|(number, _)| number)
     }
 
     pub(crate) fn shutdown(&mut self) {

@@ -25,6 +25,7 @@
 //!
 //! Whatever else follows `\xff` stands for itself.
 
+#[path = "../../../tests/support/judge.rs"]
 mod judge;
 mod network;
 mod settings;

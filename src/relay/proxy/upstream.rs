@@ -334,9 +334,7 @@ impl Relay {
         let is_head = proxied.ask.is_head;
         let persistence = if unfinished { Persistence::Close } else { proxied.persistence };
         self.abandon(conn, now);
-        let lines: &[u8] = if status == 503 { b"Retry-After: 5\r\n" } else { b"" };
-        let payload =
-            self.renderer.text(&Exchange::bare(persistence, is_head), status, lines, text);
+        let payload = self.renderer.text(&Exchange::bare(persistence, is_head), status, b"", text);
         if unfinished {
             self.refuse_and_linger(conn, status, payload, now);
         } else {

@@ -1,5 +1,5 @@
-//! Whether what a side was sent is sound: read strictly, by nobody's state but its own bytes. Also
-//! of the real daemon, in `tests/daemon/mangled.rs`.
+//! Whether what a side was sent is sound: read strictly, by nobody's state but its own bytes. For the
+//! fuzzer's rounds of the relay, and of the real daemon for `tests/daemon/mangled.rs`.
 
 use pushserver::http::head::HEADERS_MAX;
 use pushserver::http::{
