@@ -19,6 +19,7 @@ fn main() {
         max_messages: 2,
         message_timeout_ms: 0,
         max_memory: 1 << 20,
+        dropped_at_once: 512,
     };
     let options = Options {
         stores: vec![StoreOptions { memory, channel_timeout_ms: 5000 }],

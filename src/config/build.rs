@@ -22,6 +22,8 @@ use crate::store::{StoreId, memory};
 
 /// Most stores and most locations: ids of stores are 16 bits, and locations are tried in turn.
 const STORES_MAX: usize = 1000;
+/// Less than a millisecond, with the channels that end with them.
+const DROPPED_AT_ONCE: usize = 512;
 const LOCATIONS_MAX: usize = 1000;
 
 /// The relay's options, and the stores in the order of their names, which is that of their ids.
@@ -114,6 +116,7 @@ fn store(store: &Store, path: &Path<'_>) -> Result<StoreOptions, Problem> {
             max_messages: store.max_messages,
             message_timeout_ms: store.message_timeout.milliseconds(),
             max_memory: store.max_memory,
+            dropped_at_once: DROPPED_AT_ONCE,
         },
         channel_timeout_ms: store.channel_timeout.milliseconds(),
     })

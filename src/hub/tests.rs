@@ -18,6 +18,7 @@ fn options() -> Options {
                 max_messages: 0,
                 message_timeout_ms: 0,
                 max_memory: 1 << 20,
+                dropped_at_once: 512,
             },
             channel_timeout_ms: 5000,
         }],

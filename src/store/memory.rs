@@ -30,6 +30,9 @@ pub struct Options {
     /// Budget of the whole store, bytes: bodies, content types, and [`MESSAGE_OVERHEAD`] for each
     /// message. Never exceeded.
     pub max_memory: usize,
+    /// Messages that are dropped at once, by expiry or with their channel, so that nobody waits for a
+    /// hundred thousand to go; at least 1.
+    pub dropped_at_once: usize,
 }
 
 /// One channel's messages in a [`Memory`].
@@ -311,8 +314,13 @@ fn cost(content_type: Option<&[u8]>, body: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    const OPTIONS: Options =
-        Options { min_messages: 0, max_messages: 0, message_timeout_ms: 0, max_memory: 1 << 20 };
+    const OPTIONS: Options = Options {
+        min_messages: 0,
+        max_messages: 0,
+        message_timeout_ms: 0,
+        max_memory: 1 << 20,
+        dropped_at_once: 512,
+    };
 
     fn id(time: u64) -> MessageId {
         MessageId { time, tag: 0 }

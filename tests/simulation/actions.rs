@@ -241,7 +241,7 @@ impl World {
     /// Whoever can go on does so before time passes: which of the holds end in the tenth of their
     /// time in which they may, only the answers tell.
     fn finish_ready(&mut self) {
-        while !self.ready.is_empty() {
+        while !self.ready.is_empty() || self.is_behind() {
             self.turn();
         }
     }

@@ -134,6 +134,7 @@ impl Settings {
                     max_messages: random.pick(&[0, 0, 1, 4, 10]),
                     message_timeout_ms: random.pick(&[0, 500, 5_000, 30_000, 600_000]),
                     max_memory: random.pick(&[900, 3_000, 40_000, 1 << 20]),
+                    dropped_at_once: random.pick(&[1, 3, 512]),
                 },
                 channel_timeout_ms: match self.stores.get(store) {
                     Some(before) => before.channel_timeout_ms,

@@ -5,16 +5,12 @@ use std::collections::VecDeque;
 
 use super::{Memory, Node, Queue, QueueId};
 
-/// Messages that are dropped at once, by expiry or with their channel: less than a millisecond, with
-/// the channels that end with them. So nobody waits for a hundred thousand to go.
-const DROPPED_AT_ONCE: usize = 512;
-
 impl Memory {
     /// Removes a queue with all its messages. Where they are many, [`Memory::expire`] has the rest.
     pub fn close(&mut self, queue: QueueId) {
         self.closed.push(queue);
         // None of other queues: nobody would ask here whose they were.
-        let is_done = (0..DROPPED_AT_ONCE).any(|_| !self.drop_one_closed());
+        let is_done = (0..self.options.dropped_at_once).any(|_| !self.drop_one_closed());
         self.is_behind |= !is_done;
     }
 
@@ -23,7 +19,7 @@ impl Memory {
     pub fn expire(&mut self, now_ms: u64) {
         self.expired_at_ms = now_ms;
         self.is_behind = true;
-        self.drop_gone(DROPPED_AT_ONCE);
+        self.drop_gone(self.options.dropped_at_once);
     }
 
     /// Whether messages that are gone are still to be dropped, by [`Memory::expire`].
@@ -124,7 +120,7 @@ impl Memory {
             return;
         }
         // Where they are many, `expire` has the rest.
-        for _ in 0..DROPPED_AT_ONCE {
+        for _ in 0..self.options.dropped_at_once {
             let nodes = &self.queues[queue.0 as usize].nodes;
             if nodes.len() <= self.options.min_messages.max(1)
                 || self.due_ms(&self.nodes[nodes[0] as usize]) > now_ms
