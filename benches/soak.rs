@@ -21,8 +21,8 @@ use soak::fire::{Fire, Options};
 use soak::mischief::Mischief;
 use soak::settings::settings;
 use soak::subscriber::Mutation;
-use soak::support::{Backend, Daemon, Manner};
-use soak::watch::{self, Sample, Trend};
+use soak::support::{Backend, Daemon, Manner, SIZES, counters};
+use soak::watch::{Sample, Trend};
 
 #[path = "soak/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the test uses the rest")]
@@ -189,8 +189,8 @@ struct Rest {
 fn until_nothing_is_left(daemon: &Daemon, before: Option<Rest>) -> Option<Rest> {
     let begin = Instant::now();
     loop {
-        let counters = watch::counters(daemon);
-        let left: BTreeMap<&str, Option<&u64>> = watch::SIZES
+        let counters = counters(daemon);
+        let left: BTreeMap<&str, Option<&u64>> = SIZES
             .iter()
             .map(|name| (*name, counters.get(*name)))
             .filter(|(_, size)| *size != Some(&0))

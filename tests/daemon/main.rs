@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "tests are named as sentences")]
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
 
+#[path = "../support/mod.rs"]
 mod support;
 
 mod access_log; // --access-log: one line for each request, whatever the request holds
