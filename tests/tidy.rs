@@ -258,7 +258,7 @@ fn the_rows_name_every_module() {
 
 #[test]
 fn what_tests_share_is_used() {
-    let rust = |folder: &str| files(&root().join(folder)).into_iter().filter(is_rust);
+    let rust = |folder: &str| files(&root().join(folder)).into_iter().filter(|path| is_rust(path));
     let text = |path: PathBuf| fs::read_to_string(path).expect("it is UTF-8");
     let all: String = rust("tests").chain(rust("benches")).map(text).collect();
     let mut wrong = Vec::new();
@@ -303,7 +303,7 @@ fn sources() -> Vec<Source> {
     };
     let all: Vec<Source> = files(&root().join("src"))
         .into_iter()
-        .filter(is_rust)
+        .filter(|path| is_rust(path))
         .map(source)
         .filter(|source| source.path != "src/lib.rs")
         .collect();
@@ -368,7 +368,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn is_rust(path: &PathBuf) -> bool {
+fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
 }
 

@@ -78,7 +78,7 @@ fn who_expects_100_continue_gets_it_when_the_upstream_is_there() {
 fn a_stream_of_events_comes_event_by_event() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/events"));
+    let mut client = daemon.ask(get("/events"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
@@ -102,7 +102,7 @@ fn a_stream_of_events_comes_event_by_event() {
 fn chunks_of_an_answer_pass_framed_anew() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n\
@@ -125,7 +125,7 @@ fn chunks_of_an_answer_pass_framed_anew() {
 fn an_upstream_is_not_read_while_its_client_takes_nothing_and_others_are_served() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/large"));
+    let mut client = daemon.ask(get("/large"));
     let mut server = upstream.accept();
     server.head();
     let size: usize = 64 << 20;
@@ -134,7 +134,7 @@ fn an_upstream_is_not_read_while_its_client_takes_nothing_and_others_are_served(
     // Until nothing more is taken: then all buffers between here and the client are full.
     let sent = server.send_as_far_as_taken(&body, A_WHILE);
     assert!(sent < size / 2, "{sent} bytes went into buffers");
-    let mut other = daemon.ask(&get("/other"));
+    let mut other = daemon.ask(get("/other"));
     let mut second = upstream.accept();
     second.head();
     second.send(ok("served"));
@@ -160,7 +160,7 @@ fn a_client_is_not_read_while_its_upstream_takes_nothing() {
     let daemon = before(&upstream);
     let size: usize = 64 << 20;
     let mut client =
-        daemon.ask(&format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+        daemon.ask(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
     let mut server = upstream.accept();
     server.head();
     let body = vec![b'x'; size];
@@ -183,7 +183,7 @@ fn a_client_is_not_read_while_its_upstream_takes_nothing() {
 fn a_paused_upstream_that_has_ended_loses_nothing() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/large"));
+    let mut client = daemon.ask(get("/large"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\n\r\n");

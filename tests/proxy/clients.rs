@@ -10,13 +10,13 @@ fn a_client_that_leaves_frees_the_upstream_at_once() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
     // Before the answer, within it, within the request.
-    let client = daemon.ask(&get("/"));
+    let client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     drop(client);
     assert!(server.ends());
 
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\n\r\nhello");
@@ -49,7 +49,7 @@ fn a_request_whose_body_stops_coming_is_408_and_never_whole_for_the_upstream() {
 fn a_client_that_is_half_closed_counts_as_gone_as_with_nginx() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     // Whether it has closed altogether cannot be told before it is sent something.

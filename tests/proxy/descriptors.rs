@@ -20,7 +20,7 @@ fn assert_full(client: &mut Client) {
 fn refused_a_descriptor_the_daemon_does_not_blame_the_upstream() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), json!({"limits": {"upstream_wait": 0.3}}));
-    let mut first = daemon.ask(&get("/first"));
+    let mut first = daemon.ask(get("/first"));
     let mut server = upstream.accept();
     server.head();
     let before = daemon.descriptors();

@@ -38,8 +38,8 @@ fn requests_wait_while_the_upstream_restarts() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let daemon = start(&format!("http://{address}"), json!({}));
-    let gone = daemon.ask(&get("/gone"));
-    let mut first = daemon.ask(&get("/"));
+    let gone = daemon.ask(get("/gone"));
+    let mut first = daemon.ask(get("/"));
     let mut second = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     daemon.until_logged("upstream_unreachable");
     gone.socket().shutdown(Shutdown::Both).unwrap();
@@ -63,8 +63,8 @@ fn who_has_left_keeps_nobody_waiting_once_the_upstream_is_back() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let daemon = start(&format!("http://{address}"), json!({}));
     // More than are dialled for within `upstream_wait`.
-    let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(&get("/gone"))).collect();
-    let mut stays = daemon.ask(&get("/"));
+    let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(get("/gone"))).collect();
+    let mut stays = daemon.ask(get("/"));
     daemon.until_logged("upstream_unreachable");
     for client in &mut gone {
         client.end_sending();
@@ -104,7 +104,7 @@ fn a_silent_upstream_is_504_and_told_once() {
 fn an_upstream_that_falls_silent_in_a_body_cuts_the_client_off() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), impatient());
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
@@ -163,7 +163,7 @@ fn an_answer_that_is_none_is_502_and_the_connection_is_not_used_again() {
 fn a_head_that_never_ends_is_502() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\n");
@@ -200,11 +200,11 @@ fn a_body_that_is_cut_off_never_looks_whole() {
         server
     };
 
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     server_sends(&mut client, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
     assert_eq!(client.rest().unwrap(), b"hello");
 
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     server_sends(
         &mut client,
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
@@ -212,14 +212,14 @@ fn a_body_that_is_cut_off_never_looks_whole() {
     assert_eq!(client.rest().unwrap(), b"5\r\nhello\r\n");
 
     // Chunks that are none are as good as cut off.
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n";
     let mut server = server_sends(&mut client, chunks);
     assert!(!client.rest().unwrap().ends_with(b"0\r\n\r\n"));
     assert!(server.ends());
 
     // An end by reset is no end.
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let server = server_sends(&mut client, "HTTP/1.1 200 OK\r\n\r\nhello");
     assert_eq!(client.bytes(10), b"5\r\nhello\r\n");
     server.reset();
@@ -237,7 +237,7 @@ fn a_body_that_is_cut_off_never_looks_whole() {
 fn an_idempotent_request_on_a_stale_connection_is_repeated_once() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("1"));
@@ -264,7 +264,7 @@ fn an_idempotent_request_on_a_stale_connection_is_repeated_once() {
 fn what_may_have_been_done_is_not_asked_for_again() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut idle = upstream.accept();
     idle.head();
     idle.send(ok("1"));
@@ -283,7 +283,7 @@ fn what_may_have_been_done_is_not_asked_for_again() {
 fn bytes_behind_an_answer_are_never_the_next_answer() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send([ok("1"), ok("poison")].concat());
@@ -343,7 +343,7 @@ fn an_early_answer_is_read_though_the_upstream_takes_nothing_more() {
     let daemon = before(&upstream);
     let size = 64 << 20;
     let mut client =
-        daemon.ask(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+        daemon.ask(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
     let mut server = upstream.accept();
     server.head();
     let writer = {

@@ -18,7 +18,7 @@ const MARGIN: usize = 2 << 10;
 fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("small"));

@@ -39,7 +39,7 @@ fn a_request_and_its_answer_pass() {
 fn server_and_date_are_added_where_the_upstream_has_none() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), json!({"servername": "relay"}));
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok(""));
@@ -52,7 +52,7 @@ fn server_and_date_are_added_where_the_upstream_has_none() {
 fn connections_on_both_sides_are_used_again_and_answers_keep_their_order() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(&[get("/1"), get("/2"), get("/3")].concat());
+    let mut client = daemon.ask([get("/1"), get("/2"), get("/3")].concat());
     let mut server = upstream.accept();
     for number in ["1", "2", "3"] {
         assert!(server.head().starts_with(&format!("GET /{number} ")));
@@ -110,7 +110,7 @@ fn early_hints_pass_to_who_knows_them() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
     let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(hints);
@@ -160,7 +160,7 @@ fn a_client_that_wants_to_close_is_let_go_and_the_upstream_is_kept() {
     server.send(ok("x"));
     assert_eq!(client.answer().header("Connection"), Some("close"));
     assert!(client.ends());
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     server.head();
     server.send(ok("y"));
     assert_eq!(client.answer().text(), "y");
@@ -170,7 +170,7 @@ fn a_client_that_wants_to_close_is_let_go_and_the_upstream_is_kept() {
 fn other_hosts_are_sent_to_the_forced_one() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), json!({"forcehost": "www.example.com"}));
-    let mut client = daemon.ask(&get("/a?b=c"));
+    let mut client = daemon.ask(get("/a?b=c"));
     let answer = client.answer();
     assert_eq!(answer.status, 301);
     assert_eq!(answer.header("Location"), Some("http://www.example.com/a?b=c"));
@@ -193,7 +193,7 @@ fn an_upstream_on_a_unix_socket_is_asked() {
     let path = std::env::temp_dir().join(format!("pushserver-proxy-{}.sock", std::process::id()));
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let daemon = start(&format!("unix:{}", path.display()), json!({}));
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let (server, _) = listener.accept().unwrap();
     std::fs::remove_file(&path).unwrap();
     let mut server = Client::over(server);

@@ -23,7 +23,7 @@ fn publish(daemon: &Daemon, channel: &str, message: &str) -> u16 {
 /// Waits until a request is held there.
 fn held(daemon: &Daemon, channel: &str, count: usize) {
     until("the request is held", || {
-        let mut asked = daemon.ask(&get(&format!("/send/{channel}")));
+        let mut asked = daemon.ask(get(&format!("/send/{channel}")));
         asked.answer().text().contains(&format!("active subscribers: {count}\r\n"))
     });
 }
@@ -32,7 +32,7 @@ fn held(daemon: &Daemon, channel: &str, count: usize) {
 fn an_answer_hands_its_request_over_to_a_push_location() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), locations());
-    let mut client = daemon.ask(&get("/chat/poll"));
+    let mut client = daemon.ask(get("/chat/poll"));
     let mut server = upstream.accept();
     assert!(server.head().starts_with("GET /chat/poll "));
     server.send(
@@ -96,7 +96,7 @@ fn what_cannot_be_handed_over_is_not() {
     server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /send/1\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(client.answer().status, 502);
     // Another server in front of this one may know what to do with it.
-    let mut client = daemon.ask(&get("/file"));
+    let mut client = daemon.ask(get("/file"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /files/1\r\nContent-Length: 0\r\n\r\n");
@@ -120,7 +120,7 @@ fn a_rebound_name_is_the_upstreams_to_judge_except_at_push_locations() {
     let daemon = start(&upstream.url(), locations());
     let ask = |path: &str| {
         let port = daemon.address().port();
-        daemon.ask(&format!("GET {path} HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n"))
+        daemon.ask(format!("GET {path} HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n"))
     };
     assert_eq!(ask("/send/a").answer().status, 421);
     let mut client = ask("/page");
@@ -144,9 +144,9 @@ fn the_path_of_the_passthrough_is_closed_to_outsiders() {
         "/hidden/passthrough%0A",
         "http://a.example/hidden/passthrough/",
     ] {
-        assert_eq!(daemon.ask(&get(path)).answer().status, 403, "{path}");
+        assert_eq!(daemon.ask(get(path)).answer().status, 403, "{path}");
     }
-    let mut client = daemon.ask(&get("/hidden/"));
+    let mut client = daemon.ask(get("/hidden/"));
     let mut server = upstream.accept();
     assert!(server.head().starts_with("GET /hidden/ "));
     server.send(ok("x"));
@@ -160,16 +160,16 @@ fn held_polls_live_on_while_the_upstream_restarts() {
     let mut settings = locations();
     merge(&mut settings, json!({"limits": {"upstream_wait": 1}}));
     let daemon = start(&format!("http://{address}"), settings);
-    let mut polls: Vec<Client> = (0..20).map(|_| daemon.ask(&get("/updates/1"))).collect();
+    let mut polls: Vec<Client> = (0..20).map(|_| daemon.ask(get("/updates/1"))).collect();
     held(&daemon, "1", 20);
     drop(listener);
-    assert_eq!(daemon.ask(&get("/")).answer().status, 502);
+    assert_eq!(daemon.ask(get("/")).answer().status, 502);
     assert_eq!(publish(&daemon, "1", "still here"), 201);
     for poll in &mut polls {
         assert_eq!(poll.answer().text(), "still here");
     }
     let upstream = Upstream::of(TcpListener::bind(address).unwrap());
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("back"));
@@ -180,11 +180,11 @@ fn held_polls_live_on_while_the_upstream_restarts() {
 fn a_fan_out_completes_while_the_proxy_is_saturated() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), locations());
-    let mut polls: Vec<Client> = (0..5000).map(|_| daemon.ask(&get("/updates/1"))).collect();
+    let mut polls: Vec<Client> = (0..5000).map(|_| daemon.ask(get("/updates/1"))).collect();
     held(&daemon, "1", 5000);
     let clients: Vec<Client> = (0..50)
         .map(|_| {
-            let mut client = daemon.ask(&get("/endless"));
+            let mut client = daemon.ask(get("/endless"));
             let mut server = upstream.accept();
             server.head();
             server.send("HTTP/1.1 200 OK\r\n\r\n");

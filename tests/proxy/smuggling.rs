@@ -62,11 +62,11 @@ fn whatever_has_two_readings_is_refused_before_a_byte_of_it_reaches_the_upstream
     let lines = LINES.map(|(line, status)| (format!("{line}\r\nHost: a\r\n\r\n"), status));
     for (request, status) in heads.iter().chain(&lines) {
         // What comes behind is not another request, as nobody knows where that begins.
-        let mut client = daemon.ask(&format!("{request}{}", get("/smuggled")));
+        let mut client = daemon.ask(format!("{request}{}", get("/smuggled")));
         assert_eq!(client.answer().status, *status, "{request:?}");
         assert!(client.ends());
         // What comes to the upstream next is what is asked next.
-        let mut client = daemon.ask(&get("/good"));
+        let mut client = daemon.ask(get("/good"));
         let mut server = upstream.accept();
         assert!(server.head().starts_with("GET /good "), "{request:?}");
         server.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
@@ -87,7 +87,7 @@ fn a_bad_chunk_behind_good_ones_ends_the_upstreams_connection_before_the_body_is
     assert_eq!(client.answer().status, 400);
     assert!(client.ends());
     assert!(server.ends());
-    let mut client = daemon.ask(&get("/good"));
+    let mut client = daemon.ask(get("/good"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("x"));

@@ -24,7 +24,7 @@ fn an_upgrade_passes_and_then_bytes_both_ways() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), json!({"limits": {"upstream_timeout": 1}}));
     // Bytes that come too early pass when there is a tunnel.
-    let mut client = daemon.ask(&format!("{UPGRADE}early"));
+    let mut client = daemon.ask(format!("{UPGRADE}early"));
     let mut server = upstream.accept();
     let head = server.head();
     assert!(head.contains("Sec-WebSocket-Key: k\r\n"), "{head}");
@@ -44,7 +44,7 @@ fn an_upgrade_passes_and_then_bytes_both_ways() {
         assert_eq!(client.bytes(bytes.len()), bytes);
     }
     // Longer silent than an upstream may be that owes an answer: other requests take their time.
-    let mut slow = daemon.ask(&get("/"));
+    let mut slow = daemon.ask(get("/"));
     upstream.accept().head();
     assert_eq!(slow.answer().status, 504);
     client.send("still there");
@@ -85,7 +85,7 @@ fn no_protocol_passes_in_which_a_client_could_go_round_the_proxy() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
     for protocol in ["h2c", "websocket, h2c", "TLS/1.2"] {
-        let mut client = daemon.ask(&UPGRADE.replace("websocket", protocol));
+        let mut client = daemon.ask(UPGRADE.replace("websocket", protocol));
         let mut server = upstream.accept();
         let head = server.head();
         assert!(head.starts_with("GET /ws ") && !head.contains("Upgrade"), "{head}");
