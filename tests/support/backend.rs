@@ -98,10 +98,10 @@ fn serve(mut client: Client, manner: Manner, tell: &Sender<Seen>) {
     loop {
         let Some(seen) = Seen::take(&mut client.inbox) else {
             // The daemon may keep its connection for as long as it likes.
-            match client.fill_until(Instant::now() + LONG) {
-                Some(false) => return,
-                _ => continue,
+            if client.fill_until(Instant::now() + LONG) == Some(false) {
+                return;
             }
+            continue;
         };
         // The test may be over.
         let _ = tell.send(seen);

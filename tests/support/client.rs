@@ -1,5 +1,5 @@
-//! One end of a connection, to the daemon or from it. It reads no more than it is asked to; each
-//! wait has an end, but no question takes what belongs to the next.
+//! One end of a connection, to the daemon or from it. It reads only when it is asked to, and what
+//! belongs to the next question waits for that; each wait has an end.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
