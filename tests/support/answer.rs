@@ -17,6 +17,8 @@ impl Answer {
     pub(crate) fn take(inbox: &mut Vec<u8>, to_head: bool) -> Option<Self> {
         let length = head_bytes(inbox)?;
         let head = String::from_utf8(inbox[..length].to_vec()).expect("heads are UTF-8");
+        let is_sound = |line: &str| !line.bytes().any(|byte| matches!(byte, b'\r' | b'\n'));
+        assert!(head.split("\r\n").all(is_sound), "a stray line end in {head:?}");
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line in {head:?}"));
         let mut answer = Self { status, head, body: Vec::new() };
@@ -88,10 +90,7 @@ pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 
 fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
     let lines = head.strip_suffix("\r\n\r\n").expect("a whole head").split("\r\n").skip(1);
-    lines.map(|line| {
-        assert!(!line.contains(['\r', '\n']), "a stray line end in {line:?}");
-        line.split_once(": ").unwrap_or_else(|| panic!("`name: value`, not {line:?}"))
-    })
+    lines.map(|line| line.split_once(": ").unwrap_or_else(|| panic!("`name: value`, not {line:?}")))
 }
 
 /// Appends to `body` what is in the chunks at the front of `bytes`; gives the bytes of those that
