@@ -21,8 +21,8 @@ use soak::fire::{Fire, Options, Tally};
 use soak::mischief::Mischief;
 use soak::settings::settings;
 use soak::subscriber::Mutation;
-use soak::support::{Backend, Daemon, Manner};
-use soak::watch::{self, Trend};
+use soak::support::{Backend, Daemon, Manner, SIZES, counters};
+use soak::watch::Trend;
 use soak::words::{Faults, Seen};
 
 #[path = "soak/mod.rs"]
@@ -278,8 +278,8 @@ fn at_rest(daemon: &Daemon, before: Option<Rest>) -> Option<Rest> {
 fn until_nothing_is_left(daemon: &Daemon, before: Option<Rest>) -> Option<usize> {
     let begin = Instant::now();
     loop {
-        let counters = watch::counters(daemon);
-        let left: BTreeMap<&str, Option<&u64>> = watch::SIZES
+        let counters = counters(daemon);
+        let left: BTreeMap<&str, Option<&u64>> = SIZES
             .iter()
             .map(|name| (*name, counters.get(*name)))
             .filter(|(_, size)| *size != Some(&0))

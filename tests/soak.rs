@@ -12,7 +12,7 @@ use soak::subscriber::Mutation;
 use soak::support::Daemon;
 
 #[path = "../benches/soak/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the bench uses the rest")]
+#[allow(dead_code, reason = "the bench uses the rest")]
 mod soak;
 
 /// How long a run may take; only a failing one, or one on a very busy machine, takes so long.

@@ -256,6 +256,30 @@ fn the_rows_name_every_module() {
     }
 }
 
+#[test]
+fn what_tests_share_is_used() {
+    let rust = |folder: &str| files(&root().join(folder)).into_iter().filter(|path| is_rust(path));
+    let text = |path: PathBuf| fs::read_to_string(path).expect("it is UTF-8");
+    let all: String = rust("tests").chain(rust("benches")).map(text).collect();
+    let mut wrong = Vec::new();
+    for shared in rust("tests/support").map(text) {
+        for (at, word) in shared.match_indices("pub(crate) fn ") {
+            let name = name(&shared[at + word.len()..]);
+            let is_name = |at: usize| {
+                let (before, after) = (&all[..at], &all[at + name.len()..]);
+                let is_part = |char: char| char.is_alphanumeric() || char == '_';
+                !before.ends_with(is_part)
+                    && !before.ends_with("fn ")
+                    && !after.starts_with(is_part)
+            };
+            if !all.match_indices(&name).any(|(at, _)| is_name(at)) {
+                wrong.push(name);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "for nobody: {wrong:#?}");
+}
+
 /// One file of `src`.
 struct Source {
     /// From the repository's root.
@@ -279,7 +303,7 @@ fn sources() -> Vec<Source> {
     };
     let all: Vec<Source> = files(&root().join("src"))
         .into_iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter(|path| is_rust(path))
         .map(source)
         .filter(|source| source.path != "src/lib.rs")
         .collect();
@@ -342,6 +366,10 @@ fn root() -> PathBuf {
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
 }
 
 /// Every file below a folder; none if there is no such folder.

@@ -12,7 +12,7 @@ pub(crate) mod publisher;
 pub(crate) mod random;
 pub(crate) mod settings;
 pub(crate) mod subscriber;
-#[path = "../../tests/daemon/support/mod.rs"]
+#[path = "../../tests/support/mod.rs"]
 pub(crate) mod support;
 pub(crate) mod watch;
 pub(crate) mod wire;

@@ -1,47 +1,10 @@
-//! What the daemon holds, from outside: memory and descriptors from /proc, and its own counters,
-//! which it writes at SIGUSR1.
-
-use std::collections::BTreeMap;
-
-use super::support::{Daemon, until};
+//! Whether what the daemon holds grows with time: a trend through looks at its memory.
 
 /// The rounds whose memory is judged: those after the first third.
 const WARM_UP: f64 = 1.0 / 3.0;
 
 /// What nobody uses is flat if it would have grown by less than this in the time judged.
 const FLAT_KIB: f64 = 500.0;
-
-/// Counters that are 0 when nobody is there and nothing is kept.
-pub(crate) const SIZES: [&str; 11] = [
-    "connections",
-    "upstreams",
-    "held",
-    "fanouts",
-    "channels",
-    "messages",
-    "message_bytes",
-    "uploads",
-    "upload_bytes",
-    "timers",
-    "passthrough_queue",
-];
-
-/// Asks the daemon for its counters.
-///
-/// # Panics
-/// If it writes none.
-pub(crate) fn counters(daemon: &Daemon) -> BTreeMap<String, u64> {
-    let lines = || daemon.log().into_iter().filter(|line| line.contains("event=counters"));
-    let before = lines().count();
-    daemon.signal("USR1");
-    until("a line event=counters after SIGUSR1", || lines().count() > before);
-    let line = lines().next_back().expect("waited for");
-    let pair = |word: &str| {
-        let (name, value) = word.split_once('=')?;
-        Some((name.to_owned(), value.parse().ok()?))
-    };
-    line.split(' ').filter_map(pair).collect()
-}
 
 /// How memory goes, by least squares over the rounds after the first third.
 #[derive(Debug, Clone, Copy)]

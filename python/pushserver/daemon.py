@@ -12,10 +12,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from django.core.serializers.json import DjangoJSONEncoder
+
+from pushserver.child import Child
 
 READY = "listening on "
 
@@ -28,7 +29,7 @@ class DaemonError(Exception):
         self.status = status
 
 
-class Daemon:
+class Daemon(Child):
     """One daemon, accepting connections at ``url`` once it is made.
 
     Raises ``DaemonError`` where it does not within ``timeout_s``.
@@ -43,7 +44,7 @@ class Daemon:
         stderr: int | IO[Any] | None = None,
         timeout_s: float = 30,
     ) -> None:
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[str] = subprocess.Popen(
             [str(binary), "--config", "-", "--exit-on-stdin-eof", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,27 +74,11 @@ class Daemon:
 
     def stop(self, timeout_s: float = 10) -> None:
         """Lets it leave in good order, or else ends it."""
-        self.process.terminate()
-        try:
-            self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        super().stop(timeout_s)
         for pipe in (self.process.stdin, self.process.stdout):
             with suppress(BrokenPipeError):  # what it never read
                 assert pipe is not None, "both are pipes"
                 pipe.close()
-
-    def __enter__(self) -> Daemon:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _configure(self, settings: Mapping[str, Any]) -> None:
         assert self.process.stdin is not None, "it is a pipe"

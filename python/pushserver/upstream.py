@@ -15,13 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.servers.basehttp import WSGIRequestHandler
 
 from pushserver import conf
+from pushserver.child import Child
 
 LIFELINE_VARIABLE = "PUSH_SERVER_LIFELINE"
 
@@ -29,7 +29,7 @@ LIFELINE_VARIABLE = "PUSH_SERVER_LIFELINE"
 LIMITS = {"upstream_timeout": 3600}
 
 
-class Upstream:
+class Upstream(Child):
     """A running ``runserver``. Changes the daemon's settings where they speak of Django."""
 
     def __init__(self, push_server: dict[str, Any], options: Mapping[str, Any]) -> None:
@@ -78,25 +78,9 @@ class Upstream:
         return self.process.poll()
 
     def stop(self, timeout_s: float = 10) -> None:
-        """Ends it."""
+        """Lets it leave in good order, or else ends it."""
         os.close(self._lifeline)
-        self.process.terminate()
-        try:
-            self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def __enter__(self) -> Upstream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        super().stop(timeout_s)
 
     def _command(self, options: Mapping[str, Any]) -> list[str]:
         # As this command was started: `python manage.py`, `django-admin`, or `python -m django`.

@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "tests are named as sentences")]
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
 
+#[path = "../support/mod.rs"]
 mod support;
 
 mod access_log; // --access-log: one line for each request, whatever the request holds
@@ -17,6 +18,8 @@ mod descriptors; // none left: for connections, and for those to come
 mod faults; // clients that break, stall, flood and vanish
 mod hostile; // clients that mean harm to the log, to its reader, to the application
 mod hosts; // DNS rebinding: whose names are served at a loopback address
+#[cfg(target_os = "linux")]
+mod interrupted; // the client of these tests, by a signal
 mod limits; // every key of `limits`
 mod mangled; // requests with errors in them, by chance
 mod memory; // memory that comes back and that is bounded, and the counters that show it

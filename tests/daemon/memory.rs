@@ -1,34 +1,15 @@
 //! Memory that comes back and memory that is bounded, descriptors and timers that are given up, and
 //! the counters that show it (SIGUSR1).
 
-use std::collections::HashMap;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::support::{
-    Backend, Client, Daemon, LONG, Manner, Start, limits, merge, post, request, settings,
-    subscriber, uninterrupted, until,
+    Backend, Client, Daemon, LONG, Manner, SIZES, Start, counters, limits, merge, post, request,
+    settings, subscriber, uninterrupted, until,
 };
-
-/// Everything that is counted, by name.
-fn counters(daemon: &Daemon) -> HashMap<String, u64> {
-    let lines = || {
-        let log = daemon.log();
-        log.into_iter().filter(|line| line.contains("event=counters")).collect::<Vec<_>>()
-    };
-    let before = lines().len();
-    daemon.signal("USR1");
-    until("the counters are logged", || lines().len() > before);
-    let line = lines().pop().expect("waited for");
-    let (_, fields) = line.split_once("event=counters ").expect("it begins so");
-    let number = |field: &str| {
-        let (name, value) = field.split_once('=').expect("key=value");
-        (name.to_owned(), value.parse().expect("an unsigned integer"))
-    };
-    fields.split(' ').map(number).collect()
-}
 
 /// Publishes a message of `size` bytes on so many channels, a hundred at a time.
 fn publish_on(daemon: &Daemon, channels: usize, size: usize) {
@@ -99,22 +80,9 @@ fn after_a_load_every_count_is_back_to_nothing() {
     until("it is begun", || counters(&daemon)["upload_bytes"] == 5);
     upload.reset();
     drop(held);
-    let present = [
-        "connections",
-        "upstreams",
-        "held",
-        "fanouts",
-        "channels",
-        "messages",
-        "message_bytes",
-        "uploads",
-        "upload_bytes",
-        "timers",
-        "passthrough_queue",
-    ];
     until("all is over", || {
         let counters = counters(&daemon);
-        present.iter().all(|name| counters[*name] == 0)
+        SIZES.iter().all(|name| counters[*name] == 0)
     });
     let after = counters(&daemon);
     assert_eq!((after["published"], after["expired"], after["evicted"]), (301, 301, 0));

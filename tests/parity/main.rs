@@ -8,18 +8,16 @@
 //!
 //! Needs nginx and its module: `apt-get install nginx libnginx-mod-nchan`.
 
-#[path = "../support/answer.rs"]
-mod answer;
 mod configurations;
 #[path = "../protocol/corpus.rs"]
 #[allow(dead_code, reason = "a part is for tests/protocol")]
 mod corpus;
-#[path = "../support/daemon.rs"]
-mod daemon;
 mod nginx;
 #[path = "../protocol/run.rs"]
 #[allow(dead_code, reason = "a part is for tests/protocol")]
 mod run;
+#[path = "../support/mod.rs"]
+mod support;
 mod table;
 #[path = "../protocol/targets.rs"]
 #[allow(dead_code, reason = "a part is for tests/protocol")]
@@ -98,7 +96,7 @@ fn nginx_differs_where_the_table_says_so_and_nowhere_else() {
 fn in_one_second(transcripts: Vec<&Transcript>) -> Vec<(&Transcript, Vec<String>, bool)> {
     let waiting: Vec<_> = transcripts
         .into_iter()
-        .map(|transcript| (transcript, Nginx::start(&targets::complete(&transcript.settings))))
+        .map(|transcript| (transcript, Nginx::start(targets::complete(&transcript.settings))))
         .collect();
     let waiting = Mutex::new(waiting);
     let outcomes = Mutex::new(Vec::new());

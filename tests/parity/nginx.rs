@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::daemon::Client;
+use crate::support::Client;
 use crate::targets::Server;
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
@@ -35,10 +35,9 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it with these settings, JSON, whose port is set. Returns once it accepts.
-    pub(crate) fn start(settings: &str) -> Self {
+    /// Starts it with these settings, whose port is set. Returns once it accepts.
+    pub(crate) fn start(mut settings: Value) -> Self {
         for _ in 0..TRIES {
-            let mut settings: Value = serde_json::from_str(settings).expect("settings are JSON");
             let port = free_port();
             settings["port"] = json!(port);
             let directory = prepare(&configuration(&settings.to_string()));
@@ -57,7 +56,7 @@ impl Nginx {
 /// Whether it accepts; not, if it has ended.
 fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     let deadline = Instant::now() + LIFE_PATIENCE;
-    while Client::connect(address).is_err() {
+    while TcpStream::connect(address).is_err() {
         if child.try_wait().expect("it is our child").is_some() {
             return false;
         }
@@ -72,7 +71,7 @@ impl Server for Nginx {
     const PATIENCE: Duration = Duration::from_secs(3);
 
     fn connect(&self) -> Client {
-        Client::connect(self.address).expect("nginx accepts")
+        Client::tcp(self.address)
     }
 
     fn log(&self) -> String {

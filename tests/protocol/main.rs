@@ -4,23 +4,22 @@
 //! `UPDATE_TRANSCRIPTS=1 cargo test --test protocol` writes the answers that come into the files;
 //! what then changed is for `git diff` and your judgement.
 
-#[path = "../support/answer.rs"]
-mod answer;
 mod corpus;
-#[path = "../support/daemon.rs"]
-mod daemon;
 mod document;
 mod run;
+#[path = "../support/mod.rs"]
+mod support;
 mod targets;
 mod transcript;
 #[path = "../support/world.rs"]
 mod world;
 
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::thread;
 
 use corpus::{caught, directory, transcripts, until_the_next_second};
-use daemon::Daemon;
+use support::{Daemon, Start};
 use targets::{InWorld, OverTcp, Split};
 use transcript::{Only, Transcript};
 
@@ -105,8 +104,11 @@ fn every_transcript_holds_over_tcp() {
         all.iter().filter(|transcript| transcript.only != Some(Only::World)).collect();
     let mut failures = Vec::new();
     for round in 1.. {
-        let start =
-            |transcript: &&Transcript| Daemon::start(&targets::complete(&transcript.settings));
+        // Killed, this test closes their standard input.
+        let start = |transcript: &&Transcript| {
+            let start = Start::with(targets::complete(&transcript.settings));
+            start.args(["--exit-on-stdin-eof"]).stdin(Stdio::piped()).start()
+        };
         let daemons: Vec<_> = pending.iter().map(start).collect();
         let waiting: Vec<_> = pending.drain(..).zip(daemons).collect();
         let waiting = Mutex::new(waiting);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::answer::Answer;
+use crate::support::Answer;
 use crate::targets::Target;
 use crate::transcript::{Action, Step, Transcript};
 
@@ -199,7 +199,7 @@ impl<'t> Run<'t> {
 
 /// What every answer has, and transcripts leave out.
 fn check_every_answer(answer: &Answer) -> Result<(), String> {
-    if answer.field("Date").is_none() {
+    if answer.header("Date").is_none() {
         return Err(format!("no Date in the answer {}", answer.status));
     }
     Ok(())

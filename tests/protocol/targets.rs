@@ -1,6 +1,7 @@
 //! What a transcript runs against: the relay in a world, or a server over TCP: the daemon, and in
 //! `tests/parity` nginx with Nchan.
 
+use std::net::Shutdown;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pushserver::config::{Config, Overrides, Source};
@@ -8,8 +9,7 @@ use pushserver::message::MessageId;
 use pushserver::relay::ConnKey;
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
-use crate::daemon::{Client, Daemon, PATIENCE};
+use crate::support::{Answer, Client, Daemon, LONG};
 use crate::transcript::State;
 use crate::world::{BEGIN_UNIX_S, World};
 
@@ -41,7 +41,7 @@ pub(crate) trait Target {
 }
 
 /// The settings of a transcript: its own, a location to look at channels by, and a free port.
-pub(crate) fn complete(settings: &Value) -> String {
+pub(crate) fn complete(settings: &Value) -> Value {
     let mut all = json!({
         "port": 0,
         "locations": [
@@ -57,7 +57,7 @@ pub(crate) fn complete(settings: &Value) -> String {
         .as_array_mut()
         .expect("locations are a list")
         .push(json!({"type": "publisher", "prefix": "/control/"}));
-    all.to_string()
+    all
 }
 
 /// A request to the location that [`complete`] adds.
@@ -105,7 +105,7 @@ impl InWorld {
     pub(crate) fn new(settings: &Value, split: Split, file: &str) -> Result<Self, String> {
         let directory = env!("CARGO_TARGET_TMPDIR");
         let path = std::path::Path::new(directory).join(format!("{file}.json"));
-        std::fs::write(&path, complete(settings)).map_err(|error| error.to_string())?;
+        std::fs::write(&path, complete(settings).to_string()).map_err(|error| error.to_string())?;
         let config = Config::load(Source::File(path), Overrides::default());
         let config = config.map_err(|error| error.to_string())?;
         // A process of an earlier second, so that tags begin at 0.
@@ -219,14 +219,14 @@ pub(crate) trait Server {
 }
 
 impl Server for Daemon {
-    const PATIENCE: Duration = PATIENCE;
+    const PATIENCE: Duration = LONG;
 
     fn connect(&self) -> Client {
         self.connect()
     }
 
     fn log(&self) -> String {
-        self.log()
+        self.log().join("\n")
     }
 }
 
@@ -267,11 +267,12 @@ impl<S: Server> Target for OverTcp<S> {
     }
 
     fn send(&mut self, conn: usize, bytes: &[u8]) {
-        self.client(conn).send(bytes);
+        // A server that has ended the connection takes no more.
+        self.client(conn).try_send(bytes);
     }
 
     fn end(&mut self, conn: usize) {
-        self.client(conn).end();
+        let _ = self.client(conn).socket().shutdown(Shutdown::Write);
     }
 
     fn leave(&mut self, conn: usize) {
@@ -313,7 +314,7 @@ impl<S: Server> Target for OverTcp<S> {
         let mut client = self.server.connect();
         let mut outcome = Err("no channel information".to_owned());
         while Instant::now() < deadline {
-            client.send(question(name).as_bytes());
+            client.try_send(question(name).as_bytes());
             let answer = loop {
                 match Answer::take(&mut client.inbox, false) {
                     Some(answer) => break answer,
@@ -331,7 +332,7 @@ impl<S: Server> Target for OverTcp<S> {
 
     fn finish(&mut self, conn: usize) -> Vec<u8> {
         let Some(mut client) = self.conns[conn].take() else { return Vec::new() };
-        client.end();
+        let _ = client.socket().shutdown(Shutdown::Write);
         while client.fill_until(Instant::now() + S::PATIENCE) == Some(true) {}
         client.inbox
     }

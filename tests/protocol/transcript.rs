@@ -4,7 +4,7 @@
 use pushserver::http::{parse_http_date, write_http_date};
 use serde_json::Value;
 
-use crate::answer::Answer;
+use crate::support::Answer;
 
 /// Times up to so many seconds from the begin of a run are written relative to it.
 const NEAR_S: i64 = 100_000;
@@ -336,15 +336,15 @@ fn expand(inner: &str, begin_unix_s: u64) -> Option<Vec<u8>> {
 impl Transcript {
     /// An answer as a transcript has it.
     pub(crate) fn render(&self, conn: char, answer: &Answer, begin_unix_s: u64) -> Vec<String> {
-        let mut lines = vec![format!("{conn}< {} {}", answer.status, answer.reason)];
-        for (name, value) in &answer.fields {
+        let mut lines = vec![format!("{conn}< {}", answer.status_line())];
+        for (name, value) in answer.fields() {
             let lower = name.to_ascii_lowercase();
             if matches!(lower.as_str(), "server" | "date") && !self.show.contains(&lower) {
                 continue;
             }
             let value = match parse_http_date(value.as_bytes()) {
                 Some(unix_s) => offset(unix_s, begin_unix_s)
-                    .map_or(value.clone(), |offset| format!("{{T{offset}}}")),
+                    .map_or(value.to_owned(), |offset| format!("{{T{offset}}}")),
                 None => encode(value.as_bytes(), begin_unix_s),
             };
             lines.push(format!("    {name}: {value}"));

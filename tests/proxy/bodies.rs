@@ -1,14 +1,17 @@
 //! Framing both ways, streams, back-pressure.
 
-use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
-use crate::support::{Client, Daemon, LONG, Upstream, get, ok};
+use crate::support::Upstream;
+use crate::{before, get, ok};
+
+/// Longer than buffers that have room need to take more.
+const A_WHILE: Duration = Duration::from_millis(500);
 
 #[test]
 fn a_body_of_known_length_passes_and_may_come_in_pieces() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello");
     let mut server = upstream.accept();
     assert!(server.head().contains("\r\nContent-Length: 11\r\n"));
@@ -16,7 +19,7 @@ fn a_body_of_known_length_passes_and_may_come_in_pieces() {
     client.send(" world");
     assert_eq!(server.bytes(6), b" world");
     server.send(ok("thanks"));
-    assert_eq!(client.message().text(), "thanks");
+    assert_eq!(client.answer().text(), "thanks");
     // The next request is not part of the body, though it came with it.
     let next = get("/next");
     client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc{next}"));
@@ -24,16 +27,16 @@ fn a_body_of_known_length_passes_and_may_come_in_pieces() {
     server.head();
     assert_eq!(server.bytes(3), b"abc");
     server.send(ok("1"));
-    assert_eq!(client.message().text(), "1");
+    assert_eq!(client.answer().text(), "1");
     assert!(server.head().starts_with("GET /next"));
     server.send(ok("2"));
-    assert_eq!(client.message().text(), "2");
+    assert_eq!(client.answer().text(), "2");
 }
 
 #[test]
 fn chunks_pass_framed_anew_and_end_the_upstreams_connection() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon.ask(
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n\
          00005;x=y\r\nhello\r\n",
@@ -45,20 +48,20 @@ fn chunks_pass_framed_anew_and_end_the_upstreams_connection() {
     client.send("6\r\n world\r\n0\r\nTrailer: x\r\n\r\n");
     assert_eq!(server.chunks(), b" world");
     server.send(ok("thanks"));
-    assert_eq!(client.message().text(), "thanks");
-    server.is_closed();
+    assert_eq!(client.answer().text(), "thanks");
+    assert!(server.ends());
     // The client's own goes on.
     client.send(get("/next"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("2"));
-    assert_eq!(client.message().text(), "2");
+    assert_eq!(client.answer().text(), "2");
 }
 
 #[test]
 fn who_expects_100_continue_gets_it_when_the_upstream_is_there() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon
         .ask("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     let mut server = upstream.accept();
@@ -68,14 +71,14 @@ fn who_expects_100_continue_gets_it_when_the_upstream_is_there() {
     client.send("hello");
     assert_eq!(server.bytes(5), b"hello");
     server.send(ok("thanks"));
-    assert_eq!(client.message().text(), "thanks");
+    assert_eq!(client.answer().text(), "thanks");
 }
 
 #[test]
 fn a_stream_of_events_comes_event_by_event() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/events"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/events"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
@@ -92,14 +95,14 @@ fn a_stream_of_events_comes_event_by_event() {
     let mut server = upstream.accept();
     server.head();
     server.send(ok("x"));
-    assert_eq!(client.message().text(), "x");
+    assert_eq!(client.answer().text(), "x");
 }
 
 #[test]
 fn chunks_of_an_answer_pass_framed_anew() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n\
@@ -108,41 +111,37 @@ fn chunks_of_an_answer_pass_framed_anew() {
     for byte in answer.as_bytes() {
         server.send([*byte]);
     }
-    let answer = client.message();
+    let answer = client.answer();
     assert_eq!(answer.text(), "abc0123456789");
-    assert_eq!(answer.field("Trailer"), None);
+    assert_eq!(answer.header("Trailer"), None);
     client.send(get("/"));
     server.head();
     server.send(ok("same connection"));
-    assert_eq!(client.message().text(), "same connection");
+    assert_eq!(client.answer().text(), "same connection");
     upstream.nobody();
 }
 
 #[test]
 fn an_upstream_is_not_read_while_its_client_takes_nothing_and_others_are_served() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/large"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/large"));
     let mut server = upstream.accept();
     server.head();
     let size: usize = 64 << 20;
     server.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"));
+    let body = vec![b'x'; size];
     // Until nothing more is taken: then all buffers between here and the client are full.
-    let mut sent = fill(&mut server, size);
+    let sent = server.send_as_far_as_taken(&body, A_WHILE);
     assert!(sent < size / 2, "{sent} bytes went into buffers");
-    let mut other = daemon.ask(&get("/other"));
+    let mut other = daemon.ask(get("/other"));
     let mut second = upstream.accept();
     second.head();
     second.send(ok("served"));
-    assert_eq!(other.message().text(), "served");
+    assert_eq!(other.answer().text(), "served");
     // It goes on when the client does.
-    let piece = vec![b'x'; 256 << 10];
     let writer = std::thread::spawn(move || {
-        while sent < size {
-            let length = piece.len().min(size - sent);
-            server.send(&piece[..length]);
-            sent += length;
-        }
+        server.send(&body[sent..]);
         server
     });
     client.head();
@@ -158,13 +157,14 @@ fn an_upstream_is_not_read_while_its_client_takes_nothing_and_others_are_served(
 #[test]
 fn a_client_is_not_read_while_its_upstream_takes_nothing() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let size: usize = 64 << 20;
     let mut client =
-        daemon.ask(&format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+        daemon.ask(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
     let mut server = upstream.accept();
     server.head();
-    let mut sent = fill(&mut client, size);
+    let body = vec![b'x'; size];
+    let sent = client.send_as_far_as_taken(&body, A_WHILE);
     assert!(sent < size / 2, "{sent} bytes went into buffers");
     let reader = std::thread::spawn(move || {
         let mut left = size;
@@ -174,44 +174,24 @@ fn a_client_is_not_read_while_its_upstream_takes_nothing() {
         server.send(ok("all of it"));
         server
     });
-    let piece = vec![b'x'; 256 << 10];
-    while sent < size {
-        let length = piece.len().min(size - sent);
-        client.send(&piece[..length]);
-        sent += length;
-    }
-    assert_eq!(client.message().text(), "all of it");
+    client.send(&body[sent..]);
+    assert_eq!(client.answer().text(), "all of it");
     reader.join().unwrap();
 }
 
 #[test]
 fn a_paused_upstream_that_has_ended_loses_nothing() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/large"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/large"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\n\r\n");
     // Until all buffers are full; its end comes behind bytes that the daemon does not read yet.
-    let sent = fill(&mut server, usize::MAX);
+    let body = vec![b'x'; 64 << 20];
+    let sent = server.send_as_far_as_taken(&body, A_WHILE);
+    assert!(sent < body.len(), "{sent} bytes went into buffers");
     drop(server);
     client.head();
     assert_eq!(client.chunks().len(), sent);
-}
-
-/// Sends up to `size` bytes, until nothing more is taken for half a second; gives how many.
-fn fill(to: &mut Client, size: usize) -> usize {
-    let piece = vec![b'x'; 256 << 10];
-    let mut sent = 0;
-    to.stream().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-    while sent < size {
-        match to.stream().write(&piece[..piece.len().min(size - sent)]) {
-            Ok(length) => sent += length,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    to.stream().set_write_timeout(Some(LONG)).unwrap();
-    sent
 }

@@ -1,27 +1,33 @@
 //! An upstream that is away, silent, wrong or gone.
 
 use std::io::{ErrorKind, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 
-use crate::support::{Client, Daemon, Upstream, get, ok};
+use serde_json::{Value, json};
 
-const IMPATIENT: &str = r#""limits": {"upstream_timeout": 1, "upstream_wait": 1}"#;
+use crate::support::{Client, Upstream};
+use crate::{before, get, ok, start};
+
+fn impatient() -> Value {
+    json!({"limits": {"upstream_timeout": 1, "upstream_wait": 1}})
+}
 
 #[test]
 fn nobody_listens_502_after_the_wait_and_told_once() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let daemon = Daemon::start(&format!("http://{address}"), IMPATIENT);
+    let daemon = start(&format!("http://{address}"), impatient());
     let mut client = daemon.connect();
     for _ in 0..3 {
         client.send(get("/"));
-        let answer = client.message();
-        assert_eq!(answer.status(), 502);
+        let answer = client.answer();
+        assert_eq!(answer.status, 502);
         assert!(answer.text().contains("is it running?"));
     }
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
-    assert_eq!(client.message().status(), 502);
-    client.is_closed();
-    let log = daemon.wait_for_log("upstream_unreachable");
+    assert_eq!(client.answer().status, 502);
+    assert!(client.ends());
+    daemon.until_logged("upstream_unreachable");
+    let log = daemon.log().join("\n");
     assert_eq!(log.matches("upstream_unreachable").count(), 1, "{log}");
     assert!(log.contains("connection refused"), "{log}");
 }
@@ -31,12 +37,12 @@ fn requests_wait_while_the_upstream_restarts() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let daemon = Daemon::start(&format!("http://{address}"), "");
-    let mut gone = daemon.ask(&get("/gone"));
-    let mut first = daemon.ask(&get("/"));
+    let daemon = start(&format!("http://{address}"), json!({}));
+    let gone = daemon.ask(get("/gone"));
+    let mut first = daemon.ask(get("/"));
     let mut second = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
-    daemon.wait_for_log("upstream_unreachable");
-    gone.stream().shutdown(std::net::Shutdown::Both).unwrap();
+    daemon.until_logged("upstream_unreachable");
+    gone.socket().shutdown(Shutdown::Both).unwrap();
     let upstream = Upstream::of(TcpListener::bind(address).unwrap());
     for _ in 0..2 {
         let mut server = upstream.accept();
@@ -44,10 +50,10 @@ fn requests_wait_while_the_upstream_restarts() {
         if head.starts_with("POST") {
             assert_eq!(server.bytes(2), b"hi");
             server.send(ok("posted"));
-            assert_eq!(second.message().text(), "posted");
+            assert_eq!(second.answer().text(), "posted");
         } else {
             server.send(ok("got"));
-            assert_eq!(first.message().text(), "got");
+            assert_eq!(first.answer().text(), "got");
         }
     }
 }
@@ -55,61 +61,62 @@ fn requests_wait_while_the_upstream_restarts() {
 #[test]
 fn who_has_left_keeps_nobody_waiting_once_the_upstream_is_back() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let daemon = Daemon::start(&format!("http://{address}"), "");
+    let daemon = start(&format!("http://{address}"), json!({}));
     // More than are dialled for within `upstream_wait`.
-    let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(&get("/gone"))).collect();
-    let mut stays = daemon.ask(&get("/"));
-    daemon.wait_for_log("upstream_unreachable");
+    let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(get("/gone"))).collect();
+    let mut stays = daemon.ask(get("/"));
+    daemon.until_logged("upstream_unreachable");
     for client in &mut gone {
-        client.stream().shutdown(std::net::Shutdown::Write).unwrap();
-        client.is_closed();
+        client.end_sending();
+        assert!(client.ends());
     }
     let upstream = Upstream::of(TcpListener::bind(address).unwrap());
     let mut server = upstream.accept();
     assert!(server.head().starts_with("GET / "));
     server.send(ok("got"));
-    assert_eq!(stays.message().text(), "got");
+    assert_eq!(stays.answer().text(), "got");
 }
 
 #[test]
 fn a_silent_upstream_is_504_and_told_once() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), IMPATIENT);
+    let daemon = start(&upstream.url(), impatient());
     let mut client = daemon.connect();
     for _ in 0..2 {
         client.send(get("/"));
         let mut server = upstream.accept();
         server.head();
-        assert_eq!(client.message().status(), 504);
-        server.is_closed();
+        assert_eq!(client.answer().status, 504);
+        assert!(server.ends());
     }
     // Half a head is no progress for ever either.
     client.send(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nContent-");
-    assert_eq!(client.message().status(), 504);
-    let log = daemon.wait_for_log("upstream_silent");
+    assert_eq!(client.answer().status, 504);
+    daemon.until_logged("upstream_silent");
+    let log = daemon.log().join("\n");
     assert_eq!(log.matches("upstream_silent").count(), 1, "{log}");
 }
 
 #[test]
 fn an_upstream_that_falls_silent_in_a_body_cuts_the_client_off() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), IMPATIENT);
-    let mut client = daemon.ask(&get("/"));
+    let daemon = start(&upstream.url(), impatient());
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     client.head();
     assert_eq!(client.rest().unwrap(), b"3\r\nabc\r\n");
-    server.is_closed();
+    assert!(server.ends());
 }
 
 #[test]
 fn an_upstream_that_takes_no_more_is_504() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), IMPATIENT);
+    let daemon = start(&upstream.url(), impatient());
     let mut client = daemon.connect();
     let size = 1 << 30;
     client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
@@ -117,14 +124,14 @@ fn an_upstream_that_takes_no_more_is_504() {
     server.head();
     let piece = vec![b'x'; 1 << 20];
     // The rest is not taken any more, by a full buffer or a closed connection.
-    let _ = (0..size >> 20).try_for_each(|_| client.stream().write_all(&piece));
-    assert_eq!(client.message().status(), 504);
+    let _ = (0..size >> 20).try_for_each(|_| client.socket().write_all(&piece));
+    assert_eq!(client.answer().status, 504);
 }
 
 #[test]
 fn an_answer_that_is_none_is_502_and_the_connection_is_not_used_again() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon.connect();
     for garbage in [
         "SSH-2.0-x\r\n",
@@ -144,31 +151,31 @@ fn an_answer_that_is_none_is_502_and_the_connection_is_not_used_again() {
         let mut server = upstream.accept();
         server.head();
         server.send(garbage);
-        let answer = client.message();
-        assert_eq!(answer.status(), 502, "{garbage:?}");
+        let answer = client.answer();
+        assert_eq!(answer.status, 502, "{garbage:?}");
         assert!(!answer.text().contains("SSH"), "nothing of it is shown");
-        server.is_closed();
+        assert!(server.ends());
     }
-    daemon.wait_for_log("upstream_faulty");
+    daemon.until_logged("upstream_faulty");
 }
 
 #[test]
 fn a_head_that_never_ends_is_502() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\n");
     let line = format!("A: {}\r\n", "x".repeat(1000));
-    while server.stream().write_all(line.as_bytes()).is_ok() {}
-    assert_eq!(client.message().status(), 502);
+    while server.socket().write_all(line.as_bytes()).is_ok() {}
+    assert_eq!(client.answer().status, 502);
 }
 
 #[test]
 fn a_connection_that_ends_in_a_head_is_502() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon.connect();
     for begin in ["HTTP/1.1 200 OK\r\nContent-", "H"] {
         client.send(get("/"));
@@ -176,7 +183,7 @@ fn a_connection_that_ends_in_a_head_is_502() {
         server.head();
         server.send(begin);
         drop(server);
-        assert_eq!(client.message().status(), 502);
+        assert_eq!(client.answer().status, 502);
         upstream.nobody();
     }
 }
@@ -184,7 +191,7 @@ fn a_connection_that_ends_in_a_head_is_502() {
 #[test]
 fn a_body_that_is_cut_off_never_looks_whole() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let server_sends = |client: &mut Client, bytes: &str| {
         let mut server = upstream.accept();
         server.head();
@@ -193,11 +200,11 @@ fn a_body_that_is_cut_off_never_looks_whole() {
         server
     };
 
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     server_sends(&mut client, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
     assert_eq!(client.rest().unwrap(), b"hello");
 
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     server_sends(
         &mut client,
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
@@ -205,14 +212,14 @@ fn a_body_that_is_cut_off_never_looks_whole() {
     assert_eq!(client.rest().unwrap(), b"5\r\nhello\r\n");
 
     // Chunks that are none are as good as cut off.
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n";
     let mut server = server_sends(&mut client, chunks);
     assert!(!client.rest().unwrap().ends_with(b"0\r\n\r\n"));
-    server.is_closed();
+    assert!(server.ends());
 
     // An end by reset is no end.
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let server = server_sends(&mut client, "HTTP/1.1 200 OK\r\n\r\nhello");
     assert_eq!(client.bytes(10), b"5\r\nhello\r\n");
     server.reset();
@@ -229,12 +236,12 @@ fn a_body_that_is_cut_off_never_looks_whole() {
 #[test]
 fn an_idempotent_request_on_a_stale_connection_is_repeated_once() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("1"));
-    assert_eq!(client.message().text(), "1");
+    assert_eq!(client.answer().text(), "1");
     client.send(get("/again"));
     server.head();
     // Too late: the request was on its way.
@@ -242,65 +249,65 @@ fn an_idempotent_request_on_a_stale_connection_is_repeated_once() {
     let mut server = upstream.accept();
     assert!(server.head().starts_with("GET /again"));
     server.send(ok("2"));
-    assert_eq!(client.message().text(), "2");
+    assert_eq!(client.answer().text(), "2");
     client.send(get("/broken"));
     server.head();
     drop(server);
     let mut server = upstream.accept();
     server.head();
     drop(server);
-    assert_eq!(client.message().status(), 502);
+    assert_eq!(client.answer().status, 502);
     upstream.nobody();
 }
 
 #[test]
 fn what_may_have_been_done_is_not_asked_for_again() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/"));
     let mut idle = upstream.accept();
     idle.head();
     idle.send(ok("1"));
-    assert_eq!(client.message().text(), "1");
+    assert_eq!(client.answer().text(), "1");
     // A request that cannot be repeated goes over a connection that is not stale.
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     let mut server = upstream.accept();
     server.head();
     assert_eq!(server.bytes(2), b"hi");
     drop(server);
-    assert_eq!(client.message().status(), 502);
+    assert_eq!(client.answer().status, 502);
     upstream.nobody();
 }
 
 #[test]
 fn bytes_behind_an_answer_are_never_the_next_answer() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send([ok("1"), ok("poison")].concat());
-    assert_eq!(client.message().text(), "1");
-    server.is_closed();
+    assert_eq!(client.answer().text(), "1");
+    assert!(server.ends());
     client.send(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("2"));
-    assert_eq!(client.message().text(), "2");
+    assert_eq!(client.answer().text(), "2");
     // Nor are those that come later.
     server.send(ok("poison"));
-    server.is_closed();
+    assert!(server.ends());
     client.send(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("3"));
-    assert_eq!(client.message().text(), "3");
+    assert_eq!(client.answer().text(), "3");
 }
 
 #[test]
 fn an_upstream_that_says_close_is_not_asked_again() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon.connect();
     for head in
         ["HTTP/1.1 200 OK\r\nConnection: close\r\n", "HTTP/1.0 200 OK\r\n"].map(str::to_owned)
@@ -309,38 +316,38 @@ fn an_upstream_that_says_close_is_not_asked_again() {
         let mut server = upstream.accept();
         server.head();
         server.send(head + "Content-Length: 2\r\n\r\nhi");
-        let answer = client.message();
-        assert_eq!((answer.text(), answer.field("Connection")), ("hi", None));
-        server.is_closed();
+        let answer = client.answer();
+        assert_eq!((answer.text(), answer.header("Connection")), ("hi", None));
+        assert!(server.ends());
     }
 }
 
 #[test]
 fn an_answer_before_the_request_is_whole_passes_and_ends_both_connections() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc");
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
     drop(server);
-    let answer = client.message();
-    assert_eq!((answer.status(), answer.text()), (413, "no"));
-    assert_eq!(answer.field("Connection"), Some("close"));
-    client.is_closed();
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (413, "no"));
+    assert_eq!(answer.header("Connection"), Some("close"));
+    assert!(client.ends());
 }
 
 #[test]
 fn an_early_answer_is_read_though_the_upstream_takes_nothing_more() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let size = 64 << 20;
     let mut client =
-        daemon.ask(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+        daemon.ask(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
     let mut server = upstream.accept();
     server.head();
     let writer = {
-        let mut stream = client.stream().try_clone().unwrap();
+        let mut stream = client.socket().try_clone().unwrap();
         // Stops when the daemon has closed.
         std::thread::spawn(move || {
             let piece = vec![b'x'; 1 << 20];
@@ -351,7 +358,7 @@ fn an_early_answer_is_read_though_the_upstream_takes_nothing_more() {
     server.send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
     // With bytes unread, so that the daemon's next write is answered by a reset.
     drop(server);
-    let answer = client.message();
-    assert_eq!((answer.status(), answer.text()), (413, "no"));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (413, "no"));
     writer.join().unwrap();
 }

@@ -21,5 +21,33 @@ mod memory;
 mod messages;
 mod push;
 mod smuggling;
+#[path = "../support/mod.rs"]
 mod support;
 mod tunnel;
+
+use serde_json::{Value, json};
+use support::{Daemon, Upstream, merge};
+
+/// A daemon in front of an upstream, with these further settings.
+#[track_caller]
+fn start(upstream: &str, more: Value) -> Daemon {
+    let mut settings = json!({"allrequests": upstream});
+    merge(&mut settings, more);
+    Daemon::start(settings)
+}
+
+/// A daemon in front of `upstream`.
+#[track_caller]
+fn before(upstream: &Upstream) -> Daemon {
+    start(&upstream.url(), json!({}))
+}
+
+/// A request without a body.
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")
+}
+
+/// A small answer.
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}

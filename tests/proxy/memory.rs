@@ -1,7 +1,8 @@
 //! Constant memory, however much passes. `PUSHSERVER_PROXY_BYTES` makes it as much as wanted, for
 //! a build with `--release`.
 
-use crate::support::{Daemon, Upstream, get, ok};
+use crate::support::Upstream;
+use crate::{before, get, ok};
 
 /// Bytes that pass each way.
 fn size() -> usize {
@@ -9,26 +10,20 @@ fn size() -> usize {
     given.map_or(64 << 20, |bytes| bytes.parse().expect("a number of bytes"))
 }
 
-/// Resident memory of the daemon, bytes, without the pages of its program file.
-fn resident(daemon: &Daemon) -> usize {
-    let statm = std::fs::read_to_string(format!("/proc/{}/statm", daemon.pid())).unwrap();
-    let pages = |field| statm.split(' ').nth(field).unwrap().parse::<usize>().unwrap();
-    (pages(1) - pages(2)) * 4096
-}
-
-const MARGIN: usize = 2 << 20;
+/// More memory that it may need, KiB.
+const MARGIN: usize = 2 << 10;
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
-    let mut client = daemon.ask(&get("/"));
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("small"));
-    assert_eq!(client.message().text(), "small");
-    let idle = resident(&daemon);
+    assert_eq!(client.answer().text(), "small");
+    let idle = daemon.anonymous_kib();
 
     client.send(get("/large"));
     server.head();
@@ -44,11 +39,11 @@ fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     let mut most = 0;
     for _ in 0..size >> 20 {
         client.bytes(1 << 20);
-        most = most.max(resident(&daemon));
+        most = most.max(daemon.anonymous_kib());
     }
     writer.join().unwrap();
-    println!("idle {idle}, while downloading {most}");
-    assert!(most <= idle + MARGIN, "idle {idle}, while downloading {most}");
+    println!("idle {idle}, while downloading {most} KiB");
+    assert!(most <= idle + MARGIN, "idle {idle}, while downloading {most} KiB");
 
     client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
     let mut server = upstream.accept();
@@ -63,10 +58,10 @@ fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     let mut most = 0;
     for _ in 0..size >> 20 {
         client.send(&piece);
-        most = most.max(resident(&daemon));
+        most = most.max(daemon.anonymous_kib());
     }
-    assert_eq!(client.message().text(), "all");
+    assert_eq!(client.answer().text(), "all");
     reader.join().unwrap();
-    println!("idle {idle}, while uploading {most}");
-    assert!(most <= idle + MARGIN, "idle {idle}, while uploading {most}");
+    println!("idle {idle}, while uploading {most} KiB");
+    assert!(most <= idle + MARGIN, "idle {idle}, while uploading {most} KiB");
 }

@@ -1,33 +1,38 @@
 //! The proxy beside the push locations.
 
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{Shutdown, TcpListener};
 
-use crate::support::{Client, Daemon, Upstream, get, ok};
+use serde_json::{Value, json};
 
-const LOCATIONS: &str = r#""locations": [
-    {"type": "subscriber", "prefix": "/updates/", "create_on_get": true,
-     "passthrough": "http://127.0.0.1:1/hidden/passthrough/"},
-    {"type": "publisher", "prefix": "/send/"}]"#;
+use crate::support::{Client, Daemon, Upstream, merge, post, until};
+use crate::{get, ok, start};
+
+fn locations() -> Value {
+    json!({"locations": [
+        {"type": "subscriber", "prefix": "/updates/", "create_on_get": true,
+         "passthrough": "http://127.0.0.1:1/hidden/passthrough/"},
+        {"type": "publisher", "prefix": "/send/"},
+    ]})
+}
 
 fn publish(daemon: &Daemon, channel: &str, message: &str) -> u16 {
-    let length = message.len();
-    let head = format!("POST /send/{channel} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n");
-    daemon.ask(&format!("{head}\r\n{message}")).message().status()
+    daemon.ask(post(&format!("/send/{channel}"), message.as_bytes())).answer().status
 }
 
 /// Waits until a request is held there.
 fn held(daemon: &Daemon, channel: &str, count: usize) {
-    crate::support::wait_until("the request is held", || {
-        let mut asked = daemon.ask(&get(&format!("/send/{channel}")));
-        asked.message().text().contains(&format!("active subscribers: {count}\r\n"))
+    until("the request is held", || {
+        let mut asked = daemon.ask(get(&format!("/send/{channel}")));
+        asked.answer().text().contains(&format!("active subscribers: {count}\r\n"))
     });
 }
 
 #[test]
 fn an_answer_hands_its_request_over_to_a_push_location() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), LOCATIONS);
-    let mut client = daemon.ask(&get("/chat/poll"));
+    let daemon = start(&upstream.url(), locations());
+    let mut client = daemon.ask(get("/chat/poll"));
     let mut server = upstream.accept();
     assert!(server.head().starts_with("GET /chat/poll "));
     server.send(
@@ -36,12 +41,12 @@ fn an_answer_hands_its_request_over_to_a_push_location() {
     );
     held(&daemon, "room%201", 1);
     assert_eq!(publish(&daemon, "room%201", "hello"), 201);
-    let answer = client.message();
-    assert_eq!((answer.status(), answer.text()), (200, "hello"));
-    assert!(answer.field("Etag").is_some() && answer.field("X-Secret").is_none());
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (200, "hello"));
+    assert!(answer.header("Etag").is_some() && answer.header("X-Secret").is_none());
     // The client's own validators count, and both connections go on.
-    let modified = answer.field("Last-Modified").unwrap();
-    let tag = answer.field("Etag").unwrap();
+    let modified = answer.header("Last-Modified").unwrap();
+    let tag = answer.header("Etag").unwrap();
     client.send(format!(
         "GET /chat/poll HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: {modified}\r\n\
          If-None-Match: {tag}\r\n\r\n"
@@ -52,79 +57,83 @@ fn an_answer_hands_its_request_over_to_a_push_location() {
     );
     held(&daemon, "room%201", 1);
     assert_eq!(publish(&daemon, "room%201", "again"), 201);
-    assert_eq!(client.message().text(), "again");
+    assert_eq!(client.answer().text(), "again");
 }
 
 #[test]
 fn what_is_handed_over_is_a_get_whatever_it_was() {
-    for request in [
-        "POST /join HTTP/1.1\r\nHost: a\r\n\r\n",
-        "POST /join HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
-        "PUT /join HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    for (head, body) in [
+        ("POST /join HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+        ("POST /join HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n", "hi"),
+        (
+            "PUT /join HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "2\r\nhi\r\n0\r\n\r\n",
+        ),
     ] {
         let upstream = Upstream::start();
-        let daemon = Daemon::start(&upstream.url(), LOCATIONS);
-        let mut client = daemon.ask(request);
+        let daemon = start(&upstream.url(), locations());
+        let mut client = daemon.ask([head, body].concat());
         let mut server = upstream.accept();
-        server.message();
+        server.head();
+        assert_eq!(server.bytes(body.len()), body.as_bytes());
         server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /updates/1\r\nContent-Length: 0\r\n\r\n");
         held(&daemon, "1", 1);
         assert_eq!(publish(&daemon, "1", "hello"), 201);
-        assert_eq!(client.message().text(), "hello");
+        assert_eq!(client.answer().text(), "hello");
         // The body was the upstream's: the next request begins behind it.
         client.send("GET /updates/x?last_event_id=x HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(client.message().status(), 400);
+        assert_eq!(client.answer().status, 400);
     }
 }
 
 #[test]
 fn what_cannot_be_handed_over_is_not() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), LOCATIONS);
+    let daemon = start(&upstream.url(), locations());
     let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nh");
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /send/1\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(client.message().status(), 502);
+    assert_eq!(client.answer().status, 502);
     // Another server in front of this one may know what to do with it.
-    let mut client = daemon.ask(&get("/file"));
+    let mut client = daemon.ask(get("/file"));
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /files/1\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(client.message().field("X-Accel-Redirect"), Some("/files/1"));
+    assert_eq!(client.answer().header("X-Accel-Redirect"), Some("/files/1"));
 }
 
 #[test]
 fn a_client_cannot_hand_itself_over() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), LOCATIONS);
+    let daemon = start(&upstream.url(), locations());
     let mut client = daemon.ask("GET / HTTP/1.1\r\nHost: a\r\nX-Accel-Redirect: /send/1\r\n\r\n");
     let mut server = upstream.accept();
     server.head();
     server.send(ok("x"));
-    assert_eq!(client.message().text(), "x");
+    assert_eq!(client.answer().text(), "x");
 }
 
 #[test]
 fn a_rebound_name_is_the_upstreams_to_judge_except_at_push_locations() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), LOCATIONS);
+    let daemon = start(&upstream.url(), locations());
     let ask = |path: &str| {
-        let port = daemon.address.port();
-        daemon.ask(&format!("GET {path} HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n"))
+        let port = daemon.address().port();
+        daemon.ask(format!("GET {path} HTTP/1.1\r\nHost: evil.example:{port}\r\n\r\n"))
     };
-    assert_eq!(ask("/send/a").message().status(), 421);
+    assert_eq!(ask("/send/a").answer().status, 421);
     let mut client = ask("/page");
     let mut server = upstream.accept();
     assert!(server.head().contains("\r\nHost: evil.example:"));
     server.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(client.message().status(), 400);
+    assert_eq!(client.answer().status, 400);
 }
 
 #[test]
 fn the_path_of_the_passthrough_is_closed_to_outsiders() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), LOCATIONS);
+    let daemon = start(&upstream.url(), locations());
     for path in [
         "/hidden/passthrough/",
         "/hidden/passthrough",
@@ -135,55 +144,55 @@ fn the_path_of_the_passthrough_is_closed_to_outsiders() {
         "/hidden/passthrough%0A",
         "http://a.example/hidden/passthrough/",
     ] {
-        assert_eq!(daemon.ask(&get(path)).message().status(), 403, "{path}");
+        assert_eq!(daemon.ask(get(path)).answer().status, 403, "{path}");
     }
-    let mut client = daemon.ask(&get("/hidden/"));
+    let mut client = daemon.ask(get("/hidden/"));
     let mut server = upstream.accept();
     assert!(server.head().starts_with("GET /hidden/ "));
     server.send(ok("x"));
-    assert_eq!(client.message().text(), "x");
+    assert_eq!(client.answer().text(), "x");
 }
 
 #[test]
 fn held_polls_live_on_while_the_upstream_restarts() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let settings = format!(r#"{LOCATIONS}, "limits": {{"upstream_wait": 1}}"#);
-    let daemon = Daemon::start(&format!("http://{address}"), &settings);
-    let mut polls: Vec<Client> = (0..20).map(|_| daemon.ask(&get("/updates/1"))).collect();
+    let mut settings = locations();
+    merge(&mut settings, json!({"limits": {"upstream_wait": 1}}));
+    let daemon = start(&format!("http://{address}"), settings);
+    let mut polls: Vec<Client> = (0..20).map(|_| daemon.ask(get("/updates/1"))).collect();
     held(&daemon, "1", 20);
     drop(listener);
-    assert_eq!(daemon.ask(&get("/")).message().status(), 502);
+    assert_eq!(daemon.ask(get("/")).answer().status, 502);
     assert_eq!(publish(&daemon, "1", "still here"), 201);
     for poll in &mut polls {
-        assert_eq!(poll.message().text(), "still here");
+        assert_eq!(poll.answer().text(), "still here");
     }
     let upstream = Upstream::of(TcpListener::bind(address).unwrap());
-    let mut client = daemon.ask(&get("/"));
+    let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("back"));
-    assert_eq!(client.message().text(), "back");
+    assert_eq!(client.answer().text(), "back");
 }
 
 #[test]
 fn a_fan_out_completes_while_the_proxy_is_saturated() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), LOCATIONS);
-    let mut polls: Vec<Client> = (0..5000).map(|_| daemon.ask(&get("/updates/1"))).collect();
+    let daemon = start(&upstream.url(), locations());
+    let mut polls: Vec<Client> = (0..5000).map(|_| daemon.ask(get("/updates/1"))).collect();
     held(&daemon, "1", 5000);
     let clients: Vec<Client> = (0..50)
         .map(|_| {
-            let mut client = daemon.ask(&get("/endless"));
+            let mut client = daemon.ask(get("/endless"));
             let mut server = upstream.accept();
             server.head();
             server.send("HTTP/1.1 200 OK\r\n\r\n");
             client.head();
             std::thread::spawn(move || {
-                use std::io::Write;
                 let piece = vec![b'x'; 64 << 10];
                 // Until the test is over.
-                while server.stream().write_all(&piece).is_ok() {}
+                while server.socket().write_all(&piece).is_ok() {}
             });
             client
         })
@@ -191,16 +200,16 @@ fn a_fan_out_completes_while_the_proxy_is_saturated() {
     let readers: Vec<_> = clients
         .into_iter()
         .map(|mut client| {
-            let stop = client.stream().try_clone().unwrap();
+            let stop = client.socket().try_clone().unwrap();
             (stop, std::thread::spawn(move || while client.bytes(64 << 10).len() > 1 {}))
         })
         .collect();
     assert_eq!(publish(&daemon, "1", "through"), 201);
     for poll in &mut polls {
-        assert_eq!(poll.message().text(), "through");
+        assert_eq!(poll.answer().text(), "through");
     }
     drop(daemon);
     for (stop, _) in readers {
-        let _ = stop.shutdown(std::net::Shutdown::Both);
+        let _ = stop.shutdown(Shutdown::Both);
     }
 }

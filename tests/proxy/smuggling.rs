@@ -1,6 +1,7 @@
 //! What must never reach an upstream: everything that two parsers could read in two ways.
 
-use crate::support::{Daemon, Upstream, get, ok};
+use crate::support::Upstream;
+use crate::{before, get, ok};
 
 /// Heads behind a good request line, each with the status of its refusal.
 const HEADS: [(&str, u16); 34] = [
@@ -56,39 +57,39 @@ const LINES: [(&str, u16); 10] = [
 #[test]
 fn whatever_has_two_readings_is_refused_before_a_byte_of_it_reaches_the_upstream() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let heads = HEADS.map(|(head, status)| (format!("POST /bad HTTP/1.1\r\n{head}"), status));
     let lines = LINES.map(|(line, status)| (format!("{line}\r\nHost: a\r\n\r\n"), status));
     for (request, status) in heads.iter().chain(&lines) {
         // What comes behind is not another request, as nobody knows where that begins.
-        let mut client = daemon.ask(&format!("{request}{}", get("/smuggled")));
-        assert_eq!(client.message().status(), *status, "{request:?}");
-        client.is_closed();
+        let mut client = daemon.ask(format!("{request}{}", get("/smuggled")));
+        assert_eq!(client.answer().status, *status, "{request:?}");
+        assert!(client.ends());
         // What comes to the upstream next is what is asked next.
-        let mut client = daemon.ask(&get("/good"));
+        let mut client = daemon.ask(get("/good"));
         let mut server = upstream.accept();
         assert!(server.head().starts_with("GET /good "), "{request:?}");
         server.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(client.message().status(), 200);
+        assert_eq!(client.answer().status, 200);
     }
 }
 
 #[test]
 fn a_bad_chunk_behind_good_ones_ends_the_upstreams_connection_before_the_body_is_whole() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon
         .ask("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     let mut server = upstream.accept();
     server.head();
     assert_eq!(server.bytes(10), b"5\r\nhello\r\n");
     client.send("5 \r\nworld\r\n0\r\n\r\n");
-    assert_eq!(client.message().status(), 400);
-    client.is_closed();
-    server.is_closed();
-    let mut client = daemon.ask(&get("/good"));
+    assert_eq!(client.answer().status, 400);
+    assert!(client.ends());
+    assert!(server.ends());
+    let mut client = daemon.ask(get("/good"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("x"));
-    assert_eq!(client.message().text(), "x");
+    assert_eq!(client.answer().text(), "x");
 }

@@ -1,6 +1,9 @@
 //! Upgrades: behind `101` bytes pass both ways.
 
-use crate::support::{Client, Daemon, Upstream, get, ok};
+use serde_json::json;
+
+use crate::support::{Client, Daemon, Upstream};
+use crate::{before, get, ok, start};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n";
@@ -19,9 +22,9 @@ fn tunnel(upstream: &Upstream, daemon: &Daemon) -> (Client, Client) {
 #[test]
 fn an_upgrade_passes_and_then_bytes_both_ways() {
     let upstream = Upstream::start();
-    let daemon = Daemon::start(&upstream.url(), r#""limits": {"upstream_timeout": 1}"#);
+    let daemon = start(&upstream.url(), json!({"limits": {"upstream_timeout": 1}}));
     // Bytes that come too early pass when there is a tunnel.
-    let mut client = daemon.ask(&format!("{UPGRADE}early"));
+    let mut client = daemon.ask(format!("{UPGRADE}early"));
     let mut server = upstream.accept();
     let head = server.head();
     assert!(head.contains("Sec-WebSocket-Key: k\r\n"), "{head}");
@@ -41,9 +44,9 @@ fn an_upgrade_passes_and_then_bytes_both_ways() {
         assert_eq!(client.bytes(bytes.len()), bytes);
     }
     // Longer silent than an upstream may be that owes an answer: other requests take their time.
-    let mut slow = daemon.ask(&get("/"));
+    let mut slow = daemon.ask(get("/"));
     upstream.accept().head();
-    assert_eq!(slow.message().status(), 504);
+    assert_eq!(slow.answer().status, 504);
     client.send("still there");
     assert_eq!(server.bytes(11), b"still there");
 }
@@ -51,7 +54,7 @@ fn an_upgrade_passes_and_then_bytes_both_ways() {
 #[test]
 fn either_side_ends_a_tunnel_and_what_it_sent_before_arrives() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let (mut client, mut server) = tunnel(&upstream, &daemon);
     client.send("last words");
     drop(client);
@@ -65,31 +68,31 @@ fn either_side_ends_a_tunnel_and_what_it_sent_before_arrives() {
 #[test]
 fn an_upgrade_that_is_refused_is_an_ordinary_answer() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     let mut client = daemon.ask(UPGRADE);
     let mut server = upstream.accept();
     server.head();
     server.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
-    assert_eq!(client.message().text(), "no");
+    assert_eq!(client.answer().text(), "no");
     client.send(get("/"));
     server.head();
     server.send(ok("x"));
-    assert_eq!(client.message().text(), "x");
+    assert_eq!(client.answer().text(), "x");
 }
 
 #[test]
 fn no_protocol_passes_in_which_a_client_could_go_round_the_proxy() {
     let upstream = Upstream::start();
-    let daemon = Daemon::before(&upstream);
+    let daemon = before(&upstream);
     for protocol in ["h2c", "websocket, h2c", "TLS/1.2"] {
-        let mut client = daemon.ask(&UPGRADE.replace("websocket", protocol));
+        let mut client = daemon.ask(UPGRADE.replace("websocket", protocol));
         let mut server = upstream.accept();
         let head = server.head();
         assert!(head.starts_with("GET /ws ") && !head.contains("Upgrade"), "{head}");
         server.send(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
         );
-        assert_eq!(client.message().status(), 502);
-        server.is_closed();
+        assert_eq!(client.answer().status, 502);
+        assert!(server.ends());
     }
 }

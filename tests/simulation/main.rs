@@ -14,6 +14,8 @@
 //! is due, `observed` compares it with what the relay does, `properties` with what it has.
 
 mod actions;
+#[path = "../support/answer.rs"]
+#[allow(dead_code, reason = "the rest is for sockets")]
 mod answer;
 mod client;
 mod expected;

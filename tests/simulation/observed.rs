@@ -148,7 +148,7 @@ impl World {
         if matches!(expect, Expect::Status(410)) {
             self.leaves_deleted(number);
         }
-        let answer = Answer::read(bytes, is_head);
+        let answer = read(bytes, is_head);
         self.check_answer(&answer, &expect, &request);
         let stopping = self.stopping;
         let client = self.client(number);
@@ -246,6 +246,19 @@ impl World {
             assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
         }
     }
+}
+
+/// The one answer that `bytes` are, as the strictest of clients would read it.
+fn read(bytes: &[u8], is_head: bool) -> Answer {
+    let mut rest = bytes.to_vec();
+    let answer = Answer::take(&mut rest, is_head).expect("a whole answer");
+    assert!(rest.is_empty(), "more than an answer: {}", bytes.escape_ascii());
+    match (answer.status, answer.header("Content-Length")) {
+        (100 | 204 | 304, length) => assert!(length.is_none_or(|length| length == "0")),
+        (status, length) => assert!(length.is_some(), "{status} without Content-Length"),
+    }
+    assert!(answer.status == 100 || answer.header("Date").is_some(), "no Date");
+    answer
 }
 
 fn check_information(answer: &Answer, information: &Information, form: usize, request: &Request) {

@@ -1,53 +1,42 @@
 //! The relay without sockets: peers in memory and a clock that moves only when told to. For the
-//! transcripts, the simulation and the benches, which share this file by `#[path]`.
+//! transcripts; `tests/parity` has it because it shares their targets.
 //!
 //! Uses the public API of [`Relay`] alone, and in the order of the reactor's turn: what came is
 //! taken in first, then what is due is done, then outputs are carried out, then the dead are freed.
 
-#![allow(dead_code, unreachable_pub, reason = "each of those who share this file uses a part")]
-
 use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use pushserver::clock::Now;
-use pushserver::relay::notice::{Event, Notice};
 use pushserver::relay::{ConnKey, Output, Relay};
 use pushserver::{hub, relay};
 
 /// When every world begins, seconds since the Unix epoch: Tue, 14 Nov 2023 22:13:20 GMT.
-pub const BEGIN_UNIX_S: u64 = 1_700_000_000;
+pub(crate) const BEGIN_UNIX_S: u64 = 1_700_000_000;
 
 /// Bytes that the reactor reads at once.
 const READ_BYTES: usize = 64 << 10;
 
 /// The other end of one connection.
 #[derive(Debug, Default)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// What it was sent and has not taken yet.
-    pub inbox: Vec<u8>,
+    pub(crate) inbox: Vec<u8>,
     /// What it sent and the relay does not want yet.
     unread: VecDeque<u8>,
-    /// The peer reads nothing; `outbox` is what it was sent since.
-    stalled: bool,
-    outbox: Vec<u8>,
-    /// The relay wants it closed once the outbox is empty.
-    closing: bool,
     /// The relay sends no more, but reads on.
-    pub shut: bool,
+    pub(crate) shut: bool,
     /// The connection is gone.
-    pub closed: bool,
+    pub(crate) closed: bool,
 }
 
 /// See the file.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     /// Look at it; to act on it, use the world.
-    pub relay: Relay,
-    /// What Django would have been told, in order.
-    pub notices: Vec<(Event, Arc<Notice>)>,
+    pub(crate) relay: Relay,
     /// Set `unix_s` to set the wall clock; to let time pass, use [`World::advance_ms`].
-    pub now: Now,
+    pub(crate) now: Now,
     peers: HashMap<ConnKey, Peer>,
     /// To be freed at the end of the turn.
     gone: Vec<ConnKey>,
@@ -55,28 +44,28 @@ pub struct World {
 
 impl World {
     /// A world with no peers, at [`BEGIN_UNIX_S`].
-    pub fn new(options: &relay::options::Options, hub: hub::options::Options) -> Self {
+    pub(crate) fn new(options: &relay::options::Options, hub: hub::options::Options) -> Self {
         let now = Now { mono_ms: 0, unix_s: BEGIN_UNIX_S };
         let relay = Relay::new(options, hub, now);
-        Self { relay, notices: Vec::new(), now, peers: HashMap::new(), gone: Vec::new() }
+        Self { relay, now, peers: HashMap::new(), gone: Vec::new() }
     }
 
     /// A new peer, from this machine.
-    pub fn connect(&mut self) -> ConnKey {
+    pub(crate) fn connect(&mut self) -> ConnKey {
         let conn = self.relay.accept(Some(Ipv4Addr::LOCALHOST.into()), self.now);
         self.peers.insert(conn, Peer::default());
         conn
     }
 
     /// The peer sends bytes, which come in one piece; then turns are taken until all is quiet.
-    pub fn send(&mut self, conn: ConnKey, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, conn: ConnKey, bytes: &[u8]) {
         self.peer(conn).unread.extend(bytes);
         self.read(conn);
         self.settle();
     }
 
     /// The peer sends bytes in pieces, which end at these offsets; a turn or more for each.
-    pub fn send_split(&mut self, conn: ConnKey, bytes: &[u8], at: &[usize]) {
+    pub(crate) fn send_split(&mut self, conn: ConnKey, bytes: &[u8], at: &[usize]) {
         let mut begin = 0;
         for end in at.iter().copied().chain([bytes.len()]) {
             self.send(conn, &bytes[begin..end]);
@@ -85,36 +74,19 @@ impl World {
     }
 
     /// The peer sends no more, but reads on.
-    pub fn end(&mut self, conn: ConnKey) {
+    pub(crate) fn end(&mut self, conn: ConnKey) {
         self.relay.peer_ended(conn, self.now);
         self.settle();
     }
 
     /// The connection breaks: a reset.
-    pub fn reset(&mut self, conn: ConnKey) {
+    pub(crate) fn reset(&mut self, conn: ConnKey) {
         self.drop_peer(conn);
         self.settle();
     }
 
-    /// From now on the peer reads nothing, until [`World::resume`].
-    pub fn stall(&mut self, conn: ConnKey) {
-        self.peer(conn).stalled = true;
-    }
-
-    /// The peer reads again, everything that waits.
-    pub fn resume(&mut self, conn: ConnKey) {
-        let peer = self.peer(conn);
-        peer.stalled = false;
-        if !peer.outbox.is_empty() {
-            peer.inbox.append(&mut peer.outbox);
-            self.relay.drained(conn, self.now);
-        }
-        self.close_if_done(conn);
-        self.settle();
-    }
-
     /// Lets time pass, both clocks alike; every deadline on the way is met when it is due.
-    pub fn advance_ms(&mut self, ms: u64) {
+    pub(crate) fn advance_ms(&mut self, ms: u64) {
         let until = self.now.mono_ms + ms;
         while self.relay.poll_timeout().is_some_and(|due| due <= until) {
             self.advance_to_deadline();
@@ -123,7 +95,7 @@ impl World {
     }
 
     /// Lets time pass until the next deadline; false if there is none.
-    pub fn advance_to_deadline(&mut self) -> bool {
+    pub(crate) fn advance_to_deadline(&mut self) -> bool {
         let Some(due) = self.relay.poll_timeout() else { return false };
         self.jump_to(due.max(self.now.mono_ms));
         self.settle();
@@ -131,25 +103,17 @@ impl World {
     }
 
     /// A peer, also one whose connection is gone.
-    pub fn peer(&mut self, conn: ConnKey) -> &mut Peer {
+    pub(crate) fn peer(&mut self, conn: ConnKey) -> &mut Peer {
         self.peers.get_mut(&conn).expect("a peer of this world")
     }
 
     /// What the peer was sent since this was asked before.
-    pub fn take(&mut self, conn: ConnKey) -> Vec<u8> {
+    pub(crate) fn take(&mut self, conn: ConnKey) -> Vec<u8> {
         std::mem::take(&mut self.peer(conn).inbox)
     }
 
-    /// Takes what the peer was sent, which must begin like this.
-    #[track_caller]
-    pub fn expect(&mut self, conn: ConnKey, begin: &str) -> Vec<u8> {
-        let sent = self.take(conn);
-        assert!(sent.starts_with(begin.as_bytes()), "{begin:?}, not {}", sent.escape_ascii());
-        sent
-    }
-
     /// Takes turns until the relay has no more to do now.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             self.relay.handle_timeout(self.now);
             while let Some(output) = self.relay.poll_output(self.now) {
@@ -177,32 +141,16 @@ impl World {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Send { conn, payload, .. } => {
-                let peer = self.peer(conn);
-                let stalls = peer.stalled && peer.outbox.is_empty();
-                let to = if peer.stalled { &mut peer.outbox } else { &mut peer.inbox };
+                let inbox = &mut self.peer(conn).inbox;
                 let (first, second) = payload.slices(0);
-                to.extend_from_slice(first);
-                to.extend_from_slice(second);
-                if stalls {
-                    self.relay.stalled(conn, self.now);
-                }
+                inbox.extend_from_slice(first);
+                inbox.extend_from_slice(second);
             }
             Output::ShutdownWrite { conn } => self.peer(conn).shut = true,
-            Output::Close { conn } => {
-                self.peer(conn).closing = true;
-                self.close_if_done(conn);
-            }
-            Output::Abort { conn } => self.drop_peer(conn),
+            Output::Close { conn } | Output::Abort { conn } => self.drop_peer(conn),
             Output::ResumeRead { conn } => self.read(conn),
             Output::Connect { .. } | Output::Reset { .. } => panic!("there is no upstream"),
-            Output::Notify { event, notice } => self.notices.push((event, notice)),
-        }
-    }
-
-    fn close_if_done(&mut self, conn: ConnKey) {
-        let peer = self.peer(conn);
-        if peer.closing && peer.outbox.is_empty() {
-            self.drop_peer(conn);
+            Output::Notify { .. } => {}
         }
     }
 

@@ -1,12 +1,12 @@
 //! A web application that is told of subscribers, well-behaved or not.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::LONG;
+use super::answer::{head_bytes, header};
+use super::{Client, LONG, Upstream};
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,33 +30,40 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The value of the first header with this name.
+    /// Takes the first request out of `inbox`; `None` while it is not whole.
+    fn take(inbox: &mut Vec<u8>) -> Option<Self> {
+        let begin = head_bytes(inbox)?;
+        let head = String::from_utf8(inbox[..begin].to_vec()).expect("heads are UTF-8");
+        let length = header(&head, "Content-Length").map_or(0, |length| length.parse().unwrap());
+        let body = inbox.get(begin..begin + length)?.to_vec();
+        inbox.drain(..begin + length);
+        Some(Self { head, body: String::from_utf8(body).expect("a form is UTF-8") })
+    }
+
+    /// The value of the one header of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then_some(value.trim())
-        })
+        header(&self.head, name)
     }
 }
 
-/// See the module.
+/// See the file.
 pub(crate) struct Backend {
-    address: SocketAddr,
+    url: String,
     seen: Receiver<Seen>,
 }
 
 impl Backend {
     pub(crate) fn that(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let upstream = Upstream::start();
+        let url = format!("{}/told", upstream.url());
         let (tell, seen) = mpsc::channel();
         thread::spawn(move || {
-            for stream in listener.incoming() {
+            for client in upstream.connections {
                 let tell = tell.clone();
-                thread::spawn(move || serve(stream.unwrap(), manner, &tell));
+                thread::spawn(move || serve(client, manner, &tell));
             }
         });
-        Self { address, seen }
+        Self { url, seen }
     }
 
     /// An address that nobody listens on.
@@ -66,7 +73,7 @@ impl Backend {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/told", self.address)
+        self.url.clone()
     }
 
     /// The next request that comes.
@@ -87,10 +94,15 @@ impl Backend {
     }
 }
 
-fn serve(stream: TcpStream, manner: Manner, tell: &Sender<Seen>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut writer = stream;
-    while let Some(seen) = read_request(&mut reader) {
+fn serve(mut client: Client, manner: Manner, tell: &Sender<Seen>) {
+    loop {
+        let Some(seen) = Seen::take(&mut client.inbox) else {
+            // The daemon may keep its connection for as long as it likes.
+            if client.fill_until(Instant::now() + LONG) == Some(false) {
+                return;
+            }
+            continue;
+        };
         // The test may be over.
         let _ = tell.send(seen);
         let status = match manner {
@@ -103,21 +115,8 @@ fn serve(stream: TcpStream, manner: Manner, tell: &Sender<Seen>) {
             Manner::Closes => return,
         };
         let answer = format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\n\r\n");
-        if writer.write_all(answer.as_bytes()).is_err() {
+        if !client.try_send(answer.as_bytes()) {
             return;
         }
     }
-}
-
-fn read_request(reader: &mut impl BufRead) -> Option<Seen> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let mut seen = Seen { head, body: String::new() };
-    let length = seen.header("Content-Length").map_or(0, |length| length.parse().unwrap());
-    reader.take(length).read_to_string(&mut seen.body).ok()?;
-    Some(seen)
 }
