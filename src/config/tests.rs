@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::{Config, Overrides, SCHEMA, Source, build, schema, typed};
+use crate::http::head::HEADERS_MAX;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, MessageId};
 use crate::net::options::Listen;
@@ -371,7 +372,7 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
         (
             json!({"limits": {"headers": 0}}),
             "limits.headers: expected a whole number from 1 to \
-            10000 (for example 100), found the number 0; 0 never means no limit here",
+            256 (for example 100), found the number 0; 0 never means no limit here",
         ),
         (
             json!({"limits": {"header_timeout": 0}}),
@@ -525,6 +526,8 @@ fn numbers_of_entries_have_room_in_what_counts_them() {
     // Messages of a store are numbered with 32 bits, of which one number says "none".
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let bytes = schema["$defs"]["store"]["properties"]["max_memory"]["maximum"].as_u64().unwrap();
+    let headers = &schema["properties"]["limits"]["properties"]["headers"];
+    assert_eq!(headers["maximum"], HEADERS_MAX);
     assert!(bytes / (memory::MESSAGE_OVERHEAD as u64) < u64::from(u32::MAX));
 }
 
