@@ -106,7 +106,7 @@ def faults(push_server: Mapping[str, Any]) -> Iterator[Fault]:
         if isinstance(entry, dict):
             yield from _keys(path, entry, keys)
     for name, store in stores(push_server["store"]).items():
-        yield from _typed("store" if name is None else f"store.{name}", store, STORES)
+        yield from _typed("store" if name is None else f"store.{name}", store, STORES, "memory")
     if isinstance(push_server["locations"], (list, tuple)):
         for index, location in enumerate(push_server["locations"]):
             yield from _typed(f"locations[{index}]", location, LOCATIONS)
@@ -116,14 +116,18 @@ def stores(store: object) -> dict[str | None, Any]:
     """The stores by name; one without a name is ``None``'s."""
     if not isinstance(store, dict):
         return {}
-    return {None: store} if "type" in store else store
+    # As the daemon tells them apart: only where stores are named are there objects in it.
+    is_named = any(isinstance(value, dict) for value in store.values())
+    return store if is_named and not isinstance(store.get("type"), str) else {None: store}
 
 
-def _typed(path: str, entry: object, kinds: Mapping[str, Keys]) -> Iterator[Fault]:
+def _typed(
+    path: str, entry: object, kinds: Mapping[str, Keys], default: str | None = None
+) -> Iterator[Fault]:
     if not isinstance(entry, dict):
         yield Fault(path, f"{entry!r} is not a dictionary")
         return
-    kind = entry.get("type")
+    kind = entry.get("type", default)
     if not isinstance(kind, str) or kind not in kinds:
         yield Fault(f"{path}.type", f"{kind!r} is none of {', '.join(kinds)}")
         return

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import django
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -145,6 +146,55 @@ def test_the_checks_know_the_daemons_keys():
     assert set(schema.STORES["memory"]) == set(parts["store"]["properties"])
     for kind, keys in schema.LOCATIONS.items():
         assert set(keys) == set(parts[kind]["properties"])
+
+
+# Right, or wrong in one way that both look at.
+SETTINGS = [
+    {},
+    {"store": {}},
+    {"store": {"max_messages": 5}},
+    {"store": {"type": "memory"}},
+    {"store": {"default": {}}},
+    {"store": {"default": {"max_messages": 5}}},
+    {"store": {"default": {}, "other": {"type": "memory"}}},
+    {"store": {"other": {}}},
+    {"store": {"type": {}}},
+    {"store": {"type": {}, "default": {}}},
+    {"store": {"type": "disk"}},
+    {"store": {"type": None}},
+    {"store": {"type": "memory", "default": {}}},
+    {"store": {"default": {"type": "disk"}}},
+    {"store": {"default": "memory"}},
+    {"store": {"default": {}, "other": 5}},
+    {"store": {"max_message": 5}},
+    {"store": {"max_messages": "5"}},
+    {"store": {"max_messages": True}},
+    {"store": "memory"},
+    {"store": []},
+    {"locations": [{"type": "publisher", "prefix": "/p/", "channel_group": "\U0001f600"}]},
+    {"limits": {}},
+    {"limits": {"headers": "100"}},
+    {"limits": {"header": 100}},
+    {"subscriber_host": {"location": "a.example", "secure": False}},
+    {"subscriber_host": {"url": "a.example"}},
+    {"locations": [{"type": "publisher", "prefix": "/p/"}]},
+    {"locations": [{"prefix": "/p/"}]},
+    {"locations": [{"type": "publisher"}]},
+    {"locations": [{"type": "publisher", "prefix": "/p/", "store": "other"}]},
+    {"locations": [{"type": "publisher", "prefix": "/p/", "create_on_get": True}]},
+    {"locations": [{"type": "subscriber", "prefix": "/s/", "polling": "lon"}]},
+]
+
+
+@pytest.mark.parametrize("push_server", SETTINGS, ids=ascii)
+def test_the_checks_take_what_the_daemon_takes(push_server):
+    with override_settings(PUSH_SERVER=push_server):
+        found = run_checks(tags=["pushserver"])
+        given = json.dumps(conf.push_server())
+    command = [binary.find_binary(), "--check-config", "--config", "-"]
+    said = subprocess.run(command, input=given, capture_output=True, text=True)
+    errors = [message for message in found if message.is_serious()]
+    assert (said.returncode == 0) == (not errors), (said.stderr, errors)
 
 
 def test_a_port_in_use_is_told():
