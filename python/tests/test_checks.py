@@ -122,6 +122,10 @@ def test_an_unknown_key_is_named_with_the_nearest(push_server, path, hint):
         (locations(None, {"allow": "127.0.0.0/8"}), "locations[1].allow:"),
         ({"limits": {"headers": 1.5}}, "limits.headers:"),
         ({"subscriber_host": {"location": 8001}}, "subscriber_host.location:"),
+        ({"limits": {"body_timeout": float("nan")}}, "limits.body_timeout:"),
+        (locations({"timeout": float("inf")}), "locations[0].timeout:"),
+        ({"store": {"a": {}, "default": {"message_timeout": float("-inf")}}}, "store.default.mess"),
+        (locations(None, {"allow": ["::1", "\ud83d"]}), "locations[1].allow[1]:"),
     ],
 )
 def test_a_wrong_value_is_named(push_server, path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -169,8 +170,11 @@ SETTINGS = [
     {"store": {"max_message": 5}},
     {"store": {"max_messages": "5"}},
     {"store": {"max_messages": True}},
+    {"store": {"message_timeout": float("nan")}},
+    {"store": {"message_timeout": float("inf")}},
     {"store": "memory"},
     {"store": []},
+    {"servername": "\ud83d"},
     {"locations": [{"type": "publisher", "prefix": "/p/", "channel_group": "\U0001f600"}]},
     {"limits": {}},
     {"limits": {"headers": "100"}},
@@ -195,6 +199,21 @@ def test_the_checks_take_what_the_daemon_takes(push_server):
     said = subprocess.run(command, input=given, capture_output=True, text=True)
     errors = [message for message in found if message.is_serious()]
     assert (said.returncode == 0) == (not errors), (said.stderr, errors)
+
+
+def test_a_daemon_that_leaves_at_once_is_no_success():
+    nothing = shutil.which("true")
+    with manage("runpushserver", "0", PUSH_SERVER_BINARY=nothing) as process:
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "did not start (exit status 0)" in said
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("value", [float("nan"), object()])
+def test_what_json_does_not_have_is_told_where_the_checks_are_skipped(value):
+    with pytest.raises(DaemonError, match="PUSH_SERVER cannot be written as JSON"):
+        Daemon(binary.find_binary(), {"port": 0, "hosts": [value]})
 
 
 def test_a_port_in_use_is_told():
