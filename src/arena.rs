@@ -83,6 +83,20 @@ impl<T> Arena<T> {
         }
     }
 
+    /// The entry in a slot, with its key, if one lives there: for going through all in pieces.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Option<(Key, &T)> {
+        let (generation, value) = self.slots.get(index)?;
+        let index = u32::try_from(index).expect("fewer than 2^32 entries");
+        Some((Key { index, generation: *generation }, value))
+    }
+
+    /// A number of slots beyond which none is in use.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots.capacity()
+    }
+
     /// Gives back the room behind the last living entry. Looks at every slot: for when a crowd
     /// has left, not for each who leaves.
     pub fn shrink(&mut self) {

@@ -109,6 +109,26 @@ fn wrong_arguments_are_one_line_and_exit_code_2() {
 }
 
 #[test]
+fn what_would_not_be_honoured_is_refused() {
+    let listen = |times: usize| ["--listen", "127.0.0.1:0"].repeat(times);
+    assert_refused(&run(&listen(65)), "--listen: given more than 64 times");
+    assert_refused(
+        &run(&[&listen(65)[..], &["-t"]].concat()),
+        "--listen: given more than 64 times",
+    );
+    assert_eq!(run(&[&listen(64)[..], &["-t", "-q"]].concat()).status.code(), Some(0));
+    let file = File::new("headers", r#"{"limits": {"headers": 257}}"#);
+    let path = file.0.to_str().unwrap();
+    assert_refused(
+        &run(&["-t", "-c", path]),
+        &format!(
+            "{path}: limits.headers: expected a whole number from 1 to 256 (for example 100), \
+             found the number 257"
+        ),
+    );
+}
+
+#[test]
 fn check_config_says_that_the_file_is_good() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.json");
     let example = example.to_str().unwrap();

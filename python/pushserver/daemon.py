@@ -22,7 +22,7 @@ READY = "listening on "
 
 
 class DaemonError(Exception):
-    """The daemon did not start; it has said why on standard error."""
+    """The daemon did not start; mostly it has said why on standard error."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -83,7 +83,11 @@ class Daemon(Child):
     def _configure(self, settings: Mapping[str, Any]) -> None:
         assert self.process.stdin is not None, "it is a pipe"
         try:
-            self.process.stdin.write(json.dumps(settings, cls=DjangoJSONEncoder) + "\n")
+            text = json.dumps(settings, cls=DjangoJSONEncoder, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise DaemonError(f"PUSH_SERVER cannot be written as JSON: {error}", 2) from error
+        try:
+            self.process.stdin.write(text + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # it left already, which waiting for it will tell

@@ -5,8 +5,10 @@ Only the shape; what settings mean together is in ``checks.py``. The daemon has 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any, NamedTuple
 
 Kind = type | tuple[type, ...]
@@ -83,6 +85,7 @@ LIMITS: Keys = {
     "upstream_timeout": SECONDS,
     "upstream_wait": SECONDS,
 }
+_SURROGATE = re.compile("[\ud800-\udfff]")
 CHOICES = {"polling": ("long", "interval"), "concurrency": ("broadcast", "last", "first")}
 
 
@@ -106,24 +109,29 @@ def faults(push_server: Mapping[str, Any]) -> Iterator[Fault]:
         if isinstance(entry, dict):
             yield from _keys(path, entry, keys)
     for name, store in stores(push_server["store"]).items():
-        yield from _typed("store" if name is None else f"store.{name}", store, STORES)
+        yield from _typed("store" if name is None else f"store.{name}", store, STORES, "memory")
     if isinstance(push_server["locations"], (list, tuple)):
         for index, location in enumerate(push_server["locations"]):
             yield from _typed(f"locations[{index}]", location, LOCATIONS)
+    yield from _not_json("", push_server)
 
 
 def stores(store: object) -> dict[str | None, Any]:
     """The stores by name; one without a name is ``None``'s."""
     if not isinstance(store, dict):
         return {}
-    return {None: store} if "type" in store else store
+    # As the daemon tells them apart: only where stores are named are there objects in it.
+    is_named = any(isinstance(value, dict) for value in store.values())
+    return store if is_named and not isinstance(store.get("type"), str) else {None: store}
 
 
-def _typed(path: str, entry: object, kinds: Mapping[str, Keys]) -> Iterator[Fault]:
+def _typed(
+    path: str, entry: object, kinds: Mapping[str, Keys], default: str | None = None
+) -> Iterator[Fault]:
     if not isinstance(entry, dict):
         yield Fault(path, f"{entry!r} is not a dictionary")
         return
-    kind = entry.get("type")
+    kind = entry.get("type", default)
     if not isinstance(kind, str) or kind not in kinds:
         yield Fault(f"{path}.type", f"{kind!r} is none of {', '.join(kinds)}")
         return
@@ -141,6 +149,20 @@ def _keys(path: str, entry: Mapping[str, Any], keys: Keys) -> Iterator[Fault]:
             yield Fault(place, f"{value!r} is not of type {_name(keys[key])}")
         elif key in CHOICES and value not in CHOICES[key]:
             yield Fault(place, f"{value!r} is none of {', '.join(CHOICES[key])}")
+
+
+def _not_json(path: str, value: object) -> Iterator[Fault]:
+    """What Python has and JSON has not: the daemon could not even read it."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _not_json(f"{path}.{key}" if path else str(key), entry)
+    elif isinstance(value, (list, tuple)):
+        for index, entry in enumerate(value):
+            yield from _not_json(f"{path}[{index}]", entry)
+    elif isinstance(value, float) and not isfinite(value):
+        yield Fault(path, f"{value!r} is not a finite number")
+    elif isinstance(value, str) and _SURROGATE.search(value):
+        yield Fault(path, f"{value!r} has half a surrogate pair, which is no character")
 
 
 def _is(value: object, kind: Kind) -> bool:

@@ -88,6 +88,7 @@ def test_the_old_documentation_is_right_but_for_its_secure():
         ({"prot": 1}, "prot", "'port'"),
         ({"store": {"type": "memory", "max_message": 1}}, "store.max_message", "'max_messages'"),
         ({"store": {"a": {"type": "memory", "x": 1}}}, "store.a.x", "Known"),
+        ({"store": {"default": "memory"}}, "store.default", "Known"),
         (locations({"create_on_post": True}), "locations[0].create_on_post", "'create_on_get'"),
         ({"limits": {"body_byte": 1}}, "limits.body_byte", "'body_bytes'"),
         ({"publisher_host": {"url": "x"}}, "publisher_host.url", "Known"),
@@ -110,7 +111,7 @@ def test_an_unknown_key_is_named_with_the_nearest(push_server, path, hint):
         ({"address": 127}, "address:"),
         ({"store": "memory"}, "store:"),
         ({"store": {"type": "disk"}}, "store.type:"),
-        ({"store": {"default": "memory"}}, "store.default:"),
+        ({"store": {"type": None}}, "store.type:"),
         ({"locations": {"type": "publisher"}}, "locations:"),
         ({"locations": ["/updates/"]}, "locations[0]:"),
         ({"locations": [{"prefix": "/s/"}]}, "locations[0].type:"),
@@ -121,6 +122,10 @@ def test_an_unknown_key_is_named_with_the_nearest(push_server, path, hint):
         (locations(None, {"allow": "127.0.0.0/8"}), "locations[1].allow:"),
         ({"limits": {"headers": 1.5}}, "limits.headers:"),
         ({"subscriber_host": {"location": 8001}}, "subscriber_host.location:"),
+        ({"limits": {"body_timeout": float("nan")}}, "limits.body_timeout:"),
+        (locations({"timeout": float("inf")}), "locations[0].timeout:"),
+        ({"store": {"a": {}, "default": {"message_timeout": float("-inf")}}}, "store.default.mess"),
+        (locations(None, {"allow": ["::1", "\ud83d"]}), "locations[1].allow[1]:"),
     ],
 )
 def test_a_wrong_value_is_named(push_server, path):

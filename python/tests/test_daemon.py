@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import django
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -145,6 +147,73 @@ def test_the_checks_know_the_daemons_keys():
     assert set(schema.STORES["memory"]) == set(parts["store"]["properties"])
     for kind, keys in schema.LOCATIONS.items():
         assert set(keys) == set(parts[kind]["properties"])
+
+
+# Right, or wrong in one way that both look at.
+SETTINGS = [
+    {},
+    {"store": {}},
+    {"store": {"max_messages": 5}},
+    {"store": {"type": "memory"}},
+    {"store": {"default": {}}},
+    {"store": {"default": {"max_messages": 5}}},
+    {"store": {"default": {}, "other": {"type": "memory"}}},
+    {"store": {"other": {}}},
+    {"store": {"type": {}}},
+    {"store": {"type": {}, "default": {}}},
+    {"store": {"type": "disk"}},
+    {"store": {"type": None}},
+    {"store": {"type": "memory", "default": {}}},
+    {"store": {"default": {"type": "disk"}}},
+    {"store": {"default": "memory"}},
+    {"store": {"default": {}, "other": 5}},
+    {"store": {"max_message": 5}},
+    {"store": {"max_messages": "5"}},
+    {"store": {"max_messages": True}},
+    {"store": {"message_timeout": float("nan")}},
+    {"store": {"message_timeout": float("inf")}},
+    {"store": "memory"},
+    {"store": []},
+    {"servername": "\ud83d"},
+    {"locations": [{"type": "publisher", "prefix": "/p/", "channel_group": "\U0001f600"}]},
+    {"limits": {}},
+    {"limits": {"headers": "100"}},
+    {"limits": {"header": 100}},
+    {"subscriber_host": {"location": "a.example", "secure": False}},
+    {"subscriber_host": {"url": "a.example"}},
+    {"locations": [{"type": "publisher", "prefix": "/p/"}]},
+    {"locations": [{"prefix": "/p/"}]},
+    {"locations": [{"type": "publisher"}]},
+    {"locations": [{"type": "publisher", "prefix": "/p/", "store": "other"}]},
+    {"locations": [{"type": "publisher", "prefix": "/p/", "create_on_get": True}]},
+    {"locations": [{"type": "subscriber", "prefix": "/s/", "polling": "lon"}]},
+]
+
+
+@pytest.mark.parametrize("push_server", SETTINGS, ids=ascii)
+def test_the_checks_take_what_the_daemon_takes(push_server):
+    with override_settings(PUSH_SERVER=push_server):
+        found = run_checks(tags=["pushserver"])
+        given = json.dumps(conf.push_server())
+    command = [binary.find_binary(), "--check-config", "--config", "-"]
+    said = subprocess.run(command, input=given, capture_output=True, text=True)
+    errors = [message for message in found if message.is_serious()]
+    assert (said.returncode == 0) == (not errors), (said.stderr, errors)
+
+
+def test_a_daemon_that_leaves_at_once_is_no_success():
+    nothing = shutil.which("true")
+    with manage("runpushserver", "0", PUSH_SERVER_BINARY=nothing) as process:
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "did not start (exit status 0)" in said
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("value", [float("nan"), object()])
+def test_what_json_does_not_have_is_told_where_the_checks_are_skipped(value):
+    with pytest.raises(DaemonError, match="PUSH_SERVER cannot be written as JSON"):
+        Daemon(binary.find_binary(), {"port": 0, "hosts": [value]})
 
 
 def test_a_port_in_use_is_told():

@@ -20,11 +20,13 @@ use crate::relay::options::{
 };
 use crate::store::{StoreId, memory};
 
-/// Most stores and most locations: ids of stores are 16 bits, and locations are tried in turn.
+/// Most stores: their ids are 16 bits.
 const STORES_MAX: usize = 1000;
+/// Most locations, and most origins of one: they are tried in turn.
+const LOCATIONS_MAX: usize = 1000;
+const ORIGINS_MAX: usize = 1000;
 /// Less than a millisecond, with the channels that end with them.
 const DROPPED_AT_ONCE: usize = 512;
-const LOCATIONS_MAX: usize = 1000;
 
 /// The relay's options, and the stores in the order of their names, which is that of their ids.
 ///
@@ -286,6 +288,9 @@ fn origins(given: &OneOrMore, path: &Path<'_>) -> Result<Origins, Problem> {
         }
         OneOrMore::More(list) if list.is_empty() => Ok(Origins::Nobody),
         OneOrMore::More(list) if list.len() == 1 && list[0] == "*" => Ok(Origins::Any),
+        OneOrMore::More(list) if list.len() > ORIGINS_MAX => {
+            Err(Problem::new(path, format!("more than {ORIGINS_MAX} origins")))
+        }
         OneOrMore::More(list) => {
             for (index, origin) in list.iter().enumerate() {
                 let path = path.index(index);

@@ -324,6 +324,9 @@ fn listen(settings: &Settings, ipv6: bool) -> Result<Listen, Problem> {
 }
 
 fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, Error> {
+    if arguments.len() > net::LISTENERS_MAX {
+        return Err(Error(format!("--listen: given more than {} times", net::LISTENERS_MAX)));
+    }
     let all: Result<_, _> =
         arguments.iter().map(|text| address::listen_argument(text, ipv6)).collect();
     all.map_err(|what| Error(format!("--listen: {what}")))

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::{Config, Overrides, SCHEMA, Source, build, schema, typed};
+use crate::http::head::HEADERS_MAX;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, MessageId};
 use crate::net::options::Listen;
@@ -14,7 +15,7 @@ use crate::relay::options::{
     Limits, LocationOptions, Origins, ProxyOptions, PublisherOptions, Role, SubscriberOptions,
     UpstreamAddress,
 };
-use crate::store::StoreId;
+use crate::store::{StoreId, memory};
 
 /// Settings with a value for every key.
 fn everything() -> Value {
@@ -371,7 +372,7 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
         (
             json!({"limits": {"headers": 0}}),
             "limits.headers: expected a whole number from 1 to \
-            10000 (for example 100), found the number 0; 0 never means no limit here",
+            256 (for example 100), found the number 0; 0 never means no limit here",
         ),
         (
             json!({"limits": {"header_timeout": 0}}),
@@ -507,6 +508,27 @@ fn what_cannot_work_is_refused_with_its_path() {
         assert!(line.contains(what), "{what}: {line}");
         assert!(!line.contains(char::is_control), "{line}");
     }
+}
+
+#[test]
+fn numbers_of_entries_have_room_in_what_counts_them() {
+    let origins = |most: usize| -> Vec<String> {
+        (0..most).map(|index| format!("http://h{index}.example")).collect()
+    };
+    for role in ["publisher", "subscriber"] {
+        let with = |origins: &[String]| json!({"locations": [{"type": role, "prefix": "/", "allow_origin": origins}]});
+        assert!(config(with(&origins(1000))).is_ok());
+        assert_eq!(
+            refusal(&with(&origins(1001))),
+            "locations[0].allow_origin: more than 1000 origins"
+        );
+    }
+    // Messages of a store are numbered with 32 bits, of which one number says "none".
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let bytes = schema["$defs"]["store"]["properties"]["max_memory"]["maximum"].as_u64().unwrap();
+    let headers = &schema["properties"]["limits"]["properties"]["headers"];
+    assert_eq!(headers["maximum"], HEADERS_MAX);
+    assert!(bytes / (memory::MESSAGE_OVERHEAD as u64) < u64::from(u32::MAX));
 }
 
 #[test]

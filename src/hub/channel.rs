@@ -46,6 +46,9 @@ pub(super) enum Origin {
 /// How long a channel made by PUT lives unused, milliseconds.
 const PUT_TIMEOUT_MS: u64 = 3_600_000;
 
+/// Room for so many who wait is kept, be it used or not.
+const ROOM_KEPT: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) name: Rc<[u8]>,
@@ -137,9 +140,12 @@ impl Channel {
         self.waiting.swap_remove(slot as usize);
         if self.waiting.is_empty() {
             self.ahead = 0;
-            if self.waiting.capacity() > 16 {
-                self.waiting = Vec::new();
-            }
+        }
+        let room = self.waiting.capacity();
+        if room > ROOM_KEPT && self.waiting.len() < room / 4 {
+            // By half, so that a crowd of which some go and come does not move each time.
+            let room = if self.waiting.is_empty() { 0 } else { room / 2 };
+            self.waiting.shrink_to(room);
         }
         self.waiting.get(slot as usize).copied()
     }
@@ -157,6 +163,36 @@ impl Channel {
             Origin::Get => 0,
             Origin::Post => channel_timeout_ms,
             Origin::Put => PUT_TIMEOUT_MS,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+
+    #[test]
+    fn one_who_stays_of_a_crowd_does_not_keep_its_room() {
+        let now = Now { mono_ms: 0, unix_s: 0 };
+        let before = Remains { last: MessageId::default(), lost_through: MessageId::default() };
+        let name = Rc::from(&b"a"[..]);
+        let mut channel = Channel::new(name, StoreId(0), Origin::Get, before, now);
+        let mut keys = Arena::default();
+        for _ in 0..10_000 {
+            channel.hold(keys.insert(()), Cursor::at(MessageId::default()));
+        }
+        for _ in 1..10_000 {
+            channel.leave(0);
+        }
+        assert_eq!(channel.waiting.len(), 1);
+        assert!(channel.waiting.capacity() <= ROOM_KEPT, "{}", channel.waiting.capacity());
+        // A few that come and go find their room.
+        let room = channel.waiting.capacity();
+        for _ in 0..3 {
+            channel.hold(keys.insert(()), Cursor::at(MessageId::default()));
+            channel.leave(0);
+            assert_eq!(channel.waiting.capacity(), room);
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::arena::Key;
 use crate::clock::Now;
 use crate::store::StoreId;
 
+/// Channels that are looked at in one turn after a reload: well below a millisecond.
+const CHANNELS_AT_ONCE: usize = 1024;
+
 impl Hub {
     pub(super) fn poll_timed_out(&mut self, key: Key, now: Now) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
@@ -77,6 +80,25 @@ impl Hub {
             let timer = self.wheel.set(due, Timer::Idle(key));
             self.channels.get_mut(key).expect("an idle channel lives").idle_timer = Some(timer);
         }
+    }
+
+    /// After a reload: brings forward the timers of channels whose `channel_timeout` is shorter now, a
+    /// bounded number of channels at once.
+    pub(super) fn review(&mut self) {
+        let Some(start) = self.reviewed else { return };
+        let end = start + CHANNELS_AT_ONCE;
+        for index in start..end {
+            let Some((key, channel)) = self.channels.at(index) else { continue };
+            let Some(timer) = channel.idle_timer else { continue };
+            let timeout_ms = self.stores[channel.store.0 as usize].channel_timeout_ms;
+            let due = channel.used_ms.saturating_add(channel.timeout_ms(timeout_ms));
+            if self.wheel.due_ms(timer).is_some_and(|at| at > due) {
+                self.wheel.cancel(timer);
+                let timer = self.wheel.set(due, Timer::Idle(key));
+                self.channels.get_mut(key).expect("just found").idle_timer = Some(timer);
+            }
+        }
+        self.reviewed = (end < self.channels.slots()).then_some(end);
     }
 
     /// Whether a channel lives with no message and nobody waiting.

@@ -72,6 +72,8 @@ pub struct Hub {
     wheel: Wheel<Timer>,
     outputs: VecDeque<Output>,
     channels_max: usize,
+    /// After a reload: the first channel slot whose timer may be later than it should.
+    reviewed: Option<usize>,
     /// Nothing is held any more.
     stopping: bool,
     /// State of the generator of jitter; not 0.
@@ -92,6 +94,7 @@ impl Hub {
             wheel: Wheel::new(now.mono_ms),
             outputs: VecDeque::new(),
             channels_max: options.channels_max,
+            reviewed: None,
             stopping: false,
             random: options.seed | 1,
         };
@@ -106,6 +109,9 @@ impl Hub {
             match self.stores.get_mut(index) {
                 Some(store) => {
                     store.memory.reload(options.memory);
+                    if options.channel_timeout_ms < store.channel_timeout_ms {
+                        self.reviewed = Some(0);
+                    }
                     store.channel_timeout_ms = options.channel_timeout_ms;
                 }
                 None => self.stores.push(Store {
@@ -287,7 +293,7 @@ impl Hub {
     /// When [`Hub::handle_timeout`] has something to do, milliseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        if self.stores.iter().any(|store| store.memory.is_behind()) {
+        if self.reviewed.is_some() || self.stores.iter().any(|store| store.memory.is_behind()) {
             return Some(0);
         }
         self.wheel.next_deadline()
@@ -295,6 +301,7 @@ impl Hub {
 
     /// Does what is due, up to a bound: [`Hub::poll_timeout`] tells whether there is more.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.review();
         for index in 0..self.stores.len() {
             if self.stores[index].memory.is_behind() {
                 self.expire(StoreId(index as u16), now);

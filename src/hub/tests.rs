@@ -219,6 +219,36 @@ fn a_channel_lives_as_long_as_its_maker_says() {
 }
 
 #[test]
+fn a_shorter_channel_timeout_reaches_channels_that_are_idle_already() {
+    const CHANNELS: usize = 3000;
+    let mut long = Options { channels_max: CHANNELS, ..options() };
+    long.stores[0].channel_timeout_ms = 3_000_000;
+    long.stores[0].memory.message_timeout_ms = 1000;
+    let mut b = Bench::new(long.clone());
+    let channels_after = |b: &mut Bench, ms| {
+        b.advance(ms);
+        while b.hub.poll_timeout().is_some_and(|at_ms| at_ms <= b.now.mono_ms) {
+            b.advance(0);
+        }
+        b.hub.channels()
+    };
+    for channel in 0..CHANNELS {
+        b.publish(&channel.to_string(), "x");
+    }
+    assert_eq!(channels_after(&mut b, 1000), CHANNELS);
+    // One has a message when the settings change, and its timer of before.
+    b.publish("0", "y");
+    long.stores[0].channel_timeout_ms = 5000;
+    b.hub.reload(long.stores, b.now);
+    assert_eq!(channels_after(&mut b, 1000), CHANNELS);
+    assert_eq!(channels_after(&mut b, 3990), CHANNELS);
+    assert_eq!(channels_after(&mut b, 10), 1, "its message went a second later");
+    assert_eq!(channels_after(&mut b, 990), 1);
+    assert_eq!(channels_after(&mut b, 10), 0);
+    assert_eq!(b.hub.timers(), 0);
+}
+
+#[test]
 fn messages_expire_by_the_wheel_and_whoever_comes_back_hears_of_the_gap() {
     let mut options = options();
     options.stores[0].memory.message_timeout_ms = 10_000;

@@ -41,7 +41,7 @@ pub use self::watch::COUNTERS;
 use self::heap::Heap;
 use self::listener::Listener;
 use self::opening::{Newcomer, connections_max};
-use self::options::{Listen, Options};
+use self::options::{LISTENERS_MAX, Listen, Options};
 use self::passthrough::Passthrough;
 use self::reload::Reload;
 use self::signals::Signals;
@@ -56,7 +56,6 @@ use crate::{hub, relay};
 const SIGNALS: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const FIRST_LISTENER: usize = usize::MAX - 2;
-const LISTENERS_MAX: usize = 64;
 
 /// Events taken from the system at once.
 const EVENTS_PER_TURN: usize = 1024;
@@ -139,7 +138,10 @@ impl Reactor {
                 listeners.push(Listener::bind(listen)?);
             }
         }
-        listeners.truncate(LISTENERS_MAX);
+        if listeners.len() > LISTENERS_MAX {
+            let error = io::Error::other(format!("more than {LISTENERS_MAX} sockets"));
+            return Err(StartError::System { what: "cannot listen", error });
+        }
         for (index, listener) in listeners.iter_mut().enumerate() {
             let token = Token(FIRST_LISTENER - index);
             registry

@@ -4,10 +4,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// Most addresses to listen on.
+pub const LISTENERS_MAX: usize = 64;
+
 /// The reactor's settings.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to accept connections; ignored for the sockets that systemd hands over.
+    /// Where to accept connections, [`LISTENERS_MAX`] at most; ignored for the sockets that systemd hands over.
     pub listen: Vec<Listen>,
     /// Most connections at once; `None`: what the limit of open files allows.
     pub connections: Option<usize>,

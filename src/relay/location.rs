@@ -176,9 +176,10 @@ impl Location {
         match (self.role.allow_origin(), origin) {
             (Origins::Listed(list), Some(origin)) => {
                 let found = list.iter().position(|listed| listed.as_bytes() == origin);
-                OriginSlot(found.map_or(0, |index| index as u16 + 1))
+                let slot = found.and_then(|index| u16::try_from(index + 1).ok());
+                slot.map_or(OriginSlot::UNLISTED, OriginSlot)
             }
-            _ => OriginSlot(0),
+            _ => OriginSlot::UNLISTED,
         }
     }
 
@@ -333,6 +334,7 @@ pub(super) fn decode_channel_id(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::options::PublisherOptions;
 
     #[test]
     fn a_url_is_anchored_and_its_group_is_the_channel() {
@@ -364,6 +366,28 @@ mod tests {
         assert_eq!(Pattern::url("/(a)/(b)").unwrap_err(), PatternError::Groups(2));
         assert!(matches!(Pattern::url("/a/([^/]+"), Err(PatternError::Syntax(_))));
         assert!(matches!(Pattern::url("/a)(b"), Err(PatternError::Syntax(_))));
+    }
+
+    #[test]
+    fn an_origin_that_no_slot_is_left_for_is_none_of_the_listed() {
+        let origin = |index: usize| format!("http://h{index}");
+        let publisher = PublisherOptions {
+            create_on_post: true,
+            store_messages: true,
+            allow: Vec::new(),
+            secret: None,
+            allow_origin: Origins::Listed((1..=65_537).map(origin).collect()),
+        };
+        let location = Location::new(&LocationOptions {
+            pattern: Pattern::prefix("/"),
+            store: StoreId(0),
+            channel_group: String::new(),
+            role: Role::Publisher(publisher),
+        });
+        let slot = |index| location.origin_slot(Some(origin(index).as_bytes()));
+        assert_eq!(slot(65_535), OriginSlot(65_535));
+        assert_eq!((slot(65_536), slot(65_537)), (OriginSlot::UNLISTED, OriginSlot::UNLISTED));
+        assert!(location.admits(slot(1)) && !location.admits(slot(65_536)));
     }
 
     #[test]

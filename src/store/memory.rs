@@ -405,6 +405,23 @@ mod tests {
         assert_eq!(store.len(a), 1);
     }
 
+    #[test]
+    fn a_queue_that_others_drove_out_but_for_one_does_not_keep_its_room() {
+        let room = 1000 * MESSAGE_OVERHEAD;
+        let mut store = Memory::new(Options { max_memory: room, ..OPTIONS });
+        let a = store.open(7, MessageId::default());
+        let b = store.open(8, MessageId::default());
+        for time in 1..=1000 {
+            put(&mut store, a, time, b"");
+        }
+        for time in 1001..2000 {
+            put(&mut store, b, time, b"");
+        }
+        assert_eq!((store.len(a), store.len(b)), (1, 999));
+        let queue = &store.queues[a.0 as usize].nodes;
+        assert!(queue.capacity() <= going::ROOM_KEPT, "{}", queue.capacity());
+    }
+
     /// A store where one message a millisecond came, from 1 on, and is kept for ten seconds; and its queue.
     fn filled(options: Options, messages: u64) -> (Memory, QueueId) {
         let mut store = Memory::new(Options { message_timeout_ms: 10_000, ..options });

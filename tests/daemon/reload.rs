@@ -31,6 +31,21 @@ fn hup_takes_other_settings_and_keeps_every_connection_and_message() {
 }
 
 #[test]
+fn a_shorter_channel_timeout_ends_channels_that_are_idle_already() {
+    let idle_for = |seconds: f64| {
+        let mut settings = settings();
+        settings["store"] = json!({"message_timeout": 0.05, "channel_timeout": seconds});
+        settings
+    };
+    let daemon = Daemon::start(idle_for(3_000_000.0));
+    daemon.publish("a", "m");
+    let information = || daemon.connect().get("/publisher/a").answer();
+    until("the message has expired", || information().text().contains("messages: 0"));
+    daemon.reload(idle_for(0.05));
+    until("the channel has gone", || information().status == 404);
+}
+
+#[test]
 fn a_bad_new_file_changes_nothing_and_is_told() {
     let daemon = Daemon::start(settings());
     daemon.publish("a", "kept");

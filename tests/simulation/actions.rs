@@ -358,7 +358,9 @@ impl World {
             0 => 0,
             1..5 => self.random.index(40),
             5..7 => self.random.index(1_000),
-            _ => self.random.index(30_000),
+            // As many answers as are made in one turn are below the bytes that are, which the model
+            // does not count.
+            _ => self.random.index(3_000),
         };
         let seed = self.random.next() as u8;
         let body = (0..size).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect();

@@ -300,7 +300,8 @@ impl Model {
     pub(crate) fn end_hold(&mut self, name: Name, client: u64) -> Option<Hold> {
         let channel = self.channels.get_mut(&name)?;
         let place = channel.waiting.iter().position(|hold| hold.client == client)?;
-        let hold = channel.waiting.remove(place);
+        // As in the hub the last takes its place, which shows in who is displaced first.
+        let hold = channel.waiting.swap_remove(place);
         self.settle(name);
         Some(hold)
     }

@@ -125,21 +125,18 @@ impl Settings {
         settings
     }
 
-    /// What a reload changes. A channel that is idle keeps its timer, so `channel_timeout` stays.
+    /// What a reload changes.
     pub(crate) fn draw_again(&mut self, random: &mut Random) {
         self.stores = (0..2)
-            .map(|store| StoreOptions {
+            .map(|_| StoreOptions {
                 memory: memory::Options {
                     min_messages: random.pick(&[0, 0, 1, 3]),
                     max_messages: random.pick(&[0, 0, 1, 4, 10]),
                     message_timeout_ms: random.pick(&[0, 500, 5_000, 30_000, 600_000]),
-                    max_memory: random.pick(&[900, 3_000, 40_000, 1 << 20]),
+                    max_memory: random.pick(&[900, 3_000, 10_000, 1 << 20]),
                     dropped_at_once: random.pick(&[1, 3, 512]),
                 },
-                channel_timeout_ms: match self.stores.get(store) {
-                    Some(before) => before.channel_timeout_ms,
-                    None => random.pick(&[500, 5_000, 60_000]),
-                },
+                channel_timeout_ms: random.pick(&[500, 5_000, 60_000]),
             })
             .collect();
         self.limits.pipeline_depth = random.pick(&[1, 3, 16]);

@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 
 use super::{Memory, Node, Queue, QueueId};
 
+/// Room for so many messages is kept by a queue that has one, be it used or not.
+pub(super) const ROOM_KEPT: usize = 16;
+
 impl Memory {
     /// Removes a queue with all its messages. Where they are many, [`Memory::expire`] has the rest.
     pub fn close(&mut self, queue: QueueId) {
@@ -139,6 +142,11 @@ impl Memory {
         if entry.nodes.is_empty() {
             entry.nodes = VecDeque::new();
             self.emptied.push(entry.owner);
+        } else if entry.nodes.capacity() > ROOM_KEPT
+            && entry.nodes.len() < entry.nodes.capacity() / 4
+        {
+            // By half, so that what stays about as long is not moved each time.
+            entry.nodes.shrink_to(entry.nodes.capacity() / 2);
         }
         let message = self.unlink(node);
         let entry = &mut self.queues[queue as usize];

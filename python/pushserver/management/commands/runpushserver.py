@@ -76,7 +76,8 @@ class Command(BaseCommand):
                 env = self.environment(options)
                 daemon = stack.enter_context(Daemon(binary, push_server, arguments, env))
             except DaemonError as error:
-                raise CommandError(str(error), returncode=error.status) from error
+                # Where it left in peace, it is no success: nothing runs.
+                raise CommandError(str(error), returncode=error.status or 1) from error
             except OSError as error:
                 raise CommandError(f"{binary} cannot be run: {error.strerror}") from error
             with _passing_on_signals(daemon) as received:
