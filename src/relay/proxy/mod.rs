@@ -273,7 +273,6 @@ impl Relay {
         let Some(client) = self.conns.client(conn) else { return };
         let Phase::Proxied(proxied) = &client.phase else { return };
         let timer = match proxied.stage {
-            _ if client.stalled => ConnTimer::Write,
             Stage::Connecting => ConnTimer::Connect,
             Stage::Tunnel if proxied.blocked => ConnTimer::Upstream,
             // May be silent for hours; who vanishes without a word is found by TCP's keep-alive.

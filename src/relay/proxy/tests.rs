@@ -3,7 +3,9 @@ use std::collections::HashMap;
 use super::*;
 use crate::hub;
 use crate::message::MessageId;
-use crate::relay::options::Limits;
+use crate::relay::location::Pattern;
+use crate::relay::options::{Limits, Origins, SubscriberOptions};
+use crate::store::StoreId;
 
 const START: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -97,6 +99,7 @@ impl World {
                 self.relay.closed(conn, self.now);
             }
         }
+        self.relay.check_invariants();
     }
 
     fn receives(&mut self, conn: ConnKey, bytes: &[u8]) {
@@ -223,6 +226,54 @@ fn an_upstream_is_read_only_while_its_client_takes_what_it_sends() {
     world.advance(15_000);
     assert_eq!(world.ended[&client], End::Abort);
     assert_eq!(world.ended[&upstream], End::Abort);
+    world.ends_empty(&[client]);
+}
+
+#[test]
+fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_answer() {
+    let store = hub::options::StoreOptions {
+        memory: crate::store::memory::Options {
+            message_timeout_ms: 0,
+            max_messages: 0,
+            min_messages: 0,
+            max_memory: 1 << 20,
+            dropped_at_once: 512,
+        },
+        channel_timeout_ms: 0,
+    };
+    let mut world = World::new(&[1]);
+    let role = Role::Subscriber(SubscriberOptions {
+        delivery: crate::message::Delivery::LongPoll,
+        create_on_get: true,
+        concurrency: hub::options::Concurrency::Broadcast,
+        timeout_ms: 1000,
+        max_subscribers: 0,
+        allow_origin: Origins::Nobody,
+        allow_credentials: false,
+        passthrough: None,
+        passthrough_secret: None,
+    });
+    let mut options = options(&[1]);
+    options.locations.push(LocationOptions {
+        pattern: Pattern::prefix("/s/"),
+        store: StoreId(0),
+        channel_group: String::new(),
+        role,
+    });
+    let first_id = MessageId { time: START.unix_s, tag: 0 };
+    let hub = hub::options::Options { stores: vec![store], channels_max: 1, first_id, seed: 1 };
+    world.relay = Relay::new(&options, hub, START);
+    let (client, upstream) = world.asked();
+    world.receives(upstream, b"HTTP/1.1 103 Early Hints\r\n\r\n");
+    world.step(|relay, now| relay.stalled(client, now));
+    let handed = b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /s/a\r\nContent-Length: 0\r\n\r\n";
+    world.receives(upstream, handed);
+    assert_eq!(world.relay.hub().held(), 1);
+    // The hold has ended, and what it was answered waits behind the rest.
+    world.advance(2000);
+    assert_eq!((world.relay.hub().held(), world.ended.get(&client)), (0, None));
+    world.advance(13_010);
+    assert_eq!(world.ended[&client], End::Abort);
     world.ends_empty(&[client]);
 }
 
