@@ -76,7 +76,10 @@ impl Relay {
             ConnTimer::Write => self.limits.write_timeout_ms,
             ConnTimer::Linger => LINGER_MS,
             ConnTimer::Stop => STOP_MS,
-            ConnTimer::Connect => self.limits.upstream_wait_ms,
+            ConnTimer::Connect => {
+                let addresses = self.proxy.as_ref().map_or(1, |proxy| proxy.count() as u64);
+                (self.limits.upstream_wait_ms / addresses).max(1)
+            }
             ConnTimer::Upstream => self.limits.upstream_timeout_ms,
         };
         let at_ms = now.mono_ms.saturating_add(in_ms);

@@ -72,6 +72,11 @@ impl Proxy {
         }
     }
 
+    /// How many addresses there are, at least 1.
+    pub(super) fn count(&self) -> usize {
+        self.addresses.len().max(1)
+    }
+
     /// When [`Relay::proxy_timeout`] has something to do, milliseconds.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.pool.next_deadline()
@@ -150,6 +155,8 @@ impl Relay {
             blocked: false,
             can_repeat: !has_body && is_idempotent(head.method),
             attempts: 0,
+            first: 0,
+            waits: 0,
             persistence,
             ask: Ask {
                 version: head.version,

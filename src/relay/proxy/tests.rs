@@ -292,6 +292,35 @@ fn the_addresses_of_an_upstream_are_tried_in_turn_and_the_one_that_answers_is_ke
 }
 
 #[test]
+fn an_address_that_says_nothing_has_its_share_of_the_wait_and_then_it_is_the_next_ones_turn() {
+    let mut world = World::new(&[1, 2]);
+    let clients = [world.client(), world.client(), world.client()];
+    world.receives(clients[0], GET);
+    world.advance(100);
+    world.receives(clients[1], GET);
+    world.advance(2_410);
+    assert_eq!(world.ended[&world.dialled[0].0], End::Abort);
+    let first = world.opens();
+    assert!(world.text(first).starts_with("GET / "));
+    // Who tried the silent one at the same time goes on to the other one too.
+    world.advance(100);
+    let second = world.opens();
+    world.receives(clients[2], GET);
+    let to: Vec<_> = world.dialled.iter().map(|(_, to)| to.clone()).collect();
+    assert_eq!(to, [1, 1, 2, 2, 2].map(address));
+    // Neither says anything now, and together they have no more than all of the wait.
+    world.advance(2_510);
+    assert_eq!(world.text(clients[2]), "");
+    world.advance(2_510);
+    assert!(world.text(clients[2]).starts_with("HTTP/1.1 502 "));
+    for upstream in [first, second] {
+        world.receives(upstream, LENGTH.as_bytes());
+    }
+    assert!(clients[..2].iter().all(|client| world.text(*client).ends_with("hello")));
+    world.ends_empty(&clients);
+}
+
+#[test]
 fn while_the_upstream_is_away_one_of_those_who_wait_tries_and_all_go_on_when_it_is_back() {
     let mut world = World::new(&[1]);
     let clients: Vec<ConnKey> = (0..5).map(|_| world.client()).collect();
