@@ -231,7 +231,7 @@ impl Relay {
         upstream.spoke = false;
         let clean = exact && proxied.upload.is_none() && !proxied.blocked && !proxied.ask.once;
         match &mut self.proxy {
-            Some(proxy) if clean && !upstream.retired && !self.stopping => {
+            Some(proxy) if clean && proxy.is_open() && !upstream.retired && !self.stopping => {
                 if let Some(conn) = proxy.pool.put(conn, now.mono_ms) {
                     self.outputs.push_back(Output::Close { conn });
                 }

@@ -46,6 +46,8 @@ pub(super) struct Proxy {
     preferred: usize,
     /// Why the last connection failed: not for want of the upstream, but of descriptors of ours.
     out_of_descriptors: bool,
+    /// The settings name no upstream any more: only what is on its way still goes there.
+    removed: bool,
     /// Paths that only the daemon itself may ask for, as [`plain_path`] gives them.
     closed_paths: Vec<Vec<u8>>,
     pool: Pool,
@@ -62,6 +64,7 @@ impl Proxy {
             addresses: options.addresses.iter().cloned().map(Rc::new).collect(),
             preferred: 0,
             out_of_descriptors: false,
+            removed: false,
             closed_paths: closed_paths(locations),
             options: options.clone(),
             pool: Pool::default(),
@@ -70,6 +73,11 @@ impl Proxy {
             silent: RateLimit::new(WARNING_PERIOD_MS),
             faulty: RateLimit::new(WARNING_PERIOD_MS),
         }
+    }
+
+    /// Whether it takes requests.
+    pub(super) fn is_open(&self) -> bool {
+        !self.removed
     }
 
     /// How many addresses there are, at least 1.
@@ -197,12 +205,17 @@ impl Relay {
             (Some(proxy), Some(new)) if proxy.options.addresses == new.addresses => {
                 proxy.options = new.clone();
                 proxy.closed_paths = closed_paths(&options.locations);
+                proxy.removed = false;
             }
-            (_, new) => {
-                let proxy = new.as_ref().map(|new| Box::new(Proxy::new(new, &options.locations)));
+            (old, None) => {
+                old.iter_mut().for_each(|proxy| proxy.removed = true);
+                self.close_idle_upstreams();
+            }
+            (_, Some(new)) => {
+                let proxy = Proxy::new(new, &options.locations);
                 self.close_idle_upstreams();
                 self.conns.upstreams_mut().for_each(Upstream::retire);
-                let old = std::mem::replace(&mut self.proxy, proxy);
+                let old = self.proxy.replace(Box::new(proxy));
                 for client in old.into_iter().flat_map(|mut old| old.pool.take_waiting()) {
                     if self.awaits_dial(client) {
                         self.dial(client);

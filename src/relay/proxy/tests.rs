@@ -379,6 +379,46 @@ fn other_settings_lead_elsewhere_and_what_is_on_its_way_comes_to_its_end() {
 }
 
 #[test]
+fn without_an_upstream_in_new_settings_what_is_on_its_way_comes_to_its_end() {
+    let mut world = World::new(&[1]);
+    let (idle_client, idle) = world.asked();
+    world.receives(idle, LENGTH.as_bytes());
+    let clients = [world.client(), world.client(), world.client()];
+    let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let [first, dialling, repeated] = clients.map(|client| {
+        world.receives(client, post);
+        let dial = world.dialled.last().expect("a dial").0;
+        if client == clients[1] { dial } else { world.opens() }
+    });
+    // Its request may be sent again.
+    world.receives(repeated, LENGTH.as_bytes());
+    world.receives(clients[2], GET);
+    let mut none = options(&[1]);
+    let proxy = none.proxy.take();
+    world.step(|relay, now| relay.reload(&none, Vec::new(), now));
+    assert_eq!(world.ended.get(&idle), Some(&End::Close));
+    world.step(|relay, now| relay.connected(dialling, now));
+    world.ends(repeated);
+    let again = world.opens();
+    assert_ne!(again, repeated);
+    for (client, upstream) in clients.into_iter().zip([first, dialling, again]) {
+        world.receives(upstream, LENGTH.as_bytes());
+        assert!(world.text(client).ends_with("hello"), "{}", world.text(client));
+        assert!(world.ended.contains_key(&upstream), "it is not kept");
+        world.receives(client, GET);
+        assert!(world.text(client).contains("HTTP/1.1 404 "), "{}", world.text(client));
+    }
+    // And back again.
+    let back = Options { proxy, ..none };
+    world.step(|relay, now| relay.reload(&back, Vec::new(), now));
+    world.receives(idle_client, GET);
+    let upstream = world.opens();
+    world.receives(upstream, LENGTH.as_bytes());
+    assert_eq!(world.text(idle_client).matches("hello").count(), 2);
+    world.ends_empty(&[idle_client, clients[0], clients[1], clients[2]]);
+}
+
+#[test]
 fn a_stop_lets_exchanges_end_and_closes_tunnels_and_idle_connections() {
     let mut world = World::new(&[1]);
     let (first, idle) = world.asked();
