@@ -134,11 +134,11 @@ impl Relay {
         let mut slots = HeaderSlots::new();
         let head = parse_response(&input[..len], &mut slots, ask.is_head)?;
         match head.status {
-            101 if ask.wants_upgrade && head.upgrade.is_some() => {
+            101 if ask.wants_upgrade && rewrite::tunnel(head.upgrade).is_some() => {
                 self.open_tunnel(client, &head, out, now);
                 Ok(Next::Body(len))
             }
-            101 => Err(HttpError::new(502, "it changes the protocol, which nobody asked for")),
+            101 => Err(HttpError::new(502, "it changes to a protocol that nobody asked for")),
             100..=199 => {
                 // Of 100 the client was told when the upstream was found.
                 if head.status != 100 && ask.version == Version::Http11 {

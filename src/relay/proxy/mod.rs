@@ -170,7 +170,7 @@ impl Relay {
                 version: head.version,
                 is_head: head.method == "HEAD",
                 wants_continue: head.expect_continue,
-                wants_upgrade: rewrite::tunnel(head).is_some(),
+                wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
                 // Servers that know no chunks take them for the next request.
                 once: chunked,
             },

@@ -429,10 +429,10 @@ fn a_stop_lets_exchanges_end_and_closes_tunnels_and_idle_connections() {
     let tunnel = world.client();
     world.receives(
         tunnel,
-        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
     );
     let other_end = world.opens();
-    let switch = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let switch = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     world.receives(other_end, switch);
     world.step(|relay, now| relay.shutdown(now));
     for (conn, end) in [(first, true), (idle, true), (tunnel, true), (other_end, true)] {
