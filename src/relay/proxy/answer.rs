@@ -205,6 +205,16 @@ impl Relay {
         input.len()
     }
 
+    /// Tells the operator what is wrong with the upstream.
+    pub(super) fn fault(&mut self, cause: &str, now: Now) {
+        if let Some(proxy) = &mut self.proxy
+            && let Some(times) = proxy.faulty.note(now.mono_ms)
+        {
+            let url = &proxy.options.url;
+            log::warn!("event=upstream_faulty url={url} times={times} cause={cause:?}");
+        }
+    }
+
     /// The answer has passed. `exact`: nothing came behind it.
     pub(super) fn finish(&mut self, conn: ConnKey, exact: bool, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };

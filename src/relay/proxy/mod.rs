@@ -214,7 +214,7 @@ impl Relay {
             (_, Some(new)) => {
                 let proxy = Proxy::new(new, &options.locations);
                 self.close_idle_upstreams();
-                self.conns.upstreams_mut().for_each(Upstream::retire);
+                self.conns.upstreams_mut().for_each(|upstream| upstream.retired = true);
                 let old = self.proxy.replace(Box::new(proxy));
                 for client in old.into_iter().flat_map(|mut old| old.pool.take_waiting()) {
                     if self.awaits_dial(client) {

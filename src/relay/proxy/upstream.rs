@@ -29,13 +29,6 @@ pub(in crate::relay) struct Upstream {
     pub(in crate::relay) timer: Option<TimerKey>,
 }
 
-impl Upstream {
-    /// Lets it not be used for another request.
-    pub(super) fn retire(&mut self) {
-        self.retired = true;
-    }
-}
-
 impl Relay {
     /// Gets a request to the upstream: over a connection that is there, over a new one, or, while
     /// the upstream does not accept any, later.
@@ -346,16 +339,6 @@ impl Relay {
         {
             let url = &proxy.options.url;
             log::warn!("event=upstream_silent url={url} times={times}");
-        }
-    }
-
-    /// Tells the operator what is wrong with the upstream.
-    pub(super) fn fault(&mut self, cause: &str, now: Now) {
-        if let Some(proxy) = &mut self.proxy
-            && let Some(times) = proxy.faulty.note(now.mono_ms)
-        {
-            let url = &proxy.options.url;
-            log::warn!("event=upstream_faulty url={url} times={times} cause={cause:?}");
         }
     }
 
