@@ -17,9 +17,12 @@ pub struct MessageId {
 impl MessageId {
     /// The id of the message that follows one with this id, published at `unix_s` (seconds).
     ///
-    /// A hybrid clock: where the wall clock stands still or was set back, the tag goes on.
+    /// A hybrid clock: where the wall clock stands still or was set back, the tag goes on. Never in
+    /// second 0, which is where a cursor stands that asks for the oldest message: a machine without
+    /// a clock of its own begins there.
     #[must_use]
     pub fn next(self, unix_s: u64) -> Self {
+        let unix_s = unix_s.max(1);
         if unix_s > self.time {
             return Self { time: unix_s, tag: 0 };
         }
@@ -107,6 +110,15 @@ pub enum Delivery {
 #[cfg(test)]
 mod tests {
     use super::MessageId;
+
+    #[test]
+    fn no_message_is_where_a_cursor_asks_for_the_oldest() {
+        let start = MessageId { time: 0, tag: 123_456 };
+        let first = start.next(0);
+        assert_eq!(first, MessageId { time: 1, tag: 0 });
+        assert_eq!(first.next(0), MessageId { time: 1, tag: 1 });
+        assert_eq!(first.next(2), MessageId { time: 2, tag: 0 });
+    }
 
     #[test]
     fn the_first_message_of_a_second_has_tag_0_and_the_next_1() {

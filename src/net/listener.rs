@@ -143,6 +143,7 @@ impl Listener {
             .with_interval(Duration::from_secs(20))
             .with_retries(3);
         socket.set_tcp_keepalive(&keepalive)?;
+        show_progress(&socket)?;
         listener.set_nonblocking(true)?;
         let local = Listen::Tcp(listener.local_addr()?);
         Ok(Self { acceptor: Acceptor::Tcp(TcpListener::from_std(listener)), local, _file: None })
@@ -201,6 +202,7 @@ impl Stream {
             UpstreamAddress::Tcp(address) => {
                 let stream = TcpStream::connect(*address)?;
                 stream.set_nodelay(true)?;
+                show_progress(&SockRef::from(&stream))?;
                 Ok(Self::Tcp(stream))
             }
             UpstreamAddress::Unix(path) => Ok(Self::Unix(UnixStream::connect(path)?)),
@@ -341,6 +343,20 @@ fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), Failure> {
     }
 }
 
+/// Lets little wait in the kernel that was not sent yet, so that a socket takes more as soon as its
+/// peer has read a little. Otherwise it does so only when a third of the send buffer is free, which
+/// grows to megabytes, and a slow but steady reader would look like one that has stopped.
+#[cfg(target_os = "linux")]
+fn show_progress(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)
+}
+
+/// Elsewhere send buffers are small.
+#[cfg(not(target_os = "linux"))]
+fn show_progress(_: &SockRef<'_>) -> io::Result<()> {
+    Ok(())
+}
+
 fn must_listen(socket: &SockRef<'_>) -> io::Result<()> {
     if socket.is_listener()? {
         return Ok(());
@@ -362,6 +378,11 @@ impl From<io::Error> for Failure {
 /// The default of 128 loses connections when thousands of clients come back at once. The kernel
 /// caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// A socket takes no more while so much was not sent yet, and again when half of it was.
+#[cfg(target_os = "linux")]
+const NOT_SENT_BYTES: u32 = 64 << 10;
+
 const MODE: u32 = 0o660;
 
 #[cfg(test)]
@@ -398,6 +419,47 @@ mod tests {
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
         assert!(socket.nonblocking().unwrap());
+    }
+
+    /// Else a slow reader of a large message looks like one that has stopped: `write_timeout`.
+    #[test]
+    fn a_full_socket_takes_more_as_soon_as_its_peer_has_read_a_little() {
+        let mut listener = Listener::bind(&localhost(0)).unwrap();
+        let Listen::Tcp(address) = *listener.local() else { panic!("{:?}", listener.local()) };
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        takes_more(accept(&mut listener).0, &mut client);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = UpstreamAddress::Tcp(listener.local_addr().unwrap());
+        let ours = Stream::connect(&to).unwrap();
+        takes_more(ours, &mut listener.accept().unwrap().0);
+    }
+
+    fn takes_more(mut ours: Stream, peer: &mut std::net::TcpStream) {
+        let mut poll = Poll::new().unwrap();
+        poll.registry().register(&mut ours, Token(0), Interest::WRITABLE).unwrap();
+        wait(&mut poll, "it is not connected");
+        let mut fill = || {
+            let taken = std::iter::from_fn(|| ours.write(&[b'x'; 1 << 20]).ok());
+            taken.sum::<usize>()
+        };
+        // Until the kernel has nothing more to hand on either, and no event is left.
+        let mut events = Events::with_capacity(1);
+        loop {
+            fill();
+            let outcome = poll.poll(&mut events, Some(Duration::from_millis(200)));
+            if outcome.is_ok() && events.is_empty() {
+                break;
+            }
+        }
+        peer.set_read_timeout(Some(LONG)).unwrap();
+        for _ in 0..8 {
+            assert!(peer.read(&mut [0; 64 << 10]).unwrap() > 0);
+            let outcome = poll.poll(&mut events, Some(Duration::from_millis(200)));
+            if outcome.is_ok() && !events.is_empty() {
+                return assert!(fill() > 0);
+            }
+        }
+        panic!("it takes no more, though half a megabyte was read");
     }
 
     #[test]

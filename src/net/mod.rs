@@ -266,12 +266,11 @@ impl Reactor {
             log::info!("event=stop cause=\"standard input ended\"");
             self.stop(now);
         }
-        self.relay.handle_timeout(now);
         // First whatever the events of this turn have caused, which they bound; so of a stream no
-        // more waits here than was read in one turn.
-        while let Some(output) = self.relay.poll_answer() {
-            self.carry_out(output, now);
-        }
+        // more waits here than was read in one turn, and who stalls is asked for nothing further.
+        self.carry_out_answers(now);
+        self.relay.handle_timeout(now);
+        self.carry_out_answers(now);
         for _ in 0..OUTPUTS_PER_TURN {
             let Some(output) = self.relay.poll_output(now) else { break };
             self.carry_out(output, now);
@@ -285,6 +284,12 @@ impl Reactor {
         match self.stop_at_ms {
             Some(at) if self.is_done() || at <= now.mono_ms => Turn::Leave,
             _ => Turn::GoOn,
+        }
+    }
+
+    fn carry_out_answers(&mut self, now: Now) {
+        while let Some(output) = self.relay.poll_answer() {
+            self.carry_out(output, now);
         }
     }
 }

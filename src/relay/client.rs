@@ -105,7 +105,7 @@ pub(super) enum ConnTimer {
     Linger,
     /// Enough time for a publisher to finish its message while the daemon stops.
     Stop,
-    /// No connection to the upstream for `upstream_wait`.
+    /// No connection to the upstream for its share of `upstream_wait`: one for each address.
     Connect,
     /// No progress of the upstream for `upstream_timeout`.
     Upstream,

@@ -98,7 +98,7 @@ impl Relay {
             }
         };
         let found = self.routes.find(head.path);
-        if found.is_none() && self.proxy.is_some() {
+        if found.is_none() && self.proxy.as_ref().is_some_and(|proxy| proxy.is_open()) {
             return Some(len + self.forward(conn, &head, &input[len..], now));
         }
         if head.framing == Framing::None {

@@ -67,6 +67,8 @@ impl Relay {
         if let Some((old, _)) = client.timer.take() {
             self.wheel.cancel(old);
         }
+        // Whatever is to come next, who takes no more is watched until that is over.
+        let timer = if client.stalled { ConnTimer::Write } else { timer };
         let in_ms = match timer {
             ConnTimer::Idle => self.limits.keepalive_timeout_ms,
             ConnTimer::Head => self.limits.header_timeout_ms,
@@ -74,7 +76,10 @@ impl Relay {
             ConnTimer::Write => self.limits.write_timeout_ms,
             ConnTimer::Linger => LINGER_MS,
             ConnTimer::Stop => STOP_MS,
-            ConnTimer::Connect => self.limits.upstream_wait_ms,
+            ConnTimer::Connect => {
+                let addresses = self.proxy.as_ref().map_or(1, |proxy| proxy.count() as u64);
+                (self.limits.upstream_wait_ms / addresses).max(1)
+            }
             ConnTimer::Upstream => self.limits.upstream_timeout_ms,
         };
         let at_ms = now.mono_ms.saturating_add(in_ms);
@@ -83,9 +88,28 @@ impl Relay {
 
     pub(super) fn disarm(&mut self, conn: ConnKey) {
         if let Some(client) = self.conns.client_mut(conn)
+            && !client.stalled
             && let Some((timer, _)) = client.timer.take()
         {
             self.wheel.cancel(timer);
+        }
+    }
+
+    /// Between two turns, whether nobody can stay for ever without a word; for tests.
+    ///
+    /// # Panics
+    /// Where somebody can, which is a bug.
+    pub fn check_invariants(&self) {
+        self.hub.check_invariants();
+        for (conn, client) in self.conns.clients() {
+            let timer = client.timer.map(|(_, timer)| timer);
+            let waits = match &client.phase {
+                Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => true,
+                Phase::Proxied(proxied) => proxied.is_tunnel(),
+                Phase::Head { .. } | Phase::Body(_) | Phase::Lingering => false,
+            };
+            let is_watched = if client.stalled { timer == Some(ConnTimer::Write) } else { waits };
+            assert!(is_watched || !client.stalled && timer.is_some(), "{conn:?}: {client:?}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! An upstream that is away, silent, wrong or gone.
 
 use std::io::{ErrorKind, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use crate::support::{Client, Upstream};
 use crate::{before, get, ok, start};
@@ -30,6 +31,32 @@ fn nobody_listens_502_after_the_wait_and_told_once() {
     let log = daemon.log().join("\n");
     assert_eq!(log.matches("upstream_unreachable").count(), 1, "{log}");
     assert!(log.contains("connection refused"), "{log}");
+}
+
+#[test]
+fn an_upstream_that_answers_no_dial_is_told_of_once_too() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Its backlog is full: further dials are dropped without a word.
+    let dials: Vec<Socket> = (0..4)
+        .map(|_| {
+            let dial = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            dial.set_nonblocking(true).unwrap();
+            let _ = dial.connect(&address);
+            dial
+        })
+        .collect();
+    let daemon = start(&format!("http://{}", address.as_socket().unwrap()), impatient());
+    for _ in 0..2 {
+        assert_eq!(daemon.ask(get("/")).answer().status, 502);
+    }
+    daemon.until_logged("upstream_unreachable");
+    let log = daemon.log().join("\n");
+    assert_eq!(log.matches("upstream_unreachable").count(), 1, "{log}");
+    assert!(log.contains("cause=\"timed out\""), "{log}");
+    drop(dials);
 }
 
 #[test]

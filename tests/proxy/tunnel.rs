@@ -95,4 +95,13 @@ fn no_protocol_passes_in_which_a_client_could_go_round_the_proxy() {
         assert_eq!(client.answer().status, 502);
         assert!(server.ends());
     }
+    // Nor where WebSocket was asked for, and the answer is another protocol.
+    for protocol in ["h2c", "websocket, h2c", "TLS/1.2"] {
+        let mut client = daemon.ask(UPGRADE);
+        let mut server = upstream.accept();
+        server.head();
+        server.send(SWITCH.replace("websocket", protocol));
+        assert_eq!(client.answer().status, 502, "{protocol}");
+        assert!(server.ends());
+    }
 }

@@ -13,8 +13,8 @@ impl World {
 
     /// Holds after every step.
     pub(crate) fn check(&mut self) {
+        self.relay.check_invariants();
         let hub = self.relay.hub();
-        hub.check_invariants();
         assert_eq!(self.relay.connections(), self.clients.len(), "connections");
         // What is gone for everybody may still have to be dropped.
         let is_behind = self.is_behind();

@@ -126,7 +126,7 @@ impl World {
                 break;
             }
         }
-        self.relay.hub().check_invariants();
+        self.relay.check_invariants();
     }
 
     /// The relay reads what waits, as far as it wants to.

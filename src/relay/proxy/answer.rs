@@ -134,11 +134,11 @@ impl Relay {
         let mut slots = HeaderSlots::new();
         let head = parse_response(&input[..len], &mut slots, ask.is_head)?;
         match head.status {
-            101 if ask.wants_upgrade && head.upgrade.is_some() => {
+            101 if ask.wants_upgrade && rewrite::tunnel(head.upgrade).is_some() => {
                 self.open_tunnel(client, &head, out, now);
                 Ok(Next::Body(len))
             }
-            101 => Err(HttpError::new(502, "it changes the protocol, which nobody asked for")),
+            101 => Err(HttpError::new(502, "it changes to a protocol that nobody asked for")),
             100..=199 => {
                 // Of 100 the client was told when the upstream was found.
                 if head.status != 100 && ask.version == Version::Http11 {
@@ -205,6 +205,16 @@ impl Relay {
         input.len()
     }
 
+    /// Tells the operator what is wrong with the upstream.
+    pub(super) fn fault(&mut self, cause: &str, now: Now) {
+        if let Some(proxy) = &mut self.proxy
+            && let Some(times) = proxy.faulty.note(now.mono_ms)
+        {
+            let url = &proxy.options.url;
+            log::warn!("event=upstream_faulty url={url} times={times} cause={cause:?}");
+        }
+    }
+
     /// The answer has passed. `exact`: nothing came behind it.
     pub(super) fn finish(&mut self, conn: ConnKey, exact: bool, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };
@@ -231,7 +241,7 @@ impl Relay {
         upstream.spoke = false;
         let clean = exact && proxied.upload.is_none() && !proxied.blocked && !proxied.ask.once;
         match &mut self.proxy {
-            Some(proxy) if clean && !upstream.retired && !self.stopping => {
+            Some(proxy) if clean && proxy.is_open() && !upstream.retired && !self.stopping => {
                 if let Some(conn) = proxy.pool.put(conn, now.mono_ms) {
                     self.outputs.push_back(Output::Close { conn });
                 }

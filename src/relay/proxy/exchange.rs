@@ -30,6 +30,10 @@ pub(in crate::relay) struct Proxied {
     pub(super) can_repeat: bool,
     /// Dials that failed.
     pub(super) attempts: usize,
+    /// Which address came first in this round of dials.
+    pub(super) first: usize,
+    /// Shares of `upstream_wait` that are over.
+    pub(super) waits: usize,
     pub(super) persistence: Persistence,
     pub(super) ask: Ask,
 }

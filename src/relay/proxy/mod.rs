@@ -46,6 +46,8 @@ pub(super) struct Proxy {
     preferred: usize,
     /// Why the last connection failed: not for want of the upstream, but of descriptors of ours.
     out_of_descriptors: bool,
+    /// The settings name no upstream any more: only what is on its way still goes there.
+    removed: bool,
     /// Paths that only the daemon itself may ask for, as [`plain_path`] gives them.
     closed_paths: Vec<Vec<u8>>,
     pool: Pool,
@@ -62,6 +64,7 @@ impl Proxy {
             addresses: options.addresses.iter().cloned().map(Rc::new).collect(),
             preferred: 0,
             out_of_descriptors: false,
+            removed: false,
             closed_paths: closed_paths(locations),
             options: options.clone(),
             pool: Pool::default(),
@@ -70,6 +73,16 @@ impl Proxy {
             silent: RateLimit::new(WARNING_PERIOD_MS),
             faulty: RateLimit::new(WARNING_PERIOD_MS),
         }
+    }
+
+    /// Whether it takes requests.
+    pub(super) fn is_open(&self) -> bool {
+        !self.removed
+    }
+
+    /// How many addresses there are, at least 1.
+    pub(super) fn count(&self) -> usize {
+        self.addresses.len().max(1)
     }
 
     /// When [`Relay::proxy_timeout`] has something to do, milliseconds.
@@ -150,12 +163,14 @@ impl Relay {
             blocked: false,
             can_repeat: !has_body && is_idempotent(head.method),
             attempts: 0,
+            first: 0,
+            waits: 0,
             persistence,
             ask: Ask {
                 version: head.version,
                 is_head: head.method == "HEAD",
                 wants_continue: head.expect_continue,
-                wants_upgrade: rewrite::tunnel(head).is_some(),
+                wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
                 // Servers that know no chunks take them for the next request.
                 once: chunked,
             },
@@ -190,12 +205,17 @@ impl Relay {
             (Some(proxy), Some(new)) if proxy.options.addresses == new.addresses => {
                 proxy.options = new.clone();
                 proxy.closed_paths = closed_paths(&options.locations);
+                proxy.removed = false;
             }
-            (_, new) => {
-                let proxy = new.as_ref().map(|new| Box::new(Proxy::new(new, &options.locations)));
+            (old, None) => {
+                old.iter_mut().for_each(|proxy| proxy.removed = true);
                 self.close_idle_upstreams();
-                self.conns.upstreams_mut().for_each(Upstream::retire);
-                let old = std::mem::replace(&mut self.proxy, proxy);
+            }
+            (_, Some(new)) => {
+                let proxy = Proxy::new(new, &options.locations);
+                self.close_idle_upstreams();
+                self.conns.upstreams_mut().for_each(|upstream| upstream.retired = true);
+                let old = self.proxy.replace(Box::new(proxy));
                 for client in old.into_iter().flat_map(|mut old| old.pool.take_waiting()) {
                     if self.awaits_dial(client) {
                         self.dial(client);
@@ -273,7 +293,6 @@ impl Relay {
         let Some(client) = self.conns.client(conn) else { return };
         let Phase::Proxied(proxied) = &client.phase else { return };
         let timer = match proxied.stage {
-            _ if client.stalled => ConnTimer::Write,
             Stage::Connecting => ConnTimer::Connect,
             Stage::Tunnel if proxied.blocked => ConnTimer::Upstream,
             // May be silent for hours; who vanishes without a word is found by TCP's keep-alive.

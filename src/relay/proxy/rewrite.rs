@@ -61,7 +61,7 @@ pub(super) fn write_request(
         Framing::Length(length) => push_number(out, "Content-Length", length),
         Framing::Chunked => out.extend_from_slice(CHUNKED),
     }
-    if let Some(upgrade) = tunnel(head) {
+    if let Some(upgrade) = tunnel(head.upgrade) {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         push_field(out, "Upgrade", upgrade);
     } else if once {
@@ -70,10 +70,10 @@ pub(super) fn write_request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// The protocol that a request may change to. No other than WebSocket: in HTTP/2 (`h2c`) a client
-/// could ask the upstream for what is closed to it here.
-pub(super) fn tunnel<'b>(head: &RequestHead<'b>) -> Option<&'b [u8]> {
-    head.upgrade.filter(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+/// The protocol that a request may ask for and an answer change to, of all in its `Upgrade`. No other
+/// than WebSocket: in HTTP/2 (`h2c`) a client could ask the upstream for what is closed to it here.
+pub(super) fn tunnel(upgrade: Option<&[u8]>) -> Option<&[u8]> {
+    upgrade.filter(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// How the client finds the end of an answer's body.

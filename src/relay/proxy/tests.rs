@@ -3,7 +3,9 @@ use std::collections::HashMap;
 use super::*;
 use crate::hub;
 use crate::message::MessageId;
-use crate::relay::options::Limits;
+use crate::relay::location::Pattern;
+use crate::relay::options::{Limits, Origins, SubscriberOptions};
+use crate::store::StoreId;
 
 const START: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -97,6 +99,7 @@ impl World {
                 self.relay.closed(conn, self.now);
             }
         }
+        self.relay.check_invariants();
     }
 
     fn receives(&mut self, conn: ConnKey, bytes: &[u8]) {
@@ -227,6 +230,54 @@ fn an_upstream_is_read_only_while_its_client_takes_what_it_sends() {
 }
 
 #[test]
+fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_answer() {
+    let store = hub::options::StoreOptions {
+        memory: crate::store::memory::Options {
+            message_timeout_ms: 0,
+            max_messages: 0,
+            min_messages: 0,
+            max_memory: 1 << 20,
+            dropped_at_once: 512,
+        },
+        channel_timeout_ms: 0,
+    };
+    let mut world = World::new(&[1]);
+    let role = Role::Subscriber(SubscriberOptions {
+        delivery: crate::message::Delivery::LongPoll,
+        create_on_get: true,
+        concurrency: hub::options::Concurrency::Broadcast,
+        timeout_ms: 1000,
+        max_subscribers: 0,
+        allow_origin: Origins::Nobody,
+        allow_credentials: false,
+        passthrough: None,
+        passthrough_secret: None,
+    });
+    let mut options = options(&[1]);
+    options.locations.push(LocationOptions {
+        pattern: Pattern::prefix("/s/"),
+        store: StoreId(0),
+        channel_group: String::new(),
+        role,
+    });
+    let first_id = MessageId { time: START.unix_s, tag: 0 };
+    let hub = hub::options::Options { stores: vec![store], channels_max: 1, first_id, seed: 1 };
+    world.relay = Relay::new(&options, hub, START);
+    let (client, upstream) = world.asked();
+    world.receives(upstream, b"HTTP/1.1 103 Early Hints\r\n\r\n");
+    world.step(|relay, now| relay.stalled(client, now));
+    let handed = b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /s/a\r\nContent-Length: 0\r\n\r\n";
+    world.receives(upstream, handed);
+    assert_eq!(world.relay.hub().held(), 1);
+    // The hold has ended, and what it was answered waits behind the rest.
+    world.advance(2000);
+    assert_eq!((world.relay.hub().held(), world.ended.get(&client)), (0, None));
+    world.advance(13_010);
+    assert_eq!(world.ended[&client], End::Abort);
+    world.ends_empty(&[client]);
+}
+
+#[test]
 fn the_addresses_of_an_upstream_are_tried_in_turn_and_the_one_that_answers_is_kept() {
     let mut world = World::new(&[1, 2]);
     let client = world.client();
@@ -238,6 +289,35 @@ fn the_addresses_of_an_upstream_are_tried_in_turn_and_the_one_that_answers_is_ke
     let to: Vec<_> = world.dialled.iter().map(|(_, to)| to.clone()).collect();
     assert_eq!(to, [address(1), address(2), address(2)]);
     world.ends_empty(&[client]);
+}
+
+#[test]
+fn an_address_that_says_nothing_has_its_share_of_the_wait_and_then_it_is_the_next_ones_turn() {
+    let mut world = World::new(&[1, 2]);
+    let clients = [world.client(), world.client(), world.client()];
+    world.receives(clients[0], GET);
+    world.advance(100);
+    world.receives(clients[1], GET);
+    world.advance(2_410);
+    assert_eq!(world.ended[&world.dialled[0].0], End::Abort);
+    let first = world.opens();
+    assert!(world.text(first).starts_with("GET / "));
+    // Who tried the silent one at the same time goes on to the other one too.
+    world.advance(100);
+    let second = world.opens();
+    world.receives(clients[2], GET);
+    let to: Vec<_> = world.dialled.iter().map(|(_, to)| to.clone()).collect();
+    assert_eq!(to, [1, 1, 2, 2, 2].map(address));
+    // Neither says anything now, and together they have no more than all of the wait.
+    world.advance(2_510);
+    assert_eq!(world.text(clients[2]), "");
+    world.advance(2_510);
+    assert!(world.text(clients[2]).starts_with("HTTP/1.1 502 "));
+    for upstream in [first, second] {
+        world.receives(upstream, LENGTH.as_bytes());
+    }
+    assert!(clients[..2].iter().all(|client| world.text(*client).ends_with("hello")));
+    world.ends_empty(&clients);
 }
 
 #[test]
@@ -299,6 +379,46 @@ fn other_settings_lead_elsewhere_and_what_is_on_its_way_comes_to_its_end() {
 }
 
 #[test]
+fn without_an_upstream_in_new_settings_what_is_on_its_way_comes_to_its_end() {
+    let mut world = World::new(&[1]);
+    let (idle_client, idle) = world.asked();
+    world.receives(idle, LENGTH.as_bytes());
+    let clients = [world.client(), world.client(), world.client()];
+    let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let [first, dialling, repeated] = clients.map(|client| {
+        world.receives(client, post);
+        let dial = world.dialled.last().expect("a dial").0;
+        if client == clients[1] { dial } else { world.opens() }
+    });
+    // Its request may be sent again.
+    world.receives(repeated, LENGTH.as_bytes());
+    world.receives(clients[2], GET);
+    let mut none = options(&[1]);
+    let proxy = none.proxy.take();
+    world.step(|relay, now| relay.reload(&none, Vec::new(), now));
+    assert_eq!(world.ended.get(&idle), Some(&End::Close));
+    world.step(|relay, now| relay.connected(dialling, now));
+    world.ends(repeated);
+    let again = world.opens();
+    assert_ne!(again, repeated);
+    for (client, upstream) in clients.into_iter().zip([first, dialling, again]) {
+        world.receives(upstream, LENGTH.as_bytes());
+        assert!(world.text(client).ends_with("hello"), "{}", world.text(client));
+        assert!(world.ended.contains_key(&upstream), "it is not kept");
+        world.receives(client, GET);
+        assert!(world.text(client).contains("HTTP/1.1 404 "), "{}", world.text(client));
+    }
+    // And back again.
+    let back = Options { proxy, ..none };
+    world.step(|relay, now| relay.reload(&back, Vec::new(), now));
+    world.receives(idle_client, GET);
+    let upstream = world.opens();
+    world.receives(upstream, LENGTH.as_bytes());
+    assert_eq!(world.text(idle_client).matches("hello").count(), 2);
+    world.ends_empty(&[idle_client, clients[0], clients[1], clients[2]]);
+}
+
+#[test]
 fn a_stop_lets_exchanges_end_and_closes_tunnels_and_idle_connections() {
     let mut world = World::new(&[1]);
     let (first, idle) = world.asked();
@@ -309,10 +429,10 @@ fn a_stop_lets_exchanges_end_and_closes_tunnels_and_idle_connections() {
     let tunnel = world.client();
     world.receives(
         tunnel,
-        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
     );
     let other_end = world.opens();
-    let switch = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let switch = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     world.receives(other_end, switch);
     world.step(|relay, now| relay.shutdown(now));
     for (conn, end) in [(first, true), (idle, true), (tunnel, true), (other_end, true)] {

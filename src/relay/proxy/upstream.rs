@@ -29,19 +29,13 @@ pub(in crate::relay) struct Upstream {
     pub(in crate::relay) timer: Option<TimerKey>,
 }
 
-impl Upstream {
-    /// Lets it not be used for another request.
-    pub(super) fn retire(&mut self) {
-        self.retired = true;
-    }
-}
-
 impl Relay {
     /// Gets a request to the upstream: over a connection that is there, over a new one, or, while
     /// the upstream does not accept any, later.
     pub(super) fn find_upstream(&mut self, client: ConnKey, now: Now) {
         let Some(proxied) = self.proxied(client) else { return };
         let can_repeat = proxied.can_repeat;
+        proxied.waits = 0;
         let Some(proxy) = &mut self.proxy else { return };
         // The upstream may just be closing an idle connection. What cannot be repeated then goes
         // over one of its own.
@@ -69,10 +63,14 @@ impl Relay {
     /// Opens a connection for a client's request.
     pub(super) fn dial(&mut self, client: ConnKey) {
         let Some(proxy) = &self.proxy else { return };
-        let Some(Phase::Proxied(proxied)) = self.conns.client(client).map(|c| &c.phase) else {
+        let Some(Phase::Proxied(proxied)) = self.conns.client_mut(client).map(|c| &mut c.phase)
+        else {
             return;
         };
-        let turn = (proxy.preferred + proxied.attempts) % proxy.addresses.len().max(1);
+        if proxied.attempts.is_multiple_of(proxy.count()) {
+            proxied.first = proxy.preferred;
+        }
+        let turn = (proxied.first + proxied.attempts) % proxy.count();
         let Some(to) = proxy.addresses.get(turn).cloned() else { return };
         let upstream = Upstream { client: Some(client), ..Upstream::default() };
         let conn = self.conns.insert(Conn::Upstream(Box::new(upstream)));
@@ -88,9 +86,9 @@ impl Relay {
         let Some(client) = upstream.client else {
             return self.outputs.push_back(Output::Abort { conn });
         };
-        let attempts = self.proxied(client).map_or(0, |proxied| proxied.attempts);
+        let turn = self.proxied(client).map_or(0, |proxied| proxied.first + proxied.attempts);
         let Some(proxy) = &mut self.proxy else { return };
-        proxy.preferred = (proxy.preferred + attempts) % proxy.addresses.len().max(1);
+        proxy.preferred = turn % proxy.count();
         proxy.out_of_descriptors = false;
         let waiting = proxy.pool.take_waiting();
         self.begin(client, conn, now);
@@ -105,13 +103,19 @@ impl Relay {
     /// `QuotaExceeded` where it is we who have no descriptor for it.
     pub fn connect_failed(&mut self, conn: ConnKey, cause: ErrorKind, now: Now) {
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
-        let Some(client) = upstream.client.take() else { return };
+        if let Some(client) = upstream.client.take() {
+            self.dial_failed(client, cause, now);
+        }
+    }
+
+    /// Goes on to the next address, or lets a client wait until all are tried again.
+    fn dial_failed(&mut self, client: ConnKey, cause: ErrorKind, now: Now) {
         let Some(proxied) = self.proxied(client) else { return };
         proxied.upstream = None;
         proxied.attempts += 1;
         let attempts = proxied.attempts;
         let Some(proxy) = &mut self.proxy else { return };
-        if !attempts.is_multiple_of(proxy.addresses.len().max(1)) {
+        if !attempts.is_multiple_of(proxy.count()) {
             return self.dial(client);
         }
         proxy.out_of_descriptors = cause == ErrorKind::QuotaExceeded;
@@ -124,6 +128,26 @@ impl Relay {
             log::warn!("event=upstream_unreachable url={url} times={times} cause=\"{cause}\"");
         }
         proxy.pool.wait(client, now.mono_ms);
+    }
+
+    /// A client's share of `upstream_wait` for one address is over: a dial that has no answer yet
+    /// makes way for one of the next address. Whether there is another share.
+    fn waits_on(&mut self, client: ConnKey, now: Now) -> bool {
+        let count = self.proxy.as_ref().map_or(1, |proxy| proxy.count());
+        let Some(proxied) = self.proxied(client) else { return false };
+        proxied.waits += 1;
+        let goes_on = proxied.waits < count;
+        if let Some(conn) = proxied.upstream
+            && let Some(upstream) = self.conns.upstream_mut(conn)
+        {
+            upstream.client = None;
+            self.outputs.push_back(Output::Abort { conn });
+            self.dial_failed(client, ErrorKind::TimedOut, now);
+        }
+        if goes_on {
+            self.arm(client, ConnTimer::Connect, now);
+        }
+        goes_on
     }
 
     /// Sends a request over its connection, with what has come of its body.
@@ -288,6 +312,7 @@ impl Relay {
         let Some(proxied) = self.proxied(conn) else { return };
         let unanswered = proxied.is_unanswered();
         match timer {
+            ConnTimer::Connect if self.waits_on(conn, now) => {}
             ConnTimer::Connect if ours => {
                 let text = "the server has too many connections; send it again later";
                 self.answer_for_upstream(conn, 503, text, now);
@@ -314,16 +339,6 @@ impl Relay {
         {
             let url = &proxy.options.url;
             log::warn!("event=upstream_silent url={url} times={times}");
-        }
-    }
-
-    /// Tells the operator what is wrong with the upstream.
-    pub(super) fn fault(&mut self, cause: &str, now: Now) {
-        if let Some(proxy) = &mut self.proxy
-            && let Some(times) = proxy.faulty.note(now.mono_ms)
-        {
-            let url = &proxy.options.url;
-            log::warn!("event=upstream_faulty url={url} times={times} cause={cause:?}");
         }
     }
 
