@@ -89,6 +89,8 @@ pub struct Reactor {
     /// Accepted, though there are as many as there may be: so nobody makes room but for who is
     /// really there.
     at_door: Option<Newcomer>,
+    /// Whose turn it is to be accepted from first.
+    first_listener: usize,
     scratch: Box<[u8]>,
     /// Sockets that were read and may have more: each once, to be read in the next turn.
     again: Vec<ConnKey>,
@@ -170,6 +172,7 @@ impl Reactor {
             connections_max: connections_max(options.connections),
             accept_pending: None,
             at_door: None,
+            first_listener: 0,
             scratch: vec![0; READ_BYTES].into(),
             again: Vec::new(),
             later: VecDeque::new(),

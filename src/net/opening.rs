@@ -43,29 +43,55 @@ pub(super) struct Newcomer {
 impl Reactor {
     pub(super) fn accept(&mut self, now: Now) {
         self.accept_pending = None;
-        for index in 0..self.listeners.len() {
-            for accepted in 0.. {
-                if accepted == ACCEPTS_PER_TURN {
-                    self.accept_pending = Some(0);
-                    break;
+        if let Some(newcomer) = self.at_door.take()
+            && !self.let_in(newcomer, now)
+        {
+            return;
+        }
+        let listeners = self.listeners.len();
+        for turn in 0..listeners {
+            let index = (self.first_listener + turn) % listeners;
+            if !self.accept_from(index, now) {
+                // So that a crowd at one listener does not take every place that becomes free.
+                self.first_listener = index + 1;
+                return;
+            }
+        }
+    }
+
+    /// Whether there is room for more, from others.
+    fn accept_from(&mut self, index: usize, now: Now) -> bool {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.next_newcomer(index) {
+                Ok(newcomer) => {
+                    if !self.let_in(newcomer, now) {
+                        return false;
+                    }
                 }
-                match self.next_newcomer(index) {
-                    Ok(newcomer) if self.has_room(now) => self.welcome(newcomer, now),
-                    Ok(newcomer) => {
-                        self.at_door = Some(newcomer);
-                        let limit = "limits.connections or the limit of open files";
-                        return self.pause_accepting(limit, now);
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) if is_transient(&error) => {}
-                    Err(error) => {
-                        // Perhaps nobody waits; but without one descriptor nothing else goes on.
-                        self.shed_one(now);
-                        return self.pause_accepting(&error.to_string(), now);
-                    }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                Err(error) if is_transient(&error) => {}
+                Err(error) => {
+                    // Perhaps nobody waits; but without one descriptor nothing else goes on.
+                    self.shed_one(now);
+                    self.pause_accepting(&error.to_string(), now);
+                    return false;
                 }
             }
         }
+        self.accept_pending = Some(0);
+        true
+    }
+
+    /// Lets a newcomer in, or keeps it at the door until there is room.
+    fn let_in(&mut self, newcomer: Newcomer, now: Now) -> bool {
+        let has_room = self.has_room(now);
+        if has_room {
+            self.welcome(newcomer, now);
+        } else {
+            self.at_door = Some(newcomer);
+            self.pause_accepting("limits.connections or the limit of open files", now);
+        }
+        has_room
     }
 
     /// Lets the one in who waits at the door, though it is one more than there may be.
@@ -75,10 +101,7 @@ impl Reactor {
         }
     }
 
-    fn next_newcomer(&mut self, listener: usize) -> io::Result<Newcomer> {
-        if let Some(newcomer) = self.at_door.take() {
-            return Ok(newcomer);
-        }
+    fn next_newcomer(&self, listener: usize) -> io::Result<Newcomer> {
         let listener = &self.listeners[listener];
         let (stream, peer) = listener.accept()?;
         Ok(Newcomer { stream, peer, loopback_port: listener.local().loopback_port() })

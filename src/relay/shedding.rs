@@ -1,10 +1,11 @@
-//! Who makes room where there are as many connections as there may be: of those between two
-//! requests the one that has been so for longest. Never one whose request is held or under way.
+//! Who makes room where there are as many connections as there may be: first what is kept for the
+//! upstream's next request, which costs nobody anything but a dial; then of those between two requests
+//! the one that has been so for longest. Never one whose request is held or under way.
 
 use std::collections::BinaryHeap;
 
 use super::client::{Client, ConnTimer, Phase};
-use super::{ConnKey, Relay};
+use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::wheel::TimerKey;
 
@@ -29,6 +30,11 @@ impl Relay {
     /// Closes the connection that has waited longest for a next request, to make room; gives
     /// whether there is one. `has_asked`: whether that request has come, though it is not read yet.
     pub fn shed_idle(&mut self, mut has_asked: impl FnMut(ConnKey) -> bool, now: Now) -> bool {
+        if let Some(conn) = self.proxy.as_mut().and_then(|proxy| proxy.take_oldest_idle()) {
+            self.outputs.push_back(Output::Close { conn });
+            self.counters.shed += 1;
+            return true;
+        }
         loop {
             while let Some((conn, timer)) = self.shedding.found.pop() {
                 let is_idle = self.conns.client(conn).and_then(idle_timer) == Some(timer);
@@ -92,7 +98,6 @@ mod tests {
     use super::*;
     use crate::hub;
     use crate::message::MessageId;
-    use crate::relay::Output;
     use crate::relay::options::{Limits, Options};
 
     fn at(mono_ms: u64) -> Now {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Client, Daemon, limits, merge, request, settings, until};
+use crate::support::{Client, Daemon, Start, limits, merge, request, settings, until};
 
 /// How long is waited for what must not come.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -322,6 +322,23 @@ fn at_the_limit_of_connections_nobody_goes_before_somebody_comes_and_the_longest
     assert_eq!(newcomers[0].post("/publisher/a", b"for who waits").answer().status, 201);
     assert_eq!(held.answer().text(), "for who waits");
     assert!(!daemon.log().iter().any(|line| line.contains("event=accept_paused")));
+}
+
+#[test]
+fn at_the_limit_of_connections_a_crowd_at_one_address_does_not_keep_others_out() {
+    const PLACES: usize = 4;
+    let start = Start::with(limits(json!({"connections": PLACES})));
+    let path = start.file("socket");
+    let unix = format!("unix:{}", path.display());
+    let daemon = start.args(["--listen", "127.0.0.1:0", "--listen", &unix]).start();
+    let mut held: Vec<Client> = (0..PLACES).map(|_| daemon.poll("a")).collect();
+    let _crowd: Vec<Client> = (0..30).map(|_| daemon.poll("a")).collect();
+    daemon.until_logged("event=accept_paused");
+    let mut publisher = Client::unix(&path);
+    publisher.post("/publisher/b", b"m");
+    // One place for who is at the door already, one for the publisher.
+    held.truncate(PLACES - 2);
+    assert_eq!(publisher.answer().status, 202);
 }
 
 #[test]

@@ -80,6 +80,11 @@ impl Proxy {
         !self.removed
     }
 
+    /// The connection that waits longest for a request.
+    pub(super) fn take_oldest_idle(&mut self) -> Option<ConnKey> {
+        self.pool.take_oldest()
+    }
+
     /// How many addresses there are, at least 1.
     pub(super) fn count(&self) -> usize {
         self.addresses.len().max(1)

@@ -57,7 +57,8 @@ impl Pool {
         (since_ms + IDLE_MS <= now_ms).then(|| self.take_oldest()).flatten()
     }
 
-    fn take_oldest(&mut self) -> Option<ConnKey> {
+    /// The connection that is idle longest.
+    pub(super) fn take_oldest(&mut self) -> Option<ConnKey> {
         self.idle.pop_front().map(|(conn, _)| conn)
     }
 

@@ -292,6 +292,21 @@ fn the_addresses_of_an_upstream_are_tried_in_turn_and_the_one_that_answers_is_ke
 }
 
 #[test]
+fn what_is_kept_for_the_upstreams_next_request_makes_room_first() {
+    let mut world = World::new(&[1]);
+    let (client, upstream) = world.asked();
+    world.receives(upstream, LENGTH.as_bytes());
+    assert!(world.text(client).ends_with("hello"));
+    for closed in [upstream, client] {
+        assert!(!world.ended.contains_key(&closed));
+        world.step(|relay, now| assert!(relay.shed_idle(|_| false, now)));
+        assert_eq!(world.ended[&closed], End::Close);
+    }
+    world.step(|relay, now| assert!(!relay.shed_idle(|_| false, now)));
+    world.ends_empty(&[]);
+}
+
+#[test]
 fn an_address_that_says_nothing_has_its_share_of_the_wait_and_then_it_is_the_next_ones_turn() {
     let mut world = World::new(&[1, 2]);
     let clients = [world.client(), world.client(), world.client()];
