@@ -28,7 +28,7 @@ def check_push_server(**kwargs: Any) -> list[CheckMessage]:
     """All checks; those of meaning only where the shape is right."""
     try:
         push_server = conf.push_server()
-    except ImproperlyConfigured as error:
+    except (ImproperlyConfigured, ValueError) as error:  # ValueError: a port of 5000 digits
         return [Error(f"{error}.", id="pushserver.E002")]
     messages = list(_shape(push_server))
     if not messages:
@@ -58,7 +58,7 @@ def _urls(push_server: Settings) -> Iterator[CheckMessage]:
                 conf.reversed_url(pattern)
             elif re.compile(pattern).groups != 1:
                 raise ValueError(f"{pattern!r} has to have one group, the channel id")
-        except (ValueError, re.error) as error:
+        except (ValueError, OverflowError, RecursionError, re.error) as error:
             yield Error(f"PUSH_SERVER: {path}.url: {error}.", id="pushserver.E003")
     for missing in {"publisher", "subscriber"} - reversed_types:
         yield Warning(
@@ -93,7 +93,8 @@ def _origins(push_server: Settings) -> Iterator[CheckMessage]:
     for path, place in _locations(push_server):
         default = "*" if place["type"] == "subscriber" else ()
         given = place.get("allow_origin", default)
-        origins = [given] if isinstance(given, str) else list(given)
+        given = given if isinstance(given, (list, tuple)) else [given]
+        origins = [str(origin) for origin in given]  # of lazy strings, too
         if "*" in origins and place.get("allow_credentials"):
             yield Error(
                 f"PUSH_SERVER: {path}: allow_credentials with the allow_origin '*'.",
@@ -118,7 +119,10 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
         url = place.get("passthrough")
         if not url:
             continue
-        parts = urlsplit(str(url))
+        try:
+            parts = urlsplit(str(url))
+        except ValueError:  # brackets that do not close, characters that no host has
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.netloc:
             yield Error(
                 f"PUSH_SERVER: {path}.passthrough: {url!r} is not a whole URL.",
@@ -168,7 +172,7 @@ def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
     """Secrets go into headers."""
     for path, place in _locations(push_server):
         for key in ("secret", "passthrough_secret"):
-            if key in place and not re.fullmatch("[!-~]+", place[key]):
+            if key in place and not re.fullmatch("[!-~]+", str(place[key])):
                 yield Error(
                     f"PUSH_SERVER: {path}.{key}: a secret is of visible ASCII characters.",
                     hint='Take what `python -c "import secrets; print(secrets.token_urlsafe())"` '

@@ -171,7 +171,7 @@ def explicit_host(key: str) -> tuple[str, bool]:
     """
     conf = push_server()
     value = conf.get(key, {})
-    if isinstance(value, str):
+    if not isinstance(value, Mapping):
         value = {"location": value}
     host = str(value.get("location") or "")
     if os.environ.get(HOST_VARIABLE) and is_daemon(conf, host):
@@ -193,7 +193,7 @@ def passthrough_secrets() -> list[str]:
     """Whoever shows one of these to the passthrough view is the daemon."""
     secrets = [place.get("passthrough_secret") for place in push_server()["locations"]]
     secrets.append(os.environ.get(SECRET_VARIABLE))
-    return [secret for secret in secrets if secret]
+    return [str(secret) for secret in secrets if secret]
 
 
 def host_port(address: str, port: int) -> str:

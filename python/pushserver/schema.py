@@ -1,15 +1,20 @@
 """The shape of ``PUSH_SERVER``: which keys there are, and of which type their values.
 
 Only the shape; what settings mean together is in ``checks.py``. The daemon has the same table.
+Any object can be in settings: whatever is not in the table is a fault, never an exception, and
+nothing is followed deeper than the table goes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
-from math import isfinite
 from typing import Any, NamedTuple
+
+from django.utils.functional import Promise
 
 Kind = type | tuple[type, ...]
 Keys = Mapping[str, Kind]
@@ -109,11 +114,14 @@ def faults(push_server: Mapping[str, Any]) -> Iterator[Fault]:
         if isinstance(entry, dict):
             yield from _keys(path, entry, keys)
     for name, store in stores(push_server["store"]).items():
-        yield from _typed("store" if name is None else f"store.{name}", store, STORES, "memory")
+        if store is push_server["store"]:
+            yield from _typed("store", store, STORES, "memory")
+        else:
+            yield from _value("a name in store", name, str)
+            yield from _typed(f"store.{_shown(name, str)}", store, STORES, "memory")
     if isinstance(push_server["locations"], (list, tuple)):
         for index, location in enumerate(push_server["locations"]):
             yield from _typed(f"locations[{index}]", location, LOCATIONS)
-    yield from _not_json("", push_server)
 
 
 def stores(store: object) -> dict[str | None, Any]:
@@ -129,40 +137,58 @@ def _typed(
     path: str, entry: object, kinds: Mapping[str, Keys], default: str | None = None
 ) -> Iterator[Fault]:
     if not isinstance(entry, dict):
-        yield Fault(path, f"{entry!r} is not a dictionary")
+        yield Fault(path, f"{_shown(entry)} is not a dictionary")
         return
-    kind = entry.get("type", default)
+    kind = _plain(entry.get("type", default))
     if not isinstance(kind, str) or kind not in kinds:
-        yield Fault(f"{path}.type", f"{kind!r} is none of {', '.join(kinds)}")
+        yield Fault(f"{path}.type", f"{_shown(kind)} is none of {', '.join(kinds)}")
         return
     yield from _keys(path, entry, kinds[kind])
 
 
 def _keys(path: str, entry: Mapping[str, Any], keys: Keys) -> Iterator[Fault]:
     for key, value in entry.items():
-        place = f"{path}.{key}" if path else str(key)
-        if key not in keys:
-            nearest = get_close_matches(str(key), keys, 1)
+        name = _shown(key, str)
+        place = f"{path}.{name}" if path else name
+        if not isinstance(key, str) or key not in keys:
+            nearest = get_close_matches(name, keys, 1)
             hint = f"Is {nearest[0]!r} meant?" if nearest else f"Known: {', '.join(keys)}."
             yield Fault(place, "there is no such key", hint, unknown_key=True)
-        elif not _is(value, keys[key]):
-            yield Fault(place, f"{value!r} is not of type {_name(keys[key])}")
-        elif key in CHOICES and value not in CHOICES[key]:
-            yield Fault(place, f"{value!r} is none of {', '.join(CHOICES[key])}")
+            continue
+        yield from _value(place, _plain(value), keys[key], CHOICES.get(key))
+        # All lists are of strings but this one, of which `faults` takes care.
+        if isinstance(value, (list, tuple)) and _is(value, keys[key]) and key != "locations":
+            for index, text in enumerate(value):
+                yield from _value(f"{place}[{index}]", _plain(text), str)
 
 
-def _not_json(path: str, value: object) -> Iterator[Fault]:
-    """What Python has and JSON has not: the daemon could not even read it."""
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from _not_json(f"{path}.{key}" if path else str(key), entry)
-    elif isinstance(value, (list, tuple)):
-        for index, entry in enumerate(value):
-            yield from _not_json(f"{path}[{index}]", entry)
-    elif isinstance(value, float) and not isfinite(value):
-        yield Fault(path, f"{value!r} is not a finite number")
+def _value(
+    path: str, value: object, kind: Kind, choices: tuple[str, ...] | None = None
+) -> Iterator[Fault]:
+    if not _is(value, kind):
+        yield Fault(path, f"{_shown(value)} is not of type {_name(kind)}")
+    elif isinstance(value, (int, float)) and not abs(value) <= sys.float_info.max:
+        yield Fault(path, f"{_shown(value)} is not a finite number")
     elif isinstance(value, str) and _SURROGATE.search(value):
-        yield Fault(path, f"{value!r} has half a surrogate pair, which is no character")
+        yield Fault(path, f"{_shown(value)} has half a surrogate pair, which is no character")
+    elif choices and value not in choices:
+        yield Fault(path, f"{_shown(value)} is none of {', '.join(choices)}")
+
+
+def _plain(value: object) -> object:
+    """A lazy string as the string that the daemon gets; all else, and one that fails, as it is."""
+    if isinstance(value, Promise):
+        with suppress(Exception):
+            return str(value)
+    return value
+
+
+def _shown(value: object, write: Callable[[object], str] = repr) -> str:
+    """What a message can say of any object at all."""
+    try:
+        return write(value).encode(errors="backslashreplace").decode()
+    except Exception:  # nested too deep, too many digits, or a method of its own that fails
+        return f"<{type(value).__name__}>"
 
 
 def _is(value: object, kind: Kind) -> bool:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import copy
 import functools
+import ipaddress
+import json
+import uuid
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from django.core.checks import run_checks
+from django.core.serializers.json import DjangoJSONEncoder
 from django.test import override_settings
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy
+
+from pushserver import conf
 
 # As in the documentation of django-pushserver 0.3, letter by letter.
 OLD_DOCUMENTATION = {
@@ -51,7 +61,10 @@ def ids(push_server, **other):
 
 def messages(push_server, **other):
     with override_settings(PUSH_SERVER=push_server, **other):
-        return run_checks(tags=["pushserver"])
+        found = run_checks(tags=["pushserver"])
+    for message in found:
+        str(message).encode()  # as a terminal needs it
+    return found
 
 
 def locations(subscriber=None, publisher=None):
@@ -93,6 +106,10 @@ def test_the_old_documentation_is_right_but_for_its_secure():
         ({"limits": {"body_byte": 1}}, "limits.body_byte", "'body_bytes'"),
         ({"publisher_host": {"url": "x"}}, "publisher_host.url", "Known"),
         ({7: 1}, "7", "Known"),
+        ({"store": {"type": "memory", (1,): 1}}, "store.(1,)", "Known"),
+        ({"limits": {gettext_lazy("headers"): 1}}, "limits.headers", "'headers'"),
+        ({"limits": {"\udc00": 1}}, r"limits.\udc00", "Known"),
+        ({10**5000: 1}, "<int>", "Known"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest(push_server, path, hint):
@@ -134,7 +151,120 @@ def test_a_wrong_value_is_named(push_server, path):
     assert path in message.msg
 
 
-@pytest.mark.parametrize("url", ["/s/", "/s/(a)(b)", "/s/(", "/(?:a|b)/(.+)"])
+def deep():
+    """A list in a list, many times more than Python's stack is deep."""
+    outer = inner = []
+    for _ in range(50_000):
+        inner.append([])
+        inner = inner[0]
+    return outer
+
+
+def in_itself():
+    around = []
+    around.append(around)
+    return around
+
+
+class Unprintable:
+    def __repr__(self):
+        raise OSError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1, "1"),
+        (None, "None"),
+        (["a"], "['a']"),
+        (Decimal(1), "Decimal('1')"),
+        (uuid.UUID(int=0), "UUID('00000000-0000-0000-0000-000000000000')"),
+        (Path("/x"), "PosixPath('/x')"),
+        (ipaddress.ip_network("10.0.0.0/8"), "IPv4Network('10.0.0.0/8')"),
+        ({"a"}, "{'a'}"),
+        (b"a", "b'a'"),
+        (..., "Ellipsis"),
+        (in_itself(), "[[...]]"),
+        (10**5000, "<int>"),
+        (deep(), "<list>"),
+        (Unprintable(), "<Unprintable>"),
+        (reverse_lazy("no such view"), "<__proxy__>"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_in_a_list_is_a_string(value, shown):
+    for push_server, path in (
+        ({"hosts": ["a", value]}, "hosts[1]"),
+        ({"trusted_proxies": (value,)}, "trusted_proxies[0]"),
+        (locations({"allow_origin": [value]}), "locations[0].allow_origin[0]"),
+        (locations(None, {"allow": [value]}), "locations[1].allow[0]"),
+    ):
+        (message,) = messages(push_server)
+        assert message.id == "pushserver.E002"
+        assert message.msg == f"PUSH_SERVER: {path}: {shown} is not of type str."
+
+
+@pytest.mark.parametrize("name", [1, True, None, (1, 2), "\udc00", gettext_lazy("big")])
+def test_the_name_of_a_store_is_a_string(name):
+    (message,) = messages({"store": {"default": {}, name: {}}})
+    assert message.id == "pushserver.E002"
+    assert message.msg.startswith(f"PUSH_SERVER: a name in store: {name!r} ")
+
+
+def test_settings_that_hold_themselves():
+    push_server = {}
+    push_server["limits"] = push_server
+    assert ids(push_server) == ["pushserver.E001"]
+    store = {}
+    store["a"] = store
+    assert ids({"store": store}) == ["pushserver.E001"]
+
+
+@pytest.mark.parametrize("key", ["port", "store", "limits", "locations", "address", "$schema"])
+def test_a_value_nested_deep_is_named(key):
+    (message,) = messages({key: deep()} if key != "locations" else {key: [deep()]})
+    assert message.id == "pushserver.E002"
+
+
+def test_numbers_of_too_many_digits():
+    for port in (10**5000, "9" * 5000):
+        assert ids({"port": port}) == ["pushserver.E002"]
+
+
+def test_a_lazy_string_is_a_string():
+    lazy = gettext_lazy
+    push_server = {
+        "address": lazy("127.0.0.1"),
+        "hosts": [lazy("localhost")],
+        "publisher_host": lazy("127.0.0.1:8001"),
+        "subscriber_host": {"location": lazy("127.0.0.1:8001")},
+    } | locations(
+        {
+            "type": lazy("subscriber"),
+            "polling": lazy("long"),
+            "store": lazy("default"),
+            "allow_origin": lazy("http://127.0.0.1:8000"),
+            "passthrough": lazy("http://127.0.0.1:8000/passthrough"),
+            "passthrough_secret": lazy("x"),
+        },
+        {"allow_origin": [lazy("null")], "secret": lazy("x"), "prefix": lazy("/p/")},
+    )
+    assert messages(push_server) == []
+    with override_settings(PUSH_SERVER=push_server):
+        assert conf.explicit_host("publisher_host") == ("127.0.0.1:8001", False)
+        assert conf.passthrough_secrets() == ["x"]
+        written = json.loads(json.dumps(conf.push_server(), cls=DjangoJSONEncoder))
+    assert written["hosts"] == ["localhost"]
+    assert ids(locations({"allow_origin": lazy("http://a/")})) == ["pushserver.W005"]
+    assert ids(locations({"polling": lazy("lon")})) == ["pushserver.E002"]
+    assert ids(locations({"passthrough_secret": lazy("two words")})) == ["pushserver.E009"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/s/", "/s/(a)(b)", "/s/(", "/(?:a|b)/(.+)", "/(a{99999999999})", "(" * 9999 + ")" * 9999],
+    ids=lambda url: url[:20],
+)
 def test_a_url_that_cannot_be_reversed(url):
     assert ids(locations({"url": url})) == ["pushserver.E003"]
 
@@ -189,8 +319,11 @@ def test_a_passthrough_that_is_included_is_right():
     assert ids(locations({"passthrough": "http://127.0.0.1:8000/passthrough/"})) == []
 
 
-def test_a_passthrough_that_is_no_url():
-    assert ids(locations({"passthrough": "/passthrough"})) == ["pushserver.E007"]
+@pytest.mark.parametrize(
+    "url", ["/passthrough", "http://[::1:8000/passthrough", "http://\u2100/x", "http://["]
+)
+def test_a_passthrough_that_is_no_url(url):
+    assert ids(locations({"passthrough": url})) == ["pushserver.E007"]
 
 
 def test_a_passthrough_that_is_not_included():
