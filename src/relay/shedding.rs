@@ -96,21 +96,7 @@ fn idle_timer(client: &Client) -> Option<TimerKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub;
-    use crate::message::MessageId;
-    use crate::relay::options::{Limits, Options};
-
-    fn at(mono_ms: u64) -> Now {
-        Now { mono_ms, unix_s: 1_700_000_000 }
-    }
-
-    fn relay() -> Relay {
-        let first_id = MessageId { time: 1_700_000_000, tag: 0 };
-        let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
-        let (server, limits) = (String::new(), Limits::default());
-        let (locations, hosts) = (Vec::new(), Vec::new());
-        Relay::new(&Options { server, locations, hosts, proxy: None, limits }, hub, at(0))
-    }
+    use crate::relay::timers::tests::{at, relay};
 
     fn ask(relay: &mut Relay, conn: ConnKey, now: Now) {
         relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", now);

@@ -115,17 +115,18 @@ impl Relay {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::hub;
     use crate::message::MessageId;
     use crate::relay::options::{Limits, Options};
 
-    fn at(mono_ms: u64) -> Now {
+    pub(in crate::relay) fn at(mono_ms: u64) -> Now {
         Now { mono_ms, unix_s: 1_700_000_000 }
     }
 
-    fn relay() -> Relay {
+    /// Without locations: whatever is asked is answered 404.
+    pub(in crate::relay) fn relay() -> Relay {
         let first_id = MessageId { time: 1_700_000_000, tag: 0 };
         let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
         let (server, limits) = (String::new(), Limits::default());
