@@ -36,6 +36,11 @@ impl Hub {
         self.stores.iter().map(|store| store.memory.messages()).sum()
     }
 
+    /// What the messages in all stores count for, bytes.
+    fn message_bytes(&self) -> usize {
+        self.stores.iter().map(|store| store.memory.used_bytes()).sum()
+    }
+
     /// The numbers of the hub, to be written to the log.
     #[must_use]
     pub fn counted(&self) -> Counted<'_> {
@@ -45,8 +50,7 @@ impl Hub {
     /// About how much memory all this needs, bytes. Costs nothing to ask.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let messages: usize = self.stores.iter().map(|store| store.memory.used_bytes()).sum();
-        messages + self.channels() * CHANNEL_BYTES + self.held() * HOLD_BYTES
+        self.message_bytes() + self.channels() * CHANNEL_BYTES + self.held() * HOLD_BYTES
     }
 
     /// Gives back the room that tables do not need any more. Looks at every slot.
@@ -98,7 +102,7 @@ impl fmt::Display for Counted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(hub) = self;
         let memories = || hub.stores.iter().map(|store| &store.memory);
-        let bytes: usize = memories().map(crate::store::Memory::used_bytes).sum();
+        let bytes = hub.message_bytes();
         let expired: u64 = memories().map(crate::store::Memory::expired).sum();
         let evicted: u64 = memories().map(crate::store::Memory::evicted).sum();
         write!(f, "held={} fanouts={} ", hub.held(), hub.fanouts.len())?;

@@ -110,9 +110,7 @@ impl Reactor {
     /// Whether there is room for one more; the one that is idle longest makes it, if need be.
     fn has_room(&mut self, now: Now) -> bool {
         if self.open >= self.connections_max && self.shed_one(now) {
-            while let Some(output) = self.relay.poll_answer() {
-                self.carry_out(output, now);
-            }
+            self.carry_out_answers(now);
             self.free_gone(now);
         }
         self.open < self.connections_max
