@@ -51,9 +51,6 @@ use crate::wheel::Wheel;
 /// Names a connection, to `net` too.
 pub type ConnKey = Key;
 
-/// Requests of one connection that are served before others have their turn.
-const REQUESTS_PER_TURN: usize = 16;
-
 /// Bytes of answers of one connection that are made before its socket has had some of them: a
 /// reader that stops keeps no more than these and one message from being freed.
 const ANSWERS_PER_TURN: usize = 64 << 10;
@@ -169,14 +166,28 @@ impl Relay {
                 if client.buffer.is_none() && client.goes_on() =>
             {
                 let used = self.advance(conn, bytes, now);
-                if let Some(client) = self.conns.client_mut(conn) {
+                if used < bytes.len()
+                    && let Some(client) = self.conns.client_mut(conn)
+                {
                     client.keep(&bytes[used..]);
+                    self.end_flooded(conn, now);
                 }
             }
             _ => {
                 client.keep(bytes);
+                self.end_flooded(conn, now);
                 self.go_on(conn, now);
             }
+        }
+    }
+
+    /// Ends a hold behind which so much has come that no more is read: nobody would see the
+    /// client's end behind it.
+    fn end_flooded(&mut self, conn: ConnKey, now: Now) {
+        if self.conns.client(conn).is_some_and(|client| client.floods(&self.limits)) {
+            log::debug!("event=flood conn={}", conn.index());
+            self.release(conn, now);
+            self.close(conn, now);
         }
     }
 
@@ -368,6 +379,7 @@ impl Relay {
             {
                 buffer.bytes.drain(..used);
                 client.buffer = Some(buffer);
+                self.end_flooded(conn, now);
             }
         }
         let Some(client) = self.conns.client_mut(conn) else { return };

@@ -18,7 +18,7 @@ const CLIENTS_MAX: usize = 12;
 impl World {
     /// One input, one turn, some outputs.
     pub(crate) fn step(&mut self) {
-        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1, 3]) {
+        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1, 8, 3]) {
             0 => self.connects(),
             1 => self.sends(),
             2 => self.arrives(),
@@ -34,6 +34,7 @@ impl World {
             9 => self.bursts(),
             10 => self.floods(),
             11 => self.interferes(),
+            12 => self.overfills(),
             _ => {
                 self.note(|| "room is made".to_owned());
                 self.shed(2);
@@ -150,6 +151,18 @@ impl World {
             self.feed(number, usize::MAX);
         } else {
             self.arrives_in_part(number);
+        }
+    }
+
+    /// One that is behind with its reading sends on, until it is read no further.
+    fn overfills(&mut self) {
+        let fits = |c: &Client| c.stalled && c.phase == Phase::Head && !c.doomed && !c.ended;
+        let Some(number) = self.some_client(fits) else { return };
+        self.note(|| format!("{number} sends though it does not read"));
+        while !self.clients[&number].paused && !self.clients[&number].doomed {
+            let request = self.draw_request();
+            self.enqueue(number, request);
+            self.feed(number, usize::MAX);
         }
     }
 

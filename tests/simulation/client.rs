@@ -186,18 +186,12 @@ impl Client {
         self.arm(Timer::Linger, limits, now_ms);
     }
 
-    /// So much waits behind a request that no more is to be read.
-    pub(crate) fn is_full(&self, limits: &Limits) -> bool {
-        let heads = memchr::memmem::find_iter(&self.kept, b"\r\n\r\n").count();
-        self.kept.len() >= limits.header_bytes || heads >= limits.pipeline_depth
-    }
-
     pub(crate) fn wants_read(&self, limits: &Limits) -> bool {
         match self.phase {
             Phase::Closing => false,
-            Phase::Lingering(_) => true,
+            Phase::Lingering(_) | Phase::Waiting => true,
             Phase::Head | Phase::Body(_) if !self.stalled && !self.ready => true,
-            _ => !self.is_full(limits),
+            _ => self.kept.len() < limits.header_bytes,
         }
     }
 }

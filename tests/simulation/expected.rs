@@ -7,9 +7,6 @@ use crate::request::{Ask, Request};
 use crate::settings::{Kind, PLACES};
 use crate::world::World;
 
-/// Requests of one connection that are served before others have their turn.
-const REQUESTS_PER_TURN: usize = 16;
-
 impl World {
     pub(crate) fn timed_out(&mut self, number: u64, timer: Timer) {
         let now_ms = self.now().mono_ms;
@@ -38,6 +35,7 @@ impl World {
             return;
         }
         self.run(number);
+        self.end_flooded(number);
         let limits = self.settings.limits.clone();
         let Some(client) = self.clients.get_mut(&number) else { return };
         if client.paused && client.wants_read(&limits) {
@@ -50,11 +48,22 @@ impl World {
         }
     }
 
+    /// What no request can be has come behind a held one.
+    pub(crate) fn end_flooded(&mut self, number: u64) {
+        let most = self.settings.limits.header_bytes;
+        let client = self.client(number);
+        if client.phase == Phase::Waiting && client.kept.len() > most {
+            self.count("floods behind a hold");
+            self.abandon_hold(number);
+            self.close(number);
+        }
+    }
+
     pub(crate) fn run(&mut self, number: u64) {
         let now_ms = self.now().mono_ms;
         let limits = self.settings.limits.clone();
         let stopping = self.stopping;
-        for _ in 0..REQUESTS_PER_TURN {
+        for _ in 0..limits.pipeline_depth {
             let client = self.client(number);
             if client.kept.is_empty() {
                 return;

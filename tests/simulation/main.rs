@@ -69,6 +69,7 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>) {
         "clocks set ahead",
         "clocks set back",
         "deletes during a fan-out",
+        "floods behind a hold",
         "gaps",
         "half closes",
         "half closes while held",

@@ -146,6 +146,7 @@ impl World {
             Phase::Lingering(_) | Phase::Closing => {}
             _ => {
                 client.kept.extend_from_slice(&bytes);
+                self.end_flooded(number);
                 self.go_on(number);
             }
         }
