@@ -108,6 +108,16 @@ impl Relay {
         }
     }
 
+    /// Ends a hold behind which so much has come that no more is read: nobody would see the
+    /// client's end behind it.
+    pub(super) fn end_flooded(&mut self, conn: ConnKey, now: Now) {
+        if self.conns.client(conn).is_some_and(|client| client.floods(&self.limits)) {
+            log::debug!("event=flood conn={}", conn.index());
+            self.release(conn, now);
+            self.close(conn, now);
+        }
+    }
+
     /// Takes the exchange that the hub has answered, and whether it was held.
     pub(super) fn take_exchange(&mut self, conn: ConnKey) -> Option<(Exchange, bool)> {
         let client = self.conns.client_mut(conn)?;

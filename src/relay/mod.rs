@@ -181,16 +181,6 @@ impl Relay {
         }
     }
 
-    /// Ends a hold behind which so much has come that no more is read: nobody would see the
-    /// client's end behind it.
-    fn end_flooded(&mut self, conn: ConnKey, now: Now) {
-        if self.conns.client(conn).is_some_and(|client| client.floods(&self.limits)) {
-            log::debug!("event=flood conn={}", conn.index());
-            self.release(conn, now);
-            self.close(conn, now);
-        }
-    }
-
     /// The peer sends no more; to be told again when bytes before its end were not wanted yet and
     /// are read. A publisher that is half closed still gets its answers; a subscriber that waits
     /// counts as gone, as with nginx.
