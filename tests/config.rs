@@ -195,6 +195,50 @@ fn with_exit_on_stdin_eof_one_object_is_read_and_the_end_not_waited_for() {
 }
 
 #[test]
+fn settings_that_never_end_are_refused_with_the_bound() {
+    let over = "cannot read it: over 4 MiB, and no settings are; is it the right file?";
+    assert_refused(&run(&["-c", "/dev/zero"]), &format!("/dev/zero: {over}"));
+    for arguments in [&["-c", "-"][..], &["-c", "-", "--exit-on-stdin-eof"]] {
+        let mut spaces = Command::new("yes").arg(" ").stdout(Stdio::piped()).spawn().unwrap();
+        let input = spaces.stdout.take().unwrap();
+        let output = command(arguments).stdin(input).output().unwrap();
+        assert_refused(&output, &format!("standard input: {over}"));
+        spaces.wait().unwrap();
+    }
+    let most = "{}".to_owned() + &" ".repeat((4 << 20) - 2);
+    let file = File::new("most", &most);
+    let path = file.0.to_str().unwrap();
+    assert_prints(&run(&["-c", path, "-t"]), &format!("{path}: ok\n"));
+    fs::write(&file.0, most + " ").unwrap();
+    assert_refused(&run(&["-c", path]), &format!("{path}: {over}"));
+}
+
+#[test]
+fn settings_come_from_a_pipe_but_not_from_one_that_nobody_writes_to_its_end() {
+    let pipe = File(std::env::temp_dir().join(format!("pushserver-{}-pipe", id())));
+    assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+    let path = pipe.0.to_str().unwrap();
+    let line = "cannot read it: a pipe that was not written and closed within 10 s";
+    // Nobody opens it; somebody does, and says nothing more.
+    let silent = command(&["-c", path]).spawn().unwrap();
+    assert_refused(&silent.wait_with_output().unwrap(), &format!("{path}: {line}"));
+    let reader = command(&["-c", path]).spawn().unwrap();
+    let mut writer = fs::OpenOptions::new().write(true).open(&pipe.0).unwrap();
+    writer.write_all(b"{").unwrap();
+    assert_refused(&reader.wait_with_output().unwrap(), &format!("{path}: {line}"));
+    drop(writer);
+    let reader = command(&["-c", path, "-t"]).spawn().unwrap();
+    fs::write(&pipe.0, "{}").unwrap();
+    assert_prints(&reader.wait_with_output().unwrap(), &format!("{path}: ok\n"));
+}
+
+#[test]
+fn a_directory_in_place_of_settings_is_refused() {
+    let output = run(&["-c", "/"]);
+    assert_refused(&output, "/: cannot read it: Is a directory (os error 21)");
+}
+
+#[test]
 fn help_and_version_go_to_standard_output() {
     let version = concat!("pushserver ", env!("CARGO_PKG_VERSION"), "\n");
     assert_prints(&run(&["-V"]), version);

@@ -1,8 +1,8 @@
 //! The settings: JSON of the shape of Django's `PUSH_SERVER` to the options of every layer.
 //!
-//! In this order: `json` (bytes to a value), `schema` (keys, types, bounds, defaults), `settings`
-//! (typed), `build` (what they mean). A bad setting gives one line with its JSON path, what is
-//! wrong and what is allowed. Imported by nothing but `main`.
+//! In this order: `source` (bytes), `json` (to a value), `schema` (keys, types, bounds, defaults),
+//! `settings` (typed), `build` (what they mean). A bad setting gives one line with its JSON path,
+//! what is wrong and what is allowed. Imported by nothing but `main`.
 
 mod address;
 mod build;
@@ -12,12 +12,10 @@ mod problem;
 mod reach;
 mod schema;
 mod settings;
+mod source;
 mod upstream;
 
 use std::fmt;
-use std::fs;
-use std::io::{self, Read};
-use std::path::{self, PathBuf};
 
 use serde_json::Value;
 
@@ -29,43 +27,7 @@ use crate::net::options::{self as net, Listen};
 use crate::relay::options::{self as relay, Role};
 
 pub use self::schema::TEXT as SCHEMA;
-
-/// Where the settings come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Nowhere: the defaults serve.
-    Defaults,
-    /// A file, read again on reload.
-    File(PathBuf),
-    /// Standard input.
-    Stdin {
-        /// It stays open behind the settings, which are one JSON object: do not wait for its end.
-        stays_open: bool,
-    },
-}
-
-impl Source {
-    /// What `--config` names: `-` is standard input, which may stay open behind the settings.
-    #[must_use]
-    pub fn of(argument: Option<&path::Path>, stays_open: bool) -> Self {
-        match argument {
-            None => Self::Defaults,
-            Some(path) if path.as_os_str() == "-" => Self::Stdin { stays_open },
-            Some(path) => Self::File(path.to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Defaults => f.write_str("settings"),
-            // As text in a message, a name must not break its line.
-            Self::File(path) => write!(f, "{}", path.to_string_lossy().escape_debug()),
-            Self::Stdin { .. } => f.write_str("standard input"),
-        }
-    }
-}
+pub use self::source::Source;
 
 /// What the command line sets over the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,7 +73,7 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or its first error.
     pub fn load(source: Source, overrides: Overrides) -> Result<Self, Error> {
-        let value = read(&source).map_err(|problem| located(&source, &problem))?;
+        let value = source.read().map_err(|problem| located(&source, &problem))?;
         Self::of_value(value, source, overrides)
     }
 
@@ -278,20 +240,6 @@ fn located(source: &Source, problem: &Problem) -> Error {
         "" => Error(format!("{source}: {}", problem.what)),
         path => Error(format!("{source}: {path}: {}", problem.what)),
     }
-}
-
-fn read(source: &Source) -> Result<Value, Problem> {
-    let text = match source {
-        Source::Defaults => return Ok(Value::Object(serde_json::Map::new())),
-        Source::Stdin { stays_open: true } => return json::first(io::stdin().lock()),
-        Source::Stdin { stays_open: false } => {
-            let mut text = Vec::new();
-            io::stdin().lock().read_to_end(&mut text).map(|_| text)
-        }
-        Source::File(path) => fs::read(path),
-    };
-    let unreadable = |error| Problem::new(&Path::Root, format!("cannot read it: {error}"));
-    json::whole(&text.map_err(unreadable)?)
 }
 
 fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {

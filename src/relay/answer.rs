@@ -108,6 +108,16 @@ impl Relay {
         }
     }
 
+    /// Ends a hold behind which so much has come that no more is read: nobody would see the
+    /// client's end behind it.
+    pub(super) fn end_flooded(&mut self, conn: ConnKey, now: Now) {
+        if self.conns.client(conn).is_some_and(|client| client.floods(&self.limits)) {
+            log::debug!("event=flood conn={}", conn.index());
+            self.release(conn, now);
+            self.close(conn, now);
+        }
+    }
+
     /// Takes the exchange that the hub has answered, and whether it was held.
     pub(super) fn take_exchange(&mut self, conn: ConnKey) -> Option<(Exchange, bool)> {
         let client = self.conns.client_mut(conn)?;
@@ -236,13 +246,12 @@ impl Relay {
     pub(super) fn linger(&mut self, conn: ConnKey, now: Now) {
         self.abandon(conn, now);
         let Some(client) = self.conns.client_mut(conn) else { return };
-        client.phase = Phase::Lingering;
         client.buffer = None;
         if client.ended {
             return self.close(conn, now);
         }
         self.outputs.push_back(Output::ShutdownWrite { conn });
-        self.arm(conn, ConnTimer::Linger, now);
+        self.begin_lingering(conn, now);
     }
 
     /// Lets a connection be closed after what is to be sent.

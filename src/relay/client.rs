@@ -15,8 +15,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use memchr::memmem;
-
 use super::ACCESS;
 use super::admission::Refusal;
 use super::delivery::Exchange;
@@ -36,14 +34,14 @@ pub(super) enum Phase {
     Body(Box<Upload>),
     /// The hub was asked and has not answered.
     Asked { exchange: Exchange, notice: Option<Arc<Notice>> },
-    /// Held. What comes now is the next request, which waits.
+    /// Held. What comes now is the next request, which waits; what no request can be ends the hold.
     Waiting { exchange: Exchange, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
     /// Goes through the upstream. What comes now is the request's body, or the next request, which
     /// waits. Boxed: a held request pays for no other phase.
     Proxied(Box<Proxied>),
     /// Refused; the answer is on its way, and what still comes is dropped, because closing at once
-    /// would take the answer away again (RFC 9112 9.6).
-    Lingering,
+    /// would take the answer away again (RFC 9112 9.6). Not beyond this time, milliseconds.
+    Lingering { until_ms: u64 },
     /// Done; waits for the socket to be closed.
     Closing,
 }
@@ -101,7 +99,7 @@ pub(super) enum ConnTimer {
     Body,
     /// No progress of an answer for `write_timeout`.
     Write,
-    /// Enough time for a refused client to read the answer.
+    /// Nothing more from a refused client, which has had time to read the answer.
     Linger,
     /// Enough time for a publisher to finish its message while the daemon stops.
     Stop,
@@ -172,36 +170,37 @@ impl Client {
         !self.ready && (!self.stalled || matches!(self.phase, Phase::Proxied(_)))
     }
 
-    /// Whether more bytes may be read from its socket.
+    /// Whether more bytes may be read from its socket. Where a pause would last for as long as nothing
+    /// happens, as behind a held request, there is none: the client's end lies behind those bytes.
+    /// Every other pause has a timer, or is over within a few turns.
     pub(super) fn wants_read(&self, limits: &Limits) -> bool {
         match &self.phase {
             Phase::Closing => false,
-            Phase::Lingering => true,
+            Phase::Lingering { .. } | Phase::Waiting { .. } => true,
             Phase::Proxied(proxied) if proxied.takes_bytes() => true,
             Phase::Head { .. } | Phase::Body(_) if !self.stalled && !self.ready => true,
-            _ => self.buffer.as_ref().is_none_or(|buffer| !buffer.is_full(limits)),
+            _ => self.kept_bytes() < limits.header_bytes,
         }
     }
 
     /// How many bytes may be read at once, where more may be: what waits behind a request is kept,
-    /// so that of this no more is taken in than `header_bytes`.
+    /// so that of this no more is taken in than `header_bytes`, and behind a held one the byte that
+    /// ends the hold.
     pub(super) fn reads_at_most(&self, limits: &Limits) -> usize {
         match &self.phase {
-            Phase::Waiting { .. } | Phase::Asked { .. } => {
-                let kept = self.buffer.as_ref().map_or(0, |buffer| buffer.bytes.len());
-                limits.header_bytes.saturating_sub(kept).max(1)
-            }
+            Phase::Waiting { .. } => limits.header_bytes.saturating_sub(self.kept_bytes()) + 1,
+            Phase::Asked { .. } => limits.header_bytes.saturating_sub(self.kept_bytes()).max(1),
             _ => usize::MAX,
         }
     }
-}
 
-impl Buffer {
-    /// Whether so much waits behind a request that no more is taken in: bytes, or requests, which
-    /// are counted by the blank lines that end their heads.
-    fn is_full(&self, limits: &Limits) -> bool {
-        self.bytes.len() >= limits.header_bytes
-            || memmem::find_iter(&self.bytes, b"\r\n\r\n").nth(limits.pipeline_depth - 1).is_some()
+    /// Whether more has come behind a held request than any request that could be next may have.
+    pub(super) fn floods(&self, limits: &Limits) -> bool {
+        matches!(self.phase, Phase::Waiting { .. }) && self.kept_bytes() > limits.header_bytes
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.bytes.len())
     }
 }
 

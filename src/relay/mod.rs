@@ -51,9 +51,6 @@ use crate::wheel::Wheel;
 /// Names a connection, to `net` too.
 pub type ConnKey = Key;
 
-/// Requests of one connection that are served before others have their turn.
-const REQUESTS_PER_TURN: usize = 16;
-
 /// Bytes of answers of one connection that are made before its socket has had some of them: a
 /// reader that stops keeps no more than these and one message from being freed.
 const ANSWERS_PER_TURN: usize = 64 << 10;
@@ -162,17 +159,23 @@ impl Relay {
             return self.upstream_received(conn, bytes, now);
         };
         match client.phase {
-            Phase::Lingering | Phase::Closing => {}
+            // Where its socket takes no more, only that is waited for.
+            Phase::Lingering { .. } if !client.stalled => self.arm(conn, ConnTimer::Linger, now),
+            Phase::Lingering { .. } | Phase::Closing => {}
             Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
                 if client.buffer.is_none() && client.goes_on() =>
             {
                 let used = self.advance(conn, bytes, now);
-                if let Some(client) = self.conns.client_mut(conn) {
+                if used < bytes.len()
+                    && let Some(client) = self.conns.client_mut(conn)
+                {
                     client.keep(&bytes[used..]);
+                    self.end_flooded(conn, now);
                 }
             }
             _ => {
                 client.keep(bytes);
+                self.end_flooded(conn, now);
                 self.go_on(conn, now);
             }
         }
@@ -244,7 +247,7 @@ impl Relay {
                 self.arm_body(conn, now);
                 self.go_on_later(conn);
             }
-            Phase::Lingering => self.arm(conn, ConnTimer::Linger, now),
+            Phase::Lingering { .. } => self.begin_lingering(conn, now),
             Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => self.disarm(conn),
             Phase::Proxied(_) => {
                 self.arm_exchange(conn, now);
@@ -272,6 +275,7 @@ impl Relay {
                 Phase::Head { .. } | Phase::Body(_) if !client.stalled => {
                     self.arm(conn, ConnTimer::Stop, now);
                 }
+                Phase::Lingering { .. } if !client.stalled => self.begin_lingering(conn, now),
                 Phase::Proxied(proxied) if proxied.is_tunnel() => self.close(conn, now),
                 _ => {}
             }
@@ -365,6 +369,7 @@ impl Relay {
             {
                 buffer.bytes.drain(..used);
                 client.buffer = Some(buffer);
+                self.end_flooded(conn, now);
             }
         }
         let Some(client) = self.conns.client_mut(conn) else { return };

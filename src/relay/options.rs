@@ -161,7 +161,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a channel id, 403.
     pub channel_id_bytes: usize,
-    /// Requests of one connection that wait behind a held one; then reading pauses.
+    /// Requests of one connection that are served before others have their turn, at least 1.
     pub pipeline_depth: usize,
     /// Milliseconds for a whole request head, 408.
     pub header_timeout_ms: u64,

@@ -9,7 +9,7 @@ use super::delivery::{Exchange, Persistence};
 use super::location::{Found, Location};
 use super::notice::{Notice, passed_headers};
 use super::options::{Role, SubscriberOptions};
-use super::{ACCESS, ANSWERS_PER_TURN, ConnKey, Output, Payload, REQUESTS_PER_TURN, Relay};
+use super::{ACCESS, ANSWERS_PER_TURN, ConnKey, Output, Payload, Relay};
 use crate::clock::Now;
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, Version, parse_request, scan,
@@ -30,7 +30,7 @@ impl Relay {
     pub(super) fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
         let mut used = 0;
         self.answered = 0;
-        for _ in 0..REQUESTS_PER_TURN {
+        for _ in 0..self.limits.pipeline_depth {
             if self.answered >= ANSWERS_PER_TURN {
                 break;
             }
@@ -42,7 +42,7 @@ impl Relay {
                 Phase::Body(_) => self.read_body(conn, rest, now),
                 Phase::Proxied(_) => self.pass_up(conn, rest, now),
                 Phase::Asked { .. } | Phase::Waiting { .. } => return used,
-                Phase::Lingering | Phase::Closing => return input.len(),
+                Phase::Lingering { .. } | Phase::Closing => return input.len(),
             };
             let Some(step) = step else { return used };
             used += step;
@@ -219,7 +219,11 @@ impl Relay {
             // Limits were lowered by a reload meanwhile.
             (Err(error), _) => self.fail(conn, error, now),
         }
-        if self.conns.client(conn).is_some_and(|client| matches!(client.phase, Phase::Lingering)) {
+        if self
+            .conns
+            .client(conn)
+            .is_some_and(|client| matches!(client.phase, Phase::Lingering { .. }))
+        {
             return Some(input.len());
         }
         Some(used)
@@ -380,5 +384,32 @@ fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
         concurrency: options.concurrency,
         max_subscribers: options.max_subscribers,
         timeout_ms: options.timeout_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::relay::Output;
+    use crate::relay::timers::tests::{at, relay};
+
+    #[test]
+    fn pipeline_depth_requests_are_served_before_others_have_their_turn() {
+        let mut relay = relay();
+        relay.limits.pipeline_depth = 2;
+        let conns = [relay.accept(None, at(0)), relay.accept(None, at(0))];
+        for conn in conns {
+            let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5);
+            relay.received(conn, &requests, at(0));
+        }
+        let mut served = Vec::new();
+        while relay.poll_timeout() == Some(0) {
+            relay.handle_timeout(at(0));
+            while let Some(output) = relay.poll_answer() {
+                let Output::Send { conn, .. } = output else { panic!("{output:?}") };
+                served.push(conn);
+            }
+        }
+        let [a, b] = conns;
+        assert_eq!(served, [a, a, b, b, a, a, b, b, a, b]);
     }
 }

@@ -1,11 +1,14 @@
 //! Every key of `limits`, each reached with a setting so small that it is soon reached.
 //! `passthrough_queue` is in `passthrough.rs`, the limit of open files in `descriptors.rs`.
 
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Client, Daemon, Start, limits, merge, request, settings, until};
+use crate::support::{
+    Backend, Client, Daemon, Manner, Start, limits, merge, request, settings, subscriber, until,
+};
 
 /// How long is waited for what must not come.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -125,7 +128,7 @@ fn a_channel_beyond_channels_is_503_and_the_others_serve() {
 }
 
 #[test]
-fn requests_beyond_pipeline_depth_wait_in_the_socket_and_are_answered_in_order() {
+fn requests_behind_a_held_one_wait_however_many_and_are_answered_in_order() {
     const COUNT: usize = 40;
     let daemon = Daemon::start(limits(json!({"pipeline_depth": 2})));
     let mut client = daemon.poll("a");
@@ -140,28 +143,57 @@ fn requests_beyond_pipeline_depth_wait_in_the_socket_and_are_answered_in_order()
     for number in 0..COUNT {
         assert_eq!(client.answer().status, 202, "{number}");
     }
+    // They hide no end.
+    let mut client = daemon.hold("d", 1).remove(0);
+    client.send(request("GET /subscriber/e", "").repeat(COUNT)).end_sending();
+    daemon.until_held("d", 0);
+    assert!(client.ends());
 }
 
 #[test]
-fn what_is_sent_behind_a_held_request_is_taken_in_up_to_a_bound() {
-    const FLOOD: usize = 64 << 20;
-    let daemon = Daemon::start(settings());
-    let mut clients = daemon.hold("a", 4);
+fn a_hold_ends_when_more_than_header_bytes_come_behind_it() {
+    let backend = Backend::that(Manner::Answers(200));
+    let mut settings = subscriber(json!({"timeout": 0, "passthrough": backend.url()}));
+    merge(&mut settings, json!({"limits": {"header_bytes": 400}}));
+    let daemon = Daemon::start(settings);
+    let mut client = daemon.hold("a", 1).remove(0);
+    backend.next();
+    let before = daemon.descriptors() - 1;
+    client.send("x".repeat(400));
+    assert!(client.is_silent(A_WHILE));
+    daemon.until_held("a", 1);
+    client.send("x");
+    assert!(client.ends());
+    assert_eq!(backend.next().body, "channel_id=a&unsubscribe=1");
+    until("its descriptor is free", || daemon.descriptors() == before);
+    // Also where they come with the request.
+    let mut client = daemon.ask(request("GET /subscriber/a", "") + &"x".repeat(401));
+    assert!(client.ends());
+    let events = [backend.next().body, backend.next().body];
+    assert_eq!(events, ["channel_id=a&subscribe=1", "channel_id=a&unsubscribe=1"]);
+    until("its descriptor is free", || daemon.descriptors() == before);
+}
+
+#[test]
+fn no_flood_behind_a_held_request_hides_the_end_of_its_client_or_takes_memory() {
+    const CLIENTS: usize = 4;
+    let daemon = Daemon::start(subscriber(json!({"timeout": 0})));
+    let idle = daemon.descriptors();
     let before = daemon.resident_kib();
-    let flood = request("GET /subscriber/b", "").repeat(FLOOD / 40);
-    for client in &mut clients {
-        assert!(client.send_as_far_as_taken(flood.as_bytes(), A_WHILE) < FLOOD / 2);
+    let mut clients = daemon.hold("a", CLIENTS);
+    let requests = request("GET /subscriber/b", "").repeat((64 << 20) / 40);
+    for flood in [vec![b'x'; 2 << 20], requests.into_bytes()] {
+        for client in &mut clients {
+            client.send_as_far_as_taken(&flood, A_WHILE);
+            // It may be closed by now.
+            let _ = client.socket().shutdown(Shutdown::Write);
+        }
+        daemon.until_held("a", 0);
+        until("all descriptors are free", || daemon.descriptors() == idle);
+        clients = daemon.hold("a", CLIENTS);
     }
     let after = daemon.resident_kib();
-    assert!(after < before + 4 * 256, "{before} to {after} KiB");
-    let ticks = daemon.ticks();
-    assert!(clients[0].is_silent(A_WHILE));
-    assert!(daemon.ticks() - ticks <= 3, "it spins");
-    // A flood does not hide that its sender is gone.
-    for client in clients {
-        client.reset();
-    }
-    daemon.until_held("a", 0);
+    assert!(after < before + CLIENTS * 256, "{before} to {after} KiB");
 }
 
 #[test]

@@ -71,6 +71,46 @@ fn a_bad_new_file_changes_nothing_and_is_told() {
 }
 
 #[test]
+fn no_file_in_the_place_of_the_settings_kills_or_blocks_the_daemon() {
+    let daemon = Daemon::start(settings());
+    // With the one that writes the log.
+    daemon.signal("USR1");
+    daemon.until_logged("event=counters");
+    let idle = daemon.threads();
+    let path = daemon.file("settings.json");
+    let refused = |words: &str| {
+        daemon.signal("HUP");
+        let line = daemon.until_logged(words);
+        assert!(line.contains("event=reload_refused") && line.contains("settings.json"), "{line}");
+        assert_eq!(daemon.publish("a", "m").status, 202);
+    };
+    fs::write(&path, " ".repeat((4 << 20) + 1)).unwrap();
+    refused("over 4 MiB");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/", &path).unwrap();
+    refused("Is a directory");
+    let count = |words: &str| daemon.log().iter().filter(|line| line.contains(words)).count();
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    daemon.signal("HUP");
+    until("that is too long too", || count("over 4 MiB") == 2);
+    until("no thread is left of it", || daemon.threads() == idle);
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
+    // Nobody writes to it: that keeps a thread, however often it is tried.
+    refused("not written and closed within 10 s");
+    for times in 1..4 {
+        daemon.signal("HUP");
+        until("it is refused at once", || count("an earlier one is still not written") == times);
+    }
+    assert_eq!(daemon.threads(), idle + 1);
+    let mut other = settings();
+    other["servername"] = "other".into();
+    daemon.reload(other);
+    assert_eq!(daemon.publish("a", "m").header("Server"), Some("other"));
+}
+
+#[test]
 fn without_a_settings_file_hup_ends_nothing() {
     let daemon = Start::bare("").args(["--port", "0"]).start();
     daemon.signal("HUP");

@@ -1,8 +1,12 @@
 //! Clients that leave, or stop in the middle.
 
+use std::net::{Shutdown, TcpListener};
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::support::Upstream;
+use crate::support::{Client, Daemon, Upstream, until};
+use crate::tunnel::tunnel;
 use crate::{before, get, start};
 
 #[test]
@@ -56,4 +60,53 @@ fn a_client_that_is_half_closed_counts_as_gone_as_with_nginx() {
     client.end_sending();
     assert!(server.ends());
     assert!(client.ends());
+}
+
+/// The client sends more than anybody reads, then its end; nothing of it stays.
+#[track_caller]
+fn assert_gone_in_time(daemon: &Daemon, client: &mut Client, idle: usize, state: &str) {
+    client.send_as_far_as_taken(&vec![b'x'; 8 << 20], Duration::from_millis(200));
+    // It may be closed by now.
+    let _ = client.socket().shutdown(Shutdown::Write);
+    until(state, || daemon.descriptors() == idle);
+}
+
+#[test]
+fn whoever_is_read_no_further_is_gone_in_time() {
+    let upstream = Upstream::start();
+    let limits = json!({"limits": {"upstream_timeout": 1, "upstream_wait": 1, "write_timeout": 1}});
+    let daemon = start(&upstream.url(), limits.clone());
+    let idle = daemon.descriptors();
+
+    let mut client = daemon.ask(get("/"));
+    let mut server = upstream.accept();
+    server.head();
+    assert_gone_in_time(&daemon, &mut client, idle, "behind a request whose answer never comes");
+
+    let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
+    let mut server = upstream.accept();
+    server.head();
+    assert_gone_in_time(&daemon, &mut client, idle, "with a body that the upstream does not read");
+
+    let mut client = daemon.ask(get("/"));
+    let mut server = upstream.accept();
+    server.head();
+    server.send("HTTP/1.1 200 OK\r\n\r\n");
+    server.send_as_far_as_taken(&vec![b'x'; 64 << 20], Duration::from_millis(200));
+    assert_gone_in_time(&daemon, &mut client, idle, "with an answer that it does not read");
+
+    let (mut client, _server) = tunnel(&upstream, &daemon);
+    assert_gone_in_time(&daemon, &mut client, idle, "in a tunnel whose other end does not read");
+
+    let (mut client, mut server) = tunnel(&upstream, &daemon);
+    server.send_as_far_as_taken(&vec![b'x'; 64 << 20], Duration::from_millis(200));
+    assert_gone_in_time(&daemon, &mut client, idle, "in a tunnel that it does not read");
+
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let daemon = start(&format!("http://{nobody}"), limits);
+    let idle = daemon.descriptors();
+    let mut client = daemon.ask(get("/"));
+    assert_gone_in_time(&daemon, &mut client, idle, "behind a request that waits for the upstream");
+    let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
+    assert_gone_in_time(&daemon, &mut client, idle, "with a body that waits for the upstream");
 }

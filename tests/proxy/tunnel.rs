@@ -10,7 +10,7 @@ const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Up
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: a\r\n\r\n";
 
-fn tunnel(upstream: &Upstream, daemon: &Daemon) -> (Client, Client) {
+pub(crate) fn tunnel(upstream: &Upstream, daemon: &Daemon) -> (Client, Client) {
     let mut client = daemon.ask(UPGRADE);
     let mut server = upstream.accept();
     server.head();

@@ -18,7 +18,7 @@ const CLIENTS_MAX: usize = 12;
 impl World {
     /// One input, one turn, some outputs.
     pub(crate) fn step(&mut self) {
-        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1, 3]) {
+        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1, 8, 3]) {
             0 => self.connects(),
             1 => self.sends(),
             2 => self.arrives(),
@@ -34,6 +34,7 @@ impl World {
             9 => self.bursts(),
             10 => self.floods(),
             11 => self.interferes(),
+            12 => self.overfills(),
             _ => {
                 self.note(|| "room is made".to_owned());
                 self.shed(2);
@@ -115,7 +116,7 @@ impl World {
         }
         // Who reads gets all of it, and who does not is left behind in time.
         self.pass(1_000);
-        self.pass(1_500);
+        self.pass(1_000);
         let slow = |client: &Client| client.stalled || client.phase == Phase::Closing;
         assert!(self.clients.values().all(slow), "{:?}", self.clients);
         self.pass(15_000);
@@ -153,6 +154,18 @@ impl World {
         }
     }
 
+    /// One that is behind with its reading sends on, until it is read no further.
+    fn overfills(&mut self) {
+        let fits = |c: &Client| c.stalled && c.phase == Phase::Head && !c.doomed && !c.ended;
+        let Some(number) = self.some_client(fits) else { return };
+        self.note(|| format!("{number} sends though it does not read"));
+        while !self.clients[&number].paused && !self.clients[&number].doomed {
+            let request = self.draw_request();
+            self.enqueue(number, request);
+            self.feed(number, usize::MAX);
+        }
+    }
+
     fn enqueue(&mut self, number: u64, request: Request) {
         let client = self.clients.get_mut(&number).expect("it is there");
         if client.doomed {
@@ -165,6 +178,14 @@ impl World {
     }
 
     fn arrives(&mut self) {
+        let refused = self.some_client(|c| matches!(c.phase, Phase::Lingering(_)) && !c.ended);
+        if let Some(number) = refused
+            && self.random.percent(30)
+        {
+            // The rest of what was refused.
+            self.client(number).coming.push_back((vec![b'x'; 50], true));
+            return self.feed(number, usize::MAX);
+        }
         if let Some(number) = self.some_client(|c| !c.coming.is_empty() && !c.ended) {
             self.arrives_in_part(number);
         }

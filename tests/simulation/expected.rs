@@ -7,13 +7,11 @@ use crate::request::{Ask, Request};
 use crate::settings::{Kind, PLACES};
 use crate::world::World;
 
-/// Requests of one connection that are served before others have their turn.
-const REQUESTS_PER_TURN: usize = 16;
-
 impl World {
     pub(crate) fn timed_out(&mut self, number: u64, timer: Timer) {
         let now_ms = self.now().mono_ms;
         let limits = self.settings.limits.clone();
+        let stopping = self.stopping;
         let client = self.client(number);
         client.timer = None;
         if client.phase == Phase::Asked && timer != Timer::Write {
@@ -25,7 +23,7 @@ impl World {
             Timer::Linger | Timer::Write => client.must_abort = true,
             Timer::Head | Timer::Body | Timer::Stop => {
                 let request = client.requests.front().cloned().expect("part of a request came");
-                client.fail(408, request, &limits, now_ms);
+                client.fail(408, request, stopping, &limits, now_ms);
             }
         }
     }
@@ -37,6 +35,7 @@ impl World {
             return;
         }
         self.run(number);
+        self.end_flooded(number);
         let limits = self.settings.limits.clone();
         let Some(client) = self.clients.get_mut(&number) else { return };
         if client.paused && client.wants_read(&limits) {
@@ -49,11 +48,22 @@ impl World {
         }
     }
 
+    /// What no request can be has come behind a held one.
+    pub(crate) fn end_flooded(&mut self, number: u64) {
+        let most = self.settings.limits.header_bytes;
+        let client = self.client(number);
+        if client.phase == Phase::Waiting && client.kept.len() > most {
+            self.count("floods behind a hold");
+            self.abandon_hold(number);
+            self.close(number);
+        }
+    }
+
     pub(crate) fn run(&mut self, number: u64) {
         let now_ms = self.now().mono_ms;
         let limits = self.settings.limits.clone();
         let stopping = self.stopping;
-        for _ in 0..REQUESTS_PER_TURN {
+        for _ in 0..limits.pipeline_depth {
             let client = self.client(number);
             if client.kept.is_empty() {
                 return;
@@ -62,7 +72,7 @@ impl World {
                 Phase::Head => {
                     let request = client.requests.front().expect("bytes of a request").clone();
                     if let Ask::Doomed(status) = request.ask {
-                        client.fail(status, request, &limits, now_ms);
+                        client.fail(status, request, stopping, &limits, now_ms);
                         return;
                     }
                     if client.kept.len() < request.head.len() {

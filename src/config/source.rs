@@ -1,0 +1,151 @@
+//! Source: where the settings come from, and how they are read: never more than a bound, and not
+//! without an end. Knows nothing of what they mean.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::{self, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::json;
+use super::problem::{Path, Problem};
+
+/// Most bytes that are read; settings have a few thousand.
+const BYTES_MAX: u64 = 4 << 20;
+const TOO_MUCH: &str = "over 4 MiB, and no settings are; is it the right file?";
+
+/// How long a named pipe may take for all of it.
+const PIPE_WITHIN: Duration = Duration::from_secs(10);
+const TOO_LONG: &str = "a pipe that was not written and closed within 10 s";
+
+/// A thread reads a pipe. One that is never written keeps its thread, so there is one at most.
+static PIPE_IS_READ: AtomicBool = AtomicBool::new(false);
+const STILL_READ: &str = "a pipe, and an earlier one is still not written and closed";
+
+/// Where the settings come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nowhere: the defaults serve.
+    Defaults,
+    /// A file, read again on reload.
+    File(PathBuf),
+    /// Standard input.
+    Stdin {
+        /// It stays open behind the settings, which are one JSON object: do not wait for its end.
+        stays_open: bool,
+    },
+}
+
+impl Source {
+    /// What `--config` names: `-` is standard input, which may stay open behind the settings.
+    #[must_use]
+    pub fn of(argument: Option<&path::Path>, stays_open: bool) -> Self {
+        match argument {
+            None => Self::Defaults,
+            Some(path) if path.as_os_str() == "-" => Self::Stdin { stays_open },
+            Some(path) => Self::File(path.to_owned()),
+        }
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// It cannot be read, is too long, does not end, or is no JSON.
+    pub(super) fn read(&self) -> Result<Value, Problem> {
+        let text = match self {
+            Self::Defaults => return Ok(Value::Object(Map::new())),
+            Self::Stdin { stays_open: true } => {
+                return json::first(Bounded::new(io::stdin().lock()));
+            }
+            Self::Stdin { stays_open: false } => whole(io::stdin().lock()),
+            Self::File(path) => read_file(path),
+        };
+        let unreadable = |error| Problem::new(&Path::Root, format!("cannot read it: {error}"));
+        json::whole(&text.map_err(unreadable)?)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Defaults => f.write_str("settings"),
+            // As text in a message, a name must not break its line.
+            Self::File(path) => write!(f, "{}", path.to_string_lossy().escape_debug()),
+            Self::Stdin { .. } => f.write_str("standard input"),
+        }
+    }
+}
+
+fn read_file(path: &path::Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.is_file() {
+        return File::open(path).and_then(whole);
+    }
+    if PIPE_IS_READ.swap(true, Ordering::AcqRel) {
+        return Err(io::Error::new(ErrorKind::ResourceBusy, STILL_READ));
+    }
+    // A pipe may have no writer, or one that says nothing. Who waits for that on this thread can
+    // tell nobody what it waits for.
+    let (tell, told) = mpsc::channel();
+    let path = path.to_owned();
+    let reader = thread::Builder::new().name("settings".to_owned()).spawn(move || {
+        let text = File::open(path).and_then(whole);
+        PIPE_IS_READ.store(false, Ordering::Release);
+        // Nobody may be waiting any more.
+        let _ = tell.send(text);
+    });
+    if let Err(error) = reader {
+        PIPE_IS_READ.store(false, Ordering::Release);
+        return Err(error);
+    }
+    let in_time = told.recv_timeout(PIPE_WITHIN);
+    in_time.unwrap_or_else(|_| Err(io::Error::new(ErrorKind::TimedOut, TOO_LONG)))
+}
+
+fn whole(input: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    Bounded::new(input).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Fails where there is more than [`BYTES_MAX`].
+struct Bounded<R> {
+    input: R,
+    left: u64,
+}
+
+impl<R> Bounded<R> {
+    fn new(input: R) -> Self {
+        Self { input, left: BYTES_MAX }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        match self.left.checked_sub(read as u64) {
+            Some(left) => self.left = left,
+            None => return Err(io::Error::new(ErrorKind::FileTooLarge, TOO_MUCH)),
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_mebibytes_are_read_and_not_a_byte_more() {
+        let most = usize::try_from(BYTES_MAX).unwrap();
+        assert_eq!(whole(io::repeat(b' ').take(BYTES_MAX)).unwrap().len(), most);
+        let error = whole(io::repeat(b' ')).unwrap_err().to_string();
+        assert!(error.contains("over 4 MiB"), "{error}");
+        let problem = json::first(Bounded::new(io::repeat(b' '))).unwrap_err();
+        assert!(problem.what.contains("over 4 MiB"), "{}", problem.what);
+    }
+}
