@@ -149,7 +149,8 @@ impl Location {
                 subscriber_lines(subscriber),
                 "Access-Control-Allow-Methods: GET\r\n\
                  Access-Control-Allow-Headers: If-Modified-Since, If-None-Match, Etag, \
-                 Last-Event-ID, X-Cookie, X-Requested-With\r\n",
+                 Last-Event-ID, X-Cookie, X-Requested-With, Content-Type, Cache-Control, \
+                 X-EventSource-Event\r\n",
                 subscriber.passthrough.as_deref().map(Into::into),
             ),
             Role::Publisher(publisher) => (
