@@ -7,6 +7,7 @@ use super::delivery::Exchange;
 use super::information::Form;
 use super::location::{Found, IdError, Location, decode_channel_id};
 use super::options::{PublisherOptions, Role, Secret};
+use super::transport::Transport;
 use super::{ConnKey, Relay};
 use crate::clock::Now;
 use crate::http::RequestHead;
@@ -29,6 +30,11 @@ impl Refusal {
 
 /// To a request for another server (RFC 9110 15.5.20).
 const MISDIRECTED: u16 = 421;
+
+const NO_WEBSOCKETS: &str = "this location serves polls, not WebSockets; send a plain GET";
+
+const NO_EVENT_STREAMS: &str =
+    "this location serves polls, not event streams; accept another type, as in Accept: */*";
 
 const UNKNOWN_HOST: &str = "the Host of this request is no name of this server, which listens for \
                             this machine only; add the name to the setting hosts";
@@ -98,7 +104,7 @@ impl Relay {
         let question = admitted.and_then(|()| match &location.role {
             Role::Subscriber(_) => subscriber_question(&location, head),
             Role::Publisher(options) => {
-                exchange.form = Form::of(head.header("Accept"));
+                exchange.form = Form::of(head.header_all("Accept"));
                 let peer = self.conns.client(conn).and_then(|client| client.peer);
                 // Of Unix sockets as of the machine itself.
                 let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_canonical();
@@ -116,9 +122,12 @@ impl Relay {
 
 fn subscriber_question(location: &Location, head: &RequestHead<'_>) -> Result<Question, Refusal> {
     match head.method {
-        "GET" => match cursor::of_request(head) {
-            Ok(cursor) => Ok(Question::Subscribe(cursor)),
-            Err(text) => Err(Refusal::new(400, text)),
+        "GET" => match Transport::of(head) {
+            Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
+            Transport::EventStream => Err(Refusal::new(406, NO_EVENT_STREAMS)),
+            Transport::Poll => cursor::of_request(head)
+                .map(Question::Subscribe)
+                .map_err(|text| Refusal::new(400, text)),
         },
         "OPTIONS" => Ok(Question::Options),
         _ => Err(method_not_allowed(location)),
