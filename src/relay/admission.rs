@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq;
 use super::cursor;
 use super::delivery::Exchange;
 use super::information::Form;
-use super::location::{Found, IdError, Location, decode_channel_id};
+use super::location::{Found, IdError, Location, SERVER, decode_channel_id};
 use super::options::{PublisherOptions, Role, Secret};
 use super::transport::Transport;
 use super::{ConnKey, Relay};
@@ -87,6 +87,10 @@ impl Relay {
     ) -> (Exchange, Result<Question, Refusal>) {
         let mut exchange = Exchange::bare(self.persistence(head), head.method == "HEAD");
         let Some((location, part)) = found else {
+            if head.path == SERVER {
+                // Health checks: also without a name, and whether there is an upstream or not.
+                return (exchange, Ok(Question::Options));
+            }
             let text = "no location serves this path; the settings' locations say which paths are";
             return (exchange, Err(Refusal::new(404, text)));
         };
@@ -163,8 +167,20 @@ fn publisher_question(
             text: "send the location's secret as Authorization: Bearer SECRET",
         });
     }
+    if head.method == "POST"
+        && head.header("Content-Type").is_some_and(|value| value.len() > CONTENT_TYPE_BYTES_MAX)
+    {
+        return Err(Refusal::new(
+            400,
+            "the Content-Type of a message is over 1024 bytes; shorten it",
+        ));
+    }
     Ok(question)
 }
+
+/// Of a message: it goes to every subscriber in a head, for which front servers have as little as
+/// 4 KiB of room (`proxy_buffer_size` of nginx).
+const CONTENT_TYPE_BYTES_MAX: usize = 1024;
 
 fn method_not_allowed(location: &Location) -> Refusal {
     Refusal {

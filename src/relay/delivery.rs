@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::information::Form;
-use super::location::{Location, OriginSlot};
+use super::location::{Location, METHODS, OriginSlot};
 use crate::clock::Now;
 use crate::http::response::{self, HeadWriter, write_decimal};
 use crate::http::{DateCache, write_http_date};
@@ -261,14 +261,16 @@ impl Renderer {
         Payload::Owned(out)
     }
 
-    /// 204 to OPTIONS.
-    pub(super) fn options(&self, exchange: &Exchange, location: &Location) -> Payload {
+    /// 204 to OPTIONS; of the server itself where the exchange has no location.
+    pub(super) fn options(&self, exchange: &Exchange) -> Payload {
         let mut out = Vec::with_capacity(512);
-        self.begin(&mut out, 204, exchange)
-            .lines(NO_STORE)
-            .lines(location.allow())
-            .lines(location.preflight(exchange.origin))
-            .finish();
+        let head = self.begin(&mut out, 204, exchange).lines(NO_STORE);
+        match &exchange.location {
+            Some(location) => {
+                head.lines(location.allow()).lines(location.preflight(exchange.origin)).finish();
+            }
+            None => head.field("Allow", METHODS.as_bytes()).finish(),
+        }
         Payload::Owned(out)
     }
 

@@ -214,7 +214,7 @@ impl Role {
     /// The value of `Allow`.
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            Self::Publisher(_) => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+            Self::Publisher(_) => METHODS,
             Self::Subscriber(_) => "GET, OPTIONS",
         }
     }
@@ -247,6 +247,12 @@ fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
     }
 }
 
+/// Every method that some location serves.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+
+/// The path that stands for the server itself, in `OPTIONS *` (RFC 9110 9.3.7).
+pub(super) const SERVER: &[u8] = b"*";
+
 /// A location, and the channel id's part of the path.
 pub(super) type Found<'p> = (Rc<Location>, &'p [u8]);
 
@@ -275,8 +281,12 @@ impl Routes {
         Self(locations.iter().map(route).collect())
     }
 
-    /// The first location that serves `path`, and the channel id's part of the path.
+    /// The first location that serves `path`, and the channel id's part of the path. None serves
+    /// `*`, whatever their patterns take.
     pub(super) fn find<'p>(&mut self, path: &'p [u8]) -> Option<Found<'p>> {
+        if path == SERVER {
+            return None;
+        }
         self.0.iter_mut().find_map(|route| {
             let part = match (&route.pattern, &mut route.captures) {
                 (Pattern::Url(regex), Some(captures)) => {
