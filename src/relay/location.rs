@@ -53,7 +53,9 @@ impl Pattern {
     pub fn url(expression: &str) -> Result<Self, PatternError> {
         // The bare expression first: `a)(b` is an error, though it compiles between `^(?:` and `)$`.
         compile(expression)?;
-        let anchored = compile(&format!("^(?:{expression})$"))?;
+        // A comment at its end, in the mode `(?x)`, would swallow what follows on the same line.
+        let anchored = compile(&format!("^(?:{expression})$"))
+            .or_else(|_| compile(&format!("^(?:{expression}\n)$")))?;
         match anchored.captures_len() - 1 {
             1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
             groups => Err(PatternError::Groups(groups)),
@@ -369,6 +371,19 @@ mod tests {
         assert_eq!(pattern.channel_part(b"/a/1"), Some(&b"1"[..]));
         assert_eq!(pattern.channel_part(b"/b/x"), None, "no channel in it");
         assert_eq!(pattern.channel_part(b"/b/xyz"), None);
+    }
+
+    #[test]
+    fn a_comment_at_the_end_hides_neither_the_anchor_nor_a_fault() {
+        let pattern = Pattern::url("(?x) /s/ ([a-z]+) # id").unwrap();
+        assert_eq!(pattern.channel_part(b"/s/a"), Some(&b"a"[..]));
+        for path in ["/s/ab1", "/s/a/", "x/s/a", "/s/a\n"] {
+            assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path}");
+        }
+        let hash = Pattern::url("/s/([a-z]+)#").unwrap();
+        assert_eq!(hash.channel_part(b"/s/a#"), Some(&b"a"[..]));
+        assert!(matches!(Pattern::url("(?x) /s/ ([a-z]+ # id)"), Err(PatternError::Syntax(_))));
+        assert_eq!(Pattern::url("(?x) /s/ # ([a-z]+)").unwrap_err(), PatternError::Groups(0));
     }
 
     #[test]
