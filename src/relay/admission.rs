@@ -1,5 +1,7 @@
 //! What a location lets a request do: who may ask, with which method, for which channel.
 
+use std::fmt;
+
 use subtle::ConstantTimeEq;
 
 use super::cursor;
@@ -31,6 +33,9 @@ impl Refusal {
 /// To a request for another server (RFC 9110 15.5.20).
 const MISDIRECTED: u16 = 421;
 
+const FOREIGN_PAGE: &str =
+    "a web page of this origin may not publish; the location's allow_origin says which may";
+
 const NO_WEBSOCKETS: &str = "this location serves polls, not WebSockets; send a plain GET";
 
 const NO_EVENT_STREAMS: &str =
@@ -50,15 +55,40 @@ pub(super) enum Question {
 }
 
 impl Relay {
-    /// Tells of a refusal that the operator may not have meant.
-    pub(super) fn warn_of_refusal(&mut self, refusal: &Refusal, head: &RequestHead<'_>, now: Now) {
-        if refusal.status == MISDIRECTED
+    /// Logs a refusal that the operator may not have meant.
+    pub(super) fn warn_of_refusal(
+        &mut self,
+        exchange: &Exchange,
+        refusal: &Refusal,
+        head: &RequestHead<'_>,
+        now: Now,
+    ) {
+        if refusal.text == FOREIGN_PAGE {
+            self.warn_of_origin(exchange, head, now);
+        } else if refusal.status == MISDIRECTED
             && let Some(times) = self.hosts.refusals.note(now.mono_ms)
         {
-            let host = head.host[..head.host.len().min(HOST_BYTES_SHOWN)].escape_ascii();
             log::warn!(
-                "event=host_refused host=\"{host}\" times={times} cause=\"it is no name of this \
-                 machine, nor in the setting hosts\""
+                "event=host_refused host=\"{}\" times={times} cause=\"it is no name of this \
+                 machine, nor in the setting hosts\"",
+                shown(head.host)
+            );
+        }
+    }
+
+    /// Logs that a browser will not let a page read the answer, or that the page may not publish. The
+    /// page is not told why.
+    pub(super) fn warn_of_origin(&mut self, exchange: &Exchange, head: &RequestHead<'_>, now: Now) {
+        if let Some(location) = &exchange.location
+            && !location.admits(exchange.origin)
+            && let Some(origin) = head.header("Origin")
+            && let Some(times) = self.routes.foreign_origins.note(now.mono_ms)
+        {
+            let (origin, allowed) = (shown(origin), location.shown_origins());
+            let role = location.role.name();
+            log::warn!(
+                "event=origin_not_listed origin=\"{origin}\" allowed=\"{allowed}\" \
+                 location={role} times={times} cause=\"the location's allow_origin does not list it\""
             );
         }
     }
@@ -72,7 +102,7 @@ impl Relay {
         head: &RequestHead<'_>,
         now: Now,
     ) {
-        self.warn_of_refusal(refusal, head, now);
+        self.warn_of_refusal(exchange, refusal, head, now);
         let Refusal { status, lines, text } = refusal;
         let payload = self.renderer.text(exchange, *status, lines.as_bytes(), text);
         self.respond(conn, exchange.persistence, *status, payload, now);
@@ -154,9 +184,7 @@ fn publisher_question(
         _ => return Err(method_not_allowed(location)),
     };
     if origin.is_some() && !location.admits(location.origin_slot(origin)) {
-        let text = "a web page of this origin may not publish; the location's allow_origin says \
-                    which may";
-        return Err(Refusal::new(403, text));
+        return Err(Refusal::new(403, FOREIGN_PAGE));
     }
     if let Some(secret) = &options.secret
         && !bears(head, secret)
@@ -214,5 +242,10 @@ impl From<IdError> for Refusal {
     }
 }
 
-/// Of a host that is told of in the log; a name has at most 253.
-const HOST_BYTES_SHOWN: usize = 260;
+/// A host or an origin as a log line shows it.
+fn shown(name: &[u8]) -> impl fmt::Display {
+    name[..name.len().min(NAME_BYTES_SHOWN)].escape_ascii()
+}
+
+/// Of a host or an origin in the log; a name has at most 253.
+const NAME_BYTES_SHOWN: usize = 280;

@@ -9,6 +9,7 @@ use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use super::options::{LocationOptions, Origins, Role, SubscriberOptions};
 use crate::store::StoreId;
+use crate::warnings::RateLimit;
 
 /// The paths of one location: a regular expression whose one capture group is the channel id, or
 /// a literal prefix before it. Matched on the raw path, anchored at both ends.
@@ -195,6 +196,15 @@ impl Location {
         }
     }
 
+    /// The origins that are let in, as a log line shows them: not all where they are many.
+    pub(super) fn shown_origins(&self) -> String {
+        let Origins::Listed(list) = self.role.allow_origin() else { return String::new() };
+        let shown =
+            list.iter().map(String::as_str).take(ORIGINS_SHOWN).collect::<Vec<_>>().join(" ");
+        let more = if list.len() > ORIGINS_SHOWN { " …" } else { "" };
+        format!("{}{more}", shown.escape_default())
+    }
+
     /// Header lines that every answer to this origin carries.
     pub(super) fn lines(&self, slot: OriginSlot) -> &[u8] {
         self.lines.get(usize::from(slot.0)).map_or(b"", |lines| lines)
@@ -213,6 +223,14 @@ impl Location {
 }
 
 impl Role {
+    /// The location's `type`.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Publisher(_) => "publisher",
+            Self::Subscriber(_) => "subscriber",
+        }
+    }
+
     /// The value of `Allow`.
     pub(super) fn methods(&self) -> &'static str {
         match self {
@@ -249,6 +267,12 @@ fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
     }
 }
 
+/// Of a location's origins, in a log line.
+const ORIGINS_SHOWN: usize = 5;
+
+/// The same warning is logged at most once in this time.
+const WARNING_PERIOD_MS: u64 = 60_000;
+
 /// Every method that some location serves.
 pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
@@ -260,7 +284,11 @@ pub(super) type Found<'p> = (Rc<Location>, &'p [u8]);
 
 /// All locations, in order.
 #[derive(Debug)]
-pub(super) struct Routes(Vec<Route>);
+pub(super) struct Routes {
+    routes: Vec<Route>,
+    /// Of requests from origins that their location does not list.
+    pub(super) foreign_origins: RateLimit,
+}
 
 #[derive(Debug)]
 struct Route {
@@ -280,7 +308,10 @@ impl Routes {
             },
             location: Rc::new(Location::new(options)),
         };
-        Self(locations.iter().map(route).collect())
+        Self {
+            routes: locations.iter().map(route).collect(),
+            foreign_origins: RateLimit::new(WARNING_PERIOD_MS),
+        }
     }
 
     /// The first location that serves `path`, and the channel id's part of the path. None serves
@@ -289,7 +320,7 @@ impl Routes {
         if path == SERVER {
             return None;
         }
-        self.0.iter_mut().find_map(|route| {
+        self.routes.iter_mut().find_map(|route| {
             let part = match (&route.pattern, &mut route.captures) {
                 (Pattern::Url(regex), Some(captures)) => {
                     regex.captures_read(captures, path)?;

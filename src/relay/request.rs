@@ -142,7 +142,7 @@ impl Relay {
             && let Some((exchange, refusal)) = refused
         {
             self.note_access(conn, head);
-            self.warn_of_refusal(&refusal, head, now);
+            self.warn_of_refusal(&exchange, &refusal, head, now);
             self.refuse_early(conn, exchange, &refusal, now);
             return input.len();
         }
@@ -304,6 +304,9 @@ impl Relay {
     ) {
         self.note_access(conn, head);
         let (exchange, question) = self.admit(conn, head, found);
+        if question.is_ok() {
+            self.warn_of_origin(&exchange, head, now);
+        }
         let (question, location) = match (question, &exchange.location) {
             (Err(refusal), _) => return self.refuse_whole(conn, &exchange, &refusal, head, now),
             (Ok(Question::Options), _) => {
