@@ -17,7 +17,15 @@ pub(super) enum Transport {
 
 impl Transport {
     pub(super) fn of(head: &RequestHead<'_>) -> Self {
-        if names(head, "Upgrade", b"websocket") && names(head, "Connection", b"upgrade") {
+        let is_handshake = match head.header("Upgrade") {
+            Some(_) => {
+                names(head, "Upgrade", b"websocket") && names(head, "Connection", b"upgrade")
+            }
+            // A front server took `Upgrade` away, as it must if it does not know it (RFC 9110 7.6.1).
+            // The rest is there still; no script of a page can set this field.
+            None => head.header("Sec-WebSocket-Key").is_some(),
+        };
+        if is_handshake {
             return Self::WebSocket;
         }
         let is_stream = |name: &[u8]| name.eq_ignore_ascii_case(b"text/event-stream");
@@ -55,6 +63,8 @@ mod tests {
             "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n",
             "upgrade: h2c,websocket\r\nCONNECTION: UPGRADE , x\r\nAccept: */*\r\n",
             "Upgrade: h2c\r\nUpgrade: websocket\r\nConnection: x\r\nConnection: upgrade\r\n",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n",
+            "Connection: close\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
         ] {
             for version in ["1.0", "1.1"] {
                 assert_eq!(transport(version, lines), Transport::WebSocket, "{lines}");
@@ -65,6 +75,7 @@ mod tests {
             "Connection: upgrade\r\n",
             "Upgrade: websocket\r\nConnection: close\r\n",
             "Upgrade: h2c\r\nConnection: upgrade\r\n",
+            "Upgrade: h2c\r\nConnection: upgrade\r\nSec-WebSocket-Key: x\r\n",
             "Upgrade: websockets\r\nConnection: upgrade\r\n",
             "Upgrade:\r\nConnection: upgrade\r\n",
         ] {
