@@ -10,8 +10,8 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-/// Whether nobody holds the other end of standard input, now or before it was quiet for `wait`. Reads
-/// nothing.
+/// Whether nobody holds the other end of standard input, now or before it was quiet for `wait`.
+/// Reads nothing.
 ///
 /// # Errors
 /// There is no descriptor left to look with.

@@ -14,8 +14,11 @@ pub(super) fn ranges<'b>(
 
 /// `q=0` to `q=0.000`.
 fn is_weight_0(parameter: &[u8]) -> bool {
-    matches!(parameter, [b'q' | b'Q', b'=', b'0', rest @ ..]
-        if rest.is_empty() || matches!(rest, [b'.', zeros @ ..] if zeros.iter().all(|b| *b == b'0')))
+    match parameter {
+        [b'q' | b'Q', b'=', b'0'] => true,
+        [b'q' | b'Q', b'=', b'0', b'.', zeros @ ..] => zeros.iter().all(|byte| *byte == b'0'),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -76,8 +76,8 @@ impl Relay {
         }
     }
 
-    /// Logs that a browser will not let a page read the answer, or that the page may not publish. The
-    /// page is not told why.
+    /// Logs that a browser will not let a page read the answer, or that the page may not publish.
+    /// The page is not told why.
     pub(super) fn warn_of_origin(&mut self, exchange: &Exchange, head: &RequestHead<'_>, now: Now) {
         if let Some(location) = &exchange.location
             && !location.admits(exchange.origin)
@@ -88,7 +88,8 @@ impl Relay {
             let role = location.role.name();
             log::warn!(
                 "event=origin_not_listed origin=\"{origin}\" allowed=\"{allowed}\" \
-                 location={role} times={times} cause=\"the location's allow_origin does not list it\""
+                 location={role} times={times} \
+                 cause=\"the location's allow_origin does not list it\""
             );
         }
     }

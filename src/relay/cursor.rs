@@ -61,8 +61,9 @@ fn of_validators(modified: Option<&[u8]>, tag: Option<&[u8]>) -> Result<Cursor, 
 /// the opening one of which may be missing; what a content coding appended, within the quotes or
 /// behind them, is skipped.
 ///
-/// Seen: `W/"3"` (nginx, Cloudflare), `W/3` (Varnish), `"3-gzip"` (Apache), `"3"-gzip` (Apache 2.2),
-/// `3-gzip"` to the client and `3"` back (Caddy), `3--gzip` (Jetty), `"3;br"` (LiteSpeed).
+/// Of `3` or `"3"` they make `W/"3"` (nginx, Cloudflare), `W/3` (Varnish), `"3-gzip"` (Apache),
+/// `"3"-gzip` (Apache 2.2), `3-gzip"` for the client and `3"` for us (Caddy), `3--gzip` (Jetty),
+/// `"3;br"` (LiteSpeed).
 fn entity_tag(text: &[u8]) -> Option<u32> {
     let strong = match text {
         [b'W' | b'w', b'/', rest @ ..] => rest,
@@ -95,8 +96,8 @@ fn is_coding(suffix: &[u8]) -> bool {
             })
 }
 
-/// `TIME:TAG`, where a script may have made TAG of an `Etag` as it came; nothing at all asks for the
-/// oldest message.
+/// `TIME:TAG`, where a script may have made TAG of an `Etag` as it came; nothing at all asks for
+/// the oldest message.
 fn of_event_id(text: &[u8]) -> Option<Cursor> {
     if text.is_empty() {
         return Some(Cursor::OLDEST);

@@ -21,8 +21,8 @@ impl Transport {
             Some(_) => {
                 names(head, "Upgrade", b"websocket") && names(head, "Connection", b"upgrade")
             }
-            // A front server took `Upgrade` away, as it must if it does not know it (RFC 9110 7.6.1).
-            // The rest is there still; no script of a page can set this field.
+            // A front server took `Upgrade` away, which ends at each hop (RFC 9110 7.6.1), and left
+            // the rest; no script of a page can set this field.
             None => head.header("Sec-WebSocket-Key").is_some(),
         };
         if is_handshake {
