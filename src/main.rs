@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pushserver::cli::{self, Action, Args, UsageError};
 use pushserver::config::{self, Config, Overrides, Source};
@@ -50,11 +51,16 @@ impl Failure {
     fn run(why: impl Display) -> Self {
         Self { line: format!("pushserver: {why}"), code: 1 }
     }
+
+    /// Cannot work as it is started.
+    fn usage(why: impl Display) -> Self {
+        Self { line: format!("pushserver: {why}"), code: 2 }
+    }
 }
 
 impl From<UsageError> for Failure {
     fn from(error: UsageError) -> Self {
-        Self { line: format!("pushserver: {error}"), code: 2 }
+        Self::usage(error)
     }
 }
 
@@ -82,6 +88,9 @@ fn serve_or_print() -> Result<(), Failure> {
 
 fn serve(args: &Args) -> Result<(), Failure> {
     let config = load(args)?;
+    if args.exit_on_stdin_eof {
+        check_stdin_is_held(config.source())?;
+    }
     // Held until the end of this function; the order of these lines is that of the steps.
     let _pid_file =
         args.pid_file.as_deref().map(PidFile::create).transpose().map_err(Failure::run)?;
@@ -97,6 +106,28 @@ fn serve(args: &Args) -> Result<(), Failure> {
     tell_ready(reactor.listening());
     reactor.run().map_err(Failure::run)
 }
+
+/// Refuses to start where the end of standard input has come already: the daemon would say that it
+/// listens, and leave.
+fn check_stdin_is_held(source: &Source) -> Result<(), Failure> {
+    let wait = match source {
+        // Whoever has only written the settings closes it next.
+        Source::Stdin { .. } => CLOSED_BEHIND_SETTINGS,
+        Source::Defaults | Source::File(_) => Duration::ZERO,
+    };
+    match net::stdin::stdin_ends_within(wait) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Failure::usage(
+            "--exit-on-stdin-eof: standard input has ended already, which would stop the daemon \
+             at once; keep it open, or leave the option out",
+        )),
+        Err(error) => Err(Failure::run(format!("cannot watch standard input: {error}"))),
+    }
+}
+
+/// How soon a command that writes the settings into a pipe, and ends, has ended. A launcher that
+/// keeps the pipe open waits as long.
+const CLOSED_BEHIND_SETTINGS: Duration = Duration::from_millis(50);
 
 /// For launchers that wait for the line, and for systemd. Nobody may be listening to either.
 fn tell_ready(listening: &[net::options::Listen]) {

@@ -40,6 +40,9 @@ pub(crate) fn round(data: &[u8]) {
     if (3..=5).contains(&(place % 7)) && text.iter().all(|byte| b"0123456789:".contains(byte)) {
         assert_eq!(read, plainly(text), "{}", text.escape_ascii());
     }
+    if (3..=5).contains(&(place % 7)) {
+        check_tag(text, read);
+    }
     let Some(cursor) = read else { return };
     if let Some((time, tag)) = cursor {
         assert!(time <= TIME_MAX);
@@ -76,19 +79,61 @@ fn fields(place: u8, text: &[u8]) -> Fields {
     }
 }
 
-const SPELLINGS: u8 = 6;
+/// As many as `spelled` knows.
+const SPELLINGS: u8 = 6 + 2 * REWRITTEN.len() as u8;
+
+/// What intermediaries make of the tag `#`.
+const REWRITTEN: [&str; 12] = [
+    "\"#\"",
+    "W/\"#\"",
+    "W/#",
+    "w/\"#\"",
+    "#\"",
+    "#-gzip\"",
+    "\"#-gzip\"",
+    "W/\"#-gzip\"",
+    "\"#\"-gzip",
+    "\"#--gzip\"",
+    "#;br",
+    "#-gzip-zstd\"",
+];
 
 fn spelled(place: u8, time: u64, tag: u32) -> Fields {
     let mut date = Vec::new();
     write_http_date(time, &mut date);
     let id = format!("{time}:{tag}").into_bytes();
     let with_tag = |tag: String| [&date[..], b"\n", tag.as_bytes()].concat();
+    let rewritten = |which: u8| REWRITTEN[usize::from(which)].replace('#', &tag.to_string());
+    let of = REWRITTEN.len() as u8;
     match place {
         0 => fields(0, &with_tag(tag.to_string())),
-        1 => fields(0, &with_tag(format!("\"{tag}\""))),
-        2 => fields(0, &with_tag(format!("W/\"{tag}\""))),
-        place => fields(place, &id),
+        1..=2 => fields(place + 3, &id),
+        3 => fields(3, &id),
+        4 => fields(0, &with_tag(format!("0{tag}"))),
+        5 => fields(6, &[&b"last_event_id="[..], &id].concat()),
+        place if place - 6 < of => fields(0, &with_tag(rewritten(place - 6))),
+        place => fields(4, format!("{time}:{}", rewritten(place - 6 - of)).as_bytes()),
     }
+}
+
+/// However a tag is spelled, it is the one number of its spelling: behind nothing but `W/` and a
+/// quote, and before no other number, list or space.
+fn check_tag(text: &[u8], read: Option<Cursor>) {
+    let Some(Some((_, tag))) = read else { return };
+    let text = String::from_utf8_lossy(text).replace("%22", "\"");
+    // What the query or a header's space around the value adds is not judged here.
+    if text.contains(['%', '&', '\n', ' ', '\t', '#']) {
+        return;
+    }
+    let (_, spelled) = text.split_once(':').expect("TIME:TAG");
+    let start = spelled.find(|c: char| c.is_ascii_digit()).expect("a number");
+    let digits = spelled[start..].find(|c: char| !c.is_ascii_digit());
+    let (number, rest) = spelled[start..].split_at(digits.unwrap_or(spelled.len() - start));
+    assert_eq!(number.parse(), Ok(tag), "{spelled}");
+    assert!(["", "\"", "W/", "W/\"", "w/", "w/\""].contains(&&spelled[..start]), "{spelled}");
+    assert!(rest.chars().all(|c| c.is_ascii_alphanumeric() || "-;\"".contains(c)), "{spelled}");
+    assert!(!rest.starts_with(|c: char| c.is_ascii_alphanumeric()), "{spelled}");
+    assert!(!spelled[..start].ends_with('"') || rest.contains('"'), "{spelled}");
 }
 
 /// `TIME:TAG` of digits, the plain way. `None`: it is refused.

@@ -44,23 +44,52 @@ pub fn write_http_date(unix_s: u64, out: &mut Vec<u8>) {
     write!(out, "{}", HttpDate::from(time)).expect("a Vec takes every write");
 }
 
-/// Reads a date in any of the three spellings of RFC 9110 5.6.7, or with a day of one digit
-/// (`Thu, 1 Jan 1970 00:00:00 GMT`, which the updates.js of old pages sends first). A date before
-/// the epoch is 0. `None` for anything else, a wrong weekday included.
+/// Reads a date in any of the three forms of RFC 9110 5.6.7, or with a day of one digit
+/// (`Thu, 1 Jan 1970 00:00:00 GMT`, which the updates.js of old pages sends first). It may end in
+/// another name of that zone or in none, and in the length that clients of the nineties sent with
+/// `If-Modified-Since` (`; length=5`). A date before the epoch is 0. `None` for anything else, a
+/// wrong weekday and other zones included.
 #[must_use]
 pub fn parse_http_date(text: &[u8]) -> Option<u64> {
-    let text = text.trim_ascii();
-    let mut padded = [0; DATE_BYTES];
-    let text = match text {
-        [.., b' ', b'G', b'M', b'T'] if text.len() == DATE_BYTES - 1 && text[6] == b' ' => {
-            padded[..5].copy_from_slice(&text[..5]);
-            padded[5] = b'0';
-            padded[6..].copy_from_slice(&text[5..]);
-            &padded
-        }
-        _ => text,
+    let date = without_zone(without_length(text.trim_ascii()));
+    let mut whole = [0; DATE_BYTES_MAX];
+    let parts: [&[u8]; 4] = match date {
+        // A day of one digit; of an asctime date byte 3 is a space.
+        [_, _, _, b',', b' ', _, b' ', ..] => [&date[..5], b"0", &date[5..], b" GMT"],
+        _ if date.contains(&b',') => [date, b" GMT", b"", b""],
+        _ => [date, b"", b"", b""],
     };
-    parse_strict(text).or_else(|| is_before_epoch(text).then_some(0))
+    let mut len = 0;
+    for part in parts {
+        whole.get_mut(len..len + part.len())?.copy_from_slice(part);
+        len += part.len();
+    }
+    let whole = &whole[..len];
+    parse_strict(whole).or_else(|| is_before_epoch(whole).then_some(0))
+}
+
+/// Bytes of `Wednesday, 09-Nov-94 08:49:37 GMT`.
+const DATE_BYTES_MAX: usize = 33;
+
+/// Less `; length=N` behind it.
+fn without_length(text: &[u8]) -> &[u8] {
+    let digits = text.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (rest, digits) = text.split_at(text.len() - digits);
+    match rest.strip_suffix(b"length=").map(|rest| rest.trim_ascii_end().strip_suffix(b";")) {
+        Some(Some(date)) if !digits.is_empty() => date.trim_ascii_end(),
+        _ => text,
+    }
+}
+
+/// Less the zone behind it, if that is Greenwich's.
+fn without_zone(text: &[u8]) -> &[u8] {
+    let start = memchr::memrchr(b' ', text).unwrap_or(0);
+    let zone = text[start..].trim_ascii_start();
+    let is_ours = |name: &&[u8]| zone.eq_ignore_ascii_case(name);
+    match [&b"GMT"[..], b"UTC", b"+0000", b"-0000"].iter().any(is_ours) {
+        true => text[..start].trim_ascii_end(),
+        false => text,
+    }
 }
 
 fn parse_strict(text: &[u8]) -> Option<u64> {
@@ -120,6 +149,53 @@ mod tests {
     }
 
     #[test]
+    fn other_names_of_greenwich_and_a_length_behind_the_date_are_read_over() {
+        for date in [
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 6 Nov 1994 08:49:37",
+            "Sunday, 06-Nov-94 08:49:37",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            for zone in ["", " GMT", " gmt", " UTC", " utc", " +0000", " -0000"] {
+                for length in ["", "; length=5", ";length=12345", " ; length=0"] {
+                    let text = format!("{date}{zone}{length}");
+                    assert_eq!(parse_http_date(text.as_bytes()), Some(784_111_777), "{text}");
+                }
+            }
+            for end in [
+                " EST",
+                " CET",
+                " BST",
+                " +0100",
+                " -0500",
+                " +00",
+                " 0000",
+                " GMT+1",
+                " GMT+0000",
+                " GMT GMT",
+                " GMT UTC",
+                "GMT",
+                "UTC",
+                "+0000",
+                " Z",
+                "; length=",
+                "; length=x",
+                " length=5",
+                "; size=5",
+                "; length=5; length=5",
+                " GMT;",
+                ", 0",
+                "; length=-5",
+            ] {
+                let text = format!("{date}{end}");
+                assert_eq!(parse_http_date(text.as_bytes()), None, "{text}");
+            }
+        }
+        assert_eq!(parse_http_date(b"Wed, 31 Dec 1969 23:59:59 UTC"), Some(0));
+        assert_eq!(parse_http_date(b"Wednesday, 09-Nov-94 08:49:37 -0000"), Some(784_370_977));
+    }
+
+    #[test]
     fn the_first_date_of_updates_js_is_the_epoch() {
         assert_eq!(parse_http_date(b"Thu, 1 Jan 1970 00:00:00 GMT"), Some(0));
         assert_eq!(parse_http_date(b"Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
@@ -144,8 +220,9 @@ mod tests {
             "",
             "0",
             "Mon, 06 Nov 1994 08:49:37 GMT",
-            "Sun, 06 Nov 1994 08:49:37 UTC",
-            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 EST",
+            "GMT",
+            "; length=5",
             "Sun, 06 Nov 1994 24:00:00 GMT",
             "Fri, 30 Feb 1968 00:00:00 GMT",
             "Thu, 31 Dec 1969 23:59:59 GMT",

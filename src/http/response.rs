@@ -86,6 +86,7 @@ pub fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
@@ -166,8 +167,8 @@ mod tests {
     #[test]
     fn every_status_in_use_has_its_reason() {
         for status in [
-            100, 101, 200, 201, 202, 204, 301, 304, 400, 401, 403, 404, 405, 408, 409, 410, 411,
-            413, 414, 417, 431, 500, 501, 502, 503, 504, 505,
+            100, 101, 200, 201, 202, 204, 301, 304, 400, 401, 403, 404, 405, 406, 408, 409, 410,
+            411, 413, 414, 417, 421, 431, 500, 501, 502, 503, 504, 505,
         ] {
             assert_ne!(reason(status), "", "{status}");
         }

@@ -1,8 +1,46 @@
 //! Notices the end of standard input: a launcher that was killed closes it, and then the daemon
 //! must not stay behind as an orphan (`--exit-on-stdin-eof`).
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::thread;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+/// Whether nobody holds the other end of standard input, now or before it was quiet for `wait`.
+/// Reads nothing.
+///
+/// # Errors
+/// There is no descriptor left to look with.
+pub fn stdin_ends_within(wait: Duration) -> io::Result<bool> {
+    ends_within(io::stdin().as_fd(), wait)
+}
+
+fn ends_within(input: BorrowedFd<'_>, wait: Duration) -> io::Result<bool> {
+    if File::from(input.try_clone_to_owned()?).metadata()?.is_file() {
+        return Ok(true);
+    }
+    let mut poll = Poll::new()?;
+    let fd = input.as_raw_fd();
+    match poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE) {
+        // /dev/null and the like: never a launcher.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(true),
+        registered => registered?,
+    }
+    let mut events = Events::with_capacity(1);
+    loop {
+        match poll.poll(&mut events, Some(wait)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
+        if events.is_empty() || events.iter().any(|event| event.is_read_closed()) {
+            return Ok(!events.is_empty());
+        }
+    }
+}
 
 /// Reads standard input to its end on a thread of its own, throws away what it reads, and then
 /// calls `at_end`, once. A failing read is an end too.
@@ -31,7 +69,11 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use super::watch;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::thread;
+
+    use super::{ends_within, watch};
 
     #[test]
     fn the_end_is_told_and_not_what_comes_before() {
@@ -42,5 +84,26 @@ mod tests {
         assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Empty));
         drop(writer);
         assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(()));
+    }
+
+    #[test]
+    fn an_input_that_somebody_holds_does_not_end() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let ends = |wait_ms| ends_within(reader.as_fd(), Duration::from_millis(wait_ms)).unwrap();
+        assert!(!ends(0));
+        writer.write_all(b"{}\n").unwrap();
+        assert!(!ends(10), "there is something to read, and more may come");
+        thread::scope(|scope| {
+            scope.spawn(move || drop(writer));
+            assert!(ends(20_000), "though nobody has read what came before");
+        });
+    }
+
+    #[test]
+    fn a_file_and_the_null_device_end() {
+        for path in ["/dev/null", file!()] {
+            let file = File::open(path).unwrap();
+            assert!(ends_within(file.as_fd(), Duration::ZERO).unwrap(), "{path}");
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! What a location lets a request do: who may ask, with which method, for which channel.
 
+use std::fmt;
+
 use subtle::ConstantTimeEq;
 
 use super::cursor;
 use super::delivery::Exchange;
 use super::information::Form;
-use super::location::{Found, IdError, Location, decode_channel_id};
+use super::location::{Found, IdError, Location, SERVER, decode_channel_id};
 use super::options::{PublisherOptions, Role, Secret};
+use super::transport::Transport;
 use super::{ConnKey, Relay};
 use crate::clock::Now;
 use crate::http::RequestHead;
@@ -30,6 +33,14 @@ impl Refusal {
 /// To a request for another server (RFC 9110 15.5.20).
 const MISDIRECTED: u16 = 421;
 
+const FOREIGN_PAGE: &str =
+    "a web page of this origin may not publish; the location's allow_origin says which may";
+
+const NO_WEBSOCKETS: &str = "this location serves polls, not WebSockets; send a plain GET";
+
+const NO_EVENT_STREAMS: &str =
+    "this location serves polls, not event streams; accept another type, as in Accept: */*";
+
 const UNKNOWN_HOST: &str = "the Host of this request is no name of this server, which listens for \
                             this machine only; add the name to the setting hosts";
 
@@ -44,15 +55,41 @@ pub(super) enum Question {
 }
 
 impl Relay {
-    /// Tells of a refusal that the operator may not have meant.
-    pub(super) fn warn_of_refusal(&mut self, refusal: &Refusal, head: &RequestHead<'_>, now: Now) {
-        if refusal.status == MISDIRECTED
+    /// Logs a refusal that the operator may not have meant.
+    pub(super) fn warn_of_refusal(
+        &mut self,
+        exchange: &Exchange,
+        refusal: &Refusal,
+        head: &RequestHead<'_>,
+        now: Now,
+    ) {
+        if refusal.text == FOREIGN_PAGE {
+            self.warn_of_origin(exchange, head, now);
+        } else if refusal.status == MISDIRECTED
             && let Some(times) = self.hosts.refusals.note(now.mono_ms)
         {
-            let host = head.host[..head.host.len().min(HOST_BYTES_SHOWN)].escape_ascii();
             log::warn!(
-                "event=host_refused host=\"{host}\" times={times} cause=\"it is no name of this \
-                 machine, nor in the setting hosts\""
+                "event=host_refused host=\"{}\" times={times} cause=\"it is no name of this \
+                 machine, nor in the setting hosts\"",
+                shown(head.host)
+            );
+        }
+    }
+
+    /// Logs that a browser will not let a page read the answer, or that the page may not publish.
+    /// The page is not told why.
+    pub(super) fn warn_of_origin(&mut self, exchange: &Exchange, head: &RequestHead<'_>, now: Now) {
+        if let Some(location) = &exchange.location
+            && !location.admits(exchange.origin)
+            && let Some(origin) = head.header("Origin")
+            && let Some(times) = self.routes.foreign_origins.note(now.mono_ms)
+        {
+            let (origin, allowed) = (shown(origin), location.shown_origins());
+            let role = location.role.name();
+            log::warn!(
+                "event=origin_not_listed origin=\"{origin}\" allowed=\"{allowed}\" \
+                 location={role} times={times} \
+                 cause=\"the location's allow_origin does not list it\""
             );
         }
     }
@@ -66,7 +103,7 @@ impl Relay {
         head: &RequestHead<'_>,
         now: Now,
     ) {
-        self.warn_of_refusal(refusal, head, now);
+        self.warn_of_refusal(exchange, refusal, head, now);
         let Refusal { status, lines, text } = refusal;
         let payload = self.renderer.text(exchange, *status, lines.as_bytes(), text);
         self.respond(conn, exchange.persistence, *status, payload, now);
@@ -81,6 +118,10 @@ impl Relay {
     ) -> (Exchange, Result<Question, Refusal>) {
         let mut exchange = Exchange::bare(self.persistence(head), head.method == "HEAD");
         let Some((location, part)) = found else {
+            if head.path == SERVER {
+                // Health checks: also without a name, and whether there is an upstream or not.
+                return (exchange, Ok(Question::Options));
+            }
             let text = "no location serves this path; the settings' locations say which paths are";
             return (exchange, Err(Refusal::new(404, text)));
         };
@@ -98,7 +139,7 @@ impl Relay {
         let question = admitted.and_then(|()| match &location.role {
             Role::Subscriber(_) => subscriber_question(&location, head),
             Role::Publisher(options) => {
-                exchange.form = Form::of(head.header("Accept"));
+                exchange.form = Form::of(head.header_all("Accept"));
                 let peer = self.conns.client(conn).and_then(|client| client.peer);
                 // Of Unix sockets as of the machine itself.
                 let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_canonical();
@@ -116,9 +157,12 @@ impl Relay {
 
 fn subscriber_question(location: &Location, head: &RequestHead<'_>) -> Result<Question, Refusal> {
     match head.method {
-        "GET" => match cursor::of_request(head) {
-            Ok(cursor) => Ok(Question::Subscribe(cursor)),
-            Err(text) => Err(Refusal::new(400, text)),
+        "GET" => match Transport::of(head) {
+            Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
+            Transport::EventStream => Err(Refusal::new(406, NO_EVENT_STREAMS)),
+            Transport::Poll => cursor::of_request(head)
+                .map(Question::Subscribe)
+                .map_err(|text| Refusal::new(400, text)),
         },
         "OPTIONS" => Ok(Question::Options),
         _ => Err(method_not_allowed(location)),
@@ -141,9 +185,7 @@ fn publisher_question(
         _ => return Err(method_not_allowed(location)),
     };
     if origin.is_some() && !location.admits(location.origin_slot(origin)) {
-        let text = "a web page of this origin may not publish; the location's allow_origin says \
-                    which may";
-        return Err(Refusal::new(403, text));
+        return Err(Refusal::new(403, FOREIGN_PAGE));
     }
     if let Some(secret) = &options.secret
         && !bears(head, secret)
@@ -154,8 +196,20 @@ fn publisher_question(
             text: "send the location's secret as Authorization: Bearer SECRET",
         });
     }
+    if head.method == "POST"
+        && head.header("Content-Type").is_some_and(|value| value.len() > CONTENT_TYPE_BYTES_MAX)
+    {
+        return Err(Refusal::new(
+            400,
+            "the Content-Type of a message is over 1024 bytes; shorten it",
+        ));
+    }
     Ok(question)
 }
+
+/// Of a message: it goes to every subscriber in a head, for which front servers have as little as
+/// 4 KiB of room (`proxy_buffer_size` of nginx).
+const CONTENT_TYPE_BYTES_MAX: usize = 1024;
 
 fn method_not_allowed(location: &Location) -> Refusal {
     Refusal {
@@ -189,5 +243,10 @@ impl From<IdError> for Refusal {
     }
 }
 
-/// Of a host that is told of in the log; a name has at most 253.
-const HOST_BYTES_SHOWN: usize = 260;
+/// A host or an origin as a log line shows it.
+fn shown(name: &[u8]) -> impl fmt::Display {
+    name[..name.len().min(NAME_BYTES_SHOWN)].escape_ascii()
+}
+
+/// Of a host or an origin in the log; a name has at most 253.
+const NAME_BYTES_SHOWN: usize = 280;

@@ -1,5 +1,5 @@
 //! Reads a subscriber's cursor from the four places it may stand in (Basic HTTP Push Relay
-//! Protocol 3, and the query and header names that Nchan takes).
+//! Protocol 3, and the query and header names that Nchan takes), as intermediaries rewrite it.
 
 use percent_encoding::percent_decode;
 
@@ -15,8 +15,8 @@ const TIME_MAX: u64 = 253_402_300_799;
 /// # Errors
 /// One line that names what cannot be read; answered 400.
 pub(super) fn of_request(head: &RequestHead<'_>) -> Result<Cursor, &'static str> {
-    let modified = head.header("If-Modified-Since");
-    let tag = head.header("If-None-Match");
+    let modified = sole(head, "If-Modified-Since", NOT_ONE_DATE)?;
+    let tag = sole(head, "If-None-Match", NOT_ONE_TAG)?;
     if modified.is_some() || tag.is_some() {
         return of_validators(modified, tag);
     }
@@ -25,51 +25,86 @@ pub(super) fn of_request(head: &RequestHead<'_>) -> Result<Cursor, &'static str>
         return of_event_id(&id)
             .ok_or("last_event_id in the query must be TIME:TAG, as in 1450755280:0");
     }
-    if let Some(id) = head.header("Last-Event-ID") {
-        return of_event_id(id)
-            .ok_or("the Last-Event-ID header must be TIME:TAG, as in 1450755280:0");
-    }
-    if let Some(id) = head.header("Etag") {
-        return of_event_id(id)
-            .ok_or("a request's Etag header must be TIME:TAG, as in 1450755280:0");
+    for (name, error) in [
+        ("Last-Event-ID", "the Last-Event-ID header must be TIME:TAG, as in 1450755280:0"),
+        ("Etag", "a request's Etag header must be TIME:TAG, as in 1450755280:0"),
+    ] {
+        if let Some(id) = sole(head, name, error)? {
+            return of_event_id(id).ok_or(error);
+        }
     }
     Ok(Cursor::OLDEST)
+}
+
+/// The value of a field that stands in one line, or in several that are alike.
+fn sole<'b>(
+    head: &RequestHead<'b>,
+    name: &str,
+    error: &'static str,
+) -> Result<Option<&'b [u8]>, &'static str> {
+    let mut values = head.header_all(name);
+    let first = values.next();
+    if values.all(|value| Some(value) == first) { Ok(first) } else { Err(error) }
 }
 
 fn of_validators(modified: Option<&[u8]>, tag: Option<&[u8]>) -> Result<Cursor, &'static str> {
     let tag = match tag {
         None => 0,
-        Some(tag) => entity_tag(tag).ok_or(
-            "the If-None-Match header must be the Etag of the last message: a number, bare or quoted",
-        )?,
+        Some(tag) => entity_tag(tag).ok_or(NOT_ONE_TAG)?,
     };
     let Some(modified) = modified else { return Ok(Cursor::OLDEST) };
-    let time = parse_http_date(modified).filter(|time| *time <= TIME_MAX).ok_or(
-        "the If-Modified-Since header must be the Last-Modified of the last message: a date as in \
-         Tue, 22 Dec 2015 03:34:40 GMT",
-    )?;
+    let time = parse_http_date(modified).filter(|time| *time <= TIME_MAX).ok_or(NOT_ONE_DATE)?;
     Ok(Cursor { time, tag, given: true })
 }
 
-/// A tag bare (`3`), quoted (`"3"`) or weak (`W/"3"`).
+/// A tag as caches and compressors leave it: a number, which may follow `W/` and stand in quotes,
+/// the opening one of which may be missing; what a content coding appended, within the quotes or
+/// behind them, is skipped.
+///
+/// Of `3` or `"3"` they make `W/"3"` (nginx, Cloudflare), `W/3` (Varnish), `"3-gzip"` (Apache),
+/// `"3"-gzip` (Apache 2.2), `3-gzip"` for the client and `3"` for us (Caddy), `3--gzip` (Jetty),
+/// `"3;br"` (LiteSpeed).
 fn entity_tag(text: &[u8]) -> Option<u32> {
-    let quoted = text.strip_prefix(b"W/").unwrap_or(text);
-    let digits = match quoted.strip_prefix(b"\"") {
-        Some(rest) => rest.strip_suffix(b"\"")?,
-        None if quoted.len() < text.len() => return None,
-        None => quoted,
+    let strong = match text {
+        [b'W' | b'w', b'/', rest @ ..] => rest,
+        _ => text,
     };
-    decimal(digits)?.try_into().ok()
+    let (is_quoted, opened) = match strong {
+        [b'"', rest @ ..] => (true, rest),
+        _ => (false, strong),
+    };
+    let end = opened.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(opened.len());
+    let (digits, rest) = opened.split_at(end);
+    let (inside, outside) = match memchr::memchr(b'"', rest) {
+        Some(quote) => (&rest[..quote], &rest[quote + 1..]),
+        None if is_quoted => return None,
+        None => (rest, &b""[..]),
+    };
+    (is_coding(inside) && is_coding(outside)).then(|| decimal(digits)?.try_into().ok())?
 }
 
-/// `TIME:TAG`; nothing at all asks for the oldest message.
+/// Nothing, or what content codings append to a tag: names behind `-` or `;`, as in `-gzip`,
+/// `--gzip` and `;br`.
+fn is_coding(suffix: &[u8]) -> bool {
+    let is_mark = |byte: &u8| matches!(byte, b'-' | b';');
+    // A name begins with a letter, so that `3-4` is no tag.
+    suffix.is_empty()
+        || suffix.first().is_some_and(is_mark)
+            && suffix.last().is_some_and(u8::is_ascii_alphanumeric)
+            && suffix.split(is_mark).filter(|name| !name.is_empty()).all(|name| {
+                name[0].is_ascii_alphabetic() && name.iter().all(u8::is_ascii_alphanumeric)
+            })
+}
+
+/// `TIME:TAG`, where a script may have made TAG of an `Etag` as it came; nothing at all asks for
+/// the oldest message.
 fn of_event_id(text: &[u8]) -> Option<Cursor> {
     if text.is_empty() {
         return Some(Cursor::OLDEST);
     }
     let colon = memchr::memchr(b':', text)?;
     let time = decimal(&text[..colon])?;
-    let tag = decimal(&text[colon + 1..])?.try_into().ok()?;
+    let tag = entity_tag(&text[colon + 1..])?;
     (time <= TIME_MAX).then_some(Cursor { time, tag, given: true })
 }
 
@@ -86,6 +121,12 @@ fn query_parameter(query: &[u8]) -> Option<&[u8]> {
     query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(b"last_event_id="))
 }
 
+const NOT_ONE_TAG: &str =
+    "the If-None-Match header must be the Etag of the last message: one number, bare or quoted";
+
+const NOT_ONE_DATE: &str = "the If-Modified-Since header must be the Last-Modified of the last \
+                            message: one date as in Tue, 22 Dec 2015 03:34:40 GMT";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,25 +142,115 @@ mod tests {
 
     const DATE: &str = "If-Modified-Since: Tue, 22 Dec 2015 03:34:40 GMT\r\n";
 
+    /// One tag as intermediaries write it.
+    const SPELLINGS: [&str; 18] = [
+        "3",
+        "\"3\"",
+        "W/\"3\"",
+        "W/3",
+        "w/3",
+        "w/\"3\"",
+        "3\"",
+        "W/3\"",
+        "3-gzip\"",
+        "3-gzip",
+        "\"3-gzip\"",
+        "W/\"3-gzip\"",
+        "\"3\"-gzip",
+        "3--gzip",
+        "\"3--gzip\"",
+        "\"3;br\"",
+        "3-gzip-zstd\"",
+        "\"003\"",
+    ];
+
+    const AMBIGUOUS: [&str; 40] = [
+        "",
+        "\"",
+        "\"\"",
+        "W/",
+        "W/\"\"",
+        "*",
+        "abc",
+        "\"abc\"",
+        "gzip-3",
+        "-1",
+        "+1",
+        "\"-1\"",
+        "\"3",
+        "3\"\"",
+        "\"\"3\"\"",
+        "'3'",
+        "W3",
+        "V/3",
+        "W/W/3",
+        "/3",
+        "0, 1",
+        "\"1\", \"2\"",
+        "\"1\",\"2\"",
+        "3 4",
+        "3 ;gzip",
+        "3-",
+        "3--",
+        "3-4",
+        "3-4gzip",
+        "3;",
+        "3.5",
+        "3:4",
+        "3gzip",
+        "3_gzip",
+        "3-gzip,4",
+        "3-g zip",
+        "3-gzip;",
+        "4294967296",
+        "99999999999999999999",
+        "4294967296-gzip",
+    ];
+
     #[test]
-    fn validators_are_read_in_all_spellings() {
-        for tag in ["3", "\"3\"", "W/\"3\"", "  3  "] {
-            let headers = format!("{DATE}If-None-Match: {tag}\r\n");
+    fn a_tag_is_read_as_intermediaries_rewrite_it() {
+        for tag in SPELLINGS {
+            let headers = format!("{DATE}If-None-Match:  {tag} \r\n");
             assert_eq!(cursor("", &headers), Ok((1_450_755_280, 3)), "{tag}");
+            for name in ["Etag", "Last-Event-ID"] {
+                assert_eq!(cursor("", &format!("{name}: 100:{tag}\r\n")), Ok((100, 3)), "{tag}");
+            }
+            let query = format!("?last_event_id=100:{}", tag.replace('"', "%22"));
+            assert_eq!(cursor(&query, ""), Ok((100, 3)), "{tag}");
         }
+    }
+
+    #[test]
+    fn a_tag_that_could_be_another_is_refused() {
+        for tag in AMBIGUOUS {
+            let error = cursor("", &format!("{DATE}If-None-Match: {tag}\r\n")).unwrap_err();
+            assert!(error.contains("If-None-Match"), "{tag}");
+            let error = cursor("", &format!("Last-Event-ID: 100:{tag}\r\n")).unwrap_err();
+            assert!(error.contains("Last-Event-ID"), "{tag}");
+        }
+    }
+
+    #[test]
+    fn validators_that_come_twice_have_to_be_alike() {
+        let tags = |first: &str, second: &str| {
+            cursor("", &format!("{DATE}If-None-Match: {first}\r\nIf-None-Match: {second}\r\n"))
+        };
+        assert_eq!(tags("1", "1"), Ok((1_450_755_280, 1)));
+        assert!(tags("1", "2").unwrap_err().contains("If-None-Match"));
+        let other = "If-Modified-Since: Tue, 22 Dec 2015 03:34:41 GMT\r\n";
+        let error = cursor("", &format!("{DATE}{other}")).unwrap_err();
+        assert!(error.contains("If-Modified-Since"));
+        assert_eq!(cursor("", &format!("{DATE}{DATE}")), Ok((1_450_755_280, 0)));
+        assert!(cursor("", "Last-Event-ID: 100:2\r\nLast-Event-ID: 100:3\r\n").is_err());
+    }
+
+    #[test]
+    fn without_a_date_or_from_the_epoch_on_the_oldest_message_is_wanted() {
         assert_eq!(cursor("", DATE), Ok((1_450_755_280, 0)));
         assert_eq!(cursor("", "If-None-Match: 7\r\n"), Ok((0, 0)));
         let epoch = "If-Modified-Since: Thu, 1 Jan 1970 00:00:00 GMT\r\n";
         assert_eq!(cursor("", epoch), Ok((0, 0)));
         assert_eq!(cursor("", ""), Ok((0, 0)));
-    }
-
-    #[test]
-    fn unreadable_validators_are_named() {
-        for tag in ["abc", "-1", "+1", "*", "\"3", "W/3", "0, 1", "", "99999999999999999999"] {
-            let error = cursor("", &format!("{DATE}If-None-Match: {tag}\r\n")).unwrap_err();
-            assert!(error.contains("If-None-Match"), "{tag}");
-        }
         let error = cursor("", "If-Modified-Since: yesterday\r\n").unwrap_err();
         assert!(error.contains("If-Modified-Since"));
     }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::information::Form;
-use super::location::{Location, OriginSlot};
+use super::location::{Location, METHODS, OriginSlot};
 use crate::clock::Now;
 use crate::http::response::{self, HeadWriter, write_decimal};
 use crate::http::{DateCache, write_http_date};
@@ -205,11 +205,9 @@ impl Renderer {
     /// there is a gap to tell.
     pub(super) fn delivery(&self, exchange: &Exchange, message: &Rc<Message>, gap: Gap) -> Payload {
         let copied = message.body.len() <= COPIED_BODY_MAX;
-        let mut lines = Vec::with_capacity(192);
+        let mut lines = Vec::with_capacity(208);
         write_validators(message.id, &mut lines);
-        lines.extend_from_slice(b"Cache-Control: no-cache, etag=");
-        write_decimal(&mut lines, message.id.tag.into());
-        lines.extend_from_slice(b"\r\nVary: If-None-Match, If-Modified-Since\r\n");
+        write_caching(Some(message.id.tag), &mut lines);
         let mut out = Vec::with_capacity(512 + if copied { message.body.len() } else { 0 });
         let mut head = self.begin(&mut out, 200, exchange).lines(&lines);
         match gap {
@@ -229,13 +227,15 @@ impl Renderer {
         }
     }
 
-    /// 304; echoes the cursor if the request gave one.
+    /// 304; echoes the cursor if the request gave one, and says to caches what a 200 says (RFC
+    /// 9110 15.4.5).
     pub(super) fn nothing_new(&self, exchange: &Exchange, cursor: Cursor) -> Payload {
         let mut out = Vec::with_capacity(384);
-        let mut lines = Vec::with_capacity(96);
+        let mut lines = Vec::with_capacity(192);
         if cursor.given {
             write_validators(cursor.id(), &mut lines);
         }
+        write_caching(cursor.given.then_some(cursor.tag), &mut lines);
         self.begin(&mut out, 304, exchange).lines(&lines).finish();
         Payload::Owned(out)
     }
@@ -251,6 +251,7 @@ impl Renderer {
         exchange.form.write(information, &mut body);
         let mut out = Vec::with_capacity(384 + body.len());
         self.begin(&mut out, status, exchange)
+            .lines(NO_STORE)
             .field("Content-Type", exchange.form.media_type().as_bytes())
             .number("Content-Length", body.len() as u64)
             .finish();
@@ -260,13 +261,16 @@ impl Renderer {
         Payload::Owned(out)
     }
 
-    /// 204 to OPTIONS.
-    pub(super) fn options(&self, exchange: &Exchange, location: &Location) -> Payload {
+    /// 204 to OPTIONS; of the server itself where the exchange has no location.
+    pub(super) fn options(&self, exchange: &Exchange) -> Payload {
         let mut out = Vec::with_capacity(512);
-        self.begin(&mut out, 204, exchange)
-            .lines(location.allow())
-            .lines(location.preflight(exchange.origin))
-            .finish();
+        let head = self.begin(&mut out, 204, exchange).lines(NO_STORE);
+        match &exchange.location {
+            Some(location) => {
+                head.lines(location.allow()).lines(location.preflight(exchange.origin)).finish();
+            }
+            None => head.field("Allow", METHODS.as_bytes()).finish(),
+        }
         Payload::Owned(out)
     }
 
@@ -282,6 +286,7 @@ impl Renderer {
         let mut out = Vec::with_capacity(512);
         let retry: &[u8] = if status == 503 { b"Retry-After: 5\r\n" } else { b"" };
         self.begin(&mut out, status, exchange)
+            .lines(NO_STORE)
             .lines(lines)
             .lines(retry)
             .field("Content-Type", response::TEXT)
@@ -300,6 +305,22 @@ impl Renderer {
             .lines(exchange.persistence.line())
             .lines(exchange.lines())
     }
+}
+
+/// Of every answer that is neither a message nor a 304. Caches keep some statuses on a guess (RFC
+/// 9110 15.1): a 404 would outlive the creation of its channel.
+const NO_STORE: &[u8] = b"Cache-Control: no-store\r\n";
+
+/// What a message and a 304 say to caches: to ask here each time, by which fields answers differ,
+/// and not to compress, which rewrites or drops `Etag`. `etag=` is for scripts that may not read
+/// `Etag`; without a tag it is left out.
+fn write_caching(tag: Option<u32>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Cache-Control: no-cache, no-transform");
+    if let Some(tag) = tag {
+        out.extend_from_slice(b", etag=");
+        write_decimal(out, tag.into());
+    }
+    out.extend_from_slice(b"\r\nVary: If-None-Match, If-Modified-Since\r\n");
 }
 
 /// `Last-Modified` and `Etag` (Basic HTTP Push Relay Protocol 3): the tag bare, as Nchan does.

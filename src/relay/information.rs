@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use super::accept::ranges;
 use crate::hub::Information;
 
 /// One of the media types that channel information can be had in.
@@ -37,21 +38,16 @@ const FORMS: [(&str, Syntax); 12] = [
 impl Form {
     pub(super) const PLAIN: Self = Self(0);
 
-    /// The first form in `Accept` that there is; weights other than 0 are not compared, as in
-    /// Nchan.
-    pub(super) fn of(accept: Option<&[u8]>) -> Self {
-        let Some(accept) = accept else { return Self::PLAIN };
-        for range in accept.split(|byte| *byte == b',') {
-            let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-            let name = parts.next().unwrap_or_default();
-            let refused = parts.any(|part| matches!(part, b"q=0" | b"q=0.0"));
-            let found =
-                FORMS.iter().position(|(form, _)| name.eq_ignore_ascii_case(form.as_bytes()));
-            if let Some(index) = found.filter(|_| !refused) {
-                return if FORMS[index].0.ends_with('*') { Self::PLAIN } else { Self(index as u8) };
-            }
+    /// The first form in the fields `accept` that there is; weights other than 0 are not compared,
+    /// as in Nchan.
+    pub(super) fn of<'b>(accept: impl IntoIterator<Item = &'b [u8]>) -> Self {
+        let form = |name: &[u8]| {
+            FORMS.iter().position(|(form, _)| name.eq_ignore_ascii_case(form.as_bytes()))
+        };
+        match ranges(accept).find_map(form) {
+            Some(index) if !FORMS[index].0.ends_with('*') => Self(index as u8),
+            _ => Self::PLAIN,
         }
-        Self::PLAIN
     }
 
     pub(super) fn media_type(self) -> &'static str {

@@ -9,6 +9,7 @@ use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use super::options::{LocationOptions, Origins, Role, SubscriberOptions};
 use crate::store::StoreId;
+use crate::warnings::RateLimit;
 
 /// The paths of one location: a regular expression whose one capture group is the channel id, or
 /// a literal prefix before it. Matched on the raw path, anchored at both ends.
@@ -53,7 +54,9 @@ impl Pattern {
     pub fn url(expression: &str) -> Result<Self, PatternError> {
         // The bare expression first: `a)(b` is an error, though it compiles between `^(?:` and `)$`.
         compile(expression)?;
-        let anchored = compile(&format!("^(?:{expression})$"))?;
+        // A comment at its end, in the mode `(?x)`, would swallow what follows on the same line.
+        let anchored = compile(&format!("^(?:{expression})$"))
+            .or_else(|_| compile(&format!("^(?:{expression}\n)$")))?;
         match anchored.captures_len() - 1 {
             1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
             groups => Err(PatternError::Groups(groups)),
@@ -149,7 +152,8 @@ impl Location {
                 subscriber_lines(subscriber),
                 "Access-Control-Allow-Methods: GET\r\n\
                  Access-Control-Allow-Headers: If-Modified-Since, If-None-Match, Etag, \
-                 Last-Event-ID, X-Cookie, X-Requested-With\r\n",
+                 Last-Event-ID, X-Cookie, X-Requested-With, Content-Type, Cache-Control, \
+                 X-EventSource-Event\r\n",
                 subscriber.passthrough.as_deref().map(Into::into),
             ),
             Role::Publisher(publisher) => (
@@ -192,6 +196,15 @@ impl Location {
         }
     }
 
+    /// The origins that are let in, as a log line shows them: not all where they are many.
+    pub(super) fn shown_origins(&self) -> String {
+        let Origins::Listed(list) = self.role.allow_origin() else { return String::new() };
+        let shown =
+            list.iter().map(String::as_str).take(ORIGINS_SHOWN).collect::<Vec<_>>().join(" ");
+        let more = if list.len() > ORIGINS_SHOWN { " …" } else { "" };
+        format!("{}{more}", shown.escape_default())
+    }
+
     /// Header lines that every answer to this origin carries.
     pub(super) fn lines(&self, slot: OriginSlot) -> &[u8] {
         self.lines.get(usize::from(slot.0)).map_or(b"", |lines| lines)
@@ -210,10 +223,18 @@ impl Location {
 }
 
 impl Role {
+    /// The location's `type`.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Publisher(_) => "publisher",
+            Self::Subscriber(_) => "subscriber",
+        }
+    }
+
     /// The value of `Allow`.
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            Self::Publisher(_) => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+            Self::Publisher(_) => METHODS,
             Self::Subscriber(_) => "GET, OPTIONS",
         }
     }
@@ -246,12 +267,28 @@ fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
     }
 }
 
+/// Of a location's origins, in a log line.
+const ORIGINS_SHOWN: usize = 5;
+
+/// The same warning is logged at most once in this time.
+const WARNING_PERIOD_MS: u64 = 60_000;
+
+/// Every method that some location serves.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+
+/// The path that stands for the server itself, in `OPTIONS *` (RFC 9110 9.3.7).
+pub(super) const SERVER: &[u8] = b"*";
+
 /// A location, and the channel id's part of the path.
 pub(super) type Found<'p> = (Rc<Location>, &'p [u8]);
 
 /// All locations, in order.
 #[derive(Debug)]
-pub(super) struct Routes(Vec<Route>);
+pub(super) struct Routes {
+    routes: Vec<Route>,
+    /// Of requests from origins that their location does not list.
+    pub(super) foreign_origins: RateLimit,
+}
 
 #[derive(Debug)]
 struct Route {
@@ -271,12 +308,19 @@ impl Routes {
             },
             location: Rc::new(Location::new(options)),
         };
-        Self(locations.iter().map(route).collect())
+        Self {
+            routes: locations.iter().map(route).collect(),
+            foreign_origins: RateLimit::new(WARNING_PERIOD_MS),
+        }
     }
 
-    /// The first location that serves `path`, and the channel id's part of the path.
+    /// The first location that serves `path`, and the channel id's part of the path. None serves
+    /// `*`, whatever their patterns take.
     pub(super) fn find<'p>(&mut self, path: &'p [u8]) -> Option<Found<'p>> {
-        self.0.iter_mut().find_map(|route| {
+        if path == SERVER {
+            return None;
+        }
+        self.routes.iter_mut().find_map(|route| {
             let part = match (&route.pattern, &mut route.captures) {
                 (Pattern::Url(regex), Some(captures)) => {
                     regex.captures_read(captures, path)?;
@@ -358,6 +402,19 @@ mod tests {
         assert_eq!(pattern.channel_part(b"/a/1"), Some(&b"1"[..]));
         assert_eq!(pattern.channel_part(b"/b/x"), None, "no channel in it");
         assert_eq!(pattern.channel_part(b"/b/xyz"), None);
+    }
+
+    #[test]
+    fn a_comment_at_the_end_hides_neither_the_anchor_nor_a_fault() {
+        let pattern = Pattern::url("(?x) /s/ ([a-z]+) # id").unwrap();
+        assert_eq!(pattern.channel_part(b"/s/a"), Some(&b"a"[..]));
+        for path in ["/s/ab1", "/s/a/", "x/s/a", "/s/a\n"] {
+            assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path}");
+        }
+        let hash = Pattern::url("/s/([a-z]+)#").unwrap();
+        assert_eq!(hash.channel_part(b"/s/a#"), Some(&b"a"[..]));
+        assert!(matches!(Pattern::url("(?x) /s/ ([a-z]+ # id)"), Err(PatternError::Syntax(_))));
+        assert_eq!(Pattern::url("(?x) /s/ # ([a-z]+)").unwrap_err(), PatternError::Groups(0));
     }
 
     #[test]

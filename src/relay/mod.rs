@@ -6,6 +6,7 @@
 //! [`Relay::poll_output`] says. A connection's entry lives until `closed`, and only `net` says that,
 //! so that the tables of both have the same connections at the end of each turn.
 
+mod accept;
 mod admission;
 mod answer;
 mod client;
@@ -23,6 +24,7 @@ mod proxy;
 mod request;
 mod shedding;
 mod timers;
+mod transport;
 
 use std::cell::Cell;
 use std::collections::VecDeque;

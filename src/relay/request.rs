@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use super::admission::{Question, Refusal};
 use super::client::{ConnTimer, Phase, Share, Upload, resembled_request};
 use super::delivery::{Exchange, Persistence};
-use super::location::{Found, Location};
+use super::location::{Found, Location, SERVER};
 use super::notice::{Notice, passed_headers};
 use super::options::{Role, SubscriberOptions};
 use super::{ACCESS, ANSWERS_PER_TURN, ConnKey, Output, Payload, Relay};
@@ -98,7 +98,8 @@ impl Relay {
             }
         };
         let found = self.routes.find(head.path);
-        if found.is_none() && self.proxy.as_ref().is_some_and(|proxy| proxy.is_open()) {
+        let is_upstreams = found.is_none() && head.path != SERVER;
+        if is_upstreams && self.proxy.as_ref().is_some_and(|proxy| proxy.is_open()) {
             return Some(len + self.forward(conn, &head, &input[len..], now));
         }
         if head.framing == Framing::None {
@@ -141,7 +142,7 @@ impl Relay {
             && let Some((exchange, refusal)) = refused
         {
             self.note_access(conn, head);
-            self.warn_of_refusal(&refusal, head, now);
+            self.warn_of_refusal(&exchange, &refusal, head, now);
             self.refuse_early(conn, exchange, &refusal, now);
             return input.len();
         }
@@ -307,17 +308,19 @@ impl Relay {
     ) {
         self.note_access(conn, head);
         let (exchange, question) = self.admit(conn, head, found);
+        if question.is_ok() {
+            self.warn_of_origin(&exchange, head, now);
+        }
         let (question, location) = match (question, &exchange.location) {
-            (Ok(question), Some(location)) => (question, std::rc::Rc::clone(location)),
             (Err(refusal), _) => return self.refuse_whole(conn, &exchange, &refusal, head, now),
+            (Ok(Question::Options), _) => {
+                let payload = self.renderer.options(&exchange);
+                return self.respond(conn, exchange.persistence, 204, payload, now);
+            }
+            (Ok(question), Some(location)) => (question, std::rc::Rc::clone(location)),
             (Ok(_), None) => return,
         };
         let Some(client) = self.conns.client_mut(conn) else { return };
-        let persistence = exchange.persistence;
-        if let Question::Options = question {
-            let payload = self.renderer.options(&exchange, &location);
-            return self.respond(conn, persistence, 204, payload, now);
-        }
         let notice = location.passthrough.as_ref().map(|url| {
             let channel_id = self.name[location.namespace.len()..].into();
             Arc::new(Notice {

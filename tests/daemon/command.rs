@@ -85,6 +85,29 @@ fn settings_come_from_a_stdin_that_stays_open_and_its_end_stops_the_daemon() {
 }
 
 #[test]
+fn a_stdin_that_ends_before_the_daemon_serves_is_a_mistake_in_the_command() {
+    let settings = json!({"port": 0}).to_string();
+    let start = Start::bare("");
+    let file = start.file("settings.json");
+    fs::write(&file, &settings).unwrap();
+    let file = fs::File::open(&file).unwrap();
+    let args = ["--config", "-", "--exit-on-stdin-eof"];
+    let (reader, writer) = pipe_with(&settings);
+    drop(writer);
+    let outputs = [
+        start.args(args).stdin(reader).output(),
+        Start::bare("").args(args).stdin(file).output(),
+        Start::with(json!({"port": 0})).args(["--exit-on-stdin-eof"]).output(),
+    ];
+    for output in outputs {
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout), (Some(2), Vec::new()), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(line.contains("--exit-on-stdin-eof: standard input has ended"), "{line}");
+    }
+}
+
+#[test]
 fn the_end_of_stdin_ends_held_requests_as_a_signal_does() {
     let (reader, writer) = std::io::pipe().unwrap();
     let start = Start::with(settings()).args(["--exit-on-stdin-eof"]).stdin(reader);

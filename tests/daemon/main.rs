@@ -23,6 +23,7 @@ mod interrupted; // the client of these tests, by a signal
 mod limits; // every key of `limits`
 mod mangled; // requests with errors in them, by chance
 mod memory; // memory that comes back and that is bounded, and the counters that show it
+mod origins; // web pages whose origin is not listed, in the log
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
 mod reload; // SIGHUP: idle, busy, with good and bad settings
 mod secrets; // of settings and of requests: shown to nobody

@@ -201,3 +201,14 @@ fn an_upstream_on_a_unix_socket_is_asked() {
     server.send(ok("by path"));
     assert_eq!(client.answer().text(), "by path");
 }
+
+#[test]
+fn options_of_the_server_are_ours_with_an_upstream_that_is_away_too() {
+    let upstream = Upstream::start();
+    let daemon = start(&upstream.url(), json!({"forcehost": "www.example"}));
+    drop(upstream);
+    for version in ["1.0", "1.1"] {
+        let answer = daemon.ask(format!("OPTIONS * HTTP/{version}\r\nHost: a\r\n\r\n")).answer();
+        assert_eq!((answer.status, answer.header("Content-Length")), (204, None));
+    }
+}

@@ -87,6 +87,24 @@ fn what_is_handed_over_is_a_get_whatever_it_was() {
 }
 
 #[test]
+fn what_is_handed_over_may_ask_for_no_other_transport() {
+    let upstream = Upstream::start();
+    let daemon = start(&upstream.url(), locations());
+    for (lines, status) in [
+        ("Connection: Upgrade\r\nUpgrade: websocket\r\n", 403),
+        ("Accept: text/event-stream\r\n", 406),
+    ] {
+        let mut client = daemon.ask(format!("GET /live HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+        let mut server = upstream.accept();
+        server.head();
+        server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /updates/1\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.answer().status, status);
+        drop(server);
+    }
+    assert_eq!(daemon.ask(get("/send/1")).answer().status, 404, "no channel was made");
+}
+
+#[test]
 fn what_cannot_be_handed_over_is_not() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), locations());

@@ -462,15 +462,17 @@ fn publisher_of((store, group, _): Name) -> usize {
 }
 
 fn draw_fixed(random: &mut Random, channel: &'static str) -> Request {
-    let status = random.pick(&[204, 405, 404, 400, 403]);
+    let status = random.pick(&[204, 405, 404, 400, 403, 406]);
     let place = match status {
-        400 => 5 + random.index(PLACES.len() - 5),
+        400 | 406 => 5 + random.index(PLACES.len() - 5),
+        // A handshake.
+        403 if random.percent(50) => 5 + random.index(PLACES.len() - 5),
         404 => 0,
         // A method that a location does not have comes before a channel id that is too long.
         403 => 0,
         _ => random.index(PLACES.len()),
     };
     let is_subscriber = matches!(PLACES[place].kind, Kind::Subscriber { .. });
-    debug_assert!(status != 400 || is_subscriber);
+    debug_assert!(!matches!(status, 400 | 406) || is_subscriber);
     Request::draw(random, Ask::Fixed(status), place, channel)
 }

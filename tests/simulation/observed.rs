@@ -258,7 +258,21 @@ fn read(bytes: &[u8], is_head: bool) -> Answer {
         (status, length) => assert!(length.is_some(), "{status} without Content-Length"),
     }
     assert!(answer.status == 100 || answer.header("Date").is_some(), "no Date");
+    check_caching(&answer);
     answer
+}
+
+/// What an answer says to caches.
+fn check_caching(answer: &Answer) {
+    let vary = Some("If-None-Match, If-Modified-Since");
+    let (cache, vary) = match (answer.status, answer.header("etag")) {
+        (100, _) => return,
+        (200 | 304, Some(tag)) => (format!("no-cache, no-transform, etag={tag}"), vary),
+        (304, None) => ("no-cache, no-transform".to_owned(), vary),
+        _ => ("no-store".to_owned(), None),
+    };
+    assert_eq!(answer.header("cache-control"), Some(&*cache), "{}", answer.status);
+    assert_eq!(answer.header("vary"), vary, "{}", answer.status);
 }
 
 fn check_information(answer: &Answer, information: &Information, form: usize, request: &Request) {
@@ -273,8 +287,6 @@ fn check_message(answer: &Answer, message: &Message, gap: Gap) {
     check_validators(answer, Some(message.id));
     assert_eq!(answer.body, message.body);
     assert_eq!(answer.header("content-type"), message.content_type);
-    let cache = format!("no-cache, etag={}", message.id.tag);
-    assert_eq!(answer.header("cache-control"), Some(&*cache));
     let told = match gap {
         Gap::NONE => None,
         Gap::Messages(skipped) => Some(skipped.to_string()),

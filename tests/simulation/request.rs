@@ -6,7 +6,7 @@ use pushserver::http::write_http_date;
 use pushserver::message::{Cursor, MessageId};
 
 use crate::random::Random;
-use crate::settings::PLACES;
+use crate::settings::{Kind, PLACES};
 
 /// What a request asks.
 #[derive(Debug, Clone)]
@@ -103,10 +103,13 @@ impl Request {
         }
         let (path, channel) = match request.ask {
             Ask::Fixed(404) => ("/nowhere/", spelled(random, channel)),
-            Ask::Fixed(403) => (PLACES[place].path, "x".repeat(41)),
+            Ask::Fixed(403) if !is_subscriber(place) => (PLACES[place].path, "x".repeat(41)),
             _ => (PLACES[place].path, spelled(random, channel)),
         };
-        let accept = ACCEPTS[accept];
+        let accept = match request.ask {
+            Ask::Fixed(406) => "text/event-stream",
+            _ => ACCEPTS[accept],
+        };
         request.head = format!(
             "{method} {path}{channel}{query} HTTP/{version}\r\nHost: sim\r\n{connection}\
              Accept: {accept}\r\n{lines}\r\n"
@@ -118,7 +121,10 @@ impl Request {
     fn draw_question(&mut self, random: &mut Random) -> (&'static str, String, String) {
         match &self.ask {
             Ask::Get(cursor) => {
-                let (query, lines) = written(random, *cursor);
+                let (query, mut lines) = written(random, *cursor);
+                // Beside another type, and another protocol: still a poll.
+                lines += random.pick(&["", "", "", "Accept: text/event-stream\r\n"]);
+                lines += random.pick(&["", "", "", "Connection: Upgrade\r\nUpgrade: h2c\r\n"]);
                 ("GET", query, lines)
             }
             Ask::Publish { body, content_type, expects } => {
@@ -148,6 +154,11 @@ impl Request {
             Ask::Fixed(400) => {
                 ("GET", String::new(), "If-Modified-Since: yesterday\r\n".to_owned())
             }
+            Ask::Fixed(403) if is_subscriber(self.place) => {
+                let handshake = "Connection: x, Upgrade\r\nUpgrade: websocket\r\n";
+                ("GET", String::new(), handshake.to_owned())
+            }
+            Ask::Fixed(406) => ("GET", String::new(), String::new()),
             Ask::Fixed(_) => ("PATCH", String::new(), String::new()),
             Ask::Doomed(status) => unreachable!("{status} is made by `doomed`"),
         }
@@ -201,6 +212,10 @@ impl fmt::Debug for Request {
     }
 }
 
+fn is_subscriber(place: usize) -> bool {
+    matches!(PLACES[place].kind, Kind::Subscriber { .. })
+}
+
 /// The query and the header lines that say a cursor.
 fn written(random: &mut Random, cursor: Cursor) -> (String, String) {
     let MessageId { time, tag } = cursor.id();
@@ -215,7 +230,11 @@ fn written(random: &mut Random, cursor: Cursor) -> (String, String) {
     let mut date = b"If-Modified-Since: ".to_vec();
     write_http_date(time, &mut date);
     let date = String::from_utf8(date).expect("ASCII") + "\r\n";
-    let lines = match random.below(8) {
+    let utc = date.replace("GMT", random.pick(&["UTC", "-0000", "GMT; length=3"]));
+    let lines = match random.below(11) {
+        8 => format!("{utc}If-None-Match: \"{tag}-gzip\"\r\n"),
+        9 => format!("{date}If-None-Match: W/{tag}\r\n"),
+        10 => format!("{utc}If-None-Match: {tag}\"\r\n"),
         0 => format!("{date}If-None-Match: \"{tag}\"\r\n"),
         1 => format!("{date}If-None-Match: W/\"{tag}\"\r\n"),
         2 => format!("Last-Event-ID: {time}:{tag}\r\n"),
