@@ -6,20 +6,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::options::{LocationOptions, Origins, Role, SubscriberOptions};
 use crate::store::StoreId;
 
+pub(crate) mod spelling;
+
+/// Longest `url` or `prefix`: its spellings take a thousand times as much memory for a moment.
+const PATTERN_BYTES_MAX: usize = 16 << 10;
+
 /// The paths of one location: a regular expression whose one capture group is the channel id, or
-/// a literal prefix before it. Matched on the raw path, anchored at both ends.
+/// a literal prefix before it. Matched on the raw path, anchored at both ends. Text of the pattern
+/// that clients percent-encode is matched in each of its spellings.
 #[derive(Debug, Clone)]
 pub enum Pattern {
-    /// `url`.
+    /// `url`, and a `prefix` that has several spellings.
     Url(Regex),
     /// `url` of the form literal + `([^/]+)`: most are, and need no regular expression.
-    Segment(Box<[u8]>),
+    Segment(Box<str>),
     /// `prefix`: the same as `url` = escaped prefix + `(.+)`.
-    Prefix(Box<[u8]>),
+    Prefix(Box<str>),
 }
 
 /// Why an expression is refused as `url`.
@@ -29,6 +36,12 @@ pub enum PatternError {
     Syntax(String),
     /// It has this many capture groups instead of one.
     Groups(usize),
+    /// Its capture group takes no character.
+    Empty,
+    /// A class has characters beyond ASCII.
+    Class,
+    /// It has this many bytes.
+    Length(usize),
 }
 
 impl fmt::Display for PatternError {
@@ -41,6 +54,16 @@ impl fmt::Display for PatternError {
             Self::Groups(n) => {
                 write!(f, "{n} capture groups; exactly one may capture, write the others as (?:…)")
             }
+            Self::Empty => f.write_str(
+                "the capture group takes no character, but is the channel id; write ([^/]+)",
+            ),
+            Self::Class => f.write_str(
+                "a class, as in [äö], can have only ASCII characters, since a path has others \
+                 percent-encoded; write alternatives, as in (?:ä|ö)",
+            ),
+            Self::Length(bytes) => {
+                write!(f, "{bytes} bytes, and a pattern can have {PATTERN_BYTES_MAX}")
+            }
         }
     }
 }
@@ -49,21 +72,45 @@ impl Pattern {
     /// A pattern of the setting `url`.
     ///
     /// # Errors
-    /// [`PatternError`] if it does not compile, is too large, or does not have just one group.
+    /// [`PatternError`] if it does not compile, is too large, or does not have just one group that
+    /// can hold a channel id.
     pub fn url(expression: &str) -> Result<Self, PatternError> {
+        check_length(expression)?;
         // The bare expression first: `a)(b` is an error, though it compiles between `^(?:` and `)$`.
-        compile(expression)?;
-        let anchored = compile(&format!("^(?:{expression})$"))?;
+        let hir = spelling::parse(expression)?;
+        let anchored = match spelling::spelled(&hir) {
+            None => compile(&format!("^(?:{expression})$"))?,
+            Some(spelled) => compile_spelled(spelled)?,
+        };
         match anchored.captures_len() - 1 {
+            1 if has_empty_group(&hir) => Err(PatternError::Empty),
             1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
             groups => Err(PatternError::Groups(groups)),
         }
     }
 
     /// A pattern of the setting `prefix`.
+    ///
+    /// # Errors
+    /// [`PatternError::Length`]
+    pub fn prefix(prefix: &str) -> Result<Self, PatternError> {
+        check_length(prefix)?;
+        match spelling::literal(prefix.as_bytes(), true) {
+            None => Ok(Self::Prefix(prefix.into())),
+            Some(text) => {
+                compile_spelled(Hir::concat(vec![text, spelling::parse("(.+)")?])).map(Self::Url)
+            }
+        }
+    }
+
+    /// The regular expression for the whole path, as it is matched.
     #[must_use]
-    pub fn prefix(prefix: &str) -> Self {
-        Self::Prefix(prefix.as_bytes().into())
+    pub fn expression(&self) -> String {
+        match self {
+            Self::Url(regex) => regex.as_str().to_owned(),
+            Self::Segment(prefix) => format!("{}[^/]+", regex::escape(prefix)),
+            Self::Prefix(prefix) => format!("{}.+", regex::escape(prefix)),
+        }
     }
 
     /// The channel id's part of `path`, still percent-encoded; `None` if the path is not ours.
@@ -77,20 +124,41 @@ impl Pattern {
 
     fn literal_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         match self {
-            Self::Prefix(prefix) => path.strip_prefix(&**prefix).filter(|id| !id.is_empty()),
+            Self::Prefix(prefix) => path.strip_prefix(prefix.as_bytes()).filter(|id| !id.is_empty()),
             Self::Segment(prefix) => path
-                .strip_prefix(&**prefix)
+                .strip_prefix(prefix.as_bytes())
                 .filter(|id| !id.is_empty() && memchr::memchr(b'/', id).is_none()),
             Self::Url(_) => None,
         }
     }
 }
 
-/// A literal followed by `([^/]+)`, if `expression` is just that.
+/// A literal followed by `([^/]+)`, if `expression` is just that, in one spelling.
 fn segment(expression: &str) -> Option<Pattern> {
     let literal = expression.strip_suffix("([^/]+)")?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_~%:=@!,;'".contains(&byte);
-    literal.bytes().all(plain).then(|| Pattern::Segment(literal.as_bytes().into()))
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_~:=@!,;'".contains(&byte);
+    literal.bytes().all(plain).then(|| Pattern::Segment(literal.into()))
+}
+
+/// Whether some capture group takes no character.
+fn has_empty_group(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Capture(group) => group.sub.properties().maximum_len() == Some(0),
+        kind => kind.subs().iter().any(has_empty_group),
+    }
+}
+
+fn check_length(pattern: &str) -> Result<(), PatternError> {
+    match pattern.len() {
+        0..=PATTERN_BYTES_MAX => Ok(()),
+        bytes => Err(PatternError::Length(bytes)),
+    }
+}
+
+fn compile_spelled(hir: Hir) -> Result<Regex, PatternError> {
+    let anchored = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
+    // As it is written out, it is in Unicode mode wherever it does not say otherwise.
+    compile(&format!("(?u:{anchored})"))
 }
 
 fn compile(expression: &str) -> Result<Regex, PatternError> {
@@ -98,12 +166,15 @@ fn compile(expression: &str) -> Result<Regex, PatternError> {
         .unicode(false)
         .size_limit(1 << 20)
         .build()
-        .map_err(|error| PatternError::Syntax(one_line(&error.to_string())))
+        .map_err(|error| PatternError::syntax(&error.to_string()))
 }
 
-/// The parser draws the expression with a caret below; its last line says what is wrong.
-fn one_line(words: &str) -> String {
-    words.lines().last().unwrap_or(words).trim_start_matches("error: ").to_owned()
+impl PatternError {
+    /// The parser draws the expression with a caret below; its last line says what is wrong.
+    fn syntax(words: &str) -> Self {
+        let last = words.lines().last().unwrap_or(words);
+        Self::Syntax(last.trim_start_matches("error: ").to_owned())
+    }
 }
 
 /// Which of a location's origins a request came from; says which header lines its answer has.
@@ -379,7 +450,7 @@ mod tests {
             allow_origin: Origins::Listed((1..=65_537).map(origin).collect()),
         };
         let location = Location::new(&LocationOptions {
-            pattern: Pattern::prefix("/"),
+            pattern: Pattern::prefix("/").unwrap(),
             store: StoreId(0),
             channel_group: String::new(),
             role: Role::Publisher(publisher),
