@@ -40,6 +40,8 @@ pub enum PatternError {
     Empty,
     /// A class has characters beyond ASCII.
     Class,
+    /// Its text has a segment `.` or `..`.
+    Dots,
     /// It has this many bytes.
     Length(usize),
 }
@@ -60,6 +62,9 @@ impl fmt::Display for PatternError {
             Self::Class => f.write_str(
                 "a class, as in [äö], can have only ASCII characters, since a path has others \
                  percent-encoded; write alternatives, as in (?:ä|ö)",
+            ),
+            Self::Dots => f.write_str(
+                "no path has a segment \".\" or \"..\", since clients resolve them; leave it out",
             ),
             Self::Length(bytes) => {
                 write!(f, "{bytes} bytes, and a pattern can have {PATTERN_BYTES_MAX}")
@@ -84,6 +89,7 @@ impl Pattern {
         };
         match anchored.captures_len() - 1 {
             1 if has_empty_group(&hir) => Err(PatternError::Empty),
+            1 if spelling::has_dot_segment(&hir) => Err(PatternError::Dots),
             1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
             groups => Err(PatternError::Groups(groups)),
         }
@@ -92,9 +98,12 @@ impl Pattern {
     /// A pattern of the setting `prefix`.
     ///
     /// # Errors
-    /// [`PatternError::Length`]
+    /// [`PatternError::Length`] and [`PatternError::Dots`].
     pub fn prefix(prefix: &str) -> Result<Self, PatternError> {
         check_length(prefix)?;
+        if spelling::is_with_dots(prefix.as_bytes()) {
+            return Err(PatternError::Dots);
+        }
         match spelling::literal(prefix.as_bytes(), true) {
             None => Ok(Self::Prefix(prefix.into())),
             Some(text) => {

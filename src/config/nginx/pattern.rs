@@ -1,31 +1,46 @@
 //! A location's paths as an expression for nginx's PCRE. Written from the parsed expression, not
-//! copied: the two dialects spell some things alike and mean others by them (`\v`, `[a&&b]`).
+//! copied: the two dialects spell some things alike and mean others by them (`\v`, `[a&&b]`), and
+//! nginx matches the decoded path, so that `%C3%B6` in a pattern is the two bytes there.
 //!
 //! A backslash in the output only stands before `x`, `b` and `z`, which nginx's own quoting leaves
 //! alone; so the expression can stand between double quotes as it is.
 
 use std::fmt::Write as _;
 
-use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, ClassBytes, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition};
 
 use super::super::settings::Common;
+use crate::relay::location::spelling::{self, Piece, is_encoded, pieces, sequences};
 
 /// The anchored expression, with its channel id captured by this name; `None` if PCRE has none.
 pub(super) fn of(common: &Common, capture: &str) -> Option<String> {
     let mut out = "^".to_owned();
     match (&common.url, &common.prefix) {
         (Some(url), _) => {
-            let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
-            write(&mut out, &parser.parse(url).ok()?, capture, Place::Sequence)?;
+            write(&mut out, &spelling::parse(url).ok()?, capture, Place::Sequence)?;
         }
         (None, prefix) => {
-            prefix.as_deref().unwrap_or_default().bytes().for_each(|byte| literal(&mut out, byte));
+            text(&mut out, prefix.as_deref().unwrap_or_default().as_bytes(), true);
             let _ = write!(out, "(?<{capture}>.+)");
         }
     }
     out.push_str("\\z");
     Some(out)
+}
+
+/// Whether the pattern's text has an encoded slash, which is a slash like others for nginx.
+pub(super) fn has_encoded_slash(common: &Common) -> bool {
+    let is_in = |text: &[u8]| pieces(text, true).any(|piece| piece == Piece::Escape(b'/'));
+    fn any(hir: &Hir, is_in: &impl Fn(&[u8]) -> bool) -> bool {
+        match hir.kind() {
+            HirKind::Literal(text) => is_in(&text.0),
+            kind => kind.subs().iter().any(|sub| any(sub, is_in)),
+        }
+    }
+    match (&common.url, &common.prefix) {
+        (Some(url), _) => spelling::parse(url).is_ok_and(|hir| any(&hir, &is_in)),
+        (None, prefix) => is_in(prefix.as_deref().unwrap_or_default().as_bytes()),
+    }
 }
 
 /// Where a part stands: what would bind wrongly there is put in a group.
@@ -42,14 +57,25 @@ enum Place {
 fn write(out: &mut String, hir: &Hir, capture: &str, place: Place) -> Option<()> {
     match hir.kind() {
         HirKind::Empty => out.push_str("(?:)"),
-        HirKind::Literal(bytes) if bytes.0.len() > 1 && place == Place::Repeated => {
-            out.push_str("(?:");
-            bytes.0.iter().for_each(|byte| literal(out, *byte));
-            out.push(')');
+        HirKind::Literal(bytes) => {
+            return grouped(out, bytes.0.len() > 1 && place == Place::Repeated, |out| {
+                text(out, &bytes.0, false);
+                Some(())
+            });
         }
-        HirKind::Literal(bytes) => bytes.0.iter().for_each(|byte| literal(out, *byte)),
-        HirKind::Class(Class::Bytes(bytes)) => class(out, bytes),
-        HirKind::Class(Class::Unicode(characters)) => class(out, &characters.to_byte_class()?),
+        HirKind::Class(Class::Bytes(bytes)) => class(out, &decoded(bytes)),
+        HirKind::Class(Class::Unicode(characters)) => match characters.to_byte_class() {
+            Some(bytes) => class(out, &decoded(&bytes)),
+            None => {
+                for (index, sequence) in sequences(characters).enumerate() {
+                    out.push_str(if index == 0 { "(?:" } else { "|" });
+                    for part in sequence.as_slice() {
+                        class(out, &ClassBytes::new([ClassBytesRange::new(part.start, part.end)]));
+                    }
+                }
+                out.push(')');
+            }
+        },
         HirKind::Look(look) => out.push_str(match look {
             Look::Start => "(?:^)",
             Look::End => "(?:\\z)",
@@ -115,6 +141,29 @@ fn times(out: &mut String, repetition: &Repetition) {
     if !repetition.greedy {
         out.push('?');
     }
+}
+
+fn text(out: &mut String, text: &[u8], is_whole: bool) {
+    for piece in pieces(text, is_whole) {
+        let (Piece::Raw(byte) | Piece::Encoded(byte) | Piece::Escape(byte)) = piece;
+        literal(out, byte);
+    }
+}
+
+/// A class for decoded paths: one with `%` takes what is encoded, a negated one without it does
+/// not. Which is all that can be said: whether a client encoded a letter, nginx does not tell.
+fn decoded(class: &ClassBytes) -> ClassBytes {
+    let has = |byte| class.ranges().iter().any(|range| range.start() <= byte && byte <= range.end());
+    let encoded = (0..=u8::MAX).filter(|byte| is_encoded(*byte) || *byte == b'?');
+    let encoded = ClassBytes::new(encoded.map(|byte| ClassBytesRange::new(byte, byte)));
+    let mut decoded = class.clone();
+    match (has(b'%'), has(0xff)) {
+        (true, false) => decoded.union(&encoded),
+        (false, true) => decoded.difference(&encoded),
+        _ => {}
+    }
+    // Those of raw bytes beyond ASCII alone have nothing else.
+    if decoded.ranges().is_empty() { class.clone() } else { decoded }
 }
 
 fn literal(out: &mut String, byte: u8) {

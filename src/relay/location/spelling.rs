@@ -87,9 +87,30 @@ pub(crate) fn pieces(mut text: &[u8], is_whole: bool) -> impl Iterator<Item = Pi
     })
 }
 
+/// Whether the expression has a segment `.` or `..` in its text, which clients and nginx resolve
+/// (RFC 3986 5.2.4, URL standard 4.4), `%2e` too.
+pub(super) fn has_dot_segment(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Literal(text) => is_with_dots(&text.0),
+        kind => kind.subs().iter().any(has_dot_segment),
+    }
+}
+
+pub(super) fn is_with_dots(text: &[u8]) -> bool {
+    let decoded = pieces(text, true).map(|piece| match piece {
+        Piece::Escape(b'/') => b'%',
+        Piece::Raw(byte) | Piece::Encoded(byte) | Piece::Escape(byte) => byte,
+    });
+    let decoded: Vec<u8> = decoded.collect();
+    let segments: Vec<_> = decoded.split(|byte| *byte == b'/').collect();
+    // The first and the last may go on beyond the text.
+    let within = segments.get(1..segments.len() - 1).unwrap_or_default();
+    within.iter().any(|segment| matches!(segment, [b'.'] | [b'.', b'.']))
+}
+
 /// Whether clients encode this byte in a path. Not `?`, which ends the path, and not controls:
 /// who writes them means something that no path has.
-fn is_encoded(byte: u8) -> bool {
+pub(crate) fn is_encoded(byte: u8) -> bool {
     byte >= 0x80 || b" \"#<>[\\]^`{|}".contains(&byte)
 }
 
