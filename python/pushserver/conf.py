@@ -20,6 +20,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils.regex_helper import normalize
 
+from pushserver import patterns
+
 DEFAULT_PORT = 8001
 ALL_REQUESTS_PORT = 8000
 
@@ -48,10 +50,15 @@ HOST_VARIABLE = "PUSH_SERVER_CURRENT_HOST"
 SECRET_VARIABLE = "PUSH_SERVER_PASSTHROUGH_SECRET"
 
 
+class NotReversible(ValueError):
+    """No URL can be made of a location's pattern; the daemon may serve it all the same."""
+
+
 @dataclass(frozen=True)
 class Reversed:
-    """A location's path, taken apart around its channel id."""
+    """A location's path, taken apart around its channel id; both parts percent-encoded."""
 
+    url: str
     before: str
     after: str
     regex: re.Pattern[str]
@@ -64,7 +71,7 @@ class Reversed:
         path = self.before + quote(channel_id, safe="") + self.after
         if not self.regex.fullmatch(path):
             raise ValueError(
-                f"{path!r} does not match the location's url {self.regex.pattern!r}: "
+                f"{path!r} does not match the location's url {self.url!r}: "
                 "widen its group (percent-encoded ids hold letters, digits and -._~%)"
             )
         return path
@@ -110,7 +117,7 @@ def pattern(location: Mapping[str, Any]) -> str:
     if location.get("url"):
         return str(location["url"])
     if location.get("prefix"):
-        return re.escape(str(location["prefix"])) + "(.+)"
+        return re.escape(patterns.encoded_prefix(str(location["prefix"]))) + "(.+)"
     raise ValueError("it has neither 'url' nor 'prefix'")
 
 
@@ -126,13 +133,39 @@ def reversed_url(url: str) -> Reversed:
             f"{url!r} has {regex.groups} groups, and has to have one, the channel id: "
             "write (?:...) for a group that is not"
         )
-    forms = normalize(url)
+    expression = patterns.encoded(url)
+    try:
+        forms = normalize(expression)
+    except ValueError as error:
+        raise NotReversible(f"{url!r} cannot be made into a URL: {error}") from error
     if len(forms) != 1 or len(forms[0][1]) != 1:
-        raise ValueError(f"{url!r} cannot be made into a URL: leave out alternatives, as in (a|b)")
+        raise NotReversible(
+            f"{url!r} cannot be made into a URL: leave out alternatives, as in (a|b)"
+        )
     # A literal % of the pattern must not be read as formatting, so this is not `form % {...}`.
     form, (name,) = forms[0]
     before, after = form.split(f"%({name})s")
-    return Reversed(before, after, regex)
+    _check(url, before, after)
+    return Reversed(url, before, after, re.compile(expression))
+
+
+def _check(url: str, before: str, after: str) -> None:
+    """Raises ``ValueError`` where no request has such a path, as the daemon does."""
+    if not before.startswith("/"):
+        # What may be left out is left out here, though paths of requests may have it.
+        error = NotReversible if re.search("[?*{]", url) else ValueError
+        raise error(f"{url!r} matches no path: a path begins with '/'")
+    if "?" in before + after:
+        raise ValueError(
+            f"{url!r} matches no path: that ends at the '?' of a query; write %3F for a question "
+            "mark in the path"
+        )
+    if re.search("[\0-\x1f\x7f]", before + after):
+        raise ValueError(f"{url!r} matches no path: that has no control characters")
+    if patterns.has_dot_segment(before) or patterns.has_dot_segment(after):
+        raise ValueError(
+            f"{url!r} matches no path: clients resolve the segments '.' and '..'; leave them out"
+        )
 
 
 def publisher_origin() -> str:
