@@ -771,7 +771,8 @@ fn the_text_of_a_location_is_matched_as_clients_write_it() {
             assert!(line.starts_with(&format!("locations[0].{key}: ")), "{line}");
             continue;
         }
-        let config = config(json!({"locations": [location]})).expect(&entry.to_string());
+        let config = config(json!({"locations": [location]}))
+            .unwrap_or_else(|problem| panic!("{entry}: {problem:?}"));
         let pattern = &config.relay_options().locations[0].pattern;
         let served = entry["serves"].as_object().unwrap();
         for (path, id) in served {
@@ -807,7 +808,10 @@ fn a_pattern_has_a_longest_length() {
     for key in ["url", "prefix"] {
         let location = |text: &str| json!({"type": "publisher", key: text});
         let line = location_refusal(location(&"ö".repeat(1 << 20)));
-        assert_eq!(line, format!("locations[0].{key}: 2097152 bytes, and a pattern can have 16384"));
+        assert_eq!(
+            line,
+            format!("locations[0].{key}: 2097152 bytes, and a pattern can have 16384")
+        );
         let fits = format!("/{}/(.+)", "a".repeat(16_000));
         assert!(config(json!({"locations": [location(&fits)]})).is_ok());
     }

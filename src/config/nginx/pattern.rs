@@ -153,7 +153,8 @@ fn text(out: &mut String, text: &[u8], is_whole: bool) {
 /// A class for decoded paths: one with `%` takes what is encoded, a negated one without it does
 /// not. Which is all that can be said: whether a client encoded a letter, nginx does not tell.
 fn decoded(class: &ClassBytes) -> ClassBytes {
-    let has = |byte| class.ranges().iter().any(|range| range.start() <= byte && byte <= range.end());
+    let has =
+        |byte| class.ranges().iter().any(|range| range.start() <= byte && byte <= range.end());
     let encoded = (0..=u8::MAX).filter(|byte| is_encoded(*byte) || *byte == b'?');
     let encoded = ClassBytes::new(encoded.map(|byte| ClassBytesRange::new(byte, byte)));
     let mut decoded = class.clone();
