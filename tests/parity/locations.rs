@@ -41,3 +41,35 @@ fn nginx_serves_the_paths_of_each_location() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn nginx_closes_the_paths_of_passthrough_urls_however_they_are_written() {
+    let passthrough = |path: &str| {
+        let url = format!("http://127.0.0.1:9{path}");
+        let prefix = format!("/{}/", path.len());
+        json!({"type": "subscriber", "prefix": prefix, "passthrough": url})
+    };
+    let nginx = Nginx::start(json!({
+        // Nothing listens there: what is passed on is answered 502.
+        "allrequests": "http://127.0.0.1:9",
+        "locations": [passthrough("/p%20q"), passthrough("/%FF/$a{b}"), passthrough("/m%C3%B6te?x")],
+    }));
+    for (path, expected) in [
+        ("/p%20q", "403"),
+        ("/%70%20q?x", "403"),
+        ("//p%20q/", "403"),
+        ("/x/../p%20q", "403"),
+        ("/p%20q%0A", "403"),
+        ("/%ff/$a{b}", "403"),
+        ("/%ff%2F%24a%7Bb%7D", "403"),
+        ("/m\u{f6}te", "403"),
+        ("/m%c3%b6te", "403"),
+        ("/p+q", "502"),
+        ("/p%2520q", "502"),
+        ("/p%20q/r", "502"),
+        ("/P%20q", "502"),
+    ] {
+        let answer = nginx.connect().get(path).answer();
+        assert!(answer.status_line().starts_with(expected), "{path}: {}", answer.status_line());
+    }
+}

@@ -143,6 +143,13 @@ fn times(out: &mut String, repetition: &Repetition) {
     }
 }
 
+/// These bytes of a decoded path.
+pub(super) fn bytes(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    bytes.iter().for_each(|byte| literal(&mut out, *byte));
+    out
+}
+
 fn text(out: &mut String, text: &[u8], is_whole: bool) {
     for piece in pieces(text, is_whole) {
         let (Piece::Raw(byte) | Piece::Encoded(byte) | Piece::Escape(byte)) = piece;

@@ -135,7 +135,7 @@ fn other_requests_go_to_the_upstream() {
             "proxy_pass \"http://unix:/run/up:\";",
             "proxy_set_header Connection $push_connection;",
             "return 301 \"$scheme://a.example$request_uri\";",
-            "location = \"/p q\" { return 403; }",
+            r#"location ~ "^/+p\x20q/*\x0a?\z" { return 403; }"#,
         ],
     );
 }
