@@ -114,10 +114,12 @@ def path(kind: str, channel_id: object) -> str:
 
 def pattern(location: Mapping[str, Any]) -> str:
     """The regular expression that a location's paths match in full."""
+    text = str(location.get("url") or location.get("prefix") or "")
+    patterns.check_length(text)
     if location.get("url"):
-        return str(location["url"])
+        return text
     if location.get("prefix"):
-        return re.escape(patterns.encoded_prefix(str(location["prefix"]))) + "(.+)"
+        return re.escape(patterns.encoded_prefix(text)) + "(.+)"
     raise ValueError("it has neither 'url' nor 'prefix'")
 
 

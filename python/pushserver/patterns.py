@@ -39,10 +39,14 @@ def encoded_prefix(prefix: str) -> str:
     return "".join(_pieces(prefix.encode(), is_whole=True))
 
 
+def check_length(pattern: str) -> None:
+    """Raises ``ValueError`` for a pattern that the daemon refuses as too long."""
+    if (size := len(pattern.encode())) > BYTES_MAX:
+        raise ValueError(f"{size} bytes, and a pattern can have {BYTES_MAX}")
+
+
 def encoded(expression: str) -> str:
     """A ``url`` that matches paths as they are sent. Raises ``ValueError`` where none can match."""
-    if len(expression.encode()) > BYTES_MAX:
-        raise ValueError(f"a pattern can have {BYTES_MAX} bytes, and this one has more")
     parts: list[str] = []
     text = b""
     before = ""
@@ -124,7 +128,7 @@ def _pieces(text: bytes, *, is_whole: bool) -> Iterator[str]:
 
 def _class(source: str) -> str:
     """A class, with the encoded forms of its members."""
-    if not source.isascii():
+    if not source.isascii() or re.search(r"\\u(?!00[0-7])|\\U(?!000000[0-7])", source):
         raise ValueError(
             f"the class {source!r} can have only ASCII characters, since a path has others "
             "percent-encoded; write alternatives, as in (?:ä|ö)"

@@ -279,6 +279,15 @@ def test_a_second_location_need_not_be_reversible_but_needs_its_group():
     assert ids(second("/a/.+")) == ["pushserver.E003"]
 
 
+@pytest.mark.parametrize("key", ["url", "prefix"])
+def test_a_pattern_that_is_too_long(key):
+    rest = "(.+)" if key == "url" else ""
+    (message,) = messages(locations({key: "/" + "ö" * 9000 + rest}))
+    assert message.id == "pushserver.E003"
+    assert f"locations[0].{key}: 180" in message.msg
+    assert ids(locations({key: "/" + "ö" * 1000 + rest})) == []
+
+
 def test_a_location_without_url_and_prefix():
     assert ids(locations({"prefix": ""})) == ["pushserver.E003"]
 

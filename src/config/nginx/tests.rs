@@ -88,6 +88,8 @@ fn what_nginx_cannot_do_is_said_where_it_would_stand() {
         ("subscriber", json!({"passthrough": "http://a/b"}), "# passthrough: nginx cannot"),
         ("publisher", json!({"create_on_post": false}), "# create_on_post false: nginx cannot"),
         ("subscriber", json!({"url": r"/(?m:^)(a)", "prefix": "/"}), "# Left out"),
+        ("subscriber", json!({"prefix": "/a%2Fb/"}), "# %2F in its pattern is a slash"),
+        ("publisher", json!({"url": "/(?:a%2fb)/(.+)"}), "# %2F in its pattern is a slash"),
     ] {
         let text = location(kind, more);
         assert!(text.contains(note), "{note} in\n{text}");

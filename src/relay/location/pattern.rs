@@ -213,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn as_many_groups_within_groups_as_the_parser_takes_are_served() {
+        let nested = format!("/{}([a-z]+){}", "(?:a".repeat(82), ")?".repeat(82));
+        let pattern = Pattern::url(&nested).unwrap();
+        assert_eq!(pattern.channel_part(b"/aab"), None);
+        let path = format!("/{}b", "a".repeat(82));
+        assert_eq!(pattern.channel_part(path.as_bytes()), Some(&b"b"[..]));
+    }
+
+    #[test]
     fn expressions_without_just_one_group_are_refused() {
         assert_eq!(Pattern::url("/a/b").unwrap_err(), PatternError::Groups(0));
         assert_eq!(Pattern::url("/(a)/(b)").unwrap_err(), PatternError::Groups(2));
