@@ -48,7 +48,9 @@ def check_length(pattern: str) -> None:
 def encoded(expression: str) -> str:
     """A ``url`` that matches paths as they are sent. Raises ``ValueError`` where none can match."""
     parts: list[str] = []
-    text = b""
+    text = required = b""
+    depth = 0
+    has_alternatives = False
     before = ""
     for kind, token, literal, is_repeated in _tokens(expression):
         if token == ")" and re.fullmatch(r"\((?:\?P?<[^>]*>)?", before):
@@ -56,6 +58,7 @@ def encoded(expression: str) -> str:
         before = token
         if literal and not is_repeated:
             text += literal
+            required += literal if depth == 0 else b""
             continue
         parts.append(_text(text))
         text = b""
@@ -63,13 +66,22 @@ def encoded(expression: str) -> str:
             parts.append(f"(?:{_text(literal)})")
         else:
             parts.append(_class(token) if kind == "class" else token)
+        if kind == "special":
+            depth += (token[0] == "(" and token[-1] != ")") - (token == ")")
+            has_alternatives |= token == "|" and depth == 0
+    if not has_alternatives:
+        check_text(required.decode(errors="replace"))
     return "".join([*parts, _text(text)])
 
 
-def has_dot_segment(path: str) -> bool:
-    """Whether clients resolve a segment of this text: ``.``, ``..``, also as ``%2E``."""
-    segments = re.sub("%2e", ".", path, flags=re.IGNORECASE).split("/")
-    return any(segment in (".", "..") for segment in segments[1:-1])
+def check_text(text: str) -> None:
+    """Raises ``ValueError`` where this text is in no path."""
+    if "?" in text:
+        raise ValueError(
+            "no path has a '?', where the query begins; write %3F for a question mark in the path"
+        )
+    if re.search("[\0-\x1f\x7f]", text):
+        raise ValueError("no path has a control character; leave it out")
 
 
 def _tokens(expression: str) -> Iterator[tuple[str, str, bytes, bool]]:
@@ -97,13 +109,23 @@ def _compact(expression: str) -> str:
     for match in _VERBOSE_TOKEN.finditer(expression):
         if re.fullmatch(r"\(\?[a-zA-Z]+\)", match[0]):
             kept += match[0].replace("x", "").replace("(?)", "")
+        elif match.lastgroup == "class":
+            # The daemon's parser overlooks spaces there too.
+            kept += re.sub(r"(\\.)|\s", r"\1", match[0])
         elif match.lastgroup != "ignored":
             kept += match[0]
     return kept
 
 
 def _text(text: bytes) -> str:
-    return re.escape("".join(_pieces(text, is_whole=False)))
+    path = "".join(_pieces(text, is_whole=False))
+    # The first and the last segment may go on beyond this text.
+    segments = re.sub("%2E", ".", path).split("/")[1:-1]
+    if "." in segments or ".." in segments:
+        raise ValueError(
+            "no path has a segment '.' or '..', since clients resolve them; leave it out"
+        )
+    return re.escape(path)
 
 
 def _pieces(text: bytes, *, is_whole: bool) -> Iterator[str]:
