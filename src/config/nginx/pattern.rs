@@ -43,6 +43,9 @@ pub(super) fn has_encoded_slash(common: &Common) -> bool {
     }
 }
 
+/// What no byte matches.
+const NOTHING: &str = "[^\\x00-\\xff]";
+
 /// Where a part stands: what would bind wrongly there is put in a group.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
@@ -152,26 +155,36 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
 
 fn text(out: &mut String, text: &[u8], is_whole: bool) {
     for piece in pieces(text, is_whole) {
-        let (Piece::Raw(byte) | Piece::Encoded(byte) | Piece::Escape(byte)) = piece;
-        literal(out, byte);
+        match piece {
+            Piece::Raw(byte) if is_in_no_path(byte) => out.push_str(NOTHING),
+            Piece::Raw(byte) | Piece::Encoded(byte) | Piece::Escape(byte) => literal(out, byte),
+        }
     }
 }
 
+/// Whether no raw path has this byte. Where a pattern has it raw, its encoded form is not meant.
+fn is_in_no_path(byte: u8) -> bool {
+    byte == b'?' || byte.is_ascii_control()
+}
+
 /// A class for decoded paths: one with `%` takes what is encoded, a negated one without it does
-/// not. Which is all that can be said: whether a client encoded a letter, nginx does not tell.
+/// not. That is all that can be said: nginx does not tell whether a client encoded a letter.
 fn decoded(class: &ClassBytes) -> ClassBytes {
-    let has =
-        |byte| class.ranges().iter().any(|range| range.start() <= byte && byte <= range.end());
-    let encoded = (0..=u8::MAX).filter(|byte| is_encoded(*byte) || *byte == b'?');
-    let encoded = ClassBytes::new(encoded.map(|byte| ClassBytesRange::new(byte, byte)));
+    let has = |byte| class.ranges().iter().any(|one| one.start() <= byte && byte <= one.end());
+    let bytes = |test: fn(u8) -> bool| {
+        let bytes = (0..=u8::MAX).filter(|byte| test(*byte));
+        ClassBytes::new(bytes.map(|byte| ClassBytesRange::new(byte, byte)))
+    };
+    let encoded = || bytes(|byte| is_encoded(byte) || byte == b'?');
     let mut decoded = class.clone();
     match (has(b'%'), has(0xff)) {
-        (true, false) => decoded.union(&encoded),
-        (false, true) => decoded.difference(&encoded),
-        _ => {}
+        (true, false) => decoded.union(&encoded()),
+        (false, true) => decoded.difference(&encoded()),
+        (false, false) => decoded.difference(&bytes(is_in_no_path)),
+        (true, true) => {}
     }
-    // Those of raw bytes beyond ASCII alone have nothing else.
-    if decoded.ranges().is_empty() { class.clone() } else { decoded }
+    // One of raw bytes beyond ASCII has nothing else.
+    if decoded.ranges().is_empty() && has(0xff) { class.clone() } else { decoded }
 }
 
 fn literal(out: &mut String, byte: u8) {
@@ -191,7 +204,7 @@ fn class(out: &mut String, class: &ClassBytes) {
     let mut others = class.clone();
     others.negate();
     match (class.ranges(), others.ranges()) {
-        ([], _) => out.push_str("(?!)"),
+        ([], _) => out.push_str(NOTHING),
         (_, []) => out.push_str("(?s:.)"),
         (_, [one]) if (one.start(), one.end()) == (b'\n', b'\n') => out.push('.'),
         (ranges, others) => {
@@ -248,6 +261,16 @@ mod tests {
         ] {
             assert_eq!(of(&common(Some(url), None), "id").as_deref(), Some(written), "{url}");
         }
+        for (url, written) in [
+            (
+                "/ö%c3%B6 %2f/(?:ä|ö)(.)",
+                r"^/\xc3\xb6\xc3\xb6\x20//(?:[\xc3][\xa4]|[\xc3][\xb6])(?<id>.)\z",
+            ),
+            (r"/100%/\?x/([\w%]+)", "^/100%/[^\\x00-\\xff]x/"),
+        ] {
+            let whole = of(&common(Some(url), None), "id").expect("PCRE can say it");
+            assert!(whole.starts_with(written), "{url}: {whole}");
+        }
         let prefix = of(&common(None, Some("/a.b$\"/")), "id");
         assert_eq!(prefix.as_deref(), Some(r"^/a[.]b\x24\x22/(?<id>.+)\z"));
     }
@@ -292,7 +315,6 @@ mod tests {
             "/xa",
             "/a",
             "/b",
-            "/\u{b}a",
             "/x^/",
             "/",
             "",
