@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -128,7 +128,14 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
                 id="pushserver.E007",
             )
             continue
-        if not _leads_to_view(parts.path):
+        if not re.fullmatch('[!"$-~]+', str(url)):
+            yield Error(
+                f"PUSH_SERVER: {path}.passthrough: {url!r} has a space, a '#' or more than ASCII.",
+                hint="Percent-encode it, as %C3%B6 for ö.",
+                id="pushserver.E007",
+            )
+            continue
+        if not _leads_to_view(unquote(parts.path)):
             yield Warning(
                 f"PUSH_SERVER: {path}.passthrough: {parts.path!r} does not lead to the view of "
                 "pushserver.urls.",

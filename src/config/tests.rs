@@ -481,6 +481,7 @@ fn what_cannot_work_is_refused_with_its_path() {
         (subscriber("allow_origin", json!("http://a/")), "locations[0].allow_origin", "http://a"),
         (subscriber("allow_origin", json!(["http://a", "*"])), "locations[0].allow_origin[1]", ""),
         (subscriber("passthrough", json!("/p")), "locations[0].passthrough", "http://"),
+        (subscriber("passthrough", json!("http://a/ö")), "locations[0].passthrough", "%C3%B6 for"),
         (subscriber("channel_group", json!("a\u{0}")), "locations[0].channel_group", "control"),
         (subscriber("store", json!("defalt")), "locations[0].store", "did you mean \"default\"?"),
         (publisher("store", json!("redis")), "locations[0].store", "names \"default\""),
