@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-BYTES_MAX = 16 << 10
+BYTES_MAX = 8 << 10
 
 # What clients encode in a path: RFC 3986 3.3 does not allow it there. Neither "?", which ends the
 # path, nor controls: no path has what they mean in a pattern.

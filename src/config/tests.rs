@@ -809,11 +809,10 @@ fn a_pattern_has_a_longest_length() {
     for key in ["url", "prefix"] {
         let location = |text: &str| json!({"type": "publisher", key: text});
         let line = location_refusal(location(&"ö".repeat(1 << 20)));
-        assert_eq!(
-            line,
-            format!("locations[0].{key}: 2097152 bytes, and a pattern can have 16384")
-        );
-        let fits = format!("/{}/(.+)", "a".repeat(16_000));
+        assert_eq!(line, format!("locations[0].{key}: 2097152 bytes, and a pattern can have 8192"));
+        let line = location_refusal(location(&format!("/{}/(.+)", "ö".repeat(4_000))));
+        assert!(line.contains("compiled, it has more than 1048576 bytes"), "{line}");
+        let fits = format!("/{}/(.+)", "a".repeat(8_000));
         assert!(config(json!({"locations": [location(&fits)]})).is_ok());
     }
 }

@@ -9,7 +9,10 @@ use regex_syntax::hir::{Hir, HirKind, Look};
 use super::spelling;
 
 /// Longest `url` or `prefix`: its spellings take a thousand times as much memory for a moment.
-const PATTERN_BYTES_MAX: usize = 16 << 10;
+const PATTERN_BYTES_MAX: usize = 8 << 10;
+
+/// Largest compiled expression.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
 
 /// Groups within groups: twice the parser's own limit and more, since written out there are more.
 pub(crate) const NEST_MAX: u32 = 1000;
@@ -42,6 +45,8 @@ pub enum PatternError {
     Dots,
     /// It has this many bytes.
     Length(usize),
+    /// Compiled, it takes more than [`COMPILED_BYTES_MAX`].
+    Large,
 }
 
 impl fmt::Display for PatternError {
@@ -63,6 +68,11 @@ impl fmt::Display for PatternError {
             ),
             Self::Dots => f.write_str(
                 "no path has a segment \".\" or \"..\", since clients resolve them; leave it out",
+            ),
+            Self::Large => write!(
+                f,
+                "compiled, it has more than {COMPILED_BYTES_MAX} bytes; write shorter text or \
+                 smaller repetitions, as in {{1,100}}"
             ),
             Self::Length(bytes) => {
                 write!(f, "{bytes} bytes, and a pattern can have {PATTERN_BYTES_MAX}")
@@ -92,7 +102,7 @@ impl Pattern {
     /// A pattern of the setting `prefix`.
     ///
     /// # Errors
-    /// [`PatternError::Length`] and [`PatternError::Dots`].
+    /// [`PatternError::Length`], [`PatternError::Large`] and [`PatternError::Dots`].
     pub fn prefix(prefix: &str) -> Result<Self, PatternError> {
         check_length(prefix)?;
         if spelling::is_with_dots(prefix.as_bytes()) {
@@ -167,10 +177,13 @@ fn anchored(hir: Hir) -> Result<Regex, PatternError> {
     // As it is written out, it is in Unicode mode wherever it does not say otherwise.
     RegexBuilder::new(&format!("(?u:{whole})"))
         .unicode(false)
-        .size_limit(1 << 20)
+        .size_limit(COMPILED_BYTES_MAX)
         .nest_limit(NEST_MAX)
         .build()
-        .map_err(|error| PatternError::syntax(&error.to_string()))
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => PatternError::Large,
+            error => PatternError::syntax(&error.to_string()),
+        })
 }
 
 impl PatternError {
