@@ -83,21 +83,20 @@ TABLE = [entry for entry in TABLE if "only" not in entry]
 def test_the_text_of_a_location_is_percent_encoded(settings, entry):
     place = {key: entry[key] for key in ("url", "prefix") if key in entry}
     settings.PUSH_SERVER = {
-        "locations": [
-            {"type": "subscriber"} | place,
-            {"type": "publisher", "prefix": "/p/"},
-        ]
+        "locations": [{"type": "subscriber"} | place, {"type": "publisher"} | place]
     }
     found = [message.msg for message in run_checks(tags=["pushserver"])]
     if "url_of" not in entry:
         # The daemon refuses it, or URLs cannot be made, though it is served.
-        (message,) = found
-        assert "refused" in entry or "cannot be made into a URL" in message
-        assert f"locations[0].{next(iter(place))}: " in message
+        for index, message in enumerate(found):
+            assert "refused" in entry or "cannot be made into a URL" in message
+            assert f"locations[{index}].{next(iter(place))}: " in message
+        assert len(found) == 2
         return
     assert found == []
     for channel_id, path in entry["url_of"].items():
         assert updates.subscriber_url(channel_id) == f"http://127.0.0.1:8001{path}"
+        assert updates.publisher_url(channel_id) == f"http://127.0.0.1:8001{path}"
 
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.get("url") or entry["prefix"])
