@@ -52,9 +52,7 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
             out.note("Left out: nginx has no expression for the same paths as this url.");
             continue;
         };
-        if pattern::has_encoded_slash(location.common()) {
-            out.note("%2F in its pattern is a slash for nginx: paths with that are served, too.");
-        }
+        pattern::notes(location.common()).into_iter().for_each(|note| out.note(note));
         out.line(&format!("location ~ \"{expression}\" {{"));
         out.indent = 2;
         match location {

@@ -28,18 +28,32 @@ pub(super) fn of(common: &Common, capture: &str) -> Option<String> {
     Some(out)
 }
 
-/// Whether the pattern's text has an encoded slash, which is a slash like others for nginx.
-pub(super) fn has_encoded_slash(common: &Common) -> bool {
-    let is_in = |text: &[u8]| pieces(text, true).any(|piece| piece == Piece::Escape(b'/'));
-    fn any(hir: &Hir, is_in: &impl Fn(&[u8]) -> bool) -> bool {
+/// What of a pattern nginx cannot do, since it matches the decoded path.
+pub(super) fn notes(common: &Common) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    if has(common, Piece::Escape(b'/')) {
+        notes.push("%2F in its pattern is a slash for nginx: paths with that are served, too.");
+    }
+    if has(common, Piece::Raw(b'%')) {
+        notes
+            .push("A % before a class or a group: nginx has decoded %XX, so that it is not found.");
+    }
+    notes
+}
+
+/// Whether the pattern's text has this piece.
+fn has(common: &Common, piece: Piece) -> bool {
+    fn any(hir: &Hir, piece: Piece) -> bool {
         match hir.kind() {
-            HirKind::Literal(text) => is_in(&text.0),
-            kind => kind.subs().iter().any(|sub| any(sub, is_in)),
+            HirKind::Literal(text) => pieces(&text.0, false).any(|one| one == piece),
+            kind => kind.subs().iter().any(|sub| any(sub, piece)),
         }
     }
     match (&common.url, &common.prefix) {
-        (Some(url), _) => spelling::parse(url).is_ok_and(|hir| any(&hir, &is_in)),
-        (None, prefix) => is_in(prefix.as_deref().unwrap_or_default().as_bytes()),
+        (Some(url), _) => spelling::parse(url).is_ok_and(|hir| any(&hir, piece)),
+        (None, prefix) => {
+            pieces(prefix.as_deref().unwrap_or_default().as_bytes(), true).any(|one| one == piece)
+        }
     }
 }
 

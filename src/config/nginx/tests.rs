@@ -90,6 +90,7 @@ fn what_nginx_cannot_do_is_said_where_it_would_stand() {
         ("subscriber", json!({"url": r"/(?m:^)(a)", "prefix": "/"}), "# Left out"),
         ("subscriber", json!({"prefix": "/a%2Fb/"}), "# %2F in its pattern is a slash"),
         ("publisher", json!({"url": "/(?:a%2fb)/(.+)"}), "# %2F in its pattern is a slash"),
+        ("publisher", json!({"url": "/u/((?:a|%[0-9A-F]{2})+)"}), "# A % before a class"),
     ] {
         let text = location(kind, more);
         assert!(text.contains(note), "{note} in\n{text}");

@@ -30,7 +30,7 @@ pub enum Pattern {
     Prefix(Box<str>),
 }
 
-/// Why an expression is refused as `url`.
+/// Why a `url` or a `prefix` is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PatternError {
     /// It is no regular expression; the parser's own words.

@@ -60,7 +60,7 @@ pub(crate) enum Piece {
     Raw(u8),
     /// This byte, which clients encode, however it is written in the pattern.
     Encoded(u8),
-    /// `%XX` of a byte that clients leave raw, so that who encodes it means something else by it.
+    /// `%XX` of a byte that clients leave raw: a client that encodes it means something else by it.
     Escape(u8),
 }
 
@@ -96,6 +96,7 @@ pub(super) fn has_dot_segment(hir: &Hir) -> bool {
     }
 }
 
+/// As [`has_dot_segment`], of the text alone.
 pub(super) fn is_with_dots(text: &[u8]) -> bool {
     let decoded = pieces(text, true).map(|piece| match piece {
         Piece::Escape(b'/') => b'%',
@@ -108,8 +109,8 @@ pub(super) fn is_with_dots(text: &[u8]) -> bool {
     within.iter().any(|segment| matches!(segment, [b'.'] | [b'.', b'.']))
 }
 
-/// Whether clients encode this byte in a path. Not `?`, which ends the path, and not controls:
-/// who writes them means something that no path has.
+/// Whether clients encode this byte in a path. Not `?`, which ends the path, and not controls: a
+/// pattern that has one of them means something that no path has.
 pub(crate) fn is_encoded(byte: u8) -> bool {
     byte >= 0x80 || b" \"#<>[\\]^`{|}".contains(&byte)
 }
