@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -47,19 +47,17 @@ def _shape(push_server: Settings) -> Iterator[CheckMessage]:
 
 
 def _urls(push_server: Settings) -> Iterator[CheckMessage]:
-    """Each URL has one group; URLs are made for the first location of each type."""
+    """Each pattern has one group and can match; URLs are made for the first of each type."""
     reversed_types = set()
     for path, place in _locations(push_server):
         is_first = place["type"] not in reversed_types
         reversed_types.add(place["type"])
         try:
-            pattern = conf.pattern(place)
-            if is_first:
-                conf.reversed_url(pattern)
-            elif re.compile(pattern).groups != 1:
-                raise ValueError(f"{pattern!r} has to have one group, the channel id")
+            conf.reversed_url(conf.pattern(place))
         except (ValueError, OverflowError, RecursionError, re.error) as error:
-            yield Error(f"PUSH_SERVER: {path}.url: {error}.", id="pushserver.E003")
+            if is_first or not isinstance(error, conf.NotReversible):
+                key = "url" if place.get("url") else "prefix"
+                yield Error(f"PUSH_SERVER: {path}.{key}: {error}.", id="pushserver.E003")
     for missing in {"publisher", "subscriber"} - reversed_types:
         yield Warning(
             f"PUSH_SERVER: locations: none is of type {missing!r}.",
@@ -130,7 +128,14 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
                 id="pushserver.E007",
             )
             continue
-        if not _leads_to_view(parts.path):
+        if not re.fullmatch('[!"$-~]+', str(url)):
+            yield Error(
+                f"PUSH_SERVER: {path}.passthrough: {url!r} has a space, a '#' or more than ASCII.",
+                hint="Percent-encode it, as %C3%B6 for ö.",
+                id="pushserver.E007",
+            )
+            continue
+        if not _leads_to_view(unquote(parts.path)):
             yield Warning(
                 f"PUSH_SERVER: {path}.passthrough: {parts.path!r} does not lead to the view of "
                 "pushserver.urls.",

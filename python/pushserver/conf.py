@@ -20,6 +20,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils.regex_helper import normalize
 
+from pushserver import patterns
+
 DEFAULT_PORT = 8001
 ALL_REQUESTS_PORT = 8000
 
@@ -48,10 +50,15 @@ HOST_VARIABLE = "PUSH_SERVER_CURRENT_HOST"
 SECRET_VARIABLE = "PUSH_SERVER_PASSTHROUGH_SECRET"
 
 
+class NotReversible(ValueError):
+    """No URL can be made of a location's pattern; the daemon may serve it all the same."""
+
+
 @dataclass(frozen=True)
 class Reversed:
-    """A location's path, taken apart around its channel id."""
+    """A location's path, taken apart around its channel id; both parts percent-encoded."""
 
+    url: str
     before: str
     after: str
     regex: re.Pattern[str]
@@ -64,7 +71,7 @@ class Reversed:
         path = self.before + quote(channel_id, safe="") + self.after
         if not self.regex.fullmatch(path):
             raise ValueError(
-                f"{path!r} does not match the location's url {self.regex.pattern!r}: "
+                f"{path!r} does not match the location's url {self.url!r}: "
                 "widen its group (percent-encoded ids hold letters, digits and -._~%)"
             )
         return path
@@ -107,10 +114,12 @@ def path(kind: str, channel_id: object) -> str:
 
 def pattern(location: Mapping[str, Any]) -> str:
     """The regular expression that a location's paths match in full."""
+    text = str(location.get("url") or location.get("prefix") or "")
+    patterns.check_length(text)
     if location.get("url"):
-        return str(location["url"])
+        return text
     if location.get("prefix"):
-        return re.escape(str(location["prefix"])) + "(.+)"
+        return re.escape(patterns.encoded_prefix(text)) + "(.+)"
     raise ValueError("it has neither 'url' nor 'prefix'")
 
 
@@ -126,13 +135,24 @@ def reversed_url(url: str) -> Reversed:
             f"{url!r} has {regex.groups} groups, and has to have one, the channel id: "
             "write (?:...) for a group that is not"
         )
-    forms = normalize(url)
+    expression = patterns.encoded(url)
+    try:
+        forms = normalize(expression)
+    except ValueError as error:
+        raise NotReversible(f"{url!r} cannot be made into a URL: {error}") from error
     if len(forms) != 1 or len(forms[0][1]) != 1:
-        raise ValueError(f"{url!r} cannot be made into a URL: leave out alternatives, as in (a|b)")
+        raise NotReversible(
+            f"{url!r} cannot be made into a URL: leave out alternatives, as in (a|b)"
+        )
     # A literal % of the pattern must not be read as formatting, so this is not `form % {...}`.
     form, (name,) = forms[0]
     before, after = form.split(f"%({name})s")
-    return Reversed(before, after, regex)
+    if not before.startswith("/"):
+        # What may be left out is left out here, though paths of requests may have it.
+        kind = NotReversible if re.search(r"(?<!\\)[?*{]", url) else ValueError
+        raise kind(f"{url!r} matches no path: a path begins with '/'")
+    patterns.check_text(before + after)
+    return Reversed(url, before, after, re.compile(expression))
 
 
 def publisher_origin() -> str:

@@ -9,12 +9,14 @@ import json
 import uuid
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 
+import django.urls
 import pytest
 from django.core.checks import run_checks
 from django.core.serializers.json import DjangoJSONEncoder
 from django.test import override_settings
-from django.urls import reverse_lazy
+from django.urls import include, reverse_lazy
 from django.utils.translation import gettext_lazy
 
 from pushserver import conf
@@ -279,6 +281,15 @@ def test_a_second_location_need_not_be_reversible_but_needs_its_group():
     assert ids(second("/a/.+")) == ["pushserver.E003"]
 
 
+@pytest.mark.parametrize("key", ["url", "prefix"])
+def test_a_pattern_that_is_too_long(key):
+    rest = "(.+)" if key == "url" else ""
+    (message,) = messages(locations({key: "/" + "ö" * 4500 + rest}))
+    assert message.id == "pushserver.E003"
+    assert f"locations[0].{key}: 90" in message.msg
+    assert ids(locations({key: "/" + "ö" * 1000 + rest})) == []
+
+
 def test_a_location_without_url_and_prefix():
     assert ids(locations({"prefix": ""})) == ["pushserver.E003"]
 
@@ -324,6 +335,19 @@ def test_a_passthrough_that_is_included_is_right():
 )
 def test_a_passthrough_that_is_no_url(url):
     assert ids(locations({"passthrough": url})) == ["pushserver.E007"]
+
+
+@pytest.mark.parametrize("path", ["/passthrough/möte", "/pass through", "/passthrough#a", "/\t"])
+def test_a_passthrough_with_what_is_to_be_percent_encoded(path):
+    (message,) = messages(locations({"passthrough": f"http://127.0.0.1:8000{path}"}))
+    assert message.id == "pushserver.E007"
+
+
+def test_a_passthrough_whose_path_is_percent_encoded(settings):
+    urls = ModuleType("urls")
+    urls.urlpatterns = [django.urls.path("möte", include("pushserver.urls"))]
+    settings.ROOT_URLCONF = urls
+    assert ids(locations({"passthrough": "http://127.0.0.1:8000/m%C3%B6te"})) == []
 
 
 def test_a_passthrough_that_is_not_included():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
 from pushserver import conf
@@ -44,7 +48,7 @@ def test_a_channel_id_is_percent_encoded(channel_id, encoded):
         ({"prefix": "/ignored/", "url": r"/url/(.+)"}, "/url/a%2Fb"),
         ({"url": r"^/u/([^/]+)$"}, "/u/a%2Fb"),
         ({"url": r"/u/(?P<id>[^/]+)\.json"}, "/u/a%2Fb.json"),
-        ({"url": r"/100%/([^/]+)"}, "/100%/a%2Fb"),
+        ({"url": r"/100%/([^/]+)"}, "/100%25/a%2Fb"),
         ({"url": r"/u/([^/]+)/?"}, "/u/a%2Fb"),
         ({"url": r"/(?:v1/)?u/([^/]+)"}, "/u/a%2Fb"),
     ],
@@ -68,6 +72,45 @@ def test_an_id_that_the_location_does_not_serve_is_refused(settings):
         updates.subscriber_url("seven")
     with pytest.raises(ValueError, match="does not match"):
         updates.subscriber_url("")
+
+
+# Patterns with the paths that they serve: the daemon's tests read the same table.
+TABLE = json.loads((Path(__file__).parents[2] / "tests/locations.json").read_text())
+TABLE = [entry for entry in TABLE if "only" not in entry]
+
+
+@pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.get("url") or entry["prefix"])
+def test_the_text_of_a_location_is_percent_encoded(settings, entry):
+    place = {key: entry[key] for key in ("url", "prefix") if key in entry}
+    settings.PUSH_SERVER = {
+        "locations": [{"type": "subscriber"} | place, {"type": "publisher"} | place]
+    }
+    found = [message.msg for message in run_checks(tags=["pushserver"])]
+    if "url_of" not in entry:
+        # The daemon refuses it, or URLs cannot be made, though it is served.
+        for index, message in enumerate(found):
+            assert "refused" in entry or "cannot be made into a URL" in message
+            assert f"locations[{index}].{next(iter(place))}: " in message
+        assert len(found) == 2
+        return
+    assert found == []
+    for channel_id, path in entry["url_of"].items():
+        assert updates.subscriber_url(channel_id) == f"http://127.0.0.1:8001{path}"
+        assert updates.publisher_url(channel_id) == f"http://127.0.0.1:8001{path}"
+
+
+@pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.get("url") or entry["prefix"])
+def test_a_second_location_is_refused_where_the_daemon_refuses_it(settings, entry):
+    place = {key: entry[key] for key in ("url", "prefix") if key in entry}
+    settings.PUSH_SERVER = {
+        "locations": [
+            {"type": "subscriber", "prefix": "/first/"},
+            {"type": "publisher", "prefix": "/p/"},
+            {"type": "subscriber"} | place,
+        ]
+    }
+    found = [message.id for message in run_checks(tags=["pushserver"])]
+    assert found == (["pushserver.E003"] if "refused" in entry else [])
 
 
 def test_a_missing_location_is_told(settings):

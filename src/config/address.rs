@@ -131,8 +131,14 @@ pub(super) fn check_url(text: &str) -> Result<(), String> {
     }
     let authority = text.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
     let visible = text.bytes().all(|b| matches!(b, 0x21..=0x7e)) && !text.contains('#');
-    if visible && authority.is_some_and(|host| check_host(host).is_ok()) {
-        return Ok(());
+    if authority.is_some_and(|host| check_host(host).is_ok()) {
+        return match visible {
+            true => Ok(()),
+            false => Err(format!(
+                "{} has a space, a \"#\" or more than ASCII; percent-encode it, as %C3%B6 for ö",
+                quoted(text)
+            )),
+        };
     }
     Err(format!("{} is no URL; write \"http://host:port/path\"", quoted(text)))
 }

@@ -134,7 +134,7 @@ fn locations(locations: &[Location], stores: &[&str]) -> Result<Vec<LocationOpti
         .enumerate()
         .map(|(index, one)| location(one, stores, &path.index(index)))
         .collect::<Result<Vec<_>, _>>()?;
-    reachable(locations)?;
+    reachable(locations, &options)?;
     Ok(options)
 }
 
@@ -169,7 +169,8 @@ fn pattern(common: &Common, path: &Path<'_>) -> Result<Pattern, Problem> {
             let what = "empty; write \"/\" to serve every path";
             Err(Problem::new(&path.key("prefix"), what))
         }
-        (None, Some(prefix)) => Ok(Pattern::prefix(prefix)),
+        (None, Some(prefix)) => Pattern::prefix(prefix)
+            .map_err(|error| Problem::new(&path.key("prefix"), error.to_string())),
         (None, None) => {
             let what = "url and prefix are both missing; write \
                         \"url\": \"/updates/([^/]+)\" or \"prefix\": \"/updates/\"";
@@ -318,8 +319,8 @@ fn header_text(text: &str, path: &Path<'_>) -> Result<(), Problem> {
 }
 
 /// Refuses a location that no request can reach.
-fn reachable(locations: &[Location]) -> Result<(), Problem> {
-    let expressions: Vec<String> = locations.iter().map(|one| expression(one.common())).collect();
+fn reachable(locations: &[Location], options: &[LocationOptions]) -> Result<(), Problem> {
+    let expressions: Vec<String> = options.iter().map(|one| one.pattern.expression()).collect();
     for (index, fate) in fates(&expressions).into_iter().enumerate() {
         let what = match fate {
             Fate::Served => continue,
@@ -331,7 +332,8 @@ fn reachable(locations: &[Location]) -> Result<(), Problem> {
                 )
             }
             Fate::None => {
-                "no path matches; a path begins with \"/\" and has no spaces and no \"?\""
+                "no path matches; a path begins with \"/\", has no control characters, and ends at \
+                 the \"?\" of a query (write %3F for a question mark in the path)"
                     .to_owned()
             }
         };
@@ -339,13 +341,6 @@ fn reachable(locations: &[Location]) -> Result<(), Problem> {
         return Err(Problem::new(&Path::Root.key("locations").index(index).key(key), what));
     }
     Ok(())
-}
-
-fn expression(common: &Common) -> String {
-    match (&common.url, &common.prefix) {
-        (Some(url), _) => url.clone(),
-        (None, prefix) => format!("{}.+", regex::escape(prefix.as_deref().unwrap_or_default())),
-    }
 }
 
 fn limits(limits: &Limits) -> relay::Limits {

@@ -52,6 +52,7 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
             out.note("Left out: nginx has no expression for the same paths as this url.");
             continue;
         };
+        pattern::notes(location.common()).into_iter().for_each(|note| out.note(note));
         out.line(&format!("location ~ \"{expression}\" {{"));
         out.indent = 2;
         match location {
@@ -74,7 +75,8 @@ const HEAD: &str = "\
 #
 # What no setting can make alike is in docs/protocol.md, \"Where Nchan differs\"; what of these
 # settings nginx cannot do is said below, where it would stand. For all of them:
-# - Locations are matched with the path percent-decoded, so %2F is a slash, not part of an id.
+# - Locations are matched with the path percent-decoded, so %2F is a slash, not part of an id, and
+#   each character matches encoded or not.
 # - No message says X-Push-Gap, and a channel that is deleted begins its tags at 0.
 # - PUT is refused here, because Nchan publishes an empty message for it; HEAD, because Nchan
 #   never answers it.

@@ -8,6 +8,8 @@ use std::collections::{BTreeSet, HashSet};
 use regex_automata::nfa::thompson::{Compiler, Config, NFA, State, WhichCaptures};
 use regex_automata::util::{look::Look, primitives::StateID, syntax};
 
+use crate::relay::location::NEST_MAX;
+
 /// Bounds time and memory: where a walk is longer, nothing is said about the locations.
 const STEPS_MAX: usize = 500_000;
 
@@ -30,7 +32,7 @@ pub(super) fn fates(expressions: &[String]) -> Vec<Fate> {
 /// `None`: too large, or with an assertion (`\b`) that depends on more than one byte.
 fn walk(expressions: &[String]) -> Option<Vec<Fate>> {
     let nfa = Compiler::new()
-        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .syntax(syntax::Config::new().unicode(false).utf8(false).nest_limit(NEST_MAX))
         .configure(
             Config::new()
                 .utf8(false)

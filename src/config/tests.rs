@@ -11,6 +11,7 @@ use crate::http::head::HEADERS_MAX;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, MessageId};
 use crate::net::options::Listen;
+use crate::relay::location::Pattern;
 use crate::relay::options::{
     Limits, LocationOptions, Origins, ProxyOptions, PublisherOptions, Role, SubscriberOptions,
     UpstreamAddress,
@@ -474,12 +475,13 @@ fn what_cannot_work_is_refused_with_its_path() {
         (subscriber("url", json!("u/(.+)")), "locations[0].url", "begins with \"/\""),
         (subscriber("prefix", json!("")), "locations[0].prefix", "empty"),
         (subscriber("prefix", json!("u/")), "locations[0].prefix", "begins with \"/\""),
-        (subscriber("prefix", json!("/u?id=")), "locations[0].prefix", "no \"?\""),
+        (subscriber("prefix", json!("/u?id=")), "locations[0].prefix", "%3F"),
         (subscriber("allow_credentials", json!(true)), "locations[0].allow_credentials", "list"),
         (subscriber("allow_origin", json!("*,http://a")), "locations[0].allow_origin", "a list"),
         (subscriber("allow_origin", json!("http://a/")), "locations[0].allow_origin", "http://a"),
         (subscriber("allow_origin", json!(["http://a", "*"])), "locations[0].allow_origin[1]", ""),
         (subscriber("passthrough", json!("/p")), "locations[0].passthrough", "http://"),
+        (subscriber("passthrough", json!("http://a/ö")), "locations[0].passthrough", "%C3%B6 for"),
         (subscriber("channel_group", json!("a\u{0}")), "locations[0].channel_group", "control"),
         (subscriber("store", json!("defalt")), "locations[0].store", "did you mean \"default\"?"),
         (publisher("store", json!("redis")), "locations[0].store", "names \"default\""),
@@ -751,5 +753,66 @@ fn an_upstream_that_is_the_daemon_itself_is_refused() {
         (&["unix:/p"], "unix:/q"),
     ] {
         assert!(load(listen, upstream).is_ok(), "{listen:?} {upstream}");
+    }
+}
+
+/// Patterns with the paths that they serve: the Django app's tests read the same table.
+#[test]
+fn the_text_of_a_location_is_matched_as_clients_write_it() {
+    let table: Value = serde_json::from_str(include_str!("../../tests/locations.json")).unwrap();
+    for entry in table.as_array().unwrap() {
+        let mut location = json!({"type": "subscriber"});
+        for key in ["url", "prefix"].into_iter().filter(|key| entry.get(key).is_some()) {
+            location[key] = entry[key].clone();
+        }
+        if let Some(words) = entry.get("refused") {
+            let line = location_refusal(location);
+            assert!(line.contains(words.as_str().unwrap()), "{entry}: {line}");
+            let key = if entry.get("url").is_some() { "url" } else { "prefix" };
+            assert!(line.starts_with(&format!("locations[0].{key}: ")), "{line}");
+            continue;
+        }
+        let config = config(json!({"locations": [location]}))
+            .unwrap_or_else(|problem| panic!("{entry}: {problem:?}"));
+        let pattern = &config.relay_options().locations[0].pattern;
+        let served = entry["serves"].as_object().unwrap();
+        for (path, id) in served {
+            let part = pattern.channel_part(path.as_bytes());
+            assert_eq!(part, Some(id.as_str().unwrap().as_bytes()), "{path} of {entry}");
+        }
+        for path in entry["leaves"].as_array().unwrap() {
+            let path = path.as_str().unwrap();
+            assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path} of {entry}");
+        }
+        for url in entry.get("url_of").and_then(Value::as_object).into_iter().flatten() {
+            let path = url.1.as_str().unwrap();
+            assert!(pattern.channel_part(path.as_bytes()).is_some(), "{path} of {entry}");
+        }
+    }
+}
+
+#[test]
+fn patterns_of_plain_text_need_no_regular_expression() {
+    let pattern = |location: Value| {
+        let config = config(json!({"locations": [location]})).expect("it is served");
+        config.relay_options().locations[0].pattern.clone()
+    };
+    let plain = "/~a'(b)!*c;d,e=f&g$h+i@j:k-l_m.n/";
+    let prefix = pattern(json!({"type": "publisher", "prefix": plain}));
+    assert!(matches!(prefix, Pattern::Prefix(prefix) if &*prefix == plain));
+    let segment = pattern(json!({"type": "publisher", "url": "/updates/([^/]+)"}));
+    assert!(matches!(segment, Pattern::Segment(prefix) if &*prefix == "/updates/"));
+}
+
+#[test]
+fn a_pattern_has_a_longest_length() {
+    for key in ["url", "prefix"] {
+        let location = |text: &str| json!({"type": "publisher", key: text});
+        let line = location_refusal(location(&"ö".repeat(1 << 20)));
+        assert_eq!(line, format!("locations[0].{key}: 2097152 bytes, and a pattern can have 8192"));
+        let line = location_refusal(location(&format!("/{}/(.+)", "ö".repeat(4_000))));
+        assert!(line.contains("compiled, it has more than 1048576 bytes"), "{line}");
+        let fits = format!("/{}/(.+)", "a".repeat(8_000));
+        assert!(config(json!({"locations": [location(&fits)]})).is_ok());
     }
 }

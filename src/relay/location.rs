@@ -1,113 +1,20 @@
 //! Which location serves a path, which channel the path names, and the header lines that every
 //! answer of a location carries. Pure; made at start and on reload, not changed in between.
 
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+use regex::bytes::CaptureLocations;
 
 use super::options::{LocationOptions, Origins, Role, SubscriberOptions};
 use crate::store::StoreId;
 use crate::warnings::RateLimit;
 
-/// The paths of one location: a regular expression whose one capture group is the channel id, or
-/// a literal prefix before it. Matched on the raw path, anchored at both ends.
-#[derive(Debug, Clone)]
-pub enum Pattern {
-    /// `url`.
-    Url(Regex),
-    /// `url` of the form literal + `([^/]+)`: most are, and need no regular expression.
-    Segment(Box<[u8]>),
-    /// `prefix`: the same as `url` = escaped prefix + `(.+)`.
-    Prefix(Box<[u8]>),
-}
+mod pattern;
+pub(crate) mod spelling;
 
-/// Why an expression is refused as `url`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PatternError {
-    /// It is no regular expression; the parser's own words.
-    Syntax(String),
-    /// It has this many capture groups instead of one.
-    Groups(usize),
-}
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Syntax(words) => write!(f, "not a regular expression: {words}"),
-            Self::Groups(0) => f.write_str(
-                "no capture group; put parentheses around the channel id, as in /updates/([^/]+)",
-            ),
-            Self::Groups(n) => {
-                write!(f, "{n} capture groups; exactly one may capture, write the others as (?:…)")
-            }
-        }
-    }
-}
-
-impl Pattern {
-    /// A pattern of the setting `url`.
-    ///
-    /// # Errors
-    /// [`PatternError`] if it does not compile, is too large, or does not have just one group.
-    pub fn url(expression: &str) -> Result<Self, PatternError> {
-        // The bare expression first: `a)(b` is an error, though it compiles between `^(?:` and `)$`.
-        compile(expression)?;
-        // A comment at its end, in the mode `(?x)`, would swallow what follows on the same line.
-        let anchored = compile(&format!("^(?:{expression})$"))
-            .or_else(|_| compile(&format!("^(?:{expression}\n)$")))?;
-        match anchored.captures_len() - 1 {
-            1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
-            groups => Err(PatternError::Groups(groups)),
-        }
-    }
-
-    /// A pattern of the setting `prefix`.
-    #[must_use]
-    pub fn prefix(prefix: &str) -> Self {
-        Self::Prefix(prefix.as_bytes().into())
-    }
-
-    /// The channel id's part of `path`, still percent-encoded; `None` if the path is not ours.
-    #[must_use]
-    pub fn channel_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        match self {
-            Self::Url(regex) => regex.captures(path)?.get(1).map(|group| group.as_bytes()),
-            literal => literal.literal_part(path),
-        }
-    }
-
-    fn literal_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        match self {
-            Self::Prefix(prefix) => path.strip_prefix(&**prefix).filter(|id| !id.is_empty()),
-            Self::Segment(prefix) => path
-                .strip_prefix(&**prefix)
-                .filter(|id| !id.is_empty() && memchr::memchr(b'/', id).is_none()),
-            Self::Url(_) => None,
-        }
-    }
-}
-
-/// A literal followed by `([^/]+)`, if `expression` is just that.
-fn segment(expression: &str) -> Option<Pattern> {
-    let literal = expression.strip_suffix("([^/]+)")?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_~%:=@!,;'".contains(&byte);
-    literal.bytes().all(plain).then(|| Pattern::Segment(literal.as_bytes().into()))
-}
-
-fn compile(expression: &str) -> Result<Regex, PatternError> {
-    RegexBuilder::new(expression)
-        .unicode(false)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|error| PatternError::Syntax(one_line(&error.to_string())))
-}
-
-/// The parser draws the expression with a caret below; its last line says what is wrong.
-fn one_line(words: &str) -> String {
-    words.lines().last().unwrap_or(words).trim_start_matches("error: ").to_owned()
-}
+pub(crate) use pattern::NEST_MAX;
+pub use pattern::{Pattern, PatternError};
 
 /// Which of a location's origins a request came from; says which header lines its answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,51 +288,6 @@ mod tests {
     use crate::relay::options::PublisherOptions;
 
     #[test]
-    fn a_url_is_anchored_and_its_group_is_the_channel() {
-        for pattern in [
-            Pattern::url("/updates/([^/]+)").unwrap(),
-            Pattern::url("(?:/updates)/([^/]+)").unwrap(),
-        ] {
-            assert_eq!(pattern.channel_part(b"/updates/a%2Fb"), Some(&b"a%2Fb"[..]));
-            for path in ["/updates/", "/updates/a/b", "/x/updates/a", "/updates/a/"] {
-                assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path}");
-            }
-        }
-        let digits = Pattern::url(r"/u/(\d+)\.json").unwrap();
-        assert_eq!(digits.channel_part(b"/u/42.json"), Some(&b"42"[..]));
-        assert_eq!(digits.channel_part(b"/u/42xjson"), None);
-    }
-
-    #[test]
-    fn an_expression_of_alternatives_is_anchored_as_a_whole() {
-        let pattern = Pattern::url("/a/(.+)|/b/x").unwrap();
-        assert_eq!(pattern.channel_part(b"/a/1"), Some(&b"1"[..]));
-        assert_eq!(pattern.channel_part(b"/b/x"), None, "no channel in it");
-        assert_eq!(pattern.channel_part(b"/b/xyz"), None);
-    }
-
-    #[test]
-    fn a_comment_at_the_end_hides_neither_the_anchor_nor_a_fault() {
-        let pattern = Pattern::url("(?x) /s/ ([a-z]+) # id").unwrap();
-        assert_eq!(pattern.channel_part(b"/s/a"), Some(&b"a"[..]));
-        for path in ["/s/ab1", "/s/a/", "x/s/a", "/s/a\n"] {
-            assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path}");
-        }
-        let hash = Pattern::url("/s/([a-z]+)#").unwrap();
-        assert_eq!(hash.channel_part(b"/s/a#"), Some(&b"a"[..]));
-        assert!(matches!(Pattern::url("(?x) /s/ ([a-z]+ # id)"), Err(PatternError::Syntax(_))));
-        assert_eq!(Pattern::url("(?x) /s/ # ([a-z]+)").unwrap_err(), PatternError::Groups(0));
-    }
-
-    #[test]
-    fn expressions_without_just_one_group_are_refused() {
-        assert_eq!(Pattern::url("/a/b").unwrap_err(), PatternError::Groups(0));
-        assert_eq!(Pattern::url("/(a)/(b)").unwrap_err(), PatternError::Groups(2));
-        assert!(matches!(Pattern::url("/a/([^/]+"), Err(PatternError::Syntax(_))));
-        assert!(matches!(Pattern::url("/a)(b"), Err(PatternError::Syntax(_))));
-    }
-
-    #[test]
     fn an_origin_that_no_slot_is_left_for_is_none_of_the_listed() {
         let origin = |index: usize| format!("http://h{index}");
         let publisher = PublisherOptions {
@@ -436,7 +298,7 @@ mod tests {
             allow_origin: Origins::Listed((1..=65_537).map(origin).collect()),
         };
         let location = Location::new(&LocationOptions {
-            pattern: Pattern::prefix("/"),
+            pattern: Pattern::prefix("/").unwrap(),
             store: StoreId(0),
             channel_group: String::new(),
             role: Role::Publisher(publisher),

@@ -12,6 +12,7 @@ mod configurations;
 #[path = "../protocol/corpus.rs"]
 #[allow(dead_code, reason = "a part is for tests/protocol")]
 mod corpus;
+mod locations;
 mod nginx;
 #[path = "../protocol/run.rs"]
 #[allow(dead_code, reason = "a part is for tests/protocol")]

@@ -189,7 +189,7 @@ impl Settings {
         };
         // Every way to write a pattern is used.
         let pattern = match place.path.len() % 3 {
-            0 => Pattern::prefix(place.path),
+            0 => Pattern::prefix(place.path).expect("a prefix"),
             1 => Pattern::url(&format!("{}([^/]+)", place.path)).expect("a segment"),
             _ => Pattern::url(&format!("(?:{})(.+)", place.path)).expect("an expression"),
         };

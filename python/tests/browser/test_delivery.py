@@ -6,6 +6,7 @@ The pages are of another origin than the push server, and send cookies.
 from __future__ import annotations
 
 import random
+import re
 import time
 
 import pytest
@@ -83,6 +84,24 @@ def test_updates_sent_before_the_page_was_open_arrive(page, relay, wait_for):
     for script in SCRIPTS:
         wait_for(lambda script=script: len(got(browser, script)) == 3)
         assert got(browser, script) == [0, 1, 2]
+
+
+def test_locations_whose_text_browsers_encode(page, live_server, wait_for):
+    subscriber, publisher = for_pages_of(live_server)
+    text = '/möte ^`{|}"<>/'
+    subscriber["url"] = re.escape(text) + "([^/]+)"
+    publisher = {"type": "publisher", "prefix": "/käse/"}
+    with PushServer(locations=[subscriber, publisher]) as server:
+        browser = page("room ž")
+        updates.send_update("room ž", answer(1))
+        for script in SCRIPTS:
+            wait_for(lambda script=script: got(browser, script) == [1])
+        # As a page may write it by hand: the browser encodes what it has to.
+        browser.run(
+            "fetch(arguments[0]).then(answer => { window.status = answer.status })",
+            f"{server.url}{text}room ž",
+        )
+        wait_for(lambda: browser.run("return window.status") == "200")
 
 
 @pytest.fixture

@@ -1,32 +1,64 @@
 //! A location's paths as an expression for nginx's PCRE. Written from the parsed expression, not
-//! copied: the two dialects spell some things alike and mean others by them (`\v`, `[a&&b]`).
+//! copied: the two dialects spell some things alike and mean others by them (`\v`, `[a&&b]`), and
+//! nginx matches the decoded path, so that `%C3%B6` in a pattern is the two bytes there.
 //!
 //! A backslash in the output only stands before `x`, `b` and `z`, which nginx's own quoting leaves
 //! alone; so the expression can stand between double quotes as it is.
 
 use std::fmt::Write as _;
 
-use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, ClassBytes, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition};
 
 use super::super::settings::Common;
+use crate::relay::location::spelling::{self, Piece, is_encoded, pieces, sequences};
 
 /// The anchored expression, with its channel id captured by this name; `None` if PCRE has none.
 pub(super) fn of(common: &Common, capture: &str) -> Option<String> {
     let mut out = "^".to_owned();
     match (&common.url, &common.prefix) {
         (Some(url), _) => {
-            let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
-            write(&mut out, &parser.parse(url).ok()?, capture, Place::Sequence)?;
+            write(&mut out, &spelling::parse(url).ok()?, capture, Place::Sequence)?;
         }
         (None, prefix) => {
-            prefix.as_deref().unwrap_or_default().bytes().for_each(|byte| literal(&mut out, byte));
+            text(&mut out, prefix.as_deref().unwrap_or_default().as_bytes(), true);
             let _ = write!(out, "(?<{capture}>.+)");
         }
     }
     out.push_str("\\z");
     Some(out)
 }
+
+/// What of a pattern nginx cannot do, since it matches the decoded path.
+pub(super) fn notes(common: &Common) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    if has(common, Piece::Escape(b'/')) {
+        notes.push("%2F in its pattern is a slash for nginx: paths with that are served, too.");
+    }
+    if has(common, Piece::Raw(b'%')) {
+        notes
+            .push("A % before a class or a group: nginx has decoded %XX, so that it is not found.");
+    }
+    notes
+}
+
+/// Whether the pattern's text has this piece.
+fn has(common: &Common, piece: Piece) -> bool {
+    fn any(hir: &Hir, piece: Piece) -> bool {
+        match hir.kind() {
+            HirKind::Literal(text) => pieces(&text.0, false).any(|one| one == piece),
+            kind => kind.subs().iter().any(|sub| any(sub, piece)),
+        }
+    }
+    match (&common.url, &common.prefix) {
+        (Some(url), _) => spelling::parse(url).is_ok_and(|hir| any(&hir, piece)),
+        (None, prefix) => {
+            pieces(prefix.as_deref().unwrap_or_default().as_bytes(), true).any(|one| one == piece)
+        }
+    }
+}
+
+/// What no byte matches.
+const NOTHING: &str = "[^\\x00-\\xff]";
 
 /// Where a part stands: what would bind wrongly there is put in a group.
 #[derive(Clone, Copy, PartialEq)]
@@ -42,14 +74,25 @@ enum Place {
 fn write(out: &mut String, hir: &Hir, capture: &str, place: Place) -> Option<()> {
     match hir.kind() {
         HirKind::Empty => out.push_str("(?:)"),
-        HirKind::Literal(bytes) if bytes.0.len() > 1 && place == Place::Repeated => {
-            out.push_str("(?:");
-            bytes.0.iter().for_each(|byte| literal(out, *byte));
-            out.push(')');
+        HirKind::Literal(bytes) => {
+            return grouped(out, bytes.0.len() > 1 && place == Place::Repeated, |out| {
+                text(out, &bytes.0, false);
+                Some(())
+            });
         }
-        HirKind::Literal(bytes) => bytes.0.iter().for_each(|byte| literal(out, *byte)),
-        HirKind::Class(Class::Bytes(bytes)) => class(out, bytes),
-        HirKind::Class(Class::Unicode(characters)) => class(out, &characters.to_byte_class()?),
+        HirKind::Class(Class::Bytes(bytes)) => class(out, &decoded(bytes)),
+        HirKind::Class(Class::Unicode(characters)) => match characters.to_byte_class() {
+            Some(bytes) => class(out, &decoded(&bytes)),
+            None => {
+                for (index, sequence) in sequences(characters).enumerate() {
+                    out.push_str(if index == 0 { "(?:" } else { "|" });
+                    for part in sequence.as_slice() {
+                        class(out, &ClassBytes::new([ClassBytesRange::new(part.start, part.end)]));
+                    }
+                }
+                out.push(')');
+            }
+        },
         HirKind::Look(look) => out.push_str(match look {
             Look::Start => "(?:^)",
             Look::End => "(?:\\z)",
@@ -117,6 +160,47 @@ fn times(out: &mut String, repetition: &Repetition) {
     }
 }
 
+/// These bytes of a decoded path.
+pub(super) fn bytes(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    bytes.iter().for_each(|byte| literal(&mut out, *byte));
+    out
+}
+
+fn text(out: &mut String, text: &[u8], is_whole: bool) {
+    for piece in pieces(text, is_whole) {
+        match piece {
+            Piece::Raw(byte) if is_in_no_path(byte) => out.push_str(NOTHING),
+            Piece::Raw(byte) | Piece::Encoded(byte) | Piece::Escape(byte) => literal(out, byte),
+        }
+    }
+}
+
+/// Whether no raw path has this byte. Where a pattern has it raw, its encoded form is not meant.
+fn is_in_no_path(byte: u8) -> bool {
+    byte == b'?' || byte.is_ascii_control()
+}
+
+/// A class for decoded paths: one with `%` takes what is encoded, a negated one without it does
+/// not. That is all that can be said: nginx does not tell whether a client encoded a letter.
+fn decoded(class: &ClassBytes) -> ClassBytes {
+    let has = |byte| class.ranges().iter().any(|one| one.start() <= byte && byte <= one.end());
+    let bytes = |test: fn(u8) -> bool| {
+        let bytes = (0..=u8::MAX).filter(|byte| test(*byte));
+        ClassBytes::new(bytes.map(|byte| ClassBytesRange::new(byte, byte)))
+    };
+    let encoded = || bytes(|byte| is_encoded(byte) || byte == b'?');
+    let mut decoded = class.clone();
+    match (has(b'%'), has(0xff)) {
+        (true, false) => decoded.union(&encoded()),
+        (false, true) => decoded.difference(&encoded()),
+        (false, false) => decoded.difference(&bytes(is_in_no_path)),
+        (true, true) => {}
+    }
+    // One of raw bytes beyond ASCII has nothing else.
+    if decoded.ranges().is_empty() && has(0xff) { class.clone() } else { decoded }
+}
+
 fn literal(out: &mut String, byte: u8) {
     match byte {
         b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(char::from(byte)),
@@ -134,7 +218,7 @@ fn class(out: &mut String, class: &ClassBytes) {
     let mut others = class.clone();
     others.negate();
     match (class.ranges(), others.ranges()) {
-        ([], _) => out.push_str("(?!)"),
+        ([], _) => out.push_str(NOTHING),
         (_, []) => out.push_str("(?s:.)"),
         (_, [one]) if (one.start(), one.end()) == (b'\n', b'\n') => out.push('.'),
         (ranges, others) => {
@@ -191,6 +275,16 @@ mod tests {
         ] {
             assert_eq!(of(&common(Some(url), None), "id").as_deref(), Some(written), "{url}");
         }
+        for (url, written) in [
+            (
+                "/ö%c3%B6 %2f/(?:ä|ö)(.)",
+                r"^/\xc3\xb6\xc3\xb6\x20//(?:[\xc3][\xa4]|[\xc3][\xb6])(?<id>.)\z",
+            ),
+            (r"/100%/\?x/([\w%]+)", "^/100%/[^\\x00-\\xff]x/"),
+        ] {
+            let whole = of(&common(Some(url), None), "id").expect("PCRE can say it");
+            assert!(whole.starts_with(written), "{url}: {whole}");
+        }
         let prefix = of(&common(None, Some("/a.b$\"/")), "id");
         assert_eq!(prefix.as_deref(), Some(r"^/a[.]b\x24\x22/(?<id>.+)\z"));
     }
@@ -235,7 +329,6 @@ mod tests {
             "/xa",
             "/a",
             "/b",
-            "/\u{b}a",
             "/x^/",
             "/",
             "",

@@ -88,6 +88,9 @@ fn what_nginx_cannot_do_is_said_where_it_would_stand() {
         ("subscriber", json!({"passthrough": "http://a/b"}), "# passthrough: nginx cannot"),
         ("publisher", json!({"create_on_post": false}), "# create_on_post false: nginx cannot"),
         ("subscriber", json!({"url": r"/(?m:^)(a)", "prefix": "/"}), "# Left out"),
+        ("subscriber", json!({"prefix": "/a%2Fb/"}), "# %2F in its pattern is a slash"),
+        ("publisher", json!({"url": "/(?:a%2fb)/(.+)"}), "# %2F in its pattern is a slash"),
+        ("publisher", json!({"url": "/u/((?:a|%[0-9A-F]{2})+)"}), "# A % before a class"),
     ] {
         let text = location(kind, more);
         assert!(text.contains(note), "{note} in\n{text}");
@@ -135,7 +138,7 @@ fn other_requests_go_to_the_upstream() {
             "proxy_pass \"http://unix:/run/up:\";",
             "proxy_set_header Connection $push_connection;",
             "return 301 \"$scheme://a.example$request_uri\";",
-            "location = \"/p q\" { return 403; }",
+            r#"location ~ "^/+p\x20q/*\x0a?\z" { return 403; }"#,
         ],
     );
 }

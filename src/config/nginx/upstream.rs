@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use percent_encoding::percent_decode_str;
 
 use super::super::settings::{Location, Settings};
-use super::{Output, quoted, time};
+use super::{Output, pattern, quoted, time};
 
 /// A variable for the header `Connection` of what goes to the upstream: WebSockets keep theirs.
 pub(super) fn connection(out: &mut Output, settings: &Settings) {
@@ -23,7 +23,7 @@ pub(super) fn all_else(out: &mut Output, settings: &Settings) {
     if upstream.is_some() {
         for path in passthrough_paths(settings) {
             out.note("Only the push server itself may ask for this path.");
-            out.line(&format!("location = {} {{ return 403; }}", quoted(&path)));
+            out.line(&format!("location ~ \"{path}\" {{ return 403; }}"));
         }
     }
     out.line("location / {");
@@ -85,7 +85,9 @@ fn upstream(address: &str) -> Option<String> {
     }
 }
 
-/// The paths of the locations' passthrough URLs, percent-decoded, as nginx compares them.
+/// The paths of the locations' passthrough URLs as expressions, for all that the most lenient
+/// upstream may take for them: with empty segments, and with a line end behind them. nginx compares
+/// the decoded path, without dot segments.
 fn passthrough_paths(settings: &Settings) -> BTreeSet<String> {
     let urls = settings.locations.iter().filter_map(|location| match location {
         Location::Subscriber(subscriber) => subscriber.passthrough.as_deref(),
@@ -94,9 +96,12 @@ fn passthrough_paths(settings: &Settings) -> BTreeSet<String> {
     urls.filter_map(|url| {
         let (_, rest) = url.split_once("://")?;
         let path = rest[rest.find('/')?..].split(['?', '#']).next()?;
-        Some(percent_decode_str(path).decode_utf8_lossy().into_owned())
+        let decoded: Vec<u8> = percent_decode_str(path).collect();
+        let segments = decoded.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty());
+        let segments: String =
+            segments.map(|segment| format!("/+{}", pattern::bytes(segment))).collect();
+        // The home page would be closed, too.
+        (!segments.is_empty()).then(|| format!("^{segments}/*\\x0a?\\z"))
     })
-    // The home page would be closed, too.
-    .filter(|path| path != "/")
     .collect()
 }

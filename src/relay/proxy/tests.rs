@@ -255,7 +255,7 @@ fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_an
     });
     let mut options = options(&[1]);
     options.locations.push(LocationOptions {
-        pattern: Pattern::prefix("/s/"),
+        pattern: Pattern::prefix("/s/").expect("a prefix"),
         store: StoreId(0),
         channel_group: String::new(),
         role,

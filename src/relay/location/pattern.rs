@@ -1,0 +1,254 @@
+//! Pattern: the paths of one location, and where the channel id stands in them. Pure; made at
+//! start and on reload, not changed in between.
+
+use std::fmt;
+
+use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind, Look};
+
+use super::spelling;
+
+/// Longest `url` or `prefix`: its spellings take a thousand times as much memory for a moment.
+const PATTERN_BYTES_MAX: usize = 8 << 10;
+
+/// Largest compiled expression.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+
+/// Groups within groups: twice the parser's own limit and more, since written out there are more.
+pub(crate) const NEST_MAX: u32 = 1000;
+
+/// The paths of one location: a regular expression whose one capture group is the channel id, or
+/// a literal prefix before it. Matched on the raw path, anchored at both ends. Text of the pattern
+/// that clients percent-encode is matched in each of its spellings.
+#[derive(Debug, Clone)]
+pub enum Pattern {
+    /// `url`, and a `prefix` that has several spellings.
+    Url(Regex),
+    /// `url` of the form literal + `([^/]+)`: most are, and need no regular expression.
+    Segment(Box<str>),
+    /// `prefix`: the same as `url` = escaped prefix + `(.+)`.
+    Prefix(Box<str>),
+}
+
+/// Why a `url` or a `prefix` is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatternError {
+    /// It is no regular expression; the parser's own words.
+    Syntax(String),
+    /// It has this many capture groups instead of one.
+    Groups(usize),
+    /// Its capture group takes no character.
+    Empty,
+    /// A class has characters beyond ASCII.
+    Class,
+    /// Its text has a segment `.` or `..`.
+    Dots,
+    /// It has this many bytes.
+    Length(usize),
+    /// Compiled, it takes more than [`COMPILED_BYTES_MAX`].
+    Large,
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(words) => write!(f, "not a regular expression: {words}"),
+            Self::Groups(0) => f.write_str(
+                "no capture group; put parentheses around the channel id, as in /updates/([^/]+)",
+            ),
+            Self::Groups(n) => {
+                write!(f, "{n} capture groups; exactly one may capture, write the others as (?:…)")
+            }
+            Self::Empty => f.write_str(
+                "the capture group takes no character, but is the channel id; write ([^/]+)",
+            ),
+            Self::Class => f.write_str(
+                "a class, as in [äö], can have only ASCII characters, since a path has others \
+                 percent-encoded; write alternatives, as in (?:ä|ö)",
+            ),
+            Self::Dots => f.write_str(
+                "no path has a segment \".\" or \"..\", since clients resolve them; leave it out",
+            ),
+            Self::Large => write!(
+                f,
+                "compiled, it has more than {COMPILED_BYTES_MAX} bytes; write shorter text or \
+                 smaller repetitions, as in {{1,100}}"
+            ),
+            Self::Length(bytes) => {
+                write!(f, "{bytes} bytes, and a pattern can have {PATTERN_BYTES_MAX}")
+            }
+        }
+    }
+}
+
+impl Pattern {
+    /// A pattern of the setting `url`.
+    ///
+    /// # Errors
+    /// [`PatternError`] if it does not compile, is too large, or does not have just one group that
+    /// can hold a channel id.
+    pub fn url(expression: &str) -> Result<Self, PatternError> {
+        check_length(expression)?;
+        let hir = spelling::parse(expression)?;
+        let anchored = anchored(spelling::spelled(&hir).unwrap_or_else(|| hir.clone()))?;
+        match anchored.captures_len() - 1 {
+            1 if has_empty_group(&hir) => Err(PatternError::Empty),
+            1 if spelling::has_dot_segment(&hir) => Err(PatternError::Dots),
+            1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
+            groups => Err(PatternError::Groups(groups)),
+        }
+    }
+
+    /// A pattern of the setting `prefix`.
+    ///
+    /// # Errors
+    /// [`PatternError::Length`], [`PatternError::Large`] and [`PatternError::Dots`].
+    pub fn prefix(prefix: &str) -> Result<Self, PatternError> {
+        check_length(prefix)?;
+        if spelling::is_with_dots(prefix.as_bytes()) {
+            return Err(PatternError::Dots);
+        }
+        match spelling::literal(prefix.as_bytes(), true) {
+            None => Ok(Self::Prefix(prefix.into())),
+            Some(text) => {
+                anchored(Hir::concat(vec![text, spelling::parse("(.+)")?])).map(Self::Url)
+            }
+        }
+    }
+
+    /// The regular expression for the whole path, as it is matched.
+    #[must_use]
+    pub fn expression(&self) -> String {
+        match self {
+            Self::Url(regex) => regex.as_str().to_owned(),
+            Self::Segment(prefix) => format!("{}[^/]+", regex::escape(prefix)),
+            Self::Prefix(prefix) => format!("{}.+", regex::escape(prefix)),
+        }
+    }
+
+    /// The channel id's part of `path`, still percent-encoded; `None` if the path is not ours.
+    #[must_use]
+    pub fn channel_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        match self {
+            Self::Url(regex) => regex.captures(path)?.get(1).map(|group| group.as_bytes()),
+            literal => literal.literal_part(path),
+        }
+    }
+
+    pub(super) fn literal_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        match self {
+            Self::Prefix(prefix) => {
+                path.strip_prefix(prefix.as_bytes()).filter(|id| !id.is_empty())
+            }
+            Self::Segment(prefix) => path
+                .strip_prefix(prefix.as_bytes())
+                .filter(|id| !id.is_empty() && memchr::memchr(b'/', id).is_none()),
+            Self::Url(_) => None,
+        }
+    }
+}
+
+/// A literal followed by `([^/]+)`, if `expression` is just that, in one spelling.
+fn segment(expression: &str) -> Option<Pattern> {
+    let literal = expression.strip_suffix("([^/]+)")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_~:=@!,;'".contains(&byte);
+    literal.bytes().all(plain).then(|| Pattern::Segment(literal.into()))
+}
+
+/// Whether some capture group takes no character.
+fn has_empty_group(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Capture(group) => group.sub.properties().maximum_len() == Some(0),
+        kind => kind.subs().iter().any(has_empty_group),
+    }
+}
+
+fn check_length(pattern: &str) -> Result<(), PatternError> {
+    match pattern.len() {
+        0..=PATTERN_BYTES_MAX => Ok(()),
+        bytes => Err(PatternError::Length(bytes)),
+    }
+}
+
+/// The parsed expression, for the whole path. Written out, so that neither a bracket nor a comment
+/// of the expression (`(?x)a # b`) reaches beyond it.
+fn anchored(hir: Hir) -> Result<Regex, PatternError> {
+    let whole = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
+    // As it is written out, it is in Unicode mode wherever it does not say otherwise.
+    RegexBuilder::new(&format!("(?u:{whole})"))
+        .unicode(false)
+        .size_limit(COMPILED_BYTES_MAX)
+        .nest_limit(NEST_MAX)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => PatternError::Large,
+            error => PatternError::syntax(&error.to_string()),
+        })
+}
+
+impl PatternError {
+    /// The parser draws the expression with a caret below; its last line says what is wrong.
+    pub(super) fn syntax(words: &str) -> Self {
+        let last = words.lines().last().unwrap_or(words);
+        Self::Syntax(last.trim_start_matches("error: ").to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_anchored_and_its_group_is_the_channel() {
+        for pattern in [
+            Pattern::url("/updates/([^/]+)").unwrap(),
+            Pattern::url("(?:/updates)/([^/]+)").unwrap(),
+        ] {
+            assert_eq!(pattern.channel_part(b"/updates/a%2Fb"), Some(&b"a%2Fb"[..]));
+            for path in ["/updates/", "/updates/a/b", "/x/updates/a", "/updates/a/"] {
+                assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path}");
+            }
+        }
+        let digits = Pattern::url(r"/u/(\d+)\.json").unwrap();
+        assert_eq!(digits.channel_part(b"/u/42.json"), Some(&b"42"[..]));
+        assert_eq!(digits.channel_part(b"/u/42xjson"), None);
+    }
+
+    #[test]
+    fn an_expression_of_alternatives_is_anchored_as_a_whole() {
+        let pattern = Pattern::url("/a/(.+)|/b/x").unwrap();
+        assert_eq!(pattern.channel_part(b"/a/1"), Some(&b"1"[..]));
+        assert_eq!(pattern.channel_part(b"/b/x"), None, "no channel in it");
+        assert_eq!(pattern.channel_part(b"/b/xyz"), None);
+    }
+
+    #[test]
+    fn a_comment_at_the_end_hides_neither_the_anchor_nor_a_fault() {
+        let pattern = Pattern::url("(?x) /s/ ([a-z]+) # id").unwrap();
+        assert_eq!(pattern.channel_part(b"/s/a"), Some(&b"a"[..]));
+        for path in ["/s/ab1", "/s/a/", "x/s/a", "/s/a\n"] {
+            assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path}");
+        }
+        let hash = Pattern::url("/s/([a-z]+)#").unwrap();
+        assert_eq!(hash.channel_part(b"/s/a#"), Some(&b"a"[..]));
+        assert!(matches!(Pattern::url("(?x) /s/ ([a-z]+ # id)"), Err(PatternError::Syntax(_))));
+        assert_eq!(Pattern::url("(?x) /s/ # ([a-z]+)").unwrap_err(), PatternError::Groups(0));
+    }
+
+    #[test]
+    fn as_many_groups_within_groups_as_the_parser_takes_are_served() {
+        let nested = format!("/{}([a-z]+){}", "(?:a".repeat(82), ")?".repeat(82));
+        let pattern = Pattern::url(&nested).unwrap();
+        assert_eq!(pattern.channel_part(b"/aab"), None);
+        let path = format!("/{}b", "a".repeat(82));
+        assert_eq!(pattern.channel_part(path.as_bytes()), Some(&b"b"[..]));
+    }
+
+    #[test]
+    fn expressions_without_just_one_group_are_refused() {
+        assert_eq!(Pattern::url("/a/b").unwrap_err(), PatternError::Groups(0));
+        assert_eq!(Pattern::url("/(a)/(b)").unwrap_err(), PatternError::Groups(2));
+        assert!(matches!(Pattern::url("/a/([^/]+"), Err(PatternError::Syntax(_))));
+        assert!(matches!(Pattern::url("/a)(b"), Err(PatternError::Syntax(_))));
+    }
+}
