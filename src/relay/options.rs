@@ -42,6 +42,8 @@ pub struct ProxyOptions {
     pub force_host: Option<String>,
     /// Front servers that may speak for their clients: their `X-Forwarded-…` fields are passed on.
     pub trusted: Vec<IpNet>,
+    /// Goes with every request as `X-Pushserver-Secret`, beside `X-Pushserver-Peer`.
+    pub secret: Option<Secret>,
 }
 
 /// One address of the upstream.

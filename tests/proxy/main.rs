@@ -3,6 +3,7 @@
 //!
 //! * `messages`: what passes of heads, and what is added and removed
 //! * `bodies`: framing both ways, streams, back-pressure
+//! * `early`: answers before the request is whole, `Expect: 100-continue`
 //! * `faults`: an upstream that is away, silent, wrong or gone
 //! * `clients`: those that leave, or stop in the middle
 //! * `descriptors`: none left for the upstream
@@ -16,6 +17,7 @@
 mod bodies;
 mod clients;
 mod descriptors;
+mod early;
 mod faults;
 mod memory;
 mod messages;

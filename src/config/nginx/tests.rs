@@ -125,7 +125,8 @@ fn nothing_in_a_secret_is_special_to_nginx() {
 fn other_requests_go_to_the_upstream() {
     has(&written(json!({})).expect("a configuration"), &["return 404;"]);
     let text = written(json!({
-        "allrequests": "unix:/run/up", "forcehost": "a.example", "locations": [
+        "allrequests": "unix:/run/up", "forcehost": "a.example",
+        "allrequests_secret": "hush", "locations": [
             {"type": "subscriber", "prefix": "/s/", "passthrough": "http://a/p%20q?r"},
         ],
     }));
@@ -136,6 +137,7 @@ fn other_requests_go_to_the_upstream() {
             "proxy_set_header Connection $push_connection;",
             "return 301 \"$scheme://a.example$request_uri\";",
             "location = \"/p q\" { return 403; }",
+            "# allrequests_secret: add proxy_set_header lines for X-Pushserver-Secret and",
         ],
     );
 }
