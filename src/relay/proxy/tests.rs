@@ -567,14 +567,29 @@ fn upstream_acts(world: &mut World, next: &mut impl FnMut(usize) -> usize) {
 
 #[test]
 fn only_a_trusted_front_server_speaks_for_its_clients() {
-    for (peer, passed) in [([192, 0, 2, 9], "10.9.9.9"), ([10, 0, 0, 1], "10.0.0.1")] {
-        let mut world = World::new(&[1]);
-        let client = world.relay.accept(Some(peer.into()), world.now);
+    for (peer, passed) in [
+        ("192.0.2.9", "10.9.9.9"),
+        ("10.0.0.1", "10.0.0.1"),
+        // As a socket of both families has them.
+        ("::ffff:192.0.2.9", "10.9.9.9"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8::1", "2001:db8::1"),
+    ] {
+        let mut options = options(&[1]);
+        if let Some(proxy) = &mut options.proxy {
+            proxy.secret = Some("s".into());
+        }
+        let mut world = World::with(&options);
+        let peer = peer.parse::<IpAddr>().unwrap();
+        let client = world.relay.accept(Some(peer), world.now);
         world.receives(client, b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.9.9.9\r\n\r\n");
         let upstream = world.opens();
         let fields = format!("X-Forwarded-For: {passed}\r\n");
         assert!(world.text(upstream).contains(&fields), "{}", world.text(upstream));
         assert_eq!(world.text(upstream).matches("X-Forwarded-For").count(), 1);
+        // Whoever speaks for others has an address of its own.
+        let vouched = format!("X-Pushserver-Peer: {}\r\n", peer.to_canonical());
+        assert!(world.text(upstream).contains(&vouched), "{}", world.text(upstream));
     }
 }
 
