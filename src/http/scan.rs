@@ -79,7 +79,7 @@ pub fn scan_response(
         431 => HttpError::new(
             502,
             format!(
-                "its head is over {} bytes; limits.header_bytes bounds it, if that is more",
+                "its head is over {} bytes; raise limits.header_bytes above that",
                 limits.header_bytes
             ),
         ),

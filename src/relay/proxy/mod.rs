@@ -194,6 +194,7 @@ impl Relay {
         }
         let is_page = proxy.place.is_some()
             && head.method == "GET"
+            && !has_body
             && fault::accepts_html(head.header_all("Accept"));
         let head_bytes = proxy.scratch.as_slice().into();
         Some(Proxied {

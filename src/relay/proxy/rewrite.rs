@@ -130,7 +130,9 @@ pub(super) struct Missing {
 
 impl Missing {
     pub(super) fn of(head: &ResponseHead<'_>) -> Self {
-        Self { server: head.header("Server").is_none(), date: head.header("Date").is_none() }
+        let connection = Options::read(head.headers);
+        let is_missing = |name| head.header(name).is_none() || connection.name(name);
+        Self { server: is_missing("Server"), date: is_missing("Date") }
     }
 }
 
@@ -378,6 +380,20 @@ mod tests {
             "HTTP/1.1 200 Fine\r\nOurs: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
              X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_date_that_ends_with_the_connection_is_missing() {
+        for (head, date) in [
+            ("Date: x\r\nConnection: close\r\n", false),
+            ("Date: x\r\nConnection: close, date\r\n", true),
+            ("", true),
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\nServer: x\r\n{head}\r\n");
+            let mut slots = HeaderSlots::new();
+            let head = parse_response(head.as_bytes(), &mut slots, false).unwrap();
+            assert_eq!(Missing::of(&head), Missing { server: false, date });
+        }
     }
 
     #[test]
