@@ -9,6 +9,8 @@
 //! * `descriptors`: none left for the upstream
 //! * `smuggling`: what must never reach an upstream
 //! * `tunnel`: upgrades
+//! * `fields`: what is mended, counted down, vouched for, replaced
+//! * `handover`: messages that the upstream hands over to a publisher location
 //! * `push`: the proxy beside the push locations
 //! * `memory`: constant, however much passes
 
@@ -19,6 +21,8 @@ mod clients;
 mod descriptors;
 mod early;
 mod faults;
+mod fields;
+mod handover;
 mod memory;
 mod messages;
 mod push;
