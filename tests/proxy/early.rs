@@ -74,19 +74,23 @@ fn chunks_go_on_behind_an_answer_too_and_to_http_1_0() {
 
 #[test]
 fn whoever_still_sends_is_not_reset_where_the_upstream_reads_no_more() {
-    let upstream = Upstream::start();
-    let daemon = before(&upstream);
-    let size = 2_000_000;
-    let mut client =
-        daemon.ask(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
-    let mut server = upstream.accept();
-    server.head();
-    server.send("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n");
-    drop(server);
-    // Reads its answer only when it has sent everything, as simple clients do.
-    client.send(vec![b'x'; size]);
-    assert_eq!(client.answer().status, 302);
-    assert!(client.ends());
+    for ends in ["closed", "half closed"] {
+        let upstream = Upstream::start();
+        let daemon = before(&upstream);
+        let size = 2_000_000;
+        let mut client =
+            daemon.ask(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+        let mut server = upstream.accept();
+        server.head();
+        server.send("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n");
+        server.end_sending();
+        let server = Some(server).filter(|_| ends == "half closed");
+        // Reads its answer only when it has sent everything, as simple clients do.
+        client.send(vec![b'x'; size]);
+        assert_eq!(client.answer().status, 302, "{ends}");
+        assert!(client.ends());
+        drop(server);
+    }
 }
 
 #[test]

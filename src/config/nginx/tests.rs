@@ -125,8 +125,7 @@ fn nothing_in_a_secret_is_special_to_nginx() {
 fn other_requests_go_to_the_upstream() {
     has(&written(json!({})).expect("a configuration"), &["return 404;"]);
     let text = written(json!({
-        "allrequests": "unix:/run/up", "forcehost": "a.example",
-        "allrequests_secret": "hush", "locations": [
+        "allrequests": "unix:/run/up", "forcehost": "a.example", "locations": [
             {"type": "subscriber", "prefix": "/s/", "passthrough": "http://a/p%20q?r"},
         ],
     }));
@@ -137,7 +136,6 @@ fn other_requests_go_to_the_upstream() {
             "proxy_set_header Connection $push_connection;",
             "return 301 \"$scheme://a.example$request_uri\";",
             "location = \"/p q\" { return 403; }",
-            "# allrequests_secret: add proxy_set_header lines for X-Pushserver-Secret and",
         ],
     );
 }
@@ -145,4 +143,12 @@ fn other_requests_go_to_the_upstream() {
 #[test]
 fn a_free_port_is_none_for_nginx() {
     assert!(written(json!({"port": 0})).expect_err("no port").contains("free port"));
+}
+
+#[test]
+fn what_vouches_for_clients_is_said_but_not_the_secret() {
+    let settings = json!({"allrequests": "http://127.0.0.1:1", "allrequests_secret": "hush"});
+    let text = written(settings).expect("a configuration");
+    has(&text, &["# allrequests_secret: add proxy_set_header lines for X-Pushserver-Secret and"]);
+    assert!(!text.contains("hush"), "{text}");
 }
