@@ -48,6 +48,7 @@ const BANNED: [(&str, &[&str]); 13] = [
             "src/config/nginx.rs",
             "src/relay/admission.rs",
             "src/relay/notice.rs",
+            "src/relay/proxy/rewrite.rs",
         ],
     ),
     ("process::exit", &["src/main.rs"]),

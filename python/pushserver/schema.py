@@ -33,6 +33,7 @@ SETTINGS: Keys = {
     "publisher_host": HOST,
     "subscriber_host": HOST,
     "allrequests": str,
+    "allrequests_secret": str,
     "forcehost": str,
     "trusted_proxies": LIST,
     "store": dict,

@@ -234,7 +234,7 @@ pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<I
     list.unwrap_or_default().iter().enumerate().map(read).collect()
 }
 
-fn check_secret(secret: Option<&Secret>, path: &Path<'_>) -> Result<(), Problem> {
+pub(super) fn check_secret(secret: Option<&Secret>, path: &Path<'_>) -> Result<(), Problem> {
     match secret.map(Secret::reveal) {
         Some(secret) if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()) => {
             let what = "it goes into a header: write visible ASCII characters without spaces";

@@ -198,7 +198,7 @@ impl Schema {
     fn unfit(&self, value: &Value, rule: &Value, path: &Path<'_>) -> Problem {
         let mut what = format!("expected {}", self.wanted(rule));
         // A secret written as a number is a secret still.
-        if !matches!(path, Path::Key(_, "secret" | "passthrough_secret")) {
+        if !matches!(path, Path::Key(_, "secret" | "passthrough_secret" | "allrequests_secret")) {
             what.push_str(&format!(", found {}", found(value)));
         }
         let bare = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());

@@ -23,6 +23,8 @@ pub(super) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allrequests: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allrequests_secret: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) forcehost: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trusted_proxies: Option<Vec<String>>,

@@ -24,6 +24,7 @@ fn everything() -> Value {
         "$schema": "pushserver.schema.json",
         "port": 8001, "address": "127.0.0.1", "servername": "relay",
         "allrequests": "http://127.0.0.1:8002", "forcehost": "a.example",
+        "allrequests_secret": "u",
         "trusted_proxies": ["10.0.0.0/8"],
         "hosts": ["push.test", ".example"],
         "publisher_host": "127.0.0.1:8001",
@@ -153,6 +154,7 @@ fn every_key_reaches_its_option() {
         addresses: vec![UpstreamAddress::Tcp("127.0.0.1:8002".parse().unwrap())],
         force_host: Some("a.example".to_owned()),
         trusted: vec!["10.0.0.0/8".parse().unwrap()],
+        secret: Some("u".into()),
     };
     assert_eq!(config.relay.proxy, Some(proxy));
     let LocationOptions { store, channel_group, role, .. } = &config.relay.locations[0];
@@ -282,7 +284,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
         (
             json!({"a b\n": 1}),
             "[\"a b\\n\"]: unknown key; known are $schema, address, allrequests, \
-             forcehost, hosts, limits, locations, port, publisher_host, servername, store, \
+             allrequests_secret, forcehost, hosts, limits, locations, port, publisher_host, servername, store, \
              subscriber_host and trusted_proxies",
         ),
     ] {
@@ -709,6 +711,11 @@ fn with_allrequests_the_default_port_is_8000_and_arguments_win() {
         (json!({"allrequests": "http://a/b"}), "allrequests: \"http://a/b\" has a path"),
         (json!({"forcehost": "a"}), "forcehost: of no use without"),
         (json!({"trusted_proxies": ["::1"]}), "trusted_proxies: of no use without"),
+        (json!({"allrequests_secret": "s"}), "allrequests_secret: of no use without"),
+        (
+            json!({"allrequests": "http://127.0.0.1:1", "allrequests_secret": "a b"}),
+            "allrequests_secret: it goes into a header",
+        ),
         (
             json!({"allrequests": "http://127.0.0.1:1", "forcehost": "http://a"}),
             "forcehost: \"http://a\" is no host:port",

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::address::{check_host, unix_path};
-use super::build::networks;
+use super::build::{check_secret, networks};
 use super::problem::{Path, Problem, quoted};
 use super::settings::Settings;
 use crate::net::options::Listen;
@@ -29,12 +29,18 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
     if settings.trusted_proxies.is_some() && settings.allrequests.is_none() {
         return Err(Problem::new(&path, WITHOUT_UPSTREAM));
     }
+    let path_of_secret = root.key("allrequests_secret");
+    if settings.allrequests_secret.is_some() && settings.allrequests.is_none() {
+        return Err(Problem::new(&path_of_secret, WITHOUT_UPSTREAM));
+    }
+    check_secret(settings.allrequests_secret.as_ref(), &path_of_secret)?;
     let trusted = networks(settings.trusted_proxies.as_deref(), &path)?;
     let Some(url) = &settings.allrequests else { return Ok(None) };
     let (host, addresses) =
         upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
     let force_host = settings.forcehost.clone();
-    Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted }))
+    let secret = settings.allrequests_secret.clone();
+    Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted, secret }))
 }
 
 /// Refuses an upstream that is the daemon itself: each request would come back for ever.

@@ -159,7 +159,7 @@ pub fn parse_request<'b>(
     let (Ok(Status::Complete(len)), Some(method), Some(target), Some(version)) =
         (status, parsed.method, parsed.path, parsed.version)
     else {
-        return Err(explain(head, status));
+        return Err(explain(head, status, limits.headers.min(HEADERS_MAX)));
     };
     if len != head.len() {
         return Err(HttpError::bad_request("bytes follow the blank line of a head"));
@@ -215,10 +215,10 @@ fn read_response<'b>(
     let (Ok(Status::Complete(len)), Some(status @ 100..=599), Some(version)) =
         (result, parsed.code, parsed.version)
     else {
-        return Err(HttpError::bad_request("the upstream's answer has no sound head"));
+        return Err(explain_response(result));
     };
     if len != head.len() || !head.starts_with(b"HTTP/") {
-        return Err(HttpError::bad_request("the upstream's answer has no sound head"));
+        return Err(explain_response(result));
     }
     let headers: &'b [Header<'b>] = parsed.headers;
     let version = if version == 0 { Version::Http10 } else { Version::Http11 };
@@ -256,11 +256,14 @@ fn check_line_ends(head: &[u8]) -> Result<(), HttpError> {
 }
 
 /// Why httparse refused a request head.
-fn explain(head: &[u8], status: httparse::Result<usize>) -> HttpError {
+fn explain(head: &[u8], status: httparse::Result<usize>, fields_max: usize) -> HttpError {
     let line = &head[..memchr(b'\r', head).unwrap_or(head.len())];
     let message = match status {
         Err(httparse::Error::TooManyHeaders) => {
-            return HttpError::new(431, "too many header fields; send fewer");
+            return HttpError::new(
+                431,
+                format!("over {fields_max} header fields; send fewer, or raise limits.headers"),
+            );
         }
         Err(httparse::Error::HeaderName) => {
             "a header line is not `name: value` without a space before the name or the colon"
@@ -274,6 +277,17 @@ fn explain(head: &[u8], status: httparse::Result<usize>) -> HttpError {
             "percent-encode what is not ASCII in the request target"
         }
         _ => REQUEST_LINE,
+    };
+    HttpError::bad_request(message)
+}
+
+/// Why httparse refused the head of an answer.
+fn explain_response(status: httparse::Result<usize>) -> HttpError {
+    let message = match status {
+        Err(httparse::Error::TooManyHeaders) => "its head has over 256 fields",
+        Err(httparse::Error::HeaderName) => "a line of its head is not `name: value`",
+        Err(httparse::Error::HeaderValue) => "a value in its head has a control character",
+        _ => "its first line is not `HTTP/1.1 status reason`",
     };
     HttpError::bad_request(message)
 }

@@ -12,6 +12,7 @@ pub mod body;
 pub mod date;
 mod fields;
 pub mod head;
+mod mend;
 pub mod response;
 mod scan;
 mod target;
@@ -21,6 +22,7 @@ pub use date::{DateCache, parse_http_date, write_http_date};
 pub use head::{
     Framing, HeaderSlots, RequestHead, ResponseFraming, ResponseHead, parse_request, parse_response,
 };
+pub use mend::mend_response;
 pub use response::HeadWriter;
 pub use scan::{HeadLimits, Scan, scan, scan_response};
 

@@ -73,9 +73,18 @@ pub fn scan_response(
 ) -> Result<Scan, HttpError> {
     let begin = buffer.len().min(5);
     if buffer[..begin] != b"HTTP/"[..begin] {
-        return Err(HttpError::new(502, "the upstream does not answer with HTTP"));
+        return Err(HttpError::new(502, "it does not begin with HTTP/"));
     }
-    find_end(buffer, scanned, limits.header_bytes, |_| Ok(())).map_err(HttpError::blame_upstream)
+    find_end(buffer, scanned, limits.header_bytes, |_| Ok(())).map_err(|error| match error.status {
+        431 => HttpError::new(
+            502,
+            format!(
+                "its head is over {} bytes; raise limits.header_bytes above that",
+                limits.header_bytes
+            ),
+        ),
+        _ => error.blame_upstream(),
+    })
 }
 
 /// Bytes of CRLF at the beginning.
@@ -114,7 +123,10 @@ fn check_start(rest: &[u8], scanned: usize, uri_bytes: usize) -> Result<(), Http
         if memchr2(b' ', b'\n', target).is_none() {
             return Err(HttpError::new(
                 414,
-                format!("the request target is over {uri_bytes} bytes; shorten the URL"),
+                format!(
+                    "the request target is over {uri_bytes} bytes; shorten the URL, or raise \
+                     limits.uri_bytes"
+                ),
             ));
         }
     }
@@ -146,7 +158,10 @@ fn find_end(
     if rest.len() > header_bytes {
         return Err(HttpError::new(
             431,
-            format!("the head is over {header_bytes} bytes; send fewer or shorter headers"),
+            format!(
+                "the head is over {header_bytes} bytes; send fewer or shorter header fields, or \
+                 raise limits.header_bytes"
+            ),
         ));
     }
     Ok(Scan::Partial { scanned: rest.len() })

@@ -21,6 +21,7 @@ pub mod notice;
 pub mod options;
 mod output;
 mod proxy;
+mod refused_heads;
 mod request;
 mod shedding;
 mod timers;
@@ -42,6 +43,7 @@ use self::host::Hosts;
 use self::location::Routes;
 use self::options::{Limits, Options};
 use self::proxy::Proxy;
+use self::refused_heads::RefusedHeads;
 use self::shedding::Shedding;
 use crate::arena::Key;
 use crate::clock::Now;
@@ -82,6 +84,7 @@ pub struct Relay {
     /// Bytes of answers made for the connection at hand.
     answered: usize,
     counters: Counters,
+    refused_heads: RefusedHeads,
 }
 
 impl Relay {
@@ -98,7 +101,7 @@ impl Relay {
                 .proxy
                 .as_ref()
                 .map(|proxy| Box::new(Proxy::new(proxy, &options.locations))),
-            head_limits: head_limits(&options.limits),
+            head_limits: options.limits.of_a_head(),
             limits: options.limits.clone(),
             wheel: Wheel::new(now.mono_ms),
             outputs: VecDeque::new(),
@@ -109,6 +112,7 @@ impl Relay {
             uploading: Rc::default(),
             answered: 0,
             counters: Counters::default(),
+            refused_heads: RefusedHeads::default(),
         }
     }
 
@@ -118,7 +122,7 @@ impl Relay {
         self.hosts = Hosts::new(&options.hosts);
         self.reload_proxy(options);
         self.renderer.set_server(options.server.clone());
-        self.head_limits = head_limits(&options.limits);
+        self.head_limits = options.limits.of_a_head();
         self.limits = options.limits.clone();
         self.hub.reload(stores, now);
     }
@@ -385,14 +389,6 @@ impl Relay {
         if client.ended && !client.ready && unfinished {
             self.close(conn, now);
         }
-    }
-}
-
-fn head_limits(limits: &Limits) -> HeadLimits {
-    HeadLimits {
-        header_bytes: limits.header_bytes,
-        headers: limits.headers,
-        uri_bytes: limits.uri_bytes,
     }
 }
 

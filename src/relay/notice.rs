@@ -46,8 +46,9 @@ impl fmt::Debug for Notice {
 /// can rely on because a subscriber's own is left out.
 pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
     const SECRET: &str = "X-Pushserver-Secret";
-    const OMITTED: [&str; 16] = [
+    const OMITTED: [&str; 17] = [
         SECRET,
+        "X-Pushserver-Peer",
         "Connection",
         "Keep-Alive",
         "Proxy-Connection",

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::Delivery;
 use crate::relay::location::Pattern;
@@ -41,6 +42,8 @@ pub struct ProxyOptions {
     pub force_host: Option<String>,
     /// Front servers that may speak for their clients: their `X-Forwarded-…` fields are passed on.
     pub trusted: Vec<IpNet>,
+    /// Goes with every request as `X-Pushserver-Secret`, beside `X-Pushserver-Peer`.
+    pub secret: Option<Secret>,
 }
 
 /// One address of the upstream.
@@ -175,6 +178,17 @@ pub struct Limits {
     pub upstream_timeout_ms: u64,
     /// Milliseconds that a request waits for an upstream that accepts no connections, 502.
     pub upstream_wait_ms: u64,
+}
+
+impl Limits {
+    /// Of the head of a request.
+    pub(super) fn of_a_head(&self) -> HeadLimits {
+        HeadLimits {
+            header_bytes: self.header_bytes,
+            headers: self.headers,
+            uri_bytes: self.uri_bytes,
+        }
+    }
 }
 
 impl Default for Limits {

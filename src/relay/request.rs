@@ -82,20 +82,12 @@ impl Relay {
                 }
                 return None;
             }
-            Err(error) => {
-                self.note_unread(conn, input);
-                self.fail(conn, error, now);
-                return Some(input.len());
-            }
+            Err(error) => return Some(self.refuse_head(conn, input, error, now)),
         };
         let mut slots = HeaderSlots::new();
         let head = match parse_request(&input[..len], &mut slots, &self.head_limits) {
             Ok(head) => head,
-            Err(error) => {
-                self.note_unread(conn, input);
-                self.fail(conn, error, now);
-                return Some(input.len());
-            }
+            Err(error) => return Some(self.refuse_head(conn, input, error, now)),
         };
         let found = self.routes.find(head.path);
         let is_upstreams = found.is_none() && head.path != SERVER;
@@ -167,7 +159,8 @@ impl Relay {
         decoded.consumed
     }
 
-    fn uploads_max(&self) -> usize {
+    /// What all bodies that are coming in may take together.
+    pub(super) fn uploads_max(&self) -> usize {
         UPLOADS_BYTES_MAX.max(self.limits.body_bytes)
     }
 

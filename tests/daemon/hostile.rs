@@ -97,7 +97,8 @@ fn no_subscriber_can_send_what_vouches_for_a_notice() {
         client.send(
             "GET /subscriber/a%26unsubscribe=1%26channel_id=b HTTP/1.1\r\nHost: a\r\n\
              X-Pushserver-Secret: forged\r\nx-pushserver-SECRET: forged\r\n\
-             X_Pushserver_Secret: forged\r\nX-Forwarded-For: 6.6.6.6\r\n\
+             X_Pushserver_Secret: forged\r\nX-Pushserver-Peer: forged\r\n\
+             X_Pushserver_Peer: forged\r\nX-Forwarded-For: 6.6.6.6\r\n\
              X_Forwarded_For: 6.6.6.6\r\nContent-Type: forged/1\r\nConnection: close\r\n\r\n",
         );
         let seen = backend.next();

@@ -424,3 +424,24 @@ fn who_has_asked_again_amid_a_crowd_does_not_make_room() {
     }
     drop(newcomer);
 }
+
+#[test]
+fn heads_over_a_limit_name_the_setting_and_are_told_of_once() {
+    let small = json!({"header_bytes": 400, "headers": 4, "uri_bytes": 50});
+    for (sent, setting) in [
+        (request("GET /subscriber/a", &format!("A: {}\r\n", "x".repeat(400))), "header_bytes"),
+        (request("GET /subscriber/a", &"A: b\r\n".repeat(4)), "headers"),
+        (request(&format!("GET /{}", "x".repeat(50)), ""), "uri_bytes"),
+    ] {
+        let daemon = Daemon::start(limits(small.clone()));
+        for _ in 0..3 {
+            let answer = daemon.ask(&sent).answer();
+            assert!(answer.text().contains(&format!("limits.{setting}\n")), "{}", answer.text());
+        }
+        let line = daemon.until_logged("event=head_refused");
+        assert!(line.contains("peer=127.0.0.1 ") && line.contains(setting), "{line}");
+        let log = daemon.log();
+        let told = log.iter().filter(|line| line.contains("event=head_refused")).count();
+        assert_eq!(told, 1, "{log:?}");
+    }
+}

@@ -98,6 +98,8 @@ fn settings_that_are_refused_at_the_start_show_no_secret() {
         subscriber("passthrough", "http://me:hush@127.0.0.1/"),
         subscriber("passthrough", "http://127.0.0.1/ ?hush"),
         json!({"allrequests": "http://me:hush@127.0.0.1:1"}),
+        json!({"allrequests": "http://127.0.0.1:1", "allrequests_secret": ["hush"]}),
+        json!({"allrequests": "http://127.0.0.1:1", "allrequests_secret": "hush hush"}),
         json!({"publisher_host": "http://me:hush@127.0.0.1:1"}),
     ] {
         let Output { status, stdout, stderr } = Start::with(settings.clone()).output();

@@ -59,22 +59,6 @@ fn chunks_pass_framed_anew_and_end_the_upstreams_connection() {
 }
 
 #[test]
-fn who_expects_100_continue_gets_it_when_the_upstream_is_there() {
-    let upstream = Upstream::start();
-    let daemon = before(&upstream);
-    let mut client = daemon
-        .ask("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    let mut server = upstream.accept();
-    let head = server.head();
-    assert!(!head.contains("Expect"), "{head}");
-    assert_eq!(client.head(), "HTTP/1.1 100 Continue\r\n\r\n");
-    client.send("hello");
-    assert_eq!(server.bytes(5), b"hello");
-    server.send(ok("thanks"));
-    assert_eq!(client.answer().text(), "thanks");
-}
-
-#[test]
 fn a_stream_of_events_comes_event_by_event() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);

@@ -2,12 +2,16 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{Client, Upstream};
 use crate::{before, get, ok, start};
+
+/// How long a further connection may let one wait.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 fn impatient() -> Value {
     json!({"limits": {"upstream_timeout": 1, "upstream_wait": 1}})
@@ -170,8 +174,13 @@ fn an_answer_that_is_none_is_502_and_the_connection_is_not_used_again() {
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA B: c\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
     ] {
         client.send(get("/"));
@@ -196,7 +205,27 @@ fn a_head_that_never_ends_is_502() {
     server.send("HTTP/1.1 200 OK\r\n");
     let line = format!("A: {}\r\n", "x".repeat(1000));
     while server.socket().write_all(line.as_bytes()).is_ok() {}
-    assert_eq!(client.answer().status, 502);
+    let answer = client.answer();
+    assert_eq!(answer.status, 502);
+    assert!(answer.text().contains("its head is over 131072 bytes"), "{}", answer.text());
+    assert!(daemon.until_logged("upstream_faulty").contains("limits.header_bytes"));
+}
+
+#[test]
+fn many_large_cookies_pass_and_more_with_a_higher_limit() {
+    let upstream = Upstream::start();
+    for (settings, kib) in [(json!({}), 120), (json!({"limits": {"header_bytes": 300_000}}), 280)] {
+        let daemon = start(&upstream.url(), settings);
+        let mut client = daemon.ask(get("/"));
+        let mut server = upstream.accept();
+        server.head();
+        let cookie = format!("Set-Cookie: a={}\r\n", "x".repeat(1024 * 4 - 16));
+        let head =
+            format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", cookie.repeat(kib / 4));
+        server.send(head);
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.head.matches("Set-Cookie").count()), (200, kib / 4));
+    }
 }
 
 #[test]
@@ -269,22 +298,126 @@ fn an_idempotent_request_on_a_stale_connection_is_repeated_once() {
     server.head();
     server.send(ok("1"));
     assert_eq!(client.answer().text(), "1");
-    client.send(get("/again"));
+    client.send("DELETE /again HTTP/1.1\r\nHost: a\r\n\r\n");
     server.head();
     // Too late: the request was on its way.
     drop(server);
     let mut server = upstream.accept();
-    assert!(server.head().starts_with("GET /again"));
+    assert!(server.head().starts_with("DELETE /again"));
     server.send(ok("2"));
     assert_eq!(client.answer().text(), "2");
-    client.send(get("/broken"));
+    client.send("PUT /broken HTTP/1.1\r\nHost: a\r\n\r\n");
     server.head();
     drop(server);
     let mut server = upstream.accept();
     server.head();
     drop(server);
+    let answer = client.answer();
+    assert_eq!(answer.status, 502);
+    let text = format!(
+        "the upstream at {} closed the connection without an answer; its log says why\n",
+        upstream.address
+    );
+    assert_eq!(answer.text(), text);
+    upstream.nobody();
+}
+
+#[test]
+fn a_safe_request_is_sent_again_until_the_upstream_answers() {
+    let upstream = Upstream::start();
+    let daemon = before(&upstream);
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        let mut client = daemon.ask(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        for _ in 0..4 {
+            let mut server = upstream.accept();
+            assert!(server.head().starts_with(method));
+            drop(server);
+        }
+        let mut server = upstream.accept();
+        server.head();
+        server.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.head().get(..12), Some("HTTP/1.1 204"));
+    }
+    // What has begun to be answered is not.
+    let mut client = daemon.ask(get("/"));
+    let mut server = upstream.accept();
+    server.head();
+    server.send("H");
+    drop(server);
     assert_eq!(client.answer().status, 502);
     upstream.nobody();
+}
+
+#[test]
+fn a_safe_request_is_not_sent_again_for_ever_nor_without_pauses() {
+    let upstream = Upstream::start();
+    let daemon = start(&upstream.url(), impatient());
+    let mut client = daemon.ask(get("/"));
+    let answer = std::thread::spawn(move || client.answer());
+    let mut tries = 0;
+    while !answer.is_finished() {
+        // Each is closed at once.
+        tries += usize::from(upstream.connections.recv_timeout(A_MOMENT).is_ok());
+    }
+    let answer = answer.join().unwrap();
+    assert_eq!(answer.status, 502);
+    assert!(answer.text().contains("closed the connection without an answer"), "{answer:?}");
+    assert!((2..8).contains(&tries), "{tries} tries in a second");
+}
+
+#[test]
+fn a_browser_is_shown_that_the_upstream_is_away_and_asks_again_by_itself() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let daemon = start(&format!("http://{address}"), impatient());
+    let page = |method: &str| {
+        let accept = "text/html,application/xhtml+xml,*/*;q=0.8";
+        daemon.ask(format!("{method} / HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n")).answer()
+    };
+    let answer = page("GET");
+    assert_eq!((answer.status, answer.closes()), (503, false));
+    assert_eq!(answer.header("Retry-After"), Some("1"));
+    assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+    assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
+    let text = answer.text();
+    for part in [
+        "<!DOCTYPE html>",
+        "<meta http-equiv=\"refresh\" content=\"1\">",
+        "terminal",
+        &format!("the upstream at {address} refuses connections; is it running?"),
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("<script") && !text.contains("style"), "{text}");
+    // Nothing else is a page that can be loaded again.
+    assert_eq!(page("POST").status, 502);
+    assert_eq!(daemon.ask(get("/")).answer().status, 502);
+}
+
+#[test]
+fn what_an_upstream_of_this_machine_did_is_said_in_words() {
+    let upstream = Upstream::start();
+    let daemon = before(&upstream);
+    let garbage = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (accept, kind) in [("*/*", "text/plain"), ("text/html", "text/html")] {
+        for (bytes, words) in [
+            (garbage, "cannot be read: send Content-Length or Transfer-Encoding, never both"),
+            ("HTTP/1.1 2", "closed the connection within the head of its answer"),
+            ("<html>", "cannot be read: it does not begin with HTTP/"),
+        ] {
+            let mut client =
+                daemon.ask(format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n"));
+            let mut server = upstream.accept();
+            server.head();
+            server.send(bytes);
+            drop(server);
+            let answer = client.answer();
+            assert_eq!(answer.status, 502);
+            assert!(answer.text().contains(words), "{words}: {}", answer.text());
+            assert!(!answer.text().contains("refresh"), "{}", answer.text());
+            let content_type = format!("{kind}; charset=utf-8");
+            assert_eq!(answer.header("Content-Type"), Some(&*content_type));
+        }
+    }
 }
 
 #[test]

@@ -3,11 +3,14 @@
 //!
 //! * `messages`: what passes of heads, and what is added and removed
 //! * `bodies`: framing both ways, streams, back-pressure
+//! * `early`: answers before the request is whole, `Expect: 100-continue`
 //! * `faults`: an upstream that is away, silent, wrong or gone
 //! * `clients`: those that leave, or stop in the middle
 //! * `descriptors`: none left for the upstream
 //! * `smuggling`: what must never reach an upstream
 //! * `tunnel`: upgrades
+//! * `fields`: what is mended, counted down, vouched for, replaced
+//! * `handover`: messages that the upstream hands over to a publisher location
 //! * `push`: the proxy beside the push locations
 //! * `memory`: constant, however much passes
 
@@ -16,7 +19,10 @@
 mod bodies;
 mod clients;
 mod descriptors;
+mod early;
 mod faults;
+mod fields;
+mod handover;
 mod memory;
 mod messages;
 mod push;

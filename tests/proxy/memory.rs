@@ -65,3 +65,42 @@ fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     println!("idle {idle}, while uploading {most} KiB");
     assert!(most <= idle + MARGIN, "idle {idle}, while uploading {most} KiB");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn copies_of_what_may_be_handed_over_share_a_bound() {
+    const UPLOADS: usize = 40;
+    let upstream = Upstream::start();
+    let daemon = before(&upstream);
+    let mut client = daemon.ask(get("/"));
+    let mut server = upstream.accept();
+    server.head();
+    server.send(ok("small"));
+    assert_eq!(client.answer().text(), "small");
+    let idle = daemon.anonymous_kib();
+    // Each is a message that could be handed over, so that its copy is kept as far as there is room.
+    let size = 2 << 20;
+    let body = vec![b'x'; size];
+    let uploads: Vec<_> = (0..UPLOADS)
+        .map(|_| {
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+            let mut client = daemon.ask(head);
+            let mut server = upstream.accept();
+            server.head();
+            let reader = std::thread::spawn(move || (server.bytes(size).len(), server).1);
+            client.send(&body);
+            (client, reader.join().unwrap())
+        })
+        .collect();
+    let most = daemon.anonymous_kib();
+    println!("idle {idle}, with {UPLOADS} uploads of {} KiB {most} KiB", size >> 10);
+    assert!(most <= idle + (16 << 10) + UPLOADS * 128 + MARGIN, "idle {idle}, {most} KiB");
+    // Of the first there is room for a copy, of the last there is none.
+    let over = "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /publisher/1\r\nContent-Length: 0\r\n\r\n";
+    let statuses = uploads.into_iter().map(|(mut client, mut server)| {
+        server.send(over);
+        client.answer().status
+    });
+    let statuses: Vec<u16> = statuses.collect();
+    assert_eq!((statuses[0], statuses[UPLOADS - 1]), (202, 502), "{statuses:?}");
+}

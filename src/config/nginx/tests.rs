@@ -147,3 +147,11 @@ fn other_requests_go_to_the_upstream() {
 fn a_free_port_is_none_for_nginx() {
     assert!(written(json!({"port": 0})).expect_err("no port").contains("free port"));
 }
+
+#[test]
+fn what_vouches_for_clients_is_said_but_not_the_secret() {
+    let settings = json!({"allrequests": "http://127.0.0.1:1", "allrequests_secret": "hush"});
+    let text = written(settings).expect("a configuration");
+    has(&text, &["# allrequests_secret: add proxy_set_header lines for X-Pushserver-Secret and"]);
+    assert!(!text.contains("hush"), "{text}");
+}

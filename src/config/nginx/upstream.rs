@@ -52,6 +52,10 @@ fn proxy(out: &mut Output, settings: &Settings, url: &str) {
         );
         out.line("# X-Forwarded-… whoever sends it.");
     }
+    if settings.allrequests_secret.is_some() {
+        out.note("allrequests_secret: add proxy_set_header lines for X-Pushserver-Secret and");
+        out.note("X-Pushserver-Peer ($remote_addr), if your application believes them.");
+    }
     let timeout = time(settings.limits.upstream_timeout);
     for line in [
         "proxy_http_version 1.1;",

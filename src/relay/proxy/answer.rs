@@ -1,21 +1,29 @@
-//! The upstream's answer on its way to the client: its head, its body, a tunnel behind `101`, and
-//! what `X-Accel-Redirect` hands back to a location of ours.
+//! The upstream's answer on its way to the client: its head, its body, a tunnel behind `101`.
 
-use super::exchange::{Proxied, Reframer, Stage};
+use super::exchange::{Body, Reframer, Stage};
+use super::fault::Fault;
+use super::handover::CONTINUE;
 use super::rewrite::{self, Ends, Missing};
 use crate::clock::Now;
 use crate::http::{
-    BodyDecoder, Framing, HeadLimits, HeaderSlots, HttpError, ResponseFraming, ResponseHead, Scan,
-    Version, head::HEADERS_MAX, parse_request, parse_response, scan_response,
+    BodyDecoder, HeadLimits, HeaderSlots, HttpError, ResponseHead, Scan, Version,
+    head::HEADERS_MAX, mend_response, parse_response, scan_response,
 };
 use crate::relay::client::Phase;
 use crate::relay::client::log_access;
 use crate::relay::delivery::Persistence;
+use crate::relay::options::Limits;
 use crate::relay::{ConnKey, Output, Relay};
 
-/// How large the head of an upstream's answer may be, and that of a request that was rewritten.
-const LIMITS: HeadLimits =
-    HeadLimits { header_bytes: 64 << 10, headers: HEADERS_MAX, uri_bytes: 64 << 10 };
+/// How large the head of an upstream's answer may be, whatever `limits.header_bytes` says: several
+/// cookies as large as browsers take them.
+const HEAD_BYTES: usize = 128 << 10;
+
+/// Bounds of the head of an upstream's answer, and of a request that was rewritten.
+pub(super) fn answer_limits(limits: &Limits) -> HeadLimits {
+    let header_bytes = limits.header_bytes.max(HEAD_BYTES);
+    HeadLimits { header_bytes, headers: HEADERS_MAX, uri_bytes: header_bytes }
+}
 
 /// What to do behind a head.
 enum Next {
@@ -99,6 +107,8 @@ impl Relay {
                     }
                     return input.len();
                 }
+                // Whatever it says behind its answer.
+                Stage::Answered | Stage::HandedOver(_) => return input.len(),
                 Stage::Tunnel => {
                     out.extend_from_slice(rest);
                     if !out.is_empty() {
@@ -121,7 +131,8 @@ impl Relay {
         now: Now,
     ) -> Result<Next, HttpError> {
         let Some(connection) = self.conns.upstream_mut(upstream) else { return Ok(Next::Done) };
-        let len = match scan_response(input, connection.scanned, &LIMITS)? {
+        let limits = answer_limits(&self.limits);
+        let len = match scan_response(input, connection.scanned, &limits)? {
             Scan::Complete { len } => len,
             Scan::Partial { scanned } => {
                 connection.scanned = scanned;
@@ -131,17 +142,31 @@ impl Relay {
         connection.scanned = 0;
         let Some(proxied) = self.proxied(client) else { return Ok(Next::Done) };
         let ask = proxied.ask;
-        let mut slots = HeaderSlots::new();
-        let head = parse_response(&input[..len], &mut slots, ask.is_head)?;
+        let (mut slots, mut slots_of_mended) = (HeaderSlots::new(), HeaderSlots::new());
+        let mended;
+        let head = match parse_response(&input[..len], &mut slots, ask.is_head) {
+            Ok(head) => head,
+            Err(error) => {
+                mended = mend_response(&input[..len]).ok_or(error)?;
+                parse_response(&mended, &mut slots_of_mended, ask.is_head)?
+            }
+        };
         match head.status {
             101 if ask.wants_upgrade && rewrite::tunnel(head.upgrade).is_some() => {
                 self.open_tunnel(client, &head, out, now);
                 Ok(Next::Body(len))
             }
             101 => Err(HttpError::new(502, "it changes to a protocol that nobody asked for")),
-            100..=199 => {
-                // Of 100 the client was told when the upstream was found.
-                if head.status != 100 && ask.version == Version::Http11 {
+            100 => {
+                // Anybody else has not asked for it, or does not wait for it any more.
+                if std::mem::take(&mut proxied.awaits_continue) {
+                    self.send_owned(client, CONTINUE.to_vec());
+                    self.arm_exchange(client, now);
+                }
+                Ok(Next::Interim(len))
+            }
+            102..=199 => {
+                if ask.version == Version::Http11 {
                     let mut interim = Vec::with_capacity(len);
                     rewrite::write_answer(&mut interim, &head, Ends::NoBody, [b"", b""]);
                     self.send_owned(client, interim);
@@ -167,9 +192,13 @@ impl Relay {
             proxied.persistence = Persistence::Close;
         }
         proxied.ask.once |= !head.keep_alive;
+        proxied.body = Body::Passed;
         let decoder = BodyDecoder::for_response(head.framing);
         let body = Reframer::answer(decoder, ends);
         proxied.stage = Stage::Answering(body, ends == Ends::WithConnection);
+        if let Some(proxy) = &mut self.proxy {
+            proxy.is_http_1_0 = head.version == Version::Http10;
+        }
         let missing = Missing::of(head);
         let ours = self.renderer.server_and_date(missing.server, missing.date);
         rewrite::write_answer(out, head, ends, [ours, proxied.persistence.line()]);
@@ -182,6 +211,7 @@ impl Relay {
         let Phase::Proxied(proxied) = &mut client.phase else { return };
         proxied.stage = Stage::Tunnel;
         proxied.upload = None;
+        proxied.body = Body::Passed;
         let missing = Missing::of(head);
         let ours = self.renderer.server_and_date(missing.server, missing.date);
         rewrite::write_answer(out, head, Ends::NoBody, [ours, b""]);
@@ -199,33 +229,22 @@ impl Relay {
         if self.is_answered(client) {
             self.cut(client, now);
         } else {
-            let text = "the upstream's answer cannot be read";
-            self.answer_for_upstream(client, 502, text, now);
+            self.answer_for_upstream(client, &Fault::Unreadable(cause), now);
         }
         input.len()
     }
 
-    /// Tells the operator what is wrong with the upstream.
-    pub(super) fn fault(&mut self, cause: &str, now: Now) {
-        if let Some(proxy) = &mut self.proxy
-            && let Some(times) = proxy.faulty.note(now.mono_ms)
-        {
-            let url = &proxy.options.url;
-            log::warn!("event=upstream_faulty url={url} times={times} cause={cause:?}");
-        }
-    }
-
     /// The answer has passed. `exact`: nothing came behind it.
     pub(super) fn finish(&mut self, conn: ConnKey, exact: bool, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        let idle = Phase::Head { scanned: 0 };
-        let Phase::Proxied(proxied) = std::mem::replace(&mut client.phase, idle) else { return };
-        let ended = client.ended;
-        self.give_back(&proxied, exact, now);
+        let Some(proxied) = self.proxied(conn) else { return };
         if proxied.upload.is_some() {
-            // The upstream did not want all of the request, and so nobody does.
-            self.linger(conn, now);
-        } else if proxied.persistence == Persistence::Close || self.stopping || ended {
+            return self.pass_the_rest(conn, now);
+        }
+        let persistence = proxied.persistence;
+        self.give_back(conn, exact, now);
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        client.phase = Phase::Head { scanned: 0 };
+        if persistence == Persistence::Close || self.stopping || client.ended {
             self.close(conn, now);
         } else {
             self.await_request(conn, now);
@@ -234,12 +253,13 @@ impl Relay {
 
     /// Keeps the connection of an exchange for another one, or closes it where it is not certain
     /// that the next answer would begin where this one ended.
-    fn give_back(&mut self, proxied: &Proxied, exact: bool, now: Now) {
-        let Some(conn) = proxied.upstream else { return };
+    pub(super) fn give_back(&mut self, client: ConnKey, exact: bool, now: Now) {
+        let Some(proxied) = self.proxied(client) else { return };
+        let clean = exact && proxied.upload.is_none() && !proxied.blocked && !proxied.ask.once;
+        let Some(conn) = proxied.upstream.take() else { return };
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
         upstream.client = None;
         upstream.spoke = false;
-        let clean = exact && proxied.upload.is_none() && !proxied.blocked && !proxied.ask.once;
         match &mut self.proxy {
             Some(proxy) if clean && proxy.is_open() && !upstream.retired && !self.stopping => {
                 if let Some(conn) = proxy.pool.put(conn, now.mono_ms) {
@@ -248,49 +268,6 @@ impl Relay {
             }
             _ => self.outputs.push_back(Output::Abort { conn }),
         }
-    }
-
-    /// Serves the request at a location of ours if the answer says so; false: it does not, or
-    /// there is no such location. As with nginx it is a GET (or HEAD) from then on, whatever it was.
-    fn hands_over(
-        &mut self,
-        conn: ConnKey,
-        answer: &ResponseHead<'_>,
-        exact: bool,
-        now: Now,
-    ) -> bool {
-        let Some(target) = answer.header("X-Accel-Redirect") else { return false };
-        let mut parts = target.splitn(2, |byte| *byte == b'?');
-        let (path, query) = (parts.next().unwrap_or_default(), parts.next());
-        let Some(found) = self.routes.find(path) else { return false };
-        let Some(proxied) = self.proxied(conn) else { return true };
-        if proxied.upload.is_some() {
-            // Where the next request begins is known only once all of the body has come.
-            let text = "the upstream hands over a request whose body it has not read";
-            self.fault("X-Accel-Redirect in answer to a request that is not whole yet", now);
-            self.answer_for_upstream(conn, 502, text, now);
-            return true;
-        }
-        let Some(client) = self.conns.client_mut(conn) else { return true };
-        let idle = Phase::Head { scanned: 0 };
-        let Phase::Proxied(proxied) = std::mem::replace(&mut client.phase, idle) else {
-            return true;
-        };
-        let no_body =
-            matches!(answer.framing, ResponseFraming::Known(Framing::None | Framing::Length(0)));
-        self.give_back(&proxied, exact && no_body && answer.keep_alive, now);
-        let mut slots = HeaderSlots::new();
-        let Ok(mut head) = parse_request(&proxied.head, &mut slots, &LIMITS) else {
-            // As many fields as there can be, and then ours.
-            let error = HttpError::new(431, "too many header fields; send fewer");
-            self.fail_of(conn, &error, proxied.ask.is_head, now);
-            return true;
-        };
-        (head.path, head.query, head.version) = (path, query, proxied.ask.version);
-        head.method = if proxied.ask.is_head { "HEAD" } else { "GET" };
-        head.keep_alive = proxied.persistence != Persistence::Close;
-        self.serve(conn, &head, b"", Some(found), now);
-        true
     }
 }
 

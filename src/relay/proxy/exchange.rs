@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::kept::Kept;
 use super::rewrite::Ends;
 use crate::http::{BodyDecoder, HttpError, Version};
 use crate::relay::ConnKey;
@@ -12,8 +13,9 @@ use crate::relay::delivery::Persistence;
 ///
 /// ```text
 /// Connecting ──► Asked ──► Answering ──► (the client's next request)
-///   ▲              │ └───► Tunnel
-///   └── repeated ──┘
+///   ▲            │ │ │         └───────► Answered ──► (closed)
+///   └─ repeated ─┘ │ └───► Tunnel
+///                  └─────► HandedOver ──► (a location of ours)
 /// ```
 #[derive(Debug)]
 pub(in crate::relay) struct Proxied {
@@ -26,8 +28,13 @@ pub(in crate::relay) struct Proxied {
     pub(super) upload: Option<Reframer>,
     /// The upstream's socket takes no more for now.
     pub(super) blocked: bool,
-    /// Nothing is lost or done twice by asking again, which was not done yet.
-    pub(super) can_repeat: bool,
+    /// What has passed of it, for a location of ours.
+    pub(super) body: Body,
+    /// The client waits for `100 Continue`, which the upstream may send, and has sent no body.
+    pub(super) awaits_continue: bool,
+    pub(super) repeat: Repeat,
+    /// Until when the upstream is dialled for it, and asked again, monotonic milliseconds.
+    pub(super) wait_ends_ms: u64,
     /// Dials that failed.
     pub(super) attempts: usize,
     /// Which address came first in this round of dials.
@@ -43,8 +50,10 @@ pub(in crate::relay) struct Proxied {
 pub(super) struct Ask {
     pub(super) version: Version,
     pub(super) is_head: bool,
-    /// The client waits for `100 Continue`.
+    /// The client waits for `100 Continue`, and the upstream is one that sends none.
     pub(super) wants_continue: bool,
+    /// A browser asks for a page, of an upstream on this machine.
+    pub(super) is_page: bool,
     pub(super) wants_upgrade: bool,
     /// The upstream is not asked again on this connection.
     pub(super) once: bool,
@@ -59,6 +68,11 @@ pub(super) enum Stage {
     Asked,
     /// The client has the head of the answer. True: its body ends with the connection.
     Answering(Reframer, bool),
+    /// The client has all of the answer and gets nothing more. What is still to come of its
+    /// request's body goes on to the upstream.
+    Answered,
+    /// The request is for this target, at a location of ours, and waits for the rest of its body.
+    HandedOver(Box<[u8]>),
     /// 101: bytes pass both ways.
     Tunnel,
 }
@@ -68,7 +82,13 @@ impl Proxied {
     pub(in crate::relay) fn takes_bytes(&self) -> bool {
         match self.stage {
             Stage::Connecting => false,
-            Stage::Asked | Stage::Answering(..) => self.upload.is_some() && !self.blocked,
+            Stage::Asked => self.upload.is_some() && !self.blocked,
+            // A client that waits is not asked for its body any more. Whatever it sends now, the
+            // upstream might take for its next request.
+            Stage::Answering(..) | Stage::Answered => {
+                self.upload.is_some() && !self.blocked && !self.awaits_continue
+            }
+            Stage::HandedOver(_) => self.upload.is_some(),
             Stage::Tunnel => !self.blocked,
         }
     }
@@ -80,7 +100,77 @@ impl Proxied {
 
     /// The client has no head of an answer yet, so that there can be another.
     pub(super) fn is_unanswered(&self) -> bool {
-        matches!(self.stage, Stage::Connecting | Stage::Asked)
+        matches!(self.stage, Stage::Connecting | Stage::Asked | Stage::HandedOver(_))
+    }
+
+    /// Appends what `input` has of the request's body, as the upstream gets it; gives how many
+    /// bytes of `input` that were.
+    ///
+    /// # Errors
+    /// As [`BodyDecoder::decode`].
+    pub(super) fn pass_body(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<usize, HttpError> {
+        let Some(upload) = &mut self.upload else { return Ok(0) };
+        let body = &mut self.body;
+        let passed = upload.pass_with(input, out, |data| {
+            if let Body::Kept(kept) = body {
+                kept.add(data);
+            }
+        });
+        if upload.is_done() {
+            self.upload = None;
+        }
+        passed
+    }
+}
+
+/// What is left of a request's body when the upstream hands the request over.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// It has none, or one that no location takes.
+    NotNeeded,
+    /// It went by.
+    Passed,
+    /// A copy, as long as it may be.
+    Kept(Kept),
+}
+
+impl Body {
+    /// The whole body of a request that is whole; `None`: it is no longer there.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::NotNeeded => Some(b""),
+            Self::Passed => None,
+            Self::Kept(kept) => kept.bytes(),
+        }
+    }
+}
+
+/// Whether a request is sent again that the upstream closed the connection on, with nothing of an
+/// answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// It may have been done, and is not to be done twice.
+    Never,
+    /// Once: it is idempotent (RFC 9110 9.2.2).
+    Once,
+    /// Until the wait for the upstream is over: it is safe (RFC 9110 9.2.1).
+    Safe,
+    /// The same, and it was sent in vain already.
+    SafeAgain,
+}
+
+impl Repeat {
+    pub(super) fn of(method: &str, has_body: bool) -> Self {
+        match method {
+            _ if has_body => Self::Never,
+            "GET" | "HEAD" | "OPTIONS" | "TRACE" => Self::Safe,
+            "PUT" | "DELETE" => Self::Once,
+            _ => Self::Never,
+        }
     }
 }
 
@@ -108,6 +198,16 @@ impl Reframer {
     /// # Errors
     /// As [`BodyDecoder::decode`].
     pub(super) fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, HttpError> {
+        self.pass_with(input, out, |_| ())
+    }
+
+    /// As [`Reframer::pass`]; `look` sees the body without its framing.
+    fn pass_with(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        mut look: impl FnMut(&[u8]),
+    ) -> Result<usize, HttpError> {
         let mut used = 0;
         while used < input.len() && !self.decoder.is_done() {
             let decoded = self.decoder.decode(&input[used..])?;
@@ -115,6 +215,7 @@ impl Reframer {
             if decoded.data.is_empty() {
                 continue;
             }
+            look(decoded.data);
             if self.chunked {
                 push_size(out, decoded.data.len());
                 out.extend_from_slice(decoded.data);

@@ -13,28 +13,34 @@
 
 mod answer;
 mod exchange;
+mod fault;
+mod gate;
+mod handover;
+mod kept;
 mod pool;
 mod rewrite;
+mod upload;
 mod upstream;
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::rc::Rc;
-
-use percent_encoding::percent_decode;
 
 pub(super) use self::exchange::Proxied;
 pub(super) use self::upstream::Upstream;
 
-use self::exchange::{Ask, Reframer, Stage};
+use self::exchange::{Ask, Body, Reframer, Repeat, Stage};
+use self::gate::Gate;
+use self::kept::Kept;
 use self::pool::Pool;
 use self::rewrite::Origin;
+use self::upload::sound_body;
 use super::client::{ConnTimer, Phase};
 use super::delivery::{Exchange, Persistence};
-use super::host::split_port;
 use super::options::{LocationOptions, Options, ProxyOptions, Role, UpstreamAddress};
 use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
-use crate::http::{BodyDecoder, Framing, HttpError, RequestHead};
+use crate::http::{BodyDecoder, Framing, RequestHead};
 use crate::warnings::RateLimit;
 
 /// What the exchanges share.
@@ -44,18 +50,25 @@ pub(super) struct Proxy {
     addresses: Vec<Rc<UpstreamAddress>>,
     /// Which of the addresses accepted a connection last.
     preferred: usize,
-    /// Why the last connection failed: not for want of the upstream, but of descriptors of ours.
-    out_of_descriptors: bool,
+    /// Where it is, as its answers say it, if it is on this machine.
+    place: Option<String>,
+    /// Why the last dial failed, if it did. `QuotaExceeded`: not for want of the upstream, but of
+    /// descriptors of ours.
+    failure: Option<ErrorKind>,
+    /// It answered with HTTP/1.0 last, so that it sends no `100 Continue`.
+    is_http_1_0: bool,
     /// The settings name no upstream any more: only what is on its way still goes there.
     removed: bool,
-    /// Paths that only the daemon itself may ask for, as [`plain_path`] gives them.
-    closed_paths: Vec<Vec<u8>>,
+    gate: Gate,
+    /// There are publisher locations, to which a message may be handed over.
+    has_publishers: bool,
     pool: Pool,
     /// For a head that is being written; kept for its room.
     scratch: Vec<u8>,
     unreachable: RateLimit,
     silent: RateLimit,
     faulty: RateLimit,
+    replaced: RateLimit,
 }
 
 impl Proxy {
@@ -63,15 +76,19 @@ impl Proxy {
         Self {
             addresses: options.addresses.iter().cloned().map(Rc::new).collect(),
             preferred: 0,
-            out_of_descriptors: false,
+            place: fault::local_place(options),
+            failure: None,
+            is_http_1_0: false,
             removed: false,
-            closed_paths: closed_paths(locations),
+            gate: Gate::new(locations),
+            has_publishers: has_publishers(locations),
             options: options.clone(),
             pool: Pool::default(),
             scratch: Vec::new(),
             unreachable: RateLimit::new(WARNING_PERIOD_MS),
             silent: RateLimit::new(WARNING_PERIOD_MS),
             faulty: RateLimit::new(WARNING_PERIOD_MS),
+            replaced: RateLimit::new(WARNING_PERIOD_MS),
         }
     }
 
@@ -94,27 +111,6 @@ impl Proxy {
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.pool.next_deadline()
     }
-
-    /// Why a request goes no further, if it does not: status, header lines, text.
-    fn refuses(&self, head: &RequestHead<'_>) -> Option<(u16, Vec<u8>, &'static str)> {
-        if let Some(host) = &self.options.force_host
-            && let Some(host) = other_host(host, head.host)
-        {
-            let mut line = b"Location: http://".to_vec();
-            line.extend_from_slice(&host);
-            line.extend_from_slice(if head.path == b"*" { b"/" } else { head.path });
-            for part in head.query.iter().flat_map(|query| [&b"?"[..], query]) {
-                line.extend_from_slice(part);
-            }
-            line.extend_from_slice(b"\r\n");
-            return Some((301, line, "this server has another name; see Location"));
-        }
-        if !self.closed_paths.is_empty() && self.closed_paths.contains(&plain_path(head.path)) {
-            let text = "only the push server itself may ask for this path";
-            return Some((403, Vec::new(), text));
-        }
-        None
-    }
 }
 
 impl Relay {
@@ -128,13 +124,13 @@ impl Relay {
         now: Now,
     ) -> usize {
         self.note_access(conn, head);
-        let persistence = self.persistence(head);
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
-        let Some(proxy) = &mut self.proxy else { return 0 };
-        if let Some((status, lines, text)) = proxy.refuses(head) {
-            let persistence = if has_body { Persistence::Close } else { persistence };
+        let Some(proxy) = &self.proxy else { return 0 };
+        if let Some(answer) = proxy.gate.refuses(head, proxy.options.force_host.as_deref()) {
+            let persistence = if has_body { Persistence::Close } else { self.persistence(head) };
             let exchange = Exchange::bare(persistence, head.method == "HEAD");
-            let payload = self.renderer.text(&exchange, status, &lines, text);
+            let status = answer.status;
+            let payload = self.renderer.text(&exchange, status, &answer.lines, answer.text);
             if has_body {
                 self.refuse_and_linger(conn, status, payload, now);
                 return input.len();
@@ -149,24 +145,68 @@ impl Relay {
                 return input.len();
             }
         };
-        let Some(client) = self.conns.client_mut(conn) else { return 0 };
+        let Some(proxied) = self.exchange(conn, head, decoder, input.is_empty(), now) else {
+            return 0;
+        };
+        if let Some(client) = self.conns.client_mut(conn) {
+            client.phase = Phase::Proxied(Box::new(proxied));
+        }
+        self.find_upstream(conn, now);
+        0
+    }
+
+    /// A request on its way to the upstream. `awaits`: nothing of its body has come yet.
+    fn exchange(
+        &mut self,
+        conn: ConnKey,
+        head: &RequestHead<'_>,
+        decoder: BodyDecoder,
+        awaits: bool,
+        now: Now,
+    ) -> Option<Proxied> {
+        let persistence = self.persistence(head);
+        let has_body = !decoder.is_done();
         let chunked = head.framing == Framing::Chunked;
-        let speaks_for_others = |peer: &IpAddr| {
-            proxy.options.trusted.iter().any(|network| network.contains(&peer.to_canonical()))
-        };
+        let body = self.body_of(head, has_body);
+        let proxy = self.proxy.as_mut()?;
+        let peer = self.conns.client(conn)?.peer.map(|peer| peer.to_canonical());
+        let is_trusted =
+            |peer: &IpAddr| proxy.options.trusted.iter().any(|network| network.contains(peer));
+        let awaits_continue = head.expect_continue && awaits;
         let origin = Origin {
-            peer: client.peer.filter(|peer| !speaks_for_others(peer)),
+            peer,
+            speaks_for_others: peer.is_none_or(|peer| is_trusted(&peer)),
             default_host: &proxy.options.host,
+            secret: proxy.options.secret.as_ref(),
         };
+        let expects = awaits_continue && !proxy.is_http_1_0;
         proxy.scratch.clear();
-        rewrite::write_request(&mut proxy.scratch, head, origin, chunked);
-        let proxied = Proxied {
+        let replaced = rewrite::write_request(&mut proxy.scratch, head, origin, expects);
+        if let Some(field) = replaced
+            && let Some(times) = proxy.replaced.note(now.mono_ms)
+        {
+            let field = &field[..field.len().min(FIELD_BYTES_SHOWN)];
+            let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+            log::warn!(
+                "event=forwarded_replaced peer={peer} field={field} times={times} cause=\"the peer \
+                 is not in the setting trusted_proxies\""
+            );
+        }
+        let is_page = proxy.place.is_some()
+            && head.method == "GET"
+            && !has_body
+            && fault::accepts_html(head.header_all("Accept"));
+        let head_bytes = proxy.scratch.as_slice().into();
+        Some(Proxied {
             stage: Stage::Connecting,
-            head: proxy.scratch.as_slice().into(),
+            head: head_bytes,
             upstream: None,
             upload: has_body.then(|| Reframer::request(decoder, chunked)),
+            body,
+            awaits_continue: expects,
             blocked: false,
-            can_repeat: !has_body && is_idempotent(head.method),
+            repeat: Repeat::of(head.method, has_body),
+            wait_ends_ms: now.mono_ms + self.wait_ms(is_page),
             attempts: 0,
             first: 0,
             waits: 0,
@@ -174,15 +214,26 @@ impl Relay {
             ask: Ask {
                 version: head.version,
                 is_head: head.method == "HEAD",
-                wants_continue: head.expect_continue,
+                wants_continue: awaits_continue && !expects,
+                is_page,
                 wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
                 // Servers that know no chunks take them for the next request.
                 once: chunked,
             },
-        };
-        client.phase = Phase::Proxied(Box::new(proxied));
-        self.find_upstream(conn, now);
-        0
+        })
+    }
+
+    /// What is kept of a request's body for a location that it may be handed over to.
+    fn body_of(&self, head: &RequestHead<'_>, has_body: bool) -> Body {
+        let has_publishers = self.proxy.as_ref().is_some_and(|proxy| proxy.has_publishers);
+        match (has_body && head.method == "POST", has_publishers) {
+            (false, _) => Body::NotNeeded,
+            (true, false) => Body::Passed,
+            (true, true) => {
+                let (limit, sum) = (self.limits.body_bytes, &self.uploading);
+                Body::Kept(Kept::begin(head.framing, limit, sum, self.uploads_max()))
+            }
+        }
     }
 
     /// Does what is due: closes what was idle for too long, dials for who waits.
@@ -202,6 +253,13 @@ impl Relay {
                 self.dial(client);
             }
         }
+        while let Some(proxy) = &mut self.proxy
+            && let Some(client) = proxy.pool.rested(now.mono_ms)
+        {
+            if self.awaits_dial(client) {
+                self.dial(client);
+            }
+        }
     }
 
     /// Takes other settings. What is on its way to another upstream comes to its end.
@@ -209,7 +267,9 @@ impl Relay {
         match (&mut self.proxy, &options.proxy) {
             (Some(proxy), Some(new)) if proxy.options.addresses == new.addresses => {
                 proxy.options = new.clone();
-                proxy.closed_paths = closed_paths(&options.locations);
+                proxy.place = fault::local_place(new);
+                proxy.gate = Gate::new(&options.locations);
+                proxy.has_publishers = has_publishers(&options.locations);
                 proxy.removed = false;
             }
             (old, None) => {
@@ -221,9 +281,12 @@ impl Relay {
                 self.close_idle_upstreams();
                 self.conns.upstreams_mut().for_each(|upstream| upstream.retired = true);
                 let old = self.proxy.replace(Box::new(proxy));
-                for client in old.into_iter().flat_map(|mut old| old.pool.take_waiting()) {
-                    if self.awaits_dial(client) {
-                        self.dial(client);
+                if let Some(mut old) = old {
+                    let waiting = old.pool.take_waiting();
+                    for client in waiting.into_iter().chain(old.pool.take_resting()) {
+                        if self.awaits_dial(client) {
+                            self.dial(client);
+                        }
                     }
                 }
             }
@@ -236,50 +299,6 @@ impl Relay {
             && let Some(conn) = proxy.pool.drain()
         {
             self.outputs.push_back(Output::Close { conn });
-        }
-    }
-
-    /// Bytes of a client that are part of its request's body, or go through a tunnel; gives how
-    /// many were taken, `None` if none is taken now.
-    pub(super) fn pass_up(&mut self, conn: ConnKey, input: &[u8], now: Now) -> Option<usize> {
-        let client = self.conns.client_mut(conn)?;
-        let Phase::Proxied(proxied) = &mut client.phase else { return None };
-        let upstream = proxied.upstream.filter(|_| proxied.takes_bytes() && !input.is_empty())?;
-        let mut out = Vec::with_capacity(input.len() + 16);
-        let passed = match &mut proxied.upload {
-            Some(upload) => {
-                let passed = upload.pass(input, &mut out);
-                if upload.is_done() {
-                    proxied.upload = None;
-                }
-                passed
-            }
-            None => {
-                out.extend_from_slice(input);
-                Ok(input.len())
-            }
-        };
-        match passed {
-            Ok(used) => {
-                if !out.is_empty() {
-                    self.send_owned(upstream, out);
-                }
-                self.arm_exchange(conn, now);
-                Some(used)
-            }
-            Err(error) => {
-                self.fail_upload(conn, error, now);
-                Some(input.len())
-            }
-        }
-    }
-
-    /// The body of a request turned out to be malformed.
-    fn fail_upload(&mut self, conn: ConnKey, error: HttpError, now: Now) {
-        if self.is_answered(conn) {
-            self.cut(conn, now);
-        } else {
-            self.fail(conn, error, now);
         }
     }
 
@@ -298,12 +317,18 @@ impl Relay {
         let Some(client) = self.conns.client(conn) else { return };
         let Phase::Proxied(proxied) = &client.phase else { return };
         let timer = match proxied.stage {
-            Stage::Connecting => ConnTimer::Connect,
+            Stage::Connecting => return self.arm_connect(conn, now),
             Stage::Tunnel if proxied.blocked => ConnTimer::Upstream,
             // May be silent for hours; who vanishes without a word is found by TCP's keep-alive.
             Stage::Tunnel => return self.disarm(conn),
-            Stage::Asked | Stage::Answering(..) if proxied.takes_bytes() => ConnTimer::Body,
-            Stage::Asked | Stage::Answering(..) => ConnTimer::Upstream,
+            // The upstream says whether it wants the body.
+            Stage::Asked if proxied.awaits_continue => ConnTimer::Upstream,
+            Stage::Asked | Stage::Answered | Stage::HandedOver(_) if proxied.takes_bytes() => {
+                ConnTimer::Body
+            }
+            Stage::Asked | Stage::Answering(..) | Stage::Answered | Stage::HandedOver(_) => {
+                ConnTimer::Upstream
+            }
         };
         self.arm(conn, timer, now);
     }
@@ -316,78 +341,12 @@ impl Relay {
     }
 }
 
-/// The decoder of a body whose beginning is sound: nothing of a malformed one should come to the
-/// upstream, as far as that can be known.
-fn sound_body(framing: Framing, input: &[u8]) -> Result<BodyDecoder, HttpError> {
-    // A stream has no limit; `limits.body_bytes` is for what is kept here.
-    let decoder = BodyDecoder::new(framing, u64::MAX)?;
-    let mut probe = decoder.clone();
-    let mut used = 0;
-    while used < input.len() && !probe.is_done() {
-        used += probe.decode(&input[used..])?.consumed;
-    }
-    Ok(decoder)
+fn has_publishers(locations: &[LocationOptions]) -> bool {
+    locations.iter().any(|location| matches!(location.role, Role::Publisher(_)))
 }
 
-/// RFC 9110 9.2.2.
-fn is_idempotent(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
-}
-
-/// The paths of the locations' passthrough URLs.
-fn closed_paths(locations: &[LocationOptions]) -> Vec<Vec<u8>> {
-    let mut paths: Vec<Vec<u8>> = locations
-        .iter()
-        .filter_map(|location| match &location.role {
-            Role::Subscriber(subscriber) => subscriber.passthrough.as_deref(),
-            Role::Publisher(_) => None,
-        })
-        .filter_map(|url| {
-            let (_, rest) = url.split_once("://")?;
-            let path = rest.find('/').map_or("", |at| &rest[at..]);
-            Some(plain_path(path.split(['?', '#']).next().unwrap_or_default().as_bytes()))
-        })
-        // The home page would be closed too.
-        .filter(|path| !path.is_empty())
-        .collect();
-    paths.sort();
-    paths.dedup();
-    paths
-}
-
-/// A path as the most lenient upstream may read it: percent-decoded, without empty and dot
-/// segments, and without a line end behind it, which `$` in a URL pattern of Django's overlooks.
-fn plain_path(path: &[u8]) -> Vec<u8> {
-    let decoded: Vec<u8> = percent_decode(path).collect();
-    let line = decoded.strip_suffix(b"\n").unwrap_or(&decoded);
-    let mut segments: Vec<&[u8]> = Vec::new();
-    for segment in line.split(|byte| *byte == b'/') {
-        match segment {
-            b"" | b"." => {}
-            b".." => drop(segments.pop()),
-            segment => segments.push(segment),
-        }
-    }
-    segments.iter().flat_map(|segment| [b"/", *segment]).flatten().copied().collect()
-}
-
-/// Where a request for `asked` belongs, if that is not the one host there is. Of a host without a
-/// port only the name counts, and the port stays the one that was asked.
-fn other_host(forced: &str, asked: &[u8]) -> Option<Vec<u8>> {
-    let (name, port) = split_port(asked);
-    let (forced_name, forced_port) = split_port(forced.as_bytes());
-    let same_name = name.eq_ignore_ascii_case(forced_name);
-    match forced_port {
-        b"" if same_name => None,
-        b"" => Some([forced_name, port].concat()),
-        _ if same_name && number(port) == number(forced_port) => None,
-        _ => Some(forced.as_bytes().to_vec()),
-    }
-}
-
-fn number(port: &[u8]) -> &[u8] {
-    if matches!(port, b"" | b":" | b":80") { b"" } else { port }
-}
+/// Of a field's name that is told of in the log.
+const FIELD_BYTES_SHOWN: usize = 40;
 
 /// The same fault is told at most once in this time.
 const WARNING_PERIOD_MS: u64 = 60_000;

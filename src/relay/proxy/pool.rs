@@ -15,6 +15,10 @@ const IDLE_MS: u64 = 4000;
 /// How long before the upstream is dialled again, milliseconds.
 const RETRY_MS: u64 = 50;
 
+/// How long a request that the upstream closed the connection on waits before it is sent again,
+/// milliseconds: longer, since it may be the cause.
+const REST_MS: u64 = 250;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
@@ -24,6 +28,8 @@ pub(super) struct Pool {
     waiting: VecDeque<ConnKey>,
     /// When the upstream is dialled for one of them.
     retry_at_ms: u64,
+    /// Clients whose request is sent again at these times, which ascend.
+    resting: VecDeque<(ConnKey, u64)>,
 }
 
 impl Pool {
@@ -89,16 +95,33 @@ impl Pool {
         self.retry_at_ms = now_ms + RETRY_MS;
     }
 
+    /// Lets a client's request rest before it is sent again.
+    pub(super) fn rest(&mut self, client: ConnKey, now_ms: u64) {
+        self.resting.push_back((client, now_ms + REST_MS));
+    }
+
+    /// A client whose request has rested; it may be gone.
+    pub(super) fn rested(&mut self, now_ms: u64) -> Option<ConnKey> {
+        let (_, at_ms) = self.resting.front()?;
+        (*at_ms <= now_ms).then(|| self.resting.pop_front()).flatten().map(|(client, _)| client)
+    }
+
+    /// All who rest; some may be gone.
+    pub(super) fn take_resting(&mut self) -> impl Iterator<Item = ConnKey> + use<> {
+        std::mem::take(&mut self.resting).into_iter().map(|(client, _)| client)
+    }
+
     /// The upstream is back: all who wait; some may be gone.
     pub(super) fn take_waiting(&mut self) -> VecDeque<ConnKey> {
         std::mem::take(&mut self.waiting)
     }
 
-    /// When [`Pool::expired`] or [`Pool::retry`] has something, milliseconds.
+    /// When [`Pool::expired`], [`Pool::retry`] or [`Pool::rested`] has something, milliseconds.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let expiry = self.idle.front().map(|(_, since_ms)| since_ms + IDLE_MS);
         let retry = self.is_waited_for().then_some(self.retry_at_ms);
-        expiry.into_iter().chain(retry).min()
+        let rested = self.resting.front().map(|(_, at_ms)| *at_ms);
+        expiry.into_iter().chain(retry).chain(rested).min()
     }
 }
 
@@ -133,6 +156,17 @@ mod tests {
             assert_eq!(pool.put(conn(number), 0), None);
         }
         assert_eq!(pool.put(conn(1000), 0), Some(conn(0)));
+    }
+
+    #[test]
+    fn who_rests_is_tried_again_after_a_quarter_of_a_second() {
+        let mut pool = Pool::default();
+        pool.rest(conn(1), 100);
+        pool.rest(conn(2), 140);
+        assert_eq!((pool.next_deadline(), pool.rested(349)), (Some(350), None));
+        assert_eq!((pool.rested(350), pool.rested(350)), (Some(conn(1)), None));
+        assert_eq!(pool.take_resting().collect::<Vec<_>>(), [conn(2)]);
+        assert_eq!(pool.next_deadline(), None);
     }
 
     #[test]

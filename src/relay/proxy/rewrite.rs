@@ -15,24 +15,31 @@ use httparse::Header;
 
 use crate::http::response::write_decimal;
 use crate::http::{Framing, HeadWriter, RequestHead, ResponseHead, Version};
+use crate::relay::options::Secret;
 
 /// Says whose request it is; for the fields `X-Forwarded-…`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin<'a> {
-    /// Where the client connects from; `None` if it is a front server that has said so already: on a
-    /// Unix socket, or from a trusted address.
+    /// Where the connection comes from; `None`: a Unix socket.
     pub(super) peer: Option<IpAddr>,
+    /// It is a front server that has said already who asks: on a Unix socket, or from a trusted
+    /// address.
+    pub(super) speaks_for_others: bool,
     /// `Host` for a request of HTTP/1.0 that names none.
     pub(super) default_host: &'a str,
+    /// Vouches for `X-Pushserver-Peer`.
+    pub(super) secret: Option<&'a Secret>,
 }
 
-/// Appends the request as the upstream gets it. `once`: the upstream is to close behind it.
-pub(super) fn write_request(
+/// Appends the request as the upstream gets it. `expects`: the client waits for `100 Continue`.
+/// Behind chunks the upstream is to close. Gives the first field that was replaced because its
+/// sender may not speak for others.
+pub(super) fn write_request<'h>(
     out: &mut Vec<u8>,
-    head: &RequestHead<'_>,
+    head: &RequestHead<'h>,
     origin: Origin<'_>,
-    once: bool,
-) {
+    expects: bool,
+) -> Option<&'h str> {
     out.extend_from_slice(head.method.as_bytes());
     out.push(b' ');
     out.extend_from_slice(head.path);
@@ -44,17 +51,35 @@ pub(super) fn write_request(
     let host = if head.host.is_empty() { origin.default_host.as_bytes() } else { head.host };
     push_field(out, "Host", host);
     let connection = Options::read(head.headers);
+    let counts_hops = matches!(head.method, "OPTIONS" | "TRACE");
+    let mut replaced = None;
     for header in head.headers {
-        if !is_dropped_request_field(header.name, origin.peer.is_none())
-            && !connection.name(header.name)
-        {
-            push_field(out, header.name, header.value);
+        let name = header.name;
+        if is_forwarded_field(name) && !origin.speaks_for_others {
+            replaced = replaced.or(Some(name));
+        } else if !is_dropped_request_field(name) && !connection.name(name) {
+            match hops(header.value) {
+                // RFC 9110 7.6.2.
+                Some(left) if counts_hops && name.eq_ignore_ascii_case("max-forwards") => {
+                    push_number(out, name, left.saturating_sub(1).into());
+                }
+                _ => push_field(out, name, header.value),
+            }
         }
     }
-    if let Some(peer) = origin.peer {
+    if let Some(peer) = origin.peer.filter(|_| !origin.speaks_for_others) {
         write!(out, "X-Forwarded-For: {peer}\r\n").expect("a vector takes every byte");
         push_field(out, "X-Forwarded-Host", host);
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+    }
+    if let Some(secret) = origin.secret {
+        push_field(out, SECRET, secret.reveal().as_bytes());
+        if let Some(peer) = origin.peer {
+            write!(out, "{PEER}: {peer}\r\n").expect("a vector takes every byte");
+        }
+    }
+    if expects {
+        out.extend_from_slice(b"Expect: 100-continue\r\n");
     }
     match head.framing {
         Framing::None => {}
@@ -64,10 +89,17 @@ pub(super) fn write_request(
     if let Some(upgrade) = tunnel(head.upgrade) {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         push_field(out, "Upgrade", upgrade);
-    } else if once {
+    } else if head.framing == Framing::Chunked {
         out.extend_from_slice(b"Connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
+    replaced
+}
+
+/// The number in `Max-Forwards` (RFC 9110 7.6.2).
+pub(super) fn hops(value: &[u8]) -> Option<u32> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok()
 }
 
 /// The protocol that a request may ask for and an answer change to, of all in its `Upgrade`. No other
@@ -98,7 +130,9 @@ pub(super) struct Missing {
 
 impl Missing {
     pub(super) fn of(head: &ResponseHead<'_>) -> Self {
-        Self { server: head.header("Server").is_none(), date: head.header("Date").is_none() }
+        let connection = Options::read(head.headers);
+        let is_missing = |name| head.header(name).is_none() || connection.name(name);
+        Self { server: is_missing("Server"), date: is_missing("Date") }
     }
 }
 
@@ -129,9 +163,17 @@ pub(super) fn write_answer(
         Ends::After(length) => push_number(out, "Content-Length", length),
         Ends::Chunked => out.extend_from_slice(CHUNKED),
     }
-    if head.status == 101 {
-        out.extend_from_slice(b"Connection: Upgrade\r\n");
-        push_field(out, "Upgrade", head.upgrade.unwrap_or_default());
+    match head.status {
+        101 => {
+            out.extend_from_slice(b"Connection: Upgrade\r\n");
+            push_field(out, "Upgrade", head.upgrade.unwrap_or_default());
+        }
+        // Says what the upstream wants to be asked in (RFC 9110 15.5.22).
+        426 if head.header("Upgrade").is_some() => {
+            out.extend_from_slice(b"Connection: Upgrade\r\n");
+            head.header_all("Upgrade").for_each(|value| push_field(out, "Upgrade", value));
+        }
+        _ => {}
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -180,13 +222,16 @@ impl<'h> Options<'h> {
     }
 }
 
-/// Whether a request's field is not passed on as it is. `trusted`: who sent it may speak for
-/// others.
-fn is_dropped_request_field(name: &str, trusted: bool) -> bool {
+/// Whether it says for whom a request is sent: only some may say that.
+fn is_forwarded_field(name: &str) -> bool {
     const FORWARDED: &str = "x-forwarded-";
+    name.get(..FORWARDED.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FORWARDED))
+        || name.eq_ignore_ascii_case("forwarded")
+}
+
+/// Whether a request's field is not passed on as it is, whoever sends it.
+fn is_dropped_request_field(name: &str) -> bool {
     let among = |names: &[&str]| names.iter().any(|dropped| name.eq_ignore_ascii_case(dropped));
-    let is_forwarded =
-        || name.get(..FORWARDED.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FORWARDED));
     memchr::memchr(b'_', name.as_bytes()).is_some()
         || is_hop_by_hop(name)
         || match name.len() {
@@ -194,13 +239,16 @@ fn is_dropped_request_field(name: &str, trusted: bool) -> bool {
             // `Proxy` is read as HTTP_PROXY by programs that are started as CGI.
             5 => among(&["proxy"]),
             6 => among(&["expect"]),
-            9 => !trusted && among(&["forwarded"]),
             14 => among(&["content-length"]),
-            19 => among(&["proxy-authorization"]),
+            17 => among(&[PEER]),
+            19 => among(&["proxy-authorization", SECRET]),
             _ => false,
         }
-        || !trusted && is_forwarded()
 }
+
+/// Only the daemon says these to an upstream.
+const SECRET: &str = "X-Pushserver-Secret";
+const PEER: &str = "X-Pushserver-Peer";
 
 /// Fields of one connection, in requests and answers.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -241,9 +289,14 @@ mod tests {
     fn request(head: &str, peer: Option<[u8; 4]>) -> String {
         let mut slots = HeaderSlots::new();
         let head = parse_request(head.as_bytes(), &mut slots, &LIMITS).unwrap();
-        let origin = Origin { peer: peer.map(IpAddr::from), default_host: "up:1" };
+        let origin = Origin {
+            peer: peer.map(IpAddr::from),
+            speaks_for_others: peer.is_none(),
+            default_host: "up:1",
+            secret: None,
+        };
         let mut out = Vec::new();
-        write_request(&mut out, &head, origin, head.framing == Framing::Chunked);
+        write_request(&mut out, &head, origin, false);
         String::from_utf8(out).unwrap()
     }
 
@@ -327,6 +380,20 @@ mod tests {
             "HTTP/1.1 200 Fine\r\nOurs: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
              X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_date_that_ends_with_the_connection_is_missing() {
+        for (head, date) in [
+            ("Date: x\r\nConnection: close\r\n", false),
+            ("Date: x\r\nConnection: close, date\r\n", true),
+            ("", true),
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\nServer: x\r\n{head}\r\n");
+            let mut slots = HeaderSlots::new();
+            let head = parse_response(head.as_bytes(), &mut slots, false).unwrap();
+            assert_eq!(Missing::of(&head), Missing { server: false, date });
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::hub;
 use crate::message::MessageId;
 use crate::relay::location::Pattern;
-use crate::relay::options::{Limits, Origins, SubscriberOptions};
+use crate::relay::options::{Limits, Origins, PublisherOptions, SubscriberOptions};
 use crate::store::StoreId;
 
 const START: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
@@ -41,6 +41,7 @@ fn options(ports: &[u16]) -> Options {
         addresses: ports.iter().map(|port| address(*port)).collect(),
         force_host: None,
         trusted: vec!["192.0.2.0/24".parse().unwrap()],
+        secret: None,
     };
     Options {
         server: String::new(),
@@ -51,12 +52,46 @@ fn options(ports: &[u16]) -> Options {
     }
 }
 
+/// One store with room for what tests publish.
+fn stores() -> Vec<hub::options::StoreOptions> {
+    vec![hub::options::StoreOptions {
+        memory: crate::store::memory::Options {
+            message_timeout_ms: 0,
+            max_messages: 0,
+            min_messages: 0,
+            max_memory: 1 << 20,
+            dropped_at_once: 512,
+        },
+        channel_timeout_ms: 0,
+    }]
+}
+
+/// A publisher location at `/p/`.
+fn publisher() -> LocationOptions {
+    LocationOptions {
+        pattern: Pattern::prefix("/p/").expect("a sound prefix"),
+        store: StoreId(0),
+        channel_group: String::new(),
+        role: Role::Publisher(PublisherOptions {
+            create_on_post: true,
+            store_messages: true,
+            allow: Vec::new(),
+            secret: None,
+            allow_origin: Origins::Nobody,
+        }),
+    }
+}
+
 impl World {
     fn new(ports: &[u16]) -> Self {
+        Self::with(&options(ports))
+    }
+
+    fn with(options: &Options) -> Self {
         let first_id = MessageId { time: START.unix_s, tag: 0 };
-        let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
+        let hub = hub::options::Options { stores: stores(), channels_max: 1000, first_id, seed: 1 };
         Self {
-            relay: Relay::new(&options(ports), hub, START),
+            relay: Relay::new(options, hub, START),
             now: START,
             sent: HashMap::new(),
             ended: HashMap::new(),
@@ -152,7 +187,9 @@ impl World {
             }
         }
         self.advance(10_000);
-        assert_eq!((self.relay.connections(), self.relay.timers()), (0, 0));
+        // A channel that was made by PUT has a timer of its own.
+        let left = (self.relay.connections(), self.relay.wheel.len(), self.relay.hub().held());
+        assert_eq!((left, self.relay.uploading.get()), ((0, 0, 0), 0));
     }
 }
 
@@ -231,17 +268,6 @@ fn an_upstream_is_read_only_while_its_client_takes_what_it_sends() {
 
 #[test]
 fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_answer() {
-    let store = hub::options::StoreOptions {
-        memory: crate::store::memory::Options {
-            message_timeout_ms: 0,
-            max_messages: 0,
-            min_messages: 0,
-            max_memory: 1 << 20,
-            dropped_at_once: 512,
-        },
-        channel_timeout_ms: 0,
-    };
-    let mut world = World::new(&[1]);
     let role = Role::Subscriber(SubscriberOptions {
         delivery: crate::message::Delivery::LongPoll,
         create_on_get: true,
@@ -260,9 +286,7 @@ fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_an
         channel_group: String::new(),
         role,
     });
-    let first_id = MessageId { time: START.unix_s, tag: 0 };
-    let hub = hub::options::Options { stores: vec![store], channels_max: 1, first_id, seed: 1 };
-    world.relay = Relay::new(&options, hub, START);
+    let mut world = World::with(&options);
     let (client, upstream) = world.asked();
     world.receives(upstream, b"HTTP/1.1 103 Early Hints\r\n\r\n");
     world.step(|relay, now| relay.stalled(client, now));
@@ -368,7 +392,8 @@ fn who_waits_too_long_for_the_upstream_is_answered_502() {
     for client in clients {
         assert!(world.text(client).starts_with("HTTP/1.1 502 "));
     }
-    world.advance(2_000);
+    // Longer than it may linger.
+    world.advance(31_000);
     assert_eq!(world.ended.get(&clients[0]), None);
     assert!(world.ended.contains_key(&clients[1]), "its body is still to come");
     world.ends_empty(&clients);
@@ -471,7 +496,9 @@ fn whatever_happens_answers_reach_who_asked_and_nothing_is_left() {
             random ^= random << 17;
             (random % bound as u64) as usize
         };
-        let mut world = World::new(&[1]);
+        let mut options = options(&[1]);
+        options.locations.push(publisher());
+        let mut world = World::with(&options);
         let clients: Vec<ConnKey> = (0..6).map(|_| world.client()).collect();
         for step in 0..150 {
             let client = clients[next(clients.len())];
@@ -479,8 +506,9 @@ fn whatever_happens_answers_reach_who_asked_and_nothing_is_left() {
             match next(10) {
                 0..3 if !world.ended.contains_key(&client) => {
                     let body = ["", "Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"];
-                    let line =
-                        format!("PUT /{number} HTTP/1.1\r\nHost: a\r\n{}\r\n", body[next(3)]);
+                    let method = ["PUT", "POST", "GET"][next(3)];
+                    let body = body[next(3)];
+                    let line = format!("{method} /{number} HTTP/1.1\r\nHost: a\r\n{body}\r\n");
                     world.receives(client, line.as_bytes());
                 }
                 3 if !world.ended.contains_key(&client) => {
@@ -522,10 +550,15 @@ fn upstream_acts(world: &mut World, next: &mut impl FnMut(usize) -> usize) {
     };
     // Whose request it got last.
     let asked = String::from_utf8_lossy(asked).into_owned();
-    let number = asked.rsplit("PUT /").next().and_then(|rest| rest.split(' ').next());
-    let number = number.unwrap_or_default().to_owned();
+    let line = asked.rsplit(" HTTP/1.1\r\n").nth(1).unwrap_or_default();
+    let number = line.rsplit(" /").next().unwrap_or_default().to_owned();
     let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nto={number}.");
-    match next(6) {
+    match next(8) {
+        6 => {
+            let over = "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /p/1\r\nContent-Length: 0\r\n\r\n";
+            world.receives(conn, over.as_bytes());
+        }
+        7 => world.step(|relay, now| relay.stalled(conn, now)),
         0..3 => world.receives(conn, whole.as_bytes()),
         3 => world.receives(conn, format!("{whole}HTTP/1.1 200 OK\r\n").as_bytes()),
         4 => world.ends(conn),
@@ -534,62 +567,31 @@ fn upstream_acts(world: &mut World, next: &mut impl FnMut(usize) -> usize) {
 }
 
 #[test]
-fn a_path_is_the_same_however_it_is_spelled() {
-    for spelled in [
-        "/told",
-        "/told/",
-        "//told",
-        "/%74old",
-        "/./told",
-        "/a/../told",
-        "/a/%2e%2e/told",
-        "/../told",
-        "/told%0a",
-        "/told/%0A",
-    ] {
-        assert_eq!(plain_path(spelled.as_bytes()), b"/told", "{spelled}");
-    }
-    for other in ["/toldx", "/Told", "/told/x", "/%2574old", "/"] {
-        assert_ne!(plain_path(other.as_bytes()), b"/told", "{other}");
-    }
-}
-
-#[test]
 fn only_a_trusted_front_server_speaks_for_its_clients() {
-    for (peer, passed) in [([192, 0, 2, 9], "10.9.9.9"), ([10, 0, 0, 1], "10.0.0.1")] {
-        let mut world = World::new(&[1]);
-        let client = world.relay.accept(Some(peer.into()), world.now);
+    for (peer, passed) in [
+        ("192.0.2.9", "10.9.9.9"),
+        ("10.0.0.1", "10.0.0.1"),
+        // As a socket of both families has them.
+        ("::ffff:192.0.2.9", "10.9.9.9"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8::1", "2001:db8::1"),
+    ] {
+        let mut options = options(&[1]);
+        if let Some(proxy) = &mut options.proxy {
+            proxy.secret = Some("s".into());
+        }
+        let mut world = World::with(&options);
+        let peer = peer.parse::<IpAddr>().unwrap();
+        let client = world.relay.accept(Some(peer), world.now);
         world.receives(client, b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.9.9.9\r\n\r\n");
         let upstream = world.opens();
         let fields = format!("X-Forwarded-For: {passed}\r\n");
         assert!(world.text(upstream).contains(&fields), "{}", world.text(upstream));
         assert_eq!(world.text(upstream).matches("X-Forwarded-For").count(), 1);
+        // Whoever speaks for others has an address of its own.
+        let vouched = format!("X-Pushserver-Peer: {}\r\n", peer.to_canonical());
+        assert!(world.text(upstream).contains(&vouched), "{}", world.text(upstream));
     }
-}
-
-#[test]
-fn another_host_is_sent_to_the_forced_one() {
-    let sent = |forced: &str, asked: &str| {
-        other_host(forced, asked.as_bytes()).map(|host| String::from_utf8(host).unwrap())
-    };
-    assert_eq!(sent("a.example", "A.example:8000"), None);
-    assert_eq!(sent("a.example", "localhost:8000").as_deref(), Some("a.example:8000"));
-    assert_eq!(sent("a.example", "b").as_deref(), Some("a.example"));
-    assert_eq!(sent("a.example", "").as_deref(), Some("a.example"));
-    assert_eq!(sent("a.example:80", "a.example"), None);
-    assert_eq!(sent("a:81", "a").as_deref(), Some("a:81"));
-    assert_eq!(sent("a:81", "a:82").as_deref(), Some("a:81"));
-    assert_eq!(sent("a:81", "A:81"), None);
-    assert_eq!(sent("a", "[::1]:8000").as_deref(), Some("a:8000"));
-    assert_eq!(sent("[::1]", "[::1]:8000"), None);
-}
-
-#[test]
-fn a_malformed_body_is_refused_before_the_upstream_hears_of_it() {
-    assert!(sound_body(Framing::Chunked, b"5\r\nhello\r\n0\r\n\r\nGET").is_ok());
-    assert!(sound_body(Framing::Chunked, b"").is_ok());
-    assert_eq!(sound_body(Framing::Chunked, b"5\r\nhelloX").unwrap_err().status, 400);
-    assert!(sound_body(Framing::Length(1 << 40), b"abc").is_ok());
 }
 
 #[test]
@@ -610,6 +612,199 @@ fn whatever_is_wrong_with_the_body_of_a_head_request_its_answer_has_none() {
         let got = world.text(client);
         assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{got}");
         assert!(got.ends_with("\r\n\r\n"), "{got}");
+        world.ends_empty(&[client]);
+    }
+}
+
+const PAGE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n";
+
+/// With an upstream that is waited for half a minute.
+fn patient(address: &str) -> Options {
+    let mut options = options(&[1]);
+    options.limits.upstream_wait_ms = 30_000;
+    if let Some(proxy) = &mut options.proxy {
+        proxy.addresses = vec![UpstreamAddress::Tcp(address.parse().unwrap())];
+    }
+    options
+}
+
+#[test]
+fn a_page_of_this_machine_waits_for_three_seconds_and_everything_else_for_the_whole_wait() {
+    for (address, status) in [("127.0.0.1:1", "503"), ("192.0.2.1:1", "502")] {
+        let is_local = status == "503";
+        let mut world = World::with(&patient(address));
+        let clients = [world.client(), world.client()];
+        for (client, request) in clients.iter().zip([PAGE, GET]) {
+            world.receives(*client, request);
+        }
+        world.fails();
+        world.advance(2_900);
+        assert_eq!((world.text(clients[0]), world.text(clients[1])), Default::default());
+        world.advance(110);
+        assert_eq!(world.text(clients[0]).starts_with("HTTP/1.1 503 "), is_local, "{address}");
+        world.advance(26_900);
+        assert_eq!(world.text(clients[1]), "");
+        world.advance(110);
+        assert!(world.text(clients[0]).starts_with(&format!("HTTP/1.1 {status} ")));
+        let answer = world.text(clients[1]);
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        assert!(is_local || !answer.contains("192.0.2.1"), "{answer}");
+        world.ends_empty(&clients);
+    }
+}
+
+#[test]
+fn the_wait_begins_when_the_upstream_closes_a_connection_and_requests_rest_between_two() {
+    for (request, wait_ms, status) in [(GET, 30_000, 502), (PAGE, 3_000, 503)] {
+        let mut world = World::with(&patient("127.0.0.1:1"));
+        let client = world.client();
+        world.receives(client, request);
+        let upstream = world.opens();
+        // It thinks for longer than any wait, and then it is gone.
+        world.advance(50_000);
+        world.ends(upstream);
+        assert_eq!(world.dialled.len(), 2, "at once");
+        let mut waited_ms = 0;
+        while world.text(client).is_empty() {
+            let upstream = world.opens();
+            world.ends(upstream);
+            let dials = world.dialled.len();
+            world.advance(240);
+            assert_eq!(world.dialled.len(), dials, "not before a rest");
+            world.advance(20);
+            waited_ms += 260;
+            assert!(waited_ms <= wait_ms + 260, "{waited_ms} ms");
+        }
+        assert!(waited_ms >= wait_ms, "{waited_ms} ms");
+        assert!(world.text(client).starts_with(&format!("HTTP/1.1 {status} ")));
+        world.ends_empty(&[client]);
+    }
+}
+
+#[test]
+fn who_rests_goes_to_the_new_upstream_when_the_settings_change() {
+    let mut world = World::new(&[1]);
+    let (client, upstream) = world.asked();
+    world.ends(upstream);
+    let upstream = world.opens();
+    world.ends(upstream);
+    world.step(|relay, now| relay.reload(&options(&[2]), stores(), now));
+    let upstream = world.opens();
+    assert_eq!(world.dialled.last().expect("a dial").1, address(2));
+    world.receives(upstream, LENGTH.as_bytes());
+    assert!(world.text(client).ends_with("hello"));
+    world.ends_empty(&[client]);
+}
+
+/// A client that has its answer and has sent 3 of 1000 bytes.
+fn answered_early(world: &mut World) -> (ConnKey, ConnKey) {
+    let client = world.client();
+    world.receives(client, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc");
+    let upstream = world.opens();
+    world.receives(upstream, LENGTH.as_bytes());
+    assert!(world.text(client).contains("\r\nConnection: close\r\n"));
+    assert!(world.text(client).ends_with("hello"));
+    assert_eq!(world.ended.len(), 0);
+    (client, upstream)
+}
+
+#[test]
+fn behind_an_early_answer_the_rest_passes_for_as_long_as_it_takes() {
+    let mut world = World::new(&[1]);
+    let (client, upstream) = answered_early(&mut world);
+    // A client may pause as ever, and the upstream may say what it likes.
+    for sent in (3..997).step_by(7) {
+        world.advance(14_000);
+        world.receives(client, b"1234567");
+        world.receives(upstream, b"poison");
+        assert_eq!(world.ended.len(), 0, "after {sent}");
+    }
+    assert!(!world.text(client).contains("poison"));
+    let left = 1000 - 3 - 7 * (3..997).step_by(7).count();
+    world.receives(client, &b"1234567"[..left]);
+    let (_, body) =
+        world.text(upstream).rsplit_once("\r\n\r\n").map(|(a, b)| (a.len(), b.len())).unwrap();
+    assert_eq!(body, 1000);
+    assert_eq!((world.ended[&client], world.ended[&upstream]), (End::Close, End::Close));
+    world.ends_empty(&[client]);
+}
+
+#[test]
+fn behind_an_early_answer_nobody_waits_for_ever() {
+    // The client stops.
+    let mut world = World::new(&[1]);
+    let (client, upstream) = answered_early(&mut world);
+    world.advance(15_010);
+    assert_eq!((world.ended[&client], world.ended[&upstream]), (End::Close, End::Abort));
+    world.ends_empty(&[client]);
+    // The upstream is gone, or reads no more: what the client still sends is dropped, so that its
+    // answer is not reset away.
+    for is_gone in [true, false] {
+        let mut world = World::new(&[1]);
+        let (client, upstream) = answered_early(&mut world);
+        if is_gone {
+            world.ends(upstream);
+        } else {
+            world.step(|relay, now| relay.stalled(upstream, now));
+            world.advance(59_900);
+            assert_eq!(world.ended.len(), 0);
+            world.advance(110);
+        }
+        assert_eq!(world.ended[&upstream], End::Abort);
+        world.receives(client, b"more");
+        assert_eq!(world.ended.get(&client), None);
+        world.advance(60_000);
+        assert!(world.ended.contains_key(&client));
+        world.ends_empty(&[client]);
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_message_goes_when_its_answer_comes() {
+    let mut options = options(&[1]);
+    options.locations.push(publisher());
+    let mut world = World::with(&options);
+    let client = world.client();
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    let body = vec![b'x'; 100_000];
+    world.receives(client, post.as_bytes());
+    let upstream = world.opens();
+    world.receives(client, &body[..60_000]);
+    assert_eq!(world.relay.uploading.get(), 60_000);
+    world.receives(client, &body[60_000..]);
+    world.receives(upstream, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(world.relay.uploading.get(), 0);
+    world.receives(upstream, b"hello");
+    // Of a client that leaves, too.
+    world.receives(client, post.as_bytes());
+    world.opens();
+    world.receives(client, &body[..60_000]);
+    assert_eq!(world.relay.uploading.get(), 60_000);
+    world.ends(client);
+    assert_eq!(world.relay.uploading.get(), 0);
+    world.ends_empty(&[client]);
+}
+
+#[test]
+fn a_body_that_the_upstream_has_refused_goes_nowhere() {
+    let request =
+        b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 99\r\n\r\n";
+    let (begin, end) = (b"HTTP/1.1 401 X\r\nContent-Length: 4\r\n\r\nno", b"no");
+    for between in [true, false] {
+        let mut world = World::new(&[1]);
+        let client = world.client();
+        world.receives(client, request);
+        let upstream = world.opens();
+        let head = world.text(upstream);
+        world.receives(upstream, begin);
+        if between {
+            world.receives(client, GET);
+        }
+        world.receives(upstream, end);
+        assert_eq!(world.ended[&upstream], End::Abort);
+        world.receives(client, GET);
+        assert_eq!(world.text(upstream), head);
+        assert!(world.text(client).ends_with("nono"), "{}", world.text(client));
         world.ends_empty(&[client]);
     }
 }

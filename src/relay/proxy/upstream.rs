@@ -3,13 +3,18 @@
 
 use std::io::ErrorKind;
 
-use super::exchange::Stage;
+use super::exchange::{Repeat, Stage};
+use super::fault::{CLOSED, Fault};
+use super::handover::CONTINUE;
 use crate::clock::Now;
 use crate::relay::client::{ConnTimer, Phase};
 use crate::relay::connections::Conn;
-use crate::relay::delivery::{Exchange, Persistence};
 use crate::relay::{ConnKey, Output, Payload, Relay};
 use crate::wheel::TimerKey;
+
+/// How long a browser waits for a page of an upstream on this machine before it is shown that the
+/// upstream is away, milliseconds.
+const PAGE_WAIT_MS: u64 = 3000;
 
 /// One connection to the upstream.
 #[derive(Debug, Default)]
@@ -34,12 +39,12 @@ impl Relay {
     /// the upstream does not accept any, later.
     pub(super) fn find_upstream(&mut self, client: ConnKey, now: Now) {
         let Some(proxied) = self.proxied(client) else { return };
-        let can_repeat = proxied.can_repeat;
+        let takes_idle = matches!(proxied.repeat, Repeat::Once | Repeat::Safe);
         proxied.waits = 0;
         let Some(proxy) = &mut self.proxy else { return };
         // The upstream may just be closing an idle connection. What cannot be repeated then goes
-        // over one of its own.
-        while can_repeat && let Some(conn) = proxy.pool.take() {
+        // over one of its own, and so does what has met such a connection.
+        while takes_idle && let Some(conn) = proxy.pool.take() {
             let Some(upstream) = self.conns.upstream_mut(conn) else { continue };
             upstream.client = Some(client);
             return self.begin(client, conn, now);
@@ -50,7 +55,61 @@ impl Relay {
         } else {
             self.dial(client);
         }
-        self.arm(client, ConnTimer::Connect, now);
+        self.arm_connect(client, now);
+    }
+
+    /// How long a request waits for the upstream, milliseconds.
+    pub(super) fn wait_ms(&self, is_page: bool) -> u64 {
+        let wait_ms = self.limits.upstream_wait_ms;
+        if is_page { wait_ms.min(PAGE_WAIT_MS) } else { wait_ms }
+    }
+
+    /// Sets the timer of a request that has no connection: each address has its share of the wait.
+    pub(super) fn arm_connect(&mut self, conn: ConnKey, now: Now) {
+        let count = self.proxy.as_ref().map_or(1, |proxy| proxy.count() as u64);
+        let Some(proxied) = self.proxied(conn) else { return };
+        let (is_page, ends_ms) = (proxied.ask.is_page, proxied.wait_ends_ms);
+        let share_ms = (self.wait_ms(is_page) / count).max(1);
+        let at_ms = now.mono_ms.saturating_add(share_ms).min(ends_ms.max(now.mono_ms));
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        if client.stalled {
+            // What it takes no more of is watched first.
+            return self.arm(conn, ConnTimer::Write, now);
+        }
+        if let Some((old, _)) = client.timer.take() {
+            self.wheel.cancel(old);
+        }
+        client.timer =
+            Some((self.wheel.set(at_ms, (conn, ConnTimer::Connect)), ConnTimer::Connect));
+    }
+
+    /// Sends a request again that the upstream closed the connection on, if that does no harm and
+    /// there is time. At once if it is the first time, since an idle connection may just have come
+    /// to its end; then with pauses.
+    fn repeats(&mut self, client: ConnKey, now: Now) -> bool {
+        let is_page = self.proxied(client).is_some_and(|proxied| proxied.ask.is_page);
+        let wait_ends_ms = now.mono_ms + self.wait_ms(is_page);
+        let Some(proxied) = self.proxied(client) else { return false };
+        let pauses = match proxied.repeat {
+            Repeat::Never => return false,
+            Repeat::SafeAgain if now.mono_ms >= proxied.wait_ends_ms => return false,
+            Repeat::SafeAgain => true,
+            first => {
+                let is_safe = first == Repeat::Safe;
+                proxied.repeat = if is_safe { Repeat::SafeAgain } else { Repeat::Never };
+                proxied.wait_ends_ms = wait_ends_ms;
+                false
+            }
+        };
+        proxied.stage = Stage::Connecting;
+        match &mut self.proxy {
+            Some(proxy) if pauses => {
+                proxy.pool.rest(client, now.mono_ms);
+                self.arm_connect(client, now);
+            }
+            _ => self.find_upstream(client, now),
+        }
+        true
     }
 
     /// Whether a client's request has no connection yet, so that one may be dialled for it.
@@ -89,7 +148,7 @@ impl Relay {
         let turn = self.proxied(client).map_or(0, |proxied| proxied.first + proxied.attempts);
         let Some(proxy) = &mut self.proxy else { return };
         proxy.preferred = turn % proxy.count();
-        proxy.out_of_descriptors = false;
+        proxy.failure = None;
         let waiting = proxy.pool.take_waiting();
         self.begin(client, conn, now);
         for client in waiting {
@@ -118,7 +177,7 @@ impl Relay {
         if !attempts.is_multiple_of(proxy.count()) {
             return self.dial(client);
         }
-        proxy.out_of_descriptors = cause == ErrorKind::QuotaExceeded;
+        proxy.failure = Some(cause);
         if let Some(times) = proxy.unreachable.note(now.mono_ms) {
             let url = &proxy.options.url;
             let cause = match cause {
@@ -132,11 +191,11 @@ impl Relay {
 
     /// A client's share of `upstream_wait` for one address is over: a dial that has no answer yet
     /// makes way for one of the next address. Whether there is another share.
-    fn waits_on(&mut self, client: ConnKey, now: Now) -> bool {
+    pub(super) fn waits_on(&mut self, client: ConnKey, now: Now) -> bool {
         let count = self.proxy.as_ref().map_or(1, |proxy| proxy.count());
         let Some(proxied) = self.proxied(client) else { return false };
         proxied.waits += 1;
-        let goes_on = proxied.waits < count;
+        let goes_on = proxied.waits < count && now.mono_ms < proxied.wait_ends_ms;
         if let Some(conn) = proxied.upstream
             && let Some(upstream) = self.conns.upstream_mut(conn)
         {
@@ -145,7 +204,7 @@ impl Relay {
             self.dial_failed(client, ErrorKind::TimedOut, now);
         }
         if goes_on {
-            self.arm(client, ConnTimer::Connect, now);
+            self.arm_connect(client, now);
         }
         goes_on
     }
@@ -158,26 +217,23 @@ impl Relay {
         proxied.upstream = Some(upstream);
         proxied.blocked = false;
         let mut failed = None;
-        let payload = match &mut proxied.upload {
-            None => Payload::Shared(proxied.head.clone()),
-            Some(upload) => {
-                let mut buffer = client.buffer.take().unwrap_or_default();
-                let room = proxied.head.len() + buffer.bytes.len() + 32;
-                let mut out = Vec::with_capacity(room);
-                out.extend_from_slice(&proxied.head);
-                match upload.pass(&buffer.bytes, &mut out) {
-                    Ok(used) => drop(buffer.bytes.drain(..used)),
-                    Err(error) => failed = Some(error),
-                }
-                if upload.is_done() {
-                    proxied.upload = None;
-                }
-                if !buffer.bytes.is_empty() {
-                    client.buffer = Some(buffer);
-                }
-                Payload::Owned(out)
+        let payload = if proxied.upload.is_some() {
+            let mut buffer = client.buffer.take().unwrap_or_default();
+            let room = proxied.head.len() + buffer.bytes.len() + 32;
+            let mut out = Vec::with_capacity(room);
+            out.extend_from_slice(&proxied.head);
+            match proxied.pass_body(&buffer.bytes, &mut out) {
+                Ok(used) => drop(buffer.bytes.drain(..used)),
+                Err(error) => failed = Some(error),
             }
+            if !buffer.bytes.is_empty() {
+                client.buffer = Some(buffer);
+            }
+            Payload::Owned(out)
+        } else {
+            Payload::Shared(proxied.head.clone())
         };
+        proxied.awaits_continue &= payload.len() == proxied.head.len();
         // The client need not wait if it has begun already (RFC 9110 10.1.1). Only now, so that
         // no body is asked for that nobody may take.
         let goes_on = proxied.ask.wants_continue && payload.len() == proxied.head.len();
@@ -185,7 +241,7 @@ impl Relay {
             return self.fail_upload(conn, error, now);
         }
         if goes_on {
-            self.send_owned(conn, b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
+            self.send_owned(conn, CONTINUE.to_vec());
         }
         self.outputs.push_back(Output::Send { conn: upstream, payload, crowd: None });
         self.arm_exchange(conn, now);
@@ -275,16 +331,17 @@ impl Relay {
         let Some(proxied) = self.proxied(client) else { return };
         proxied.upstream = None;
         match &proxied.stage {
-            Stage::Connecting | Stage::Asked if proxied.can_repeat && !spoke => {
-                proxied.can_repeat = false;
-                proxied.stage = Stage::Connecting;
-                self.find_upstream(client, now);
-            }
             Stage::Connecting | Stage::Asked => {
-                let text = "the upstream closed the connection before it had answered";
-                self.fault(text, now);
-                self.answer_for_upstream(client, 502, text, now);
+                if !spoke && self.repeats(client, now) {
+                    return;
+                }
+                self.fault(CLOSED, now);
+                let fault = Fault::Closed { within_head: spoke };
+                self.answer_for_upstream(client, &fault, now);
             }
+            // Nobody reads what the client still sends.
+            Stage::Answered => self.linger(client, now),
+            Stage::HandedOver(_) => {}
             Stage::Answering(body, _) => match body.end().filter(|_| clean) {
                 Some(last) => {
                     if !last.is_empty() {
@@ -301,91 +358,22 @@ impl Relay {
         }
     }
 
-    /// A timer of an exchange has expired.
-    pub(in crate::relay) fn exchange_timed_out(
-        &mut self,
-        conn: ConnKey,
-        timer: ConnTimer,
-        now: Now,
-    ) {
-        let ours = self.proxy.as_ref().is_some_and(|proxy| proxy.out_of_descriptors);
-        let Some(proxied) = self.proxied(conn) else { return };
-        let unanswered = proxied.is_unanswered();
-        match timer {
-            ConnTimer::Connect if self.waits_on(conn, now) => {}
-            ConnTimer::Connect if ours => {
-                let text = "the server has too many connections; send it again later";
-                self.answer_for_upstream(conn, 503, text, now);
-            }
-            ConnTimer::Connect => {
-                let text = "the upstream does not accept connections; is it running?";
-                self.answer_for_upstream(conn, 502, text, now);
-            }
-            _ if !unanswered => {
-                self.tell_silence(now);
-                self.cut(conn, now);
-            }
-            _ => {
-                self.tell_silence(now);
-                let text = "the upstream did not answer within limits.upstream_timeout";
-                self.answer_for_upstream(conn, 504, text, now);
-            }
-        }
-    }
-
-    fn tell_silence(&mut self, now: Now) {
-        if let Some(proxy) = &mut self.proxy
-            && let Some(times) = proxy.silent.note(now.mono_ms)
-        {
-            let url = &proxy.options.url;
-            log::warn!("event=upstream_silent url={url} times={times}");
-        }
-    }
-
-    /// Answers a request in place of the upstream.
-    pub(super) fn answer_for_upstream(&mut self, conn: ConnKey, status: u16, text: &str, now: Now) {
-        let Some(proxied) = self.proxied(conn) else { return };
-        let unfinished = proxied.upload.is_some();
-        let is_head = proxied.ask.is_head;
-        let persistence = if unfinished { Persistence::Close } else { proxied.persistence };
-        self.abandon(conn, now);
-        let payload = self.renderer.text(&Exchange::bare(persistence, is_head), status, b"", text);
-        if unfinished {
-            self.refuse_and_linger(conn, status, payload, now);
-        } else {
-            self.respond(conn, persistence, status, payload, now);
-        }
-    }
-
-    /// Ends what a client has to do with an upstream, if it does: at once, unless it is a tunnel,
-    /// whose other end still gets what was sent.
+    /// Ends what a client has to do with an upstream, if it does: at once, unless its other end is
+    /// still to get what was sent, as that of a tunnel.
     pub(in crate::relay) fn abandon(&mut self, client: ConnKey, now: Now) {
         let Some(proxied) = self.proxied(client) else { return };
         let Some(conn) = proxied.upstream.take() else { return };
-        let (is_tunnel, blocked) = (proxied.is_tunnel(), proxied.blocked);
+        // What has left for it is all that it gets.
+        let is_whole = matches!(proxied.stage, Stage::Answered) && proxied.upload.is_none();
+        let (gently, blocked) = (proxied.is_tunnel() || is_whole, proxied.blocked);
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
         upstream.client = None;
-        if is_tunnel {
+        if gently {
             self.arm_closing(conn, blocked, now);
             self.outputs.push_back(Output::Close { conn });
         } else {
             self.outputs.push_back(Output::Abort { conn });
         }
-    }
-
-    /// Ends a connection whose answer is not whole, so that the client can tell.
-    pub(in crate::relay) fn cut(&mut self, conn: ConnKey, now: Now) {
-        let Some(proxied) = self.proxied(conn) else { return };
-        if !matches!(proxied.stage, Stage::Answering(_, true)) {
-            return self.close(conn, now);
-        }
-        self.abandon(conn, now);
-        if let Some(client) = self.conns.client_mut(conn) {
-            client.phase = Phase::Closing;
-            client.buffer = None;
-        }
-        self.disarm(conn);
-        self.outputs.push_back(Output::Reset { conn });
     }
 
     pub(super) fn send_owned(&mut self, conn: ConnKey, bytes: Vec<u8>) {

@@ -1,0 +1,158 @@
+//! Mends heads of answers, which servers write less carefully than they read: white space before a
+//! colon is taken out (RFC 9112 5.1), a folded value becomes one line (5.2), and lengths that say
+//! the same are said once (6.3). Only what has one reading: none of it is mended in a field that
+//! frames the message or names the connection's options. Pure.
+
+use memchr::memchr;
+
+use super::is_token;
+
+/// Fields whose line stays as it is, so that a strict reader refuses it.
+const STRICT: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"connection"];
+
+/// The head of an answer, as [`scan_response`](super::scan_response) found it, without what is
+/// wrong with it. `None`: it cannot be mended, or there is nothing to mend. What comes out is still
+/// to be read strictly.
+#[must_use]
+pub fn mend_response(head: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = head.strip_suffix(b"\r\n\r\n")?.split(|byte| *byte == b'\n');
+    let mut out = Vec::with_capacity(head.len());
+    out.extend_from_slice(without_cr(lines.next()?));
+    let mut is_mended = false;
+    let mut length: Option<&[u8]> = None;
+    // The first line of fields cannot go on with anything (RFC 9112 2.2).
+    let mut may_fold = false;
+    for line in lines.map(without_cr) {
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            if !may_fold {
+                return None;
+            }
+            is_mended = true;
+            out.truncate(out.trim_ascii_end().len());
+            out.push(b' ');
+            out.extend_from_slice(line.trim_ascii());
+            continue;
+        }
+        let (name, value) = line.split_at(memchr(b':', line)?);
+        let sound = name.trim_ascii_end();
+        if sound.is_empty() || !sound.iter().copied().all(is_token) {
+            return None;
+        }
+        let is_strict = STRICT.iter().any(|strict| sound.eq_ignore_ascii_case(strict));
+        may_fold = !is_strict;
+        if sound.len() < name.len() {
+            if is_strict {
+                return None;
+            }
+            is_mended = true;
+        }
+        if sound.eq_ignore_ascii_case(STRICT[0]) {
+            let same = same_length(&value[1..])?;
+            match length {
+                Some(known) if known != same => return None,
+                Some(_) => {
+                    is_mended = true;
+                    continue;
+                }
+                None => {}
+            }
+            length = Some(same);
+            if same.len() < value[1..].trim_ascii().len() {
+                is_mended = true;
+                out.extend_from_slice(b"\r\nContent-Length: ");
+                out.extend_from_slice(same);
+                continue;
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(sound);
+        out.extend_from_slice(value);
+    }
+    out.extend_from_slice(b"\r\n\r\n");
+    is_mended.then_some(out)
+}
+
+/// The one number in a list of equal ones.
+fn same_length(value: &[u8]) -> Option<&[u8]> {
+    let mut numbers = value.split(|byte| *byte == b',').map(|number| number.trim_ascii());
+    let first = numbers.next().filter(|first| first.iter().all(u8::is_ascii_digit))?;
+    numbers.all(|number| number == first).then_some(first)
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http::{HeaderSlots, parse_response};
+
+    fn mended(fields: &str) -> Option<String> {
+        let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+        let mended = mend_response(head.as_bytes())?;
+        let mended = String::from_utf8(mended).unwrap();
+        Some(mended["HTTP/1.1 200 OK\r\n".len()..mended.len() - 4].to_owned())
+    }
+
+    #[test]
+    fn what_has_one_reading_is_mended() {
+        for (fields, sound) in [
+            ("A : b", "A: b"),
+            ("A \t: b:c\r\nD: e", "A: b:c\r\nD: e"),
+            ("A: b\r\n c", "A: b c"),
+            ("A: b \t\r\n\t c \r\n  d\r\nE: f", "A: b c d\r\nE: f"),
+            ("A:\r\n b", "A: b"),
+            ("A: b\r\n ", "A: b "),
+            ("Content-Length: 3\r\nA: b\r\ncontent-length: 3", "Content-Length: 3\r\nA: b"),
+            ("Content-Length: 3, 3", "Content-Length: 3"),
+            ("Content-Length: 3,3\r\nContent-Length: 3", "Content-Length: 3"),
+        ] {
+            assert_eq!(mended(fields).as_deref(), Some(sound), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_two_readings_or_none_is_not() {
+        for fields in [
+            "A: b",
+            " A: b",
+            "\tA: b\r\nB: c",
+            "A b: c",
+            " : b",
+            ": b",
+            "A",
+            "A : b\r\nB",
+            "Content-Length : 3",
+            "Content-Length: 3\r\n 4",
+            "Content-Length: 3\r\nContent-Length: 4",
+            "Content-Length: 3, 4",
+            "Content-Length: 3, ",
+            "Content-Length: 3, +3",
+            "Content-Length: 3, 03",
+            "Transfer-Encoding : chunked",
+            "Transfer-Encoding:\r\n chunked",
+            "Connection : close",
+            "Connection: a,\r\n close",
+        ] {
+            assert_eq!(mended(fields), None, "{fields:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is mended has no two readings left, and a sound head needs no mending.
+        #[test]
+        fn a_mended_head_is_sound_or_refused(
+            fields in "((A|Content-Length|transfer-encoding|Connection|B-c)[ \t]{0,2}:[ \ta-c,0-3]{0,6}\r\n[ \t]?){0,5}",
+        ) {
+            let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+            if let Some(mended) = mend_response(head.as_bytes()) {
+                prop_assert_eq!(mend_response(&mended), None);
+                let mut slots = HeaderSlots::new();
+                let _ = parse_response(&mended, &mut slots, false);
+            }
+        }
+    }
+}

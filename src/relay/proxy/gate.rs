@@ -1,0 +1,163 @@
+//! Gate: which requests are answered here instead of going to the upstream, because they belong to
+//! another host, ask for what is closed to clients, or have come as far as they may. Pure.
+
+use percent_encoding::percent_decode;
+
+use super::rewrite;
+use crate::http::RequestHead;
+use crate::relay::host::split_port;
+use crate::relay::options::{LocationOptions, Role};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// Paths that only the daemon itself may ask for, as [`plain_path`] gives them.
+    closed_paths: Vec<Vec<u8>>,
+}
+
+/// What a request is answered here.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Further header lines.
+    pub(super) lines: Vec<u8>,
+    pub(super) text: &'static str,
+}
+
+impl Gate {
+    pub(super) fn new(locations: &[LocationOptions]) -> Self {
+        Self { closed_paths: closed_paths(locations) }
+    }
+
+    /// The answer to a request that goes no further. `forced_host`: the only host, if there is one.
+    pub(super) fn refuses(
+        &self,
+        head: &RequestHead<'_>,
+        forced_host: Option<&str>,
+    ) -> Option<Answer> {
+        let answer = |status, text| Some(Answer { status, lines: Vec::new(), text });
+        if let Some(host) = forced_host.and_then(|host| other_host(host, head.host)) {
+            let mut lines = b"Location: http://".to_vec();
+            lines.extend_from_slice(&host);
+            lines.extend_from_slice(if head.path == b"*" { b"/" } else { head.path });
+            for part in head.query.iter().flat_map(|query| [&b"?"[..], query]) {
+                lines.extend_from_slice(part);
+            }
+            lines.extend_from_slice(b"\r\n");
+            return Some(Answer {
+                status: 301,
+                lines,
+                text: "this server has another name; see Location",
+            });
+        }
+        if !self.closed_paths.is_empty() && self.closed_paths.contains(&plain_path(head.path)) {
+            return answer(403, "only the push server itself may ask for this path");
+        }
+        // RFC 9110 7.6.2: at zero the recipient is the last one.
+        let is_last = head.header_all("Max-Forwards").any(|value| rewrite::hops(value) == Some(0));
+        match head.method {
+            "OPTIONS" if is_last => {
+                answer(200, "the push server; Max-Forwards lets the request go no further")
+            }
+            "TRACE" if is_last => answer(501, "TRACE is not served here, only passed on"),
+            _ => None,
+        }
+    }
+}
+
+/// The paths of the locations' passthrough URLs.
+fn closed_paths(locations: &[LocationOptions]) -> Vec<Vec<u8>> {
+    let mut paths: Vec<Vec<u8>> = locations
+        .iter()
+        .filter_map(|location| match &location.role {
+            Role::Subscriber(subscriber) => subscriber.passthrough.as_deref(),
+            Role::Publisher(_) => None,
+        })
+        .filter_map(|url| {
+            let (_, rest) = url.split_once("://")?;
+            let path = rest.find('/').map_or("", |at| &rest[at..]);
+            Some(plain_path(path.split(['?', '#']).next().unwrap_or_default().as_bytes()))
+        })
+        // The home page would be closed too.
+        .filter(|path| !path.is_empty())
+        .collect();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// A path as the most lenient upstream may read it: percent-decoded, without empty and dot
+/// segments, and without a line end behind it, which `$` in a URL pattern of Django's overlooks.
+fn plain_path(path: &[u8]) -> Vec<u8> {
+    let decoded: Vec<u8> = percent_decode(path).collect();
+    let line = decoded.strip_suffix(b"\n").unwrap_or(&decoded);
+    let mut segments: Vec<&[u8]> = Vec::new();
+    for segment in line.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    segments.iter().flat_map(|segment| [b"/", *segment]).flatten().copied().collect()
+}
+
+/// Where a request for `asked` belongs, if that is not the one host there is. Of a host without a
+/// port only the name counts, and the port stays the one that was asked.
+fn other_host(forced: &str, asked: &[u8]) -> Option<Vec<u8>> {
+    let (name, port) = split_port(asked);
+    let (forced_name, forced_port) = split_port(forced.as_bytes());
+    let same_name = name.eq_ignore_ascii_case(forced_name);
+    match forced_port {
+        b"" if same_name => None,
+        b"" => Some([forced_name, port].concat()),
+        _ if same_name && number(port) == number(forced_port) => None,
+        _ => Some(forced.as_bytes().to_vec()),
+    }
+}
+
+fn number(port: &[u8]) -> &[u8] {
+    if matches!(port, b"" | b":" | b":80") { b"" } else { port }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_the_same_however_it_is_spelled() {
+        for spelled in [
+            "/told",
+            "/told/",
+            "//told",
+            "/%74old",
+            "/./told",
+            "/a/../told",
+            "/a/%2e%2e/told",
+            "/../told",
+            "/told%0a",
+            "/told/%0A",
+        ] {
+            assert_eq!(plain_path(spelled.as_bytes()), b"/told", "{spelled}");
+        }
+        for other in ["/toldx", "/Told", "/told/x", "/%2574old", "/"] {
+            assert_ne!(plain_path(other.as_bytes()), b"/told", "{other}");
+        }
+    }
+
+    #[test]
+    fn another_host_is_sent_to_the_forced_one() {
+        let sent = |forced: &str, asked: &str| {
+            other_host(forced, asked.as_bytes()).map(|host| String::from_utf8(host).unwrap())
+        };
+        assert_eq!(sent("a.example", "A.example:8000"), None);
+        assert_eq!(sent("a.example", "localhost:8000").as_deref(), Some("a.example:8000"));
+        assert_eq!(sent("a.example", "b").as_deref(), Some("a.example"));
+        assert_eq!(sent("a.example", "").as_deref(), Some("a.example"));
+        assert_eq!(sent("a.example:80", "a.example"), None);
+        assert_eq!(sent("a:81", "a").as_deref(), Some("a:81"));
+        assert_eq!(sent("a:81", "a:82").as_deref(), Some("a:81"));
+        assert_eq!(sent("a:81", "A:81"), None);
+        assert_eq!(sent("a", "[::1]:8000").as_deref(), Some("a:8000"));
+        assert_eq!(sent("[::1]", "[::1]:8000"), None);
+    }
+}

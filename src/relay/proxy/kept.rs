@@ -1,0 +1,115 @@
+//! Kept body: a copy of what has passed to the upstream of a request's body, for the publisher
+//! location that the upstream may hand the request to (`X-Accel-Redirect`). Never holds a message
+//! back, and gives way to the bodies of publishers: what does not fit is not kept.
+//!
+//! Only a POST has one, only where there is a publisher location, and only until the head of the
+//! answer is there.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::http::Framing;
+use crate::relay::client::Share;
+
+/// A copy of this size is always kept: it is part of what an exchange may take.
+const SMALL_BYTES: usize = 32 << 10;
+
+/// Larger copies, with the bodies that come in for publishers, may take this part of what those may
+/// take: three quarters stay theirs alone.
+const LARGER_PART: usize = 4;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Kept {
+    bytes: Vec<u8>,
+    /// Bytes of one message.
+    bytes_max: usize,
+    /// Bytes of all bodies, with the larger copies.
+    sum_max: usize,
+    share: Share,
+    is_lost: bool,
+}
+
+impl Kept {
+    /// Of a body that begins. `sum`: of all bodies that are coming in, which may be `uploads_max`.
+    pub(super) fn begin(
+        framing: Framing,
+        bytes_max: usize,
+        sum: &Rc<Cell<usize>>,
+        uploads_max: usize,
+    ) -> Self {
+        let is_lost = matches!(framing, Framing::Length(length) if length > bytes_max as u64);
+        let sum_max = uploads_max / LARGER_PART;
+        Self { bytes: Vec::new(), bytes_max, sum_max, share: Share::of(sum), is_lost }
+    }
+
+    /// More of the body has passed.
+    pub(super) fn add(&mut self, data: &[u8]) {
+        if self.is_lost {
+            return;
+        }
+        let len = self.bytes.len() + data.len();
+        let fits =
+            len <= self.bytes_max && (len <= SMALL_BYTES || self.share.set(len) <= self.sum_max);
+        if fits {
+            self.bytes.extend_from_slice(data);
+        } else {
+            self.is_lost = true;
+            self.bytes = Vec::new();
+            self.share.set(0);
+        }
+    }
+
+    /// The body so far, unless some of it was not kept.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        (!self.is_lost).then_some(&self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Framing = Framing::Length(5);
+
+    #[test]
+    fn a_small_body_is_kept_whatever_others_take_and_counts_nowhere() {
+        let sum = Rc::new(Cell::new(1 << 30));
+        let mut kept = Kept::begin(LENGTH, 100_000, &sum, 1 << 20);
+        kept.add(b"he");
+        kept.add(b"llo");
+        assert_eq!(kept.bytes(), Some(&b"hello"[..]));
+        assert_eq!(sum.get(), 1 << 30);
+        kept.add(&[b'x'; SMALL_BYTES]);
+        assert_eq!((kept.bytes(), sum.get()), (None, 1 << 30));
+    }
+
+    #[test]
+    fn larger_ones_are_kept_within_their_part_of_what_bodies_may_take() {
+        let sum = Rc::new(Cell::new(0));
+        let mut first = Kept::begin(Framing::Chunked, 1 << 20, &sum, 400_000);
+        first.add(&[b'x'; 60_000]);
+        assert_eq!((first.bytes().map(<[u8]>::len), sum.get()), (Some(60_000), 60_000));
+        let mut second = Kept::begin(Framing::Chunked, 1 << 20, &sum, 400_000);
+        second.add(&[b'x'; 40_000]);
+        assert_eq!(sum.get(), 100_000);
+        first.add(b"x");
+        assert_eq!((first.bytes(), sum.get()), (None, 40_000));
+        first.add(b"x");
+        assert_eq!(first.bytes(), None);
+        drop(second);
+        assert_eq!(sum.get(), 0);
+    }
+
+    #[test]
+    fn what_no_message_may_be_is_not_kept() {
+        let sum = Rc::default();
+        let announced = Kept::begin(Framing::Length(11), 10, &sum, 1 << 20);
+        assert_eq!(announced.bytes(), None);
+        let mut chunks = Kept::begin(Framing::Chunked, 10, &sum, 1 << 20);
+        chunks.add(b"0123456789");
+        assert!(chunks.bytes().is_some());
+        chunks.add(b"0");
+        assert_eq!(chunks.bytes(), None);
+    }
+}

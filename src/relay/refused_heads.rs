@@ -1,0 +1,48 @@
+//! Refused heads: bytes that cannot be read as a request, or are more than the limits allow. The
+//! client is answered; of a limit the operator is told too, since it may be too low.
+
+use super::{ConnKey, Relay};
+use crate::clock::Now;
+use crate::http::HttpError;
+use crate::warnings::RateLimit;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct RefusedHeads {
+    oversized: RateLimit,
+}
+
+impl Default for RefusedHeads {
+    fn default() -> Self {
+        Self { oversized: RateLimit::new(WARNING_PERIOD_MS) }
+    }
+}
+
+impl Relay {
+    /// Refuses `input` as a head, and all of it; gives its length.
+    pub(super) fn refuse_head(
+        &mut self,
+        conn: ConnKey,
+        input: &[u8],
+        error: HttpError,
+        now: Now,
+    ) -> usize {
+        self.note_unread(conn, input);
+        if matches!(error.status, 414 | 431)
+            && let Some(times) = self.refused_heads.oversized.note(now.mono_ms)
+        {
+            let peer = self.conns.client(conn).and_then(|client| client.peer);
+            let peer =
+                peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_canonical().to_string());
+            let HttpError { status, message } = &error;
+            log::warn!(
+                "event=head_refused peer={peer} status={status} times={times} cause={message:?}"
+            );
+        }
+        self.fail(conn, error, now);
+        input.len()
+    }
+}
+
+/// A limit is told of at most once in this time.
+const WARNING_PERIOD_MS: u64 = 60_000;

@@ -1,0 +1,124 @@
+//! Requests that an answer of the upstream hands over to a publisher location, with their bodies.
+
+use serde_json::json;
+
+use crate::push::{held, locations};
+use crate::support::{Upstream, merge};
+use crate::{get, start};
+
+/// An answer that hands its request over to this target.
+fn over_to(target: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nX-Accel-Redirect: {target}\r\nContent-Length: 0\r\n\r\n")
+}
+
+#[test]
+fn a_message_that_is_handed_over_reaches_those_who_wait() {
+    for (lines, wire) in [
+        ("Content-Length: 5\r\n", "hello"),
+        ("Transfer-Encoding: chunked\r\n", "2;x\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
+    ] {
+        // Before the upstream answers, while it does, and after.
+        for split in [wire.len(), wire.len() - 1, 0] {
+            let upstream = Upstream::start();
+            let daemon = start(&upstream.url(), locations());
+            let mut poll = daemon.ask(get("/updates/1"));
+            held(&daemon, "1", 1);
+            let mut client = daemon.ask(format!(
+                "POST /say HTTP/1.1\r\nHost: a\r\nContent-Type: text/x\r\n{lines}\r\n{}",
+                &wire[..split]
+            ));
+            let mut server = upstream.accept();
+            assert!(server.head().starts_with("POST /say "));
+            if split == wire.len() && lines.starts_with("Content") {
+                assert_eq!(server.bytes(split), wire.as_bytes());
+            }
+            server.send(over_to("/send/1"));
+            if split < wire.len() {
+                // It gets no more of it.
+                let _ = server.rest();
+                client.send(&wire[split..]);
+            }
+            let answer = client.answer();
+            assert_eq!(answer.status, 201, "{lines}{split}: {}", answer.text());
+            let delivered = poll.answer();
+            assert_eq!(
+                (delivered.text(), delivered.header("Content-Type")),
+                ("hello", Some("text/x"))
+            );
+            // The next request begins where it should.
+            client.send(get("/send/1"));
+            assert!(client.answer().text().starts_with("queued messages: 1\r\n"));
+        }
+    }
+}
+
+#[test]
+fn channels_are_made_and_deleted_by_requests_that_are_handed_over() {
+    let upstream = Upstream::start();
+    let daemon = start(&upstream.url(), locations());
+    let mut client = daemon.connect();
+    let mut hand_over = |request: &str| {
+        client.send(request);
+        let mut server = upstream.accept();
+        server.head();
+        server.send(over_to("/send/1"));
+        drop(server);
+        client.answer().status
+    };
+    let length = "HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    let none = "HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(hand_over(&format!("GET / {none}")), 404);
+    assert_eq!(hand_over(&format!("PUT / {length}")), 200);
+    assert_eq!(hand_over(&format!("GET / {none}")), 200);
+    assert_eq!(hand_over(&format!("POST / {none}")), 202);
+    assert_eq!(hand_over(&format!("PATCH / {none}")), 405);
+    assert_eq!(hand_over(&format!("DELETE / {length}")), 200);
+    assert_eq!(hand_over(&format!("GET / {none}")), 404);
+    assert_eq!(hand_over("POST / HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n\r\n"), 403);
+}
+
+#[test]
+fn a_message_that_was_not_kept_is_never_answered_as_if_it_had_been_published() {
+    let upstream = Upstream::start();
+    let mut settings = locations();
+    merge(&mut settings, json!({"limits": {"body_bytes": 10}}));
+    let daemon = start(&upstream.url(), settings);
+    for (lines, wire) in [
+        ("Content-Length: 11\r\n", "hello world"),
+        ("Transfer-Encoding: chunked\r\n", "b\r\nhello world\r\n0\r\n\r\n"),
+    ] {
+        // Whole, and not yet.
+        for sent in [wire.len(), wire.len() - 1] {
+            let mut client =
+                daemon.ask(format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n{}", &wire[..sent]));
+            let mut server = upstream.accept();
+            server.head();
+            if lines.starts_with("Content") {
+                server.bytes(sent);
+            } else {
+                server.bytes(3 + 11);
+            }
+            server.send(over_to("/send/1"));
+            let answer = client.answer();
+            assert_eq!(answer.status, 502, "{lines}");
+            assert!(answer.text().contains("too large to be kept"), "{}", answer.text());
+        }
+    }
+    assert!(daemon.until_logged("upstream_faulty").contains("limits.body_bytes"));
+    assert_eq!(daemon.ask(get("/send/1")).answer().status, 404);
+}
+
+#[test]
+fn a_client_that_waits_with_its_message_is_told_to_send_it_to_the_location() {
+    let upstream = Upstream::start();
+    let daemon = start(&upstream.url(), locations());
+    let mut client = daemon
+        .ask("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    let mut server = upstream.accept();
+    server.head();
+    server.send(over_to("/send/1"));
+    assert_eq!(client.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello");
+    assert_eq!(client.answer().status, 202);
+    assert_eq!(daemon.ask(get("/updates/1")).answer().text(), "hello");
+}
