@@ -152,6 +152,8 @@ def _around_asgi(
 def believe_environ(environ: dict[str, Any]) -> None:
     """Gives a WSGI request its client's address and the daemon's port, if the daemon vouches."""
     fields = {name: environ.pop(name) for name in list(environ) if name.startswith(_PREFIX)}
+    for name in (PROXY_SECRET_VARIABLE, conf.SECRET_VARIABLE):
+        environ.pop(name, None)  # wsgiref begins with the environment of the process
     secret = fields.get(_SECRET, "")
     if not _is_daemon(secret):
         if _is_notice(secret):

@@ -52,7 +52,7 @@ def client(request: HttpRequest) -> JsonResponse:
             "address": address,
             "internal": address in settings.INTERNAL_IPS,
             "port": request.get_port(),
-            "fields": [name for name in request.META if "PUSHSERVER" in name],
+            "fields": [name for name in request.META if "PUSHSERVER" in name or "SECRET" in name],
             "cookies": len(request.META.get("HTTP_COOKIE", "")),
         }
     )
