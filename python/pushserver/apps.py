@@ -11,6 +11,6 @@ class PushServerConfig(AppConfig):
 
     def ready(self) -> None:
         from pushserver import checks  # noqa: F401
-        from pushserver.upstream import follow_launcher
+        from pushserver.behind import follow_launcher
 
         follow_launcher()

@@ -175,11 +175,12 @@ def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
 
 def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
     """Secrets go into headers."""
-    for path, place in _locations(push_server):
-        for key in ("secret", "passthrough_secret"):
+    places = [(f"{path}.", place) for path, place in _locations(push_server)]
+    for path, place in [("", push_server), *places]:
+        for key in ("secret", "passthrough_secret", "allrequests_secret"):
             if key in place and not re.fullmatch("[!-~]+", str(place[key])):
                 yield Error(
-                    f"PUSH_SERVER: {path}.{key}: a secret is of visible ASCII characters.",
+                    f"PUSH_SERVER: {path}{key}: a secret is of visible ASCII characters.",
                     hint='Take what `python -c "import secrets; print(secrets.token_urlsafe())"` '
                     "prints.",
                     id="pushserver.E009",

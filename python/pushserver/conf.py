@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,6 +89,19 @@ def push_server() -> dict[str, Any]:
     if isinstance(conf["port"], str) and conf["port"].isdecimal():
         conf["port"] = int(conf["port"])
     return conf
+
+
+def daemon_settings(push_server: Mapping[str, Any], use_ipv6: bool = False) -> dict[str, Any]:
+    """These settings as the daemon runs with them.
+
+    Raises ``ImproperlyConfigured`` for an address that there is not.
+    """
+    made = dict(push_server)
+    # What Django serves under a name, the push locations beside it serve too.
+    if allowed := [host for host in settings.ALLOWED_HOSTS if _is_name(host)]:
+        made["hosts"] = [*(made.get("hosts") or ()), *allowed]
+    made["address"] = _resolve(str(made["address"]), use_ipv6)
+    return made
 
 
 def location(kind: str) -> Mapping[str, Any]:
@@ -216,6 +230,13 @@ def passthrough_secrets() -> list[str]:
     return [str(secret) for secret in secrets if secret]
 
 
+def is_default_port() -> bool:
+    """Whether nothing says where the push server is, so that 8001 is a guess."""
+    given = getattr(settings, "PUSH_SERVER", None) or {}
+    known = ("port", "publisher_host", "allrequests")
+    return not os.environ.get(HOST_VARIABLE) and not any(given.get(key) for key in known)
+
+
 def host_port(address: str, port: int) -> str:
     """``host:port``, an IPv6 address in brackets."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -266,3 +287,22 @@ def _own_address() -> tuple[str, int]:
             "set a port, or publisher_host and subscriber_host"
         )
     return address, conf["port"]
+
+
+def _is_name(host: object) -> bool:
+    """Whether a pattern of ``ALLOWED_HOSTS`` is one of the daemon's too; others match nothing."""
+    return isinstance(host, str) and bool(re.fullmatch(r"\*|\.?[A-Za-z0-9_][A-Za-z0-9_.-]*", host))
+
+
+def _resolve(address: str, use_ipv6: bool) -> str:
+    """The daemon listens on addresses; names are for people."""
+    if address.startswith("unix:") or ":" in address:
+        return address
+    family = socket.AF_INET6 if use_ipv6 else socket.AF_UNSPEC
+    try:
+        found = socket.getaddrinfo(address, None, family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ImproperlyConfigured(f"there is no address for {address!r}: {error}") from error
+    # IPv4 first, as runserver does without --ipv6.
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return str(found[0][4][0])

@@ -2,6 +2,8 @@
 
 It gets its settings on standard input, which stays open as its life line: however this process
 ends, the pipe closes and the daemon leaves.
+
+What it says of wrong settings is said in terms of ``PUSH_SERVER``, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,14 +21,47 @@ from django.core.serializers.json import DjangoJSONEncoder
 from pushserver.child import Child
 
 READY = "listening on "
+STDIN = "standard input: "
 
 
 class DaemonError(Exception):
-    """The daemon did not start; mostly it has said why on standard error."""
+    """The daemon did not start, and why; of a status of 1 it has said that on standard error."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+def ask(binary: Path, settings: Mapping[str, Any], *arguments: str) -> str:
+    """What the binary prints about these settings.
+
+    Raises ``DaemonError`` where it does not take them, with its reason.
+    """
+    asked = subprocess.run(
+        [str(binary), "-q", "--config", "-", *arguments],
+        input=_written(settings),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if asked.returncode:
+        raise DaemonError(_in_our_terms(asked.stderr), asked.returncode)
+    return asked.stdout
+
+
+def _in_our_terms(said: str) -> str:
+    """Of the settings the daemon knows only that they come by standard input."""
+    text = said.strip().removeprefix("pushserver: ")
+    if text.startswith(STDIN):
+        text = "PUSH_SERVER: " + text.removeprefix(STDIN).removeprefix("--nginx-config: ")
+    return text or "the push server said nothing"
+
+
+def _written(settings: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(settings, cls=DjangoJSONEncoder, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DaemonError(f"PUSH_SERVER cannot be written as JSON: {error}", 2) from error
 
 
 class Daemon(Child):
@@ -44,6 +79,8 @@ class Daemon(Child):
         stderr: int | IO[Any] | None = None,
         timeout_s: float = 30,
     ) -> None:
+        # Its own words on standard error would be about its own options.
+        ask(binary, settings, "--check-config")
         self.process: subprocess.Popen[str] = subprocess.Popen(
             [str(binary), "--config", "-", "--exit-on-stdin-eof", *arguments],
             stdin=subprocess.PIPE,
@@ -83,11 +120,7 @@ class Daemon(Child):
     def _configure(self, settings: Mapping[str, Any]) -> None:
         assert self.process.stdin is not None, "it is a pipe"
         try:
-            text = json.dumps(settings, cls=DjangoJSONEncoder, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise DaemonError(f"PUSH_SERVER cannot be written as JSON: {error}", 2) from error
-        try:
-            self.process.stdin.write(text + "\n")
+            self.process.stdin.write(_written(settings) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # it left already, which waiting for it will tell

@@ -1,56 +1,87 @@
 """The project's own ``runserver``, behind the daemon of ``runpushserver --allrequests``.
 
 Whatever ``runserver`` the project has is used, so autoreload and static files work. It listens on
-a free loopback port, and leaves with the command that started it, however that one ends.
+a free loopback port, and leaves with the command that started it, however that one ends. What is
+different in its own process is in ``behind.py``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.core.servers.basehttp import WSGIRequestHandler
-
-from pushserver import conf
+from pushserver import behind, conf
 from pushserver.child import Child
 
-LIFELINE_VARIABLE = "PUSH_SERVER_LIFELINE"
+# As long as somebody thinks about it in a debugger, or lets a download stand.
+PATIENCE_S = 3600
+# What `runserver` takes of each line of a request's head, and how many lines.
+LINE_BYTES, LINES = 65536, 100
 
-# A debugger may hold a request for as long as somebody thinks about it.
-LIMITS = {"upstream_timeout": 3600}
+# `runserver` has no limit but these; a project may need long to load after a change.
+LIMITS = {
+    "header_timeout": PATIENCE_S,
+    "body_timeout": PATIENCE_S,
+    "write_timeout": PATIENCE_S,
+    "upstream_timeout": PATIENCE_S,
+    "upstream_wait": 30,
+    "uri_bytes": LINE_BYTES,
+    "header_bytes": (1 + LINES) * LINE_BYTES,
+    "headers": LINES,
+}
 
 
 class Upstream(Child):
-    """A running ``runserver``. Changes the daemon's settings where they speak of Django."""
+    """A running ``runserver``. Changes the daemon's settings where they speak of Django.
 
-    def __init__(self, push_server: dict[str, Any], options: Mapping[str, Any]) -> None:
+    ``command`` is what runs it, with arguments behind its address.
+    """
+
+    def __init__(
+        self,
+        push_server: dict[str, Any],
+        options: Mapping[str, Any],
+        command: Sequence[str] = ("runserver",),
+    ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        push_server["allrequests"] = f"http://127.0.0.1:{self.port}"
         push_server["port"] = push_server["port"] or free_port()
         push_server["limits"] = LIMITS | (push_server.get("limits") or {})
-        secret = secrets.token_urlsafe(32)
+        # One is shown with the requests of clients, the other with notices: never one for both.
+        proxy_secret, secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        push_server["allrequests_secret"] = proxy_secret
         push_server["locations"] = [
             self._notifying_django(place, push_server, secret) for place in push_server["locations"]
         ]
         # Only this process has the writing end: when it ends, the reading end says so.
         lifeline, self._lifeline = os.pipe()
+        self._starts, starts = os.pipe()
         try:
             self.process = subprocess.Popen(
-                self._command(options),
-                env=self._environment(push_server, secret, lifeline),
-                pass_fds=[lifeline],
+                self._command(command, options),
+                env=os.environ
+                | {
+                    conf.SECRET_VARIABLE: secret,
+                    conf.HOST_VARIABLE: _host(push_server),
+                    behind.PROXY_SECRET_VARIABLE: proxy_secret,
+                    behind.PIPES_VARIABLE: f"{lifeline}:{os.fstat(lifeline).st_ino}:{starts}",
+                    behind.STARTED_WITH_VARIABLE: json.dumps(behind.started_with()),
+                },
+                pass_fds=[lifeline, starts],
             )
         finally:
             os.close(lifeline)
+            os.close(starts)
 
     def when_it_ends(self, callback: Callable[[], None]) -> None:
         """Calls back from another thread."""
@@ -61,15 +92,22 @@ class Upstream(Child):
 
         threading.Thread(target=wait, daemon=True).start()
 
-    def when_it_listens(self, callback: Callable[[], None]) -> None:
-        """Calls back from another thread; never, if it ends before."""
+    def whenever_it_serves(self, callback: Callable[[str], None]) -> None:
+        """Calls back from another thread after each start, when it has said all that it says.
+
+        With the names of the settings that the daemon has no longer right, or ``""``.
+        """
 
         def wait() -> None:
-            while self.process.poll() is None:
-                if _is_open(self.port):
-                    callback()
+            while told := os.read(self._starts, 4096):
+                if not self._serves():
                     return
-                time.sleep(0.05)
+                # The reloader's start is one, too; of several the last counts.
+                os.set_blocking(self._starts, False)
+                with suppress(BlockingIOError):
+                    told = os.read(self._starts, 4096) or told
+                os.set_blocking(self._starts, True)
+                callback(told.decode().splitlines()[-1])
 
         threading.Thread(target=wait, daemon=True).start()
 
@@ -82,7 +120,15 @@ class Upstream(Child):
         os.close(self._lifeline)
         super().stop(timeout_s)
 
-    def _command(self, options: Mapping[str, Any]) -> list[str]:
+    def _serves(self) -> bool:
+        """Waits until it does; whether it lives so long."""
+        while self.process.poll() is None:
+            if _is_served(self.port):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _command(self, command: Sequence[str], options: Mapping[str, Any]) -> list[str]:
         # As this command was started: `python manage.py`, `django-admin`, or `python -m django`.
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         script = ["-m", spec.name.removesuffix(".__main__")] if spec else [sys.argv[0]]
@@ -93,27 +139,17 @@ class Upstream(Child):
         for name in ("no_color", "force_color"):
             if options.get(name):
                 passed_on.append("--" + name.replace("_", "-"))
-        return [sys.executable, *script, "runserver", f"127.0.0.1:{self.port}", *passed_on]
-
-    def _environment(
-        self, push_server: Mapping[str, Any], secret: str, lifeline: int
-    ) -> dict[str, str]:
-        address = str(push_server["address"])
-        is_socket = address.startswith("unix:")
-        return os.environ | {
-            conf.SECRET_VARIABLE: secret,
-            conf.HOST_VARIABLE: (
-                address if is_socket else conf.host_port(address, push_server["port"])
-            ),
-            LIFELINE_VARIABLE: f"{lifeline}:{os.fstat(lifeline).st_ino}",
-        }
+        name, *arguments = command
+        address = f"127.0.0.1:{self.port}"
+        return [sys.executable, *script, name, address, *passed_on, *arguments]
 
     def _notifying_django(
         self, place: Mapping[str, Any], push_server: Mapping[str, Any], secret: str
     ) -> dict[str, Any]:
         """A passthrough to where Django was goes straight to where it is now.
 
-        All requests come from the daemon now, so INTERNAL_IPS says nothing: hence the secret.
+        It comes from a loopback address wherever the subscriber is, so INTERNAL_IPS says nothing:
+        hence the secret.
         """
         place = dict(place)
         if place.get("passthrough"):
@@ -127,38 +163,23 @@ class Upstream(Child):
         return place
 
 
-def follow_launcher() -> None:
-    """In the ``runserver`` that was started so: leave when the launcher is gone."""
-    lifeline = _inherited_lifeline()
-    if lifeline is None:
-        return
-
-    def wait() -> None:
-        os.read(lifeline, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
-    # It writes the head and the body of an answer apart. On a connection that the daemon keeps, the
-    # body would wait until the head is acknowledged: 40 ms on Linux.
-    WSGIRequestHandler.disable_nagle_algorithm = True
+def _host(push_server: Mapping[str, Any]) -> str:
+    """Where the daemon listens, for ``conf.HOST_VARIABLE``."""
+    address = str(push_server["address"])
+    if address.startswith("unix:"):
+        return address
+    return conf.host_port(address, push_server["port"])
 
 
-def _inherited_lifeline() -> int | None:
-    """The pipe's descriptor, unless only its number was inherited, as by what a view starts."""
-    number, _, inode = os.environ.get(LIFELINE_VARIABLE, "").partition(":")
-    try:
-        is_it = os.fstat(int(number)).st_ino == int(inode)
-    except (OSError, ValueError):
-        return None
-    return int(number) if is_it else None
+def _is_served(port: int) -> bool:
+    """Whether a server there takes a connection and, asked nothing, closes it.
 
-
-def _is_open(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True
+    It listens a moment before it says so and serves.
+    """
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        return not connection.recv(1)
+    return False
 
 
 def free_port() -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 
+from django.conf import settings
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
@@ -13,6 +15,8 @@ from django.views.decorators.csrf import csrf_exempt
 from pushserver import signals
 from pushserver.utils import updates
 from tests import urls
+
+DOWNLOAD_BYTES = 32 << 20
 
 events: list[tuple[str, str]] = []
 try:
@@ -33,10 +37,36 @@ def unsubscribed(channel_id: str, **kwargs: object) -> None:
 
 def environment(request: HttpRequest) -> JsonResponse:
     """What the command gave to this process."""
+    (address,) = [argument for argument in sys.argv if argument.startswith("127.0.0.1:")]
     return JsonResponse(
         dict(os.environ)
-        | {"reloader": os.getppid(), "upstream": f"http://127.0.0.1:{request.META['SERVER_PORT']}"}
+        | {"reloader": os.getppid(), "upstream": f"http://{address}", "arguments": sys.argv}
     )
+
+
+def client(request: HttpRequest) -> JsonResponse:
+    """Who asks, as far as Django knows."""
+    address = request.META["REMOTE_ADDR"]
+    return JsonResponse(
+        {
+            "address": address,
+            "internal": address in settings.INTERNAL_IPS,
+            "port": request.get_port(),
+            "fields": [name for name in request.META if "PUSHSERVER" in name or "SECRET" in name],
+            "cookies": len(request.META.get("HTTP_COOKIE", "")),
+        }
+    )
+
+
+@csrf_exempt
+def size(request: HttpRequest) -> HttpResponse:
+    """Of what is uploaded."""
+    return HttpResponse(str(len(request.body)))
+
+
+def download(request: HttpRequest) -> HttpResponse:
+    """More than what lies between a view and a reader that stops."""
+    return HttpResponse(b"x" * DOWNLOAD_BYTES)
 
 
 def told(request: HttpRequest) -> JsonResponse:
@@ -64,6 +94,9 @@ def say(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     *urls.urlpatterns,
     path("environment", environment),
+    path("client", client),
+    path("size", size),
+    path("download", download),
     path("told", told),
     path("value", value),
     path("channel", channel),

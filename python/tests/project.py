@@ -21,12 +21,18 @@ class Project:
     """
 
     def __init__(
-        self, directory: Path, *arguments: str, elsewhere: str = "127.0.0.1:9", **environment: str
+        self,
+        directory: Path,
+        *arguments: str,
+        address: str = "127.0.0.1",
+        elsewhere: str = "127.0.0.1:9",
+        **environment: str,
     ) -> None:
         port = str(free_port())
         self.url = f"http://127.0.0.1:{port}"
+        self.shown = f"is running at http://{address}:{port}/"
         self._log = directory / "log"
-        self._arguments = ("runpushserver", port, "--allrequests", *arguments)
+        self._arguments = ("runpushserver", f"{address}:{port}", "--allrequests", *arguments)
         self._mark = f"TEST_DIRECTORY={directory}\0".encode()
         self._environment = {
             "PYTHONPATH": str(directory),
@@ -34,6 +40,8 @@ class Project:
             "TEST_ELSEWHERE": elsewhere,
             "TEST_DIRECTORY": str(directory),
             "DJANGO_SETTINGS_MODULE": "tests.allrequests_settings",
+            # What its parts say stands in the log in that order.
+            "PYTHONUNBUFFERED": "1",
             **environment,
         }
 
@@ -63,7 +71,7 @@ class Project:
 
     def is_served(self) -> bool:
         assert self.process.poll() is None, self.log()
-        return f"is running at {self.url}/" in self.log()
+        return self.shown in self.log()
 
     def __enter__(self) -> Project:
         self.launch()

@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import signal
-import subprocess
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pushserver import conf, upstream
+from pushserver import conf
 from tests.project import Project
 from tests.stub import Stub
 from tests.test_daemon import is_open
@@ -77,6 +77,26 @@ def test_the_daemon_leads_to_djangos_own_server(project):
     for name in (host, host.replace("127.0.0.1", "localhost")):
         page = get(seen["upstream"] + "/channel?id=room", headers={"Host": name})
         assert page == f"http://{name}/updates/room"
+
+
+def test_django_sees_where_a_client_is_as_with_runserver(tmp_path):
+    with Project(tmp_path, address="0.0.0.0") as project:
+        port = project.url.rpartition(":")[2]
+        for address in ("127.0.0.1", "127.0.0.2"):
+            connection = http.client.HTTPConnection("127.0.0.1", port, source_address=(address, 0))
+            forged = {"X-Pushserver-Peer": "127.0.0.1", "X-Pushserver-Secret": "guessed"}
+            connection.request("GET", "/client", headers=forged)
+            assert json.loads(connection.getresponse().read()) == {
+                "address": address,
+                "internal": address == "127.0.0.1",
+                "port": port,
+                "fields": [],
+                "cookies": 0,
+            }
+            connection.close()
+        django = json.loads(get(project.url + "/environment"))["upstream"]
+        forged = {"X-Pushserver-Peer": "10.9.9.9", "X-Pushserver-Secret": "guessed"}
+        assert json.loads(get(django + "/client", headers=forged))["address"] == "127.0.0.1"
 
 
 def test_other_hosts_are_sent_to_the_one_that_is_forced(project):
@@ -197,20 +217,33 @@ def test_a_django_that_does_not_start_is_told(tmp_path):
     assert "Django's own server ended" in project.log()
 
 
-def test_a_debugger_may_hold_a_request_for_long(monkeypatch):
-    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: None)
-    for given, seconds in (({}, 3600), ({"upstream_timeout": 5, "headers": 50}, 5)):
-        push_server = conf.push_server() | {"limits": given}
-        os.close(upstream.Upstream(push_server, {})._lifeline)
-        assert push_server["limits"] == given | {"upstream_timeout": seconds}
-
-
-def test_a_descriptor_of_the_same_number_is_no_lifeline(monkeypatch):
-    # What a view starts inherits the variable, and not the pipe.
-    reading, writing = os.pipe()
-    for inode, found in ((os.fstat(reading).st_ino, reading), (1, None)):
-        monkeypatch.setenv(upstream.LIFELINE_VARIABLE, f"{reading}:{inode}")
-        assert upstream._inherited_lifeline() == found
-    os.close(reading)
-    os.close(writing)
-    assert upstream._inherited_lifeline() is None
+def test_the_last_address_is_the_daemons_and_settings_that_it_has_no_longer_are_told(
+    tmp_path, in_background, wait_for
+):
+    """After a reload that takes longer than the daemon waits by default."""
+    source = tmp_path / "changing.py"
+    gate = tmp_path / "gate"
+    text = "from tests.allrequests_settings import *\ndel PUSH_SERVER['limits']\n"
+    source.write_text(text)
+    with Project(tmp_path, DJANGO_SETTINGS_MODULE="changing") as project:
+        django = json.loads(get(project.url + "/environment"))["upstream"]
+        assert " changed: " not in project.log()
+        started = project.log().count(project.shown)
+        source.write_text(
+            text + "PUSH_SERVER['servername'] = 'new'\n"
+            "import pathlib, time\n"
+            f"while not pathlib.Path({str(gate)!r}).exists():\n"
+            "    time.sleep(0.01)\n"
+        )
+        # What changes before the reloader's first look is no change to it.
+        wait_for(lambda: source.touch() or not is_open(django))
+        asked_at = time.monotonic()
+        asked = in_background(get, project.url + "/value")
+        wait_for(lambda: time.monotonic() > asked_at + 6)
+        gate.touch()
+        assert asked.result(60) == ""
+        wait_for(lambda: project.log().count(project.shown) > started)
+        log = project.log()
+        assert log.rindex("http://") == log.rindex(project.shown) + len("is running at ")
+        assert "PUSH_SERVER changed: stop and start runpushserver again." in log
+        assert "upstream_" not in log

@@ -386,6 +386,8 @@ def test_a_publisher_that_everybody_reaches():
 def test_a_secret_that_is_no_header(secret):
     assert ids(locations({"passthrough_secret": secret})) == ["pushserver.E009"]
     assert ids(locations(None, {"secret": secret})) == ["pushserver.E009"]
+    upstream = {"allrequests": "http://127.0.0.1:8002", "allrequests_secret": secret}
+    assert ids(upstream) == ["pushserver.E009"]
 
 
 @pytest.mark.parametrize("kind", ["publisher", "subscriber"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -223,15 +224,43 @@ def test_a_port_in_use_is_told():
             _, said = process.communicate(timeout=20)
             assert process.returncode == 1
             assert str(port) in said
+            assert "`manage.py runpushserver ADDRESS:PORT`, or PUSH_SERVER['address']" in said
+            assert not OF_THE_DAEMON.search(said)
             assert "Traceback" not in said
 
 
-def test_the_daemon_says_what_it_does_not_take():
-    # Python's regular expressions look ahead, the daemon's do not: only it can tell.
-    settings = {"locations": [{"type": "publisher", "url": "/(?=x)(.+)"}]}
-    with pytest.raises(DaemonError) as caught:
-        Daemon(binary.find_binary(), settings)
+# What names something that only who starts the daemon can change.
+OF_THE_DAEMON = re.compile("--port|--listen|--config|standard input")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        # Python's regular expressions look ahead, the daemon's do not: only it can tell.
+        (
+            {"locations": [{"type": "publisher", "url": "/(?=x)(.+)"}]},
+            r"^PUSH_SERVER: locations\[0\]\.url: ",
+        ),
+        ({"address": "nowhere"}, r"^PUSH_SERVER: address: "),
+        ({"forcehost": "a.test"}, r"^PUSH_SERVER: forcehost: "),
+        ({"port": "x"}, r"^PUSH_SERVER: port: "),
+        ({"hosts": ["a b"]}, r"^PUSH_SERVER: hosts\[0\]: "),
+    ],
+)
+def test_what_the_daemon_does_not_take_is_told_in_terms_of_django(wrong, said, capfd):
+    with pytest.raises(DaemonError, match=said) as caught:
+        Daemon(binary.find_binary(), conf.push_server() | wrong)
     assert caught.value.status == 2
+    assert not OF_THE_DAEMON.search(str(caught.value))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_address_that_there_is_not_is_told_in_terms_of_django(capfd):
+    with pytest.raises(DaemonError):
+        Daemon(binary.find_binary(), conf.push_server() | {"address": "192.0.2.1"})
+    said = capfd.readouterr().err
+    assert "192.0.2.1" in said
+    assert not OF_THE_DAEMON.search(said)
 
 
 def test_an_update_arrives_with_the_helper():

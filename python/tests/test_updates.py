@@ -18,7 +18,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.dispatch import receiver
 
-from pushserver import signals
+from pushserver import conf, signals
 from pushserver.test import capture_updates
 from pushserver.utils import pool, updates
 from tests.stub import DROP, Answer, Stub, answer_after
@@ -163,6 +163,30 @@ def test_a_server_that_is_down_is_told_with_channel_url_and_remedy(settings):
     assert (error.channel_id, error.url) == ("room", f"http://{host}/send-update/room")
     for part in ("'room'", error.url, "runpushserver"):
         assert part in str(error)
+
+
+@pytest.mark.parametrize(
+    ("push_server", "hinted"),
+    [({}, True), ({"port": None}, True), ({"port": 0}, False), ({"publisher_host": 0}, False)],
+)
+def test_where_8001_is_a_guess_the_port_of_allrequests_is_told(
+    settings, monkeypatch, push_server, hinted
+):
+    host = nothing_listens()
+    port = int(host.rpartition(":")[2])
+    monkeypatch.setitem(conf.DEFAULTS, "port", port)
+    given = {"port": port, "publisher_host": host}
+    settings.PUSH_SERVER = {
+        key: given[key] if value == 0 else value for key, value in push_server.items()
+    }
+    with pytest.raises(updates.UpdateError, match="refused") as caught:
+        updates.send_update("room", 1)
+    assert ('put "port": 8000 into PUSH_SERVER' in str(caught.value)) == hinted
+    # A view of the server behind the daemon knows.
+    monkeypatch.setenv(conf.HOST_VARIABLE, host)
+    with pytest.raises(updates.UpdateError) as caught:
+        updates.send_update("room", 1)
+    assert "8000" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

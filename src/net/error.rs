@@ -78,7 +78,7 @@ fn place(listen: &Listen) -> String {
 
 fn choose_another(listen: &Listen) -> &'static str {
     match listen {
-        Listen::Tcp(_) => "choose another with --port",
+        Listen::Tcp(_) => "choose another port",
         Listen::Unix(_) => "choose another path",
     }
 }
@@ -88,7 +88,7 @@ fn reason(listen: &Listen, error: &io::Error) -> String {
 
     let words = match (listen, error.kind()) {
         (Listen::Tcp(address), ErrorKind::PermissionDenied) if address.port() < 1024 => {
-            "ports below 1024 are for root or CAP_NET_BIND_SERVICE; choose another with --port"
+            "ports below 1024 are for root or CAP_NET_BIND_SERVICE; choose another port"
         }
         (Listen::Tcp(_), ErrorKind::AddrNotAvailable) => {
             "this machine has no such address; 127.0.0.1 is always there, 0.0.0.0 means all"
@@ -120,13 +120,13 @@ mod tests {
         let error = StartError::InUse { listen: listen.clone(), holder };
         assert_eq!(
             error.to_string(),
-            "127.0.0.1:8001 is in use by pushserver (pid 123); stop it or choose another with \
-             --port"
+            "127.0.0.1:8001 is in use by pushserver (pid 123); stop it or choose another \
+             port"
         );
         let error = StartError::InUse { listen, holder: None };
         assert_eq!(
             error.to_string(),
-            "127.0.0.1:8001 is in use by another program; stop it or choose another with --port"
+            "127.0.0.1:8001 is in use by another program; stop it or choose another port"
         );
     }
 
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(
             StartError::Listen { listen, error }.to_string(),
             "cannot listen on 127.0.0.1:80: ports below 1024 are for root or \
-             CAP_NET_BIND_SERVICE; choose another with --port"
+             CAP_NET_BIND_SERVICE; choose another port"
         );
     }
 

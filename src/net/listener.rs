@@ -478,7 +478,7 @@ mod tests {
     fn a_port_in_use_names_this_very_process() {
         let listener = Listener::bind(&localhost(0)).unwrap();
         let error = Listener::bind(listener.local()).unwrap_err();
-        assert_in_use_by_us(&error, "choose another with --port");
+        assert_in_use_by_us(&error, "choose another port");
     }
 
     #[test]

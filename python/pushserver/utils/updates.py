@@ -200,10 +200,16 @@ def _remedy(error: Exception) -> str:
         return "Whether it was taken is not known. See what holds that server up, or raise timeout"
     if isinstance(error, (ConnectionResetError, http.client.HTTPException)):
         return "Whether it was taken is not known. See whether a push server listens there, its log"
-    return (
+    remedy = (
         "Start the push server with `manage.py runpushserver`, or set "
         "PUSH_SERVER['publisher_host'] to where it runs"
     )
+    if conf.is_default_port():
+        remedy += (
+            f'. `runpushserver --allrequests` is at port {conf.ALL_REQUESTS_PORT}: put "port": '
+            f"{conf.ALL_REQUESTS_PORT} into PUSH_SERVER"
+        )
+    return remedy
 
 
 def _remedy_for_status(status: int) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.core.serializers.json import DjangoJSONEncoder
 
 from pushserver import conf
 from pushserver.binary import find_binary
+from pushserver.daemon import DaemonError, ask
 
 
 class Command(BaseCommand):
@@ -42,13 +40,8 @@ class Command(BaseCommand):
         arguments = [f"--listen={address}" for address in options["listen"]]
         if options["allrequests"]:
             arguments.append(f"--allrequests={options['allrequests']}")
-        printed = subprocess.run(
-            [str(binary), "-q", "--config", "-", "--nginx-config", *arguments],
-            input=json.dumps(push_server, cls=DjangoJSONEncoder),
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        if printed.returncode:
-            raise CommandError(printed.stderr.strip(), returncode=printed.returncode)
-        self.stdout.write(printed.stdout, ending="")
+        try:
+            printed = ask(binary, push_server, "--nginx-config", *arguments)
+        except DaemonError as error:
+            raise CommandError(str(error), returncode=error.status) from error
+        self.stdout.write(printed, ending="")

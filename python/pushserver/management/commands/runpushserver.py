@@ -31,12 +31,38 @@ from pushserver.upstream import Upstream
 # By Django's --verbosity.
 LOGGING = {0: ["-q"], 1: [], 2: ["--access-log"], 3: ["--access-log", "-v"]}
 
+# As by default, but for `event=upstream_unreachable`: every reload does that, and Django says in
+# the same terminal what keeps it from coming back.
+BUT_RELOADS = "warn,pushserver=info,pushserver::relay::proxy::upstream=error"
+
 ENDING = (signal.SIGINT, signal.SIGTERM)
+
+# Options of `runserver` that are ours, too; others go behind `--`.
+RUNSERVER_FLAGS = {
+    "noreload": "do not use the auto-reloader.",
+    "nothreading": "do not use threading.",
+    "nostatic": "do not serve static files at STATIC_URL.",
+    "insecure": "serve static files even if DEBUG is False.",
+}
 
 
 class Command(BaseCommand):
     help = "Starts the push server."
     requires_system_checks = ("pushserver",)
+    stealth_options = ("runserver_options",)
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        epilog = "What follows -- goes to the runserver of --allrequests as it is."
+        return super().create_parser(prog_name, subcommand, epilog=epilog, **kwargs)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        # Not left to argparse: to that, the first word behind -- may be our address.
+        if "--" in argv:
+            at = argv.index("--")
+            argv, self.runserver_options = argv[:at], argv[at + 1 :]
+        super().run_from_argv(argv)
+
+    runserver_options: Sequence[str] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -53,10 +79,18 @@ class Command(BaseCommand):
         parser.add_argument(
             "--forcehost", metavar="HOST", help="With --allrequests, redirect all requests here."
         )
+        parser.add_argument(
+            "--runserver-command",
+            metavar="NAME",
+            help="With --allrequests, run this command in place of runserver: runserver_plus.",
+        )
+        for name, what in RUNSERVER_FLAGS.items():
+            parser.add_argument(
+                f"--{name}", action="store_true", help=f"With --allrequests, {what}"
+            )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["forcehost"] and not options["allrequests"]:
-            raise CommandError("--forcehost can be given only with --allrequests.")
+        command = self.runserver_command(options)
         if options["use_ipv6"] and not socket.has_ipv6:
             raise CommandError("Your Python does not support IPv6.")
         try:
@@ -65,29 +99,27 @@ class Command(BaseCommand):
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         with ExitStack() as stack:
-            arguments = LOGGING[options["verbosity"]].copy()
+            arguments = LOGGING[options["verbosity"]]
             upstream = None
             if options["allrequests"]:
-                upstream = stack.enter_context(Upstream(push_server, options))
-                arguments += ["--allrequests", upstream.url]
+                upstream = stack.enter_context(Upstream(push_server, options, command))
                 if options["forcehost"]:
-                    arguments += ["--forcehost", options["forcehost"]]
+                    push_server["forcehost"] = options["forcehost"]
             try:
                 env = self.environment(options)
                 daemon = stack.enter_context(Daemon(binary, push_server, arguments, env))
             except DaemonError as error:
-                # Where it left in peace, it is no success: nothing runs.
-                raise CommandError(str(error), returncode=error.status or 1) from error
+                # A clean exit is an error here too: nothing is running.
+                raise CommandError(_with_remedy(error), returncode=error.status or 1) from error
             except OSError as error:
                 raise CommandError(f"{binary} cannot be run: {error.strerror}") from error
             with _passing_on_signals(daemon) as received:
-                announce = partial(self.announce, binary, daemon.url)
                 if upstream:
-                    # Last, so that it is not the upstream's address that is seen.
-                    upstream.when_it_listens(announce)
+                    announce = partial(self.announce_start, binary, daemon.url)
+                    upstream.whenever_it_serves(announce)
                     upstream.when_it_ends(partial(_end, daemon, received))
                 else:
-                    announce()
+                    self.announce(binary, daemon.url)
                 status = daemon.wait()
             if upstream and upstream.status() and not received:
                 raise CommandError(f"Django's own server ended with status {upstream.status()}")
@@ -106,12 +138,7 @@ class Command(BaseCommand):
             address, port = _parse(options["addrport"], options["use_ipv6"])
             push_server["address"] = address or push_server["address"]
             push_server["port"] = push_server["port"] if port is None else port
-        # What Django serves under a name, the push locations beside it serve too.
-        allowed = [host for host in settings.ALLOWED_HOSTS if _is_name(host)]
-        if allowed:
-            push_server["hosts"] = [*push_server.get("hosts", ()), *allowed]
-        push_server["address"] = _resolve(str(push_server["address"]), options["use_ipv6"])
-        return push_server
+        return conf.daemon_settings(push_server, options["use_ipv6"])
 
     def environment(self, options: dict[str, Any]) -> dict[str, str]:
         """The daemon colours its log for a terminal, unless told otherwise."""
@@ -120,7 +147,36 @@ class Command(BaseCommand):
             env["NO_COLOR"] = "1"
         if options["force_color"]:
             env["CLICOLOR_FORCE"] = "1"
+        if options["allrequests"] and options["verbosity"] in (1, 2):
+            env.setdefault("RUST_LOG", BUT_RELOADS)
         return env
+
+    def runserver_command(self, options: dict[str, Any]) -> list[str]:
+        """What to run behind the daemon, and with which options of its own."""
+        flags = [f"--{name}" for name in RUNSERVER_FLAGS if options[name]]
+        behind = options.get("runserver_options") or self.runserver_options
+        if not options["allrequests"]:
+            name = options["runserver_command"]
+            given = ["--forcehost"] if options["forcehost"] else []
+            given += ["--runserver-command"] if name else []
+            given += [*flags, *(["--"] if behind else [])]
+            if given:
+                raise CommandError(f"{given[0]} can be given only with --allrequests.")
+        return [options["runserver_command"] or "runserver", *flags, *behind]
+
+    def announce_start(self, binary: Path, url: str, changed: str) -> None:
+        """The last address that is seen is not the one behind, which that prints at each reload."""
+        if changed:
+            text = f"{changed} changed: stop and start runpushserver again."
+            self.stdout.write(self.style.WARNING(text))
+        if self.is_announced:
+            self.stdout.write(f"Development push server is running at {url}/")
+            self.stdout.flush()
+        else:
+            self.announce(binary, url)
+        self.is_announced = True
+
+    is_announced = False
 
     def announce(self, binary: Path, url: str) -> None:
         version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
@@ -131,6 +187,16 @@ class Command(BaseCommand):
             "Quit the server with CONTROL-C."
         )
         self.stdout.flush()
+
+
+def _with_remedy(error: DaemonError) -> str:
+    """What the daemon said names no option of ours."""
+    if error.status != 1:
+        return str(error)
+    return (
+        f"{error}. Where it listens: `manage.py runpushserver ADDRESS:PORT`, or "
+        "PUSH_SERVER['address'] and ['port']"
+    )
 
 
 def _end(daemon: Daemon, received: Sequence[int]) -> None:
@@ -193,22 +259,3 @@ def _parse(addrport: str, use_ipv6: bool) -> tuple[str, int | None]:
     if address and use_ipv6 and not match["ipv6"] and not match["fqdn"]:
         raise CommandError(f"{address!r} is not a valid IPv6 address.")
     return address.strip("[]"), int(match["port"])
-
-
-def _is_name(host: object) -> bool:
-    """Whether a pattern of ``ALLOWED_HOSTS`` is one of the daemon's too; others match nothing."""
-    return isinstance(host, str) and bool(re.fullmatch(r"\*|\.?[A-Za-z0-9_][A-Za-z0-9_.-]*", host))
-
-
-def _resolve(address: str, use_ipv6: bool) -> str:
-    """The daemon listens on addresses; names are for people."""
-    if address.startswith("unix:") or ":" in address:
-        return address
-    family = socket.AF_INET6 if use_ipv6 else socket.AF_UNSPEC
-    try:
-        found = socket.getaddrinfo(address, None, family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise CommandError(f"there is no address for {address!r}: {error.strerror}") from error
-    # IPv4 first, as runserver does without --ipv6.
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-    return str(found[0][4][0])

@@ -1,0 +1,78 @@
+"""``manage.py pushserver_settings``: what ``runpushserver`` runs, for a daemon of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+
+from pushserver import conf
+from pushserver.binary import find_binary
+from pushserver.daemon import DaemonError, ask
+
+
+class Command(BaseCommand):
+    help = "Writes PUSH_SERVER as the JSON file that `pushserver --config` reads; with its secrets."
+    requires_system_checks = ("pushserver",)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--output",
+            metavar="FILE",
+            help="write there instead of to standard output: all at once, and for its owner only. "
+            "A file that there is already keeps its owner, its group and what they may do",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            binary = find_binary()
+            push_server = conf.daemon_settings(conf.push_server())
+            ask(binary, push_server, "--check-config")
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        except DaemonError as error:
+            raise CommandError(str(error), returncode=error.status) from error
+        text = json.dumps(push_server, cls=DjangoJSONEncoder, indent=2) + "\n"
+        if not options["output"]:
+            self.stdout.write(text, ending="")
+            self.warn_of_readers()
+            return
+        try:
+            _replace(Path(options["output"]), text)
+        except OSError as error:
+            raise CommandError(f"{options['output']}: {error.strerror}") from error
+
+    def warn_of_readers(self) -> None:
+        with suppress(OSError, ValueError):  # no file, or none of the system's
+            mode = os.fstat(sys.stdout.fileno()).st_mode
+            if stat.S_ISREG(mode) and mode & 0o004:
+                self.stderr.write(
+                    "Everybody on this machine can read that file, and the secrets in it: use "
+                    "--output FILE, or set `umask 077` before."
+                )
+
+
+def _replace(path: Path, text: str) -> None:
+    """The daemon may read it at any moment: it is the old one or the new one."""
+    path = path.resolve()
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            with suppress(FileNotFoundError):
+                was = path.stat()
+                os.fchown(descriptor, was.st_uid, was.st_gid)
+                os.fchmod(descriptor, was.st_mode & 0o770)
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise
