@@ -44,7 +44,7 @@ PAGE = """<!doctype html>
     {% endif %}
 </script>
 <script type="module">
-    import updates from "{% static 'pushserver/updates.mjs' %}";
+    import updates from "{% static 'pushserver/updates.module.js' %}";
     window.updates = updates;
     for (const type of ["message", "state", "gap"]) {
         updates.addEventListener(type, (event) => events.push({type, ...event.detail}));
