@@ -20,6 +20,8 @@ const RETRY_MS_MAX = 30000;
 const INTERVAL_MS = 1000; // least time between two polls that bring nothing
 const HELD_MS = 2000; // a poll this old has reached the server, or else had failed
 const LOST_MS = 120000; // the server answers held polls sooner; a sleeping machine's connection dies
+// A number: bare, quoted, weak, with one quote lost or the name of a coding added, as caches do.
+const TAG = /^(?:W\/)?"?(\d{1,10})(?:[-;:+.]{1,2}[a-z]+)?"?$/i;
 
 export class Updates extends EventTarget {
     #channels = new Map();
@@ -237,13 +239,19 @@ class Channel {
 /** TIME:TAG, the place of a message in its channel. */
 function cursorOf(headers, url) {
     const time = Date.parse(headers.get("Last-Modified")) / 1000;
-    // Not every server lets scripts of other origins read Etag; Cache-Control they all may.
-    const tag = headers.get("Etag") ?? /etag=([^\s,]+)/.exec(headers.get("Cache-Control"))?.[1];
-    const digits = /^(?:W\/)?"?(\d+)"?$/.exec(tag ?? "")?.[1];
-    if (Number.isNaN(time) || digits === undefined) {
+    // Not every server lets scripts of other origins read Etag, and not every cache leaves it as it
+    // was; Cache-Control all scripts may read.
+    const told = /(?:^|[\s,])etag=([^\s,]+)/i.exec(headers.get("Cache-Control"));
+    const tag = tagOf(headers.get("Etag")) ?? tagOf(told?.[1]);
+    if (Number.isNaN(time) || tag === undefined) {
         throw new Error(`${url} answered without a readable Last-Modified or Etag: is it a push server?`);
     }
-    return `${time}:${digits}`;
+    return `${time}:${tag}`;
+}
+
+/** The number of a tag that can be read; the push server's rule is the same. */
+function tagOf(text) {
+    return TAG.exec(text ?? "")?.[1];
 }
 
 // One object for the page, whatever URLs load this module: its old name (updates.mjs), or a name
