@@ -14,7 +14,7 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// Most connections at once; `None`: what the limit of open files allows.
     pub connections: Option<usize>,
-    /// Most passthrough notices that wait for the worker.
+    /// Most passthrough notices that wait for one URL.
     pub passthrough_queue: usize,
     /// Leave when standard input ends.
     pub exit_on_stdin_eof: bool,

@@ -1,41 +1,40 @@
 //! Tells Django when a hold starts and when it ends: one POST each, from a thread of its own, in
-//! order, over a connection that is kept open.
+//! order, over a connection that is kept open. While that thread waits for one URL's answer, up to
+//! three more tell other URLs, so that a URL that hangs holds up no other.
 //!
 //! The loop only ever appends to a queue: a slow, dead or hostile Django never delays a delivery.
-//! A notice is tried once. Subscribe and unsubscribe go in pairs: when the queue is full a hold's
-//! subscribe is dropped, and then its unsubscribe is not sent either.
+//! A notice is tried once. Subscribe and unsubscribe go in pairs: when a URL's queue is full a
+//! hold's subscribe is dropped, and then its unsubscribe is not sent either.
 //!
-//! Never panics on what Django answers or a subscriber sent; if the thread dies all the same, the
+//! Never panics on what Django answers or a subscriber sent; if a thread dies all the same, the
 //! next notice starts another that goes on with the queue.
 
-use std::collections::VecDeque;
+mod post;
+mod queue;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use log::{info, warn};
 
+use self::post::{Outcome, agent, send};
+use self::queue::{Help, Job, Queue};
 use crate::clock::Clock;
-use crate::net::passthrough::post::{Outcome, agent, send};
 use crate::relay::notice::{Event, Notice};
 use crate::warnings::RateLimit;
 
-pub use crate::net::passthrough::post::check_url;
+pub use self::post::check_url;
 
-mod post;
-
-/// The queue of notices and the thread that sends them.
+/// The queue of notices and the threads that send them.
 #[derive(Debug)]
 pub struct Passthrough {
     shared: Arc<Shared>,
-    /// Started by the first notice, and again if it has died.
-    worker: Option<JoinHandle<()>>,
-    /// Most notices in the queue when a subscribe is still taken. Each taken subscribe makes room
-    /// for its unsubscribe, so that the queue is no longer than this plus the holds there are.
+    /// Most notices that wait for one URL when a subscribe is still taken. Each taken subscribe
+    /// makes room for its unsubscribe, so that what waits is no longer than this plus the holds
+    /// there are.
     queue_max: usize,
-    /// How long Django may take for an answer.
-    answer_within: Duration,
     dropped: u64,
     full: RateLimit,
     no_worker: RateLimit,
@@ -58,22 +57,20 @@ impl Passthrough {
     /// Nothing is started before the first notice.
     #[must_use]
     pub fn new(queue_max: usize) -> Self {
-        Self::with_patience(queue_max, ANSWER_WITHIN)
+        Self::with_times(queue_max, ANSWER_WITHIN, IDLE_FOR)
     }
 
-    fn with_patience(queue_max: usize, answer_within: Duration) -> Self {
+    fn with_times(queue_max: usize, answer_within: Duration, idle_for: Duration) -> Self {
         Self {
-            shared: Arc::default(),
-            worker: None,
+            shared: Arc::new(Shared::new(answer_within, idle_for)),
             queue_max,
-            answer_within,
             dropped: 0,
             full: RateLimit::new(WARNING_PERIOD_MS),
             no_worker: RateLimit::new(WARNING_PERIOD_MS),
         }
     }
 
-    /// Queues a notice; never waits. A subscribe is dropped when the queue is full, and an
+    /// Queues a notice; never waits. A subscribe is dropped when its URL's queue is full, and an
     /// unsubscribe when its subscribe was: [`Notice::queued`] keeps which.
     pub fn notify(&mut self, event: Event, notice: Arc<Notice>, now_mono_ms: u64) {
         if event == Event::Unsubscribe && !notice.queued.load(Ordering::Relaxed) {
@@ -81,20 +78,17 @@ impl Passthrough {
         }
         let mut queue = self.shared.lock();
         if event == Event::Subscribe {
-            if queue.jobs.len() >= self.queue_max {
+            if queue.waiting_for(&notice.url) >= self.queue_max {
                 drop(queue);
-                self.count_dropped(now_mono_ms);
+                self.count_dropped(&notice.url, now_mono_ms);
                 return;
             }
             notice.queued.store(true, Ordering::Relaxed);
         }
-        queue.jobs.push_back(Job { event, notice });
-        let worker_waits = !queue.sending;
+        queue.push(event, notice);
+        let help = queue.help();
         drop(queue);
-        if worker_waits {
-            self.shared.filled.notify_one();
-        }
-        self.ensure_worker(now_mono_ms);
+        self.call(help, now_mono_ms);
     }
 
     /// Whether every notice so far is sent or given up.
@@ -106,8 +100,7 @@ impl Passthrough {
     /// Notices that wait, or are being sent.
     #[must_use]
     pub fn queued(&self) -> usize {
-        let queue = self.shared.lock();
-        queue.jobs.len() + usize::from(queue.sending)
+        self.shared.lock().len()
     }
 
     /// What became of the notices so far.
@@ -124,19 +117,18 @@ impl Passthrough {
     /// Sends what is queued, for as long as `within`, and logs how it went. Gives the counters,
     /// and how many notices were given up.
     pub fn finish(mut self, within: Duration) -> (Counters, usize) {
-        if !self.shared.lock().is_done() {
-            self.ensure_worker(u64::MAX);
-        }
+        let help = self.shared.lock().help();
+        self.call(help, u64::MAX);
         let mut queue = self.shared.lock();
         queue.closed = true;
-        self.shared.filled.notify_one();
+        self.shared.filled.notify_all();
         let (mut queue, _) = self
             .shared
             .emptied
             .wait_timeout_while(queue, within, |queue| !queue.is_done())
             .unwrap_or_else(PoisonError::into_inner);
-        let left = queue.jobs.len() + usize::from(queue.sending);
-        queue.jobs.clear();
+        let left = queue.len();
+        queue.clear();
         drop(queue);
 
         let counters = self.counters();
@@ -152,30 +144,30 @@ impl Passthrough {
         (counters, left)
     }
 
-    fn count_dropped(&mut self, now_ms: u64) {
+    fn count_dropped(&mut self, url: &str, now_ms: u64) {
         self.dropped += 1;
         if let Some(count) = self.full.note(now_ms) {
+            let (url, waiting) = (without_query(url), self.queue_max);
             warn!(
-                "passthrough: dropped holds: count={count}, {} notices wait already \
-                 (limits.passthrough_queue); is Django slow?",
-                self.queue_max
+                "passthrough: dropped holds: count={count}, {waiting} notices wait already \
+                 (limits.passthrough_queue) for url={url}; is Django slow?"
             );
         }
     }
 
-    fn ensure_worker(&mut self, now_ms: u64) {
-        if self.worker.as_ref().is_some_and(|worker| !worker.is_finished()) {
-            return;
+    fn call(&mut self, help: Help, now_ms: u64) {
+        match help {
+            Help::None => return,
+            Help::Wake => return self.shared.filled.notify_one(),
+            Help::Start => {}
         }
+        self.shared.lock().workers += 1;
         let shared = Arc::clone(&self.shared);
-        let answer_within = self.answer_within;
-        let worker = thread::Builder::new().name("passthrough".to_owned());
-        match worker.spawn(move || work(&shared, answer_within)) {
-            Ok(worker) => self.worker = Some(worker),
-            Err(error) => {
-                if let Some(count) = self.no_worker.note(now_ms) {
-                    warn!("passthrough: cannot start a thread: error={error} count={count}");
-                }
+        let thread = thread::Builder::new().name("passthrough".to_owned());
+        if let Err(error) = thread.spawn(move || work(&shared)) {
+            self.shared.lock().workers -= 1;
+            if let Some(count) = self.no_worker.note(now_ms) {
+                warn!("passthrough: cannot start a thread: error={error} count={count}");
             }
         }
     }
@@ -185,89 +177,121 @@ impl Drop for Passthrough {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         queue.closed = true;
-        queue.jobs.clear();
+        queue.clear();
         drop(queue);
-        // Not joined: it may wait for an answer for long, and ends with the process at the latest.
-        self.shared.filled.notify_one();
+        // Not joined: they may wait for answers for long, and end with the process at the latest.
+        self.shared.filled.notify_all();
     }
 }
 
-/// What the loop and the worker share.
-#[derive(Debug, Default)]
+/// What the loop and the workers share.
+#[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
     /// Signalled when there is a notice to send, or none will come any more.
     filled: Condvar,
     /// Signalled when the last notice is done and none will come any more.
     emptied: Condvar,
+    /// Its connections are kept for whichever worker comes next.
+    agent: ureq::Agent,
+    /// How long a worker waits for a notice where there are others.
+    idle_for: Duration,
+    clock: Clock,
+    warnings: Mutex<Warnings>,
     sent: AtomicU64,
     failed: AtomicU64,
     timed_out: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    /// The worker is about a notice that it has taken from the queue.
-    sending: bool,
-    /// None will be added any more.
-    closed: bool,
-}
-
-#[derive(Debug)]
-struct Job {
-    event: Event,
-    notice: Arc<Notice>,
-}
-
 impl Shared {
+    fn new(answer_within: Duration, idle_for: Duration) -> Self {
+        Self {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            agent: agent(answer_within),
+            idle_for,
+            clock: Clock::start(),
+            warnings: Mutex::default(),
+            sent: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nobody leaves the queue half changed, so that a panic elsewhere spoils nothing.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The worker's next notice, waited for; `None` if none will come any more.
+    /// A worker's next notice, waited for; `None`: it is to end, since no notice will come any more,
+    /// or others are there to take it.
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
+        let mut is_spare = false;
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                queue.sending = true;
+            if let Some(job) = queue.take() {
                 return Some(job);
             }
-            queue.sending = false;
-            if queue.closed {
-                self.emptied.notify_one();
+            if queue.closed || is_spare {
+                // Before anybody else counts on it.
+                queue.workers -= 1;
                 return None;
             }
-            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            // The last one stays, and sleeps until it is wanted.
+            if queue.workers == 1 {
+                queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let waited = self.filled.wait_timeout(queue, self.idle_for);
+                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                is_spare = timeout.timed_out() && guard.workers > 1;
+                queue = guard;
+            }
+        }
+    }
+
+    fn note(&self, outcome: &Outcome, url: &str) {
+        let counter = match outcome {
+            Outcome::Sent => &self.sent,
+            Outcome::TimedOut => &self.timed_out,
+            Outcome::Refused(_) | Outcome::Failed(_) => &self.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.tell(outcome, url, self.clock.now().mono_ms);
+    }
+}
+
+/// The life of a worker.
+fn work(shared: &Shared) {
+    while let Some(job) = shared.next() {
+        let sending = Sending { shared, url: &job.notice.url };
+        let outcome = send(&shared.agent, job.event, &job.notice);
+        shared.note(&outcome, sending.url);
+    }
+}
+
+/// A notice that was taken from the queue; done when this is dropped, also if its worker dies of it.
+struct Sending<'a> {
+    shared: &'a Shared,
+    url: &'a str,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.done(self.url);
+        if thread::panicking() {
+            queue.workers -= 1;
+        }
+        if queue.closed && queue.is_done() {
+            self.shared.emptied.notify_one();
         }
     }
 }
 
-impl Queue {
-    fn is_done(&self) -> bool {
-        self.jobs.is_empty() && !self.sending
-    }
-}
-
-/// The worker's life.
-fn work(shared: &Shared, answer_within: Duration) {
-    let agent = agent(answer_within);
-    let clock = Clock::start();
-    let mut warnings = Warnings::default();
-    while let Some(job) = shared.next() {
-        let outcome = send(&agent, job.event, &job.notice);
-        let counter = match &outcome {
-            Outcome::Sent => &shared.sent,
-            Outcome::TimedOut => &shared.timed_out,
-            Outcome::Refused(_) | Outcome::Failed(_) => &shared.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        warnings.tell(&outcome, &job.notice.url, clock.now().mono_ms);
-    }
-}
-
 /// One limit for each way to fail, so that one kind does not hide another.
+#[derive(Debug)]
 struct Warnings {
     refused: RateLimit,
     timed_out: RateLimit,
@@ -290,8 +314,7 @@ impl Warnings {
             Outcome::Failed(_) => &mut self.failed,
         };
         let Some(count) = limit.note(now_ms) else { return };
-        // A query may hold a secret.
-        let url = url.split('?').next().unwrap_or_default();
+        let url = without_query(url);
         match outcome {
             Outcome::Sent => {}
             Outcome::Refused(status) => {
@@ -307,7 +330,13 @@ impl Warnings {
     }
 }
 
+/// A query may hold a secret.
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
+}
+
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const IDLE_FOR: Duration = Duration::from_secs(10);
 const WARNING_PERIOD_MS: u64 = 60_000;
 
 #[cfg(test)]
@@ -435,7 +464,7 @@ mod tests {
         let hold = hold("http://127.0.0.1:9/", "a");
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
         passthrough.notify(Event::Unsubscribe, hold, 0);
-        assert!(passthrough.worker.is_none());
+        assert_eq!(passthrough.shared.lock().workers, 0);
         let expected = Counters { dropped: 1, ..Counters::default() };
         assert_eq!(passthrough.finish(LONG), (expected, 0));
     }
@@ -499,7 +528,7 @@ mod tests {
     #[test]
     fn a_backend_that_is_silent_times_out() {
         let (backend, _gate) = Backend::that_waits(OK);
-        let mut passthrough = Passthrough::with_patience(10, Duration::from_millis(50));
+        let mut passthrough = Passthrough::with_times(10, Duration::from_millis(50), LONG);
         passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
         let (counters, left) = passthrough.finish(LONG);
         assert_eq!((counters.timed_out, counters.failed, left), (1, 0, 0));
@@ -526,13 +555,106 @@ mod tests {
     fn a_dead_worker_is_replaced_and_the_queue_goes_on() {
         let backend = Backend::that_answers(OK);
         let mut passthrough = Passthrough::new(10);
-        let dead = thread::spawn(|| {});
-        while !dead.is_finished() {
+        // One that is there and dies of its first notice.
+        passthrough.shared.lock().workers = 1;
+        passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
+        let shared = Arc::clone(&passthrough.shared);
+        let worker = thread::spawn(move || {
+            let job = shared.next().unwrap();
+            let _sending = Sending { shared: &shared, url: &job.notice.url };
+            panic!("as a fault of ours would have it");
+        });
+        assert!(worker.join().is_err());
+        assert_eq!(passthrough.queued(), 0);
+        passthrough.notify(Event::Subscribe, hold(&backend.url, "b"), 0);
+        assert_eq!(backend.next().body, "channel_id=b&subscribe=1");
+    }
+
+    #[test]
+    fn a_hanging_url_holds_up_no_other_and_each_url_is_told_in_order() {
+        let (hanging, gate) = Backend::that_waits(OK);
+        let good = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::new(100);
+        let notify = |passthrough: &mut Passthrough, backend: &Backend| {
+            let holds = ["a", "b", "c"].map(|id| hold(&backend.url, id));
+            for event in [Event::Subscribe, Event::Unsubscribe] {
+                for hold in &holds {
+                    passthrough.notify(event, Arc::clone(hold), 0);
+                }
+            }
+        };
+        notify(&mut passthrough, &hanging);
+        hanging.next();
+        notify(&mut passthrough, &good);
+        let told: Vec<String> = (0..6).map(|_| good.next().body).collect();
+        let expected = ["a&subscribe", "b&subscribe", "c&subscribe", "a&unsubscribe"];
+        assert_eq!(told[..4], expected.map(|told| format!("channel_id={told}=1")));
+        assert_eq!(passthrough.shared.lock().workers, 2);
+        // Of the one that hangs nothing overtakes anything.
+        assert!(hanging.requests.try_recv().is_err());
+        drop(gate);
+        let rest: Vec<String> = (0..5).map(|_| hanging.next().body).collect();
+        assert_eq!(rest, told[1..]);
+        assert_eq!(passthrough.finish(LONG).0.sent, 12);
+    }
+
+    #[test]
+    fn as_many_urls_may_hang_as_there_are_workers_then_the_next_one_waits() {
+        let (backends, gates): (Vec<Backend>, Vec<Sender<()>>) =
+            (0..queue::WORKERS_MAX).map(|_| Backend::that_waits(OK)).unzip();
+        let good = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::new(10);
+        for backend in backends.iter().chain([&good]) {
+            passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
+        }
+        for backend in &backends {
+            backend.next();
+        }
+        assert_eq!(passthrough.queued(), queue::WORKERS_MAX + 1);
+        assert!(good.requests.try_recv().is_err());
+        gates[2].send(()).unwrap();
+        good.next();
+        assert_eq!(passthrough.shared.lock().workers, queue::WORKERS_MAX);
+    }
+
+    #[test]
+    fn one_url_has_one_thread_and_those_beyond_one_end_when_they_have_nothing_to_do() {
+        let backend = Backend::that_answers(OK);
+        let (hanging, gate) = Backend::that_waits(OK);
+        let mut passthrough = Passthrough::with_times(100, LONG, Duration::from_millis(20));
+        for _ in 0..50 {
+            passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
+        }
+        (0..50).for_each(|_| drop(backend.next()));
+        assert_eq!(passthrough.shared.lock().workers, 1);
+        for url in [&hanging.url, &backend.url] {
+            passthrough.notify(Event::Subscribe, hold(url, "a"), 0);
+        }
+        backend.next();
+        drop(gate);
+        let deadline = std::time::Instant::now() + LONG;
+        while passthrough.shared.lock().workers > 1 || !passthrough.is_done() {
+            assert!(std::time::Instant::now() < deadline);
             thread::yield_now();
         }
-        passthrough.worker = Some(dead);
-        passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
-        assert_eq!(backend.next().body, "channel_id=a&subscribe=1");
+        passthrough.notify(Event::Subscribe, hold(&backend.url, "b"), 0);
+        assert_eq!(backend.next().body, "channel_id=b&subscribe=1");
+        assert_eq!(passthrough.finish(LONG).0.sent, 53);
+    }
+
+    #[test]
+    fn the_full_queue_of_one_url_drops_nothing_for_another() {
+        let (hanging, _gate) = Backend::that_waits(OK);
+        let good = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::new(1);
+        passthrough.notify(Event::Subscribe, hold(&hanging.url, "a"), 0);
+        hanging.next();
+        for id in ["b", "c"] {
+            passthrough.notify(Event::Subscribe, hold(&hanging.url, id), 0);
+        }
+        passthrough.notify(Event::Subscribe, hold(&good.url, "a"), 0);
+        good.next();
+        assert_eq!(passthrough.counters().dropped, 1);
     }
 
     fn hold(url: &str, channel_id: &str) -> Arc<Notice> {

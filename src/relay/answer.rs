@@ -236,13 +236,12 @@ impl Relay {
     pub(super) fn linger(&mut self, conn: ConnKey, now: Now) {
         self.abandon(conn, now);
         let Some(client) = self.conns.client_mut(conn) else { return };
-        client.phase = Phase::Lingering;
         client.buffer = None;
         if client.ended {
             return self.close(conn, now);
         }
         self.outputs.push_back(Output::ShutdownWrite { conn });
-        self.arm(conn, ConnTimer::Linger, now);
+        self.begin_lingering(conn, now);
     }
 
     /// Lets a connection be closed after what is to be sent.

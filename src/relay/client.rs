@@ -42,8 +42,8 @@ pub(super) enum Phase {
     /// waits. Boxed: a held request pays for no other phase.
     Proxied(Box<Proxied>),
     /// Refused; the answer is on its way, and what still comes is dropped, because closing at once
-    /// would take the answer away again (RFC 9112 9.6).
-    Lingering,
+    /// would take the answer away again (RFC 9112 9.6). Not beyond this time, milliseconds.
+    Lingering { until_ms: u64 },
     /// Done; waits for the socket to be closed.
     Closing,
 }
@@ -101,7 +101,7 @@ pub(super) enum ConnTimer {
     Body,
     /// No progress of an answer for `write_timeout`.
     Write,
-    /// Enough time for a refused client to read the answer.
+    /// Nothing more from a refused client, which has had time to read the answer.
     Linger,
     /// Enough time for a publisher to finish its message while the daemon stops.
     Stop,
@@ -176,7 +176,7 @@ impl Client {
     pub(super) fn wants_read(&self, limits: &Limits) -> bool {
         match &self.phase {
             Phase::Closing => false,
-            Phase::Lingering => true,
+            Phase::Lingering { .. } => true,
             Phase::Proxied(proxied) if proxied.takes_bytes() => true,
             Phase::Head { .. } | Phase::Body(_) if !self.stalled && !self.ready => true,
             _ => self.buffer.as_ref().is_none_or(|buffer| !buffer.is_full(limits)),

@@ -162,7 +162,9 @@ impl Relay {
             return self.upstream_received(conn, bytes, now);
         };
         match client.phase {
-            Phase::Lingering | Phase::Closing => {}
+            // Where its socket takes no more, only that is waited for.
+            Phase::Lingering { .. } if !client.stalled => self.arm(conn, ConnTimer::Linger, now),
+            Phase::Lingering { .. } | Phase::Closing => {}
             Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
                 if client.buffer.is_none() && client.goes_on() =>
             {
@@ -244,7 +246,7 @@ impl Relay {
                 self.arm_body(conn, now);
                 self.go_on_later(conn);
             }
-            Phase::Lingering => self.arm(conn, ConnTimer::Linger, now),
+            Phase::Lingering { .. } => self.begin_lingering(conn, now),
             Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => self.disarm(conn),
             Phase::Proxied(_) => {
                 self.arm_exchange(conn, now);
@@ -272,6 +274,7 @@ impl Relay {
                 Phase::Head { .. } | Phase::Body(_) if !client.stalled => {
                     self.arm(conn, ConnTimer::Stop, now);
                 }
+                Phase::Lingering { .. } if !client.stalled => self.begin_lingering(conn, now),
                 Phase::Proxied(proxied) if proxied.is_tunnel() => self.close(conn, now),
                 _ => {}
             }

@@ -42,7 +42,7 @@ impl Relay {
                 Phase::Body(_) => self.read_body(conn, rest, now),
                 Phase::Proxied(_) => self.pass_up(conn, rest, now),
                 Phase::Asked { .. } | Phase::Waiting { .. } => return used,
-                Phase::Lingering | Phase::Closing => return input.len(),
+                Phase::Lingering { .. } | Phase::Closing => return input.len(),
             };
             let Some(step) = step else { return used };
             used += step;
@@ -219,7 +219,11 @@ impl Relay {
             // Limits were lowered by a reload meanwhile.
             (Err(error), _) => self.fail(conn, error, now),
         }
-        if self.conns.client(conn).is_some_and(|client| matches!(client.phase, Phase::Lingering)) {
+        if self
+            .conns
+            .client(conn)
+            .is_some_and(|client| matches!(client.phase, Phase::Lingering { .. }))
+        {
             return Some(input.len());
         }
         Some(used)

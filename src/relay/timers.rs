@@ -5,10 +5,13 @@ use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::http::HttpError;
 
-/// How long a refused client may go on sending, milliseconds.
-const LINGER_MS: u64 = 1500;
+/// How long a refused client is listened to that sends nothing more, and however much it sends,
+/// milliseconds: nginx's `lingering_timeout` and `lingering_time`.
+const LINGER_MS: u64 = 5_000;
+const LINGER_ALL_MS: u64 = 30_000;
 
-/// How long a publisher may take to finish its message when the daemon stops, milliseconds.
+/// How long a publisher may take to finish its message when the daemon stops, and a refused client
+/// to read its answer, milliseconds.
 const STOP_MS: u64 = 1000;
 
 /// Connections that are closed or refused in one turn because their time is up: less than a
@@ -74,7 +77,12 @@ impl Relay {
             ConnTimer::Head => self.limits.header_timeout_ms,
             ConnTimer::Body => self.limits.body_timeout_ms,
             ConnTimer::Write => self.limits.write_timeout_ms,
-            ConnTimer::Linger => LINGER_MS,
+            ConnTimer::Linger => match client.phase {
+                Phase::Lingering { until_ms } => {
+                    until_ms.saturating_sub(now.mono_ms).min(LINGER_MS)
+                }
+                _ => LINGER_MS,
+            },
             ConnTimer::Stop => STOP_MS,
             ConnTimer::Connect => {
                 let addresses = self.proxy.as_ref().map_or(1, |proxy| proxy.count() as u64);
@@ -84,6 +92,14 @@ impl Relay {
         };
         let at_ms = now.mono_ms.saturating_add(in_ms);
         client.timer = Some((self.wheel.set(at_ms, (conn, timer)), timer));
+    }
+
+    /// Begins to drop what a refused client still sends, once it has been sent its answer.
+    pub(super) fn begin_lingering(&mut self, conn: ConnKey, now: Now) {
+        let Some(client) = self.conns.client_mut(conn) else { return };
+        let most_ms = if self.stopping { STOP_MS } else { LINGER_ALL_MS };
+        client.phase = Phase::Lingering { until_ms: now.mono_ms + most_ms };
+        self.arm(conn, ConnTimer::Linger, now);
     }
 
     pub(super) fn disarm(&mut self, conn: ConnKey) {
@@ -106,7 +122,7 @@ impl Relay {
             let waits = match &client.phase {
                 Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => true,
                 Phase::Proxied(proxied) => proxied.is_tunnel(),
-                Phase::Head { .. } | Phase::Body(_) | Phase::Lingering => false,
+                Phase::Head { .. } | Phase::Body(_) | Phase::Lingering { .. } => false,
             };
             let is_watched = if client.stalled { timer == Some(ConnTimer::Write) } else { waits };
             assert!(is_watched || !client.stalled && timer.is_some(), "{conn:?}: {client:?}");
@@ -152,6 +168,80 @@ pub(super) mod tests {
             panic!("nothing was sent")
         };
         assert_eq!((to, payload.slices(0).0.starts_with(b"HTTP/1.1 408 ")), (conn, true));
+    }
+
+    /// A connection whose upload was refused.
+    fn refused(relay: &mut Relay, now: Now) -> ConnKey {
+        let conn = relay.accept(None, now);
+        relay.received(conn, b"nonsense\r\n\r\n", now);
+        assert!(matches!(relay.poll_output(now), Some(Output::Send { .. })));
+        assert!(matches!(relay.poll_output(now), Some(Output::ShutdownWrite { .. })));
+        conn
+    }
+
+    /// Whether the connection is aborted by now, which nothing else happens to.
+    fn is_aborted(relay: &mut Relay, now: Now) -> bool {
+        relay.handle_timeout(now);
+        match relay.poll_output(now) {
+            None => false,
+            Some(Output::Abort { .. }) => true,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_refused_client_is_read_until_it_has_sent_nothing_for_five_seconds() {
+        let mut relay = relay();
+        let conn = refused(&mut relay, at(0));
+        relay.received(conn, b"x", at(4_000));
+        assert!(!is_aborted(&mut relay, at(8_990)));
+        assert!(is_aborted(&mut relay, at(9_000)));
+    }
+
+    #[test]
+    fn a_refused_client_is_read_for_thirty_seconds_at_most() {
+        let mut relay = relay();
+        let conn = refused(&mut relay, at(0));
+        for time in (1_000..30_000).step_by(1_000) {
+            assert!(!is_aborted(&mut relay, at(time)), "{time}");
+            relay.received(conn, b"x", at(time));
+        }
+        assert!(is_aborted(&mut relay, at(30_000)));
+    }
+
+    #[test]
+    fn a_refused_client_has_its_time_once_it_has_the_answer() {
+        let mut relay = relay();
+        let conn = refused(&mut relay, at(0));
+        relay.stalled(conn, at(0));
+        let Limits { write_timeout_ms, .. } = Limits::default();
+        // What it sends is no progress of the answer.
+        relay.received(conn, b"x", at(write_timeout_ms - 10));
+        assert!(!is_aborted(&mut relay, at(write_timeout_ms - 10)));
+        relay.drained(conn, at(write_timeout_ms - 10));
+        relay.received(conn, b"x", at(write_timeout_ms));
+        assert!(!is_aborted(&mut relay, at(write_timeout_ms + LINGER_MS - 10)));
+        assert!(is_aborted(&mut relay, at(write_timeout_ms + LINGER_MS)));
+        let conn = refused(&mut relay, at(50_000));
+        relay.stalled(conn, at(50_000));
+        relay.received(conn, b"x", at(60_000));
+        assert!(is_aborted(&mut relay, at(50_000 + write_timeout_ms)));
+    }
+
+    #[test]
+    fn a_refused_client_has_a_second_when_the_daemon_stops() {
+        let mut relay = relay();
+        let conn = refused(&mut relay, at(0));
+        relay.announce_shutdown();
+        relay.shutdown(at(100));
+        let late = refused(&mut relay, at(200));
+        for time in [600, 1_090] {
+            relay.received(conn, b"x", at(time));
+            relay.received(late, b"x", at(time));
+            assert!(!is_aborted(&mut relay, at(time)));
+        }
+        assert!(is_aborted(&mut relay, at(1_100)));
+        assert!(is_aborted(&mut relay, at(1_200)));
     }
 
     #[test]

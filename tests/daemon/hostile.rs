@@ -1,8 +1,13 @@
 //! Clients that mean harm: to the log, to who reads it, and to the application behind notices.
 
+use std::thread;
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::support::{Backend, Client, Daemon, Manner, Start, limits, post, settings, subscriber};
+use crate::support::{
+    Backend, Client, Daemon, Manner, Start, limits, post, request, settings, subscriber,
+};
 
 #[test]
 fn no_byte_of_a_path_or_a_host_reaches_the_log_as_it_is() {
@@ -32,19 +37,51 @@ fn no_byte_of_a_path_or_a_host_reaches_the_log_as_it_is() {
 }
 
 #[test]
-fn the_answer_to_who_still_sends_is_not_reset_away() {
-    let daemon = Daemon::start(limits(json!({"body_bytes": 1000})));
-    let mut client = daemon.connect();
-    client.send("POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n");
-    let answer = client.answer();
-    assert!(answer.status == 413 && answer.closes());
-    // What is sent to a closed socket is answered with a reset, which the second of these would
-    // find: an answer that was not read yet would be lost. Lingering lasts 1.5 s, and this
-    // microseconds.
-    for _ in 0..4 {
-        assert!(client.try_send(&[b'x'; 64 << 10]), "it is still read");
+fn whoever_is_refused_amid_a_slow_upload_can_read_the_answer_behind_it() {
+    const LENGTH: usize = 2 << 20;
+    const PIECE: usize = 10_000;
+    let mut settings = limits(json!({"body_bytes": 100_000, "body_timeout": 0.2}));
+    settings["locations"] = json!([
+        {"type": "publisher", "prefix": "/elsewhere/", "allow": ["10.0.0.0/8"]},
+        {"type": "publisher", "prefix": "/secret/", "secret": "word"},
+        {"type": "publisher", "prefix": "/publisher/"},
+        {"type": "subscriber", "prefix": "/subscriber/"},
+    ]);
+    let daemon = Daemon::start(settings);
+    let sized = format!("Content-Length: {LENGTH}\r\n");
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let long = "x".repeat(9_000);
+    let requests = [
+        (413, request("POST /publisher/a", &sized)),
+        (413, request("POST /publisher/a", chunked) + "200000\r\n"),
+        (413, request("GET /subscriber/a", &sized)),
+        (403, request("POST /elsewhere/a", &format!("Expect: 100-continue\r\n{chunked}"))),
+        (403, request("POST /elsewhere/a", chunked)),
+        (401, request("POST /secret/a", chunked)),
+        (400, request("POST /publisher/a", chunked) + "no size\r\n"),
+        (400, request("POST /publisher/a", &format!("{chunked}{sized}"))),
+        (414, request(&format!("POST /publisher/{long}"), &sized)),
+        (417, request("POST /publisher/a", &format!("Expect: nothing\r\n{sized}"))),
+        (431, request("POST /publisher/a", &"A: b\r\n".repeat(200))),
+        (501, request("POST /publisher/a", "Transfer-Encoding: gzip\r\n")),
+        // Refused when it has paused, and then goes on.
+        (408, request("POST /publisher/a", "Content-Length: 100000\r\n")),
+    ];
+    let mut clients: Vec<Client> = requests.iter().map(|(_, head)| daemon.ask(head)).collect();
+    assert!(clients[requests.len() - 1].fill(), "408");
+    // 500 kB a second.
+    for _ in 0..LENGTH / PIECE {
+        for (client, (status, _)) in clients.iter_mut().zip(&requests) {
+            // To a closed socket the second one would fail.
+            assert!(client.try_send(&[b'x'; PIECE]), "{status}");
+        }
+        thread::sleep(Duration::from_millis(20));
     }
-    assert!(client.ends());
+    for (client, (status, head)) in clients.iter_mut().zip(&requests) {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.closes()), (*status, true), "{head}");
+        assert_eq!(client.rest().expect("an end, no reset"), b"");
+    }
 }
 
 #[test]

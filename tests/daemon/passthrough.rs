@@ -183,6 +183,44 @@ fn a_hanging_backend_delays_no_delivery() {
 }
 
 #[test]
+fn a_hanging_url_holds_up_the_notices_of_no_other() {
+    const COUNT: usize = 20;
+    let (hanging, good) = (Backend::that(Manner::Hangs), Backend::that(Manner::Answers(204)));
+    let mut settings = subscriber(json!({"passthrough": good.url()}));
+    let other = json!({"type": "subscriber", "prefix": "/other/", "create_on_get": true,
+        "passthrough": hanging.url()});
+    settings["locations"].as_array_mut().unwrap().push(other);
+    let daemon = Daemon::start(settings);
+    let threads = daemon.threads();
+    let mut held = daemon.hold("a", 1);
+    good.next();
+    assert_eq!(daemon.threads(), threads + 1, "one is enough while nothing hangs");
+    let mut others: Vec<Client> = (0..COUNT)
+        .map(|_| {
+            let mut client = daemon.connect();
+            client.get("/other/b");
+            client
+        })
+        .collect();
+    hanging.next();
+    daemon.until_held("b", COUNT);
+    for round in 0..COUNT {
+        let channel = format!("a{round}");
+        held.extend(daemon.hold(&channel, 1));
+        assert_eq!(good.next().body, format!("channel_id={channel}&subscribe=1"));
+    }
+    for (round, client) in held.drain(1..).enumerate() {
+        client.reset();
+        assert_eq!(good.next().body, format!("channel_id=a{round}&unsubscribe=1"));
+    }
+    assert_eq!(daemon.threads(), threads + 2);
+    assert!(hanging.poll().is_none(), "its next notice waits for the answer to the first");
+    others.clear();
+    drop(daemon.hold("last", 1));
+    assert_pair(&good, "last");
+}
+
+#[test]
 fn a_dead_backend_delays_no_delivery() {
     assert_no_delay(&Backend::dead_url(), || {});
 }

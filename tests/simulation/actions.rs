@@ -115,7 +115,7 @@ impl World {
         }
         // Who reads gets all of it, and who does not is left behind in time.
         self.pass(1_000);
-        self.pass(1_500);
+        self.pass(1_000);
         let slow = |client: &Client| client.stalled || client.phase == Phase::Closing;
         assert!(self.clients.values().all(slow), "{:?}", self.clients);
         self.pass(15_000);
@@ -165,6 +165,14 @@ impl World {
     }
 
     fn arrives(&mut self) {
+        let refused = self.some_client(|c| matches!(c.phase, Phase::Lingering(_)) && !c.ended);
+        if let Some(number) = refused
+            && self.random.percent(30)
+        {
+            // The rest of what was refused.
+            self.client(number).coming.push_back((vec![b'x'; 50], true));
+            return self.feed(number, usize::MAX);
+        }
         if let Some(number) = self.some_client(|c| !c.coming.is_empty() && !c.ended) {
             self.arrives_in_part(number);
         }

@@ -39,7 +39,8 @@ pub(crate) enum Phase {
     /// Asked to delete.
     Asked,
     Waiting,
-    Lingering,
+    /// Not beyond this time.
+    Lingering(u64),
     Closing,
 }
 
@@ -129,7 +130,10 @@ impl Client {
             Timer::Head => limits.header_timeout_ms,
             Timer::Body => limits.body_timeout_ms,
             Timer::Write => limits.write_timeout_ms,
-            Timer::Linger => 1_500,
+            Timer::Linger => match self.phase {
+                Phase::Lingering(until_ms) => until_ms.saturating_sub(now_ms).min(5_000),
+                phase => unreachable!("{phase:?}"),
+            },
             Timer::Stop => 1_000,
         };
         self.timer = Some((timer, now_ms + in_ms));
@@ -158,16 +162,28 @@ impl Client {
     }
 
     /// What came cannot be read as a request.
-    pub(crate) fn fail(&mut self, status: u16, request: Request, limits: &Limits, now_ms: u64) {
+    pub(crate) fn fail(
+        &mut self,
+        status: u16,
+        request: Request,
+        stopping: bool,
+        limits: &Limits,
+        now_ms: u64,
+    ) {
         self.expects.push_back((Expect::Status(status), request, Some(true)));
-        self.phase = Phase::Lingering;
         self.kept.clear();
         self.doomed = true;
         if self.ended {
             self.close(limits, now_ms);
         } else {
-            self.arm(Timer::Linger, limits, now_ms);
+            self.linger(stopping, limits, now_ms);
         }
+    }
+
+    /// What still comes is dropped, for a while.
+    pub(crate) fn linger(&mut self, stopping: bool, limits: &Limits, now_ms: u64) {
+        self.phase = Phase::Lingering(now_ms + if stopping { 1_000 } else { 30_000 });
+        self.arm(Timer::Linger, limits, now_ms);
     }
 
     /// So much waits behind a request that no more is to be read.
@@ -179,7 +195,7 @@ impl Client {
     pub(crate) fn wants_read(&self, limits: &Limits) -> bool {
         match self.phase {
             Phase::Closing => false,
-            Phase::Lingering => true,
+            Phase::Lingering(_) => true,
             Phase::Head | Phase::Body(_) if !self.stalled && !self.ready => true,
             _ => !self.is_full(limits),
         }

@@ -14,6 +14,7 @@ impl World {
     pub(crate) fn timed_out(&mut self, number: u64, timer: Timer) {
         let now_ms = self.now().mono_ms;
         let limits = self.settings.limits.clone();
+        let stopping = self.stopping;
         let client = self.client(number);
         client.timer = None;
         if client.phase == Phase::Asked && timer != Timer::Write {
@@ -25,7 +26,7 @@ impl World {
             Timer::Linger | Timer::Write => client.must_abort = true,
             Timer::Head | Timer::Body | Timer::Stop => {
                 let request = client.requests.front().cloned().expect("part of a request came");
-                client.fail(408, request, &limits, now_ms);
+                client.fail(408, request, stopping, &limits, now_ms);
             }
         }
     }
@@ -62,7 +63,7 @@ impl World {
                 Phase::Head => {
                     let request = client.requests.front().expect("bytes of a request").clone();
                     if let Ask::Doomed(status) = request.ask {
-                        client.fail(status, request, &limits, now_ms);
+                        client.fail(status, request, stopping, &limits, now_ms);
                         return;
                     }
                     if client.kept.len() < request.head.len() {

@@ -79,6 +79,7 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>) {
         "resets while held",
         "resets while woken",
         "resumed",
+        "sent though refused",
         "sheds",
         "splits",
         "stalled",

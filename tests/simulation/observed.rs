@@ -78,7 +78,7 @@ impl World {
             Output::ShutdownWrite { conn } => {
                 if let Some(number) = self.numbers.get(&conn) {
                     let client = &self.clients[number];
-                    assert!(matches!(client.phase, Phase::Lingering | Phase::Closing));
+                    assert!(matches!(client.phase, Phase::Lingering(_) | Phase::Closing));
                 }
             }
             Output::Close { conn } => {

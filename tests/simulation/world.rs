@@ -136,9 +136,14 @@ impl World {
         }
         self.note(|| format!("  {number} sends {}", bytes[..bytes.len().min(600)].escape_ascii()));
         self.relay.received(conn, &bytes, now);
+        let limits = self.settings.limits.clone();
         let client = self.client(number);
         match client.phase {
-            Phase::Lingering | Phase::Closing => {}
+            Phase::Lingering(_) if !client.stalled => {
+                client.arm(Timer::Linger, &limits, now.mono_ms);
+                self.count("sent though refused");
+            }
+            Phase::Lingering(_) | Phase::Closing => {}
             _ => {
                 client.kept.extend_from_slice(&bytes);
                 self.go_on(number);
@@ -197,7 +202,7 @@ impl World {
                 client.arm_body(stopping, &limits, now.mono_ms);
                 self.make_ready(number, true);
             }
-            Phase::Lingering => client.arm(Timer::Linger, &limits, now.mono_ms),
+            Phase::Lingering(_) => client.linger(stopping, &limits, now.mono_ms),
             _ => client.timer = None,
         }
         if self.client(number).close_seen {
@@ -274,6 +279,7 @@ impl World {
                 Phase::Head | Phase::Body(_) if !client.stalled => {
                     client.arm(Timer::Stop, &limits, now.mono_ms);
                 }
+                Phase::Lingering(_) if !client.stalled => client.linger(true, &limits, now.mono_ms),
                 _ => {}
             }
         }

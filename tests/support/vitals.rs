@@ -67,6 +67,11 @@ impl Daemon {
         (0..).find(|number| !is_open(number)).expect("not all numbers are taken")
     }
 
+    /// Threads that it has.
+    pub(crate) fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.id())).unwrap().count()
+    }
+
     /// Descriptors that are open.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
