@@ -127,6 +127,20 @@ def test_a_tag_that_cannot_be_read_is_found_in_cache_control(plan, page, script,
     assert browser.log() == []
 
 
+@pytest.mark.parametrize("connects", [True, False])
+def test_a_content_security_policy_has_to_let_pages_connect(plan, page, script, wait_for, connects):
+    policy = "default-src 'none'; img-src data:; script-src 'self' 'nonce-n'; connect-src "
+    plan.answers = [message(1)]
+    source = f"http://{plan.stub.host}" if connects else "'self'"
+    browser = page("room", scripts=script, csp=policy + source)
+    if connects:
+        wait_for(lambda: values(browser, script) == [1])
+        assert browser.log() == []
+    else:
+        wait_for(lambda: any("connect-src" in line for line in browser.log()))
+        assert plan.times == []
+
+
 @pytest.mark.parametrize("status", [304, 408])
 def test_a_poll_that_was_held_and_brought_nothing_is_repeated_at_once(
     plan, page, script, wait_for, status
