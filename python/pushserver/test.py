@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
@@ -86,7 +87,9 @@ class PushServer:
             push_server["locations"] = [
                 _for_pages_of(self.live_server_url, place) for place in push_server["locations"]
             ]
-        daemon = self._stack.enter_context(Daemon(find_binary(), push_server))
+        # Its start and its end are no news in a test's output.
+        env = {"RUST_LOG": "warn"} | os.environ
+        daemon = self._stack.enter_context(Daemon(find_binary(), push_server, env=env))
         self.url = daemon.url
         host = daemon.url.removeprefix("http://")
         push_server |= {"publisher_host": host, "subscriber_host": host}

@@ -234,6 +234,12 @@ def test_the_daemon_says_what_it_does_not_take():
     assert caught.value.status == 2
 
 
+def test_the_helper_says_nothing_where_all_is_well(capfd):
+    with PushServer():
+        updates.send_update("room", 42)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_an_update_arrives_with_the_helper():
     with PushServer() as server:
         updates.send_update("a/b", {"type": "answer", "value": 42})
