@@ -251,6 +251,22 @@ fn the_tests_that_the_security_page_names_are_there() {
 }
 
 #[test]
+fn the_log_lines_that_the_operations_page_names_are_written() {
+    let code: String = sources().into_iter().map(|source| source.code).collect();
+    let page = read("docs/operations.md");
+    let events: Vec<&str> = page
+        .split("event=")
+        .skip(1)
+        .map(|rest| rest.split(|byte: char| !byte.is_ascii_lowercase() && byte != '_').next())
+        .map(|event| event.expect("a first piece"))
+        .collect();
+    let is_written =
+        |event: &str| ["\"", " "].iter().any(|end| code.contains(&format!("\"event={event}{end}")));
+    let wrong: Vec<&&str> = events.iter().filter(|event| !is_written(event)).collect();
+    assert!(events.len() > 8 && wrong.is_empty(), "of {events:?} nobody writes {wrong:?}");
+}
+
+#[test]
 fn the_rows_name_every_module() {
     for source in sources() {
         assert!(ROWS.iter().any(|row| row.contains(&&*source.module)), "{}", source.path);

@@ -32,8 +32,8 @@ def find_binary() -> Path:
     if on_path := shutil.which(NAME):
         return Path(on_path)
     raise ImproperlyConfigured(
-        "the push server's binary is not installed: run `pip install django-pushserver` in this "
-        f"environment, or set {SETTING} to where it is"
+        "the push server's binary is not installed: run `pip install .` in the checkout of this "
+        f"package, or set {SETTING} to where it is"
     )
 
 

@@ -1,18 +1,23 @@
 """Help for testing projects that send updates.
 
 ``capture_updates`` is for most tests: it needs no push server. ``PushServer`` and
-``PushServerMixin`` run the real one, for tests with a browser.
+``PushServerMixin`` run the real one, for tests with a browser. For pytest there are the fixtures
+``captured_updates`` and ``push_server``.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from email.message import Message
 from typing import Any, NamedTuple
 from unittest import mock
+from urllib.parse import urlsplit
 from urllib.request import Request
 from urllib.response import addinfourl
 
@@ -59,20 +64,38 @@ class PushServer:
     """A context manager: the real push server on a free port, and the settings that lead to it.
 
     It has the project's ``PUSH_SERVER``, with ``overrides`` over it. ``url`` is where it listens.
+
+    ``live_server_url``: the test's live server, if it has one. Then the push server has the same
+    host, so that browsers send it the cookies of the pages; the pages may subscribe; and a
+    ``passthrough`` leads to the live server.
     """
 
-    def __init__(self, **overrides: Any) -> None:
+    def __init__(self, live_server_url: str = "", **overrides: Any) -> None:
+        self.live_server_url = live_server_url
         self.overrides = overrides
         self.url = ""
         self._stack = ExitStack()
 
     def __enter__(self) -> PushServer:
-        listening = {"address": "127.0.0.1", "port": 0}
-        push_server = conf.push_server() | listening | self.overrides
-        daemon = self._stack.enter_context(Daemon(find_binary(), push_server))
+        push_server = conf.push_server() | {"address": "127.0.0.1", "port": 0}
+        name = urlsplit(self.live_server_url).hostname or ""
+        if name:
+            push_server["address"] = socket.gethostbyname(name)
+            push_server["hosts"] = [*(push_server.get("hosts") or ()), name]
+        push_server |= self.overrides
+        if name:
+            push_server["locations"] = [
+                _for_pages_of(self.live_server_url, place) for place in push_server["locations"]
+            ]
+        # Its start and its end are no news in a test's output.
+        env = {"RUST_LOG": "warn"} | os.environ
+        daemon = self._stack.enter_context(Daemon(find_binary(), push_server, env=env))
         self.url = daemon.url
         host = daemon.url.removeprefix("http://")
         push_server |= {"publisher_host": host, "subscriber_host": host}
+        if name and not host.startswith("unix:"):
+            push_server["subscriber_host"] = f"{name}:{host.rpartition(':')[2]}"
+        self._stack.callback(updates._pool.close)  # or a test would leave connections behind
         self._stack.enter_context(override_settings(PUSH_SERVER=push_server))
         return self
 
@@ -83,7 +106,7 @@ class PushServer:
 class PushServerMixin:
     """For a ``LiveServerTestCase``: a push server for the class, as ``cls.push_server``.
 
-    Pages of the live server may subscribe, and a ``passthrough`` leads to it.
+    It goes with the live server: see ``PushServer``.
     """
 
     push_server: PushServer
@@ -92,17 +115,24 @@ class PushServerMixin:
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()  # type: ignore[misc]
-        cls.push_server = PushServer(locations=_for_pages_of(cls.live_server_url))
+        cls.push_server = PushServer(live_server_url=cls.live_server_url)
         cls.push_server.__enter__()
         cls.addClassCleanup(cls.push_server.__exit__)  # type: ignore[attr-defined]
 
 
-def _for_pages_of(origin: str) -> list[dict[str, Any]]:
-    locations = [dict(place) for place in conf.push_server()["locations"]]
-    for place in locations:
-        if place["type"] == "subscriber":
-            place |= {"allow_origin": origin}
-            if place.get("passthrough"):
-                path = "/" + str(place["passthrough"]).split("/", 3)[-1]
-                place |= {"passthrough": origin + path}
-    return locations
+def _for_pages_of(origin: str, location: Mapping[str, Any]) -> dict[str, Any]:
+    """A location of the project, for the pages of a live server."""
+    place = dict(location)
+    if place["type"] != "subscriber":
+        return place
+    parts = urlsplit(origin)
+    # A page opened under the other name of this machine may subscribe, too.
+    names = {parts.hostname, "localhost", "127.0.0.1"}
+    origins = {f"{parts.scheme}://{name}:{parts.port}" for name in names}
+    place |= {"allow_origin": sorted(origins), "allow_credentials": True}
+    if place.get("passthrough"):
+        path = urlsplit(str(place["passthrough"])).path
+        place["passthrough"] = f"{origin}{path}"
+        # Whatever INTERNAL_IPS says.
+        place["passthrough_secret"] = place.get("passthrough_secret") or secrets.token_urlsafe(32)
+    return place

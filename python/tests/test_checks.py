@@ -362,6 +362,7 @@ def test_a_passthrough_whose_host_is_not_allowed():
     assert ids(PASSTHROUGH(), ALLOWED_HOSTS=["example.com"]) == ["pushserver.W007"]
     assert ids(PASSTHROUGH(), ALLOWED_HOSTS=[]) == ["pushserver.W007"]
     assert ids(PASSTHROUGH(), ALLOWED_HOSTS=[], DEBUG=True) == []
+    assert ids(PASSTHROUGH(), ALLOWED_HOSTS=["testserver"]) == []  # in a test run
     assert ids(PASSTHROUGH(), ALLOWED_HOSTS=["127.0.0.1"]) == []
     over_ipv6 = locations({"passthrough": "http://[::1]:8000/passthrough"})
     assert ids(over_ipv6, ALLOWED_HOSTS=[], DEBUG=True) == []

@@ -1,60 +1,116 @@
-"""The helpers for users' tests with a live server, as a user has them: in a ``unittest`` class."""
+"""The helpers for users' tests with a live server, as users have them: in a ``unittest`` class, and
+with pytest."""
 
 from __future__ import annotations
 
-import threading
-import urllib.request
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
-from django.dispatch import receiver
 from django.test import override_settings
 
-from pushserver import signals
 from pushserver.test import PushServerMixin
+from pushserver.utils import updates
+from tests import live
+
+PYTHON = Path(__file__).parents[1]
+
+
+@override_settings(PUSH_SERVER=live.PUSH_SERVER, ROOT_URLCONF="tests.live_urls", INTERNAL_IPS=[])
+class LivePushServerTest(PushServerMixin, StaticLiveServerTestCase):
+    def test_a_page_gets_updates_and_signals_see_its_user(self):
+        live.a_logged_in_page_gets_an_update(self.live_server_url)
+        assert updates.publisher_url("room").startswith(self.push_server.url)
+
+
+class LivePushServerAtAnAddressTest(LivePushServerTest):
+    host = "127.0.0.1"
+
+
+SETTINGS = """
+from tests.live import PUSH_SERVER
+from tests.settings import *
+
+INTERNAL_IPS = []
+ROOT_URLCONF = "tests.live_urls"
+"""
+WITH_PYTEST_DJANGO = """
+from pushserver.utils import updates
+from tests import live
+
+
+def test_a_page_of_the_live_server(live_server, push_server):
+    live.a_logged_in_page_gets_an_update(live_server.url)
+    assert updates.publisher_url("room").startswith(push_server.url)
+
+
+def test_the_other_order(push_server, live_server):
+    assert updates.subscriber_url("room").startswith(live_server.url.rpartition(":")[0])
+
+
+def test_updates_are_captured(captured_updates):
+    updates.send_update("room", {"type": "said"})
+    assert captured_updates == [("room", {"type": "said"})]
+"""
+WITHOUT = """
+import urllib.request
+
 from pushserver.utils import updates
 
 
-@override_settings(
-    PUSH_SERVER={
-        "locations": [
-            {
-                "type": "subscriber",
-                "prefix": "/updates/",
-                "create_on_get": True,
-                "passthrough": "http://127.0.0.1:8000/passthrough",
-            },
-            {"type": "publisher", "prefix": "/send-update/"},
-        ]
+def test_there_need_be_no_live_server_and_no_database(push_server):
+    updates.send_update("room", 42)
+    with urllib.request.urlopen(updates.subscriber_url("room"), timeout=20) as response:
+        assert response.read() == b"42"
+
+
+def test_updates_are_captured(captured_updates):
+    updates.send_update("room", 42)
+    assert captured_updates == [("room", 42)]
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--liveserver=127.0.0.1"]])
+def test_the_fixtures_beside_pytest_django(tmp_path, arguments):
+    said = run_pytest(tmp_path, WITH_PYTEST_DJANGO, *arguments)
+    assert "3 passed" in said, said
+
+
+def test_the_fixtures_without_pytest_django(tmp_path):
+    said = run_pytest(tmp_path, WITHOUT, "-p", "no:django")
+    assert "2 passed" in said, said
+
+
+def run_pytest(directory, tests, *arguments):
+    """A project of its own, that has the plugin as of the installed package."""
+    (directory / "project_settings.py").write_text(SETTINGS)
+    (directory / "test_project.py").write_text(tests)
+    (directory / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(PYTHON), str(directory)]),
+        "DJANGO_SETTINGS_MODULE": "project_settings",
     }
-)
-class LivePushServerTest(PushServerMixin, StaticLiveServerTestCase):
-    host = "127.0.0.1"
+    command = [sys.executable, "-m", "pytest", "-p", "pushserver.pytest_plugin", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout
 
-    def test_a_page_of_the_live_server_gets_updates_and_signals_are_sent(self):
-        told = []
-        held = threading.Event()
 
-        @receiver(signals.channel_subscribe)
-        def subscribed(request, channel_id, **kwargs):
-            told.append((channel_id, request.headers["X-Page"]))
-            held.set()
-
-        self.addCleanup(signals.channel_subscribe.disconnect, subscribed)
-        self.addCleanup(updates._pool.close)
-        headers = {"Origin": self.live_server_url, "X-Page": "7"}
-        request = urllib.request.Request(updates.subscriber_url("room"), headers=headers)
-        answers = []
-
-        def poll():
-            with urllib.request.urlopen(request, timeout=20) as response:
-                origin = response.headers["Access-Control-Allow-Origin"]
-                answers.append((origin, response.read()))
-
-        page = threading.Thread(target=poll)
-        page.start()
-        assert held.wait(20)
-        updates.send_update("room", "hello")
-        page.join()
-        assert answers == [(self.live_server_url, b'"hello"')]
-        assert told == [("room", "7")]
-        assert updates.publisher_url("room").startswith(self.push_server.url)
+def test_the_plugin_costs_nothing_where_it_is_not_used():
+    loaded = (
+        "import sys, pushserver.pytest_plugin; print([m for m in sys.modules if 'django' in m])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], cwd=PYTHON, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

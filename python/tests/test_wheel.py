@@ -41,6 +41,9 @@ def test_it_carries_all_of_the_package_and_nothing_else(wheel):
     }
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
+        (entry_points,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+        plugins = archive.read(entry_points).decode().replace(" ", "")
+    assert "[pytest11]\npushserver=pushserver.pytest_plugin\n" in plugins
     assert {name for name in names if ".dist-info" not in name and ".data" not in name} == files
     assert [name for name in names if ".data" in name] == [
         f"{'-'.join(wheel.name.split('-')[:2])}.data/scripts/pushserver"

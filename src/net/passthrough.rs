@@ -133,12 +133,15 @@ impl Passthrough {
 
         let counters = self.counters();
         if left > 0 {
-            warn!("passthrough: gave up notices: count={left}, still unsent at the end");
+            warn!(
+                "event=passthrough_given_up notices={left} cause=\"unsent when the daemon ended\""
+            );
         }
         if counters != Counters::default() {
             let Counters { sent, failed, timed_out, dropped } = counters;
             info!(
-                "passthrough: sent={sent} failed={failed} timed_out={timed_out} dropped={dropped}"
+                "event=passthrough_ended sent={sent} failed={failed} timed_out={timed_out} \
+                 dropped={dropped}"
             );
         }
         (counters, left)
@@ -146,11 +149,11 @@ impl Passthrough {
 
     fn count_dropped(&mut self, url: &str, now_ms: u64) {
         self.dropped += 1;
-        if let Some(count) = self.full.note(now_ms) {
+        if let Some(times) = self.full.note(now_ms) {
             let (url, waiting) = (without_query(url), self.queue_max);
             warn!(
-                "passthrough: dropped holds: count={count}, {waiting} notices wait already \
-                 (limits.passthrough_queue) for url={url}; is Django slow?"
+                "event=passthrough_dropped url={url} times={times} cause=\"{waiting} notices wait \
+                 already (limits.passthrough_queue): is Django slow?\""
             );
         }
     }
@@ -166,8 +169,9 @@ impl Passthrough {
         let thread = thread::Builder::new().name("passthrough".to_owned());
         if let Err(error) = thread.spawn(move || work(&shared)) {
             self.shared.lock().workers -= 1;
-            if let Some(count) = self.no_worker.note(now_ms) {
-                warn!("passthrough: cannot start a thread: error={error} count={count}");
+            if let Some(times) = self.no_worker.note(now_ms) {
+                let error = error.to_string();
+                warn!("event=passthrough_stopped times={times} cause={error:?}");
             }
         }
     }
@@ -313,18 +317,18 @@ impl Warnings {
             Outcome::TimedOut => &mut self.timed_out,
             Outcome::Failed(_) => &mut self.failed,
         };
-        let Some(count) = limit.note(now_ms) else { return };
+        let Some(times) = limit.note(now_ms) else { return };
         let url = without_query(url);
         match outcome {
             Outcome::Sent => {}
             Outcome::Refused(status) => {
-                warn!("passthrough: notices refused: url={url} status={status} count={count}");
+                warn!("event=passthrough_refused url={url} status={status} times={times}");
             }
             Outcome::TimedOut => {
-                warn!("passthrough: notices not answered in time: url={url} count={count}");
+                warn!("event=passthrough_silent url={url} times={times}");
             }
             Outcome::Failed(error) => {
-                warn!("passthrough: notices failed: url={url} error={error:?} count={count}");
+                warn!("event=passthrough_failed url={url} times={times} cause={error:?}");
             }
         }
     }

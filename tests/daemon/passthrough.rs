@@ -241,15 +241,16 @@ fn a_failing_backend_delays_no_delivery() {
 
 #[test]
 fn failures_are_logged_once_and_not_for_each_notice() {
-    for (manner, words) in
-        [(Manner::Answers(500), "refused: url="), (Manner::Closes, "failed: url=")]
-    {
+    for (manner, words) in [
+        (Manner::Answers(500), "event=passthrough_refused url="),
+        (Manner::Closes, "event=passthrough_failed url="),
+    ] {
         let backend = Backend::that(manner);
         let daemon = told(&backend, json!({}));
         drop(daemon.hold("a", 20));
         backend.bodies(40);
         let line = daemon.until_logged(words);
-        assert!(line.contains(&backend.url()) && line.contains("count=1"), "{line}");
+        assert!(line.contains(&backend.url()) && line.contains("times=1"), "{line}");
         let log = daemon.log();
         assert_eq!(log.iter().filter(|line| line.contains("passthrough")).count(), 1, "{log:?}");
     }
@@ -270,16 +271,22 @@ fn beyond_the_queue_whole_pairs_are_dropped_counted_and_logged_once() {
     for client in &mut held {
         assert_eq!(client.answer().text(), "m");
     }
-    daemon.until_logged("dropped holds: count=1, 10 notices wait already");
+    let line = daemon.until_logged("event=passthrough_dropped url=");
+    assert!(line.contains("times=1 cause=\"10 notices wait already"), "{line}");
     drop(first);
     daemon.until_held("first", 0);
     daemon.signal("TERM");
     assert_eq!(daemon.wait().code(), Some(0));
     let log = daemon.log();
-    assert_eq!(log.iter().filter(|line| line.contains("dropped holds")).count(), 1, "{log:?}");
-    daemon.until_logged("dropped=40");
+    assert_eq!(
+        log.iter().filter(|line| line.contains("passthrough_dropped")).count(),
+        1,
+        "{log:?}"
+    );
+    let line = daemon.until_logged("event=passthrough_ended sent=");
+    assert!(line.contains("dropped=40"), "{line}");
     // What waits: ten subscribes, their ten unsubscribes, that of the first, and the one in the air.
-    daemon.until_logged("gave up notices: count=22");
+    daemon.until_logged("event=passthrough_given_up notices=22");
 }
 
 #[test]

@@ -97,15 +97,21 @@ def relay(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Iter
         request.getfixturevalue("push_server")
         yield
         return
+    with running_nginx(tmp_path, NGINX) as host:
+        settings.PUSH_SERVER = {"publisher_host": host, "subscriber_host": host}
+        yield
+
+
+@contextlib.contextmanager
+def running_nginx(directory: Path, configuration: str) -> Iterator[str]:
+    """nginx with this configuration, whose ``{port}`` is a free one; gives its ``host:port``."""
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     port = free_port()
-    (tmp_path / "nginx.conf").write_text(NGINX.format(port=port))
-    with subprocess.Popen([nginx, "-p", str(tmp_path), "-c", "nginx.conf"]) as process:
-        wait_until_listening(port)
-        host = f"127.0.0.1:{port}"
-        settings.PUSH_SERVER = {"publisher_host": host, "subscriber_host": host}
+    (directory / "nginx.conf").write_text(configuration.format(port=port))
+    with subprocess.Popen([nginx, "-p", str(directory), "-c", "nginx.conf"]) as process:
         try:
-            yield
+            wait_until_listening(port)
+            yield f"127.0.0.1:{port}"
         finally:
             process.terminate()
 

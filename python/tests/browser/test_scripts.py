@@ -97,6 +97,50 @@ def test_a_tag_that_may_not_be_read_is_found_in_cache_control(plan, page, script
     wait_for(lambda: plan.cursors() == [None, "100:7"])
 
 
+REWRITTEN_TAGS = [
+    *["3", '"3"', 'W/"3"', "W/3", 'w/"3"', '3"', 'W/3"'],
+    *['"3-gzip"', '3-gzip"', 'W/"3-gzip"', "3--gzip", '"3;br"', '"3"-gzip', '3"-gzip', '"3-br-x2"'],
+]
+UNREADABLE_TAGS = [
+    *["*", '""', "abc", "-3", "3, 3", '"3", "3"', "3:1", "3 gzip", '"3'],
+    *['"3-1"', '"3-gzip', '"3-"', '"3:br"', '"3"4"', 'W/"W/3"', "12345678901"],
+]
+
+
+def test_tags_as_caches_rewrite_them(plan, page, script, wait_for):
+    plan.answers = [message(value, etag=tag) for value, tag in enumerate(REWRITTEN_TAGS)]
+    browser = page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == len(REWRITTEN_TAGS) + 1)
+    assert plan.cursors() == [None, *["100:3"] * len(REWRITTEN_TAGS)]
+    assert browser.log() == []
+
+
+@pytest.mark.parametrize("told", ["no-cache, no-transform, etag=7", 'ETag="7",private'])
+def test_a_tag_that_cannot_be_read_is_found_in_cache_control(plan, page, script, wait_for, told):
+    plan.answers = [
+        message(value, etag=tag, **{"Cache-Control": told})
+        for value, tag in enumerate(UNREADABLE_TAGS)
+    ]
+    browser = page("room", scripts=script)
+    wait_for(lambda: len(plan.times) == len(UNREADABLE_TAGS) + 1)
+    assert plan.cursors() == [None, *["100:7"] * len(UNREADABLE_TAGS)]
+    assert browser.log() == []
+
+
+@pytest.mark.parametrize("connects", [True, False])
+def test_a_content_security_policy_has_to_let_pages_connect(plan, page, script, wait_for, connects):
+    policy = "default-src 'none'; img-src data:; script-src 'self' 'nonce-n'; connect-src "
+    plan.answers = [message(1)]
+    source = f"http://{plan.stub.host}" if connects else "'self'"
+    browser = page("room", scripts=script, csp=policy + source)
+    if connects:
+        wait_for(lambda: values(browser, script) == [1])
+        assert browser.log() == []
+    else:
+        wait_for(lambda: any("connect-src" in line for line in browser.log()))
+        assert plan.times == []
+
+
 @pytest.mark.parametrize("status", [304, 408])
 def test_a_poll_that_was_held_and_brought_nothing_is_repeated_at_once(
     plan, page, script, wait_for, status

@@ -1,5 +1,6 @@
 // Type-checked only: what a project in TypeScript writes.
-import updates, {Updates, type State} from "../../pushserver/static/pushserver/updates.mjs";
+import updates, {Updates, type State} from "../../pushserver/static/pushserver/updates.module.js";
+import byItsOldName from "../../pushserver/static/pushserver/updates.mjs";
 
 const takeBack: () => void = updates.registerProcessor<{value: number}>("main", "answer", (data) => {
     data.value.toFixed();
@@ -19,3 +20,5 @@ other.unsubscribe("a", "b");
 takeBack();
 // @ts-expect-error - there is no such event
 updates.addEventListener("gaps", (event: CustomEvent<{missed: number}>) => event);
+const same: typeof updates = byItsOldName;
+void same;

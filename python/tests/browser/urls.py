@@ -13,7 +13,7 @@ PAGE = """<!doctype html>
 {% load static pushserver %}
 <title>updates</title>
 <link rel="icon" href="data:,">
-<script>
+<script nonce="n">
     window.got = {jquery: [], module: []};
     window.events = [];
     // The scripts' pauses: kept, and where a test says so cut short or without end.
@@ -30,7 +30,7 @@ PAGE = """<!doctype html>
 </script>
 <script src="{{ jquery }}"></script>
 <script src="{% static 'pushserver/updates.js' %}"></script>
-<script type="text/javascript">
+<script nonce="n" type="text/javascript">
     $.updates.registerProcessor('main_channel', 'answer', function (data) {
         got.jquery.push(data.value);
         if (data.value === "throw") {
@@ -43,8 +43,8 @@ PAGE = """<!doctype html>
     });
     {% endif %}
 </script>
-<script type="module">
-    import updates from "{% static 'pushserver/updates.mjs' %}";
+<script nonce="n" type="module">
+    import updates from "{% static 'pushserver/updates.module.js' %}";
     window.updates = updates;
     for (const type of ["message", "state", "gap"]) {
         updates.addEventListener(type, (event) => events.push({type, ...event.detail}));
@@ -70,7 +70,10 @@ def page(request: HttpRequest) -> HttpResponse:
         "pauses": request.GET.get("pauses", ""),
         "jquery": request.GET.get("jquery", "/static/admin/js/vendor/jquery/jquery.js"),
     }
-    return HttpResponse(template.render(context, request))
+    response = HttpResponse(template.render(context, request))
+    if "csp" in request.GET:
+        response["Content-Security-Policy"] = request.GET["csp"]
+    return response
 
 
 def other_jquery(request: HttpRequest) -> HttpResponse:

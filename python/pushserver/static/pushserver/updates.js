@@ -6,7 +6,7 @@
  *
  * Each update is processed once, in order, whatever happens to the connection: every poll names the
  * last update that arrived, in its query, so that no browser asks the server's leave first (CORS
- * preflight). updates.mjs is the same without jQuery, and tells more.
+ * preflight). updates.module.js is the same without jQuery, and tells more.
  */
 (function ($) {
     "use strict";
@@ -15,6 +15,9 @@
     const RETRY_MS_MAX = 30000;
     const INTERVAL_MS = 1000; // least time between two polls that bring nothing
     const LOST_MS = 120000; // the server answers held polls sooner; a sleeping machine's connection dies
+    // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the names
+    // of codings added. src/relay/cursor.rs has the same rule.
+    const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
     const channels = new Map();
     const processors = new Map();
@@ -56,11 +59,11 @@
     /** TIME:TAG, the place of a message in its channel; null where the answer does not tell. */
     function cursorOf(jqXHR) {
         const time = Date.parse(jqXHR.getResponseHeader("Last-Modified")) / 1000;
-        const cacheControl = /etag=([^\s,]+)/.exec(jqXHR.getResponseHeader("Cache-Control"));
-        // Not every server lets scripts of other origins read Etag; Cache-Control they all may.
-        const tag = jqXHR.getResponseHeader("Etag") || (cacheControl && cacheControl[1]) || "";
-        const digits = /^(?:W\/)?"?(\d+)"?$/.exec(tag);
-        return isNaN(time) || !digits ? null : time + ":" + digits[1];
+        // Not every server lets scripts of other origins read Etag, and not every cache leaves it as
+        // it was; Cache-Control all scripts may read.
+        const told = /(?:^|[\s,])etag=([^\s,]+)/i.exec(jqXHR.getResponseHeader("Cache-Control"));
+        const tag = TAG.exec(jqXHR.getResponseHeader("Etag")) || (told && TAG.exec(told[1]));
+        return isNaN(time) || !tag ? null : time + ":" + tag[1];
     }
 
     /** Polls a channel, one request after the other; `stop` ends that, `start` resumes it. */

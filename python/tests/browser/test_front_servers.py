@@ -1,0 +1,153 @@
+"""The configurations of docs/operations.md, on the servers that they are for."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from pushserver.test import PushServer
+from pushserver.upstream import free_port
+from pushserver.utils import updates
+from tests.browser.conftest import wait_until_listening
+from tests.conftest import wait_until
+
+PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
+
+NGINX = """
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr error;
+events {}
+http {
+    access_log off;
+    client_body_temp_path tmp;
+    proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
+    gzip on;
+    gzip_types *;
+    server {
+        listen 127.0.0.1:PORT;
+        DOCUMENTED
+    }
+}
+"""
+APACHE = """
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+LoadModule filter_module /usr/lib/apache2/modules/mod_filter.so
+LoadModule deflate_module /usr/lib/apache2/modules/mod_deflate.so
+LoadModule setenvif_module /usr/lib/apache2/modules/mod_setenvif.so
+User www-data
+Group www-data
+ServerRoot DIRECTORY
+DefaultRuntimeDir DIRECTORY
+PidFile DIRECTORY/apache.pid
+ErrorLog DIRECTORY/log
+ServerName push.example.com
+Listen 127.0.0.1:PORT
+<VirtualHost *:PORT>
+    SetOutputFilter DEFLATE
+    DOCUMENTED
+</VirtualHost>
+"""
+VARNISH = """
+vcl 4.1;
+backend default { .host = "127.0.0.1"; .port = "DAEMON"; }
+DOCUMENTED
+"""
+
+# The language of the block in the page, what stands around it, and the command.
+SERVERS = {
+    "nginx": ("nginx", NGINX, "nginx -p DIRECTORY -c FILE"),
+    "haproxy": ("haproxy", "DOCUMENTED", "haproxy -db -f FILE"),
+    "apache2": ("apache", APACHE, "apache2 -DFOREGROUND -f FILE"),
+    "varnishd": (
+        "vcl",
+        VARNISH,
+        "varnishd -F -f FILE -a 127.0.0.1:PORT -n DIRECTORY/work -s malloc,16m -j none",
+    ),
+}
+KEEP_HOLDS = {"apache2"}
+"""Until the hold ends by itself, whether or not the client is there."""
+
+
+@contextlib.contextmanager
+def front_server(name, directory, daemon_url):
+    """Runs the documented configuration in front of the daemon; gives the port."""
+    language, around, command = SERVERS[name]
+    daemon_port = daemon_url.rpartition(":")[2]
+    port = str(free_port())
+    block = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    documented = block.search(PAGE.read_text())
+    text = around.replace("DOCUMENTED", documented[1])
+    for sample, real in [
+        ("http://unix:/run/pushserver/sock:", daemon_url),
+        ("127.0.0.1:8001", f"127.0.0.1:{daemon_port}"),
+        ("bind :80", f"bind 127.0.0.1:{port}"),
+        ("DAEMON", daemon_port),
+        ("DIRECTORY", str(directory)),
+        ("PORT", port),
+    ]:
+        text = text.replace(sample, real)
+    file = directory / "configuration"
+    file.write_text(text)
+    words = command.replace("DIRECTORY", str(directory)).replace("FILE", str(file))
+    program, *arguments = words.replace("PORT", port).split()
+    path = shutil.which(program) or f"/usr/sbin/{program}"
+    with subprocess.Popen([path, *arguments], stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until_listening(int(port))
+            yield int(port)
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def poll(port, channel_id):
+    """A poll through the front server; it is held."""
+    path = updates.subscriber_url(channel_id).split("/", 3)[3]
+    head = f"GET /{path} HTTP/1.1\r\nHost: push.example.com\r\nAccept-Encoding: gzip\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(f"{head}Connection: close\r\n\r\n".encode())
+        wait_until(lambda: held(channel_id) == 1)
+        yield client
+
+
+def held(channel_id):
+    """How many requests wait on a channel."""
+    try:
+        with urllib.request.urlopen(updates.publisher_url(channel_id), timeout=30) as response:
+            return int(re.search(rb"active subscribers: (\d+)", response.read())[1])
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 404:
+            return 0
+        raise
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_documented_configuration_of_a_front_server(tmp_path, name):
+    with PushServer() as server, front_server(name, tmp_path, server.url) as port:
+        for channel_id in ("a/b", "100%", "two words", "ž;~"):
+            with poll(port, channel_id) as client, client.makefile("rb") as answer:
+                updates.send_update(channel_id, "x" * 3000)
+                head, _, body = answer.read().partition(b"\r\n\r\n")
+            head = head.lower()
+            assert head.startswith(b"http/1.1 200")
+            assert b"\r\netag: " in head
+            assert b"content-encoding" not in head
+            assert body == b'"%s"' % (b"x" * 3000)
+        with poll(port, "left"):
+            pass
+        if name in KEEP_HOLDS:
+            updates.send_update("left", 1)
+        wait_until(lambda: held("left") == 0)
