@@ -25,10 +25,10 @@ fn ends_within(input: BorrowedFd<'_>, wait: Duration) -> io::Result<bool> {
     }
     let mut poll = Poll::new()?;
     let fd = input.as_raw_fd();
-    match poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE) {
-        // /dev/null and the like: never a launcher.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(true),
-        registered => registered?,
+    if let Err(error) = poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE) {
+        // What epoll cannot wait for, as /dev/null, has no other end; a terminal, for which kqueue
+        // has other errors, does not end.
+        return Ok(error.kind() == io::ErrorKind::PermissionDenied);
     }
     let mut events = Events::with_capacity(1);
     loop {

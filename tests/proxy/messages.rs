@@ -212,3 +212,32 @@ fn options_of_the_server_are_ours_with_an_upstream_that_is_away_too() {
         assert_eq!((answer.status, answer.header("Content-Length")), (204, None));
     }
 }
+
+#[test]
+fn what_the_proxy_answers_itself_is_not_cached_and_what_the_upstream_answers_is_untouched() {
+    let upstream = Upstream::start();
+    let more = json!({"limits": {"upstream_wait": 0.05}, "forcehost": "www.example", "locations": [
+        {"type": "subscriber", "prefix": "/updates/",
+         "passthrough": format!("{}/hidden/", upstream.url())}]});
+    let daemon = start(&upstream.url(), more);
+    let ask =
+        |path: &str, host: &str| daemon.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    for cache_control in [None, Some("max-age=60")] {
+        let line =
+            cache_control.map_or(String::new(), |value| format!("Cache-Control: {value}\r\n"));
+        let mut client = ask("/a", "www.example");
+        let mut server = upstream.accept();
+        server.head();
+        server.send(format!("HTTP/1.1 404 Not Found\r\n{line}Content-Length: 0\r\n\r\n"));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("Cache-Control")), (404, cache_control));
+        drop(server);
+    }
+    drop(upstream);
+    for (path, host, status) in
+        [("/", "other.example", 301), ("/hidden/", "www.example", 403), ("/", "www.example", 502)]
+    {
+        let answer = ask(path, host).answer();
+        assert_eq!((answer.status, answer.header("Cache-Control")), (status, Some("no-store")));
+    }
+}
