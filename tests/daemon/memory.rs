@@ -273,7 +273,8 @@ fn a_hanging_backend_costs_little_memory_and_few_sockets_whatever_happens() {
     let counted = counters(&daemon);
     assert!(counted["passthrough_queue"] <= 3001, "{counted:?}");
     assert!(counted["passthrough_dropped"] >= 900, "{counted:?}");
-    daemon.until_logged("dropped holds: count=1, 1000 notices wait already");
+    let line = daemon.until_logged("event=passthrough_dropped url=");
+    assert!(line.contains(" times=1 ") && line.contains("1000 notices wait"), "{line}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn no_answer_and_no_log_line_shows_a_secret() {
     }
     // A notice that is refused, and a request that cannot be read.
     drop(daemon.poll("held"));
-    daemon.until_logged("notices refused");
+    daemon.until_logged("event=passthrough_refused");
     let mut client = daemon.connect();
     let answer = client.send("GET /a HTTP/1.1\r\nHost: a\r\nAuthorization : hush\r\n\r\n").answer();
     assert!(answer.status == 400 && !has_secret(answer.text()), "{answer:?}");
