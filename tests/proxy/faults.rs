@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{Client, Upstream};
-use crate::{before, get, ok, start};
+use crate::{before, get, ok, start, verbose};
 
 /// How long a further connection may let one wait.
 const A_MOMENT: Duration = Duration::from_millis(20);
@@ -68,11 +68,11 @@ fn requests_wait_while_the_upstream_restarts() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let daemon = start(&format!("http://{address}"), json!({}));
+    let daemon = verbose(&format!("http://{address}"));
     let gone = daemon.ask(get("/gone"));
     let mut first = daemon.ask(get("/"));
     let mut second = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
-    daemon.until_logged("upstream_unreachable");
+    daemon.until_logged("event=dial_failed");
     gone.socket().shutdown(Shutdown::Both).unwrap();
     let upstream = Upstream::of(TcpListener::bind(address).unwrap());
     for _ in 0..2 {
@@ -87,16 +87,18 @@ fn requests_wait_while_the_upstream_restarts() {
             assert_eq!(first.answer().text(), "got");
         }
     }
+    let log = daemon.log().join("\n");
+    assert!(!log.contains("upstream_unreachable"), "{log}");
 }
 
 #[test]
 fn who_has_left_keeps_nobody_waiting_once_the_upstream_is_back() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let daemon = start(&format!("http://{address}"), json!({}));
+    let daemon = verbose(&format!("http://{address}"));
     // More than are dialled for within `upstream_wait`.
     let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(get("/gone"))).collect();
     let mut stays = daemon.ask(get("/"));
-    daemon.until_logged("upstream_unreachable");
+    daemon.until_logged("event=dial_failed");
     for client in &mut gone {
         client.end_sending();
         assert!(client.ends());

@@ -32,7 +32,7 @@ mod support;
 mod tunnel;
 
 use serde_json::{Value, json};
-use support::{Daemon, Upstream, merge};
+use support::{Daemon, Start, Upstream, merge};
 
 /// A daemon in front of an upstream, with these further settings.
 #[track_caller]
@@ -40,6 +40,12 @@ fn start(upstream: &str, more: Value) -> Daemon {
     let mut settings = json!({"allrequests": upstream});
     merge(&mut settings, more);
     Daemon::start(settings)
+}
+
+/// A daemon that logs each dial that fails.
+#[track_caller]
+fn verbose(upstream: &str) -> Daemon {
+    Start::with(json!({"allrequests": upstream})).args(["-v"]).start()
 }
 
 /// A daemon in front of `upstream`.

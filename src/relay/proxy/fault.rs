@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::io::ErrorKind;
 
+use super::Failure;
 use super::exchange::Stage;
 use crate::clock::Now;
 use crate::http::HeadWriter;
@@ -141,13 +142,14 @@ impl Relay {
             ConnTimer::Connect if self.waits_on(conn, now) => {}
             ConnTimer::Connect => {
                 let failure = self.proxy.as_ref().and_then(|proxy| proxy.failure);
-                let fault = match failure {
+                let fault = match failure.map(|failure| failure.cause) {
                     Some(ErrorKind::QuotaExceeded) => Fault::Descriptors,
-                    Some(kind) => Fault::Unreachable(kind),
+                    Some(cause) => Fault::Unreachable(cause),
                     None => Fault::Closed { within_head: false },
                 };
-                if matches!(fault, Fault::Closed { .. }) {
-                    self.fault(CLOSED, now);
+                match failure {
+                    Some(failure) => self.tell_unreachable(conn, failure, now),
+                    None => self.fault(CLOSED, now),
                 }
                 self.answer_for_upstream(conn, &fault, now);
             }
@@ -161,6 +163,24 @@ impl Relay {
                 self.tell_silence(now);
                 self.answer_for_upstream(conn, &Fault::Silent, now);
             }
+        }
+    }
+
+    /// Tells the operator that a request is answered for want of the upstream. A page that loads
+    /// itself again may only wait for a restart, which is told of once it takes `upstream_wait`.
+    fn tell_unreachable(&mut self, conn: ConnKey, failure: Failure, now: Now) {
+        let waits = self.proxied(conn).is_some_and(|proxied| proxied.ask.is_page)
+            && now.mono_ms < failure.since_ms.saturating_add(self.limits.upstream_wait_ms);
+        if !waits
+            && let Some(proxy) = &mut self.proxy
+            && let Some(times) = proxy.unreachable.note(now.mono_ms)
+        {
+            let url = &proxy.options.url;
+            let cause = match failure.cause {
+                ErrorKind::QuotaExceeded => "the limit of open files is reached".to_owned(),
+                cause => cause.to_string(),
+            };
+            log::warn!("event=upstream_unreachable url={url} times={times} cause=\"{cause}\"");
         }
     }
 

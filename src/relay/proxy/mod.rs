@@ -52,9 +52,8 @@ pub(super) struct Proxy {
     preferred: usize,
     /// Where it is, as its answers say it, if it is on this machine.
     place: Option<String>,
-    /// Why the last dial failed, if it did. `QuotaExceeded`: not for want of the upstream, but of
-    /// descriptors of ours.
-    failure: Option<ErrorKind>,
+    /// Why no connection can be had, if the last dial failed.
+    failure: Option<Failure>,
     /// It answered with HTTP/1.0 last, so that it sends no `100 Continue`.
     is_http_1_0: bool,
     /// The settings name no upstream any more: only what is on its way still goes there.
@@ -69,6 +68,15 @@ pub(super) struct Proxy {
     silent: RateLimit,
     faulty: RateLimit,
     replaced: RateLimit,
+}
+
+/// Dials that fail, one after the other.
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    /// Of the last one. `QuotaExceeded`: not for want of the upstream, but of descriptors of ours.
+    cause: ErrorKind,
+    /// When the first one failed, milliseconds.
+    since_ms: u64,
 }
 
 impl Proxy {

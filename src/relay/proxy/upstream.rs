@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 
+use super::Failure;
 use super::exchange::{Repeat, Stage};
 use super::fault::{CLOSED, Fault};
 use super::handover::CONTINUE;
@@ -177,15 +178,9 @@ impl Relay {
         if !attempts.is_multiple_of(proxy.count()) {
             return self.dial(client);
         }
-        proxy.failure = Some(cause);
-        if let Some(times) = proxy.unreachable.note(now.mono_ms) {
-            let url = &proxy.options.url;
-            let cause = match cause {
-                ErrorKind::QuotaExceeded => "the limit of open files is reached".to_owned(),
-                cause => cause.to_string(),
-            };
-            log::warn!("event=upstream_unreachable url={url} times={times} cause=\"{cause}\"");
-        }
+        let since_ms = proxy.failure.map_or(now.mono_ms, |failure| failure.since_ms);
+        proxy.failure = Some(Failure { cause, since_ms });
+        log::debug!("event=dial_failed url={} cause=\"{cause}\"", proxy.options.url);
         proxy.pool.wait(client, now.mono_ms);
     }
 

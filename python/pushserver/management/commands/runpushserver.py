@@ -31,10 +31,6 @@ from pushserver.upstream import Upstream
 # By Django's --verbosity.
 LOGGING = {0: ["-q"], 1: [], 2: ["--access-log"], 3: ["--access-log", "-v"]}
 
-# As by default, but for `event=upstream_unreachable`: every reload does that, and Django says in
-# the same terminal what keeps it from coming back.
-BUT_RELOADS = "warn,pushserver=info,pushserver::relay::proxy::upstream=error"
-
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
 # Options of `runserver` that are ours, too; others go behind `--`.
@@ -147,8 +143,6 @@ class Command(BaseCommand):
             env["NO_COLOR"] = "1"
         if options["force_color"]:
             env["CLICOLOR_FORCE"] = "1"
-        if options["allrequests"] and options["verbosity"] in (1, 2):
-            env.setdefault("RUST_LOG", BUT_RELOADS)
         return env
 
     def runserver_command(self, options: dict[str, Any]) -> list[str]:
