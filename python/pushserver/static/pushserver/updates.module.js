@@ -257,4 +257,4 @@ function tagOf(text) {
 
 // One object for the page, whatever URLs load this module: its old name (updates.mjs), or a name
 // with a hash beside the plain one.
-export default (globalThis[Symbol.for("pushserver.updates")] ??= new Updates());
+export default (globalThis[Symbol.for("pushserver")] ??= new Updates());
