@@ -5,6 +5,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -224,6 +225,17 @@ impl Stream {
             (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
             (None, Err(error)) => Err(error),
         }
+    }
+
+    /// Whether the peer has sent something, or its end, that is not read yet.
+    #[must_use]
+    pub fn has_spoken(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Unix(stream) => SockRef::from(stream),
+        };
+        let seen = socket.peek(&mut [MaybeUninit::uninit()]);
+        seen.err().is_none_or(|error| error.kind() != io::ErrorKind::WouldBlock)
     }
 
     /// Lets the peer see an abrupt end when this is dropped; over a Unix socket there is none.

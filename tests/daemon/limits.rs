@@ -357,6 +357,42 @@ fn at_the_limit_of_connections_nobody_goes_before_somebody_comes_and_the_longest
 }
 
 #[test]
+fn at_the_limit_of_connections_the_silent_make_room_before_whoever_was_served() {
+    const HELD: usize = 20;
+    let daemon = Start::within(settings(), "ulimit -n 160").start();
+    let mut held = daemon.hold("a", HELD);
+    let mut publisher = daemon.connect();
+    assert_eq!(publisher.post("/publisher/b", b"m").answer().status, 202);
+    let mut silent: Vec<Client> = (0..600).map(|_| daemon.connect()).collect();
+    let begin = Instant::now();
+    let mut newcomer = daemon.connect();
+    assert_eq!(newcomer.post("/publisher/a", b"one").answer().status, 201);
+    let took = begin.elapsed();
+    println!("behind 600 silent connections: {took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    for client in &mut held {
+        assert_eq!(client.answer().text(), "one");
+    }
+    assert_eq!(publisher.post("/publisher/b", b"m").answer().status, 202);
+    // Whoever speaks at last is served, unless it has made room.
+    let last = silent.last_mut().expect("there are 600");
+    assert_eq!(last.post("/publisher/b", b"m").answer().status, 202);
+}
+
+#[test]
+fn at_the_limit_of_connections_the_refused_make_room_before_whoever_was_served() {
+    let daemon = Daemon::start(limits(json!({"connections": 2})));
+    let mut publisher = daemon.connect();
+    assert_eq!(publisher.post("/publisher/a", b"m").answer().status, 202);
+    let mut refused = daemon.ask("nonsense\r\n\r\n");
+    assert_eq!(refused.answer().status, 400);
+    let begin = Instant::now();
+    assert_eq!(daemon.publish("a", "m").status, 202);
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert_eq!(publisher.post("/publisher/a", b"m").answer().status, 202);
+}
+
+#[test]
 fn at_the_limit_of_connections_a_crowd_at_one_address_does_not_keep_others_out() {
     const PLACES: usize = 4;
     let start = Start::with(limits(json!({"connections": PLACES})));
