@@ -17,6 +17,7 @@ mod bodies;
 mod clients;
 mod descriptors;
 mod faults;
+#[cfg(target_os = "linux")]
 mod memory;
 mod messages;
 mod push;
