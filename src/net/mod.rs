@@ -23,6 +23,7 @@ pub mod signals;
 mod socket;
 pub mod stdin;
 mod stopping;
+mod stream;
 mod watch;
 
 use std::collections::VecDeque;

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use mio::Interest;
 use mio::event::Event;
 
-use super::listener::Stream;
 use super::socket::Socket;
+use super::stream::Stream;
 use super::{Reactor, find, token_of};
 use crate::clock::Now;
 use crate::relay::ConnKey;
