@@ -1,25 +1,25 @@
-//! Sockets that accept connections, and the connections they give. Socket options are set once, on
-//! the listening socket: the kernel hands them down to each connection.
+//! Listener: a socket that accepts connections, bound here or handed over by systemd. Socket options
+//! are set once, on it: the kernel hands them down to each connection.
 //!
 //! Never waits, and never reads or writes: that is the reactor's.
 
 use std::fs::{self, Permissions};
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use listenfd::ListenFd;
 use mio::event::Source;
-use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::net::error::StartError;
 use crate::net::holder;
 use crate::net::options::Listen;
-use crate::relay::options::UpstreamAddress;
+use crate::net::stream::{Stream, show_progress};
 
 /// One listening socket.
 #[derive(Debug)]
@@ -180,124 +180,6 @@ impl Source for Listener {
     }
 }
 
-/// One connection, non-blocking.
-#[derive(Debug)]
-pub enum Stream {
-    /// Over TCP.
-    Tcp(TcpStream),
-    /// Over a Unix socket.
-    Unix(UnixStream),
-}
-
-// Debug builds of mio add what they check registrations with.
-const _: () = assert!(cfg!(debug_assertions) || size_of::<Stream>() == 8);
-
-impl Stream {
-    /// Begins to connect to an upstream; an event says when [`Stream::connected`] has an answer.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn connect(to: &UpstreamAddress) -> io::Result<Self> {
-        match to {
-            UpstreamAddress::Tcp(address) => {
-                let stream = TcpStream::connect(*address)?;
-                stream.set_nodelay(true)?;
-                show_progress(&SockRef::from(&stream))?;
-                Ok(Self::Tcp(stream))
-            }
-            UpstreamAddress::Unix(path) => Ok(Self::Unix(UnixStream::connect(path)?)),
-        }
-    }
-
-    /// Whether it is connected by now.
-    ///
-    /// # Errors
-    /// Why it will never be.
-    pub fn connected(&self) -> io::Result<bool> {
-        let (failure, peer) = match self {
-            Self::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
-            Self::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
-        };
-        match (failure, peer) {
-            (Some(error), _) => Err(error),
-            (None, Ok(())) => Ok(true),
-            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            (None, Err(error)) => Err(error),
-        }
-    }
-
-    /// Lets the peer see an abrupt end when this is dropped; over a Unix socket there is none.
-    pub fn reset_at_close(&self) {
-        if let Self::Tcp(stream) = self {
-            // Where it fails the connection is gone already.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-        }
-    }
-
-    /// Tells the peer that nothing more will be sent; what it sends can still be read.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn shutdown_write(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write_vectored(slices),
-            Self::Unix(stream) => stream.write_vectored(slices),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Source for Stream {
-    fn register(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.register(to, token, interest),
-            Self::Unix(stream) => stream.register(to, token, interest),
-        }
-    }
-
-    fn reregister(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.reregister(to, token, interest),
-            Self::Unix(stream) => stream.reregister(to, token, interest),
-        }
-    }
-
-    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.deregister(from),
-            Self::Unix(stream) => stream.deregister(from),
-        }
-    }
-}
-
 /// A socket's file; removed when dropped, unless another listener has put its own there since.
 #[derive(Debug)]
 struct SocketFile {
@@ -343,25 +225,18 @@ fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), Failure> {
     }
 }
 
-/// Lets little wait in the kernel that was not sent yet, so that a socket takes more as soon as its
-/// peer has read a little. Otherwise it does so only when a third of the send buffer is free, which
-/// grows to megabytes, and a slow but steady reader would look like one that has stopped.
 #[cfg(target_os = "linux")]
-fn show_progress(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)
-}
-
-/// Elsewhere send buffers are small.
-#[cfg(not(target_os = "linux"))]
-fn show_progress(_: &SockRef<'_>) -> io::Result<()> {
-    Ok(())
-}
-
 fn must_listen(socket: &SockRef<'_>) -> io::Result<()> {
     if socket.is_listener()? {
         return Ok(());
     }
     Err(io::Error::other("a socket of systemd's does not listen; it needs Accept=no"))
+}
+
+/// Elsewhere there is no systemd, and not every system says whether a socket listens.
+#[cfg(not(target_os = "linux"))]
+fn must_listen(_: &SockRef<'_>) -> io::Result<()> {
+    Ok(())
 }
 
 enum Failure {
@@ -379,14 +254,11 @@ impl From<io::Error> for Failure {
 /// caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// A socket takes no more while so much was not sent yet, and again when half of it was.
-#[cfg(target_os = "linux")]
-const NOT_SENT_BYTES: u32 = 64 << 10;
-
 const MODE: u32 = 0o660;
 
 #[cfg(test)]
 mod tests {
+    use std::io::{IoSlice, Read, Write};
     use std::net::Ipv4Addr;
     use std::process::{Command, Stdio};
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -394,6 +266,7 @@ mod tests {
     use mio::{Events, Poll};
 
     use super::*;
+    use crate::relay::options::UpstreamAddress;
 
     const LONG: Duration = Duration::from_secs(20);
 

@@ -23,6 +23,7 @@ pub mod signals;
 mod socket;
 pub mod stdin;
 mod stopping;
+mod stream;
 mod watch;
 
 use std::collections::VecDeque;
@@ -89,6 +90,8 @@ pub struct Reactor {
     /// Accepted, though there are as many as there may be: so nobody makes room but for who is
     /// really there.
     at_door: Option<Newcomer>,
+    /// Since when some wait to be accepted, milliseconds, and accepting has paused for them.
+    crowded_since: Option<u64>,
     /// Whose turn it is to be accepted from first.
     first_listener: usize,
     scratch: Box<[u8]>,
@@ -133,17 +136,7 @@ impl Reactor {
         registry
             .register(&mut signals, SIGNALS, Interest::READABLE)
             .map_err(system("cannot catch signals"))?;
-        let mut listeners =
-            Listener::from_environment().map_err(system("cannot use the sockets of systemd"))?;
-        if listeners.is_empty() {
-            for listen in &options.listen {
-                listeners.push(Listener::bind(listen)?);
-            }
-        }
-        if listeners.len() > LISTENERS_MAX {
-            let error = io::Error::other(format!("more than {LISTENERS_MAX} sockets"));
-            return Err(StartError::System { what: "cannot listen", error });
-        }
+        let mut listeners = open_listeners(&options.listen)?;
         for (index, listener) in listeners.iter_mut().enumerate() {
             let token = Token(FIRST_LISTENER - index);
             registry
@@ -172,6 +165,7 @@ impl Reactor {
             connections_max: connections_max(options.connections),
             accept_pending: None,
             at_door: None,
+            crowded_since: None,
             first_listener: 0,
             scratch: vec![0; READ_BYTES].into(),
             again: Vec::new(),
@@ -301,6 +295,21 @@ impl Reactor {
 enum Turn {
     GoOn,
     Leave,
+}
+
+/// The sockets that systemd handed over; without, one for each of these addresses.
+fn open_listeners(listen: &[Listen]) -> Result<Vec<Listener>, StartError> {
+    let system = |what| move |error| StartError::System { what, error };
+    let mut listeners =
+        Listener::from_environment().map_err(system("cannot use the sockets of systemd"))?;
+    if listeners.is_empty() {
+        listeners = listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+    }
+    if listeners.len() > LISTENERS_MAX {
+        let error = io::Error::other(format!("more than {LISTENERS_MAX} sockets"));
+        return Err(StartError::System { what: "cannot listen", error });
+    }
+    Ok(listeners)
 }
 
 /// The socket of a connection, unless it is gone.

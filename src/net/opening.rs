@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use mio::Interest;
 use mio::event::Event;
 
-use super::listener::Stream;
 use super::socket::Socket;
+use super::stream::Stream;
 use super::{Reactor, find, token_of};
 use crate::clock::Now;
 use crate::relay::ConnKey;
@@ -18,6 +18,16 @@ const ACCEPTS_PER_TURN: usize = 256;
 
 /// How long accepting pauses when no more connections can be had, unless one is closed before.
 const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// A client that has sent nothing for so long makes room for others, milliseconds: the second where
+/// accepting has paused for a second, since whoever waits then has had time to speak.
+const SILENT_MS: u64 = 1000;
+const SILENT_AMID_A_CROWD_MS: u64 = 100;
+
+/// How often it is looked whether a newcomer has sent something by now, and for how long before it
+/// counts as one that says nothing, milliseconds.
+const LOOK_AGAIN_MS: u64 = 10;
+const MAY_BE_SILENT_MS: u64 = 50;
 
 /// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
 /// every Unix.
@@ -38,6 +48,7 @@ pub(super) struct Newcomer {
     peer: Option<IpAddr>,
     /// The port, if it came to a loopback address.
     loopback_port: Option<u16>,
+    accepted_ms: u64,
 }
 
 impl Reactor {
@@ -57,12 +68,15 @@ impl Reactor {
                 return;
             }
         }
+        if self.accept_pending.is_none() {
+            self.crowded_since = None;
+        }
     }
 
     /// Whether there is room for more, from others.
     fn accept_from(&mut self, index: usize, now: Now) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
-            match self.next_newcomer(index) {
+            match self.next_newcomer(index, now) {
                 Ok(newcomer) => {
                     if !self.let_in(newcomer, now) {
                         return false;
@@ -72,7 +86,7 @@ impl Reactor {
                 Err(error) if is_transient(&error) => {}
                 Err(error) => {
                     // Perhaps nobody waits; but without one descriptor nothing else goes on.
-                    self.shed_one(now);
+                    self.make_room(true, now);
                     self.pause_accepting(&error.to_string(), now);
                     return false;
                 }
@@ -84,12 +98,18 @@ impl Reactor {
 
     /// Lets a newcomer in, or keeps it at the door until there is room.
     fn let_in(&mut self, newcomer: Newcomer, now: Now) -> bool {
-        let has_room = self.has_room(now);
+        let has_spoken = self.open < self.connections_max || newcomer.stream.has_spoken();
+        let has_room = self.has_room(has_spoken, now);
         if has_room {
             self.welcome(newcomer, now);
         } else {
+            let may_speak = !has_spoken && now.mono_ms < newcomer.accepted_ms + MAY_BE_SILENT_MS;
             self.at_door = Some(newcomer);
-            self.pause_accepting("limits.connections or the limit of open files", now);
+            if may_speak {
+                self.accept_pending = Some(now.mono_ms + LOOK_AGAIN_MS);
+            } else {
+                self.pause_accepting("limits.connections or the limit of open files", now);
+            }
         }
         has_room
     }
@@ -101,30 +121,34 @@ impl Reactor {
         }
     }
 
-    fn next_newcomer(&self, listener: usize) -> io::Result<Newcomer> {
+    fn next_newcomer(&self, listener: usize, now: Now) -> io::Result<Newcomer> {
         let listener = &self.listeners[listener];
         let (stream, peer) = listener.accept()?;
-        Ok(Newcomer { stream, peer, loopback_port: listener.local().loopback_port() })
+        let loopback_port = listener.local().loopback_port();
+        Ok(Newcomer { stream, peer, loopback_port, accepted_ms: now.mono_ms })
     }
 
-    /// Whether there is room for one more; the one that is idle longest makes it, if need be.
-    fn has_room(&mut self, now: Now) -> bool {
-        if self.open >= self.connections_max && self.shed_one(now) {
+    /// Whether there is room for one more, that `has_spoken`; another makes it, if need be.
+    fn has_room(&mut self, has_spoken: bool, now: Now) -> bool {
+        if self.open >= self.connections_max && self.make_room(has_spoken, now) {
             self.carry_out_answers(now);
             self.free_gone(now);
         }
         self.open < self.connections_max
     }
 
-    fn shed_one(&mut self, now: Now) -> bool {
+    fn make_room(&mut self, has_spoken: bool, now: Now) -> bool {
+        let is_crowd = self.crowded_since.is_some_and(|since| now.mono_ms >= since + SILENT_MS);
+        let silent_ms = if is_crowd { SILENT_AMID_A_CROWD_MS } else { SILENT_MS };
         // One of a crowd may have asked again, and waits to be read.
         let waits = |conn| find(&mut self.sockets, conn).is_some_and(|socket| socket.queued);
-        self.relay.shed_idle(waits, now)
+        self.relay.make_room(silent_ms, has_spoken, waits, now)
     }
 
     /// Goes on when a connection closes, or one that is idle can make room.
     fn pause_accepting(&mut self, cause: &str, now: Now) {
         self.watch.accept_pauses += 1;
+        self.crowded_since.get_or_insert(now.mono_ms);
         self.accept_pending = Some(now.mono_ms + ACCEPT_PAUSE_MS);
         if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
             let open = self.open;
@@ -133,7 +157,7 @@ impl Reactor {
     }
 
     fn welcome(&mut self, newcomer: Newcomer, now: Now) {
-        let Newcomer { stream, peer, loopback_port } = newcomer;
+        let Newcomer { stream, peer, loopback_port, .. } = newcomer;
         self.watch.accepted += 1;
         let conn = self.relay.accept(peer, now);
         if let Some(port) = loopback_port {

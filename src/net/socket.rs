@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
 
-use super::listener::Stream;
+use super::stream::Stream;
 use crate::relay::{ConnKey, Payload};
 
 /// What was refused, and waits for the socket to take more.

@@ -1,6 +1,8 @@
-//! Who makes room where there are as many connections as there may be: first what is kept for the
-//! upstream's next request, which costs nobody anything but a dial; then of those between two requests
-//! the one that has been so for longest. Never one whose request is held or under way.
+//! Which connection makes room where there are as many as there may be. First one that is kept for
+//! the upstream's next request, which costs nobody anything but a dial; then a client that has sent
+//! nothing since it connected; then one that was refused and is only read on; then one between two
+//! requests. Of each kind the one that has been so for longest. Never one whose request is held or
+//! under way.
 
 use std::collections::BinaryHeap;
 
@@ -9,85 +11,141 @@ use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::wheel::TimerKey;
 
-/// Connections that one search finds, so that its cost is shared by so many newcomers.
+/// Connections of each kind that one search finds, so that its cost is shared by so many newcomers.
 const FOUND_MAX: usize = 256;
 
 /// How many connections may be looked at in each millisecond, a few hundredths of it, where a search
 /// finds few: whoever knocks while all are busy does not make us look at every one each time.
 const LOOKS_PER_MS: usize = 1000;
 
+/// Clients that can make room, in the order in which they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spare {
+    /// Has sent nothing since it connected.
+    Silent,
+    /// Was refused, and has been sent its answer.
+    Lingering,
+    /// Is between two requests.
+    Idle,
+}
+
+const KINDS: [Spare; 3] = [Spare::Silent, Spare::Lingering, Spare::Idle];
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Shedding {
-    /// Those that were idle for longest when they were last looked for, the longest last, each with
-    /// its timer. Who has that timer still has been idle ever since, and nobody else for longer.
-    found: Vec<(ConnKey, TimerKey)>,
+    /// For each kind those that were so for longest when they were last looked for, the longest
+    /// last, each with its timer. A client that has that timer still has been so ever since, and no
+    /// other for longer.
+    found: [Vec<(ConnKey, TimerKey)>; KINDS.len()],
     /// No further search before this time, milliseconds.
     search_at_ms: u64,
 }
 
 impl Relay {
-    /// Closes the connection that has waited longest for a next request, to make room; gives
-    /// whether there is one. `has_asked`: whether that request has come, though it is not read yet.
-    pub fn shed_idle(&mut self, mut has_asked: impl FnMut(ConnKey) -> bool, now: Now) -> bool {
+    /// Closes the connection that can be spared best; gives whether there is one. `silent_ms`: how
+    /// long a client must have sent nothing to be one. `has_spoken`: whether the newcomer has sent
+    /// something; only then a client that was served before makes room for it. `has_asked`: whether
+    /// a client's next request has come, though it is not read yet.
+    pub fn make_room(
+        &mut self,
+        silent_ms: u64,
+        has_spoken: bool,
+        mut has_asked: impl FnMut(ConnKey) -> bool,
+        now: Now,
+    ) -> bool {
         if let Some(conn) = self.proxy.as_mut().and_then(|proxy| proxy.take_oldest_idle()) {
             self.outputs.push_back(Output::Close { conn });
             self.counters.shed += 1;
             return true;
         }
-        loop {
-            while let Some((conn, timer)) = self.shedding.found.pop() {
-                let is_idle = self.conns.client(conn).and_then(idle_timer) == Some(timer);
-                if is_idle && !has_asked(conn) {
-                    self.close(conn, now);
-                    self.counters.shed += 1;
-                    return true;
-                }
+        // By now, so many milliseconds after the timer was set.
+        let silent_until_ms = now.mono_ms + self.limits.header_timeout_ms.saturating_sub(silent_ms);
+        let kinds = if has_spoken { &KINDS[..] } else { &KINDS[..Spare::Idle as usize] };
+        for kind in kinds.iter().copied() {
+            let mut spare = self.next_spare(kind, silent_until_ms, &mut has_asked);
+            if self.shedding.found[kind as usize].is_empty()
+                && spare.is_none()
+                && self.search_spare(&mut has_asked, now)
+            {
+                spare = self.next_spare(kind, silent_until_ms, &mut has_asked);
             }
-            if !self.search_idle(&mut has_asked, now) {
-                return false;
+            if let Some(conn) = spare {
+                self.close(conn, now);
+                self.counters.shed += 1;
+                return true;
             }
         }
+        false
     }
 
-    /// Looks at every connection for those that are idle longest; gives whether there are any.
-    fn search_idle(&mut self, mut has_asked: impl FnMut(ConnKey) -> bool, now: Now) -> bool {
+    /// Takes the client of this kind that has been so for longest, of those that were found.
+    fn next_spare(
+        &mut self,
+        kind: Spare,
+        silent_until_ms: u64,
+        mut has_asked: impl FnMut(ConnKey) -> bool,
+    ) -> Option<ConnKey> {
+        let found = &mut self.shedding.found[kind as usize];
+        while let Some(&(conn, timer)) = found.last() {
+            let is_so = self.conns.client(conn).and_then(spare) == Some((kind, timer));
+            let is_young = || self.wheel.due_ms(timer).is_none_or(|due| due > silent_until_ms);
+            if is_so && kind == Spare::Silent && is_young() {
+                // So are all others.
+                return None;
+            }
+            found.pop();
+            if is_so && !has_asked(conn) {
+                return Some(conn);
+            }
+        }
+        None
+    }
+
+    /// Looks at every connection for those that can be spared; gives whether it did.
+    fn search_spare(&mut self, mut has_asked: impl FnMut(ConnKey) -> bool, now: Now) -> bool {
         if now.mono_ms < self.shedding.search_at_ms {
             return false;
         }
-        // The one that is idle for the shortest time is on top. All have the same time to wait, so
-        // the timer says since when.
-        let mut longest = BinaryHeap::with_capacity(FOUND_MAX + 1);
+        // The one that is so for the shortest time is on top. All of a kind have the same time to
+        // wait, so the timer says since when.
+        let mut longest = KINDS.map(|_| BinaryHeap::new());
         for (conn, client) in self.conns.clients() {
-            let Some(timer) = idle_timer(client) else { continue };
-            let idle = (self.wheel.due_ms(timer), conn, timer);
+            let Some((kind, timer)) = spare(client) else { continue };
+            let longest = &mut longest[kind as usize];
+            let since = (self.wheel.due_ms(timer), conn, timer);
             let is_full = longest.len() == FOUND_MAX;
-            if is_full && longest.peek().is_some_and(|shortest| *shortest < idle) || has_asked(conn)
+            if is_full && longest.peek().is_some_and(|shortest| *shortest < since)
+                || has_asked(conn)
             {
                 continue;
             }
-            longest.push(idle);
+            longest.push(since);
             if is_full {
                 longest.pop();
             }
         }
-        if longest.len() < FOUND_MAX {
-            let looks = self.conns.len();
-            self.shedding.search_at_ms = now.mono_ms + (looks / LOOKS_PER_MS) as u64;
-        }
-        let found = longest.into_sorted_vec().into_iter().rev();
-        self.shedding.found = found.map(|(_, conn, timer)| (conn, timer)).collect();
-        !self.shedding.found.is_empty()
+        self.shedding.search_at_ms = now.mono_ms + (self.conns.len() / LOOKS_PER_MS) as u64;
+        self.shedding.found = longest.map(|longest| {
+            let longest = longest.into_sorted_vec().into_iter().rev();
+            longest.map(|(_, conn, timer)| (conn, timer)).collect()
+        });
+        true
     }
 }
 
-/// The timer of a client that waits for a next request, of which nothing is here.
-fn idle_timer(client: &Client) -> Option<TimerKey> {
+/// In what way a client can be spared, and the timer that says since when; `None`: it cannot.
+fn spare(client: &Client) -> Option<(Spare, TimerKey)> {
+    let has_nothing = client.buffer.is_none() && !client.ready && !client.stalled;
     match (&client.phase, client.timer) {
-        (Phase::Head { .. }, Some((timer, ConnTimer::Idle)))
-            if client.buffer.is_none() && !client.ready =>
-        {
-            Some(timer)
+        (Phase::Head { .. }, Some((timer, ConnTimer::Head))) if has_nothing => {
+            Some((Spare::Silent, timer))
+        }
+        (Phase::Lingering { .. }, Some((timer, ConnTimer::Linger))) => {
+            Some((Spare::Lingering, timer))
+        }
+        (Phase::Head { .. }, Some((timer, ConnTimer::Idle))) if has_nothing => {
+            Some((Spare::Idle, timer))
         }
         _ => None,
     }
@@ -105,7 +163,7 @@ mod tests {
 
     /// Who is closed next.
     fn shed(relay: &mut Relay, now: Now) -> Option<ConnKey> {
-        if !relay.shed_idle(|_| false, now) {
+        if !relay.make_room(1_000, true, |_| false, now) {
             return None;
         }
         match relay.poll_output(now) {
@@ -121,15 +179,15 @@ mod tests {
         for (time, index) in [3, 0, 4, 2].into_iter().enumerate() {
             ask(&mut relay, conns[index], at(100 * time as u64));
         }
-        assert_eq!(shed(&mut relay, at(1000)), Some(conns[3]));
+        assert_eq!(shed(&mut relay, at(700)), Some(conns[3]));
         // Found already, but no longer the one; and one that comes to it later.
-        ask(&mut relay, conns[0], at(1100));
-        ask(&mut relay, conns[1], at(1200));
-        assert_eq!(shed(&mut relay, at(1300)), Some(conns[4]));
-        assert_eq!(shed(&mut relay, at(1300)), Some(conns[2]));
-        assert_eq!(shed(&mut relay, at(1300)), Some(conns[0]));
-        assert_eq!(shed(&mut relay, at(1300)), Some(conns[1]));
-        assert_eq!(shed(&mut relay, at(1300)), None);
+        ask(&mut relay, conns[0], at(750));
+        ask(&mut relay, conns[1], at(800));
+        assert_eq!(shed(&mut relay, at(850)), Some(conns[4]));
+        assert_eq!(shed(&mut relay, at(850)), Some(conns[2]));
+        assert_eq!(shed(&mut relay, at(850)), Some(conns[0]));
+        assert_eq!(shed(&mut relay, at(850)), Some(conns[1]));
+        assert_eq!(shed(&mut relay, at(850)), None);
     }
 
     #[test]
@@ -146,17 +204,47 @@ mod tests {
     }
 
     #[test]
+    fn the_silent_make_room_first_then_the_refused_then_the_idle_and_nobody_under_way() {
+        let mut relay = relay();
+        let idle = relay.accept(None, at(0));
+        ask(&mut relay, idle, at(0));
+        let refused = relay.accept(None, at(0));
+        relay.received(refused, b"nonsense\r\n\r\n", at(10));
+        while relay.poll_output(at(10)).is_some() {}
+        let begun = relay.accept(None, at(0));
+        relay.received(begun, b"G", at(10));
+        let silent = [100, 200].map(|time| relay.accept(None, at(time)));
+        let room = |relay: &mut Relay, silent_ms, has_spoken, now| {
+            let is_made = relay.make_room(silent_ms, has_spoken, |_| false, now);
+            match relay.poll_output(now) {
+                Some(Output::Close { conn }) if is_made => Some(conn),
+                None if !is_made => None,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(room(&mut relay, 1_000, false, at(1_100)), Some(silent[0]));
+        // The other one may still speak.
+        assert_eq!(room(&mut relay, 1_000, false, at(1_190)), Some(refused));
+        assert_eq!(room(&mut relay, 1_000, false, at(1_190)), None);
+        assert_eq!(room(&mut relay, 100, false, at(1_190)), Some(silent[1]));
+        // No newcomer that is silent itself takes the place of one that was served.
+        assert_eq!(room(&mut relay, 0, false, at(9_000)), None);
+        assert_eq!(room(&mut relay, 0, true, at(9_000)), Some(idle));
+        assert_eq!(room(&mut relay, 0, true, at(9_000)), None);
+    }
+
+    #[test]
     fn one_whose_next_request_has_come_stays_though_it_is_not_read() {
         let mut relay = relay();
         let conns: Vec<ConnKey> = (0..2).map(|_| relay.accept(None, at(0))).collect();
         for (time, conn) in conns.iter().enumerate() {
             ask(&mut relay, *conn, at(100 * time as u64));
         }
-        assert!(relay.shed_idle(|conn| conn == conns[0], at(1000)));
+        assert!(relay.make_room(1_000, true, |conn| conn == conns[0], at(900)));
         assert!(
             matches!(relay.poll_output(at(0)), Some(Output::Close { conn }) if conn == conns[1])
         );
-        assert!(!relay.shed_idle(|_| true, at(1000)));
+        assert!(!relay.make_room(1_000, true, |_| true, at(900)));
         assert_eq!(shed(&mut relay, at(1000)), Some(conns[0]));
     }
 
@@ -165,8 +253,12 @@ mod tests {
         let mut relay = relay();
         let conns: Vec<ConnKey> =
             (0..3 * LOOKS_PER_MS).map(|_| relay.accept(None, at(0))).collect();
+        for conn in &conns {
+            relay.received(*conn, b"GET ", at(0));
+        }
         assert_eq!(shed(&mut relay, at(1000)), None);
-        ask(&mut relay, conns[5], at(1000));
+        relay.received(conns[5], b"/ HTTP/1.1\r\nHost: a\r\n\r\n", at(1000));
+        assert!(matches!(relay.poll_output(at(1000)), Some(Output::Send { .. })));
         assert_eq!(shed(&mut relay, at(1002)), None);
         assert_eq!(shed(&mut relay, at(1003)), Some(conns[5]));
     }

@@ -23,6 +23,7 @@ mod early;
 mod faults;
 mod fields;
 mod handover;
+#[cfg(target_os = "linux")]
 mod memory;
 mod messages;
 mod push;

@@ -14,7 +14,6 @@ fn size() -> usize {
 const MARGIN: usize = 2 << 10;
 
 #[test]
-#[cfg(target_os = "linux")]
 fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);

@@ -36,8 +36,9 @@ pub(crate) struct World {
     pub(crate) holds_end: bool,
     /// Half closed, with the end behind bytes that were not read before.
     pub(crate) ending: Vec<u64>,
-    /// Who was idle when that was last looked for, the longest last, each with its timer then.
-    idle: Vec<(u64, (u64, u64))>,
+    /// Who could be spared when that was last looked for: the silent, the refused and the idle, who
+    /// is so for longest last, each with its timer then.
+    spare: [Vec<(u64, (u64, u64))>; 3],
     next_number: u64,
     is_traced: bool,
     pub(crate) trace: Vec<String>,
@@ -63,7 +64,7 @@ impl World {
             stopping: false,
             holds_end: false,
             ending: Vec::new(),
-            idle: Vec::new(),
+            spare: Default::default(),
             next_number: 0,
             is_traced,
             trace: Vec::new(),
@@ -225,37 +226,67 @@ impl World {
         self.settings = settings;
     }
 
-    /// Makes room: so many connections that wait for a next request are closed, who has waited
-    /// longest first.
+    /// Makes room: so many connections that can be spared are closed, who was so for longest first.
     pub(crate) fn shed(&mut self, count: usize) {
         for _ in 0..count {
             let now = self.now();
-            let longest = self.next_idle();
-            assert_eq!(self.relay.shed_idle(|_| false, now), longest.is_some());
-            let Some(number) = longest else { return };
-            self.count("sheds");
+            let silent_ms = self.random.pick(&[100, 1_000]);
+            let has_spoken = self.random.percent(70);
+            let spared = self.next_spared(silent_ms, has_spoken);
+            let is_made = self.relay.make_room(silent_ms, has_spoken, |_| false, now);
+            assert_eq!(is_made, spared.is_some(), "room is made");
+            let Some((kind, number)) = spared else { return };
+            self.count(
+                ["sheds of silent ones", "sheds of refused ones", "sheds of idle ones"][kind],
+            );
             self.close(number);
         }
     }
 
-    fn next_idle(&mut self) -> Option<u64> {
-        let since = |client: &Client| match client.timer {
-            Some((Timer::Idle, at)) if client.phase == Phase::Head => {
-                (client.kept.is_empty() && !client.ready).then_some((at, client.armed))
+    /// Which connection can be spared best: of those that are silent for long enough, then of those
+    /// that were refused, then of those between two requests.
+    fn next_spared(&mut self, silent_ms: u64, has_spoken: bool) -> Option<(usize, u64)> {
+        for kind in 0..if has_spoken { 3 } else { 2 } {
+            let mut spared = self.next_found(kind, silent_ms);
+            if spared.is_none() && self.spare[kind].is_empty() {
+                self.find_spare();
+                spared = self.next_found(kind, silent_ms);
             }
-            _ => None,
-        };
-        while let Some((number, timer)) = self.idle.pop() {
-            if self.clients.get(&number).and_then(since) == Some(timer) {
+            if let Some(number) = spared {
+                return Some((kind, number));
+            }
+        }
+        None
+    }
+
+    fn next_found(&mut self, kind: usize, silent_ms: u64) -> Option<u64> {
+        let now_ms = self.now().mono_ms;
+        while let Some(&(number, since)) = self.spare[kind].last() {
+            let is_so = self.clients.get(&number).and_then(spare) == Some((kind, since));
+            let connected_ms = since.0.saturating_sub(self.settings.limits.header_timeout_ms);
+            if is_so && kind == 0 && now_ms < connected_ms + silent_ms {
+                return None;
+            }
+            self.spare[kind].pop();
+            if is_so {
                 return Some(number);
             }
         }
-        // Timers have ticks of 10 ms; within one the place in the table decides.
-        let idle = self.clients.values().filter_map(|client| Some((client.number, since(client)?)));
-        self.idle = idle.collect();
-        let conns = &self.conns;
-        self.idle.sort_by_key(|(number, (at, _))| Reverse((at.div_ceil(10), conns[number])));
-        self.idle.pop().map(|(number, _)| number)
+        None
+    }
+
+    /// Timers have ticks of 10 ms; within one the place in the table decides.
+    fn find_spare(&mut self) {
+        self.spare = Default::default();
+        for (number, client) in &self.clients {
+            if let Some((kind, since)) = spare(client) {
+                self.spare[kind].push((*number, since));
+            }
+        }
+        for found in &mut self.spare {
+            let conns = &self.conns;
+            found.sort_by_key(|(number, (at, _))| Reverse((at.div_ceil(10), conns[number])));
+        }
     }
 
     pub(crate) fn shutdown(&mut self) {
@@ -310,4 +341,17 @@ impl World {
             }
         }
     }
+}
+
+/// In what way a client can be spared, and its timer, which says since when.
+fn spare(client: &Client) -> Option<(usize, (u64, u64))> {
+    let (timer, at) = client.timer?;
+    let has_nothing = client.kept.is_empty() && !client.ready && !client.stalled;
+    let kind = match (client.phase, timer) {
+        (Phase::Head, Timer::Head) if has_nothing => 0,
+        (Phase::Lingering(_), Timer::Linger) => 1,
+        (Phase::Head, Timer::Idle) if has_nothing => 2,
+        _ => return None,
+    };
+    Some((kind, (at, client.armed)))
 }

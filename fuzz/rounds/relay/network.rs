@@ -210,7 +210,7 @@ impl Network {
 
     pub(super) fn shed(&mut self, count: usize) {
         for _ in 0..count {
-            self.relay.shed_idle(|_| false, self.now);
+            self.relay.make_room(1_000, count.is_multiple_of(2), |_| false, self.now);
         }
     }
 

@@ -323,10 +323,10 @@ fn what_is_kept_for_the_upstreams_next_request_makes_room_first() {
     assert!(world.text(client).ends_with("hello"));
     for closed in [upstream, client] {
         assert!(!world.ended.contains_key(&closed));
-        world.step(|relay, now| assert!(relay.shed_idle(|_| false, now)));
+        world.step(|relay, now| assert!(relay.make_room(1_000, true, |_| false, now)));
         assert_eq!(world.ended[&closed], End::Close);
     }
-    world.step(|relay, now| assert!(!relay.shed_idle(|_| false, now)));
+    world.step(|relay, now| assert!(!relay.make_room(1_000, true, |_| false, now)));
     world.ends_empty(&[]);
 }
 
@@ -392,8 +392,7 @@ fn who_waits_too_long_for_the_upstream_is_answered_502() {
     for client in clients {
         assert!(world.text(client).starts_with("HTTP/1.1 502 "));
     }
-    // Longer than it may linger.
-    world.advance(31_000);
+    world.advance(5_010);
     assert_eq!(world.ended.get(&clients[0]), None);
     assert!(world.ended.contains_key(&clients[1]), "its body is still to come");
     world.ends_empty(&clients);
