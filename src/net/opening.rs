@@ -24,10 +24,9 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 const SILENT_MS: u64 = 1000;
 const SILENT_AMID_A_CROWD_MS: u64 = 100;
 
-/// How often it is looked whether a newcomer has sent something by now, and for how long before it
-/// counts as one that says nothing, milliseconds.
-const LOOK_AGAIN_MS: u64 = 10;
-const MAY_BE_SILENT_MS: u64 = 50;
+/// How often it is looked whether the newcomer at the door has sent something by now, milliseconds;
+/// amid a crowd it is looked once.
+const LOOK_AGAIN_MS: u64 = 5;
 
 /// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
 /// every Unix.
@@ -96,20 +95,31 @@ impl Reactor {
         true
     }
 
-    /// Lets a newcomer in, or keeps it at the door until there is room.
+    /// Lets a newcomer in, or keeps it at the door until there is room; gives whether another one may
+    /// come to the door. A newcomer that says nothing for too long is let go.
     fn let_in(&mut self, newcomer: Newcomer, now: Now) -> bool {
         let has_spoken = self.open < self.connections_max || newcomer.stream.has_spoken();
         let has_room = self.has_room(has_spoken, now);
         if has_room {
             self.welcome(newcomer, now);
         } else {
-            let may_speak = !has_spoken && now.mono_ms < newcomer.accepted_ms + MAY_BE_SILENT_MS;
-            self.at_door = Some(newcomer);
-            if may_speak {
-                self.accept_pending = Some(now.mono_ms + LOOK_AGAIN_MS);
+            // It may speak at any moment; but would keep all others out if it never did.
+            let silent_ms = if self.is_crowded(now) && !self.relay.has_silent() {
+                LOOK_AGAIN_MS
             } else {
+                SILENT_MS
+            };
+            let is_silent = !has_spoken && now.mono_ms >= newcomer.accepted_ms + silent_ms;
+            if has_spoken || is_silent {
                 self.pause_accepting("limits.connections or the limit of open files", now);
+            } else {
+                self.crowded_since.get_or_insert(now.mono_ms);
+                self.accept_pending = Some(now.mono_ms + LOOK_AGAIN_MS);
             }
+            if is_silent {
+                return true;
+            }
+            self.at_door = Some(newcomer);
         }
         has_room
     }
@@ -138,11 +148,15 @@ impl Reactor {
     }
 
     fn make_room(&mut self, has_spoken: bool, now: Now) -> bool {
-        let is_crowd = self.crowded_since.is_some_and(|since| now.mono_ms >= since + SILENT_MS);
-        let silent_ms = if is_crowd { SILENT_AMID_A_CROWD_MS } else { SILENT_MS };
+        let silent_ms = if self.is_crowded(now) { SILENT_AMID_A_CROWD_MS } else { SILENT_MS };
         // One of a crowd may have asked again, and waits to be read.
         let waits = |conn| find(&mut self.sockets, conn).is_some_and(|socket| socket.queued);
         self.relay.make_room(silent_ms, has_spoken, waits, now)
+    }
+
+    /// Whether others have waited for a second.
+    fn is_crowded(&self, now: Now) -> bool {
+        self.crowded_since.is_some_and(|since| now.mono_ms >= since + SILENT_MS)
     }
 
     /// Goes on when a connection closes, or one that is idle can make room.

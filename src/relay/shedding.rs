@@ -79,6 +79,12 @@ impl Relay {
         false
     }
 
+    /// Whether a client that has sent nothing could not make room only because it may still speak.
+    #[must_use]
+    pub fn has_silent(&self) -> bool {
+        !self.shedding.found[Spare::Silent as usize].is_empty()
+    }
+
     /// Takes the client of this kind that has been so for longest, of those that were found.
     fn next_spare(
         &mut self,

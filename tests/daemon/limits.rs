@@ -381,6 +381,27 @@ fn at_the_limit_of_connections_the_silent_make_room_before_whoever_was_served() 
 }
 
 #[test]
+fn at_the_limit_of_connections_a_newcomer_that_says_nothing_keeps_nobody_out() {
+    const IDLE: usize = 4;
+    let daemon = Daemon::start(limits(json!({"connections": IDLE})));
+    let mut idle: Vec<Client> = (0..IDLE).map(|_| daemon.connect()).collect();
+    for client in &mut idle {
+        assert_eq!(client.post("/publisher/a", b"m").answer().status, 202);
+    }
+    let mut silent: Vec<Client> = (0..100).map(|_| daemon.connect()).collect();
+    let begin = Instant::now();
+    let mut newcomer = daemon.connect();
+    assert_eq!(newcomer.post("/publisher/a", b"m").answer().status, 202);
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(idle.remove(0).ends(), "it has made room for the newcomer");
+    for client in &mut idle {
+        assert_eq!(client.post("/publisher/a", b"m").answer().status, 202);
+    }
+    assert!(silent.remove(0).ends());
+}
+
+#[test]
 fn at_the_limit_of_connections_the_refused_make_room_before_whoever_was_served() {
     let daemon = Daemon::start(limits(json!({"connections": 2})));
     let mut publisher = daemon.connect();
