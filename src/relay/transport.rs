@@ -17,31 +17,65 @@ pub(super) enum Transport {
 
 impl Transport {
     pub(super) fn of(head: &RequestHead<'_>) -> Self {
-        let is_handshake = match head.header("Upgrade") {
-            Some(_) => {
-                names(head, "Upgrade", b"websocket") && names(head, "Connection", b"upgrade")
-            }
+        let mut said = Said::default();
+        for header in head.headers {
+            said.read(header.name, header.value);
+        }
+        let is_handshake = match said.upgrade {
+            true => said.websocket && said.upgrades,
             // A front server took `Upgrade` away, which ends at each hop (RFC 9110 7.6.1), and left
             // the rest; no script of a page can set this field.
-            None => head.header("Sec-WebSocket-Key").is_some(),
+            false => said.key,
         };
-        if is_handshake {
-            return Self::WebSocket;
-        }
-        let is_stream = |name: &[u8]| name.eq_ignore_ascii_case(b"text/event-stream");
-        let mut ranges = accept::ranges(head.header_all("Accept")).peekable();
-        match ranges.peek().is_some() && ranges.all(is_stream) {
-            true => Self::EventStream,
-            false => Self::Poll,
+        match (is_handshake, said.stream && !said.other_type) {
+            (true, _) => Self::WebSocket,
+            (false, true) => Self::EventStream,
+            (false, false) => Self::Poll,
         }
     }
 }
 
-/// Whether `token` is in the lists under `name`, in any case and in any version of HTTP.
-fn names(head: &RequestHead<'_>, name: &str, token: &[u8]) -> bool {
-    head.header_all(name)
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
+/// What the fields of one request say, in any version of HTTP.
+#[derive(Debug, Default)]
+struct Said {
+    upgrade: bool,
+    websocket: bool,
+    /// `Connection: upgrade`.
+    upgrades: bool,
+    /// `Sec-WebSocket-Key`.
+    key: bool,
+    /// `Accept: text/event-stream`.
+    stream: bool,
+    other_type: bool,
+}
+
+impl Said {
+    fn read(&mut self, name: &str, value: &[u8]) {
+        // The length first: most fields are none of these.
+        match name.len() {
+            6 if name.eq_ignore_ascii_case("accept") => {
+                for range in accept::ranges([value]) {
+                    let is_stream = range.eq_ignore_ascii_case(b"text/event-stream");
+                    self.stream |= is_stream;
+                    self.other_type |= !is_stream;
+                }
+            }
+            7 if name.eq_ignore_ascii_case("upgrade") => {
+                self.upgrade = true;
+                self.websocket |= names(value, b"websocket");
+            }
+            10 if name.eq_ignore_ascii_case("connection") => {
+                self.upgrades |= names(value, b"upgrade");
+            }
+            17 if name.eq_ignore_ascii_case("sec-websocket-key") => self.key = true,
+            _ => {}
+        }
+    }
+}
+
+/// Whether `token` is in the list, in any case.
+fn names(list: &[u8], token: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]
