@@ -11,6 +11,7 @@ use super::Failure;
 use super::exchange::Stage;
 use crate::clock::Now;
 use crate::http::HeadWriter;
+use crate::relay::accept::ranges;
 use crate::relay::client::{ConnTimer, Phase};
 use crate::relay::delivery::{Exchange, Payload, Persistence};
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
@@ -110,21 +111,9 @@ pub(super) fn local_place(options: &ProxyOptions) -> Option<String> {
     })
 }
 
-/// Whether a request's `Accept` names `text/html`, as those of browsers for a page do.
-pub(super) fn accepts_html<'v>(mut accepts: impl Iterator<Item = &'v [u8]>) -> bool {
-    accepts.any(|value| {
-        value.split(|byte| *byte == b',').any(|range| {
-            let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-            let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"text/html"));
-            let is_refused = |part: &[u8]| {
-                part.split_at_checked(2).is_some_and(|(name, weight)| {
-                    name.eq_ignore_ascii_case(b"q=")
-                        && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
-                })
-            };
-            is_html && !parts.any(is_refused)
-        })
-    })
+/// Whether the fields `accept` name `text/html`, as those of browsers for a page do.
+pub(super) fn accepts_html<'b>(accept: impl IntoIterator<Item = &'b [u8]>) -> bool {
+    ranges(accept).any(|name| name.eq_ignore_ascii_case(b"text/html"))
 }
 
 impl Relay {
@@ -296,9 +285,9 @@ mod tests {
             ("application/json", false),
             ("", false),
         ] {
-            assert_eq!(accepts_html([accept.as_bytes()].into_iter()), is_page, "{accept}");
+            assert_eq!(accepts_html([accept.as_bytes()]), is_page, "{accept}");
         }
-        assert!(!accepts_html(std::iter::empty()));
+        assert!(!accepts_html([]));
     }
 
     #[test]
