@@ -177,7 +177,7 @@ impl Reactor {
             stdin_ended,
             reload: Reload::new(read, waker),
             stop_at_ms: None,
-            out_of_descriptors: RateLimit::new(60_000),
+            out_of_descriptors: RateLimit::default(),
             heap: Heap::default(),
             watch: Watch::new(),
         })

@@ -7,15 +7,9 @@ use crate::http::HttpError;
 use crate::warnings::RateLimit;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RefusedHeads {
     oversized: RateLimit,
-}
-
-impl Default for RefusedHeads {
-    fn default() -> Self {
-        Self { oversized: RateLimit::new(WARNING_PERIOD_MS) }
-    }
 }
 
 impl Relay {
@@ -43,6 +37,3 @@ impl Relay {
         input.len()
     }
 }
-
-/// A limit is told of at most once in this time.
-const WARNING_PERIOD_MS: u64 = 60_000;

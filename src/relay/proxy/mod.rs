@@ -93,10 +93,10 @@ impl Proxy {
             options: options.clone(),
             pool: Pool::default(),
             scratch: Vec::new(),
-            unreachable: RateLimit::new(WARNING_PERIOD_MS),
-            silent: RateLimit::new(WARNING_PERIOD_MS),
-            faulty: RateLimit::new(WARNING_PERIOD_MS),
-            replaced: RateLimit::new(WARNING_PERIOD_MS),
+            unreachable: RateLimit::default(),
+            silent: RateLimit::default(),
+            faulty: RateLimit::default(),
+            replaced: RateLimit::default(),
         }
     }
 
@@ -355,9 +355,6 @@ fn has_publishers(locations: &[LocationOptions]) -> bool {
 
 /// Of a field's name that is told of in the log.
 const FIELD_BYTES_SHOWN: usize = 40;
-
-/// The same fault is told at most once in this time.
-const WARNING_PERIOD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests;
