@@ -142,7 +142,7 @@ impl Relay {
                 exchange.form = Form::of(head.header_all("Accept"));
                 let peer = self.conns.client(conn).and_then(|client| client.peer);
                 // Of Unix sockets as of the machine itself.
-                let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_canonical();
+                let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
                 if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
                     let text = "this address may not publish; the location's allow says which may";
                     return Err(Refusal::new(403, text));

@@ -226,10 +226,15 @@ fn is_method(word: &[u8]) -> bool {
 const METHOD_BYTES_SHOWN: usize = 20;
 const PATH_BYTES_SHOWN: usize = 200;
 
+/// A client's address as log lines show it.
+pub(super) fn shown_peer(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
+}
+
 /// Writes the access log's line of an answer, if there is an access log.
 pub(super) fn log_access(client: &mut Client, status: u16) {
     if let Some(request) = client.access.take() {
-        let peer = client.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+        let peer = shown_peer(client.peer);
         log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
     }
 }

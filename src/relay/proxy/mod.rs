@@ -35,7 +35,7 @@ use self::kept::Kept;
 use self::pool::Pool;
 use self::rewrite::Origin;
 use self::upload::sound_body;
-use super::client::{ConnTimer, Phase};
+use super::client::{ConnTimer, Phase, shown_peer};
 use super::delivery::{Exchange, Persistence};
 use super::options::{LocationOptions, Options, ProxyOptions, Role, UpstreamAddress};
 use super::{ConnKey, Output, Relay};
@@ -177,7 +177,7 @@ impl Relay {
         let chunked = head.framing == Framing::Chunked;
         let body = self.body_of(head, has_body);
         let proxy = self.proxy.as_mut()?;
-        let peer = self.conns.client(conn)?.peer.map(|peer| peer.to_canonical());
+        let peer = self.conns.client(conn)?.peer;
         let is_trusted =
             |peer: &IpAddr| proxy.options.trusted.iter().any(|network| network.contains(peer));
         let awaits_continue = head.expect_continue && awaits;
@@ -194,7 +194,7 @@ impl Relay {
             && let Some(times) = proxy.replaced.note(now.mono_ms)
         {
             let field = &field[..field.len().min(FIELD_BYTES_SHOWN)];
-            let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+            let peer = shown_peer(peer);
             log::warn!(
                 "event=forwarded_replaced peer={peer} field={field} times={times} cause=\"the peer \
                  is not in the setting trusted_proxies\""
