@@ -117,7 +117,7 @@ pub(super) struct Client {
     /// connection owns no buffer.
     pub(super) buffer: Option<Box<Buffer>>,
     pub(super) timer: Option<(TimerKey, ConnTimer)>,
-    /// `None` on a Unix socket.
+    /// In canonical form; `None` on a Unix socket.
     pub(super) peer: Option<IpAddr>,
     /// The port, if it came to a loopback address; else 0.
     pub(super) loopback_port: u16,

@@ -5,9 +5,11 @@ use std::rc::Rc;
 
 use super::kept::Kept;
 use super::rewrite::Ends;
+use crate::clock::Now;
 use crate::http::{BodyDecoder, HttpError, Version};
 use crate::relay::ConnKey;
 use crate::relay::delivery::Persistence;
+use crate::relay::options::Limits;
 
 /// See the module.
 ///
@@ -59,6 +61,20 @@ pub(super) struct Ask {
     pub(super) once: bool,
 }
 
+impl Ask {
+    /// How long it waits for the upstream, milliseconds.
+    pub(super) fn wait_ms(self, limits: &Limits) -> u64 {
+        match self.is_page {
+            true => limits.upstream_wait_ms.min(PAGE_WAIT_MS),
+            false => limits.upstream_wait_ms,
+        }
+    }
+}
+
+/// How long a browser waits for a page of an upstream on this machine before it is shown that the
+/// upstream is away, milliseconds.
+const PAGE_WAIT_MS: u64 = 3000;
+
 /// How far an exchange has come.
 #[derive(Debug)]
 pub(super) enum Stage {
@@ -101,6 +117,13 @@ impl Proxied {
     /// The client has no head of an answer yet, so that there can be another.
     pub(super) fn is_unanswered(&self) -> bool {
         matches!(self.stage, Stage::Connecting | Stage::Asked | Stage::HandedOver(_))
+    }
+
+    /// How long one of so many addresses may take to accept a connection, milliseconds: its share of
+    /// the wait, and no longer than that lasts.
+    pub(in crate::relay) fn connect_ms(&self, limits: &Limits, addresses: usize, now: Now) -> u64 {
+        let share_ms = (self.ask.wait_ms(limits) / addresses as u64).max(1);
+        share_ms.min(self.wait_ends_ms.saturating_sub(now.mono_ms))
     }
 
     /// Appends what `input` has of the request's body, as the upstream gets it; gives how many

@@ -200,34 +200,33 @@ impl Relay {
                  is not in the setting trusted_proxies\""
             );
         }
-        let is_page = proxy.place.is_some()
-            && head.method == "GET"
-            && !has_body
-            && fault::accepts_html(head.header_all("Accept"));
-        let head_bytes = proxy.scratch.as_slice().into();
+        let ask = Ask {
+            version: head.version,
+            is_head: head.method == "HEAD",
+            wants_continue: awaits_continue && !expects,
+            is_page: proxy.place.is_some()
+                && head.method == "GET"
+                && !has_body
+                && fault::accepts_html(head.header_all("Accept")),
+            wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
+            // Servers that know no chunks take them for the next request.
+            once: chunked,
+        };
         Some(Proxied {
             stage: Stage::Connecting,
-            head: head_bytes,
+            head: proxy.scratch.as_slice().into(),
             upstream: None,
             upload: has_body.then(|| Reframer::request(decoder, chunked)),
             body,
             awaits_continue: expects,
             blocked: false,
             repeat: Repeat::of(head.method, has_body),
-            wait_ends_ms: now.mono_ms + self.wait_ms(is_page),
+            wait_ends_ms: now.mono_ms + ask.wait_ms(&self.limits),
             attempts: 0,
             first: 0,
             waits: 0,
             persistence,
-            ask: Ask {
-                version: head.version,
-                is_head: head.method == "HEAD",
-                wants_continue: awaits_continue && !expects,
-                is_page,
-                wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
-                // Servers that know no chunks take them for the next request.
-                once: chunked,
-            },
+            ask,
         })
     }
 
@@ -325,7 +324,7 @@ impl Relay {
         let Some(client) = self.conns.client(conn) else { return };
         let Phase::Proxied(proxied) = &client.phase else { return };
         let timer = match proxied.stage {
-            Stage::Connecting => return self.arm_connect(conn, now),
+            Stage::Connecting => ConnTimer::Connect,
             Stage::Tunnel if proxied.blocked => ConnTimer::Upstream,
             // May be silent for hours; who vanishes without a word is found by TCP's keep-alive.
             Stage::Tunnel => return self.disarm(conn),
