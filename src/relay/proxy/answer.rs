@@ -1,6 +1,6 @@
 //! The upstream's answer on its way to the client: its head, its body, a tunnel behind `101`.
 
-use super::exchange::{Body, Reframer, Stage};
+use super::exchange::{Body, Continue, Reframer, Stage};
 use super::fault::Fault;
 use super::handover::CONTINUE;
 use super::rewrite::{self, Ends, Missing};
@@ -159,7 +159,7 @@ impl Relay {
             101 => Err(HttpError::new(502, "it changes to a protocol that nobody asked for")),
             100 => {
                 // Anybody else has not asked for it, or does not wait for it any more.
-                if std::mem::take(&mut proxied.awaits_continue) {
+                if std::mem::take(&mut proxied.awaited) != Continue::None {
                     self.send_owned(client, CONTINUE.to_vec());
                     self.arm_exchange(client, now);
                 }

@@ -32,8 +32,7 @@ pub(in crate::relay) struct Proxied {
     pub(super) blocked: bool,
     /// What has passed of it, for a location of ours.
     pub(super) body: Body,
-    /// The client waits for `100 Continue`, which the upstream may send, and has sent no body.
-    pub(super) awaits_continue: bool,
+    pub(super) awaited: Continue,
     pub(super) repeat: Repeat,
     /// Until when the upstream is dialled for it, and asked again, monotonic milliseconds.
     pub(super) wait_ends_ms: u64,
@@ -52,8 +51,6 @@ pub(in crate::relay) struct Proxied {
 pub(super) struct Ask {
     pub(super) version: Version,
     pub(super) is_head: bool,
-    /// The client waits for `100 Continue`, and the upstream is one that sends none.
-    pub(super) wants_continue: bool,
     /// A browser asks for a page, of an upstream on this machine.
     pub(super) is_page: bool,
     pub(super) wants_upgrade: bool,
@@ -102,7 +99,7 @@ impl Proxied {
             // A client that waits is not asked for its body any more. Whatever it sends now, the
             // upstream might take for its next request.
             Stage::Answering(..) | Stage::Answered => {
-                self.upload.is_some() && !self.blocked && !self.awaits_continue
+                self.upload.is_some() && !self.blocked && !self.awaits_continue()
             }
             Stage::HandedOver(_) => self.upload.is_some(),
             Stage::Tunnel => !self.blocked,
@@ -117,6 +114,11 @@ impl Proxied {
     /// The client has no head of an answer yet, so that there can be another.
     pub(super) fn is_unanswered(&self) -> bool {
         matches!(self.stage, Stage::Connecting | Stage::Asked | Stage::HandedOver(_))
+    }
+
+    /// Whether the client waits for `100 Continue` and has sent nothing of its body.
+    pub(super) fn awaits_continue(&self) -> bool {
+        self.awaited != Continue::None
     }
 
     /// How long one of so many addresses may take to accept a connection, milliseconds: its share of
@@ -148,6 +150,18 @@ impl Proxied {
         }
         passed
     }
+}
+
+/// Whose `100 Continue` a client waits for before it sends its body (RFC 9110 10.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Continue {
+    /// Nobody's, or it has begun to send.
+    #[default]
+    None,
+    /// The upstream's, which is asked for it.
+    Upstreams,
+    /// Ours, sent once there is a connection: the upstream knows none.
+    Ours,
 }
 
 /// What is left of a request's body when the upstream hands the request over.

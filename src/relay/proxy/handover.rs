@@ -7,7 +7,7 @@
 //! OPTIONS.
 
 use super::answer::answer_limits;
-use super::exchange::Stage;
+use super::exchange::{Continue, Stage};
 use super::fault::Fault;
 use crate::clock::Now;
 use crate::http::{
@@ -38,7 +38,7 @@ impl Relay {
         }
         if proxied.upload.is_some() {
             // Where the next request begins is known only once all of the body has come.
-            let awaits_continue = std::mem::take(&mut proxied.awaits_continue);
+            let awaits_continue = std::mem::take(&mut proxied.awaited) != Continue::None;
             self.abandon(conn, now);
             if awaits_continue {
                 self.send_owned(conn, CONTINUE.to_vec());

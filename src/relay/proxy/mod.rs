@@ -29,7 +29,7 @@ use std::rc::Rc;
 pub(super) use self::exchange::Proxied;
 pub(super) use self::upstream::Upstream;
 
-use self::exchange::{Ask, Body, Reframer, Repeat, Stage};
+use self::exchange::{Ask, Body, Continue, Reframer, Repeat, Stage};
 use self::gate::Gate;
 use self::kept::Kept;
 use self::pool::Pool;
@@ -180,14 +180,18 @@ impl Relay {
         let peer = self.conns.client(conn)?.peer;
         let is_trusted =
             |peer: &IpAddr| proxy.options.trusted.iter().any(|network| network.contains(peer));
-        let awaits_continue = head.expect_continue && awaits;
         let origin = Origin {
             peer,
             speaks_for_others: peer.is_none_or(|peer| is_trusted(&peer)),
             default_host: &proxy.options.host,
             secret: proxy.options.secret.as_ref(),
         };
-        let expects = awaits_continue && !proxy.is_http_1_0;
+        let awaited = match head.expect_continue && awaits {
+            true if proxy.is_http_1_0 => Continue::Ours,
+            true => Continue::Upstreams,
+            false => Continue::None,
+        };
+        let expects = awaited == Continue::Upstreams;
         proxy.scratch.clear();
         let replaced = rewrite::write_request(&mut proxy.scratch, head, origin, expects);
         if let Some(field) = replaced
@@ -203,7 +207,6 @@ impl Relay {
         let ask = Ask {
             version: head.version,
             is_head: head.method == "HEAD",
-            wants_continue: awaits_continue && !expects,
             is_page: proxy.place.is_some()
                 && head.method == "GET"
                 && !has_body
@@ -218,7 +221,7 @@ impl Relay {
             upstream: None,
             upload: has_body.then(|| Reframer::request(decoder, chunked)),
             body,
-            awaits_continue: expects,
+            awaited,
             blocked: false,
             repeat: Repeat::of(head.method, has_body),
             wait_ends_ms: now.mono_ms + ask.wait_ms(&self.limits),
@@ -329,7 +332,7 @@ impl Relay {
             // May be silent for hours; who vanishes without a word is found by TCP's keep-alive.
             Stage::Tunnel => return self.disarm(conn),
             // The upstream says whether it wants the body.
-            Stage::Asked if proxied.awaits_continue => ConnTimer::Upstream,
+            Stage::Asked if proxied.awaits_continue() => ConnTimer::Upstream,
             Stage::Asked | Stage::Answered | Stage::HandedOver(_) if proxied.takes_bytes() => {
                 ConnTimer::Body
             }

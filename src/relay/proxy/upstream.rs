@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 
 use super::Failure;
-use super::exchange::{Repeat, Stage};
+use super::exchange::{Continue, Repeat, Stage};
 use super::fault::{CLOSED, Fault};
 use super::handover::CONTINUE;
 use crate::clock::Now;
@@ -201,10 +201,15 @@ impl Relay {
         } else {
             Payload::Shared(proxied.head.clone())
         };
-        proxied.awaits_continue &= payload.len() == proxied.head.len();
-        // The client need not wait if it has begun already (RFC 9110 10.1.1). Only now, so that
-        // no body is asked for that nobody may take.
-        let goes_on = proxied.ask.wants_continue && payload.len() == proxied.head.len();
+        if payload.len() > proxied.head.len() {
+            // The client has begun already, and need not wait (RFC 9110 10.1.1).
+            proxied.awaited = Continue::None;
+        }
+        // Only now, so that no body is asked for that nobody may take.
+        let goes_on = proxied.awaited == Continue::Ours;
+        if goes_on {
+            proxied.awaited = Continue::None;
+        }
         if let Some(error) = failed {
             return self.fail_upload(conn, error, now);
         }
