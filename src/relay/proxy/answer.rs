@@ -101,7 +101,7 @@ impl Relay {
                         Ok(len) if is_done => self.finish(client, len == rest.len(), now),
                         Ok(_) => self.arm_exchange(client, now),
                         Err(error) => {
-                            self.fault(&error.message, now);
+                            self.warn_of_fault(&error.message, now);
                             self.cut(client, now);
                         }
                     }
@@ -225,7 +225,7 @@ impl Relay {
 
     /// Answers 502, or cuts off what was begun.
     fn bad_answer(&mut self, client: ConnKey, input: &[u8], cause: &str, now: Now) -> usize {
-        self.fault(cause, now);
+        self.warn_of_fault(cause, now);
         if self.is_answered(client) {
             self.cut(client, now);
         } else {

@@ -137,19 +137,19 @@ impl Relay {
                     None => Fault::Closed { within_head: false },
                 };
                 match failure {
-                    Some(failure) => self.tell_unreachable(conn, failure, now),
-                    None => self.fault(CLOSED, now),
+                    Some(failure) => self.warn_of_unreachable(conn, failure, now),
+                    None => self.warn_of_fault(CLOSED, now),
                 }
                 self.answer_for_upstream(conn, &fault, now);
             }
             // It reads no more of a body.
             _ if is_answered => self.linger(conn, now),
             _ if !unanswered => {
-                self.tell_silence(now);
+                self.warn_of_silence(now);
                 self.cut(conn, now);
             }
             _ => {
-                self.tell_silence(now);
+                self.warn_of_silence(now);
                 self.answer_for_upstream(conn, &Fault::Silent, now);
             }
         }
@@ -157,7 +157,7 @@ impl Relay {
 
     /// Tells the operator that a request is answered for want of the upstream. A page that loads
     /// itself again may only wait for a restart, which is told of once it takes `upstream_wait`.
-    fn tell_unreachable(&mut self, conn: ConnKey, failure: Failure, now: Now) {
+    fn warn_of_unreachable(&mut self, conn: ConnKey, failure: Failure, now: Now) {
         let waits = self.proxied(conn).is_some_and(|proxied| proxied.ask.is_page)
             && now.mono_ms < failure.since_ms.saturating_add(self.limits.upstream_wait_ms);
         if !waits
@@ -173,7 +173,7 @@ impl Relay {
         }
     }
 
-    fn tell_silence(&mut self, now: Now) {
+    fn warn_of_silence(&mut self, now: Now) {
         if let Some(proxy) = &mut self.proxy
             && let Some(times) = proxy.silent.note(now.mono_ms)
         {
@@ -183,7 +183,7 @@ impl Relay {
     }
 
     /// Tells the operator what is wrong with the upstream.
-    pub(super) fn fault(&mut self, cause: &str, now: Now) {
+    pub(super) fn warn_of_fault(&mut self, cause: &str, now: Now) {
         if let Some(proxy) = &mut self.proxy
             && let Some(times) = proxy.faulty.note(now.mono_ms)
         {

@@ -34,7 +34,7 @@ impl Relay {
         let Some(found) = self.routes.find(path_and_query(target).0) else { return false };
         let Some(proxied) = self.proxied(conn) else { return true };
         if publishes(&found) && proxied.body.bytes().is_none() {
-            return self.tell_body_gone(conn, now);
+            return self.refuse_without_body(conn, now);
         }
         if proxied.upload.is_some() {
             // Where the next request begins is known only once all of the body has come.
@@ -71,7 +71,7 @@ impl Relay {
         let publishes = found.as_ref().is_some_and(publishes);
         let Some(body) = proxied.body.bytes().or((!publishes).then_some(b"")) else {
             client.phase = Phase::Proxied(proxied);
-            self.tell_body_gone(conn, now);
+            self.refuse_without_body(conn, now);
             return;
         };
         let mut slots = HeaderSlots::new();
@@ -90,10 +90,10 @@ impl Relay {
     }
 
     /// Answers a message that was not kept: never as if it had been published.
-    fn tell_body_gone(&mut self, conn: ConnKey, now: Now) -> bool {
+    fn refuse_without_body(&mut self, conn: ConnKey, now: Now) -> bool {
         let cause = "X-Accel-Redirect hands over a message that was not kept: it is over \
                      limits.body_bytes, or too many large bodies are on their way";
-        self.fault(cause, now);
+        self.warn_of_fault(cause, now);
         self.answer_for_upstream(conn, &Fault::BodyGone, now);
         true
     }

@@ -308,7 +308,7 @@ impl Relay {
                 if !spoke && self.repeats(client, now) {
                     return;
                 }
-                self.fault(CLOSED, now);
+                self.warn_of_fault(CLOSED, now);
                 let fault = Fault::Closed { within_head: spoke };
                 self.answer_for_upstream(client, &fault, now);
             }
@@ -323,7 +323,7 @@ impl Relay {
                     self.finish(client, false, now);
                 }
                 None => {
-                    self.fault("the upstream cut its answer off", now);
+                    self.warn_of_fault("the upstream cut its answer off", now);
                     self.cut(client, now);
                 }
             },
