@@ -108,8 +108,8 @@ impl Relay {
         }
     }
 
-    /// Ends a hold behind which so much has come that no more is read: nobody would see the
-    /// client's end behind it.
+    /// Ends a hold behind which more bytes have come than are read: the client's end, which comes
+    /// after them, would never be seen.
     pub(super) fn end_flooded(&mut self, conn: ConnKey, now: Now) {
         if self.conns.client(conn).is_some_and(|client| client.floods(&self.limits)) {
             log::debug!("event=flood conn={}", conn.index());

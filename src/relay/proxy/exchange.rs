@@ -30,11 +30,12 @@ pub(in crate::relay) struct Proxied {
     pub(super) upload: Option<Reframer>,
     /// The upstream's socket takes no more for now.
     pub(super) blocked: bool,
-    /// What has passed of it, for a location of ours.
+    /// The request's body, for a location of ours that the request may be handed over to.
     pub(super) body: Body,
     pub(super) awaited: Continue,
     pub(super) repeat: Repeat,
-    /// Until when the upstream is dialled for it, and asked again, monotonic milliseconds.
+    /// Until then the upstream is dialled for this request and asked again, monotonic
+    /// milliseconds.
     pub(super) wait_ends_ms: u64,
     /// Dials that failed.
     pub(super) attempts: usize,
@@ -167,11 +168,11 @@ pub(super) enum Continue {
 /// What is left of a request's body when the upstream hands the request over.
 #[derive(Debug)]
 pub(super) enum Body {
-    /// It has none, or one that no location takes.
+    /// The request has no body, or one that no location takes.
     NotNeeded,
-    /// It went by.
+    /// No copy was kept, or it is not needed any more.
     Passed,
-    /// A copy, as long as it may be.
+    /// A copy of what has passed.
     Kept(Kept),
 }
 
@@ -186,17 +187,17 @@ impl Body {
     }
 }
 
-/// Whether a request is sent again that the upstream closed the connection on, with nothing of an
-/// answer.
+/// Whether a request is sent again after the upstream has closed the connection without a byte of
+/// an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// It may have been done, and is not to be done twice.
+    /// The upstream may have executed it, and must not do so twice.
     Never,
     /// Once: it is idempotent (RFC 9110 9.2.2).
     Once,
     /// Until the wait for the upstream is over: it is safe (RFC 9110 9.2.1).
     Safe,
-    /// The same, and it was sent in vain already.
+    /// As `Safe`, and it was sent in vain once already.
     SafeAgain,
 }
 
