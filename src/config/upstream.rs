@@ -18,28 +18,26 @@ const WITHOUT_UPSTREAM: &str = "of no use without \"allrequests\", for whose req
 /// The setting that cannot work.
 pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem> {
     let root = Path::Root;
-    if let Some(host) = &settings.forcehost {
-        let path = root.key("forcehost");
-        check_host(host).map_err(|what| Problem::new(&path, what))?;
-        if settings.allrequests.is_none() {
-            return Err(Problem::new(&path, WITHOUT_UPSTREAM));
-        }
+    let Some(url) = &settings.allrequests else {
+        let useless = [
+            ("forcehost", settings.forcehost.is_some()),
+            ("trusted_proxies", settings.trusted_proxies.is_some()),
+            ("allrequests_secret", settings.allrequests_secret.is_some()),
+        ];
+        return match useless.iter().find(|(_, is_set)| *is_set) {
+            Some((key, _)) => Err(Problem::new(&root.key(key), WITHOUT_UPSTREAM)),
+            None => Ok(None),
+        };
+    };
+    let force_host = settings.forcehost.clone();
+    if let Some(host) = &force_host {
+        check_host(host).map_err(|what| Problem::new(&root.key("forcehost"), what))?;
     }
-    let path = root.key("trusted_proxies");
-    if settings.trusted_proxies.is_some() && settings.allrequests.is_none() {
-        return Err(Problem::new(&path, WITHOUT_UPSTREAM));
-    }
-    let path_of_secret = root.key("allrequests_secret");
-    if settings.allrequests_secret.is_some() && settings.allrequests.is_none() {
-        return Err(Problem::new(&path_of_secret, WITHOUT_UPSTREAM));
-    }
-    check_secret(settings.allrequests_secret.as_ref(), &path_of_secret)?;
-    let trusted = networks(settings.trusted_proxies.as_deref(), &path)?;
-    let Some(url) = &settings.allrequests else { return Ok(None) };
+    let secret = settings.allrequests_secret.clone();
+    check_secret(secret.as_ref(), &root.key("allrequests_secret"))?;
+    let trusted = networks(settings.trusted_proxies.as_deref(), &root.key("trusted_proxies"))?;
     let (host, addresses) =
         upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
-    let force_host = settings.forcehost.clone();
-    let secret = settings.allrequests_secret.clone();
     Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted, secret }))
 }
 
