@@ -130,19 +130,22 @@ impl Relay {
         match timer {
             ConnTimer::Connect if self.waits_on(conn, now) => {}
             ConnTimer::Connect => {
-                let failure = self.proxy.as_ref().and_then(|proxy| proxy.failure);
-                let fault = match failure.map(|failure| failure.cause) {
-                    Some(ErrorKind::QuotaExceeded) => Fault::Descriptors,
-                    Some(cause) => Fault::Unreachable(cause),
-                    None => Fault::Closed { within_head: false },
+                let fault = match self.proxy.as_ref().and_then(|proxy| proxy.failure) {
+                    Some(failure) => {
+                        self.warn_of_unreachable(conn, failure, now);
+                        match failure.cause {
+                            ErrorKind::QuotaExceeded => Fault::Descriptors,
+                            cause => Fault::Unreachable(cause),
+                        }
+                    }
+                    None => {
+                        self.warn_of_fault(CLOSED, now);
+                        Fault::Closed { within_head: false }
+                    }
                 };
-                match failure {
-                    Some(failure) => self.warn_of_unreachable(conn, failure, now),
-                    None => self.warn_of_fault(CLOSED, now),
-                }
                 self.answer_for_upstream(conn, &fault, now);
             }
-            // It reads no more of a body.
+            // The upstream reads no more of a body.
             _ if is_answered => self.linger(conn, now),
             _ if !unanswered => {
                 self.warn_of_silence(now);
@@ -155,8 +158,8 @@ impl Relay {
         }
     }
 
-    /// Tells the operator that a request is answered for want of the upstream. A page that loads
-    /// itself again may only wait for a restart, which is told of once it takes `upstream_wait`.
+    /// Logs that a request is answered for want of the upstream. A page that loads itself again may
+    /// only wait for a restart, which is logged once it takes longer than `upstream_wait`.
     fn warn_of_unreachable(&mut self, conn: ConnKey, failure: Failure, now: Now) {
         let waits = self.proxied(conn).is_some_and(|proxied| proxied.ask.is_page)
             && now.mono_ms < failure.since_ms.saturating_add(self.limits.upstream_wait_ms);
@@ -182,7 +185,7 @@ impl Relay {
         }
     }
 
-    /// Tells the operator what is wrong with the upstream.
+    /// Logs what is wrong with the upstream.
     pub(super) fn warn_of_fault(&mut self, cause: &str, now: Now) {
         if let Some(proxy) = &mut self.proxy
             && let Some(times) = proxy.faulty.note(now.mono_ms)
