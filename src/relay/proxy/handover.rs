@@ -36,27 +36,23 @@ impl Relay {
         if publishes(&found) && proxied.body.bytes().is_none() {
             return self.refuse_without_body(conn, now);
         }
-        if proxied.upload.is_some() {
-            // Where the next request begins is known only once all of the body has come.
-            let awaits_continue = std::mem::take(&mut proxied.awaited) != Continue::None;
-            self.abandon(conn, now);
-            if awaits_continue {
-                self.send_owned(conn, CONTINUE.to_vec());
-            }
-            if let Some(proxied) = self.proxied(conn) {
-                proxied.stage = Stage::HandedOver(target.into());
-            }
-            self.arm_exchange(conn, now);
-            self.go_on(conn, now);
+        proxied.stage = Stage::HandedOver(target.into());
+        if proxied.upload.is_none() {
+            let framing = answer.framing;
+            let no_body =
+                matches!(framing, ResponseFraming::Known(Framing::None | Framing::Length(0)));
+            self.give_back(conn, exact && no_body && answer.keep_alive, now);
+            self.serve_handed_over(conn, now);
             return true;
         }
-        let no_body =
-            matches!(answer.framing, ResponseFraming::Known(Framing::None | Framing::Length(0)));
-        self.give_back(conn, exact && no_body && answer.keep_alive, now);
-        if let Some(proxied) = self.proxied(conn) {
-            proxied.stage = Stage::HandedOver(target.into());
+        // Where the next request begins is known only once all of the body has come.
+        let awaits_continue = std::mem::take(&mut proxied.awaited) != Continue::None;
+        self.abandon(conn, now);
+        if awaits_continue {
+            self.send_owned(conn, CONTINUE.to_vec());
         }
-        self.serve_handed_over(conn, now);
+        self.arm_exchange(conn, now);
+        self.go_on(conn, now);
         true
     }
 
