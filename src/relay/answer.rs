@@ -227,6 +227,12 @@ impl Relay {
         self.refuse_and_linger(conn, error.status, payload, now);
     }
 
+    /// Tells a client that waits for it to send its body (RFC 9110 10.1.1).
+    pub(super) fn send_continue(&mut self, conn: ConnKey) {
+        let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
+        self.outputs.push_back(Output::Send { conn, payload, crowd: None });
+    }
+
     /// Sends an answer that ends the connection, though the client may still be sending.
     pub(super) fn refuse_and_linger(
         &mut self,

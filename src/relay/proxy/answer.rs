@@ -2,7 +2,6 @@
 
 use super::exchange::{Body, Continue, Reframer, Stage};
 use super::fault::Fault;
-use super::handover::CONTINUE;
 use super::rewrite::{self, Ends, Missing};
 use crate::clock::Now;
 use crate::http::{
@@ -160,7 +159,7 @@ impl Relay {
             100 => {
                 // Anybody else has not asked for it, or does not wait for it any more.
                 if std::mem::take(&mut proxied.awaited) != Continue::None {
-                    self.send_owned(client, CONTINUE.to_vec());
+                    self.send_continue(client);
                     self.arm_exchange(client, now);
                 }
                 Ok(Next::Interim(len))

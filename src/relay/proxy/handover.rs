@@ -49,7 +49,7 @@ impl Relay {
         let awaits_continue = std::mem::take(&mut proxied.awaited) != Continue::None;
         self.abandon(conn, now);
         if awaits_continue {
-            self.send_owned(conn, CONTINUE.to_vec());
+            self.send_continue(conn);
         }
         self.arm_exchange(conn, now);
         self.go_on(conn, now);
@@ -98,8 +98,6 @@ impl Relay {
 fn publishes((location, _): &Found<'_>) -> bool {
     matches!(location.role, Role::Publisher(_))
 }
-
-pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 fn path_and_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut parts = target.splitn(2, |byte| *byte == b'?');

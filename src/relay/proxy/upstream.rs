@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use super::Failure;
 use super::exchange::{Continue, Repeat, Stage};
 use super::fault::{CLOSED, Fault};
-use super::handover::CONTINUE;
 use crate::clock::Now;
 use crate::relay::client::{Client, ConnTimer, Phase};
 use crate::relay::connections::Conn;
@@ -214,7 +213,7 @@ impl Relay {
             return self.fail_upload(conn, error, now);
         }
         if goes_on {
-            self.send_owned(conn, CONTINUE.to_vec());
+            self.send_continue(conn);
         }
         self.outputs.push_back(Output::Send { conn: upstream, payload, crowd: None });
         self.arm_exchange(conn, now);
