@@ -1,5 +1,5 @@
 //! Refused heads: bytes that cannot be read as a request, or are more than the limits allow. The
-//! client is answered; of a limit the operator is told too, since it may be too low.
+//! client is answered. A limit is also named in the log, since it may be too low.
 
 use super::client::shown_peer;
 use super::{ConnKey, Relay};

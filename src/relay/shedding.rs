@@ -34,19 +34,20 @@ const KINDS: [Spare; 3] = [Spare::Silent, Spare::Lingering, Spare::Idle];
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Shedding {
-    /// For each kind those that were so for longest when they were last looked for, the longest
-    /// last, each with its timer. A client that has that timer still has been so ever since, and no
-    /// other for longer.
+    /// For each kind the clients that were so for longest at the last search, the longest last,
+    /// each with its timer. A client that still has this timer has been so ever since, and no other
+    /// client for longer.
     found: [Vec<(ConnKey, TimerKey)>; KINDS.len()],
     /// For each kind: no further search for it before this time, milliseconds.
     search_at_ms: [u64; KINDS.len()],
 }
 
 impl Relay {
-    /// Closes the connection that can be spared best; gives whether there is one. `silent_ms`: how
-    /// long a client must have sent nothing to be one. `has_spoken`: whether the newcomer has sent
-    /// something; only then a client that was served before makes room for it. `has_asked`: whether
-    /// a client's next request has come, though it is not read yet.
+    /// Closes the connection that can be spared best; gives whether there is one.
+    ///
+    /// `silent_ms`: a client that has sent nothing for so long can be spared. `has_spoken`: the
+    /// newcomer has sent something; only then a client that was served makes room for it.
+    /// `has_asked`: whether a client's next request has come, though it is not read yet.
     pub fn make_room(
         &mut self,
         silent_ms: u64,
@@ -59,7 +60,7 @@ impl Relay {
             self.counters.shed += 1;
             return true;
         }
-        // By now, so many milliseconds after the timer was set.
+        // The timers that were set `silent_ms` ago or earlier are due by then.
         let silent_until_ms = now.mono_ms + self.limits.header_timeout_ms.saturating_sub(silent_ms);
         let kinds = if has_spoken { &KINDS[..] } else { &KINDS[..Spare::Idle as usize] };
         for kind in kinds.iter().copied() {
@@ -91,7 +92,7 @@ impl Relay {
             let is_so = self.conns.client(conn).and_then(spare) == Some((kind, timer));
             let is_young = || self.wheel.due_ms(timer).is_none_or(|due| due > silent_until_ms);
             if is_so && kind == Spare::Silent && is_young() {
-                // So are all others.
+                // All others are younger.
                 return None;
             }
             found.pop();

@@ -5,8 +5,8 @@ use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::http::HttpError;
 
-/// How long a refused client is listened to that sends nothing more, and however much it sends,
-/// milliseconds: nginx's `lingering_timeout` and `lingering_time`.
+/// How long a refused client is read, milliseconds: after its last byte, and in all. nginx's
+/// `lingering_timeout` and `lingering_time`.
 const LINGER_MS: u64 = 5_000;
 const LINGER_ALL_MS: u64 = 30_000;
 

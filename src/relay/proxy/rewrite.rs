@@ -33,7 +33,7 @@ pub(super) struct Origin<'a> {
 }
 
 /// Appends the request as the upstream gets it. `expects`: the client waits for `100 Continue`.
-/// Behind chunks the upstream is to close. Gives the first field that was replaced because its
+/// After chunks the upstream is to close. Gives the first field that was replaced because its
 /// sender may not speak for others.
 pub(super) fn write_request<'h>(
     out: &mut Vec<u8>,

@@ -1,5 +1,5 @@
 //! Upload: a request's body on its way to the upstream, and whatever a client sends into a tunnel.
-//! Also where nobody waits for it any more: the upstream has answered, or handed the request over.
+//! Also the rest of a body after the upstream has answered, or handed the request over.
 
 use super::exchange::{Continue, Stage};
 use crate::clock::Now;

@@ -1,5 +1,5 @@
-//! Connections to the upstream: how a request comes by one, and what becomes of the exchange when
-//! one opens, fails, stalls or ends.
+//! Connections to the upstream: how a request gets one, and what happens to the exchange when one
+//! opens, fails, stalls or ends.
 
 use std::io::ErrorKind;
 
@@ -38,8 +38,8 @@ impl Relay {
         let takes_idle = matches!(proxied.repeat, Repeat::Once | Repeat::Safe);
         proxied.waits = 0;
         let Some(proxy) = &mut self.proxy else { return };
-        // The upstream may just be closing an idle connection. What cannot be repeated then goes
-        // over one of its own, and so does what has met such a connection.
+        // The upstream may just be closing an idle connection. So a request that cannot be repeated
+        // gets a connection of its own, and so does one that was sent over such a connection.
         while takes_idle && let Some(conn) = proxy.pool.take() {
             let Some(upstream) = self.conns.upstream_mut(conn) else { continue };
             upstream.client = Some(client);
@@ -54,9 +54,9 @@ impl Relay {
         self.arm(client, ConnTimer::Connect, now);
     }
 
-    /// Sends a request again that the upstream closed the connection on, if that does no harm and
-    /// there is time. At once if it is the first time, since an idle connection may just have come
-    /// to its end; then with pauses.
+    /// Sends a request again after the upstream has closed the connection on it, if that does no
+    /// harm and there is time; gives whether it does. The first time at once, since an idle
+    /// connection may just have come to its end; then with pauses.
     fn repeats(&mut self, client: ConnKey, now: Now) -> bool {
         let limits = &self.limits;
         let Some(Client { phase: Phase::Proxied(proxied), .. }) = self.conns.client_mut(client)
