@@ -82,7 +82,7 @@ impl Listener {
         match &self.acceptor {
             Acceptor::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+                Ok((Stream::Tcp(stream), Some(peer.ip())))
             }
             Acceptor::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
         }

@@ -19,13 +19,14 @@ const ACCEPTS_PER_TURN: usize = 256;
 /// How long accepting pauses when no more connections can be had, unless one is closed before.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// A client that has sent nothing for so long makes room for others, milliseconds: the second where
-/// accepting has paused for a second, since whoever waits then has had time to speak.
+/// A client that has sent nothing for so long makes room for others, milliseconds. The second value
+/// is for the time after accepting has paused for a second: whatever a client had to send at once
+/// has come by then.
 const SILENT_MS: u64 = 1000;
 const SILENT_AMID_A_CROWD_MS: u64 = 100;
 
-/// How often it is looked whether the newcomer at the door has sent something by now, milliseconds;
-/// amid a crowd it is looked once.
+/// How often the loop looks whether the newcomer at the door has sent something, milliseconds; amid a
+/// crowd it looks once.
 const LOOK_AGAIN_MS: u64 = 5;
 
 /// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
@@ -138,7 +139,8 @@ impl Reactor {
         Ok(Newcomer { stream, peer, loopback_port, accepted_ms: now.mono_ms })
     }
 
-    /// Whether there is room for one more, that `has_spoken`; another makes it, if need be.
+    /// Whether there is room for one more connection; another one is closed for it, if need be.
+    /// `has_spoken`: the new one has sent something.
     fn has_room(&mut self, has_spoken: bool, now: Now) -> bool {
         if self.open >= self.connections_max && self.make_room(has_spoken, now) {
             self.carry_out_answers(now);

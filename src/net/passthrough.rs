@@ -65,8 +65,8 @@ impl Passthrough {
             shared: Arc::new(Shared::new(answer_within, idle_for)),
             queue_max,
             dropped: 0,
-            full: RateLimit::new(WARNING_PERIOD_MS),
-            no_worker: RateLimit::new(WARNING_PERIOD_MS),
+            full: RateLimit::default(),
+            no_worker: RateLimit::default(),
         }
     }
 
@@ -295,18 +295,11 @@ impl Drop for Sending<'_> {
 }
 
 /// One limit for each way to fail, so that one kind does not hide another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Warnings {
     refused: RateLimit,
     timed_out: RateLimit,
     failed: RateLimit,
-}
-
-impl Default for Warnings {
-    fn default() -> Self {
-        let limit = RateLimit::new(WARNING_PERIOD_MS);
-        Self { refused: limit.clone(), timed_out: limit.clone(), failed: limit }
-    }
 }
 
 impl Warnings {
@@ -341,7 +334,6 @@ fn without_query(url: &str) -> &str {
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const IDLE_FOR: Duration = Duration::from_secs(10);
-const WARNING_PERIOD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
-//! Queue: the notices that wait, a lane for each URL, and how many workers are about them. Sends
-//! nothing, waits for nothing, starts no thread.
+//! Queue: the notices that wait, in a lane for each URL, and the number of workers. Sends nothing,
+//! waits for nothing, starts no thread.
 //!
-//! A lane gives one notice at a time, so each URL is told in order; which lane comes next is decided
-//! by the age of its first notice, so with one worker the order is that of all notices.
+//! A lane gives one notice at a time, so each URL gets its notices in order. The lane with the
+//! oldest notice comes next, so one worker sends all notices in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(super) const WORKERS_MAX: usize = 4;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// None of them is empty, but one whose last notice is being sent.
+    /// A lane is empty only while its last notice is being sent.
     lanes: Vec<Lane>,
     /// Notices that ever came: the number of the next one.
     numbered: u64,
@@ -30,7 +30,7 @@ pub(super) struct Queue {
 struct Lane {
     url: Arc<str>,
     jobs: VecDeque<Job>,
-    /// A worker is about a notice that it has taken from here.
+    /// A worker sends a notice from here.
     is_sending: bool,
 }
 
@@ -42,10 +42,10 @@ pub(super) struct Job {
     pub(super) notice: Arc<Notice>,
 }
 
-/// What a notice that came asks for.
+/// What the notices that can be sent now need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Help {
-    /// Nothing: all workers wait for answers, or its own URL is being told.
+    /// Nothing: there are none, or every worker waits for an answer and no more may start.
     None,
     /// A worker that has nothing to do.
     Wake,
@@ -68,7 +68,7 @@ impl Queue {
         }
     }
 
-    /// The oldest notice for a URL that no worker is about; to be [`Queue::done`].
+    /// The oldest notice for a URL to which no worker sends. Call [`Queue::done`] after it.
     pub(super) fn take(&mut self) -> Option<Job> {
         let lanes = self.lanes.iter_mut().filter(|lane| !lane.is_sending);
         let lane = lanes.min_by_key(|lane| lane.jobs.front().map(|job| job.number))?;
