@@ -68,7 +68,9 @@ def _replace(path: Path, text: str) -> None:
         was = path.stat()
     if was and not stat.S_ISREG(was.st_mode):
         # It would be replaced as well, were it /dev/null.
-        raise CommandError(f"{path} is no regular file: leave out --output, and redirect the output")
+        raise CommandError(
+            f"{path} is no regular file: leave out --output, and redirect the output"
+        )
     path = path.resolve()
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
