@@ -153,8 +153,9 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
         if not settings.INTERNAL_IPS and not conf.passthrough_secrets():
             yield Warning(
                 f"PUSH_SERVER: {path}.passthrough is set, but INTERNAL_IPS is empty: every notice "
-                "will be answered 403.",
-                hint="Set INTERNAL_IPS = ['127.0.0.1'], or where the push server runs.",
+                "will be answered 403, except with `runpushserver --allrequests`.",
+                hint="Set the location's passthrough_secret, or INTERNAL_IPS = ['127.0.0.1'], or "
+                "where the push server runs.",
                 id="pushserver.W002",
             )
 

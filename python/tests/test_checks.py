@@ -355,7 +355,13 @@ def test_a_passthrough_that_is_not_included():
 
 
 def test_a_passthrough_without_internal_ips():
-    assert ids(PASSTHROUGH(), INTERNAL_IPS=[]) == ["pushserver.W002"]
+    (message,) = messages(PASSTHROUGH(), INTERNAL_IPS=[])
+    assert message.id == "pushserver.W002"
+    # There it goes by the run's secret.
+    assert message.msg.endswith("answered 403, except with `runpushserver --allrequests`.")
+    secret = PASSTHROUGH()
+    secret["locations"][0]["passthrough_secret"] = "x"
+    assert ids(secret, INTERNAL_IPS=[]) == []
 
 
 def test_a_passthrough_whose_host_is_not_allowed():
