@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use super::address::{check_host, unix_path};
 use super::build::{check_secret, networks};
 use super::problem::{Path, Problem, quoted};
-use super::settings::Settings;
+use super::settings::{Location, Settings};
 use crate::net::options::Listen;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 
@@ -34,11 +34,28 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
         check_host(host).map_err(|what| Problem::new(&root.key("forcehost"), what))?;
     }
     let secret = settings.allrequests_secret.clone();
-    check_secret(secret.as_ref(), &root.key("allrequests_secret"))?;
+    check_proxy_secret(settings, &root.key("allrequests_secret"))?;
     let trusted = networks(settings.trusted_proxies.as_deref(), &root.key("trusted_proxies"))?;
     let (host, addresses) =
         upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
     Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted, secret }))
+}
+
+/// Refuses a secret that vouches for notices too: every request of a client goes with this one, and
+/// could be a forged notice.
+fn check_proxy_secret(settings: &Settings, path: &Path<'_>) -> Result<(), Problem> {
+    let secret = settings.allrequests_secret.as_ref();
+    check_secret(secret, path)?;
+    let mut of_notices = settings.locations.iter().filter_map(|location| match location {
+        Location::Subscriber(subscriber) => subscriber.passthrough_secret.as_ref(),
+        Location::Publisher(_) => None,
+    });
+    if of_notices.any(|known| Some(known) == secret) {
+        let what = "a location has it as its passthrough_secret; choose another, because this one \
+                    goes with the requests of clients";
+        return Err(Problem::new(path, what));
+    }
+    Ok(())
 }
 
 /// Refuses an upstream that is the daemon itself: each request would come back for ever.
