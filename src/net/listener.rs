@@ -1,5 +1,5 @@
-//! Listener: a socket that accepts connections, bound here or handed over by systemd. Socket options
-//! are set once, on it: the kernel hands them down to each connection.
+//! Listener: a socket that accepts connections, bound here or handed over by systemd. Socket
+//! options are set once, on it: the kernel hands them down to each connection.
 //!
 //! Never waits, and never reads or writes: that is the reactor's.
 

@@ -38,7 +38,7 @@ const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 const DIALS_BEYOND: usize = 16;
 
 /// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
-/// connections, the newcomer at the door, a reserve.
+/// connections (up to four in use and four idle), the newcomer at the door, a reserve.
 const RESERVED_DESCRIPTORS: u64 = 32;
 
 /// A connection that was accepted.

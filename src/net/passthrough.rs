@@ -228,8 +228,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker's next notice, waited for; `None`: it is to end, since no notice will come any more,
-    /// or others are there to take it.
+    /// A worker's next notice, waited for. `None`: the worker is to end, since no notice will come
+    /// any more, or since other workers are enough.
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
         let mut is_spare = false;
@@ -275,7 +275,8 @@ fn work(shared: &Shared) {
     }
 }
 
-/// A notice that was taken from the queue; done when this is dropped, also if its worker dies of it.
+/// A notice that was taken from the queue. Dropping this marks it as done, also while its worker
+/// panics.
 struct Sending<'a> {
     shared: &'a Shared,
     url: &'a str,

@@ -1,8 +1,8 @@
 //! Eviction: which connection is closed where there are as many as `limits.connections` allows.
 //! First one that is kept for the upstream's next request, which costs no more than a dial; then a
-//! client that has sent nothing since it connected; then a client that was refused and whose further
-//! bytes are dropped; then a client between two requests. Of each kind the one that has been so for
-//! longest. Never one whose request is held or under way.
+//! client that has sent nothing since it connected; then a client that was refused and whose
+//! further bytes are dropped; then a client between two requests. Of each kind the one that has
+//! been so for longest. Never one whose request is held or under way.
 
 use std::collections::BinaryHeap;
 
@@ -14,8 +14,8 @@ use crate::wheel::TimerKey;
 /// Connections of each kind that one search finds, so that its cost is shared by so many newcomers.
 const FOUND_MAX: usize = 256;
 
-/// How many connections may be looked at in each millisecond, a few hundredths of it, where a search
-/// finds few: so connection attempts at the limit cannot force a full scan each.
+/// How many connections may be looked at in each millisecond, a few hundredths of it, where a
+/// search finds few: so connection attempts at the limit cannot force a full scan each.
 const LOOKS_PER_MS: usize = 1000;
 
 /// Clients that can make room, in the order in which they do.

@@ -122,8 +122,8 @@ impl Proxied {
         self.awaited != Continue::None
     }
 
-    /// How long one of so many addresses may take to accept a connection, milliseconds: its share of
-    /// the wait, and no longer than that lasts.
+    /// How long one of so many addresses may take to accept a connection, milliseconds: its share
+    /// of the wait, and no longer than the wait lasts.
     pub(in crate::relay) fn connect_ms(&self, limits: &Limits, addresses: usize, now: Now) -> u64 {
         let share_ms = (self.ask.wait_ms(limits) / addresses as u64).max(1);
         share_ms.min(self.wait_ends_ms.saturating_sub(now.mono_ms))
