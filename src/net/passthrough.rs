@@ -1,6 +1,7 @@
 //! Tells Django when a hold starts and when it ends: one POST each, from a thread of its own, in
 //! order, over a connection that is kept open. While that thread waits for one URL's answer, up to
-//! three more tell other URLs, so that a URL that hangs holds up no other.
+//! three more tell other URLs, so that a URL that hangs holds up no other. Of URLs that were slow
+//! three are told at once at most, so that the others always have a worker.
 //!
 //! The loop only ever appends to a queue: a slow, dead or hostile Django never delays a delivery.
 //! A notice is tried once. Subscribe and unsubscribe go in pairs: when a URL's queue is full a
@@ -200,6 +201,8 @@ struct Shared {
     agent: ureq::Agent,
     /// How long a worker waits for a notice where there are others.
     idle_for: Duration,
+    /// A URL that takes as long as this to answer is slow, milliseconds.
+    slow_ms: u64,
     clock: Clock,
     warnings: Mutex<Warnings>,
     sent: AtomicU64,
@@ -215,6 +218,7 @@ impl Shared {
             emptied: Condvar::new(),
             agent: agent(answer_within),
             idle_for,
+            slow_ms: (answer_within / SLOW_PART).as_millis() as u64,
             clock: Clock::start(),
             warnings: Mutex::default(),
             sent: AtomicU64::new(0),
@@ -269,8 +273,10 @@ impl Shared {
 /// The life of a worker.
 fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
-        let sending = Sending { shared, url: &job.notice.url };
+        let mut sending = Sending { shared, url: &job.notice.url, is_slow: false };
+        let began_ms = shared.clock.now().mono_ms;
         let outcome = send(&shared.agent, job.event, &job.notice);
+        sending.is_slow = shared.clock.now().mono_ms - began_ms >= shared.slow_ms;
         shared.note(&outcome, sending.url);
     }
 }
@@ -279,12 +285,13 @@ fn work(shared: &Shared) {
 struct Sending<'a> {
     shared: &'a Shared,
     url: &'a str,
+    is_slow: bool,
 }
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
-        queue.done(self.url);
+        queue.done(self.url, self.is_slow);
         if thread::panicking() {
             queue.workers -= 1;
         }
@@ -340,6 +347,8 @@ fn without_query(url: &str) -> &str {
 }
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// A URL is slow that takes this part of [`ANSWER_WITHIN`].
+const SLOW_PART: u32 = 4;
 const IDLE_FOR: Duration = Duration::from_secs(10);
 const WARNING_PERIOD_MS: u64 = 60_000;
 
@@ -565,7 +574,7 @@ mod tests {
         let shared = Arc::clone(&passthrough.shared);
         let worker = thread::spawn(move || {
             let job = shared.next().unwrap();
-            let _sending = Sending { shared: &shared, url: &job.notice.url };
+            let _sending = Sending { shared: &shared, url: &job.notice.url, is_slow: false };
             panic!("as a fault of ours would have it");
         });
         assert!(worker.join().is_err());
@@ -619,6 +628,26 @@ mod tests {
         gates[2].send(()).unwrap();
         good.next();
         assert_eq!(passthrough.shared.lock().workers, queue::WORKERS_MAX);
+    }
+
+    #[test]
+    fn four_urls_that_hang_hold_up_a_fifth_only_until_they_are_known_to() {
+        let (backends, _gates): (Vec<Backend>, Vec<Sender<()>>) =
+            (0..queue::WORKERS_MAX).map(|_| Backend::that_waits(OK)).unzip();
+        let good = Backend::that_answers(OK);
+        let mut passthrough = Passthrough::with_times(1000, Duration::from_millis(200), LONG);
+        // What waits for those that hang is older than all that comes for others, for long.
+        for id in (0..200).map(|id: u32| id.to_string()) {
+            for backend in &backends {
+                passthrough.notify(Event::Subscribe, hold(&backend.url, &id), 0);
+            }
+        }
+        passthrough.notify(Event::Subscribe, hold(&good.url, "a"), 0);
+        assert_eq!(good.next().body, "channel_id=a&subscribe=1");
+        let counters = passthrough.counters();
+        assert!(counters.timed_out <= 2 * queue::WORKERS_MAX as u64, "{counters:?}");
+        let (_, left) = passthrough.finish(Duration::ZERO);
+        assert!(left > 700, "{left}");
     }
 
     #[test]
