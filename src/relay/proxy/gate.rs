@@ -38,7 +38,7 @@ impl Gate {
         if let Some(host) = forced_host.and_then(|host| other_host(host, head.host)) {
             let mut lines = b"Location: http://".to_vec();
             lines.extend_from_slice(&host);
-            lines.extend_from_slice(if head.path == b"*" { b"/" } else { head.path });
+            lines.extend_from_slice(head.path);
             for part in head.query.iter().flat_map(|query| [&b"?"[..], query]) {
                 lines.extend_from_slice(part);
             }
