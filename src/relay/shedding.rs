@@ -79,10 +79,10 @@ impl Relay {
         false
     }
 
-    /// Whether a client that has sent nothing could not make room only because it may still speak.
+    /// How many clients that have sent nothing could not make room only because they may still speak.
     #[must_use]
-    pub fn has_silent(&self) -> bool {
-        !self.shedding.found[Spare::Silent as usize].is_empty()
+    pub fn silent(&self) -> usize {
+        self.shedding.found[Spare::Silent as usize].len()
     }
 
     /// Takes the client of this kind that has been so for longest, of those that were found.

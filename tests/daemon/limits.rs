@@ -402,6 +402,23 @@ fn at_the_limit_of_connections_a_newcomer_that_says_nothing_keeps_nobody_out() {
 }
 
 #[test]
+fn at_the_limit_of_connections_one_place_for_the_silent_does_not_slow_the_door() {
+    const IDLE: usize = 4;
+    let daemon = Daemon::start(limits(json!({"connections": IDLE + 1})));
+    let mut idle: Vec<Client> = (0..IDLE).map(|_| daemon.connect()).collect();
+    for client in &mut idle {
+        assert_eq!(client.post("/publisher/a", b"m").answer().status, 202);
+    }
+    // One is let in, and makes room for the next one after a tenth of a second at the earliest.
+    let _silent: Vec<Client> = (0..100).map(|_| daemon.connect()).collect();
+    let begin = Instant::now();
+    let mut newcomer = daemon.connect();
+    assert_eq!(newcomer.post("/publisher/a", b"m").answer().status, 202);
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
 fn at_the_limit_of_connections_the_refused_make_room_before_whoever_was_served() {
     let daemon = Daemon::start(limits(json!({"connections": 2})));
     let mut publisher = daemon.connect();
