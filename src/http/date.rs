@@ -110,6 +110,10 @@ fn is_before_epoch(text: &[u8]) -> bool {
     let later = &mut later[..text.len()];
     later.copy_from_slice(text);
     let digits = &mut later[year_at..year_at + 4];
+    // `parse` would take a sign.
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
     let Some(year) = std::str::from_utf8(digits).ok().and_then(|year| year.parse::<u16>().ok())
     else {
         return false;
@@ -227,6 +231,8 @@ mod tests {
             "Fri, 30 Feb 1968 00:00:00 GMT",
             "Thu, 31 Dec 1969 23:59:59 GMT",
             "Wed, 31 Dec +969 23:59:59 GMT",
+            "Sun, 31 Dec +969 23:59:59 GMT",
+            "Sun Dec 31 23:59:59 +969",
             "Sun, x Nov 1994 08:49:37 GMT",
         ] {
             assert_eq!(parse_http_date(text.as_bytes()), None, "{text}");

@@ -23,18 +23,18 @@ pub fn mend_response(head: &[u8]) -> Option<Vec<u8>> {
     // The first line of fields cannot go on with anything (RFC 9112 2.2).
     let mut may_fold = false;
     for line in lines.map(without_cr) {
-        if matches!(line.first(), Some(b' ' | b'\t')) {
+        if line.first().is_some_and(|byte| is_space(*byte)) {
             if !may_fold {
                 return None;
             }
             is_mended = true;
-            out.truncate(out.trim_ascii_end().len());
+            out.truncate(trimmed_end(&out).len());
             out.push(b' ');
-            out.extend_from_slice(line.trim_ascii());
+            out.extend_from_slice(trimmed(line));
             continue;
         }
         let (name, value) = line.split_at(memchr(b':', line)?);
-        let sound = name.trim_ascii_end();
+        let sound = trimmed_end(name);
         if sound.is_empty() || !sound.iter().copied().all(is_token) {
             return None;
         }
@@ -57,7 +57,7 @@ pub fn mend_response(head: &[u8]) -> Option<Vec<u8>> {
                 None => {}
             }
             length = Some(same);
-            if same.len() < value[1..].trim_ascii().len() {
+            if same.len() < trimmed(&value[1..]).len() {
                 is_mended = true;
                 out.extend_from_slice(b"\r\nContent-Length: ");
                 out.extend_from_slice(same);
@@ -74,9 +74,24 @@ pub fn mend_response(head: &[u8]) -> Option<Vec<u8>> {
 
 /// The one number in a list of equal ones.
 fn same_length(value: &[u8]) -> Option<&[u8]> {
-    let mut numbers = value.split(|byte| *byte == b',').map(|number| number.trim_ascii());
+    let mut numbers = value.split(|byte| *byte == b',').map(trimmed);
     let first = numbers.next().filter(|first| first.iter().all(u8::is_ascii_digit))?;
     numbers.all(|number| number == first).then_some(first)
+}
+
+/// Less the white space of RFC 9110 5.6.3, which is no other: a form feed is not part of any field.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
+    trimmed_end(&text[start..])
+}
+
+fn trimmed_end(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
+    &text[..end]
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 fn without_cr(line: &[u8]) -> &[u8] {
@@ -132,6 +147,9 @@ mod tests {
             "Content-Length: 3, ",
             "Content-Length: 3, +3",
             "Content-Length: 3, 03",
+            "Content-Length:\x0c3, 3",
+            "Content-Length: 3,\x0c3",
+            "A\x0c: b",
             "Transfer-Encoding : chunked",
             "Transfer-Encoding:\r\n chunked",
             "Connection : close",
@@ -139,6 +157,13 @@ mod tests {
         ] {
             assert_eq!(mended(fields), None, "{fields:?}");
         }
+    }
+
+    #[test]
+    fn no_control_is_taken_for_white_space() {
+        // The strict reader sees it.
+        assert_eq!(mended("A : b\r\nB: \x0cc\x0c"), Some("A: b\r\nB: \x0cc\x0c".to_owned()));
+        assert_eq!(mended("A: b\x0c\r\n \x0cc").as_deref(), Some("A: b\x0c \x0cc"));
     }
 
     proptest! {

@@ -29,6 +29,9 @@ const SILENT_AMID_A_CROWD_MS: u64 = 100;
 /// crowd it looks once.
 const LOOK_AGAIN_MS: u64 = 5;
 
+/// Amid a crowd so many silent clients make room as fast as newcomers that say nothing are let go.
+const SILENT_ENOUGH: usize = (SILENT_AMID_A_CROWD_MS / LOOK_AGAIN_MS) as usize;
+
 /// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
 /// every Unix.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
@@ -105,7 +108,7 @@ impl Reactor {
             self.welcome(newcomer, now);
         } else {
             // It may speak at any moment; but would keep all others out if it never did.
-            let silent_ms = if self.is_crowded(now) && !self.relay.has_silent() {
+            let silent_ms = if self.is_crowded(now) && self.relay.silent() < SILENT_ENOUGH {
                 LOOK_AGAIN_MS
             } else {
                 SILENT_MS

@@ -1,8 +1,9 @@
 //! Eviction: which connection is closed where there are as many as `limits.connections` allows.
 //! First one that is kept for the upstream's next request, which costs no more than a dial; then a
 //! client that has sent nothing since it connected; then a client that was refused and whose
-//! further bytes are dropped; then a client between two requests. Of each kind the one that has
-//! been so for longest. Never one whose request is held or under way.
+//! further bytes are dropped; then a client between two requests; last a client that has sent a part
+//! of a head, since a crowd that sends a byte at a time would keep everybody out. Of each kind the
+//! one that has been so for longest. Never one whose request is held or under way.
 
 use std::collections::BinaryHeap;
 
@@ -27,9 +28,11 @@ enum Spare {
     Lingering,
     /// Is between two requests.
     Idle,
+    /// Has sent a part of a head.
+    Begun,
 }
 
-const KINDS: [Spare; 3] = [Spare::Silent, Spare::Lingering, Spare::Idle];
+const KINDS: [Spare; 4] = [Spare::Silent, Spare::Lingering, Spare::Idle, Spare::Begun];
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -45,9 +48,9 @@ pub(super) struct Shedding {
 impl Relay {
     /// Closes the connection that can be spared best; gives whether there is one.
     ///
-    /// `silent_ms`: a client that has sent nothing for so long can be spared. `has_spoken`: the
-    /// newcomer has sent something; only then a client that was served makes room for it.
-    /// `has_asked`: whether a client's next request has come, though it is not read yet.
+    /// `silent_ms`: a client that has sent nothing, or no whole head, for so long can be spared.
+    /// `has_spoken`: the newcomer has sent something; only then a client that was served makes room
+    /// for it. `has_asked`: whether a client's next request has come, though it is not read yet.
     pub fn make_room(
         &mut self,
         silent_ms: u64,
@@ -61,15 +64,19 @@ impl Relay {
             return true;
         }
         // The timers that were set `silent_ms` ago or earlier are due by then.
-        let silent_until_ms = now.mono_ms + self.limits.header_timeout_ms.saturating_sub(silent_ms);
+        let young_until_ms = now.mono_ms + self.limits.header_timeout_ms.saturating_sub(silent_ms);
         let kinds = if has_spoken { &KINDS[..] } else { &KINDS[..Spare::Idle as usize] };
         for kind in kinds.iter().copied() {
-            let mut spare = self.next_spare(kind, silent_until_ms, &mut has_asked);
+            let due_until_ms = match kind {
+                Spare::Silent | Spare::Begun => young_until_ms,
+                Spare::Lingering | Spare::Idle => u64::MAX,
+            };
+            let mut spare = self.next_spare(kind, due_until_ms, &mut has_asked);
             if self.shedding.found[kind as usize].is_empty()
                 && spare.is_none()
                 && self.search_spare(kind, &mut has_asked, now)
             {
-                spare = self.next_spare(kind, silent_until_ms, &mut has_asked);
+                spare = self.next_spare(kind, due_until_ms, &mut has_asked);
             }
             if let Some(conn) = spare {
                 self.close(conn, now);
@@ -80,24 +87,25 @@ impl Relay {
         false
     }
 
-    /// Whether a client that has sent nothing could not make room only because it may still speak.
+    /// How many clients that have sent nothing could not make room only because they may still speak.
     #[must_use]
-    pub fn has_silent(&self) -> bool {
-        !self.shedding.found[Spare::Silent as usize].is_empty()
+    pub fn silent(&self) -> usize {
+        self.shedding.found[Spare::Silent as usize].len()
     }
 
-    /// Takes the client of this kind that has been so for longest, of those that were found.
+    /// Takes the client of this kind that has been so for longest, of those that were found, if its
+    /// timer is due by then.
     fn next_spare(
         &mut self,
         kind: Spare,
-        silent_until_ms: u64,
+        due_until_ms: u64,
         mut has_asked: impl FnMut(ConnKey) -> bool,
     ) -> Option<ConnKey> {
         let found = &mut self.shedding.found[kind as usize];
         while let Some(&(conn, timer)) = found.last() {
             let is_so = self.conns.client(conn).and_then(spare) == Some((kind, timer));
-            let is_young = || self.wheel.due_ms(timer).is_none_or(|due| due > silent_until_ms);
-            if is_so && kind == Spare::Silent && is_young() {
+            let is_young = || self.wheel.due_ms(timer).is_none_or(|due| due > due_until_ms);
+            if is_so && is_young() {
                 // All others are younger.
                 return None;
             }
@@ -166,6 +174,9 @@ fn spare(client: &Client) -> Option<(Spare, TimerKey)> {
         (Phase::Head { .. }, Some((timer, ConnTimer::Idle))) if has_nothing => {
             Some((Spare::Idle, timer))
         }
+        (Phase::Head { .. }, Some((timer, ConnTimer::Head))) if !client.ready => {
+            Some((Spare::Begun, timer))
+        }
         _ => None,
     }
 }
@@ -174,6 +185,8 @@ fn spare(client: &Client) -> Option<(Spare, TimerKey)> {
 mod tests {
     use super::*;
     use crate::relay::timers::tests::{at, relay};
+
+    const BEGUN_MESSAGE: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nmessa";
 
     fn ask(relay: &mut Relay, conn: ConnKey, now: Now) {
         relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", now);
@@ -225,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_silent_make_room_first_then_the_refused_then_the_idle_and_nobody_under_way() {
+    fn the_silent_make_room_first_then_the_refused_the_idle_and_heads_that_do_not_end() {
         let mut relay = relay();
         let idle = relay.accept(None, at(0));
         ask(&mut relay, idle, at(0));
@@ -234,6 +247,8 @@ mod tests {
         while relay.poll_output(at(10)).is_some() {}
         let begun = relay.accept(None, at(0));
         relay.received(begun, b"G", at(10));
+        let under_way = relay.accept(None, at(0));
+        relay.received(under_way, BEGUN_MESSAGE, at(10));
         let silent = [100, 200].map(|time| relay.accept(None, at(time)));
         let room = |relay: &mut Relay, silent_ms, has_spoken, now| {
             let is_made = relay.make_room(silent_ms, has_spoken, |_| false, now);
@@ -250,8 +265,15 @@ mod tests {
         assert_eq!(room(&mut relay, 100, false, at(1_190)), Some(silent[1]));
         // No newcomer that is silent itself takes the place of one that was served.
         assert_eq!(room(&mut relay, 0, false, at(9_000)), None);
-        assert_eq!(room(&mut relay, 0, true, at(9_000)), Some(idle));
-        assert_eq!(room(&mut relay, 0, true, at(9_000)), None);
+        // Nor of one that has begun to speak.
+        assert_eq!(room(&mut relay, 0, true, at(1_190)), Some(idle));
+        assert_eq!(room(&mut relay, 0, false, at(9_000)), None);
+        let young = relay.accept(None, at(8_500));
+        relay.received(young, b"G", at(8_600));
+        assert_eq!(room(&mut relay, 1_000, true, at(9_000)), Some(begun));
+        assert_eq!(room(&mut relay, 1_000, true, at(9_000)), None);
+        assert_eq!(room(&mut relay, 1_000, true, at(9_500)), Some(young));
+        assert_eq!(room(&mut relay, 0, true, at(20_000)), None);
     }
 
     #[test]
@@ -275,10 +297,10 @@ mod tests {
         let conns: Vec<ConnKey> =
             (0..3 * LOOKS_PER_MS).map(|_| relay.accept(None, at(0))).collect();
         for conn in &conns {
-            relay.received(*conn, b"GET ", at(0));
+            relay.received(*conn, BEGUN_MESSAGE, at(0));
         }
         assert_eq!(shed(&mut relay, at(1000)), None);
-        relay.received(conns[5], b"/ HTTP/1.1\r\nHost: a\r\n\r\n", at(1000));
+        relay.received(conns[5], b"ge", at(1000));
         assert!(matches!(relay.poll_output(at(1000)), Some(Output::Send { .. })));
         assert_eq!(shed(&mut relay, at(1002)), None);
         assert_eq!(shed(&mut relay, at(1003)), Some(conns[5]));

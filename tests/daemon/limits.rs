@@ -402,6 +402,42 @@ fn at_the_limit_of_connections_a_newcomer_that_says_nothing_keeps_nobody_out() {
 }
 
 #[test]
+fn at_the_limit_of_connections_one_place_for_the_silent_does_not_slow_the_door() {
+    const IDLE: usize = 4;
+    let daemon = Daemon::start(limits(json!({"connections": IDLE + 1})));
+    let mut idle: Vec<Client> = (0..IDLE).map(|_| daemon.connect()).collect();
+    for client in &mut idle {
+        assert_eq!(client.post("/publisher/a", b"m").answer().status, 202);
+    }
+    // One is let in, and makes room for the next one after a tenth of a second at the earliest.
+    let _silent: Vec<Client> = (0..100).map(|_| daemon.connect()).collect();
+    let begin = Instant::now();
+    let mut newcomer = daemon.connect();
+    assert_eq!(newcomer.post("/publisher/a", b"m").answer().status, 202);
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn at_the_limit_of_connections_heads_that_never_end_keep_nobody_out() {
+    const HELD: usize = 20;
+    let daemon = Start::within(settings(), "ulimit -n 160").start();
+    let mut held = daemon.hold("a", HELD);
+    // As many as wait for a second are a crowd: each has a tenth of one for its head.
+    let _crowd: Vec<Client> = (0..600).map(|_| daemon.ask("GET /subscriber/a HT")).collect();
+    let begin = Instant::now();
+    let mut newcomer = daemon.connect();
+    assert_eq!(newcomer.post("/publisher/a", b"one").answer().status, 201);
+    let took = begin.elapsed();
+    println!("behind 600 heads that do not end: {took:?}");
+    // A whole head may take 10 s.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    for client in &mut held {
+        assert_eq!(client.answer().text(), "one");
+    }
+}
+
+#[test]
 fn at_the_limit_of_connections_the_refused_make_room_before_whoever_was_served() {
     let daemon = Daemon::start(limits(json!({"connections": 2})));
     let mut publisher = daemon.connect();

@@ -79,6 +79,17 @@ fn max_forwards_counts_down_and_ends_a_trace() {
 }
 
 #[test]
+fn a_trace_that_would_tell_the_secret_goes_no_further() {
+    let upstream = Upstream::start();
+    let daemon = start(&upstream.url(), json!({"allrequests_secret": "s3cret"}));
+    let mut client = daemon.ask("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(answer.status, 501);
+    assert!(!answer.text().contains("s3cret"));
+    upstream.nobody();
+}
+
+#[test]
 fn an_upstream_that_knows_the_secret_can_believe_who_the_client_is() {
     let forged = "X-Pushserver-Secret: s3cret\r\nx-pushserver-peer: 6.6.6.6\r\n\
         X_Pushserver_Peer: 6.6.6.6\r\nX-PUSHSERVER-SECRET: no\r\n";

@@ -109,6 +109,35 @@ fn a_message_that_was_not_kept_is_never_answered_as_if_it_had_been_published() {
 }
 
 #[test]
+fn a_message_that_outgrows_what_is_kept_is_refused_before_its_end() {
+    let upstream = Upstream::start();
+    let mut with = locations();
+    merge(&mut with, json!({"limits": {"body_bytes": 1000}}));
+    let daemon = start(&upstream.url(), with);
+    let mut client = daemon
+        .ask("POST /say HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    let mut server = upstream.accept();
+    server.head();
+    server.send(over_to("/send/1"));
+    let _ = server.rest();
+    client.send(format!("3e8\r\n{}\r\n", "x".repeat(1000)));
+    let answer = client.answer();
+    assert_eq!(answer.status, 502);
+    assert!(answer.text().contains("too large"), "{}", answer.text());
+    assert_eq!(daemon.ask(get("/send/1")).answer().status, 404);
+    // What a location of subscribers has no use for is read over, however long it is.
+    let mut client = daemon
+        .ask("POST /say HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    let mut server = upstream.accept();
+    server.head();
+    server.send(over_to("/updates/1"));
+    let _ = server.rest();
+    client.send(format!("3e8\r\n{}\r\n", "x".repeat(1000)));
+    client.send("0\r\n\r\n");
+    held(&daemon, "1", 1);
+}
+
+#[test]
 fn a_client_that_waits_with_its_message_is_told_to_send_it_to_the_location() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), locations());

@@ -37,7 +37,9 @@ impl World {
             12 => self.overfills(),
             _ => {
                 self.note(|| "room is made".to_owned());
-                self.shed(2);
+                // Now and then so much that only those go on who cannot be spared.
+                let count = self.random.pick(&[1, 10]);
+                self.shed(count);
             }
         }
         self.turn();

@@ -81,6 +81,7 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>) {
         "resets while woken",
         "resumed",
         "sent though refused",
+        "sheds of begun heads",
         "sheds of idle ones",
         "sheds of refused ones",
         "sheds of silent ones",

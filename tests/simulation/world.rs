@@ -36,9 +36,9 @@ pub(crate) struct World {
     pub(crate) holds_end: bool,
     /// Half closed, with the end behind bytes that were not read before.
     pub(crate) ending: Vec<u64>,
-    /// Who could be spared when that was last looked for: the silent, the refused and the idle, who
-    /// is so for longest last, each with its timer then.
-    spare: [Vec<(u64, (u64, u64))>; 3],
+    /// Who could be spared when that was last looked for: the silent, the refused, the idle and
+    /// those with a part of a head, who is so for longest last, each with its timer then.
+    spare: [Vec<(u64, (u64, u64))>; 4],
     next_number: u64,
     is_traced: bool,
     pub(crate) trace: Vec<String>,
@@ -230,23 +230,29 @@ impl World {
     pub(crate) fn shed(&mut self, count: usize) {
         for _ in 0..count {
             let now = self.now();
-            let silent_ms = self.random.pick(&[100, 1_000]);
+            let silent_ms = self.random.pick(&[0, 100, 1_000]);
             let has_spoken = self.random.percent(70);
             let spared = self.next_spared(silent_ms, has_spoken);
             let is_made = self.relay.make_room(silent_ms, has_spoken, |_| false, now);
             assert_eq!(is_made, spared.is_some(), "room is made");
             let Some((kind, number)) = spared else { return };
             self.count(
-                ["sheds of silent ones", "sheds of refused ones", "sheds of idle ones"][kind],
+                [
+                    "sheds of silent ones",
+                    "sheds of refused ones",
+                    "sheds of idle ones",
+                    "sheds of begun heads",
+                ][kind],
             );
             self.close(number);
         }
     }
 
     /// Which connection can be spared best: of those that are silent for long enough, then of those
-    /// that were refused, then of those between two requests.
+    /// that were refused, then of those between two requests, then of those of whose head only a
+    /// part has come.
     fn next_spared(&mut self, silent_ms: u64, has_spoken: bool) -> Option<(usize, u64)> {
-        for kind in 0..if has_spoken { 3 } else { 2 } {
+        for kind in 0..if has_spoken { 4 } else { 2 } {
             let mut spared = self.next_found(kind, silent_ms);
             if spared.is_none() && self.spare[kind].is_empty() {
                 self.find_spare();
@@ -264,7 +270,8 @@ impl World {
         while let Some(&(number, since)) = self.spare[kind].last() {
             let is_so = self.clients.get(&number).and_then(spare) == Some((kind, since));
             let connected_ms = since.0.saturating_sub(self.settings.limits.header_timeout_ms);
-            if is_so && kind == 0 && now_ms < connected_ms + silent_ms {
+            let young_ms = [silent_ms, 0, 0, silent_ms][kind];
+            if is_so && young_ms > 0 && now_ms < connected_ms + young_ms {
                 return None;
             }
             self.spare[kind].pop();
@@ -351,6 +358,7 @@ fn spare(client: &Client) -> Option<(usize, (u64, u64))> {
         (Phase::Head, Timer::Head) if has_nothing => 0,
         (Phase::Lingering(_), Timer::Linger) => 1,
         (Phase::Head, Timer::Idle) if has_nothing => 2,
+        (Phase::Head, Timer::Head) if !client.ready => 3,
         _ => return None,
     };
     Some((kind, (at, client.armed)))

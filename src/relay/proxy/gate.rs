@@ -6,7 +6,7 @@ use percent_encoding::percent_decode;
 use super::rewrite;
 use crate::http::RequestHead;
 use crate::relay::host::split_port;
-use crate::relay::options::{LocationOptions, Role};
+use crate::relay::options::{LocationOptions, ProxyOptions, Role};
 
 /// See the module.
 #[derive(Debug)]
@@ -28,13 +28,10 @@ impl Gate {
         Self { closed_paths: closed_paths(locations) }
     }
 
-    /// The answer to a request that goes no further. `forced_host`: the only host, if there is one.
-    pub(super) fn refuses(
-        &self,
-        head: &RequestHead<'_>,
-        forced_host: Option<&str>,
-    ) -> Option<Answer> {
+    /// The answer to a request that goes no further.
+    pub(super) fn refuses(&self, head: &RequestHead<'_>, options: &ProxyOptions) -> Option<Answer> {
         let answer = |status, text| Some(Answer { status, lines: Vec::new(), text });
+        let forced_host = options.force_host.as_deref();
         if let Some(host) = forced_host.and_then(|host| other_host(host, head.host)) {
             let mut lines = b"Location: http://".to_vec();
             lines.extend_from_slice(&host);
@@ -58,7 +55,10 @@ impl Gate {
             "OPTIONS" if is_last => {
                 answer(200, "the push server; Max-Forwards lets the request go no further")
             }
-            "TRACE" if is_last => answer(501, "TRACE is not served here, only passed on"),
+            // Whose answer is the request as it came: with the secret in it (RFC 9110 9.3.8).
+            "TRACE" if is_last || options.secret.is_some() => {
+                answer(501, "TRACE is not served here")
+            }
             _ => None,
         }
     }

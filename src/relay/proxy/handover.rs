@@ -85,8 +85,18 @@ impl Relay {
         self.serve(conn, &head, body, found, now);
     }
 
+    /// Whether a request was handed over to a publisher location with a message that has outgrown
+    /// what is kept meanwhile.
+    pub(super) fn has_lost_message(&mut self, conn: ConnKey) -> bool {
+        let Some(client) = self.conns.client(conn) else { return false };
+        let Phase::Proxied(proxied) = &client.phase else { return false };
+        let Stage::HandedOver(target) = &proxied.stage else { return false };
+        proxied.body.bytes().is_none()
+            && self.routes.find(path_and_query(target).0).as_ref().is_some_and(publishes)
+    }
+
     /// Answers a message that was not kept: never as if it had been published.
-    fn refuse_without_body(&mut self, conn: ConnKey, now: Now) -> bool {
+    pub(super) fn refuse_without_body(&mut self, conn: ConnKey, now: Now) -> bool {
         let cause = "X-Accel-Redirect hands over a message that was not kept: it is over \
                      limits.body_bytes, or too many large bodies are on their way";
         self.warn_of_fault(cause, now);

@@ -134,7 +134,7 @@ impl Relay {
         self.note_access(conn, head);
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
         let Some(proxy) = &self.proxy else { return 0 };
-        if let Some(answer) = proxy.gate.refuses(head, proxy.options.force_host.as_deref()) {
+        if let Some(answer) = proxy.gate.refuses(head, &proxy.options) {
             let persistence = if has_body { Persistence::Close } else { self.persistence(head) };
             let exchange = Exchange::bare(persistence, head.method == "HEAD");
             let status = answer.status;

@@ -46,6 +46,10 @@ impl Relay {
 
     /// Part of a body has passed, or all of it.
     fn went_up(&mut self, conn: ConnKey, now: Now) {
+        if self.has_lost_message(conn) {
+            self.refuse_without_body(conn, now);
+            return;
+        }
         let Some(proxied) = self.proxied(conn) else { return };
         match proxied.stage {
             Stage::HandedOver(_) if proxied.upload.is_none() => self.serve_handed_over(conn, now),
