@@ -186,6 +186,14 @@ def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
                     "prints.",
                     id="pushserver.E009",
                 )
+    shown_to_upstream = push_server.get("allrequests_secret")
+    for path, place in places:
+        if shown_to_upstream and place.get("passthrough_secret") == shown_to_upstream:
+            yield Error(
+                f"PUSH_SERVER: {path}passthrough_secret: it is the allrequests_secret, too.",
+                hint="Choose another: that one goes with the requests of clients.",
+                id="pushserver.E009",
+            )
 
 
 def _stores(push_server: Settings) -> Iterator[CheckMessage]:

@@ -397,6 +397,12 @@ def test_a_secret_that_is_no_header(secret):
     assert ids(upstream) == ["pushserver.E009"]
 
 
+def test_one_secret_for_clients_requests_and_for_notices_is_an_error() -> None:
+    upstream = {"allrequests": "http://127.0.0.1:8002", "allrequests_secret": "s"}
+    assert ids(upstream | locations({"passthrough_secret": "t"})) == []
+    assert ids(upstream | locations({"passthrough_secret": "s"})) == ["pushserver.E009"]
+
+
 @pytest.mark.parametrize("kind", ["publisher", "subscriber"])
 def test_a_missing_type_of_location(kind):
     (message,) = messages({"locations": [{"type": kind, "prefix": "/x/"}]})
