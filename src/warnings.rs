@@ -1,7 +1,7 @@
 //! Keeps a warning that repeats from filling the log: lets it through at most once per period and
 //! counts the rest. Logs nothing itself and reads no clock.
 
-/// One kind of warning.
+/// One kind of warning. By default, as every warning of the daemon, it goes out once a minute.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
     period_ms: u64,
@@ -9,6 +9,12 @@ pub struct RateLimit {
     open_ms: u64,
     /// Occurrences since the last warning that went out.
     held_back: u64,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self::new(60_000)
+    }
 }
 
 impl RateLimit {

@@ -33,6 +33,14 @@ PROXY_SECRET_VARIABLE = "PUSH_SERVER_PROXY_SECRET"
 # The settings that the daemon was started with, as digests.
 STARTED_WITH_VARIABLE = "PUSH_SERVER_STARTED_WITH"
 
+_VARIABLES = (
+    PIPES_VARIABLE,
+    PROXY_SECRET_VARIABLE,
+    STARTED_WITH_VARIABLE,
+    conf.HOST_VARIABLE,
+    conf.SECRET_VARIABLE,
+)
+
 # In environ; in an ASGI scope all begin with x-pushserver-.
 _PREFIX = "HTTP_X_PUSHSERVER_"
 _SECRET = _PREFIX + "SECRET"
@@ -152,7 +160,7 @@ def _around_asgi(
 def believe_environ(environ: dict[str, Any]) -> None:
     """Gives a WSGI request its client's address and the daemon's port, if the daemon vouches."""
     fields = {name: environ.pop(name) for name in list(environ) if name.startswith(_PREFIX)}
-    for name in (PROXY_SECRET_VARIABLE, conf.SECRET_VARIABLE):
+    for name in _VARIABLES:
         environ.pop(name, None)  # wsgiref begins with the environment of the process
     secret = fields.get(_SECRET, "")
     if not _is_daemon(secret):

@@ -153,8 +153,9 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
         if not settings.INTERNAL_IPS and not conf.passthrough_secrets():
             yield Warning(
                 f"PUSH_SERVER: {path}.passthrough is set, but INTERNAL_IPS is empty: every notice "
-                "will be answered 403.",
-                hint="Set INTERNAL_IPS = ['127.0.0.1'], or where the push server runs.",
+                "will be answered 403, except with `runpushserver --allrequests`.",
+                hint="Set the location's passthrough_secret, or INTERNAL_IPS = ['127.0.0.1'], or "
+                "where the push server runs.",
                 id="pushserver.W002",
             )
 
@@ -185,6 +186,14 @@ def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
                     "prints.",
                     id="pushserver.E009",
                 )
+    shown_to_upstream = push_server.get("allrequests_secret")
+    for path, place in places:
+        if shown_to_upstream and place.get("passthrough_secret") == shown_to_upstream:
+            yield Error(
+                f"PUSH_SERVER: {path}passthrough_secret: it is the allrequests_secret, too.",
+                hint="Choose another: that one goes with the requests of clients.",
+                id="pushserver.E009",
+            )
 
 
 def _stores(push_server: Settings) -> Iterator[CheckMessage]:

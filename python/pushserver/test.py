@@ -114,6 +114,12 @@ class PushServerMixin:
 
     @classmethod
     def setUpClass(cls) -> None:
+        if not isinstance(getattr(cls, "live_server_url", ""), str):
+            # As that of Channels: known to a test only, as the server is a process of its own.
+            raise TypeError(
+                f"{cls.__qualname__}: PushServerMixin goes with a live server in this process, "
+                "as LiveServerTestCase has it; another process does not see its settings"
+            )
         super().setUpClass()  # type: ignore[misc]
         cls.push_server = PushServer(live_server_url=cls.live_server_url)
         cls.push_server.__enter__()

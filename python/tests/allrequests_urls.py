@@ -47,12 +47,16 @@ def environment(request: HttpRequest) -> JsonResponse:
 def client(request: HttpRequest) -> JsonResponse:
     """Who asks, as far as Django knows."""
     address = request.META["REMOTE_ADDR"]
+    # The one variable of that kind which is the tests'.
+    ours = {name for name in request.META if name.startswith("PUSH_SERVER_")}
+    ours -= {"PUSH_SERVER_BINARY"}
     return JsonResponse(
         {
             "address": address,
             "internal": address in settings.INTERNAL_IPS,
             "port": request.get_port(),
-            "fields": [name for name in request.META if "PUSHSERVER" in name or "SECRET" in name],
+            "fields": [name for name in request.META if name.startswith("HTTP_X_PUSHSERVER")],
+            "variables": sorted(ours),
             "cookies": len(request.META.get("HTTP_COOKIE", "")),
         }
     )

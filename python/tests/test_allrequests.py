@@ -91,6 +91,7 @@ def test_django_sees_where_a_client_is_as_with_runserver(tmp_path):
                 "internal": address == "127.0.0.1",
                 "port": port,
                 "fields": [],
+                "variables": [],
                 "cookies": 0,
             }
             connection.close()

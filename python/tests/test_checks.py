@@ -355,7 +355,13 @@ def test_a_passthrough_that_is_not_included():
 
 
 def test_a_passthrough_without_internal_ips():
-    assert ids(PASSTHROUGH(), INTERNAL_IPS=[]) == ["pushserver.W002"]
+    (message,) = messages(PASSTHROUGH(), INTERNAL_IPS=[])
+    assert message.id == "pushserver.W002"
+    # There it goes by the run's secret.
+    assert message.msg.endswith("answered 403, except with `runpushserver --allrequests`.")
+    secret = PASSTHROUGH()
+    secret["locations"][0]["passthrough_secret"] = "x"
+    assert ids(secret, INTERNAL_IPS=[]) == []
 
 
 def test_a_passthrough_whose_host_is_not_allowed():
@@ -389,6 +395,12 @@ def test_a_secret_that_is_no_header(secret):
     assert ids(locations(None, {"secret": secret})) == ["pushserver.E009"]
     upstream = {"allrequests": "http://127.0.0.1:8002", "allrequests_secret": secret}
     assert ids(upstream) == ["pushserver.E009"]
+
+
+def test_one_secret_for_clients_requests_and_for_notices_is_an_error() -> None:
+    upstream = {"allrequests": "http://127.0.0.1:8002", "allrequests_secret": "s"}
+    assert ids(upstream | locations({"passthrough_secret": "t"})) == []
+    assert ids(upstream | locations({"passthrough_secret": "s"})) == ["pushserver.E009"]
 
 
 @pytest.mark.parametrize("kind", ["publisher", "subscriber"])

@@ -90,6 +90,12 @@ def test_it_runs_until_it_is_told_to_end(number):
         assert not is_open(url_of(banner))
 
 
+def test_a_unix_socket_is_shown_as_it_is_to_be_connected_to(tmp_path):
+    with running(f"unix:{tmp_path}/sock") as (_process, banner):
+        assert Path(url_of(banner).removeprefix("unix:")).is_socket()
+        assert url_of(banner) == f"unix:{tmp_path}/sock"
+
+
 def test_a_signal_that_wakes_nobody_is_passed_on(settings, wait_for):
     """As one that comes a moment before the main thread begins to wait for the daemon."""
     settings.PUSH_SERVER = {"port": 0}

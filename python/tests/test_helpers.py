@@ -30,6 +30,26 @@ class LivePushServerAtAnAddressTest(LivePushServerTest):
     host = "127.0.0.1"
 
 
+class InAnotherProcess:
+    """As ``ChannelsLiveServerTestCase``."""
+
+    @classmethod
+    def setUpClass(cls):
+        raise AssertionError("no server is started")
+
+    @property
+    def live_server_url(self):
+        return "http://localhost:1"
+
+
+def test_a_live_server_in_another_process_is_refused():
+    class Pages(PushServerMixin, InAnotherProcess):
+        pass
+
+    with pytest.raises(TypeError, match="Pages: PushServerMixin goes with a live server in this"):
+        Pages.setUpClass()
+
+
 SETTINGS = """
 from tests.live import PUSH_SERVER
 from tests.settings import *

@@ -98,6 +98,30 @@ def test_a_directory_that_there_is_not_is_told(settings, tmp_path):
         printed("--output", str(tmp_path / "nowhere" / "file"))
 
 
+def test_what_is_no_file_is_not_replaced_by_one(settings, tmp_path):
+    settings.PUSH_SERVER = {}
+    pipe, loop = tmp_path / "pipe", tmp_path / "loop"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    for path in (pipe, tmp_path):
+        with pytest.raises(CommandError, match="is no regular file: leave out --output"):
+            printed("--output", str(path))
+    with pytest.raises(CommandError, match="loop: Too many levels of symbolic links"):
+        printed("--output", str(loop))
+    # As a shell writes a variable that is not set: no wish to see the secrets.
+    with pytest.raises(CommandError, match="is no regular file"):
+        printed("--output", "")
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "pipe"]
+
+
+def test_a_dash_is_standard_output(settings, tmp_path, monkeypatch):
+    settings.PUSH_SERVER = {}
+    monkeypatch.chdir(tmp_path)
+    assert printed("--output", "-") == printed()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("umask", "warned"), [(0o022, True), (0o027, False), (0o077, False)])
 def test_a_file_of_the_shells_that_all_can_read_is_told(tmp_path, umask, warned):
     file = tmp_path / "pushserver.json"

@@ -23,7 +23,8 @@ const TOO_MUCH: &str = "over 4 MiB, and no settings are; is it the right file?";
 const PIPE_WITHIN: Duration = Duration::from_secs(10);
 const TOO_LONG: &str = "a pipe that was not written and closed within 10 s";
 
-/// A thread reads a pipe. One that is never written keeps its thread, so there is one at most.
+/// Whether a thread reads a pipe. A pipe that is never written keeps its thread, so there is at
+/// most one.
 static PIPE_IS_READ: AtomicBool = AtomicBool::new(false);
 const STILL_READ: &str = "a pipe, and an earlier one is still not written and closed";
 
@@ -88,21 +89,21 @@ fn read_file(path: &path::Path) -> io::Result<Vec<u8>> {
     if PIPE_IS_READ.swap(true, Ordering::AcqRel) {
         return Err(io::Error::new(ErrorKind::ResourceBusy, STILL_READ));
     }
-    // A pipe may have no writer, or one that says nothing. Who waits for that on this thread can
-    // tell nobody what it waits for.
-    let (tell, told) = mpsc::channel();
+    // A pipe may have no writer, or one that writes nothing. This thread waits for a bounded time,
+    // so that it can report what it waited for; the other one may wait for ever.
+    let (sender, receiver) = mpsc::channel();
     let path = path.to_owned();
     let reader = thread::Builder::new().name("settings".to_owned()).spawn(move || {
         let text = File::open(path).and_then(whole);
         PIPE_IS_READ.store(false, Ordering::Release);
-        // Nobody may be waiting any more.
-        let _ = tell.send(text);
+        // The receiver is gone where the time is up.
+        let _ = sender.send(text);
     });
     if let Err(error) = reader {
         PIPE_IS_READ.store(false, Ordering::Release);
         return Err(error);
     }
-    let in_time = told.recv_timeout(PIPE_WITHIN);
+    let in_time = receiver.recv_timeout(PIPE_WITHIN);
     in_time.unwrap_or_else(|_| Err(io::Error::new(ErrorKind::TimedOut, TOO_LONG)))
 }
 

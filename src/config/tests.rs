@@ -717,6 +717,14 @@ fn with_allrequests_the_default_port_is_8000_and_arguments_win() {
             "allrequests_secret: it goes into a header",
         ),
         (
+            json!({
+                "allrequests": "http://127.0.0.1:1",
+                "allrequests_secret": "s",
+                "locations": [{"type": "subscriber", "prefix": "/s/", "passthrough_secret": "s"}],
+            }),
+            "allrequests_secret: a location has it as its passthrough_secret",
+        ),
+        (
             json!({"allrequests": "http://127.0.0.1:1", "forcehost": "http://a"}),
             "forcehost: \"http://a\" is no host:port",
         ),

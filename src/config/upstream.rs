@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use super::address::{check_host, unix_path};
 use super::build::{check_secret, networks};
 use super::problem::{Path, Problem, quoted};
-use super::settings::Settings;
+use super::settings::{Location, Settings};
 use crate::net::options::Listen;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 
@@ -18,29 +18,44 @@ const WITHOUT_UPSTREAM: &str = "of no use without \"allrequests\", for whose req
 /// The setting that cannot work.
 pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem> {
     let root = Path::Root;
-    if let Some(host) = &settings.forcehost {
-        let path = root.key("forcehost");
-        check_host(host).map_err(|what| Problem::new(&path, what))?;
-        if settings.allrequests.is_none() {
-            return Err(Problem::new(&path, WITHOUT_UPSTREAM));
-        }
+    let Some(url) = &settings.allrequests else {
+        let useless = [
+            ("forcehost", settings.forcehost.is_some()),
+            ("trusted_proxies", settings.trusted_proxies.is_some()),
+            ("allrequests_secret", settings.allrequests_secret.is_some()),
+        ];
+        return match useless.iter().find(|(_, is_set)| *is_set) {
+            Some((key, _)) => Err(Problem::new(&root.key(key), WITHOUT_UPSTREAM)),
+            None => Ok(None),
+        };
+    };
+    let force_host = settings.forcehost.clone();
+    if let Some(host) = &force_host {
+        check_host(host).map_err(|what| Problem::new(&root.key("forcehost"), what))?;
     }
-    let path = root.key("trusted_proxies");
-    if settings.trusted_proxies.is_some() && settings.allrequests.is_none() {
-        return Err(Problem::new(&path, WITHOUT_UPSTREAM));
-    }
-    let path_of_secret = root.key("allrequests_secret");
-    if settings.allrequests_secret.is_some() && settings.allrequests.is_none() {
-        return Err(Problem::new(&path_of_secret, WITHOUT_UPSTREAM));
-    }
-    check_secret(settings.allrequests_secret.as_ref(), &path_of_secret)?;
-    let trusted = networks(settings.trusted_proxies.as_deref(), &path)?;
-    let Some(url) = &settings.allrequests else { return Ok(None) };
+    let secret = settings.allrequests_secret.clone();
+    check_proxy_secret(settings, &root.key("allrequests_secret"))?;
+    let trusted = networks(settings.trusted_proxies.as_deref(), &root.key("trusted_proxies"))?;
     let (host, addresses) =
         upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
-    let force_host = settings.forcehost.clone();
-    let secret = settings.allrequests_secret.clone();
     Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted, secret }))
+}
+
+/// Refuses a secret that vouches for notices too: every request of a client goes with this one, and
+/// could be a forged notice.
+fn check_proxy_secret(settings: &Settings, path: &Path<'_>) -> Result<(), Problem> {
+    let secret = settings.allrequests_secret.as_ref();
+    check_secret(secret, path)?;
+    let mut of_notices = settings.locations.iter().filter_map(|location| match location {
+        Location::Subscriber(subscriber) => subscriber.passthrough_secret.as_ref(),
+        Location::Publisher(_) => None,
+    });
+    if of_notices.any(|known| Some(known) == secret) {
+        let what = "a location has it as its passthrough_secret; choose another, because this one \
+                    goes with the requests of clients";
+        return Err(Problem::new(path, what));
+    }
+    Ok(())
 }
 
 /// Refuses an upstream that is the daemon itself: each request would come back for ever.

@@ -284,7 +284,9 @@ fn explain(head: &[u8], status: httparse::Result<usize>, fields_max: usize) -> H
 /// Why httparse refused the head of an answer.
 fn explain_response(status: httparse::Result<usize>) -> HttpError {
     let message = match status {
-        Err(httparse::Error::TooManyHeaders) => "its head has over 256 fields",
+        Err(httparse::Error::TooManyHeaders) => {
+            return HttpError::new(400, format!("its head has over {HEADERS_MAX} fields"));
+        }
         Err(httparse::Error::HeaderName) => "a line of its head is not `name: value`",
         Err(httparse::Error::HeaderValue) => "a value in its head has a control character",
         _ => "its first line is not `HTTP/1.1 status reason`",

@@ -1,5 +1,5 @@
-//! Listener: a socket that accepts connections, bound here or handed over by systemd. Socket options
-//! are set once, on it: the kernel hands them down to each connection.
+//! Listener: a socket that accepts connections, bound here or handed over by systemd. Socket
+//! options are set once, on it: the kernel hands them down to each connection.
 //!
 //! Never waits, and never reads or writes: that is the reactor's.
 
@@ -82,7 +82,7 @@ impl Listener {
         match &self.acceptor {
             Acceptor::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+                Ok((Stream::Tcp(stream), Some(peer.ip())))
             }
             Acceptor::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
         }

@@ -90,7 +90,7 @@ pub struct Reactor {
     /// Accepted, though there are as many as there may be: so nobody makes room but for who is
     /// really there.
     at_door: Option<Newcomer>,
-    /// Since when some wait to be accepted, milliseconds, and accepting has paused for them.
+    /// Since when connections wait to be accepted because accepting has paused, milliseconds.
     crowded_since: Option<u64>,
     /// Whose turn it is to be accepted from first.
     first_listener: usize,
@@ -177,7 +177,7 @@ impl Reactor {
             stdin_ended,
             reload: Reload::new(read, waker),
             stop_at_ms: None,
-            out_of_descriptors: RateLimit::new(60_000),
+            out_of_descriptors: RateLimit::default(),
             heap: Heap::default(),
             watch: Watch::new(),
         })

@@ -19,13 +19,14 @@ const ACCEPTS_PER_TURN: usize = 256;
 /// How long accepting pauses when no more connections can be had, unless one is closed before.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// A client that has sent nothing for so long makes room for others, milliseconds: the second where
-/// accepting has paused for a second, since whoever waits then has had time to speak.
+/// A client that has sent nothing for so long makes room for others, milliseconds. The second value
+/// is for the time after accepting has paused for a second: whatever a client had to send at once
+/// has come by then.
 const SILENT_MS: u64 = 1000;
 const SILENT_AMID_A_CROWD_MS: u64 = 100;
 
-/// How often it is looked whether the newcomer at the door has sent something by now, milliseconds;
-/// amid a crowd it is looked once.
+/// How often the loop looks whether the newcomer at the door has sent something, milliseconds; amid a
+/// crowd it looks once.
 const LOOK_AGAIN_MS: u64 = 5;
 
 /// Amid a crowd so many silent clients make room as fast as newcomers that say nothing are let go.
@@ -40,7 +41,7 @@ const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 const DIALS_BEYOND: usize = 16;
 
 /// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
-/// connections, the newcomer at the door, a reserve.
+/// connections (up to four in use and four idle), the newcomer at the door, a reserve.
 const RESERVED_DESCRIPTORS: u64 = 32;
 
 /// A connection that was accepted.
@@ -141,7 +142,8 @@ impl Reactor {
         Ok(Newcomer { stream, peer, loopback_port, accepted_ms: now.mono_ms })
     }
 
-    /// Whether there is room for one more, that `has_spoken`; another makes it, if need be.
+    /// Whether there is room for one more connection; another one is closed for it, if need be.
+    /// `has_spoken`: the new one has sent something.
     fn has_room(&mut self, has_spoken: bool, now: Now) -> bool {
         if self.open >= self.connections_max && self.make_room(has_spoken, now) {
             self.carry_out_answers(now);

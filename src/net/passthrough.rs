@@ -1,7 +1,6 @@
 //! Tells Django when a hold starts and when it ends: one POST each, from a thread of its own, in
 //! order, over a connection that is kept open. While that thread waits for one URL's answer, up to
-//! three more tell other URLs, so that a URL that hangs holds up no other. Of URLs that were slow
-//! three are told at once at most, so that the others always have a worker.
+//! three more tell other URLs, so that a URL that hangs holds up no other.
 //!
 //! The loop only ever appends to a queue: a slow, dead or hostile Django never delays a delivery.
 //! A notice is tried once. Subscribe and unsubscribe go in pairs: when a URL's queue is full a
@@ -66,8 +65,8 @@ impl Passthrough {
             shared: Arc::new(Shared::new(answer_within, idle_for)),
             queue_max,
             dropped: 0,
-            full: RateLimit::new(WARNING_PERIOD_MS),
-            no_worker: RateLimit::new(WARNING_PERIOD_MS),
+            full: RateLimit::default(),
+            no_worker: RateLimit::default(),
         }
     }
 
@@ -201,8 +200,6 @@ struct Shared {
     agent: ureq::Agent,
     /// How long a worker waits for a notice where there are others.
     idle_for: Duration,
-    /// A URL that takes as long as this to answer is slow, milliseconds.
-    slow_ms: u64,
     clock: Clock,
     warnings: Mutex<Warnings>,
     sent: AtomicU64,
@@ -218,7 +215,6 @@ impl Shared {
             emptied: Condvar::new(),
             agent: agent(answer_within),
             idle_for,
-            slow_ms: (answer_within / SLOW_PART).as_millis() as u64,
             clock: Clock::start(),
             warnings: Mutex::default(),
             sent: AtomicU64::new(0),
@@ -232,8 +228,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker's next notice, waited for; `None`: it is to end, since no notice will come any more,
-    /// or others are there to take it.
+    /// A worker's next notice, waited for. `None`: the worker is to end, since no notice will come
+    /// any more, or since other workers are enough.
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
         let mut is_spare = false;
@@ -273,25 +269,23 @@ impl Shared {
 /// The life of a worker.
 fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
-        let mut sending = Sending { shared, url: &job.notice.url, is_slow: false };
-        let began_ms = shared.clock.now().mono_ms;
+        let sending = Sending { shared, url: &job.notice.url };
         let outcome = send(&shared.agent, job.event, &job.notice);
-        sending.is_slow = shared.clock.now().mono_ms - began_ms >= shared.slow_ms;
         shared.note(&outcome, sending.url);
     }
 }
 
-/// A notice that was taken from the queue; done when this is dropped, also if its worker dies of it.
+/// A notice that was taken from the queue. Dropping this marks it as done, also while its worker
+/// panics.
 struct Sending<'a> {
     shared: &'a Shared,
     url: &'a str,
-    is_slow: bool,
 }
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
-        queue.done(self.url, self.is_slow);
+        queue.done(self.url);
         if thread::panicking() {
             queue.workers -= 1;
         }
@@ -302,18 +296,11 @@ impl Drop for Sending<'_> {
 }
 
 /// One limit for each way to fail, so that one kind does not hide another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Warnings {
     refused: RateLimit,
     timed_out: RateLimit,
     failed: RateLimit,
-}
-
-impl Default for Warnings {
-    fn default() -> Self {
-        let limit = RateLimit::new(WARNING_PERIOD_MS);
-        Self { refused: limit.clone(), timed_out: limit.clone(), failed: limit }
-    }
 }
 
 impl Warnings {
@@ -347,10 +334,7 @@ fn without_query(url: &str) -> &str {
 }
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-/// A URL is slow that takes this part of [`ANSWER_WITHIN`].
-const SLOW_PART: u32 = 4;
 const IDLE_FOR: Duration = Duration::from_secs(10);
-const WARNING_PERIOD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
@@ -574,7 +558,7 @@ mod tests {
         let shared = Arc::clone(&passthrough.shared);
         let worker = thread::spawn(move || {
             let job = shared.next().unwrap();
-            let _sending = Sending { shared: &shared, url: &job.notice.url, is_slow: false };
+            let _sending = Sending { shared: &shared, url: &job.notice.url };
             panic!("as a fault of ours would have it");
         });
         assert!(worker.join().is_err());
@@ -628,26 +612,6 @@ mod tests {
         gates[2].send(()).unwrap();
         good.next();
         assert_eq!(passthrough.shared.lock().workers, queue::WORKERS_MAX);
-    }
-
-    #[test]
-    fn four_urls_that_hang_hold_up_a_fifth_only_until_they_are_known_to() {
-        let (backends, _gates): (Vec<Backend>, Vec<Sender<()>>) =
-            (0..queue::WORKERS_MAX).map(|_| Backend::that_waits(OK)).unzip();
-        let good = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::with_times(1000, Duration::from_millis(200), LONG);
-        // What waits for those that hang is older than all that comes for others, for long.
-        for id in (0..200).map(|id: u32| id.to_string()) {
-            for backend in &backends {
-                passthrough.notify(Event::Subscribe, hold(&backend.url, &id), 0);
-            }
-        }
-        passthrough.notify(Event::Subscribe, hold(&good.url, "a"), 0);
-        assert_eq!(good.next().body, "channel_id=a&subscribe=1");
-        let counters = passthrough.counters();
-        assert!(counters.timed_out <= 2 * queue::WORKERS_MAX as u64, "{counters:?}");
-        let (_, left) = passthrough.finish(Duration::ZERO);
-        assert!(left > 700, "{left}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Stream: one connection over TCP or a Unix socket, accepted or dialled, non-blocking. Never waits,
-//! and knows nothing of the bytes.
+//! Stream: one connection over TCP or a Unix socket, accepted or dialled, non-blocking. Never
+//! waits, and knows nothing of the bytes.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;

@@ -36,7 +36,7 @@ impl Watch {
             accept_pauses: 0,
             slow_turns: 0,
             longest_turn_ms: 0,
-            slow: RateLimit::new(60_000),
+            slow: RateLimit::default(),
             ping_every_ms: within.map(|within| (within.as_millis() as u64 / 2).max(1)),
             ping_at_ms: 0,
         }

@@ -76,8 +76,8 @@ impl Relay {
         }
     }
 
-    /// Logs that a browser will not let a page read the answer, or that the page may not publish.
-    /// The page is not told why.
+    /// Logs a request from an origin that its location does not list: the browser keeps the answer
+    /// from the page, or the page may not publish. Neither says why.
     pub(super) fn warn_of_origin(&mut self, exchange: &Exchange, head: &RequestHead<'_>, now: Now) {
         if let Some(location) = &exchange.location
             && !location.admits(exchange.origin)
@@ -142,7 +142,7 @@ impl Relay {
                 exchange.form = Form::of(head.header_all("Accept"));
                 let peer = self.conns.client(conn).and_then(|client| client.peer);
                 // Of Unix sockets as of the machine itself.
-                let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_canonical();
+                let peer = peer.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
                 if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
                     let text = "this address may not publish; the location's allow says which may";
                     return Err(Refusal::new(403, text));
@@ -207,8 +207,8 @@ fn publisher_question(
     Ok(question)
 }
 
-/// Of a message: it goes to every subscriber in a head, for which front servers have as little as
-/// 4 KiB of room (`proxy_buffer_size` of nginx).
+/// Longest `Content-Type` of a message. It goes to every subscriber in a head, for which front
+/// servers have as little as 4 KiB of room (nginx's `proxy_buffer_size`).
 const CONTENT_TYPE_BYTES_MAX: usize = 1024;
 
 fn method_not_allowed(location: &Location) -> Refusal {

@@ -108,8 +108,8 @@ impl Relay {
         }
     }
 
-    /// Ends a hold behind which so much has come that no more is read: nobody would see the
-    /// client's end behind it.
+    /// Ends a hold behind which more bytes have come than are read: the client's end, which comes
+    /// after them, would never be seen.
     pub(super) fn end_flooded(&mut self, conn: ConnKey, now: Now) {
         if self.conns.client(conn).is_some_and(|client| client.floods(&self.limits)) {
             log::debug!("event=flood conn={}", conn.index());
@@ -225,6 +225,12 @@ impl Relay {
         let exchange = Exchange::bare(Persistence::Close, is_head);
         let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
         self.refuse_and_linger(conn, error.status, payload, now);
+    }
+
+    /// Tells a client that waits for it to send its body (RFC 9110 10.1.1).
+    pub(super) fn send_continue(&mut self, conn: ConnKey) {
+        let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
+        self.outputs.push_back(Output::Send { conn, payload, crowd: None });
     }
 
     /// Sends an answer that ends the connection, though the client may still be sending.

@@ -34,7 +34,8 @@ pub(super) enum Phase {
     Body(Box<Upload>),
     /// The hub was asked and has not answered.
     Asked { exchange: Exchange, notice: Option<Arc<Notice>> },
-    /// Held. What comes now is the next request, which waits; what no request can be ends the hold.
+    /// Held. Bytes that come now are the next request, which waits; more than a request can have
+    /// end the hold.
     Waiting { exchange: Exchange, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
     /// Goes through the upstream. What comes now is the request's body, or the next request, which
     /// waits. Boxed: a held request pays for no other phase.
@@ -117,7 +118,7 @@ pub(super) struct Client {
     /// connection owns no buffer.
     pub(super) buffer: Option<Box<Buffer>>,
     pub(super) timer: Option<(TimerKey, ConnTimer)>,
-    /// `None` on a Unix socket.
+    /// In canonical form; `None` on a Unix socket.
     pub(super) peer: Option<IpAddr>,
     /// The port, if it came to a loopback address; else 0.
     pub(super) loopback_port: u16,
@@ -170,9 +171,9 @@ impl Client {
         !self.ready && (!self.stalled || matches!(self.phase, Phase::Proxied(_)))
     }
 
-    /// Whether more bytes may be read from its socket. Where a pause would last for as long as nothing
-    /// happens, as behind a held request, there is none: the client's end lies behind those bytes.
-    /// Every other pause has a timer, or is over within a few turns.
+    /// Whether more bytes may be read from its socket. Behind a held request reading never pauses:
+    /// the pause could last for ever, and would hide the client's end, which comes after the bytes
+    /// that wait. Every other pause has a timer, or is over within a few turns.
     pub(super) fn wants_read(&self, limits: &Limits) -> bool {
         match &self.phase {
             Phase::Closing => false,
@@ -183,9 +184,8 @@ impl Client {
         }
     }
 
-    /// How many bytes may be read at once, where more may be: what waits behind a request is kept,
-    /// so that of this no more is taken in than `header_bytes`, and behind a held one the byte that
-    /// ends the hold.
+    /// How many bytes may be read at once, if [`Client::wants_read`]. Bytes behind a request are
+    /// kept, up to `header_bytes`; behind a held request one byte more, which ends the hold.
     pub(super) fn reads_at_most(&self, limits: &Limits) -> usize {
         match &self.phase {
             Phase::Waiting { .. } => limits.header_bytes.saturating_sub(self.kept_bytes()) + 1,
@@ -194,7 +194,7 @@ impl Client {
         }
     }
 
-    /// Whether more has come behind a held request than any request that could be next may have.
+    /// Whether more bytes wait behind a held request than any next request may have.
     pub(super) fn floods(&self, limits: &Limits) -> bool {
         matches!(self.phase, Phase::Waiting { .. }) && self.kept_bytes() > limits.header_bytes
     }
@@ -226,10 +226,15 @@ fn is_method(word: &[u8]) -> bool {
 const METHOD_BYTES_SHOWN: usize = 20;
 const PATH_BYTES_SHOWN: usize = 200;
 
+/// A client's address as log lines show it.
+pub(super) fn shown_peer(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
+}
+
 /// Writes the access log's line of an answer, if there is an access log.
 pub(super) fn log_access(client: &mut Client, status: u16) {
     if let Some(request) = client.access.take() {
-        let peer = client.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+        let peer = shown_peer(client.peer);
         log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
     }
 }

@@ -80,7 +80,10 @@ fn entity_tag(text: &[u8]) -> Option<u32> {
         None if is_quoted => return None,
         None => (rest, &b""[..]),
     };
-    (is_coding(inside) && is_coding(outside)).then(|| decimal(digits)?.try_into().ok())?
+    if !is_coding(inside) || !is_coding(outside) {
+        return None;
+    }
+    decimal(digits)?.try_into().ok()
 }
 
 /// Nothing, or what content codings append to a tag: names behind `-` or `;`, as in `-gzip`,

@@ -230,7 +230,7 @@ impl Renderer {
     /// 304; echoes the cursor if the request gave one, and says to caches what a 200 says (RFC
     /// 9110 15.4.5).
     pub(super) fn nothing_new(&self, exchange: &Exchange, cursor: Cursor) -> Payload {
-        let mut out = Vec::with_capacity(384);
+        let mut out = Vec::with_capacity(512);
         let mut lines = Vec::with_capacity(192);
         if cursor.given {
             write_validators(cursor.id(), &mut lines);

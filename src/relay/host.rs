@@ -22,7 +22,7 @@ pub(super) struct Hosts {
 impl Hosts {
     pub(super) fn new(names: &[String]) -> Self {
         let names = names.iter().map(|name| name.as_bytes().into()).collect();
-        Self { names, refusals: RateLimit::new(WARNING_PERIOD_MS) }
+        Self { names, refusals: RateLimit::default() }
     }
 
     /// Whether a request with this `Host` may be served, that came to a loopback address at `port`.
@@ -92,9 +92,6 @@ fn covers(known: &[u8], name: &[u8]) -> bool {
 }
 
 const LOCALHOST: &[u8] = b"localhost";
-
-/// Refused requests are told of at most once in this time.
-const WARNING_PERIOD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {

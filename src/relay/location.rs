@@ -177,9 +177,6 @@ fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
 /// Of a location's origins, in a log line.
 const ORIGINS_SHOWN: usize = 5;
 
-/// The same warning is logged at most once in this time.
-const WARNING_PERIOD_MS: u64 = 60_000;
-
 /// Every method that some location serves.
 pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
@@ -217,7 +214,7 @@ impl Routes {
         };
         Self {
             routes: locations.iter().map(route).collect(),
-            foreign_origins: RateLimit::new(WARNING_PERIOD_MS),
+            foreign_origins: RateLimit::default(),
         }
     }
 

@@ -129,6 +129,7 @@ impl Relay {
 
     /// A connection was accepted. `peer`: its address, none on a Unix socket.
     pub fn accept(&mut self, peer: Option<IpAddr>, now: Now) -> ConnKey {
+        let peer = peer.map(|peer| peer.to_canonical());
         let conn = self.conns.insert(Conn::Client(Client::new(peer)));
         self.arm(conn, ConnTimer::Head, now);
         conn

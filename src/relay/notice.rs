@@ -41,14 +41,17 @@ impl fmt::Debug for Notice {
     }
 }
 
+/// Fields that only the daemon sends to Django: what clients send under these names is left out.
+pub(super) const SECRET: &str = "X-Pushserver-Secret";
+pub(super) const PEER: &str = "X-Pushserver-Peer";
+
 /// The subscriber's own header lines, for Django: all but those that belong to this connection
 /// (RFC 9110 7.6.1), to a body, or to the address asked. Then the location's secret, which Django
 /// can rely on because a subscriber's own is left out.
 pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
-    const SECRET: &str = "X-Pushserver-Secret";
     const OMITTED: [&str; 17] = [
         SECRET,
-        "X-Pushserver-Peer",
+        PEER,
         "Connection",
         "Keep-Alive",
         "Proxy-Connection",

@@ -1,21 +1,16 @@
 //! Refused heads: bytes that cannot be read as a request, or are more than the limits allow. The
-//! client is answered; of a limit the operator is told too, since it may be too low.
+//! client is answered. A limit is also named in the log, since it may be too low.
 
+use super::client::shown_peer;
 use super::{ConnKey, Relay};
 use crate::clock::Now;
 use crate::http::HttpError;
 use crate::warnings::RateLimit;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RefusedHeads {
     oversized: RateLimit,
-}
-
-impl Default for RefusedHeads {
-    fn default() -> Self {
-        Self { oversized: RateLimit::new(WARNING_PERIOD_MS) }
-    }
 }
 
 impl Relay {
@@ -31,9 +26,7 @@ impl Relay {
         if matches!(error.status, 414 | 431)
             && let Some(times) = self.refused_heads.oversized.note(now.mono_ms)
         {
-            let peer = self.conns.client(conn).and_then(|client| client.peer);
-            let peer =
-                peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_canonical().to_string());
+            let peer = shown_peer(self.conns.client(conn).and_then(|client| client.peer));
             let HttpError { status, message } = &error;
             log::warn!(
                 "event=head_refused peer={peer} status={status} times={times} cause={message:?}"
@@ -43,6 +36,3 @@ impl Relay {
         input.len()
     }
 }
-
-/// A limit is told of at most once in this time.
-const WARNING_PERIOD_MS: u64 = 60_000;

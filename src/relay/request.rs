@@ -9,7 +9,7 @@ use super::delivery::{Exchange, Persistence};
 use super::location::{Found, Location, SERVER};
 use super::notice::{Notice, passed_headers};
 use super::options::{Role, SubscriberOptions};
-use super::{ACCESS, ANSWERS_PER_TURN, ConnKey, Output, Payload, Relay};
+use super::{ACCESS, ANSWERS_PER_TURN, ConnKey, Relay};
 use crate::clock::Now;
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, Version, parse_request, scan,
@@ -139,8 +139,7 @@ impl Relay {
             return input.len();
         }
         if head.expect_continue {
-            let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
-            self.outputs.push_back(Output::Send { conn, payload, crowd: None });
+            self.send_continue(conn);
         }
         // Of all others the body is read and dropped: who may not publish takes no room from who may.
         let keeps_body = head.method == "POST" && refused.is_none();

@@ -1,9 +1,9 @@
-//! Which connection makes room where there are as many as there may be. First one that is kept for
-//! the upstream's next request, which costs nobody anything but a dial; then a client that has sent
-//! nothing since it connected; then one that was refused and is only read on; then one between two
-//! requests; last one of whose head only a part has come, since a crowd that sends a byte at a time
-//! would keep everybody out. Of each kind the one that has been so for longest. Never one whose
-//! request is held or under way.
+//! Eviction: which connection is closed where there are as many as `limits.connections` allows.
+//! First one that is kept for the upstream's next request, which costs no more than a dial; then a
+//! client that has sent nothing since it connected; then a client that was refused and whose
+//! further bytes are dropped; then a client between two requests; last a client that has sent a part
+//! of a head, since a crowd that sends a byte at a time would keep everybody out. Of each kind the
+//! one that has been so for longest. Never one whose request is held or under way.
 
 use std::collections::BinaryHeap;
 
@@ -15,8 +15,8 @@ use crate::wheel::TimerKey;
 /// Connections of each kind that one search finds, so that its cost is shared by so many newcomers.
 const FOUND_MAX: usize = 256;
 
-/// How many connections may be looked at in each millisecond, a few hundredths of it, where a search
-/// finds few: whoever knocks while all are busy does not make us look at every one each time.
+/// How many connections may be looked at in each millisecond, a few hundredths of it, where a
+/// search finds few: so connection attempts at the limit cannot force a full scan each.
 const LOOKS_PER_MS: usize = 1000;
 
 /// Clients that can make room, in the order in which they do.
@@ -37,19 +37,20 @@ const KINDS: [Spare; 4] = [Spare::Silent, Spare::Lingering, Spare::Idle, Spare::
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Shedding {
-    /// For each kind those that were so for longest when they were last looked for, the longest
-    /// last, each with its timer. A client that has that timer still has been so ever since, and no
-    /// other for longer.
+    /// For each kind the clients that were so for longest at the last search, the longest last,
+    /// each with its timer. A client that still has this timer has been so ever since, and no other
+    /// client for longer.
     found: [Vec<(ConnKey, TimerKey)>; KINDS.len()],
-    /// No further search before this time, milliseconds.
-    search_at_ms: u64,
+    /// For each kind: no further search for it before this time, milliseconds.
+    search_at_ms: [u64; KINDS.len()],
 }
 
 impl Relay {
-    /// Closes the connection that can be spared best; gives whether there is one. `silent_ms`: how
-    /// long a client must have sent nothing, or no whole head, to be one. `has_spoken`: whether the newcomer has sent
-    /// something; only then a client that was served before makes room for it. `has_asked`: whether
-    /// a client's next request has come, though it is not read yet.
+    /// Closes the connection that can be spared best; gives whether there is one.
+    ///
+    /// `silent_ms`: a client that has sent nothing, or no whole head, for so long can be spared.
+    /// `has_spoken`: the newcomer has sent something; only then a client that was served makes room
+    /// for it. `has_asked`: whether a client's next request has come, though it is not read yet.
     pub fn make_room(
         &mut self,
         silent_ms: u64,
@@ -62,7 +63,7 @@ impl Relay {
             self.counters.shed += 1;
             return true;
         }
-        // By now, so many milliseconds after the timer was set.
+        // The timers that were set `silent_ms` ago or earlier are due by then.
         let young_until_ms = now.mono_ms + self.limits.header_timeout_ms.saturating_sub(silent_ms);
         let kinds = if has_spoken { &KINDS[..] } else { &KINDS[..Spare::Idle as usize] };
         for kind in kinds.iter().copied() {
@@ -73,7 +74,7 @@ impl Relay {
             let mut spare = self.next_spare(kind, due_until_ms, &mut has_asked);
             if self.shedding.found[kind as usize].is_empty()
                 && spare.is_none()
-                && self.search_spare(&mut has_asked, now)
+                && self.search_spare(kind, &mut has_asked, now)
             {
                 spare = self.next_spare(kind, due_until_ms, &mut has_asked);
             }
@@ -105,7 +106,7 @@ impl Relay {
             let is_so = self.conns.client(conn).and_then(spare) == Some((kind, timer));
             let is_young = || self.wheel.due_ms(timer).is_none_or(|due| due > due_until_ms);
             if is_so && is_young() {
-                // So are all others.
+                // All others are younger.
                 return None;
             }
             found.pop();
@@ -116,9 +117,15 @@ impl Relay {
         None
     }
 
-    /// Looks at every connection for those that can be spared; gives whether it did.
-    fn search_spare(&mut self, mut has_asked: impl FnMut(ConnKey) -> bool, now: Now) -> bool {
-        if now.mono_ms < self.shedding.search_at_ms {
+    /// Looks at every connection for those that can be spared, because none of this kind is known;
+    /// gives whether it did.
+    fn search_spare(
+        &mut self,
+        kind: Spare,
+        mut has_asked: impl FnMut(ConnKey) -> bool,
+        now: Now,
+    ) -> bool {
+        if now.mono_ms < self.shedding.search_at_ms[kind as usize] {
             return false;
         }
         // The one that is so for the shortest time is on top. All of a kind have the same time to
@@ -139,11 +146,17 @@ impl Relay {
                 longest.pop();
             }
         }
-        self.shedding.search_at_ms = now.mono_ms + (self.conns.len() / LOOKS_PER_MS) as u64;
         self.shedding.found = longest.map(|longest| {
             let longest = longest.into_sorted_vec().into_iter().rev();
             longest.map(|(_, conn, timer)| (conn, timer)).collect()
         });
+        let next_ms = now.mono_ms + (self.conns.len() / LOOKS_PER_MS) as u64;
+        for (found, search_at_ms) in self.shedding.found.iter().zip(&mut self.shedding.search_at_ms)
+        {
+            if found.len() < FOUND_MAX {
+                *search_at_ms = next_ms;
+            }
+        }
         true
     }
 }
@@ -212,9 +225,11 @@ mod tests {
     #[test]
     fn one_search_finds_the_longest_idle_of_very_many_for_very_many() {
         let mut relay = relay();
-        let conns: Vec<ConnKey> = (0..3 * FOUND_MAX).map(|_| relay.accept(None, at(0))).collect();
+        // So many that a search which finds few puts the next one off.
+        let count = (3 * LOOKS_PER_MS).next_multiple_of(FOUND_MAX);
+        let conns: Vec<ConnKey> = (0..count).map(|_| relay.accept(None, at(0))).collect();
         for (time, conn) in conns.iter().rev().enumerate() {
-            ask(&mut relay, *conn, at(100 * time as u64));
+            ask(&mut relay, *conn, at(10 * time as u64));
         }
         for conn in conns.iter().rev() {
             assert_eq!(shed(&mut relay, at(100_000)), Some(*conn));
@@ -277,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_busy_they_are_not_looked_at_for_each_who_knocks() {
+    fn where_all_are_busy_they_are_not_looked_at_for_each_newcomer() {
         let mut relay = relay();
         let conns: Vec<ConnKey> =
             (0..3 * LOOKS_PER_MS).map(|_| relay.accept(None, at(0))).collect();

@@ -5,8 +5,8 @@ use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::http::HttpError;
 
-/// How long a refused client is listened to that sends nothing more, and however much it sends,
-/// milliseconds: nginx's `lingering_timeout` and `lingering_time`.
+/// How long a refused client is read, milliseconds: after its last byte, and in all. nginx's
+/// `lingering_timeout` and `lingering_time`.
 const LINGER_MS: u64 = 5_000;
 const LINGER_ALL_MS: u64 = 30_000;
 
@@ -84,10 +84,12 @@ impl Relay {
                 _ => LINGER_MS,
             },
             ConnTimer::Stop => STOP_MS,
-            ConnTimer::Connect => {
-                let addresses = self.proxy.as_ref().map_or(1, |proxy| proxy.count() as u64);
-                (self.limits.upstream_wait_ms / addresses).max(1)
-            }
+            ConnTimer::Connect => match (&client.phase, &self.proxy) {
+                (Phase::Proxied(proxied), Some(proxy)) => {
+                    proxied.connect_ms(&self.limits, proxy.count(), now)
+                }
+                _ => self.limits.upstream_wait_ms,
+            },
             ConnTimer::Upstream => self.limits.upstream_timeout_ms,
         };
         let at_ms = now.mono_ms.saturating_add(in_ms);

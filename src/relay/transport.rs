@@ -1,5 +1,5 @@
-//! Which transport a GET of a subscriber asks for. Pure; one look at the head, before anything of
-//! the channel is looked at.
+//! Transport: how a subscriber's GET asks to receive. Pure; read from the head alone, before its
+//! channel is looked up.
 
 use super::accept;
 use crate::http::RequestHead;
@@ -11,7 +11,7 @@ pub(super) enum Transport {
     WebSocket,
     /// `Accept` names `text/event-stream` and no other type.
     EventStream,
-    /// All else; also what would take an event stream, but not only that.
+    /// Any other request, also one that accepts an event stream beside other types.
     Poll,
 }
 

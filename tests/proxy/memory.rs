@@ -1,7 +1,7 @@
 //! Constant memory, however much passes. `PUSHSERVER_PROXY_BYTES` makes it as much as wanted, for
 //! a build with `--release`.
 
-use crate::support::Upstream;
+use crate::support::{Client, Daemon, Upstream};
 use crate::{before, get, ok};
 
 /// Bytes that pass each way.
@@ -13,15 +13,21 @@ fn size() -> usize {
 /// More memory that it may need, KiB.
 const MARGIN: usize = 2 << 10;
 
-#[test]
-fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
-    let upstream = Upstream::start();
-    let daemon = before(&upstream);
+/// A request and its answer, small, over connections that stay open.
+fn small(upstream: &Upstream, daemon: &Daemon) -> (Client, Client) {
     let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();
     server.send(ok("small"));
     assert_eq!(client.answer().text(), "small");
+    (client, server)
+}
+
+#[test]
+fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
+    let upstream = Upstream::start();
+    let daemon = before(&upstream);
+    let (mut client, mut server) = small(&upstream, &daemon);
     let idle = daemon.anonymous_kib();
 
     client.send(get("/large"));
@@ -66,16 +72,11 @@ fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn copies_of_what_may_be_handed_over_share_a_bound() {
     const UPLOADS: usize = 40;
     let upstream = Upstream::start();
     let daemon = before(&upstream);
-    let mut client = daemon.ask(get("/"));
-    let mut server = upstream.accept();
-    server.head();
-    server.send(ok("small"));
-    assert_eq!(client.answer().text(), "small");
+    let _small = small(&upstream, &daemon);
     let idle = daemon.anonymous_kib();
     // Each is a message that could be handed over, so that its copy is kept as far as there is room.
     let size = 2 << 20;

@@ -64,7 +64,7 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
         settings["allrequests"] = json!("http://127.0.0.1:2");
         if has(8) {
             settings["forcehost"] = json!("relay");
-            settings["allrequests_secret"] = json!("s");
+            settings["allrequests_secret"] = json!("u");
             settings["trusted_proxies"] = json!(["127.0.0.0/8"]);
         }
     }

@@ -1,8 +1,7 @@
 //! The upstream's answer on its way to the client: its head, its body, a tunnel behind `101`.
 
-use super::exchange::{Body, Reframer, Stage};
+use super::exchange::{Body, Continue, Reframer, Stage};
 use super::fault::Fault;
-use super::handover::CONTINUE;
 use super::rewrite::{self, Ends, Missing};
 use crate::clock::Now;
 use crate::http::{
@@ -101,7 +100,7 @@ impl Relay {
                         Ok(len) if is_done => self.finish(client, len == rest.len(), now),
                         Ok(_) => self.arm_exchange(client, now),
                         Err(error) => {
-                            self.fault(&error.message, now);
+                            self.warn_of_fault(&error.message, now);
                             self.cut(client, now);
                         }
                     }
@@ -159,8 +158,8 @@ impl Relay {
             101 => Err(HttpError::new(502, "it changes to a protocol that nobody asked for")),
             100 => {
                 // Anybody else has not asked for it, or does not wait for it any more.
-                if std::mem::take(&mut proxied.awaits_continue) {
-                    self.send_owned(client, CONTINUE.to_vec());
+                if std::mem::take(&mut proxied.awaited) != Continue::None {
+                    self.send_continue(client);
                     self.arm_exchange(client, now);
                 }
                 Ok(Next::Interim(len))
@@ -225,7 +224,7 @@ impl Relay {
 
     /// Answers 502, or cuts off what was begun.
     fn bad_answer(&mut self, client: ConnKey, input: &[u8], cause: &str, now: Now) -> usize {
-        self.fault(cause, now);
+        self.warn_of_fault(cause, now);
         if self.is_answered(client) {
             self.cut(client, now);
         } else {

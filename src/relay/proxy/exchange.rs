@@ -5,9 +5,11 @@ use std::rc::Rc;
 
 use super::kept::Kept;
 use super::rewrite::Ends;
+use crate::clock::Now;
 use crate::http::{BodyDecoder, HttpError, Version};
 use crate::relay::ConnKey;
 use crate::relay::delivery::Persistence;
+use crate::relay::options::Limits;
 
 /// See the module.
 ///
@@ -28,12 +30,12 @@ pub(in crate::relay) struct Proxied {
     pub(super) upload: Option<Reframer>,
     /// The upstream's socket takes no more for now.
     pub(super) blocked: bool,
-    /// What has passed of it, for a location of ours.
+    /// The request's body, for a location of ours that the request may be handed over to.
     pub(super) body: Body,
-    /// The client waits for `100 Continue`, which the upstream may send, and has sent no body.
-    pub(super) awaits_continue: bool,
+    pub(super) awaited: Continue,
     pub(super) repeat: Repeat,
-    /// Until when the upstream is dialled for it, and asked again, monotonic milliseconds.
+    /// Until then the upstream is dialled for this request and asked again, monotonic
+    /// milliseconds.
     pub(super) wait_ends_ms: u64,
     /// Dials that failed.
     pub(super) attempts: usize,
@@ -50,14 +52,26 @@ pub(in crate::relay) struct Proxied {
 pub(super) struct Ask {
     pub(super) version: Version,
     pub(super) is_head: bool,
-    /// The client waits for `100 Continue`, and the upstream is one that sends none.
-    pub(super) wants_continue: bool,
     /// A browser asks for a page, of an upstream on this machine.
     pub(super) is_page: bool,
     pub(super) wants_upgrade: bool,
     /// The upstream is not asked again on this connection.
     pub(super) once: bool,
 }
+
+impl Ask {
+    /// How long it waits for the upstream, milliseconds.
+    pub(super) fn wait_ms(self, limits: &Limits) -> u64 {
+        match self.is_page {
+            true => limits.upstream_wait_ms.min(PAGE_WAIT_MS),
+            false => limits.upstream_wait_ms,
+        }
+    }
+}
+
+/// How long a browser waits for a page of an upstream on this machine before it is shown that the
+/// upstream is away, milliseconds.
+const PAGE_WAIT_MS: u64 = 3000;
 
 /// How far an exchange has come.
 #[derive(Debug)]
@@ -86,7 +100,7 @@ impl Proxied {
             // A client that waits is not asked for its body any more. Whatever it sends now, the
             // upstream might take for its next request.
             Stage::Answering(..) | Stage::Answered => {
-                self.upload.is_some() && !self.blocked && !self.awaits_continue
+                self.upload.is_some() && !self.blocked && !self.awaits_continue()
             }
             Stage::HandedOver(_) => self.upload.is_some(),
             Stage::Tunnel => !self.blocked,
@@ -101,6 +115,18 @@ impl Proxied {
     /// The client has no head of an answer yet, so that there can be another.
     pub(super) fn is_unanswered(&self) -> bool {
         matches!(self.stage, Stage::Connecting | Stage::Asked | Stage::HandedOver(_))
+    }
+
+    /// Whether the client waits for `100 Continue` and has sent nothing of its body.
+    pub(super) fn awaits_continue(&self) -> bool {
+        self.awaited != Continue::None
+    }
+
+    /// How long one of so many addresses may take to accept a connection, milliseconds: its share
+    /// of the wait, and no longer than the wait lasts.
+    pub(in crate::relay) fn connect_ms(&self, limits: &Limits, addresses: usize, now: Now) -> u64 {
+        let share_ms = (self.ask.wait_ms(limits) / addresses as u64).max(1);
+        share_ms.min(self.wait_ends_ms.saturating_sub(now.mono_ms))
     }
 
     /// Appends what `input` has of the request's body, as the upstream gets it; gives how many
@@ -127,14 +153,26 @@ impl Proxied {
     }
 }
 
+/// Whose `100 Continue` a client waits for before it sends its body (RFC 9110 10.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Continue {
+    /// Nobody's, or it has begun to send.
+    #[default]
+    None,
+    /// The upstream's, which is asked for it.
+    Upstreams,
+    /// Ours, sent once there is a connection: the upstream knows none.
+    Ours,
+}
+
 /// What is left of a request's body when the upstream hands the request over.
 #[derive(Debug)]
 pub(super) enum Body {
-    /// It has none, or one that no location takes.
+    /// The request has no body, or one that no location takes.
     NotNeeded,
-    /// It went by.
+    /// No copy was kept, or it is not needed any more.
     Passed,
-    /// A copy, as long as it may be.
+    /// A copy of what has passed.
     Kept(Kept),
 }
 
@@ -149,17 +187,17 @@ impl Body {
     }
 }
 
-/// Whether a request is sent again that the upstream closed the connection on, with nothing of an
-/// answer.
+/// Whether a request is sent again after the upstream has closed the connection without a byte of
+/// an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// It may have been done, and is not to be done twice.
+    /// The upstream may have executed it, and must not do so twice.
     Never,
     /// Once: it is idempotent (RFC 9110 9.2.2).
     Once,
     /// Until the wait for the upstream is over: it is safe (RFC 9110 9.2.1).
     Safe,
-    /// The same, and it was sent in vain already.
+    /// As `Safe`, and it was sent in vain once already.
     SafeAgain,
 }
 

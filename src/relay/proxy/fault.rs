@@ -11,6 +11,7 @@ use super::Failure;
 use super::exchange::Stage;
 use crate::clock::Now;
 use crate::http::HeadWriter;
+use crate::relay::accept::ranges;
 use crate::relay::client::{ConnTimer, Phase};
 use crate::relay::delivery::{Exchange, Payload, Persistence};
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
@@ -110,21 +111,9 @@ pub(super) fn local_place(options: &ProxyOptions) -> Option<String> {
     })
 }
 
-/// Whether a request's `Accept` names `text/html`, as those of browsers for a page do.
-pub(super) fn accepts_html<'v>(mut accepts: impl Iterator<Item = &'v [u8]>) -> bool {
-    accepts.any(|value| {
-        value.split(|byte| *byte == b',').any(|range| {
-            let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-            let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"text/html"));
-            let is_refused = |part: &[u8]| {
-                part.split_at_checked(2).is_some_and(|(name, weight)| {
-                    name.eq_ignore_ascii_case(b"q=")
-                        && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
-                })
-            };
-            is_html && !parts.any(is_refused)
-        })
-    })
+/// Whether the fields `accept` name `text/html`, as those of browsers for a page do.
+pub(super) fn accepts_html<'b>(accept: impl IntoIterator<Item = &'b [u8]>) -> bool {
+    ranges(accept).any(|name| name.eq_ignore_ascii_case(b"text/html"))
 }
 
 impl Relay {
@@ -141,34 +130,37 @@ impl Relay {
         match timer {
             ConnTimer::Connect if self.waits_on(conn, now) => {}
             ConnTimer::Connect => {
-                let failure = self.proxy.as_ref().and_then(|proxy| proxy.failure);
-                let fault = match failure.map(|failure| failure.cause) {
-                    Some(ErrorKind::QuotaExceeded) => Fault::Descriptors,
-                    Some(cause) => Fault::Unreachable(cause),
-                    None => Fault::Closed { within_head: false },
+                let fault = match self.proxy.as_ref().and_then(|proxy| proxy.failure) {
+                    Some(failure) => {
+                        self.warn_of_unreachable(conn, failure, now);
+                        match failure.cause {
+                            ErrorKind::QuotaExceeded => Fault::Descriptors,
+                            cause => Fault::Unreachable(cause),
+                        }
+                    }
+                    None => {
+                        self.warn_of_fault(CLOSED, now);
+                        Fault::Closed { within_head: false }
+                    }
                 };
-                match failure {
-                    Some(failure) => self.tell_unreachable(conn, failure, now),
-                    None => self.fault(CLOSED, now),
-                }
                 self.answer_for_upstream(conn, &fault, now);
             }
-            // It reads no more of a body.
+            // The upstream reads no more of a body.
             _ if is_answered => self.linger(conn, now),
             _ if !unanswered => {
-                self.tell_silence(now);
+                self.warn_of_silence(now);
                 self.cut(conn, now);
             }
             _ => {
-                self.tell_silence(now);
+                self.warn_of_silence(now);
                 self.answer_for_upstream(conn, &Fault::Silent, now);
             }
         }
     }
 
-    /// Tells the operator that a request is answered for want of the upstream. A page that loads
-    /// itself again may only wait for a restart, which is told of once it takes `upstream_wait`.
-    fn tell_unreachable(&mut self, conn: ConnKey, failure: Failure, now: Now) {
+    /// Logs that a request is answered for want of the upstream. A page that loads itself again may
+    /// only wait for a restart, which is logged once it takes longer than `upstream_wait`.
+    fn warn_of_unreachable(&mut self, conn: ConnKey, failure: Failure, now: Now) {
         let waits = self.proxied(conn).is_some_and(|proxied| proxied.ask.is_page)
             && now.mono_ms < failure.since_ms.saturating_add(self.limits.upstream_wait_ms);
         if !waits
@@ -184,7 +176,7 @@ impl Relay {
         }
     }
 
-    fn tell_silence(&mut self, now: Now) {
+    fn warn_of_silence(&mut self, now: Now) {
         if let Some(proxy) = &mut self.proxy
             && let Some(times) = proxy.silent.note(now.mono_ms)
         {
@@ -193,8 +185,8 @@ impl Relay {
         }
     }
 
-    /// Tells the operator what is wrong with the upstream.
-    pub(super) fn fault(&mut self, cause: &str, now: Now) {
+    /// Logs what is wrong with the upstream.
+    pub(super) fn warn_of_fault(&mut self, cause: &str, now: Now) {
         if let Some(proxy) = &mut self.proxy
             && let Some(times) = proxy.faulty.note(now.mono_ms)
         {
@@ -296,9 +288,9 @@ mod tests {
             ("application/json", false),
             ("", false),
         ] {
-            assert_eq!(accepts_html([accept.as_bytes()].into_iter()), is_page, "{accept}");
+            assert_eq!(accepts_html([accept.as_bytes()]), is_page, "{accept}");
         }
-        assert!(!accepts_html(std::iter::empty()));
+        assert!(!accepts_html([]));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! OPTIONS.
 
 use super::answer::answer_limits;
-use super::exchange::Stage;
+use super::exchange::{Continue, Stage};
 use super::fault::Fault;
 use crate::clock::Now;
 use crate::http::{
@@ -34,29 +34,25 @@ impl Relay {
         let Some(found) = self.routes.find(path_and_query(target).0) else { return false };
         let Some(proxied) = self.proxied(conn) else { return true };
         if publishes(&found) && proxied.body.bytes().is_none() {
-            return self.tell_body_gone(conn, now);
+            return self.refuse_without_body(conn, now);
         }
-        if proxied.upload.is_some() {
-            // Where the next request begins is known only once all of the body has come.
-            let awaits_continue = std::mem::take(&mut proxied.awaits_continue);
-            self.abandon(conn, now);
-            if awaits_continue {
-                self.send_owned(conn, CONTINUE.to_vec());
-            }
-            if let Some(proxied) = self.proxied(conn) {
-                proxied.stage = Stage::HandedOver(target.into());
-            }
-            self.arm_exchange(conn, now);
-            self.go_on(conn, now);
+        proxied.stage = Stage::HandedOver(target.into());
+        if proxied.upload.is_none() {
+            let framing = answer.framing;
+            let no_body =
+                matches!(framing, ResponseFraming::Known(Framing::None | Framing::Length(0)));
+            self.give_back(conn, exact && no_body && answer.keep_alive, now);
+            self.serve_handed_over(conn, now);
             return true;
         }
-        let no_body =
-            matches!(answer.framing, ResponseFraming::Known(Framing::None | Framing::Length(0)));
-        self.give_back(conn, exact && no_body && answer.keep_alive, now);
-        if let Some(proxied) = self.proxied(conn) {
-            proxied.stage = Stage::HandedOver(target.into());
+        // Where the next request begins is known only once all of the body has come.
+        let awaits_continue = std::mem::take(&mut proxied.awaited) != Continue::None;
+        self.abandon(conn, now);
+        if awaits_continue {
+            self.send_continue(conn);
         }
-        self.serve_handed_over(conn, now);
+        self.arm_exchange(conn, now);
+        self.go_on(conn, now);
         true
     }
 
@@ -71,7 +67,7 @@ impl Relay {
         let publishes = found.as_ref().is_some_and(publishes);
         let Some(body) = proxied.body.bytes().or((!publishes).then_some(b"")) else {
             client.phase = Phase::Proxied(proxied);
-            self.tell_body_gone(conn, now);
+            self.refuse_without_body(conn, now);
             return;
         };
         let mut slots = HeaderSlots::new();
@@ -100,10 +96,10 @@ impl Relay {
     }
 
     /// Answers a message that was not kept: never as if it had been published.
-    pub(super) fn tell_body_gone(&mut self, conn: ConnKey, now: Now) -> bool {
+    pub(super) fn refuse_without_body(&mut self, conn: ConnKey, now: Now) -> bool {
         let cause = "X-Accel-Redirect hands over a message that was not kept: it is over \
                      limits.body_bytes, or too many large bodies are on their way";
-        self.fault(cause, now);
+        self.warn_of_fault(cause, now);
         self.answer_for_upstream(conn, &Fault::BodyGone, now);
         true
     }
@@ -112,8 +108,6 @@ impl Relay {
 fn publishes((location, _): &Found<'_>) -> bool {
     matches!(location.role, Role::Publisher(_))
 }
-
-pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 fn path_and_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut parts = target.splitn(2, |byte| *byte == b'?');

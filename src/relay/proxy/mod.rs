@@ -29,13 +29,13 @@ use std::rc::Rc;
 pub(super) use self::exchange::Proxied;
 pub(super) use self::upstream::Upstream;
 
-use self::exchange::{Ask, Body, Reframer, Repeat, Stage};
+use self::exchange::{Ask, Body, Continue, Reframer, Repeat, Stage};
 use self::gate::Gate;
 use self::kept::Kept;
 use self::pool::Pool;
 use self::rewrite::Origin;
 use self::upload::sound_body;
-use super::client::{ConnTimer, Phase};
+use super::client::{ConnTimer, Phase, shown_peer};
 use super::delivery::{Exchange, Persistence};
 use super::options::{LocationOptions, Options, ProxyOptions, Role, UpstreamAddress};
 use super::{ConnKey, Output, Relay};
@@ -93,10 +93,10 @@ impl Proxy {
             options: options.clone(),
             pool: Pool::default(),
             scratch: Vec::new(),
-            unreachable: RateLimit::new(WARNING_PERIOD_MS),
-            silent: RateLimit::new(WARNING_PERIOD_MS),
-            faulty: RateLimit::new(WARNING_PERIOD_MS),
-            replaced: RateLimit::new(WARNING_PERIOD_MS),
+            unreachable: RateLimit::default(),
+            silent: RateLimit::default(),
+            faulty: RateLimit::default(),
+            replaced: RateLimit::default(),
         }
     }
 
@@ -177,57 +177,59 @@ impl Relay {
         let chunked = head.framing == Framing::Chunked;
         let body = self.body_of(head, has_body);
         let proxy = self.proxy.as_mut()?;
-        let peer = self.conns.client(conn)?.peer.map(|peer| peer.to_canonical());
+        let peer = self.conns.client(conn)?.peer;
         let is_trusted =
             |peer: &IpAddr| proxy.options.trusted.iter().any(|network| network.contains(peer));
-        let awaits_continue = head.expect_continue && awaits;
         let origin = Origin {
             peer,
             speaks_for_others: peer.is_none_or(|peer| is_trusted(&peer)),
             default_host: &proxy.options.host,
             secret: proxy.options.secret.as_ref(),
         };
-        let expects = awaits_continue && !proxy.is_http_1_0;
+        let awaited = match head.expect_continue && awaits {
+            true if proxy.is_http_1_0 => Continue::Ours,
+            true => Continue::Upstreams,
+            false => Continue::None,
+        };
+        let expects = awaited == Continue::Upstreams;
         proxy.scratch.clear();
         let replaced = rewrite::write_request(&mut proxy.scratch, head, origin, expects);
         if let Some(field) = replaced
             && let Some(times) = proxy.replaced.note(now.mono_ms)
         {
             let field = &field[..field.len().min(FIELD_BYTES_SHOWN)];
-            let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+            let peer = shown_peer(peer);
             log::warn!(
                 "event=forwarded_replaced peer={peer} field={field} times={times} cause=\"the peer \
                  is not in the setting trusted_proxies\""
             );
         }
-        let is_page = proxy.place.is_some()
-            && head.method == "GET"
-            && !has_body
-            && fault::accepts_html(head.header_all("Accept"));
-        let head_bytes = proxy.scratch.as_slice().into();
+        let ask = Ask {
+            version: head.version,
+            is_head: head.method == "HEAD",
+            is_page: proxy.place.is_some()
+                && head.method == "GET"
+                && !has_body
+                && fault::accepts_html(head.header_all("Accept")),
+            wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
+            // Servers that know no chunks take them for the next request.
+            once: chunked,
+        };
         Some(Proxied {
             stage: Stage::Connecting,
-            head: head_bytes,
+            head: proxy.scratch.as_slice().into(),
             upstream: None,
             upload: has_body.then(|| Reframer::request(decoder, chunked)),
             body,
-            awaits_continue: expects,
+            awaited,
             blocked: false,
             repeat: Repeat::of(head.method, has_body),
-            wait_ends_ms: now.mono_ms + self.wait_ms(is_page),
+            wait_ends_ms: now.mono_ms + ask.wait_ms(&self.limits),
             attempts: 0,
             first: 0,
             waits: 0,
             persistence,
-            ask: Ask {
-                version: head.version,
-                is_head: head.method == "HEAD",
-                wants_continue: awaits_continue && !expects,
-                is_page,
-                wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
-                // Servers that know no chunks take them for the next request.
-                once: chunked,
-            },
+            ask,
         })
     }
 
@@ -325,12 +327,12 @@ impl Relay {
         let Some(client) = self.conns.client(conn) else { return };
         let Phase::Proxied(proxied) = &client.phase else { return };
         let timer = match proxied.stage {
-            Stage::Connecting => return self.arm_connect(conn, now),
+            Stage::Connecting => ConnTimer::Connect,
             Stage::Tunnel if proxied.blocked => ConnTimer::Upstream,
             // May be silent for hours; who vanishes without a word is found by TCP's keep-alive.
             Stage::Tunnel => return self.disarm(conn),
             // The upstream says whether it wants the body.
-            Stage::Asked if proxied.awaits_continue => ConnTimer::Upstream,
+            Stage::Asked if proxied.awaits_continue() => ConnTimer::Upstream,
             Stage::Asked | Stage::Answered | Stage::HandedOver(_) if proxied.takes_bytes() => {
                 ConnTimer::Body
             }
@@ -355,9 +357,6 @@ fn has_publishers(locations: &[LocationOptions]) -> bool {
 
 /// Of a field's name that is told of in the log.
 const FIELD_BYTES_SHOWN: usize = 40;
-
-/// The same fault is told at most once in this time.
-const WARNING_PERIOD_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests;

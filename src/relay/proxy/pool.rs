@@ -15,8 +15,8 @@ const IDLE_MS: u64 = 4000;
 /// How long before the upstream is dialled again, milliseconds.
 const RETRY_MS: u64 = 50;
 
-/// How long a request that the upstream closed the connection on waits before it is sent again,
-/// milliseconds: longer, since it may be the cause.
+/// How long a request waits before it is sent again after the upstream has closed the connection on
+/// it, milliseconds: longer than `RETRY_MS`, since the request may be the cause.
 const REST_MS: u64 = 250;
 
 /// See the module.

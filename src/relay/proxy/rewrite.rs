@@ -15,6 +15,7 @@ use httparse::Header;
 
 use crate::http::response::write_decimal;
 use crate::http::{Framing, HeadWriter, RequestHead, ResponseHead, Version};
+use crate::relay::notice::{PEER, SECRET};
 use crate::relay::options::Secret;
 
 /// Says whose request it is; for the fields `X-Forwarded-…`.
@@ -32,7 +33,7 @@ pub(super) struct Origin<'a> {
 }
 
 /// Appends the request as the upstream gets it. `expects`: the client waits for `100 Continue`.
-/// Behind chunks the upstream is to close. Gives the first field that was replaced because its
+/// After chunks the upstream is to close. Gives the first field that was replaced because its
 /// sender may not speak for others.
 pub(super) fn write_request<'h>(
     out: &mut Vec<u8>,
@@ -245,10 +246,6 @@ fn is_dropped_request_field(name: &str) -> bool {
             _ => false,
         }
 }
-
-/// Only the daemon says these to an upstream.
-const SECRET: &str = "X-Pushserver-Secret";
-const PEER: &str = "X-Pushserver-Peer";
 
 /// Fields of one connection, in requests and answers.
 fn is_hop_by_hop(name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Upload: a request's body on its way to the upstream, and whatever a client sends into a tunnel.
-//! Also where nobody waits for it any more: the upstream has answered, or handed the request over.
+//! Also the rest of a body after the upstream has answered, or handed the request over.
 
-use super::exchange::Stage;
+use super::exchange::{Continue, Stage};
 use crate::clock::Now;
 use crate::http::{BodyDecoder, Framing, HttpError};
 use crate::relay::client::Phase;
@@ -20,7 +20,7 @@ impl Relay {
         if input.is_empty() || !proxied.takes_bytes() {
             return None;
         }
-        proxied.awaits_continue = false;
+        proxied.awaited = Continue::None;
         let upstream = proxied.upstream;
         let mut out = Vec::with_capacity(input.len() + 16);
         let passed = if proxied.upload.is_some() {
@@ -47,7 +47,7 @@ impl Relay {
     /// Part of a body has passed, or all of it.
     fn went_up(&mut self, conn: ConnKey, now: Now) {
         if self.has_lost_message(conn) {
-            self.tell_body_gone(conn, now);
+            self.refuse_without_body(conn, now);
             return;
         }
         let Some(proxied) = self.proxied(conn) else { return };
@@ -74,7 +74,7 @@ impl Relay {
     pub(super) fn pass_the_rest(&mut self, conn: ConnKey, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         let Phase::Proxied(proxied) = &mut client.phase else { return };
-        let ends_here = proxied.upstream.is_none() || proxied.awaits_continue;
+        let ends_here = proxied.upstream.is_none() || proxied.awaits_continue();
         if ends_here || client.ended || self.stopping {
             return self.linger(conn, now);
         }

@@ -1,21 +1,16 @@
-//! Connections to the upstream: how a request comes by one, and what becomes of the exchange when
-//! one opens, fails, stalls or ends.
+//! Connections to the upstream: how a request gets one, and what happens to the exchange when one
+//! opens, fails, stalls or ends.
 
 use std::io::ErrorKind;
 
 use super::Failure;
-use super::exchange::{Repeat, Stage};
+use super::exchange::{Continue, Repeat, Stage};
 use super::fault::{CLOSED, Fault};
-use super::handover::CONTINUE;
 use crate::clock::Now;
-use crate::relay::client::{ConnTimer, Phase};
+use crate::relay::client::{Client, ConnTimer, Phase};
 use crate::relay::connections::Conn;
 use crate::relay::{ConnKey, Output, Payload, Relay};
 use crate::wheel::TimerKey;
-
-/// How long a browser waits for a page of an upstream on this machine before it is shown that the
-/// upstream is away, milliseconds.
-const PAGE_WAIT_MS: u64 = 3000;
 
 /// One connection to the upstream.
 #[derive(Debug, Default)]
@@ -43,8 +38,8 @@ impl Relay {
         let takes_idle = matches!(proxied.repeat, Repeat::Once | Repeat::Safe);
         proxied.waits = 0;
         let Some(proxy) = &mut self.proxy else { return };
-        // The upstream may just be closing an idle connection. What cannot be repeated then goes
-        // over one of its own, and so does what has met such a connection.
+        // The upstream may just be closing an idle connection. So a request that cannot be repeated
+        // gets a connection of its own, and so does one that was sent over such a connection.
         while takes_idle && let Some(conn) = proxy.pool.take() {
             let Some(upstream) = self.conns.upstream_mut(conn) else { continue };
             upstream.client = Some(client);
@@ -56,41 +51,18 @@ impl Relay {
         } else {
             self.dial(client);
         }
-        self.arm_connect(client, now);
+        self.arm(client, ConnTimer::Connect, now);
     }
 
-    /// How long a request waits for the upstream, milliseconds.
-    pub(super) fn wait_ms(&self, is_page: bool) -> u64 {
-        let wait_ms = self.limits.upstream_wait_ms;
-        if is_page { wait_ms.min(PAGE_WAIT_MS) } else { wait_ms }
-    }
-
-    /// Sets the timer of a request that has no connection: each address has its share of the wait.
-    pub(super) fn arm_connect(&mut self, conn: ConnKey, now: Now) {
-        let count = self.proxy.as_ref().map_or(1, |proxy| proxy.count() as u64);
-        let Some(proxied) = self.proxied(conn) else { return };
-        let (is_page, ends_ms) = (proxied.ask.is_page, proxied.wait_ends_ms);
-        let share_ms = (self.wait_ms(is_page) / count).max(1);
-        let at_ms = now.mono_ms.saturating_add(share_ms).min(ends_ms.max(now.mono_ms));
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        if client.stalled {
-            // What it takes no more of is watched first.
-            return self.arm(conn, ConnTimer::Write, now);
-        }
-        if let Some((old, _)) = client.timer.take() {
-            self.wheel.cancel(old);
-        }
-        client.timer =
-            Some((self.wheel.set(at_ms, (conn, ConnTimer::Connect)), ConnTimer::Connect));
-    }
-
-    /// Sends a request again that the upstream closed the connection on, if that does no harm and
-    /// there is time. At once if it is the first time, since an idle connection may just have come
-    /// to its end; then with pauses.
+    /// Sends a request again after the upstream has closed the connection on it, if that does no
+    /// harm and there is time; gives whether it does. The first time at once, since an idle
+    /// connection may just have come to its end; then with pauses.
     fn repeats(&mut self, client: ConnKey, now: Now) -> bool {
-        let is_page = self.proxied(client).is_some_and(|proxied| proxied.ask.is_page);
-        let wait_ends_ms = now.mono_ms + self.wait_ms(is_page);
-        let Some(proxied) = self.proxied(client) else { return false };
+        let limits = &self.limits;
+        let Some(Client { phase: Phase::Proxied(proxied), .. }) = self.conns.client_mut(client)
+        else {
+            return false;
+        };
         let pauses = match proxied.repeat {
             Repeat::Never => return false,
             Repeat::SafeAgain if now.mono_ms >= proxied.wait_ends_ms => return false,
@@ -98,7 +70,7 @@ impl Relay {
             first => {
                 let is_safe = first == Repeat::Safe;
                 proxied.repeat = if is_safe { Repeat::SafeAgain } else { Repeat::Never };
-                proxied.wait_ends_ms = wait_ends_ms;
+                proxied.wait_ends_ms = now.mono_ms + proxied.ask.wait_ms(limits);
                 false
             }
         };
@@ -106,7 +78,7 @@ impl Relay {
         match &mut self.proxy {
             Some(proxy) if pauses => {
                 proxy.pool.rest(client, now.mono_ms);
-                self.arm_connect(client, now);
+                self.arm(client, ConnTimer::Connect, now);
             }
             _ => self.find_upstream(client, now),
         }
@@ -199,7 +171,7 @@ impl Relay {
             self.dial_failed(client, ErrorKind::TimedOut, now);
         }
         if goes_on {
-            self.arm_connect(client, now);
+            self.arm(client, ConnTimer::Connect, now);
         }
         goes_on
     }
@@ -228,15 +200,20 @@ impl Relay {
         } else {
             Payload::Shared(proxied.head.clone())
         };
-        proxied.awaits_continue &= payload.len() == proxied.head.len();
-        // The client need not wait if it has begun already (RFC 9110 10.1.1). Only now, so that
-        // no body is asked for that nobody may take.
-        let goes_on = proxied.ask.wants_continue && payload.len() == proxied.head.len();
+        if payload.len() > proxied.head.len() {
+            // The client has begun already, and need not wait (RFC 9110 10.1.1).
+            proxied.awaited = Continue::None;
+        }
+        // Only now, so that no body is asked for that nobody may take.
+        let goes_on = proxied.awaited == Continue::Ours;
+        if goes_on {
+            proxied.awaited = Continue::None;
+        }
         if let Some(error) = failed {
             return self.fail_upload(conn, error, now);
         }
         if goes_on {
-            self.send_owned(conn, CONTINUE.to_vec());
+            self.send_continue(conn);
         }
         self.outputs.push_back(Output::Send { conn: upstream, payload, crowd: None });
         self.arm_exchange(conn, now);
@@ -330,7 +307,7 @@ impl Relay {
                 if !spoke && self.repeats(client, now) {
                     return;
                 }
-                self.fault(CLOSED, now);
+                self.warn_of_fault(CLOSED, now);
                 let fault = Fault::Closed { within_head: spoke };
                 self.answer_for_upstream(client, &fault, now);
             }
@@ -345,7 +322,7 @@ impl Relay {
                     self.finish(client, false, now);
                 }
                 None => {
-                    self.fault("the upstream cut its answer off", now);
+                    self.warn_of_fault("the upstream cut its answer off", now);
                     self.cut(client, now);
                 }
             },

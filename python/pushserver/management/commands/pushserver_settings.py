@@ -42,7 +42,7 @@ class Command(BaseCommand):
         except DaemonError as error:
             raise CommandError(str(error), returncode=error.status) from error
         text = json.dumps(push_server, cls=DjangoJSONEncoder, indent=2) + "\n"
-        if not options["output"]:
+        if options["output"] in (None, "-"):
             self.stdout.write(text, ending="")
             self.warn_of_readers()
             return
@@ -63,12 +63,19 @@ class Command(BaseCommand):
 
 def _replace(path: Path, text: str) -> None:
     """The daemon may read it at any moment: it is the old one or the new one."""
+    was = None
+    with suppress(FileNotFoundError):
+        was = path.stat()
+    if was and not stat.S_ISREG(was.st_mode):
+        # It would be replaced as well, were it /dev/null.
+        raise CommandError(
+            f"{path} is no regular file: leave out --output, and redirect the output"
+        )
     path = path.resolve()
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            with suppress(FileNotFoundError):
-                was = path.stat()
+            if was:
                 os.fchown(descriptor, was.st_uid, was.st_gid)
                 os.fchmod(descriptor, was.st_mode & 0o770)
             file.write(text)

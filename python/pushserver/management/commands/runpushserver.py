@@ -111,11 +111,11 @@ class Command(BaseCommand):
                 raise CommandError(f"{binary} cannot be run: {error.strerror}") from error
             with _passing_on_signals(daemon) as received:
                 if upstream:
-                    announce = partial(self.announce_start, binary, daemon.url)
+                    announce = partial(self.announce_start, binary, _shown(daemon.url))
                     upstream.whenever_it_serves(announce)
                     upstream.when_it_ends(partial(_end, daemon, received))
                 else:
-                    self.announce(binary, daemon.url)
+                    self.announce(binary, _shown(daemon.url))
                 status = daemon.wait()
             if upstream and upstream.status() and not received:
                 raise CommandError(f"Django's own server ended with status {upstream.status()}")
@@ -164,7 +164,7 @@ class Command(BaseCommand):
             text = f"{changed} changed: stop and start runpushserver again."
             self.stdout.write(self.style.WARNING(text))
         if self.is_announced:
-            self.stdout.write(f"Development push server is running at {url}/")
+            self.stdout.write(f"Development push server is running at {url}")
             self.stdout.flush()
         else:
             self.announce(binary, url)
@@ -177,10 +177,15 @@ class Command(BaseCommand):
         self.stdout.write(
             f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
             f"Push server version {version.split()[-1] if version else 'unknown'}\n"
-            f"Development push server is running at {url}/\n"
+            f"Development push server is running at {url}\n"
             "Quit the server with CONTROL-C."
         )
         self.stdout.flush()
+
+
+def _shown(url: str) -> str:
+    """As ``runserver`` shows it; a Unix socket's path ends with its name."""
+    return url if url.startswith("unix:") else f"{url}/"
 
 
 def _with_remedy(error: DaemonError) -> str:
