@@ -190,7 +190,10 @@ impl Relay {
             }
         };
         if matches!(outcome, Ok(false)) {
-            self.arm_body(conn, now);
+            // What will be refused has as long in all, or a byte now and then would keep it here.
+            if upload.refused.is_none() {
+                self.arm_body(conn, now);
+            }
             return Some(used);
         }
         let idle = Phase::Head { scanned: 0 };
@@ -252,9 +255,15 @@ impl Relay {
         let Some(client) = self.conns.client_mut(conn) else { return };
         if let Phase::Body(upload) = &mut client.phase {
             let bytes = std::mem::take(&mut upload.head);
+            let refused = upload.refused.take();
             let mut slots = HeaderSlots::new();
             if let Ok(head) = parse_request(&bytes, &mut slots, &self.head_limits) {
-                return self.fail_exchange(conn, &head, error, now);
+                let Some((exchange, refusal)) = refused else {
+                    return self.fail_exchange(conn, &head, error, now);
+                };
+                self.note_access(conn, &head);
+                self.warn_of_refusal(&exchange, &refusal, &head, now);
+                return self.refuse_early(conn, exchange, &refusal, now);
             }
         } else if let Some(buffer) = client.buffer.take() {
             self.note_unread(conn, &buffer.bytes);

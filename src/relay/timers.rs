@@ -172,6 +172,24 @@ pub(super) mod tests {
         assert_eq!((to, payload.slices(0).0.starts_with(b"HTTP/1.1 408 ")), (conn, true));
     }
 
+    #[test]
+    fn a_body_that_is_read_only_to_be_refused_has_so_long_in_all() {
+        let mut relay = relay();
+        let conn = relay.accept(None, at(0));
+        relay.received(conn, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n", at(0));
+        let Limits { body_timeout_ms, .. } = Limits::default();
+        for time in (1_000..body_timeout_ms).step_by(1_000) {
+            relay.received(conn, b"x", at(time));
+            relay.handle_timeout(at(time));
+            assert!(relay.poll_output(at(time)).is_none(), "{time}");
+        }
+        relay.handle_timeout(at(body_timeout_ms));
+        let Some(Output::Send { payload, .. }) = relay.poll_output(at(body_timeout_ms)) else {
+            panic!("nothing was sent")
+        };
+        assert!(payload.slices(0).0.starts_with(b"HTTP/1.1 404 "));
+    }
+
     /// A connection whose upload was refused.
     fn refused(relay: &mut Relay, now: Now) -> ConnKey {
         let conn = relay.accept(None, now);
