@@ -6,8 +6,10 @@ command.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -163,15 +165,43 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
 def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
     """Only who should can publish."""
     address = str(push_server["address"])
-    if address.startswith("unix:") or conf.is_loopback(address):
-        return
+    is_here = address.startswith("unix:") or conf.is_loopback(address)
     for path, place in _locations(push_server):
-        if place["type"] == "publisher" and not place.get("allow") and not place.get("secret"):
+        if place["type"] != "publisher" or place.get("secret"):
+            continue
+        if not is_here and not place.get("allow"):
             yield Warning(
                 f"PUSH_SERVER: {path}: everybody who can reach {address} can publish.",
                 hint="Set its allow (a list of networks) or its secret.",
                 id="pushserver.W003",
             )
+        elif front := _allowed_front(push_server, place.get("allow")):
+            yield Warning(
+                f"PUSH_SERVER: {path}: everybody who can reach the front server at {front} can "
+                "publish.",
+                hint="Set its secret: allow goes by the address of the connection, which is the "
+                "front server's.",
+                id="pushserver.W003",
+            )
+
+
+def _allowed_front(push_server: Settings, allow: Any) -> str:
+    """A front server of ``trusted_proxies`` that this ``allow`` lets in, ``""`` without one."""
+    fronts = _networks(push_server.get("trusted_proxies"))
+    allowed = _networks(allow)
+    for front in fronts:
+        same = [network for network in allowed if network.version == front.version]
+        if not allow or any(network.overlaps(front) for network in same):
+            return str(front)
+    return ""
+
+
+def _networks(texts: Any) -> list[Any]:
+    found = []
+    for text in texts or ():
+        with suppress(ValueError):  # which the daemon tells
+            found.append(ipaddress.ip_network(str(text), strict=False))
+    return found
 
 
 def _secrets(push_server: Settings) -> Iterator[CheckMessage]:

@@ -64,6 +64,7 @@ class PushServer:
     """A context manager: the real push server on a free port, and the settings that lead to it.
 
     It has the project's ``PUSH_SERVER``, with ``overrides`` over it. ``url`` is where it listens.
+    Whatever ``allow`` of the project's settings says, this machine may publish.
 
     ``live_server_url``: the test's live server, if it has one. Then the push server has the same
     host, so that browsers send it the cookies of the pages; the pages may subscribe; and a
@@ -82,6 +83,10 @@ class PushServer:
         if name:
             push_server["address"] = socket.gethostbyname(name)
             push_server["hosts"] = [*(push_server.get("hosts") or ()), name]
+        push_server["locations"] = [
+            _for_this_machine(str(push_server["address"]), place)
+            for place in push_server["locations"]
+        ]
         push_server |= self.overrides
         if name:
             push_server["locations"] = [
@@ -124,6 +129,13 @@ class PushServerMixin:
         cls.push_server = PushServer(live_server_url=cls.live_server_url)
         cls.push_server.__enter__()
         cls.addClassCleanup(cls.push_server.__exit__)  # type: ignore[attr-defined]
+
+
+def _for_this_machine(address: str, location: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A location of the project, where tests may publish, too: they are at ``address``."""
+    if location["type"] != "publisher" or not location.get("allow"):
+        return location
+    return {**location, "allow": [*location["allow"], address]}
 
 
 def _for_pages_of(origin: str, location: Mapping[str, Any]) -> dict[str, Any]:

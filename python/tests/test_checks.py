@@ -389,6 +389,21 @@ def test_a_publisher_that_everybody_reaches():
     assert ids({"address": "::1"}) == []
 
 
+def test_a_publisher_that_everybody_reaches_through_a_front_server():
+    front = {"allrequests": "http://127.0.0.1:8002", "trusted_proxies": ["127.0.0.1", "10.0.0.0/8"]}
+    assert ids(front) == ["pushserver.W003"]
+    for allowed in (["127.0.0.0/8"], ["::1", "10.1.2.3"], ["0.0.0.0/0"]):
+        (message,) = messages(front | locations(None, {"allow": allowed}))
+        assert message.id == "pushserver.W003"
+        assert "front server at 1" in message.msg
+    for allowed in (["192.0.2.0/24"], ["::1"], ["no network"]):
+        assert ids(front | locations(None, {"allow": allowed})) == []
+    assert ids(front | locations(None, {"secret": "x"})) == []
+    assert ids(front | {"trusted_proxies": []}) == []
+    # Each location has one line at most.
+    assert ids(front | {"address": "0.0.0.0"}) == ["pushserver.W003"]
+
+
 @pytest.mark.parametrize("secret", ["", "two words", "\u017e", "line\n"])
 def test_a_secret_that_is_no_header(secret):
     assert ids(locations({"passthrough_secret": secret})) == ["pushserver.E009"]

@@ -287,6 +287,18 @@ def test_an_update_arrives_with_the_helper():
     updates._pool.close()
 
 
+def test_tests_may_publish_whatever_production_allows(settings):
+    place = {"type": "publisher", "prefix": "/p/", "allow": ["192.0.2.1"]}
+    settings.PUSH_SERVER = {"locations": [place]}
+    for live in ("", "http://localhost:1"):
+        with PushServer(live_server_url=live):
+            updates.send_update("room", 1)
+    # What a test asks for itself holds.
+    with PushServer(locations=[place]), pytest.raises(updates.UpdateRejected, match="403"):
+        updates.send_update("room", 1)
+    updates._pool.close()
+
+
 def test_the_helper_works_in_another_thread():
     def use():
         with PushServer():

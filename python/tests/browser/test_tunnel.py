@@ -57,16 +57,17 @@ class Client:
         self._tls.verify_mode = ssl.CERT_NONE
         self._cookies = http.cookies.SimpleCookie()
 
-    def ask(self, path, form=None):
+    def ask(self, path, form=None, from_page=True):
         """The answer's status, and its body as text."""
         cookies = "; ".join(f"{name}={it.value}" for name, it in self._cookies.items())
         headers = {"Host": NAME, "Cookie": cookies}
-        if form is not None:
+        if form is not None and from_page:
             headers |= {
                 "Content-Type": "application/x-www-form-urlencoded",
                 "Origin": f"https://{NAME}",
                 "Referer": f"https://{NAME}{path}",
             }
+        if form is not None:
             form = urllib.parse.urlencode(form)
         connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=60)
         connection.request("GET" if form is None else "POST", path, form, headers)
@@ -110,5 +111,8 @@ def test_a_login_and_a_channel_behind_a_tunnel(directory, trusts):
         assert client.ask("/admin/")[0] == (200 if trusts else 302)
         scheme = "https" if trusts else "http"
         assert client.ask("/channel?id=room") == (200, f"{scheme}://{NAME}/updates/room")
+        if trusts:
+            # To the push server everybody is at 127.0.0.1.
+            assert client.ask("/send-update/room", {"a": 1}, from_page=False)[0] == 401
         assert client.ask("/say?to=room&value=1") == (200, "said")
         assert client.ask("/updates/room") == (200, '{"type":"answer","value":"1"}')
