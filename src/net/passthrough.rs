@@ -1,6 +1,6 @@
 //! Tells Django when a hold starts and when it ends: one POST each, from a thread of its own, in
 //! order, over a connection that is kept open. While that thread waits for one URL's answer, up to
-//! three more tell other URLs, so that a URL that hangs holds up no other.
+//! three more tell other URLs, so that up to three URLs that hang hold up no other.
 //!
 //! The loop only ever appends to a queue: a slow, dead or hostile Django never delays a delivery.
 //! A notice is tried once. Subscribe and unsubscribe go in pairs: when a URL's queue is full a
