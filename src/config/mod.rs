@@ -17,6 +17,7 @@ mod upstream;
 
 use std::fmt;
 
+use ipnet::IpNet;
 use serde_json::Value;
 
 use self::problem::{Path, Problem};
@@ -24,7 +25,7 @@ use self::settings::Settings;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::MessageId;
 use crate::net::options::{self as net, Listen};
-use crate::relay::options::{self as relay, Role};
+use crate::relay::options::{self as relay, PublisherOptions, Role};
 
 pub use self::schema::TEXT as SCHEMA;
 pub use self::source::Source;
@@ -189,26 +190,38 @@ impl Config {
         warnings
     }
 
+    /// Publisher locations that everybody can publish to: by an address that other machines reach,
+    /// or through a front server, from which every request has the same address.
     fn open_publishers(&self) -> Vec<String> {
         let is_public = |listen: &&Listen| match listen {
             Listen::Tcp(address) => !address.ip().is_loopback(),
             Listen::Unix(_) => false,
         };
-        let Some(public) = self.listen.iter().find(is_public) else { return Vec::new() };
-        let is_open = |role: &Role| match role {
-            Role::Publisher(publisher) => publisher.allow.is_empty() && publisher.secret.is_none(),
-            Role::Subscriber(_) => false,
-        };
-        let locations = self.relay.locations.iter().enumerate();
-        locations
-            .filter(|(_, location)| is_open(&location.role))
-            .map(|(index, _)| {
-                format!(
+        let public = self.listen.iter().find(is_public);
+        let fronts = self.relay.proxy.as_ref().map_or(&[][..], |proxy| &proxy.trusted);
+        let overlap = |a: &IpNet, b: &IpNet| a.contains(b) || b.contains(a);
+        let mut warnings = Vec::new();
+        for (index, location) in self.relay.locations.iter().enumerate() {
+            let Role::Publisher(PublisherOptions { allow, secret: None, .. }) = &location.role
+            else {
+                continue;
+            };
+            let lets_in = |front: &&IpNet| {
+                allow.is_empty() || allow.iter().any(|network| overlap(network, front))
+            };
+            if let Some(public) = public.filter(|_| allow.is_empty()) {
+                warnings.push(format!(
                     "locations[{index}]: whoever reaches {public} may publish; \
                      set \"allow\" or \"secret\""
-                )
-            })
-            .collect()
+                ));
+            } else if let Some(front) = fronts.iter().find(lets_in) {
+                warnings.push(format!(
+                    "locations[{index}]: whoever reaches the front server at {front} may publish, \
+                     as \"allow\" goes by the address of the connection; set \"secret\""
+                ));
+            }
+        }
+        warnings
     }
 
     /// All settings with their defaults, as JSON that gives the same settings again.

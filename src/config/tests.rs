@@ -621,6 +621,32 @@ fn a_publisher_that_the_world_reaches_is_warned_of() {
     }
 }
 
+#[test]
+fn a_publisher_that_a_front_server_lets_the_world_reach_is_warned_of() {
+    let warnings = |location: Value| {
+        let settings = json!({"allrequests": "http://127.0.0.1:8002", "locations": [location],
+            "trusted_proxies": ["10.0.0.0/8", "127.0.0.1"]});
+        config(settings).unwrap().warnings()
+    };
+    let location = |key: &str, value: Value| {
+        let mut location = json!({"type": "publisher", "prefix": "/p/"});
+        location[key] = value;
+        location
+    };
+    for (allow, front) in [
+        (json!(["0.0.0.0/0"]), "10.0.0.0/8"),
+        (json!(["10.1.2.3"]), "10.0.0.0/8"),
+        (json!(["127.0.0.0/8"]), "127.0.0.1/32"),
+    ] {
+        let warnings = warnings(location("allow", allow));
+        let words = format!("locations[0]: whoever reaches the front server at {front} may");
+        assert!(warnings.len() == 1 && warnings[0].starts_with(&words), "{warnings:?}");
+    }
+    assert_eq!(warnings(location("type", json!("publisher"))).len(), 1, "without allow");
+    assert_eq!(warnings(location("allow", json!(["192.168.0.0/16", "::1"]))), [""; 0]);
+    assert_eq!(warnings(location("secret", json!("s"))), [""; 0]);
+}
+
 fn with(listen: &[&str], port: Option<u16>, ipv6: bool) -> Result<Config, String> {
     let listen = listen.iter().map(|&text| text.to_owned()).collect();
     Config::load(Source::Defaults, Overrides { listen, port, ipv6, ..Overrides::default() })
