@@ -51,7 +51,14 @@ pub fn write_http_date(unix_s: u64, out: &mut Vec<u8>) {
 /// wrong weekday and other zones included.
 #[must_use]
 pub fn parse_http_date(text: &[u8]) -> Option<u64> {
-    let date = without_zone(without_length(text.trim_ascii()));
+    let text = text.trim_ascii();
+    // What every subscriber sends that repeats our own date.
+    parse_strict(text).or_else(|| parse_lenient(text))
+}
+
+/// As [`parse_http_date`], of a date that is not as the standard has it.
+fn parse_lenient(text: &[u8]) -> Option<u64> {
+    let date = without_zone(without_length(text));
     let mut whole = [0; DATE_BYTES_MAX];
     let parts: [&[u8]; 4] = match date {
         // A day of one digit; of an asctime date byte 3 is a space.
