@@ -45,7 +45,7 @@ pub enum PatternError {
     Dots,
     /// It has this many bytes.
     Length(usize),
-    /// Compiled, it takes more than [`COMPILED_BYTES_MAX`].
+    /// Compiled, it takes more memory than a pattern may.
     Large,
 }
 
