@@ -19,6 +19,9 @@ const DELAY_MS: u64 = 1000;
 pub(super) struct Heap {
     /// The most there was since the last time, bytes.
     peak: usize,
+    /// Memory was given back since it last grew. What is left then may lie on as many pages as all
+    /// that has gone, and keeps them: when it goes, that is worth the while however little it is.
+    is_falling: bool,
     due_ms: Option<u64>,
 }
 
@@ -30,9 +33,13 @@ impl Heap {
 
     /// Whether memory is to be given back now, where there is `weight` of what needs some.
     pub(super) fn is_due(&mut self, weight: usize, now: Now) -> bool {
-        self.peak = self.peak.max(weight);
+        if weight > self.peak {
+            self.peak = weight;
+            self.is_falling = false;
+        }
         let gone = self.peak - weight;
-        let worth = gone >= PIECE_BYTES || (gone >= WORTH_BYTES && gone >= self.peak / 2);
+        let least = if self.is_falling { 1 } else { WORTH_BYTES };
+        let worth = gone >= PIECE_BYTES || (gone >= least && gone >= self.peak / 2);
         match self.due_ms {
             None if worth => {
                 self.due_ms = Some(now.mono_ms + DELAY_MS);
@@ -43,6 +50,7 @@ impl Heap {
                 // What was gone may be there again.
                 if worth {
                     self.peak = weight;
+                    self.is_falling = true;
                 }
                 worth
             }
@@ -85,6 +93,23 @@ mod tests {
         assert!(!heap.is_due(20 * MIB, at(6000)));
         assert!(!heap.is_due(0, at(6010)));
         assert!(!heap.is_due(19 * MIB, at(7010)), "it is there again");
+        assert_eq!(heap.due(), None);
+    }
+
+    #[test]
+    fn the_little_that_was_left_is_given_back_when_it_goes_too() {
+        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let mut heap = Heap::default();
+        heap.is_due(20 * MIB, at(0));
+        heap.is_due(5 * MIB, at(0));
+        assert!(heap.is_due(3 * MIB, at(1000)), "while it still goes");
+        assert!(!heap.is_due(2 * MIB, at(1100)));
+        assert!(!heap.is_due(MIB, at(1200)));
+        assert!(heap.is_due(0, at(2200)));
+        assert!(!heap.is_due(0, at(9000)));
+        // Until it grows again.
+        heap.is_due(3 * MIB, at(9000));
+        heap.is_due(0, at(9000));
         assert_eq!(heap.due(), None);
     }
 
