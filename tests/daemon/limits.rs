@@ -156,22 +156,24 @@ fn a_hold_ends_when_more_than_header_bytes_come_behind_it() {
     let mut settings = subscriber(json!({"timeout": 0, "passthrough": backend.url()}));
     merge(&mut settings, json!({"limits": {"header_bytes": 400}}));
     let daemon = Daemon::start(settings);
+    // Before anybody comes: whoever asks how many are held may still be leaving afterwards.
+    let idle = daemon.descriptors();
     let mut client = daemon.hold("a", 1).remove(0);
     backend.next();
-    let before = daemon.descriptors() - 1;
     client.send("x".repeat(400));
     assert!(client.is_silent(A_WHILE));
     daemon.until_held("a", 1);
     client.send("x");
     assert!(client.ends());
     assert_eq!(backend.next().body, "channel_id=a&unsubscribe=1");
-    until("its descriptor is free", || daemon.descriptors() == before);
+    // Beside the connection to the backend.
+    until("its descriptor is free", || daemon.descriptors() <= idle + 1);
     // Also where they come with the request.
     let mut client = daemon.ask(request("GET /subscriber/a", "") + &"x".repeat(401));
     assert!(client.ends());
     let events = [backend.next().body, backend.next().body];
     assert_eq!(events, ["channel_id=a&subscribe=1", "channel_id=a&unsubscribe=1"]);
-    until("its descriptor is free", || daemon.descriptors() == before);
+    until("its descriptor is free", || daemon.descriptors() <= idle + 1);
 }
 
 #[test]
@@ -266,8 +268,8 @@ fn a_reader_without_progress_for_write_timeout_is_closed() {
     daemon.publish("a", vec![b'x'; 9 << 20]);
     until("the publisher is gone", || daemon.descriptors() == idle);
     let mut stopped = Client::narrow(daemon.address());
-    stopped.get("/subscriber/a");
-    until("it is served", || daemon.descriptors() > idle);
+    let begun = stopped.get("/subscriber/a").head();
+    assert!(begun.starts_with("HTTP/1.1 200 "), "{begun}");
     until("it is closed", || daemon.descriptors() == idle);
     // One that goes on, however slowly, gets all of it.
     let mut slow = Client::narrow(daemon.address());

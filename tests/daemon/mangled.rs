@@ -182,8 +182,8 @@ fn whatever_is_sent_is_answered_soundly_and_leaves_nothing_behind() {
     let mut settings = subscriber(json!({"passthrough": backend.url(), "timeout": 0.2}));
     merge(&mut settings, json!({"limits": {"header_timeout": 0.5, "body_timeout": 0.5}}));
     let daemon = Daemon::start(settings);
-    assert_eq!(daemon.publish("first", "m").status, 202);
     let idle = daemon.descriptors();
+    assert_eq!(daemon.publish("first", "m").status, 202);
     let address = daemon.address();
     let begin = Instant::now();
     let (left, figures) = (Mutex::new(seeds.iter()), Mutex::new(Figures::default()));
