@@ -21,7 +21,7 @@ use soak::fire::{Fire, Options, Tally};
 use soak::mischief::Mischief;
 use soak::settings::settings;
 use soak::subscriber::Mutation;
-use soak::support::{Backend, Daemon, Manner, SIZES, counters};
+use soak::support::{Absent, Backend, Daemon, Manner, SIZES, counters};
 use soak::watch::Trend;
 use soak::words::{Faults, Seen};
 
@@ -113,7 +113,8 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
 /// As fast as it goes, until so many messages are delivered.
 fn exactness(deliveries: u64, options: Options) -> bool {
     println!("{deliveries} deliveries, {options:?}");
-    let daemon = Daemon::start(settings(&Backend::dead_url()));
+    let absent = Absent::new();
+    let daemon = Daemon::start(settings(&absent.url()));
     let mut fire = Fire::new(daemon.address(), options);
     let mut progress = Progress::new();
     let mut events = Events::with_capacity(1024);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// What the server does wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -279,8 +280,10 @@ fn two_servers_are_compared_in_turn() {
 
 #[test]
 fn a_server_that_is_not_there_and_one_far_away_are_told() {
-    // Nobody listens on the port of a listener that is closed again.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Its port is taken, and nobody listens on it.
+    let absent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    absent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let closed = absent.local_addr().unwrap().as_socket().expect("an IPv4 address");
     for (server, code, why) in
         [(format!("http://{closed}"), 1, "refused"), ("http://192.0.2.1".into(), 2, "--remote")]
     {

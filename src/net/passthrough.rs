@@ -339,9 +339,11 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::sync::atomic::AtomicBool;
     use std::sync::mpsc::{self, Receiver, Sender};
+
+    use socket2::{Domain, Socket, Type};
 
     use super::*;
 
@@ -468,7 +470,11 @@ mod tests {
 
     #[test]
     fn a_dead_backend_is_counted_as_failed() {
-        let url = format!("http://{}/", free_address());
+        // Its port is taken, and nobody listens on it.
+        let absent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        absent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = absent.local_addr().unwrap().as_socket().unwrap();
+        let url = format!("http://{address}/");
         let mut passthrough = Passthrough::new(10);
         let hold = hold(&url, "a");
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
@@ -666,10 +672,6 @@ mod tests {
             peer: None,
             queued: AtomicBool::new(false),
         }
-    }
-
-    fn free_address() -> std::net::SocketAddr {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
     }
 
     /// A Django of few words.

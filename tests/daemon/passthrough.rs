@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Client, Daemon, Manner, merge, settings, subscriber};
+use crate::support::{Absent, Backend, Client, Daemon, Manner, merge, settings, subscriber};
 
 fn told(backend: &Backend, more: Value) -> Daemon {
     let mut location = json!({"passthrough": backend.url()});
@@ -222,7 +222,8 @@ fn a_hanging_url_holds_up_the_notices_of_no_other() {
 
 #[test]
 fn a_dead_backend_delays_no_delivery() {
-    assert_no_delay(&Backend::dead_url(), || {});
+    let absent = Absent::new();
+    assert_no_delay(&absent.url(), || {});
 }
 
 #[test]

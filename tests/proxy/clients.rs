@@ -1,11 +1,11 @@
 //! Clients that leave, or stop in the middle.
 
-use std::net::{Shutdown, TcpListener};
+use std::net::Shutdown;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Client, Daemon, Upstream, until};
+use crate::support::{Absent, Client, Daemon, Upstream, until};
 use crate::tunnel::tunnel;
 use crate::{before, get, start};
 
@@ -102,8 +102,8 @@ fn whoever_is_read_no_further_is_gone_in_time() {
     server.send_as_far_as_taken(&vec![b'x'; 64 << 20], Duration::from_millis(200));
     assert_gone_in_time(&daemon, &mut client, idle, "in a tunnel that it does not read");
 
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let daemon = start(&format!("http://{nobody}"), limits);
+    let absent = Absent::new();
+    let daemon = start(&absent.url(), limits);
     let idle = daemon.descriptors();
     let mut client = daemon.ask(get("/"));
     assert_gone_in_time(&daemon, &mut client, idle, "behind a request that waits for the upstream");

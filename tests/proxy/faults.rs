@@ -1,13 +1,13 @@
 //! An upstream that is away, silent, wrong or gone.
 
 use std::io::{ErrorKind, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Client, Upstream};
+use crate::support::{Absent, Client, Upstream};
 use crate::{before, get, ok, start, verbose};
 
 /// How long a further connection may let one wait.
@@ -19,8 +19,8 @@ fn impatient() -> Value {
 
 #[test]
 fn nobody_listens_502_after_the_wait_and_told_once() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let daemon = start(&format!("http://{address}"), impatient());
+    let absent = Absent::new();
+    let daemon = start(&absent.url(), impatient());
     let mut client = daemon.connect();
     for _ in 0..3 {
         client.send(get("/"));
@@ -65,16 +65,14 @@ fn an_upstream_that_answers_no_dial_is_told_of_once_too() {
 
 #[test]
 fn requests_wait_while_the_upstream_restarts() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let daemon = verbose(&format!("http://{address}"));
+    let absent = Absent::new();
+    let daemon = verbose(&absent.url());
     let gone = daemon.ask(get("/gone"));
     let mut first = daemon.ask(get("/"));
     let mut second = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     daemon.until_logged("event=dial_failed");
     gone.socket().shutdown(Shutdown::Both).unwrap();
-    let upstream = Upstream::of(TcpListener::bind(address).unwrap());
+    let upstream = absent.start();
     for _ in 0..2 {
         let mut server = upstream.accept();
         let head = server.head();
@@ -93,8 +91,8 @@ fn requests_wait_while_the_upstream_restarts() {
 
 #[test]
 fn who_has_left_keeps_nobody_waiting_once_the_upstream_is_back() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let daemon = verbose(&format!("http://{address}"));
+    let absent = Absent::new();
+    let daemon = verbose(&absent.url());
     // More than are dialled for within `upstream_wait`.
     let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(get("/gone"))).collect();
     let mut stays = daemon.ask(get("/"));
@@ -103,7 +101,7 @@ fn who_has_left_keeps_nobody_waiting_once_the_upstream_is_back() {
         client.end_sending();
         assert!(client.ends());
     }
-    let upstream = Upstream::of(TcpListener::bind(address).unwrap());
+    let upstream = absent.start();
     let mut server = upstream.accept();
     assert!(server.head().starts_with("GET / "));
     server.send(ok("got"));
@@ -369,8 +367,8 @@ fn a_safe_request_is_not_sent_again_for_ever_nor_without_pauses() {
 
 #[test]
 fn a_browser_is_shown_that_the_upstream_is_away_and_asks_again_by_itself() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let daemon = start(&format!("http://{address}"), impatient());
+    let absent = Absent::new();
+    let daemon = start(&absent.url(), impatient());
     let page = |method: &str| {
         let accept = "text/html,application/xhtml+xml,*/*;q=0.8";
         daemon.ask(format!("{method} / HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n")).answer()
@@ -385,7 +383,7 @@ fn a_browser_is_shown_that_the_upstream_is_away_and_asks_again_by_itself() {
         "<!DOCTYPE html>",
         "<meta http-equiv=\"refresh\" content=\"1\">",
         "terminal",
-        &format!("the upstream at {address} refuses connections; is it running?"),
+        &format!("the upstream at {} refuses connections; is it running?", absent.address),
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

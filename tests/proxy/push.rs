@@ -1,11 +1,11 @@
 //! The proxy beside the push locations.
 
 use std::io::Write;
-use std::net::{Shutdown, TcpListener};
+use std::net::Shutdown;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Daemon, Upstream, merge, post, until};
+use crate::support::{Absent, Client, Daemon, Upstream, merge, post, until};
 use crate::{get, ok, start};
 
 pub(super) fn locations() -> Value {
@@ -168,20 +168,18 @@ fn the_path_of_the_passthrough_is_closed_to_outsiders() {
 
 #[test]
 fn held_polls_live_on_while_the_upstream_restarts() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let absent = Absent::new();
     let mut settings = locations();
     merge(&mut settings, json!({"limits": {"upstream_wait": 1}}));
-    let daemon = start(&format!("http://{address}"), settings);
+    let daemon = start(&absent.url(), settings);
     let mut polls: Vec<Client> = (0..20).map(|_| daemon.ask(get("/updates/1"))).collect();
     held(&daemon, "1", 20);
-    drop(listener);
     assert_eq!(daemon.ask(get("/")).answer().status, 502);
     assert_eq!(publish(&daemon, "1", "still here"), 201);
     for poll in &mut polls {
         assert_eq!(poll.answer().text(), "still here");
     }
-    let upstream = Upstream::of(TcpListener::bind(address).unwrap());
+    let upstream = absent.start();
     let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
     server.head();

@@ -1,6 +1,5 @@
 //! A web application that is told of subscribers, well-behaved or not.
 
-use std::net::TcpListener;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,12 +63,6 @@ impl Backend {
             }
         });
         Self { url, seen }
-    }
-
-    /// An address that nobody listens on.
-    pub(crate) fn dead_url() -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("http://{}/told", listener.local_addr().unwrap())
     }
 
     pub(crate) fn url(&self) -> String {

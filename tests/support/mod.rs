@@ -25,7 +25,7 @@ pub(crate) use client::{Client, post, request, uninterrupted};
 pub(crate) use counters::{SIZES, counters};
 pub(crate) use daemon::{Daemon, Start};
 pub(crate) use settings::{limits, merge, settings, subscriber};
-pub(crate) use upstream::Upstream;
+pub(crate) use upstream::{Absent, Upstream};
 
 /// How long anything may take; only a failing test takes so long.
 pub(crate) const LONG: Duration = Duration::from_secs(20);

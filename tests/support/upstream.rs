@@ -4,7 +4,35 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use socket2::{Domain, Socket, Type};
+
 use super::{Client, LONG};
+
+/// An address that refuses connections, until an upstream is started there. Its port is taken all
+/// the while, so nobody else gets it.
+pub(crate) struct Absent {
+    socket: Socket,
+    pub(crate) address: SocketAddr,
+}
+
+impl Absent {
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().expect("an IPv4 address");
+        Self { socket, address }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on connections are accepted.
+    pub(crate) fn start(self) -> Upstream {
+        self.socket.listen(128).unwrap();
+        Upstream::of(self.socket.into())
+    }
+}
 
 /// See the file.
 pub(crate) struct Upstream {
@@ -15,10 +43,10 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) fn start() -> Self {
-        Self::of(TcpListener::bind("127.0.0.1:0").unwrap())
+        Absent::new().start()
     }
 
-    pub(crate) fn of(listener: TcpListener) -> Self {
+    fn of(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let (give, connections) = mpsc::channel();
         thread::spawn(move || {
