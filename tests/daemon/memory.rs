@@ -56,7 +56,8 @@ fn four_fifths_of_the_memory_of_channels_that_expired_are_back_within_seconds() 
 #[test]
 fn after_a_load_every_count_is_back_to_nothing() {
     let backend = Backend::that(Manner::Answers(200));
-    let mut with = subscriber(json!({"passthrough": backend.url(), "timeout": 0.5}));
+    // Long enough for all to be held at once.
+    let mut with = subscriber(json!({"passthrough": backend.url(), "timeout": 5}));
     let timeouts = json!({"type": "memory", "message_timeout": 0.2, "channel_timeout": 0.1});
     merge(&mut with, json!({"store": timeouts}));
     let daemon = Daemon::start(with);
