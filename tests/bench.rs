@@ -1,6 +1,8 @@
 //! `pushserver bench` as a program: against our own daemon, against a small server of the protocol
 //! that behaves, and against one that does not.
 
+mod support;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
+use support::Absent;
 
 /// What the server does wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -280,12 +282,9 @@ fn two_servers_are_compared_in_turn() {
 
 #[test]
 fn a_server_that_is_not_there_and_one_far_away_are_told() {
-    // Its port is taken, and nobody listens on it.
-    let absent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    absent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let closed = absent.local_addr().unwrap().as_socket().expect("an IPv4 address");
+    let absent = Absent::new();
     for (server, code, why) in
-        [(format!("http://{closed}"), 1, "refused"), ("http://192.0.2.1".into(), 2, "--remote")]
+        [(absent.url(), 1, "refused"), ("http://192.0.2.1".into(), 2, "--remote")]
     {
         let output = Command::new(env!("CARGO_BIN_EXE_pushserver"))
             .args(["bench", "--server", &server])

@@ -167,13 +167,13 @@ fn a_hold_ends_when_more_than_header_bytes_come_behind_it() {
     assert!(client.ends());
     assert_eq!(backend.next().body, "channel_id=a&unsubscribe=1");
     // Beside the connection to the backend.
-    until("its descriptor is free", || daemon.descriptors() <= idle + 1);
+    until("its descriptor is free", || daemon.descriptors() == idle + 1);
     // Also where they come with the request.
     let mut client = daemon.ask(request("GET /subscriber/a", "") + &"x".repeat(401));
     assert!(client.ends());
     let events = [backend.next().body, backend.next().body];
     assert_eq!(events, ["channel_id=a&subscribe=1", "channel_id=a&unsubscribe=1"]);
-    until("its descriptor is free", || daemon.descriptors() <= idle + 1);
+    until("its descriptor is free", || daemon.descriptors() == idle + 1);
 }
 
 #[test]
@@ -359,6 +359,17 @@ fn at_the_limit_of_connections_nobody_goes_before_somebody_comes_and_the_longest
     assert!(!daemon.log().iter().any(|line| line.contains("event=accept_paused")));
 }
 
+/// A new publisher on channel `a`, and how long it has waited for its answer, without the time for
+/// which the daemon waited for a processor: a busy machine is not its fault.
+#[track_caller]
+fn newcomer(daemon: &Daemon, status: u16) -> (Client, Duration) {
+    let (begin, queued) = (Instant::now(), daemon.queued());
+    let mut newcomer = daemon.connect();
+    assert_eq!(newcomer.post("/publisher/a", b"one").answer().status, status);
+    let queued = daemon.queued().saturating_sub(queued);
+    (newcomer, begin.elapsed().saturating_sub(queued))
+}
+
 #[test]
 fn at_the_limit_of_connections_the_silent_make_room_before_whoever_was_served() {
     const HELD: usize = 20;
@@ -367,10 +378,7 @@ fn at_the_limit_of_connections_the_silent_make_room_before_whoever_was_served() 
     let mut publisher = daemon.connect();
     assert_eq!(publisher.post("/publisher/b", b"m").answer().status, 202);
     let mut silent: Vec<Client> = (0..600).map(|_| daemon.connect()).collect();
-    let begin = Instant::now();
-    let mut newcomer = daemon.connect();
-    assert_eq!(newcomer.post("/publisher/a", b"one").answer().status, 201);
-    let took = begin.elapsed();
+    let (_newcomer, took) = newcomer(&daemon, 201);
     println!("behind 600 silent connections: {took:?}");
     assert!(took < Duration::from_secs(2), "{took:?}");
     for client in &mut held {
@@ -391,10 +399,7 @@ fn at_the_limit_of_connections_a_newcomer_that_says_nothing_keeps_nobody_out() {
         assert_eq!(client.post("/publisher/a", b"m").answer().status, 202);
     }
     let mut silent: Vec<Client> = (0..100).map(|_| daemon.connect()).collect();
-    let begin = Instant::now();
-    let mut newcomer = daemon.connect();
-    assert_eq!(newcomer.post("/publisher/a", b"m").answer().status, 202);
-    let took = begin.elapsed();
+    let (_newcomer, took) = newcomer(&daemon, 202);
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(idle.remove(0).ends(), "it has made room for the newcomer");
     for client in &mut idle {
@@ -413,26 +418,21 @@ fn at_the_limit_of_connections_one_place_for_the_silent_does_not_slow_the_door()
     }
     // One is let in, and makes room for the next one after a tenth of a second at the earliest.
     let _silent: Vec<Client> = (0..100).map(|_| daemon.connect()).collect();
-    let begin = Instant::now();
-    let mut newcomer = daemon.connect();
-    assert_eq!(newcomer.post("/publisher/a", b"m").answer().status, 202);
-    let took = begin.elapsed();
+    let (_newcomer, took) = newcomer(&daemon, 202);
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 #[test]
 fn at_the_limit_of_connections_heads_that_never_end_keep_nobody_out() {
     const HELD: usize = 20;
-    let with = limits(json!({"header_timeout": 60}));
-    let daemon = Start::within(with, "ulimit -n 160").start();
+    let daemon = Start::within(settings(), "ulimit -n 160").start();
     let mut held = daemon.hold("a", HELD);
     // As many as wait for a second are a crowd: each has a tenth of one for its head.
     let _crowd: Vec<Client> = (0..600).map(|_| daemon.ask("GET /subscriber/a HT")).collect();
-    let begin = Instant::now();
-    let mut newcomer = daemon.connect();
-    assert_eq!(newcomer.post("/publisher/a", b"one").answer().status, 201);
-    // No bound but that of each wait: a head may take three times as long.
-    println!("behind 600 heads that do not end: {:?}", begin.elapsed());
+    let (_newcomer, took) = newcomer(&daemon, 201);
+    println!("behind 600 heads that do not end: {took:?}");
+    // A whole head may take 10 s.
+    assert!(took < Duration::from_secs(4), "{took:?}");
     for client in &mut held {
         assert_eq!(client.answer().text(), "one");
     }

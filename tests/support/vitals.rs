@@ -44,10 +44,20 @@ impl Daemon {
 
     /// Processor time of all its threads so far.
     pub(crate) fn cpu(&self) -> Duration {
+        self.scheduled(0)
+    }
+
+    /// How long all its threads, each by itself, had work and waited for a processor so far.
+    pub(crate) fn queued(&self) -> Duration {
+        self.scheduled(1)
+    }
+
+    /// One field of the scheduler's figures, nanoseconds, of all its threads.
+    fn scheduled(&self, field: usize) -> Duration {
         let threads = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
         let spent = threads.filter_map(|thread| {
             let line = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-            line.split_whitespace().next()?.parse::<u64>().ok()
+            line.split_whitespace().nth(field)?.parse::<u64>().ok()
         });
         Duration::from_nanos(spent.sum())
     }
