@@ -9,12 +9,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use pushserver::clock::Now;
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
-use pushserver::relay::{ConnKey, Output, Relay};
+use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
 
 const SUBSCRIBERS: usize = 10_000;
 const IDLE: usize = 100_000;
 const NOW: Now = Now { mono_ms: 0, unix_s: 1_450_755_280 };
-const PEER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+const ARRIVAL: Arrival =
+    Arrival { peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), loopback_port: None };
 
 fn main() {
     delivery();
@@ -44,19 +45,19 @@ fn drain(relay: &mut Relay) -> usize {
 
 fn delivery() {
     let mut relay = relay();
-    let conns: Vec<ConnKey> = (0..SUBSCRIBERS).map(|_| relay.accept(PEER, NOW)).collect();
-    let publisher = relay.accept(PEER, NOW);
+    let conns: Vec<ConnKey> = (0..SUBSCRIBERS).map(|_| relay.accept(ARRIVAL, NOW)).collect();
+    let publisher = relay.accept(ARRIVAL, NOW);
     let post = b"POST /publisher/crowd HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     let mut tag = 0;
     let mut get = b"GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
     let round = || {
         let start = std::time::Instant::now();
         for &conn in &conns {
-            relay.received(conn, &get, NOW);
+            relay.handle_input(conn, Input::Received(&get), NOW);
         }
         assert_eq!(drain(&mut relay), 0, "all wait");
         let asked = start.elapsed();
-        relay.received(publisher, post, NOW);
+        relay.handle_input(publisher, Input::Received(post), NOW);
         assert_eq!(drain(&mut relay), SUBSCRIBERS + 1);
         get = format!(
             "GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n\
@@ -73,9 +74,9 @@ fn idle(what: &str, budget: f64, channel: impl Fn(usize) -> String) {
     let region = support::allocations();
     let mut relay = relay();
     for n in 0..IDLE {
-        let conn = relay.accept(PEER, NOW);
+        let conn = relay.accept(ARRIVAL, NOW);
         let get = format!("GET /subscriber/{} HTTP/1.1\r\nHost: a\r\n\r\n", channel(n));
-        relay.received(conn, get.as_bytes(), NOW);
+        relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
     }
     drain(&mut relay);
     assert_eq!(relay.hub().held(), IDLE);
@@ -90,10 +91,10 @@ fn pieces() {
         let head = format!("PUT /publisher/a HTTP/1.1\r\nHost: a\r\n{filler}\r\n");
         let fastest = (0..51).map(|_| {
             let mut relay = relay();
-            let conn = relay.accept(PEER, NOW);
+            let conn = relay.accept(ARRIVAL, NOW);
             let start = std::time::Instant::now();
             for piece in head.as_bytes().chunks(16) {
-                relay.received(conn, piece, NOW);
+                relay.handle_input(conn, Input::Received(piece), NOW);
                 relay.handle_timeout(NOW);
             }
             assert_eq!(drain(&mut relay), 1, "answered");

@@ -10,7 +10,7 @@ use pushserver::http::{
     HeaderSlots, Scan, parse_http_date, parse_response, scan_response, write_http_date,
 };
 use pushserver::message::MessageId;
-use pushserver::relay::{ConnKey, Output, Relay};
+use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
 use pushserver::{hub, relay};
 
 const BEGIN: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
@@ -222,12 +222,12 @@ impl Server {
 
     /// What a request on a connection of its own is answered.
     fn ask(&mut self, line: &str, query: &[u8], lines: &[u8], body: &[u8]) -> Vec<u8> {
-        let conn = self.relay.accept(None, self.now);
+        let conn = self.relay.accept(Arrival::default(), self.now);
         let version = b" HTTP/1.1\r\nHost: a\r\n";
         let request = [line.as_bytes(), query, version, lines, b"\r\n", body].concat();
-        self.relay.received(conn, &request, self.now);
+        self.relay.handle_input(conn, Input::Received(&request), self.now);
         let answer = self.sent_to(conn);
-        self.relay.closed(conn, self.now);
+        self.relay.handle_input(conn, Input::Closed, self.now);
         answer
     }
 

@@ -8,7 +8,7 @@ use mio::event::Event;
 use super::socket::Sent;
 use super::{READ_BYTES, Reactor, find, index, token_of};
 use crate::clock::Now;
-use crate::relay::{ConnKey, Output};
+use crate::relay::{ConnKey, Input, Output};
 
 /// Polls of crowds that are read in one turn: while fan-outs go on, and without. Each may be
 /// answered at once, so this too is about a millisecond.
@@ -72,24 +72,23 @@ impl Reactor {
     /// Reads what came, at most one buffer full.
     pub(super) fn read(&mut self, conn: ConnKey, now: Now) {
         loop {
-            let wanted = self.relay.wants_read(conn);
+            let most = self.relay.read_max(conn).min(READ_BYTES);
             let Some(socket) = find(&mut self.sockets, conn) else { return };
-            if !wanted {
+            if most == 0 {
                 socket.unread = true;
                 // A client's end lies behind bytes that nobody will read; those of an upstream are
                 // still wanted, later.
                 if socket.ended && !socket.dialled {
-                    self.relay.peer_ended(conn, now);
+                    self.relay.handle_input(conn, Input::Ended, now);
                 }
                 return;
             }
             socket.unread = false;
             let ended = socket.ended;
-            let most = self.relay.reads_at_most(conn).min(READ_BYTES);
             match socket.stream.read(&mut self.scratch[..most]) {
-                Ok(0) => return self.relay.peer_ended(conn, now),
+                Ok(0) => return self.relay.handle_input(conn, Input::Ended, now),
                 Ok(length) => {
-                    self.relay.received(conn, &self.scratch[..length], now);
+                    self.relay.handle_input(conn, Input::Received(&self.scratch[..length]), now);
                     if length == most {
                         return self.read_again(conn);
                     }
@@ -118,10 +117,12 @@ impl Reactor {
         let Some(socket) = find(&mut self.sockets, conn) else { return };
         match socket.flush() {
             Ok(Sent::All) => {
-                self.relay.drained(conn, now);
+                self.relay.handle_input(conn, Input::Drained, now);
                 self.after_sending(conn);
             }
-            Ok(Sent::Some { progress: true }) => self.relay.progressed(conn, now),
+            Ok(Sent::Some { progress: true }) => {
+                self.relay.handle_input(conn, Input::Progressed, now)
+            }
             Ok(Sent::Some { progress: false }) => {}
             Err(_) => self.broken(conn),
         }
@@ -134,7 +135,9 @@ impl Reactor {
                 socket.crowd = crowd.unwrap_or(socket.crowd);
                 let stalled_before = socket.is_stalled();
                 match socket.send(payload) {
-                    Ok(Sent::Some { .. }) if !stalled_before => self.relay.stalled(conn, now),
+                    Ok(Sent::Some { .. }) if !stalled_before => {
+                        self.relay.handle_input(conn, Input::Stalled, now)
+                    }
                     Ok(_) => {}
                     Err(_) => self.broken(conn),
                 }
@@ -209,7 +212,7 @@ impl Reactor {
         for conn in std::mem::take(&mut self.gone) {
             self.sockets[conn.index()] = None;
             self.open -= 1;
-            self.relay.closed(conn, now);
+            self.relay.handle_input(conn, Input::Closed, now);
         }
         if self.accept_pending.is_some() {
             self.accept_pending = Some(0);

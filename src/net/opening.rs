@@ -10,8 +10,8 @@ use super::socket::Socket;
 use super::stream::Stream;
 use super::{Reactor, find, token_of};
 use crate::clock::Now;
-use crate::relay::ConnKey;
 use crate::relay::options::UpstreamAddress;
+use crate::relay::{Arrival, ConnKey, Input};
 
 /// Connections accepted from one listener before others have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
@@ -178,12 +178,9 @@ impl Reactor {
     fn welcome(&mut self, newcomer: Newcomer, now: Now) {
         let Newcomer { stream, peer, loopback_port, .. } = newcomer;
         self.watch.accepted += 1;
-        let conn = self.relay.accept(peer, now);
-        if let Some(port) = loopback_port {
-            self.relay.came_by_loopback(conn, port);
-        }
+        let conn = self.relay.accept(Arrival { peer, loopback_port }, now);
         if self.enter(Socket::accepted(conn, stream)).is_err() {
-            self.relay.closed(conn, now);
+            self.relay.handle_input(conn, Input::Closed, now);
         }
     }
 
@@ -196,8 +193,8 @@ impl Reactor {
         if let Err(error) = entered {
             let ours = error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code));
             let cause = if ours { ErrorKind::QuotaExceeded } else { error.kind() };
-            self.relay.connect_failed(conn, cause, now);
-            self.relay.closed(conn, now);
+            self.relay.handle_input(conn, Input::ConnectFailed(cause), now);
+            self.relay.handle_input(conn, Input::Closed, now);
         }
     }
 
@@ -221,13 +218,13 @@ impl Reactor {
             Ok(false) => {}
             Ok(true) => {
                 socket.connecting = false;
-                self.relay.connected(conn, now);
+                self.relay.handle_input(conn, Input::Connected, now);
                 if event.is_readable() || event.is_read_closed() {
                     self.read_after(conn, event, now);
                 }
             }
             Err(error) => {
-                self.relay.connect_failed(conn, error.kind(), now);
+                self.relay.handle_input(conn, Input::ConnectFailed(error.kind()), now);
                 self.drop_socket(conn);
             }
         }

@@ -66,7 +66,7 @@ impl Relay {
         if refusal.text == FOREIGN_PAGE {
             self.warn_of_origin(exchange, head, now);
         } else if refusal.status == MISDIRECTED
-            && let Some(times) = self.hosts.refusals.note(now.mono_ms)
+            && let Some(times) = self.site.hosts.refusals.note(now.mono_ms)
         {
             log::warn!(
                 "event=host_refused host=\"{}\" times={times} cause=\"it is no name of this \
@@ -82,7 +82,7 @@ impl Relay {
         if let Some(location) = &exchange.location
             && !location.admits(exchange.origin)
             && let Some(origin) = head.header("Origin")
-            && let Some(times) = self.routes.foreign_origins.note(now.mono_ms)
+            && let Some(times) = self.site.routes.foreign_origins.note(now.mono_ms)
         {
             let (origin, allowed) = (shown(origin), location.shown_origins());
             let role = location.role.name();
@@ -130,8 +130,8 @@ impl Relay {
         self.name.clear();
         self.name.extend_from_slice(&location.namespace);
         let port = self.conns.client(conn).map_or(0, |client| client.loopback_port);
-        let admitted = if port == 0 || self.hosts.admit(head.host, port) {
-            let bytes_max = self.limits.channel_id_bytes;
+        let admitted = if port == 0 || self.site.hosts.admit(head.host, port) {
+            let bytes_max = self.site.limits.channel_id_bytes;
             decode_channel_id(part, bytes_max, &mut self.name).map_err(Refusal::from)
         } else {
             Err(Refusal::new(MISDIRECTED, UNKNOWN_HOST))

@@ -16,7 +16,7 @@ impl Relay {
         use hub::Output as O;
         match output {
             O::Published { peer, waiting, information } => {
-                self.counters.published += 1;
+                self.effects.counters.published += 1;
                 self.inform(peer, if waiting { 201 } else { 202 }, &information, now);
             }
             O::Exists { peer, information } | O::Deleted { peer, information } => {
@@ -30,8 +30,8 @@ impl Relay {
             O::Held { peer, subscription } => self.held(peer, subscription, now),
             O::Deliver { peer, message, gap, crowd } => {
                 let Some((exchange, shared)) = self.take_exchange(peer) else { return };
-                self.counters.delivered += 1;
-                self.counters.gaps += u64::from(gap != crate::store::Gap::NONE);
+                self.effects.counters.delivered += 1;
+                self.effects.counters.gaps += u64::from(gap != crate::store::Gap::NONE);
                 let payload = if shared && gap == crate::store::Gap::NONE {
                     self.renderer.shared_delivery(&exchange, &message)
                 } else {
@@ -81,7 +81,9 @@ impl Relay {
             Phase::Asked { exchange, notice } if !client.ended => {
                 if let Some(notice) = &notice {
                     let notice = Arc::clone(notice);
-                    self.outputs.push_back(Output::Notify { event: Event::Subscribe, notice });
+                    self.effects
+                        .outputs
+                        .push_back(Output::Notify { event: Event::Subscribe, notice });
                 }
                 client.phase = Phase::Waiting { exchange, subscription, notice };
                 self.disarm(conn);
@@ -101,7 +103,9 @@ impl Relay {
         if let Phase::Waiting { subscription, notice, .. } = &mut client.phase {
             let subscription = *subscription;
             if let Some(notice) = notice.take() {
-                self.outputs.push_back(Output::Notify { event: Event::Unsubscribe, notice });
+                self.effects
+                    .outputs
+                    .push_back(Output::Notify { event: Event::Unsubscribe, notice });
             }
             client.phase = Phase::Head { scanned: 0 };
             self.hub.unsubscribe(subscription, now);
@@ -111,7 +115,7 @@ impl Relay {
     /// Ends a hold behind which more bytes have come than are read: the client's end, which comes
     /// after them, would never be seen.
     pub(super) fn end_flooded(&mut self, conn: ConnKey, now: Now) {
-        if self.conns.client(conn).is_some_and(|client| client.floods(&self.limits)) {
+        if self.conns.client(conn).is_some_and(|client| client.floods(&self.site.limits)) {
             log::debug!("event=flood conn={}", conn.index());
             self.release(conn, now);
             self.close(conn, now);
@@ -126,7 +130,9 @@ impl Relay {
             Phase::Asked { exchange, .. } => (exchange, false),
             Phase::Waiting { exchange, notice, .. } => {
                 if let Some(notice) = notice {
-                    self.outputs.push_back(Output::Notify { event: Event::Unsubscribe, notice });
+                    self.effects
+                        .outputs
+                        .push_back(Output::Notify { event: Event::Unsubscribe, notice });
                 }
                 (exchange, true)
             }
@@ -135,7 +141,7 @@ impl Relay {
                 return None;
             }
         };
-        if self.stopping {
+        if self.effects.stopping {
             exchange.persistence = Persistence::Close;
         }
         Some((exchange, held))
@@ -182,9 +188,9 @@ impl Relay {
     ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
-        self.counters.answered(status);
+        self.effects.counters.answered(status);
         self.answered += payload.len();
-        self.outputs.push_back(Output::Send { conn, payload, crowd });
+        self.effects.outputs.push_back(Output::Send { conn, payload, crowd });
         if persistence == Persistence::Close {
             return self.close(conn, now);
         }
@@ -197,7 +203,7 @@ impl Relay {
     pub(super) fn await_request(&mut self, conn: ConnKey, now: Now) {
         self.go_on_later(conn);
         let Some(client) = self.conns.client(conn).filter(|client| !client.stalled) else { return };
-        match (self.stopping, client.ready) {
+        match (self.effects.stopping, client.ready) {
             (false, _) => self.arm(conn, ConnTimer::Idle, now),
             (true, true) => self.arm(conn, ConnTimer::Stop, now),
             (true, false) => self.close(conn, now),
@@ -210,7 +216,7 @@ impl Relay {
         let something = client.buffer.is_some() || client.paused || client.ended;
         if something && !client.ready && !client.stalled {
             client.ready = true;
-            self.ready.push_back(conn);
+            self.effects.ready.push_back(conn);
         }
     }
 
@@ -230,7 +236,7 @@ impl Relay {
     /// Tells a client that waits for it to send its body (RFC 9110 10.1.1).
     pub(super) fn send_continue(&mut self, conn: ConnKey) {
         let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
-        self.outputs.push_back(Output::Send { conn, payload, crowd: None });
+        self.effects.outputs.push_back(Output::Send { conn, payload, crowd: None });
     }
 
     /// Sends an answer that ends the connection, though the client may still be sending.
@@ -243,8 +249,8 @@ impl Relay {
     ) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         log_access(client, status);
-        self.counters.answered(status);
-        self.outputs.push_back(Output::Send { conn, payload, crowd: None });
+        self.effects.counters.answered(status);
+        self.effects.outputs.push_back(Output::Send { conn, payload, crowd: None });
         self.linger(conn, now);
     }
 
@@ -256,7 +262,7 @@ impl Relay {
         if client.ended {
             return self.close(conn, now);
         }
-        self.outputs.push_back(Output::ShutdownWrite { conn });
+        self.effects.outputs.push_back(Output::ShutdownWrite { conn });
         self.begin_lingering(conn, now);
     }
 
@@ -274,6 +280,6 @@ impl Relay {
         } else {
             self.disarm(conn);
         }
-        self.outputs.push_back(Output::Close { conn });
+        self.effects.outputs.push_back(Output::Close { conn });
     }
 }

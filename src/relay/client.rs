@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::ACCESS;
 use super::admission::Refusal;
 use super::delivery::Exchange;
+use super::input::Arrival;
 use super::notice::Notice;
 use super::options::Limits;
 use super::proxy::Proxied;
@@ -143,13 +144,13 @@ pub(super) struct Buffer {
 }
 
 impl Client {
-    pub(super) fn new(peer: Option<IpAddr>) -> Self {
+    pub(super) fn new(arrival: Arrival) -> Self {
         Self {
             phase: Phase::Head { scanned: 0 },
             buffer: None,
             timer: None,
-            peer,
-            loopback_port: 0,
+            peer: arrival.peer.map(|peer| peer.to_canonical()),
+            loopback_port: arrival.loopback_port.unwrap_or(0),
             access: None,
             ended: false,
             stalled: false,

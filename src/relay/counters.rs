@@ -60,9 +60,7 @@ impl Relay {
     /// has left, or many channels have expired.
     pub fn shrink(&mut self) {
         self.conns.shrink();
-        self.wheel.shrink();
-        self.outputs.shrink_to(0);
-        self.ready.shrink_to(0);
+        self.effects.shrink();
         self.hub.shrink();
     }
 }
@@ -82,10 +80,11 @@ impl fmt::Display for Counted<'_> {
                 }
             }
         }
-        let (timers, upload_bytes) = (relay.timers(), relay.uploading.get());
+        let (timers, upload_bytes) = (relay.timers(), relay.effects.uploading.get());
         write!(f, "upstreams={upstreams} uploads={uploads} upload_bytes={upload_bytes} ")?;
         write!(f, "timers={timers} {}", relay.hub.counted())?;
-        let Counters { published, delivered, gaps, slow_readers, shed, refused } = &relay.counters;
+        let Counters { published, delivered, gaps, slow_readers, shed, refused } =
+            &relay.effects.counters;
         write!(f, " published={published} delivered={delivered} gaps={gaps}")?;
         write!(f, " slow_readers={slow_readers} shed={shed}")?;
         for (status, count) in REFUSALS.iter().zip(refused) {

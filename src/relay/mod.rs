@@ -1,10 +1,9 @@
 //! The HTTP face of the hub: connections, locations, deliveries. Sans-io: bytes and `now` go in,
 //! [`Output`]s come out. Never touches a socket or a clock.
 //!
-//! `net` tells what happened to a connection (`accept`, `received`, `peer_ended`, `closed`, and
-//! `stalled`, `progressed`, `drained` where a socket did not take everything) and does what
-//! [`Relay::poll_output`] says. A connection's entry lives until `closed`, and only `net` says that,
-//! so that the tables of both have the same connections at the end of each turn.
+//! `net` says what happened to a connection ([`Input`]) and does what [`Relay::poll_output`] says.
+//! A connection's entry lives until [`Input::Closed`], and only `net` says that, so that the tables
+//! of both have the same connections at the end of each turn.
 
 mod accept;
 mod admission;
@@ -14,8 +13,10 @@ mod connections;
 mod counters;
 mod cursor;
 mod delivery;
+mod effects;
 mod host;
 mod information;
+mod input;
 pub mod location;
 pub mod notice;
 pub mod options;
@@ -24,33 +25,27 @@ mod proxy;
 mod refused_heads;
 mod request;
 mod shedding;
+mod site;
 mod timers;
 mod transport;
 
-use std::cell::Cell;
-use std::collections::VecDeque;
-use std::net::IpAddr;
-use std::rc::Rc;
-
 pub use self::delivery::Payload;
+pub use self::input::{Arrival, Input};
 pub use self::output::Output;
 
 use self::client::{Client, ConnTimer, Phase};
 use self::connections::{Conn, Connections};
-use self::counters::Counters;
 use self::delivery::Renderer;
-use self::host::Hosts;
-use self::location::Routes;
-use self::options::{Limits, Options};
+use self::effects::Effects;
+use self::options::Options;
 use self::proxy::Proxy;
 use self::refused_heads::RefusedHeads;
 use self::shedding::Shedding;
+use self::site::Site;
 use crate::arena::Key;
 use crate::clock::Now;
-use crate::http::HeadLimits;
 use crate::hub::options::StoreOptions;
 use crate::hub::{self, Hub};
-use crate::wheel::Wheel;
 
 /// Names a connection, to `net` too.
 pub type ConnKey = Key;
@@ -64,26 +59,16 @@ const ANSWERS_PER_TURN: usize = 64 << 10;
 pub struct Relay {
     conns: Connections,
     hub: Hub,
-    routes: Routes,
-    hosts: Hosts,
+    site: Site,
     renderer: Renderer,
     /// `None`: what no location matches is answered 404.
     proxy: Option<Box<Proxy>>,
-    limits: Limits,
-    head_limits: HeadLimits,
-    wheel: Wheel<(ConnKey, ConnTimer)>,
-    outputs: VecDeque<Output>,
-    /// Connections with bytes that wait, to go on with in the next turn.
-    ready: VecDeque<ConnKey>,
+    effects: Effects,
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
     shedding: Shedding,
-    stopping: bool,
-    /// Bytes of bodies that are not whole yet.
-    uploading: Rc<Cell<usize>>,
     /// Bytes of answers made for the connection at hand.
     answered: usize,
-    counters: Counters,
     refused_heads: RefusedHeads,
 }
 
@@ -94,72 +79,59 @@ impl Relay {
         Self {
             conns: Connections::default(),
             hub: Hub::new(hub, now),
-            routes: Routes::new(&options.locations),
-            hosts: Hosts::new(&options.hosts),
+            site: Site::new(options),
             renderer: Renderer::new(options.server.clone(), now),
             proxy: options
                 .proxy
                 .as_ref()
                 .map(|proxy| Box::new(Proxy::new(proxy, &options.locations))),
-            head_limits: options.limits.of_a_head(),
-            limits: options.limits.clone(),
-            wheel: Wheel::new(now.mono_ms),
-            outputs: VecDeque::new(),
-            ready: VecDeque::new(),
+            effects: Effects::new(now.mono_ms),
             name: Vec::new(),
             shedding: Shedding::default(),
-            stopping: false,
-            uploading: Rc::default(),
             answered: 0,
-            counters: Counters::default(),
             refused_heads: RefusedHeads::default(),
         }
     }
 
     /// Takes other settings. Requests that are held keep those of their location.
     pub fn reload(&mut self, options: &Options, stores: Vec<StoreOptions>, now: Now) {
-        self.routes = Routes::new(&options.locations);
-        self.hosts = Hosts::new(&options.hosts);
+        self.site = Site::new(options);
         self.reload_proxy(options);
         self.renderer.set_server(options.server.clone());
-        self.head_limits = options.limits.of_a_head();
-        self.limits = options.limits.clone();
         self.hub.reload(stores, now);
     }
 
-    /// A connection was accepted. `peer`: its address, none on a Unix socket.
-    pub fn accept(&mut self, peer: Option<IpAddr>, now: Now) -> ConnKey {
-        let peer = peer.map(|peer| peer.to_canonical());
-        let conn = self.conns.insert(Conn::Client(Client::new(peer)));
+    /// A connection was accepted; gives the key that names it from here on.
+    pub fn accept(&mut self, arrival: Arrival, now: Now) -> ConnKey {
+        let conn = self.conns.insert(Conn::Client(Client::new(arrival)));
         self.arm(conn, ConnTimer::Head, now);
         conn
     }
 
-    /// A connection came to a loopback address, at this port. A browser of this machine may be its
-    /// other end, so locations answer it under names of this machine only (`relay/host.rs`).
-    pub fn came_by_loopback(&mut self, conn: ConnKey, port: u16) {
-        if let Some(client) = self.conns.client_mut(conn) {
-            client.loopback_port = port;
+    /// How many bytes may be read from a connection now; 0: none, and `ResumeRead` will come.
+    pub fn read_max(&mut self, conn: ConnKey) -> usize {
+        let Some(client) = self.conns.client_mut(conn) else {
+            return if self.upstream_wants_read(conn) { usize::MAX } else { 0 };
+        };
+        client.paused = !client.wants_read(&self.site.limits);
+        if client.paused { 0 } else { client.reads_at_most(&self.site.limits) }
+    }
+
+    /// Takes what happened to a connection.
+    pub fn handle_input(&mut self, conn: ConnKey, input: Input<'_>, now: Now) {
+        match input {
+            Input::Received(bytes) => self.received(conn, bytes, now),
+            Input::Ended => self.peer_ended(conn, now),
+            Input::Closed => self.closed(conn, now),
+            Input::Stalled => self.stalled(conn, now),
+            Input::Progressed => self.progressed(conn, now),
+            Input::Drained => self.drained(conn, now),
+            Input::Connected => self.connected(conn, now),
+            Input::ConnectFailed(cause) => self.connect_failed(conn, cause, now),
         }
     }
 
-    /// Whether bytes may be read from a connection now. If not, `ResumeRead` will come.
-    pub fn wants_read(&mut self, conn: ConnKey) -> bool {
-        let Some(client) = self.conns.client_mut(conn) else {
-            return self.upstream_wants_read(conn);
-        };
-        client.paused = !client.wants_read(&self.limits);
-        !client.paused
-    }
-
-    /// How many bytes may be read from a connection at once, where any may be.
-    #[must_use]
-    pub fn reads_at_most(&self, conn: ConnKey) -> usize {
-        self.conns.client(conn).map_or(usize::MAX, |client| client.reads_at_most(&self.limits))
-    }
-
-    /// Bytes came.
-    pub fn received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
+    fn received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
         // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
         self.renderer.set_time(now);
         let Some(client) = self.conns.client_mut(conn) else {
@@ -188,10 +160,7 @@ impl Relay {
         }
     }
 
-    /// The peer sends no more; to be told again when bytes before its end were not wanted yet and
-    /// are read. A publisher that is half closed still gets its answers; a subscriber that waits
-    /// counts as gone, as with nginx.
-    pub fn peer_ended(&mut self, conn: ConnKey, now: Now) {
+    fn peer_ended(&mut self, conn: ConnKey, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else {
             return self.upstream_ended(conn, true, now);
         };
@@ -208,8 +177,7 @@ impl Relay {
         }
     }
 
-    /// The connection is gone, by [`Output::Close`], [`Output::Abort`] or a fault of its own.
-    pub fn closed(&mut self, conn: ConnKey, now: Now) {
+    fn closed(&mut self, conn: ConnKey, now: Now) {
         self.release(conn, now);
         self.abandon(conn, now);
         self.upstream_ended(conn, false, now);
@@ -219,12 +187,11 @@ impl Relay {
             None => None,
         };
         if let Some(timer) = timer {
-            self.wheel.cancel(timer);
+            self.effects.wheel.cancel(timer);
         }
     }
 
-    /// The socket did not take all that was to be sent.
-    pub fn stalled(&mut self, conn: ConnKey, now: Now) {
+    fn stalled(&mut self, conn: ConnKey, now: Now) {
         if let Some(client) = self.conns.client_mut(conn) {
             client.stalled = true;
             self.arm(conn, ConnTimer::Write, now);
@@ -233,8 +200,7 @@ impl Relay {
         }
     }
 
-    /// A stalled socket took something.
-    pub fn progressed(&mut self, conn: ConnKey, now: Now) {
+    fn progressed(&mut self, conn: ConnKey, now: Now) {
         if self.conns.client(conn).is_some() {
             self.arm(conn, ConnTimer::Write, now);
         } else {
@@ -242,8 +208,7 @@ impl Relay {
         }
     }
 
-    /// A stalled socket took everything.
-    pub fn drained(&mut self, conn: ConnKey, now: Now) {
+    fn drained(&mut self, conn: ConnKey, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else {
             return self.upstream_blocked(conn, false, now);
         };
@@ -266,12 +231,12 @@ impl Relay {
     /// From now on every answer is the last of its connection. To be followed by
     /// [`Relay::shutdown`] when what has arrived so far is read.
     pub fn announce_shutdown(&mut self) {
-        self.stopping = true;
+        self.effects.stopping = true;
     }
 
     /// Stops: held requests are ended, idle connections closed, begun messages waited for.
     pub fn shutdown(&mut self, now: Now) {
-        self.stopping = true;
+        self.effects.stopping = true;
         self.hub.shutdown(now);
         self.close_idle_upstreams();
         let conns: Vec<ConnKey> = self.conns.keys().collect();
@@ -304,14 +269,14 @@ impl Relay {
     /// Timers that are set.
     #[must_use]
     pub fn timers(&self) -> usize {
-        self.wheel.len() + self.hub.timers()
+        self.effects.wheel.len() + self.hub.timers()
     }
 
     /// The next thing to do; answers to requests before deliveries of fan-outs. Stopping before
     /// `None` is how other connections have their turn.
     pub fn poll_output(&mut self, now: Now) -> Option<Output> {
         loop {
-            if let Some(output) = self.outputs.pop_front() {
+            if let Some(output) = self.effects.outputs.pop_front() {
                 return Some(output);
             }
             let Some(output) = self.hub.poll_output() else {
@@ -324,23 +289,26 @@ impl Relay {
 
     /// The next thing to do that is no fan-out's.
     pub fn poll_answer(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.effects.outputs.pop_front()
     }
 
     /// Whether [`Relay::poll_output`] has more.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.outputs.is_empty() || self.hub.has_output()
+        !self.effects.outputs.is_empty() || self.hub.has_output()
     }
 
     /// When [`Relay::handle_timeout`] has something to do, milliseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.ready.is_empty() {
+        if !self.effects.ready.is_empty() {
             return Some(0);
         }
         let proxy = self.proxy.as_ref().and_then(|proxy| proxy.next_deadline());
-        [self.wheel.next_deadline(), self.hub.poll_timeout(), proxy].into_iter().flatten().min()
+        [self.effects.wheel.next_deadline(), self.hub.poll_timeout(), proxy]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due, up to a bound: [`Relay::poll_timeout`] tells whether there is more. To be
@@ -352,8 +320,8 @@ impl Relay {
         if self.proxy.is_some() {
             self.proxy_timeout(now);
         }
-        for _ in 0..self.ready.len() {
-            let Some(conn) = self.ready.pop_front() else { break };
+        for _ in 0..self.effects.ready.len() {
+            let Some(conn) = self.effects.ready.pop_front() else { break };
             if let Some(client) = self.conns.client_mut(conn) {
                 client.ready = false;
                 self.go_on(conn, now);
@@ -380,10 +348,10 @@ impl Relay {
             }
         }
         let Some(client) = self.conns.client_mut(conn) else { return };
-        if client.paused && client.wants_read(&self.limits) {
+        if client.paused && client.wants_read(&self.site.limits) {
             client.paused = false;
             // The peer's end, if that is what comes next, will be told again.
-            return self.outputs.push_back(Output::ResumeRead { conn });
+            return self.effects.outputs.push_back(Output::ResumeRead { conn });
         }
         let Some(client) = self.conns.client(conn) else { return };
         let unfinished = matches!(client.phase, Phase::Head { .. } | Phase::Body(_));

@@ -30,7 +30,7 @@ impl Relay {
     pub(super) fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
         let mut used = 0;
         self.answered = 0;
-        for _ in 0..self.limits.pipeline_depth {
+        for _ in 0..self.site.limits.pipeline_depth {
             if self.answered >= ANSWERS_PER_TURN {
                 break;
             }
@@ -59,7 +59,7 @@ impl Relay {
             && matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
         {
             client.ready = true;
-            self.ready.push_back(conn);
+            self.effects.ready.push_back(conn);
         }
         used
     }
@@ -72,7 +72,7 @@ impl Relay {
         input: &[u8],
         now: Now,
     ) -> Option<usize> {
-        let len = match scan(input, scanned, &self.head_limits) {
+        let len = match scan(input, scanned, &self.site.head_limits) {
             Ok(Scan::Complete { len }) => len,
             Ok(Scan::Partial { scanned }) => {
                 let client = self.conns.client_mut(conn)?;
@@ -85,11 +85,11 @@ impl Relay {
             Err(error) => return Some(self.refuse_head(conn, input, error, now)),
         };
         let mut slots = HeaderSlots::new();
-        let head = match parse_request(&input[..len], &mut slots, &self.head_limits) {
+        let head = match parse_request(&input[..len], &mut slots, &self.site.head_limits) {
             Ok(head) => head,
             Err(error) => return Some(self.refuse_head(conn, input, error, now)),
         };
-        let found = self.routes.find(head.path);
+        let found = self.site.routes.find(head.path);
         let is_upstreams = found.is_none() && head.path != SERVER;
         if is_upstreams && self.proxy.as_ref().is_some_and(|proxy| proxy.is_open()) {
             return Some(len + self.forward(conn, &head, &input[len..], now));
@@ -111,7 +111,7 @@ impl Relay {
         input: &[u8],
         now: Now,
     ) -> usize {
-        let decoded = BodyDecoder::new(head.framing, self.limits.body_bytes as u64)
+        let decoded = BodyDecoder::new(head.framing, self.site.limits.body_bytes as u64)
             .and_then(|mut decoder| decoder.decode(input).map(|decoded| (decoder, decoded)));
         let (decoder, decoded) = match decoded {
             Ok(decoded) => decoded,
@@ -144,7 +144,7 @@ impl Relay {
         // Of all others the body is read and dropped: who may not publish takes no room from who may.
         let keeps_body = head.method == "POST" && refused.is_none();
         let body = if keeps_body { decoded.data.to_vec() } else { Vec::new() };
-        let mut share = Share::of(&self.uploading);
+        let mut share = Share::of(&self.effects.uploading);
         if share.set(body.len()) > self.uploads_max() {
             self.fail_exchange(conn, head, &too_many_uploads(), now);
             return input.len();
@@ -160,7 +160,7 @@ impl Relay {
 
     /// What all bodies that are coming in may take together.
     pub(super) fn uploads_max(&self) -> usize {
-        UPLOADS_BYTES_MAX.max(self.limits.body_bytes)
+        UPLOADS_BYTES_MAX.max(self.site.limits.body_bytes)
     }
 
     /// Reads more of a body from `input`; `None`: more bytes are needed.
@@ -199,7 +199,7 @@ impl Relay {
         let idle = Phase::Head { scanned: 0 };
         let Phase::Body(upload) = std::mem::replace(&mut client.phase, idle) else { return None };
         let mut slots = HeaderSlots::new();
-        match (parse_request(&upload.head, &mut slots, &self.head_limits), outcome) {
+        match (parse_request(&upload.head, &mut slots, &self.site.head_limits), outcome) {
             (Ok(head), Ok(_)) => match upload.refused {
                 Some((mut exchange, refusal)) => {
                     self.note_access(conn, &head);
@@ -207,7 +207,7 @@ impl Relay {
                     self.refuse_whole(conn, &exchange, &refusal, &head, now);
                 }
                 None => {
-                    let found = self.routes.find(head.path);
+                    let found = self.site.routes.find(head.path);
                     self.serve(conn, &head, &upload.body, found, now);
                 }
             },
@@ -230,7 +230,11 @@ impl Relay {
             matches!(client.timer, Some((_, ConnTimer::Stop))) || client.stalled
         });
         if !stopping {
-            self.arm(conn, if self.stopping { ConnTimer::Stop } else { ConnTimer::Body }, now);
+            self.arm(
+                conn,
+                if self.effects.stopping { ConnTimer::Stop } else { ConnTimer::Body },
+                now,
+            );
         }
     }
 
@@ -243,7 +247,7 @@ impl Relay {
         now: Now,
     ) {
         self.note_access(conn, head);
-        let found = self.routes.find(head.path);
+        let found = self.site.routes.find(head.path);
         let (mut exchange, _) = self.admit(conn, head, found);
         exchange.persistence = Persistence::Close;
         let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
@@ -257,7 +261,7 @@ impl Relay {
             let bytes = std::mem::take(&mut upload.head);
             let refused = upload.refused.take();
             let mut slots = HeaderSlots::new();
-            if let Ok(head) = parse_request(&bytes, &mut slots, &self.head_limits) {
+            if let Ok(head) = parse_request(&bytes, &mut slots, &self.site.head_limits) {
                 let Some((exchange, refusal)) = refused else {
                     return self.fail_exchange(conn, &head, error, now);
                 };
@@ -368,7 +372,7 @@ impl Relay {
 
     /// What becomes of the connection behind the answer.
     pub(super) fn persistence(&self, head: &RequestHead<'_>) -> Persistence {
-        match (head.keep_alive && !self.stopping, head.version) {
+        match (head.keep_alive && !self.effects.stopping, head.version) {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,
             (true, Version::Http11) => Persistence::Keep,
@@ -393,14 +397,15 @@ fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
 
 #[cfg(test)]
 mod tests {
-    use crate::relay::Output;
     use crate::relay::timers::tests::{at, relay};
+    use crate::relay::{Arrival, Output};
 
     #[test]
     fn pipeline_depth_requests_are_served_before_others_have_their_turn() {
         let mut relay = relay();
-        relay.limits.pipeline_depth = 2;
-        let conns = [relay.accept(None, at(0)), relay.accept(None, at(0))];
+        relay.site.limits.pipeline_depth = 2;
+        let conns =
+            [relay.accept(Arrival::default(), at(0)), relay.accept(Arrival::default(), at(0))];
         for conn in conns {
             let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5);
             relay.received(conn, &requests, at(0));

@@ -59,12 +59,13 @@ impl Relay {
         now: Now,
     ) -> bool {
         if let Some(conn) = self.proxy.as_mut().and_then(|proxy| proxy.take_oldest_idle()) {
-            self.outputs.push_back(Output::Close { conn });
-            self.counters.shed += 1;
+            self.effects.outputs.push_back(Output::Close { conn });
+            self.effects.counters.shed += 1;
             return true;
         }
         // The timers that were set `silent_ms` ago or earlier are due by then.
-        let young_until_ms = now.mono_ms + self.limits.header_timeout_ms.saturating_sub(silent_ms);
+        let young_until_ms =
+            now.mono_ms + self.site.limits.header_timeout_ms.saturating_sub(silent_ms);
         let kinds = if has_spoken { &KINDS[..] } else { &KINDS[..Spare::Idle as usize] };
         for kind in kinds.iter().copied() {
             let due_until_ms = match kind {
@@ -80,7 +81,7 @@ impl Relay {
             }
             if let Some(conn) = spare {
                 self.close(conn, now);
-                self.counters.shed += 1;
+                self.effects.counters.shed += 1;
                 return true;
             }
         }
@@ -104,7 +105,7 @@ impl Relay {
         let found = &mut self.shedding.found[kind as usize];
         while let Some(&(conn, timer)) = found.last() {
             let is_so = self.conns.client(conn).and_then(spare) == Some((kind, timer));
-            let is_young = || self.wheel.due_ms(timer).is_none_or(|due| due > due_until_ms);
+            let is_young = || self.effects.wheel.due_ms(timer).is_none_or(|due| due > due_until_ms);
             if is_so && is_young() {
                 // All others are younger.
                 return None;
@@ -134,7 +135,7 @@ impl Relay {
         for (conn, client) in self.conns.clients() {
             let Some((kind, timer)) = spare(client) else { continue };
             let longest = &mut longest[kind as usize];
-            let since = (self.wheel.due_ms(timer), conn, timer);
+            let since = (self.effects.wheel.due_ms(timer), conn, timer);
             let is_full = longest.len() == FOUND_MAX;
             if is_full && longest.peek().is_some_and(|shortest| *shortest < since)
                 || has_asked(conn)
@@ -184,6 +185,7 @@ fn spare(client: &Client) -> Option<(Spare, TimerKey)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::Arrival;
     use crate::relay::timers::tests::{at, relay};
 
     const BEGUN_MESSAGE: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nmessa";
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn who_is_idle_longest_goes_first_however_often_others_asked_since() {
         let mut relay = relay();
-        let conns: Vec<ConnKey> = (0..5).map(|_| relay.accept(None, at(0))).collect();
+        let conns: Vec<ConnKey> = (0..5).map(|_| relay.accept(Arrival::default(), at(0))).collect();
         for (time, index) in [3, 0, 4, 2].into_iter().enumerate() {
             ask(&mut relay, conns[index], at(100 * time as u64));
         }
@@ -227,7 +229,8 @@ mod tests {
         let mut relay = relay();
         // So many that a search which finds few puts the next one off.
         let count = (3 * LOOKS_PER_MS).next_multiple_of(FOUND_MAX);
-        let conns: Vec<ConnKey> = (0..count).map(|_| relay.accept(None, at(0))).collect();
+        let conns: Vec<ConnKey> =
+            (0..count).map(|_| relay.accept(Arrival::default(), at(0))).collect();
         for (time, conn) in conns.iter().rev().enumerate() {
             ask(&mut relay, *conn, at(10 * time as u64));
         }
@@ -240,16 +243,16 @@ mod tests {
     #[test]
     fn the_silent_make_room_first_then_the_refused_the_idle_and_heads_that_do_not_end() {
         let mut relay = relay();
-        let idle = relay.accept(None, at(0));
+        let idle = relay.accept(Arrival::default(), at(0));
         ask(&mut relay, idle, at(0));
-        let refused = relay.accept(None, at(0));
+        let refused = relay.accept(Arrival::default(), at(0));
         relay.received(refused, b"nonsense\r\n\r\n", at(10));
         while relay.poll_output(at(10)).is_some() {}
-        let begun = relay.accept(None, at(0));
+        let begun = relay.accept(Arrival::default(), at(0));
         relay.received(begun, b"G", at(10));
-        let under_way = relay.accept(None, at(0));
+        let under_way = relay.accept(Arrival::default(), at(0));
         relay.received(under_way, BEGUN_MESSAGE, at(10));
-        let silent = [100, 200].map(|time| relay.accept(None, at(time)));
+        let silent = [100, 200].map(|time| relay.accept(Arrival::default(), at(time)));
         let room = |relay: &mut Relay, silent_ms, has_spoken, now| {
             let is_made = relay.make_room(silent_ms, has_spoken, |_| false, now);
             match relay.poll_output(now) {
@@ -268,7 +271,7 @@ mod tests {
         // Nor of one that has begun to speak.
         assert_eq!(room(&mut relay, 0, true, at(1_190)), Some(idle));
         assert_eq!(room(&mut relay, 0, false, at(9_000)), None);
-        let young = relay.accept(None, at(8_500));
+        let young = relay.accept(Arrival::default(), at(8_500));
         relay.received(young, b"G", at(8_600));
         assert_eq!(room(&mut relay, 1_000, true, at(9_000)), Some(begun));
         assert_eq!(room(&mut relay, 1_000, true, at(9_000)), None);
@@ -279,7 +282,7 @@ mod tests {
     #[test]
     fn one_whose_next_request_has_come_stays_though_it_is_not_read() {
         let mut relay = relay();
-        let conns: Vec<ConnKey> = (0..2).map(|_| relay.accept(None, at(0))).collect();
+        let conns: Vec<ConnKey> = (0..2).map(|_| relay.accept(Arrival::default(), at(0))).collect();
         for (time, conn) in conns.iter().enumerate() {
             ask(&mut relay, *conn, at(100 * time as u64));
         }
@@ -295,7 +298,7 @@ mod tests {
     fn where_all_are_busy_they_are_not_looked_at_for_each_newcomer() {
         let mut relay = relay();
         let conns: Vec<ConnKey> =
-            (0..3 * LOOKS_PER_MS).map(|_| relay.accept(None, at(0))).collect();
+            (0..3 * LOOKS_PER_MS).map(|_| relay.accept(Arrival::default(), at(0))).collect();
         for conn in &conns {
             relay.received(*conn, BEGUN_MESSAGE, at(0));
         }

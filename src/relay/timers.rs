@@ -22,13 +22,13 @@ impl Relay {
     /// Does what is due for connections, up to a bound.
     pub(super) fn timers_due(&mut self, now: Now) {
         for _ in 0..TIMERS_PER_TURN {
-            let Some((conn, timer)) = self.wheel.pop_expired(now.mono_ms) else { return };
+            let Some((conn, timer)) = self.effects.wheel.pop_expired(now.mono_ms) else { return };
             if let Some(client) = self.conns.client_mut(conn) {
                 client.timer = None;
                 self.timed_out(conn, timer, now);
             } else if let Some(upstream) = self.conns.upstream_mut(conn) {
                 upstream.timer = None;
-                self.outputs.push_back(Output::Abort { conn });
+                self.effects.outputs.push_back(Output::Abort { conn });
             }
         }
     }
@@ -58,9 +58,9 @@ impl Relay {
             }
             ConnTimer::Idle => self.close(conn, now),
             ConnTimer::Linger | ConnTimer::Write => {
-                self.counters.slow_readers += u64::from(timer == ConnTimer::Write);
+                self.effects.counters.slow_readers += u64::from(timer == ConnTimer::Write);
                 log::debug!("event=abort conn={} timer={timer:?}", conn.index());
-                self.outputs.push_back(Output::Abort { conn });
+                self.effects.outputs.push_back(Output::Abort { conn });
             }
         }
     }
@@ -68,15 +68,15 @@ impl Relay {
     pub(super) fn arm(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         if let Some((old, _)) = client.timer.take() {
-            self.wheel.cancel(old);
+            self.effects.wheel.cancel(old);
         }
         // Whatever is to come next, who takes no more is watched until that is over.
         let timer = if client.stalled { ConnTimer::Write } else { timer };
         let in_ms = match timer {
-            ConnTimer::Idle => self.limits.keepalive_timeout_ms,
-            ConnTimer::Head => self.limits.header_timeout_ms,
-            ConnTimer::Body => self.limits.body_timeout_ms,
-            ConnTimer::Write => self.limits.write_timeout_ms,
+            ConnTimer::Idle => self.site.limits.keepalive_timeout_ms,
+            ConnTimer::Head => self.site.limits.header_timeout_ms,
+            ConnTimer::Body => self.site.limits.body_timeout_ms,
+            ConnTimer::Write => self.site.limits.write_timeout_ms,
             ConnTimer::Linger => match client.phase {
                 Phase::Lingering { until_ms } => {
                     until_ms.saturating_sub(now.mono_ms).min(LINGER_MS)
@@ -86,20 +86,20 @@ impl Relay {
             ConnTimer::Stop => STOP_MS,
             ConnTimer::Connect => match (&client.phase, &self.proxy) {
                 (Phase::Proxied(proxied), Some(proxy)) => {
-                    proxied.connect_ms(&self.limits, proxy.count(), now)
+                    proxied.connect_ms(&self.site.limits, proxy.count(), now)
                 }
-                _ => self.limits.upstream_wait_ms,
+                _ => self.site.limits.upstream_wait_ms,
             },
-            ConnTimer::Upstream => self.limits.upstream_timeout_ms,
+            ConnTimer::Upstream => self.site.limits.upstream_timeout_ms,
         };
         let at_ms = now.mono_ms.saturating_add(in_ms);
-        client.timer = Some((self.wheel.set(at_ms, (conn, timer)), timer));
+        client.timer = Some((self.effects.wheel.set(at_ms, (conn, timer)), timer));
     }
 
     /// Begins to drop what a refused client still sends, once it has been sent its answer.
     pub(super) fn begin_lingering(&mut self, conn: ConnKey, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };
-        let most_ms = if self.stopping { STOP_MS } else { LINGER_ALL_MS };
+        let most_ms = if self.effects.stopping { STOP_MS } else { LINGER_ALL_MS };
         client.phase = Phase::Lingering { until_ms: now.mono_ms + most_ms };
         self.arm(conn, ConnTimer::Linger, now);
     }
@@ -109,7 +109,7 @@ impl Relay {
             && !client.stalled
             && let Some((timer, _)) = client.timer.take()
         {
-            self.wheel.cancel(timer);
+            self.effects.wheel.cancel(timer);
         }
     }
 
@@ -137,6 +137,7 @@ pub(super) mod tests {
     use super::*;
     use crate::hub;
     use crate::message::MessageId;
+    use crate::relay::Arrival;
     use crate::relay::options::{Limits, Options};
 
     pub(in crate::relay) fn at(mono_ms: u64) -> Now {
@@ -155,7 +156,7 @@ pub(super) mod tests {
     #[test]
     fn a_request_begun_behind_a_slow_readers_answer_has_as_long_as_others_when_the_daemon_stops() {
         let mut relay = relay();
-        let conn = relay.accept(None, at(0));
+        let conn = relay.accept(Arrival::default(), at(0));
         relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
         assert!(matches!(relay.poll_output(at(0)), Some(Output::Send { .. })));
         relay.stalled(conn, at(0));
@@ -175,7 +176,7 @@ pub(super) mod tests {
     #[test]
     fn a_body_that_is_read_only_to_be_refused_has_so_long_in_all() {
         let mut relay = relay();
-        let conn = relay.accept(None, at(0));
+        let conn = relay.accept(Arrival::default(), at(0));
         relay.received(conn, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n", at(0));
         let Limits { body_timeout_ms, .. } = Limits::default();
         for time in (1_000..body_timeout_ms).step_by(1_000) {
@@ -192,7 +193,7 @@ pub(super) mod tests {
 
     /// A connection whose upload was refused.
     fn refused(relay: &mut Relay, now: Now) -> ConnKey {
-        let conn = relay.accept(None, now);
+        let conn = relay.accept(Arrival::default(), now);
         relay.received(conn, b"nonsense\r\n\r\n", now);
         assert!(matches!(relay.poll_output(now), Some(Output::Send { .. })));
         assert!(matches!(relay.poll_output(now), Some(Output::ShutdownWrite { .. })));
@@ -268,7 +269,7 @@ pub(super) mod tests {
     fn thousands_whose_time_is_up_together_are_closed_over_many_turns() {
         let mut relay = relay();
         for _ in 0..1000 {
-            relay.accept(None, at(0));
+            relay.accept(Arrival::default(), at(0));
         }
         let now = at(60_000);
         let mut turns = 0;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use pushserver::message::MessageId;
-use pushserver::relay::Output;
 use pushserver::relay::notice::{Event, Notice};
+use pushserver::relay::{Input, Output};
 use pushserver::store::Gap;
 
 use crate::answer::Answer;
@@ -175,7 +175,7 @@ impl World {
             client.stalled = true;
             client.arm(Timer::Write, &limits, now.mono_ms);
             let conn = self.conns[&number];
-            self.relay.stalled(conn, now);
+            self.relay.handle_input(conn, Input::Stalled, now);
             self.count("stalled");
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pushserver::clock::Now;
 use pushserver::message::MessageId;
 use pushserver::relay::notice::Notice;
-use pushserver::relay::{ConnKey, Relay};
+use pushserver::relay::{Arrival, ConnKey, Input, Relay};
 
 use crate::client::{Client, Expect, Phase, Timer};
 use crate::model::{Model, Name};
@@ -95,7 +95,7 @@ impl World {
         let number = self.next_number;
         self.next_number += 1;
         let peer = (!number.is_multiple_of(3)).then(|| [127, 0, 0, 1].into());
-        let conn = self.relay.accept(peer, now);
+        let conn = self.relay.accept(Arrival { peer, loopback_port: None }, now);
         let mut client = Client::new(number, self.random.percent(25));
         client.arm(Timer::Head, &self.settings.limits, now.mono_ms);
         self.clients.insert(number, client);
@@ -108,7 +108,7 @@ impl World {
     pub(crate) fn feed(&mut self, number: u64, most: usize) {
         let now = self.now();
         let conn = self.conns[&number];
-        let wanted = self.relay.wants_read(conn);
+        let wanted = self.relay.read_max(conn) > 0;
         let client = self.clients.get_mut(&number).expect("it is there");
         assert_eq!(wanted, client.wants_read(&self.settings.limits), "wants_read of {number}");
         (client.paused, client.unread) = (!wanted, !wanted);
@@ -136,7 +136,7 @@ impl World {
             self.count("splits");
         }
         self.note(|| format!("  {number} sends {}", bytes[..bytes.len().min(600)].escape_ascii()));
-        self.relay.received(conn, &bytes, now);
+        self.relay.handle_input(conn, Input::Received(&bytes), now);
         let limits = self.settings.limits.clone();
         let client = self.client(number);
         match client.phase {
@@ -155,7 +155,7 @@ impl World {
 
     pub(crate) fn half_close(&mut self, number: u64) {
         let now = self.now();
-        self.relay.peer_ended(self.conns[&number], now);
+        self.relay.handle_input(self.conns[&number], Input::Ended, now);
         let client = self.client(number);
         client.ended = true;
         if !client.paused {
@@ -178,7 +178,7 @@ impl World {
         let now = self.now();
         let conn = self.conns.remove(&number).expect("it is open");
         self.numbers.remove(&conn);
-        self.relay.closed(conn, now);
+        self.relay.handle_input(conn, Input::Closed, now);
         self.abandon_hold(number);
         self.clients.remove(&number);
     }
@@ -191,11 +191,11 @@ impl World {
         if bytes < client.unsent {
             client.unsent -= bytes;
             client.arm(Timer::Write, &limits, now.mono_ms);
-            return self.relay.progressed(conn, now);
+            return self.relay.handle_input(conn, Input::Progressed, now);
         }
         client.unsent = 0;
         client.stalled = false;
-        self.relay.drained(conn, now);
+        self.relay.handle_input(conn, Input::Drained, now);
         let stopping = self.stopping;
         let client = self.client(number);
         match client.phase {

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use pushserver::clock::Now;
-use pushserver::relay::{ConnKey, Output, Relay};
+use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
 use pushserver::{hub, relay};
 
 /// When every world begins, seconds since the Unix epoch: Tue, 14 Nov 2023 22:13:20 GMT.
@@ -52,7 +52,8 @@ impl World {
 
     /// A new peer, from this machine.
     pub(crate) fn connect(&mut self) -> ConnKey {
-        let conn = self.relay.accept(Some(Ipv4Addr::LOCALHOST.into()), self.now);
+        let peer = Some(Ipv4Addr::LOCALHOST.into());
+        let conn = self.relay.accept(Arrival { peer, loopback_port: None }, self.now);
         self.peers.insert(conn, Peer::default());
         conn
     }
@@ -75,7 +76,7 @@ impl World {
 
     /// The peer sends no more, but reads on.
     pub(crate) fn end(&mut self, conn: ConnKey) {
-        self.relay.peer_ended(conn, self.now);
+        self.relay.handle_input(conn, Input::Ended, self.now);
         self.settle();
     }
 
@@ -120,7 +121,7 @@ impl World {
                 self.carry_out(output);
             }
             for conn in std::mem::take(&mut self.gone) {
-                self.relay.closed(conn, self.now);
+                self.relay.handle_input(conn, Input::Closed, self.now);
             }
             if self.relay.poll_timeout().is_none_or(|due| due > self.now.mono_ms) {
                 break;
@@ -131,10 +132,10 @@ impl World {
 
     /// The relay reads what waits, as far as it wants to.
     fn read(&mut self, conn: ConnKey) {
-        while !self.peer(conn).unread.is_empty() && self.relay.wants_read(conn) {
+        while !self.peer(conn).unread.is_empty() && self.relay.read_max(conn) > 0 {
             let unread = &mut self.peer(conn).unread;
             let bytes: Vec<u8> = unread.drain(..unread.len().min(READ_BYTES)).collect();
-            self.relay.received(conn, &bytes, self.now);
+            self.relay.handle_input(conn, Input::Received(&bytes), self.now);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pushserver::clock::Now;
 use pushserver::relay::notice::{Event, Notice};
-use pushserver::relay::{ConnKey, Output, Relay};
+use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
 
 use super::judge;
 use super::settings;
@@ -84,7 +84,7 @@ impl Network {
         let living = self.clients[index].filter(|conn| self.peer(*conn).is_some());
         let conn = living.unwrap_or_else(|| {
             let address = (!index.is_multiple_of(3)).then(|| [127, 0, 0, 1].into());
-            let conn = self.relay.accept(address, self.now);
+            let conn = self.relay.accept(Arrival { peer: address, loopback_port: None }, self.now);
             self.peers.insert(conn, Peer::default());
             conn
         });
@@ -98,7 +98,7 @@ impl Network {
         let Some(conn) = living.get(index % living.len().max(1)).copied() else { return };
         self.at_hand = Some(conn);
         if std::mem::take(&mut self.known(conn).connecting) {
-            self.relay.connected(conn, self.now);
+            self.relay.handle_input(conn, Input::Connected, self.now);
         }
     }
 
@@ -126,7 +126,11 @@ impl Network {
         let Some(conn) = self.at_hand else { return };
         let Some(peer) = self.peer(conn) else { return };
         if peer.connecting {
-            self.relay.connect_failed(conn, ErrorKind::ConnectionReset, self.now);
+            self.relay.handle_input(
+                conn,
+                Input::ConnectFailed(ErrorKind::ConnectionReset),
+                self.now,
+            );
         }
         self.drop_peer(conn);
     }
@@ -142,7 +146,7 @@ impl Network {
         let Some(peer) = self.peer(conn) else { return };
         if peer.waiting > 1 {
             peer.waiting /= 2;
-            self.relay.progressed(conn, self.now);
+            self.relay.handle_input(conn, Input::Progressed, self.now);
         }
     }
 
@@ -151,7 +155,7 @@ impl Network {
         let Some(peer) = self.peer(conn) else { return };
         peer.stalled = false;
         if std::mem::take(&mut peer.waiting) > 0 {
-            self.relay.drained(conn, self.now);
+            self.relay.handle_input(conn, Input::Drained, self.now);
             self.after_sending(conn);
         }
     }
@@ -171,7 +175,11 @@ impl Network {
     pub(super) fn dials_fail(&mut self) {
         for conn in self.upstreams.clone() {
             if self.peer(conn).is_some_and(|peer| peer.connecting) {
-                self.relay.connect_failed(conn, ErrorKind::ConnectionRefused, self.now);
+                self.relay.handle_input(
+                    conn,
+                    Input::ConnectFailed(ErrorKind::ConnectionRefused),
+                    self.now,
+                );
                 self.drop_peer(conn);
             }
         }
@@ -236,7 +244,7 @@ impl Network {
             self.carry_out(output);
         }
         for conn in std::mem::take(&mut self.gone) {
-            self.relay.closed(conn, self.now);
+            self.relay.handle_input(conn, Input::Closed, self.now);
         }
         self.relay.check_invariants();
         let open = self.peers.values().filter(|peer| !peer.gone).count();
@@ -307,21 +315,21 @@ impl Network {
     /// The relay reads what waits, as far as it wants to.
     fn read(&mut self, conn: ConnKey) {
         while let Some(peer) = self.peers.get_mut(&conn).filter(|peer| peer.is_there()) {
-            if !self.relay.wants_read(conn) {
+            if self.relay.read_max(conn) == 0 {
                 if peer.ended && !peer.is_upstream {
-                    self.relay.peer_ended(conn, self.now);
+                    self.relay.handle_input(conn, Input::Ended, self.now);
                 }
                 return;
             }
             if peer.unread.is_empty() {
                 if peer.ended {
-                    self.relay.peer_ended(conn, self.now);
+                    self.relay.handle_input(conn, Input::Ended, self.now);
                 }
                 return;
             }
             let bytes: Vec<u8> = peer.unread.drain(..).collect();
             peer.sent.extend_from_slice(&bytes);
-            self.relay.received(conn, &bytes, self.now);
+            self.relay.handle_input(conn, Input::Received(&bytes), self.now);
             if !self.peers[&conn].ended {
                 return;
             }
@@ -346,7 +354,7 @@ impl Network {
                     peer.waiting += payload.len();
                 }
                 if !was_waiting && peer.waiting > 0 {
-                    self.relay.stalled(conn, self.now);
+                    self.relay.handle_input(conn, Input::Stalled, self.now);
                 }
             }
             Output::ShutdownWrite { conn } => {

@@ -45,7 +45,7 @@ impl Relay {
             if let Some(proxy) = &mut self.proxy {
                 proxy.pool.forget(conn);
             }
-            return self.outputs.push_back(Output::Abort { conn });
+            return self.effects.outputs.push_back(Output::Abort { conn });
         };
         upstream.spoke = true;
         if upstream.buffer.is_empty() {
@@ -130,7 +130,7 @@ impl Relay {
         now: Now,
     ) -> Result<Next, HttpError> {
         let Some(connection) = self.conns.upstream_mut(upstream) else { return Ok(Next::Done) };
-        let limits = answer_limits(&self.limits);
+        let limits = answer_limits(&self.site.limits);
         let len = match scan_response(input, connection.scanned, &limits)? {
             Scan::Complete { len } => len,
             Scan::Partial { scanned } => {
@@ -187,7 +187,7 @@ impl Relay {
         log_access(client, head.status);
         let Phase::Proxied(proxied) = &mut client.phase else { return };
         let ends = rewrite::ends(head, proxied.ask.version);
-        if ends == Ends::WithConnection || proxied.upload.is_some() || self.stopping {
+        if ends == Ends::WithConnection || proxied.upload.is_some() || self.effects.stopping {
             proxied.persistence = Persistence::Close;
         }
         proxied.ask.once |= !head.keep_alive;
@@ -214,7 +214,7 @@ impl Relay {
         let missing = Missing::of(head);
         let ours = self.renderer.server_and_date(missing.server, missing.date);
         rewrite::write_answer(out, head, Ends::NoBody, [ours, b""]);
-        if self.stopping {
+        if self.effects.stopping {
             return self.close(conn, now);
         }
         // What the client has sent already.
@@ -243,7 +243,7 @@ impl Relay {
         self.give_back(conn, exact, now);
         let Some(client) = self.conns.client_mut(conn) else { return };
         client.phase = Phase::Head { scanned: 0 };
-        if persistence == Persistence::Close || self.stopping || client.ended {
+        if persistence == Persistence::Close || self.effects.stopping || client.ended {
             self.close(conn, now);
         } else {
             self.await_request(conn, now);
@@ -260,12 +260,14 @@ impl Relay {
         upstream.client = None;
         upstream.spoke = false;
         match &mut self.proxy {
-            Some(proxy) if clean && proxy.is_open() && !upstream.retired && !self.stopping => {
+            Some(proxy)
+                if clean && proxy.is_open() && !upstream.retired && !self.effects.stopping =>
+            {
                 if let Some(conn) = proxy.pool.put(conn, now.mono_ms) {
-                    self.outputs.push_back(Output::Close { conn });
+                    self.effects.outputs.push_back(Output::Close { conn });
                 }
             }
-            _ => self.outputs.push_back(Output::Abort { conn }),
+            _ => self.effects.outputs.push_back(Output::Abort { conn }),
         }
     }
 }

@@ -162,7 +162,7 @@ impl Relay {
     /// only wait for a restart, which is logged once it takes longer than `upstream_wait`.
     fn warn_of_unreachable(&mut self, conn: ConnKey, failure: Failure, now: Now) {
         let waits = self.proxied(conn).is_some_and(|proxied| proxied.ask.is_page)
-            && now.mono_ms < failure.since_ms.saturating_add(self.limits.upstream_wait_ms);
+            && now.mono_ms < failure.since_ms.saturating_add(self.site.limits.upstream_wait_ms);
         if !waits
             && let Some(proxy) = &mut self.proxy
             && let Some(times) = proxy.unreachable.note(now.mono_ms)
@@ -232,7 +232,7 @@ impl Relay {
             client.buffer = None;
         }
         self.disarm(conn);
-        self.outputs.push_back(Output::Reset { conn });
+        self.effects.outputs.push_back(Output::Reset { conn });
     }
 }
 

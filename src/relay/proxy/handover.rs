@@ -31,7 +31,7 @@ impl Relay {
         now: Now,
     ) -> bool {
         let Some(target) = answer.header("X-Accel-Redirect") else { return false };
-        let Some(found) = self.routes.find(path_and_query(target).0) else { return false };
+        let Some(found) = self.site.routes.find(path_and_query(target).0) else { return false };
         let Some(proxied) = self.proxied(conn) else { return true };
         if publishes(&found) && proxied.body.bytes().is_none() {
             return self.refuse_without_body(conn, now);
@@ -63,7 +63,7 @@ impl Relay {
         let Phase::Proxied(proxied) = std::mem::replace(&mut client.phase, idle) else { return };
         let Stage::HandedOver(target) = &proxied.stage else { return };
         let (path, query) = path_and_query(target);
-        let found = self.routes.find(path);
+        let found = self.site.routes.find(path);
         let publishes = found.as_ref().is_some_and(publishes);
         let Some(body) = proxied.body.bytes().or((!publishes).then_some(b"")) else {
             client.phase = Phase::Proxied(proxied);
@@ -71,7 +71,7 @@ impl Relay {
             return;
         };
         let mut slots = HeaderSlots::new();
-        let limits = answer_limits(&self.limits);
+        let limits = answer_limits(&self.site.limits);
         let Ok(mut head) = parse_request(&proxied.head, &mut slots, &limits) else {
             // As many fields as there can be, and then ours.
             let text = format!("over {HEADERS_MAX} header fields, with ours; send fewer");
@@ -92,7 +92,7 @@ impl Relay {
         let Phase::Proxied(proxied) = &client.phase else { return false };
         let Stage::HandedOver(target) = &proxied.stage else { return false };
         proxied.body.bytes().is_none()
-            && self.routes.find(path_and_query(target).0).as_ref().is_some_and(publishes)
+            && self.site.routes.find(path_and_query(target).0).as_ref().is_some_and(publishes)
     }
 
     /// Answers a message that was not kept: never as if it had been published.

@@ -224,7 +224,7 @@ impl Relay {
             awaited,
             blocked: false,
             repeat: Repeat::of(head.method, has_body),
-            wait_ends_ms: now.mono_ms + ask.wait_ms(&self.limits),
+            wait_ends_ms: now.mono_ms + ask.wait_ms(&self.site.limits),
             attempts: 0,
             first: 0,
             waits: 0,
@@ -240,7 +240,7 @@ impl Relay {
             (false, _) => Body::NotNeeded,
             (true, false) => Body::Passed,
             (true, true) => {
-                let (limit, sum) = (self.limits.body_bytes, &self.uploading);
+                let (limit, sum) = (self.site.limits.body_bytes, &self.effects.uploading);
                 Body::Kept(Kept::begin(head.framing, limit, sum, self.uploads_max()))
             }
         }
@@ -251,7 +251,7 @@ impl Relay {
         while let Some(proxy) = &mut self.proxy
             && let Some(idle) = proxy.pool.expired(now.mono_ms)
         {
-            self.outputs.push_back(Output::Close { conn: idle });
+            self.effects.outputs.push_back(Output::Close { conn: idle });
         }
         while let Some(proxy) = &mut self.proxy
             && let Some(client) = proxy.pool.retry(now.mono_ms)
@@ -308,7 +308,7 @@ impl Relay {
         while let Some(proxy) = &mut self.proxy
             && let Some(conn) = proxy.pool.drain()
         {
-            self.outputs.push_back(Output::Close { conn });
+            self.effects.outputs.push_back(Output::Close { conn });
         }
     }
 

@@ -75,11 +75,11 @@ impl Relay {
         let Some(client) = self.conns.client_mut(conn) else { return };
         let Phase::Proxied(proxied) = &mut client.phase else { return };
         let ends_here = proxied.upstream.is_none() || proxied.awaits_continue();
-        if ends_here || client.ended || self.stopping {
+        if ends_here || client.ended || self.effects.stopping {
             return self.linger(conn, now);
         }
         proxied.stage = Stage::Answered;
-        self.outputs.push_back(Output::ShutdownWrite { conn });
+        self.effects.outputs.push_back(Output::ShutdownWrite { conn });
         self.arm_exchange(conn, now);
     }
 }

@@ -58,7 +58,7 @@ impl Relay {
     /// harm and there is time; gives whether it does. The first time at once, since an idle
     /// connection may just have come to its end; then with pauses.
     fn repeats(&mut self, client: ConnKey, now: Now) -> bool {
-        let limits = &self.limits;
+        let limits = &self.site.limits;
         let Some(Client { phase: Phase::Proxied(proxied), .. }) = self.conns.client_mut(client)
         else {
             return false;
@@ -109,14 +109,14 @@ impl Relay {
         if let Some(proxied) = self.proxied(client) {
             proxied.upstream = Some(conn);
         }
-        self.outputs.push_back(Output::Connect { conn, to });
+        self.effects.outputs.push_back(Output::Connect { conn, to });
     }
 
     /// A connection that [`Output::Connect`] asked for is open.
-    pub fn connected(&mut self, conn: ConnKey, now: Now) {
+    pub(in crate::relay) fn connected(&mut self, conn: ConnKey, now: Now) {
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
         let Some(client) = upstream.client else {
-            return self.outputs.push_back(Output::Abort { conn });
+            return self.effects.outputs.push_back(Output::Abort { conn });
         };
         let turn = self.proxied(client).map_or(0, |proxied| proxied.first + proxied.attempts);
         let Some(proxy) = &mut self.proxy else { return };
@@ -133,7 +133,7 @@ impl Relay {
 
     /// A connection that [`Output::Connect`] asked for cannot be had; `closed` follows. `cause`:
     /// `QuotaExceeded` where it is we who have no descriptor for it.
-    pub fn connect_failed(&mut self, conn: ConnKey, cause: ErrorKind, now: Now) {
+    pub(in crate::relay) fn connect_failed(&mut self, conn: ConnKey, cause: ErrorKind, now: Now) {
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
         if let Some(client) = upstream.client.take() {
             self.dial_failed(client, cause, now);
@@ -167,7 +167,7 @@ impl Relay {
             && let Some(upstream) = self.conns.upstream_mut(conn)
         {
             upstream.client = None;
-            self.outputs.push_back(Output::Abort { conn });
+            self.effects.outputs.push_back(Output::Abort { conn });
             self.dial_failed(client, ErrorKind::TimedOut, now);
         }
         if goes_on {
@@ -215,7 +215,7 @@ impl Relay {
         if goes_on {
             self.send_continue(conn);
         }
-        self.outputs.push_back(Output::Send { conn: upstream, payload, crowd: None });
+        self.effects.outputs.push_back(Output::Send { conn: upstream, payload, crowd: None });
         self.arm_exchange(conn, now);
         self.resume_client(conn);
     }
@@ -224,10 +224,10 @@ impl Relay {
     fn resume_client(&mut self, conn: ConnKey) {
         if let Some(client) = self.conns.client_mut(conn)
             && client.paused
-            && client.wants_read(&self.limits)
+            && client.wants_read(&self.site.limits)
         {
             client.paused = false;
-            self.outputs.push_back(Output::ResumeRead { conn });
+            self.effects.outputs.push_back(Output::ResumeRead { conn });
         }
     }
 
@@ -251,7 +251,7 @@ impl Relay {
             && upstream.paused
         {
             upstream.paused = false;
-            self.outputs.push_back(Output::ResumeRead { conn });
+            self.effects.outputs.push_back(Output::ResumeRead { conn });
         }
     }
 
@@ -280,12 +280,12 @@ impl Relay {
     }
 
     fn arm_closing(&mut self, conn: ConnKey, blocked: bool, now: Now) {
-        let at_ms = now.mono_ms.saturating_add(self.limits.write_timeout_ms);
+        let at_ms = now.mono_ms.saturating_add(self.site.limits.write_timeout_ms);
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
         if let Some(old) = upstream.timer.take() {
-            self.wheel.cancel(old);
+            self.effects.wheel.cancel(old);
         }
-        upstream.timer = blocked.then(|| self.wheel.set(at_ms, (conn, ConnTimer::Write)));
+        upstream.timer = blocked.then(|| self.effects.wheel.set(at_ms, (conn, ConnTimer::Write)));
     }
 
     /// The upstream sends no more. `clean`: it said so; otherwise the connection is gone.
@@ -297,7 +297,7 @@ impl Relay {
             proxy.pool.forget(conn);
         }
         if clean {
-            self.outputs.push_back(Output::Abort { conn });
+            self.effects.outputs.push_back(Output::Abort { conn });
         }
         let Some(client) = client else { return };
         let Some(proxied) = self.proxied(client) else { return };
@@ -342,13 +342,17 @@ impl Relay {
         upstream.client = None;
         if gently {
             self.arm_closing(conn, blocked, now);
-            self.outputs.push_back(Output::Close { conn });
+            self.effects.outputs.push_back(Output::Close { conn });
         } else {
-            self.outputs.push_back(Output::Abort { conn });
+            self.effects.outputs.push_back(Output::Abort { conn });
         }
     }
 
     pub(super) fn send_owned(&mut self, conn: ConnKey, bytes: Vec<u8>) {
-        self.outputs.push_back(Output::Send { conn, payload: Payload::Owned(bytes), crowd: None });
+        self.effects.outputs.push_back(Output::Send {
+            conn,
+            payload: Payload::Owned(bytes),
+            crowd: None,
+        });
     }
 }

@@ -1,0 +1,39 @@
+//! What `net` tells the relay of a connection: values only.
+
+use std::io::ErrorKind;
+use std::net::IpAddr;
+
+/// A connection that was accepted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Arrival {
+    /// The address of its other end; `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// The port, if it came to a loopback address: a browser of this machine may be its other end,
+    /// so locations answer it under names of this machine only (`relay/host.rs`).
+    pub loopback_port: Option<u16>,
+}
+
+/// What happened to a connection.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// Bytes came: not more than [`super::Relay::read_max`].
+    Received(&'a [u8]),
+    /// The peer sends no more. To be said again once bytes have been read that came before the end
+    /// and were not wanted yet. A publisher that is half closed still gets its answers; a
+    /// subscriber that waits counts as gone, as with nginx.
+    Ended,
+    /// The connection is gone, by [`super::Output::Close`], [`super::Output::Abort`],
+    /// [`super::Output::Reset`] or a fault of its own. Its key names nothing from here on.
+    Closed,
+    /// The socket did not take all that was to be sent.
+    Stalled,
+    /// A stalled socket took something.
+    Progressed,
+    /// A stalled socket took everything.
+    Drained,
+    /// What [`super::Output::Connect`] asked for is open.
+    Connected,
+    /// What [`super::Output::Connect`] asked for could not be opened, for this cause;
+    /// `QuotaExceeded`: for want of descriptors of ours. [`Input::Closed`] follows.
+    ConnectFailed(ErrorKind),
+}

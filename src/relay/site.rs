@@ -1,0 +1,26 @@
+//! Site: what the settings made of the relay. A reload replaces it whole.
+
+use super::host::Hosts;
+use super::location::Routes;
+use super::options::{Limits, Options};
+use crate::http::HeadLimits;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) routes: Routes,
+    pub(super) hosts: Hosts,
+    pub(super) limits: Limits,
+    pub(super) head_limits: HeadLimits,
+}
+
+impl Site {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            routes: Routes::new(&options.locations),
+            hosts: Hosts::new(&options.hosts),
+            limits: options.limits.clone(),
+            head_limits: options.limits.of_a_head(),
+        }
+    }
+}
