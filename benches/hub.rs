@@ -3,10 +3,9 @@
 
 mod support;
 
-use pushserver::arena::{Arena, Key};
 use pushserver::clock::Now;
 use pushserver::hub::options::{Concurrency, Options, StoreOptions};
-use pushserver::hub::{ChannelName, Hub, Output, Publish, Subscribe};
+use pushserver::hub::{ChannelName, Hub, Output, Peer, Publish, Subscribe};
 use pushserver::message::{Cursor, Delivery, MessageId};
 use pushserver::store::{StoreId, memory};
 
@@ -28,8 +27,7 @@ fn main() {
         seed: 1,
     };
     let mut hub = Hub::new(options, now);
-    let mut peers = Arena::default();
-    let peers: Vec<Key> = (0..SUBSCRIBERS).map(|_| peers.insert(())).collect();
+    let peers: Vec<Peer> = (0..SUBSCRIBERS as u64).map(Peer).collect();
     let name = ChannelName { store: StoreId(0), name: b"crowd" };
     let publisher = peers[0];
     let mut cursor = Cursor::OLDEST;

@@ -11,8 +11,8 @@ use pushserver::wheel::{TimerKey, Wheel};
 #[derive(Clone, Copy)]
 #[expect(dead_code, reason = "as in the daemon, there is more than one kind")]
 enum Timer {
-    Poll(Key),
-    Idle(Key),
+    Poll(Key<()>),
+    Idle(Key<()>),
 }
 
 const TIMERS: usize = 100_000;

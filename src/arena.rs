@@ -1,16 +1,28 @@
-//! A slab with generations: a key of an entry that is gone finds nothing, even when its slot is
-//! in use again. Knows nothing of what it keeps.
+//! Arena: a slab with generations. A key of a removed entry finds nothing, even when its slot is
+//! in use again. Never looks at what it keeps.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
 
 use slab::Slab;
 
-/// Names one entry of an [`Arena`] for as long as that entry lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
+/// Names one entry of an [`Arena`] while that entry lives. `T` says what the key names, so that
+/// keys of different tables cannot be confused; no `T` is kept.
+pub struct Key<T> {
     index: u32,
     generation: u32,
+    names: PhantomData<fn() -> T>,
 }
 
-impl Key {
+const _: () = assert!(size_of::<Key<String>>() == 8);
+
+impl<T> Key<T> {
+    fn new(index: u32, generation: u32) -> Self {
+        Self { index, generation, names: PhantomData }
+    }
+
     /// The key as one number, index in the low half: for use as a token.
     #[must_use]
     pub fn to_bits(self) -> u64 {
@@ -20,7 +32,8 @@ impl Key {
     /// The key that [`Key::to_bits`] gave these bits.
     #[must_use]
     pub fn from_bits(bits: u64) -> Self {
-        Self { index: (bits & 0xffff_ffff) as u32, generation: (bits >> 32) as u32 }
+        let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).expect("32 bits");
+        Self::new(half(bits), half(bits >> 32))
     }
 
     /// The slot, to index a table that runs beside the arena.
@@ -30,30 +43,73 @@ impl Key {
     }
 }
 
-/// A table whose keys are never reused.
-#[derive(Debug)]
-pub struct Arena<T> {
-    slots: Slab<(u32, T)>,
-    /// Counts insertions, so a slot in use again has another generation (until 2^32 later ones).
-    generation: u32,
-}
-
-impl<T> Default for Arena<T> {
-    fn default() -> Self {
-        Self { slots: Slab::new(), generation: 0 }
+// Derived, these would ask the same of `T`.
+impl<T> Clone for Key<T> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
-impl<T> Arena<T> {
+impl<T> Copy for Key<T> {}
+
+impl<T> PartialEq for Key<T> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.index, self.generation) == (other.index, other.generation)
+    }
+}
+
+impl<T> Eq for Key<T> {}
+
+impl<T> PartialOrd for Key<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Key<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.index, self.generation).cmp(&(other.index, other.generation))
+    }
+}
+
+impl<T> Hash for Key<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.index, self.generation).hash(state);
+    }
+}
+
+impl<T> fmt::Debug for Key<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, {})", self.index, self.generation)
+    }
+}
+
+/// A table whose keys are never reused. Its keys name a `T`, which is what it keeps (`V`) except
+/// where that is boxed or private.
+#[derive(Debug)]
+pub struct Arena<V, T = V> {
+    slots: Slab<(u32, V)>,
+    /// Counts insertions, so a slot in use again has another generation (until 2^32 later ones).
+    generation: u32,
+    names: PhantomData<fn() -> T>,
+}
+
+impl<V, T> Default for Arena<V, T> {
+    fn default() -> Self {
+        Self { slots: Slab::new(), generation: 0, names: PhantomData }
+    }
+}
+
+impl<V, T> Arena<V, T> {
     /// The key that the next [`Arena::insert`] will give.
     #[must_use]
-    pub fn next_key(&self) -> Key {
+    pub fn next_key(&self) -> Key<T> {
         let index = u32::try_from(self.slots.vacant_key()).expect("fewer than 2^32 entries");
-        Key { index, generation: self.generation.wrapping_add(1) }
+        Key::new(index, self.generation.wrapping_add(1))
     }
 
     /// Keeps `value` and gives its key.
-    pub fn insert(&mut self, value: T) -> Key {
+    pub fn insert(&mut self, value: V) -> Key<T> {
         let key = self.next_key();
         self.generation = key.generation;
         self.slots.insert((key.generation, value));
@@ -61,14 +117,14 @@ impl<T> Arena<T> {
     }
 
     /// Takes the entry out; `None` if it is gone already.
-    pub fn remove(&mut self, key: Key) -> Option<T> {
+    pub fn remove(&mut self, key: Key<T>) -> Option<V> {
         self.get(key)?;
         Some(self.slots.remove(key.index()).1)
     }
 
     /// The entry, if it still lives.
     #[must_use]
-    pub fn get(&self, key: Key) -> Option<&T> {
+    pub fn get(&self, key: Key<T>) -> Option<&V> {
         match self.slots.get(key.index()) {
             Some((generation, value)) if *generation == key.generation => Some(value),
             _ => None,
@@ -76,7 +132,7 @@ impl<T> Arena<T> {
     }
 
     /// The entry, if it still lives.
-    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+    pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut V> {
         match self.slots.get_mut(key.index()) {
             Some((generation, value)) if *generation == key.generation => Some(value),
             _ => None,
@@ -85,10 +141,10 @@ impl<T> Arena<T> {
 
     /// The entry in a slot, with its key, if one lives there: for going through all in pieces.
     #[must_use]
-    pub fn at(&self, index: usize) -> Option<(Key, &T)> {
+    pub fn at(&self, index: usize) -> Option<(Key<T>, &V)> {
         let (generation, value) = self.slots.get(index)?;
         let index = u32::try_from(index).expect("fewer than 2^32 entries");
-        Some((Key { index, generation: *generation }, value))
+        Some((Key::new(index, *generation), value))
     }
 
     /// A number of slots beyond which none is in use.
@@ -97,8 +153,8 @@ impl<T> Arena<T> {
         self.slots.capacity()
     }
 
-    /// Gives back the room behind the last living entry. Looks at every slot: for when a crowd
-    /// has left, not for each who leaves.
+    /// Gives back the room behind the last living entry. Looks at every slot: to be called after
+    /// many removals, not after each.
     pub fn shrink(&mut self) {
         self.slots.shrink_to_fit();
     }
@@ -116,14 +172,15 @@ impl<T> Arena<T> {
     }
 
     /// Every living entry, in no useful order.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.slots.iter_mut().map(|(_, (_, value))| value)
     }
 
     /// Every living entry with its key, in no useful order.
-    pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &V)> {
         self.slots.iter().map(|(index, (generation, value))| {
-            (Key { index: index as u32, generation: *generation }, value)
+            let index = u32::try_from(index).expect("fewer than 2^32 entries");
+            (Key::new(index, *generation), value)
         })
     }
 }
@@ -134,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_key_of_a_removed_entry_finds_nothing_though_its_slot_is_used_again() {
-        let mut arena = Arena::default();
+        let mut arena: Arena<char> = Arena::default();
         let old = arena.insert('a');
         assert_eq!(arena.remove(old), Some('a'));
         let new = arena.insert('b');
@@ -146,22 +203,22 @@ mod tests {
 
     #[test]
     fn what_lives_keeps_its_key_when_the_room_behind_it_is_given_back() {
-        let mut arena = Arena::default();
-        let keys: Vec<Key> = (0..1000).map(|n| arena.insert(n)).collect();
+        let mut arena: Arena<usize> = Arena::default();
+        let keys: Vec<Key<usize>> = (0..1000).map(|n| arena.insert(n)).collect();
         for key in keys.iter().filter(|key| key.index() != 70) {
             arena.remove(*key);
         }
         arena.shrink();
         assert!(arena.slots.capacity() < 100);
         assert_eq!((arena.get(keys[70]), arena.len()), (Some(&70), 1));
-        let again: Vec<Key> = (0..1000).map(|n| arena.insert(n)).collect();
+        let again: Vec<Key<usize>> = (0..1000).map(|n| arena.insert(n)).collect();
         assert!(keys.iter().filter(|key| arena.get(**key).is_some()).eq([&keys[70]]));
         assert!(again.iter().all(|key| arena.get(*key).is_some()));
     }
 
     #[test]
     fn a_key_survives_the_way_through_a_number() {
-        let mut arena = Arena::default();
+        let mut arena: Arena<i32> = Arena::default();
         arena.insert(1);
         let key = arena.insert(2);
         assert_eq!(Key::from_bits(key.to_bits()), key);

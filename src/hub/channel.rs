@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::departed::Remains;
+use super::subscription::SubscriptionKey;
 use crate::arena::Key;
 use crate::clock::Now;
 use crate::message::{Cursor, MessageId};
@@ -49,6 +50,9 @@ const PUT_TIMEOUT_MS: u64 = 3_600_000;
 /// Room for so many who wait is kept, be it used or not.
 const ROOM_KEPT: usize = 16;
 
+/// Names a channel while it exists.
+pub(super) type ChannelKey = Key<Channel>;
+
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) name: Rc<[u8]>,
@@ -63,7 +67,7 @@ pub(super) struct Channel {
     /// `None` until a message is kept.
     pub(super) queue: Option<QueueId>,
     /// Who waits; in the order they came but for those who took the place of one who left.
-    pub(super) waiting: Vec<Key>,
+    pub(super) waiting: Vec<SubscriptionKey>,
     /// Counts the fan-outs: a subscription of an earlier epoch is no longer in `waiting`.
     pub(super) epoch: u32,
     /// How many of `waiting` may have a cursor ahead of the next message.
@@ -122,7 +126,7 @@ impl Channel {
     }
 
     /// Enters a subscription and gives its place and epoch.
-    pub(super) fn hold(&mut self, subscription: Key, cursor: Cursor) -> (u32, u32) {
+    pub(super) fn hold(&mut self, subscription: SubscriptionKey, cursor: Cursor) -> (u32, u32) {
         let slot = self.waiting.len() as u32;
         if self.waiting.is_empty() {
             // Most channels have one subscriber; a first `push` would make room for four.
@@ -136,7 +140,7 @@ impl Channel {
     }
 
     /// Takes out the subscription at `slot`; gives the one that has that place now.
-    pub(super) fn leave(&mut self, slot: u32) -> Option<Key> {
+    pub(super) fn leave(&mut self, slot: u32) -> Option<SubscriptionKey> {
         self.waiting.swap_remove(slot as usize);
         if self.waiting.is_empty() {
             self.ahead = 0;
@@ -151,7 +155,7 @@ impl Channel {
     }
 
     /// Takes out everyone who waits, and leaves `spare` (empty) to wait in. O(1).
-    pub(super) fn take_waiting(&mut self, spare: Vec<Key>) -> Vec<Key> {
+    pub(super) fn take_waiting(&mut self, spare: Vec<SubscriptionKey>) -> Vec<SubscriptionKey> {
         self.epoch = self.epoch.wrapping_add(1);
         self.ahead = 0;
         std::mem::replace(&mut self.waiting, spare)

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::channel::Information;
-use crate::arena::Key;
+use super::channel::{ChannelKey, Information};
+use super::subscription::{Peer, SubscriptionKey};
 use crate::message::{Message, MessageId};
 
 /// Deliveries of one fan-out before it is another one's turn.
@@ -25,9 +25,9 @@ const SPARE_ROOM: usize = 4;
 #[derive(Debug, Clone)]
 pub(super) enum Cause {
     /// A message, published on a channel whose losses reach through `lost_through`.
-    Message { message: Rc<Message>, channel: Key, lost_through: MessageId },
+    Message { message: Rc<Message>, channel: ChannelKey, lost_through: MessageId },
     /// The channel is deleted; then its publisher is told.
-    Deleted { publisher: Key, information: Information },
+    Deleted { publisher: Peer, information: Information },
     /// The daemon stops.
     Shutdown,
 }
@@ -35,7 +35,7 @@ pub(super) enum Cause {
 #[derive(Debug)]
 struct Fanout {
     cause: Cause,
-    waiters: Vec<Key>,
+    waiters: Vec<SubscriptionKey>,
     next: usize,
 }
 
@@ -43,7 +43,7 @@ struct Fanout {
 #[derive(Debug)]
 pub(super) enum Step {
     /// This subscription's turn; it may be gone. `crowd`: it is one of more than fit in a turn.
-    Waiter { waiter: Key, cause: Cause, crowd: bool },
+    Waiter { waiter: SubscriptionKey, cause: Cause, crowd: bool },
     /// All had theirs.
     Done(Cause),
 }
@@ -53,7 +53,7 @@ pub(super) struct Fanouts {
     running: VecDeque<Fanout>,
     /// Steps that the front one has left.
     quantum: u32,
-    spares: Vec<Vec<Key>>,
+    spares: Vec<Vec<SubscriptionKey>>,
 }
 
 impl Fanouts {
@@ -65,7 +65,7 @@ impl Fanouts {
         self.running.is_empty()
     }
 
-    pub(super) fn start(&mut self, cause: Cause, waiters: Vec<Key>) {
+    pub(super) fn start(&mut self, cause: Cause, waiters: Vec<SubscriptionKey>) {
         if self.running.is_empty() {
             self.quantum = QUANTUM;
         }
@@ -94,8 +94,8 @@ impl Fanouts {
 
     /// An empty list for a channel on which so many waited: with the room of an earlier one, unless
     /// that is for many more, which would be kept for nothing.
-    pub(super) fn spare(&mut self, waited: usize) -> Vec<Key> {
-        let fits = |list: &Vec<Key>| list.capacity() / SPARE_ROOM <= waited;
+    pub(super) fn spare(&mut self, waited: usize) -> Vec<SubscriptionKey> {
+        let fits = |list: &Vec<SubscriptionKey>| list.capacity() / SPARE_ROOM <= waited;
         let found = self.spares.iter().position(fits);
         found.map(|index| self.spares.swap_remove(index)).unwrap_or_default()
     }
@@ -105,7 +105,7 @@ impl Fanouts {
         self.spares = Vec::new();
     }
 
-    fn recycle(&mut self, mut list: Vec<Key>) {
+    fn recycle(&mut self, mut list: Vec<SubscriptionKey>) {
         if self.spares.len() < SPARES_MAX && list.capacity() > 16 {
             list.clear();
             self.spares.push(list);

@@ -1,15 +1,19 @@
 //! Holding requests on a channel and letting them go, in step with the channel's list.
 
-use super::subscription::{Subscription, SubscriptionKey};
+use super::channel::ChannelKey;
+use super::subscription::{Peer, Subscription, SubscriptionKey};
 use super::words::{End, Output, Subscribe};
 use super::{Hub, Timer};
-use crate::arena::Key;
 use crate::clock::Now;
 use crate::message::MessageId;
 
 impl Hub {
     /// Takes from a channel everyone whose cursor is before `id`.
-    pub(super) fn take_who_wants(&mut self, key: Key, id: MessageId) -> Vec<Key> {
+    pub(super) fn take_who_wants(
+        &mut self,
+        key: ChannelKey,
+        id: MessageId,
+    ) -> Vec<SubscriptionKey> {
         let channel = self.channels.get_mut(key).expect("a found channel lives");
         if channel.waiting.is_empty() {
             return Vec::new();
@@ -30,7 +34,7 @@ impl Hub {
         waiters
     }
 
-    pub(super) fn hold(&mut self, peer: Key, channel: Key, subscribe: Subscribe, now: Now) {
+    pub(super) fn hold(&mut self, peer: Peer, channel: ChannelKey, subscribe: Subscribe, now: Now) {
         let subscription = self.subscriptions.next_key();
         let timer = (subscribe.timeout_ms != 0).then(|| {
             let at_ms = now.mono_ms.saturating_add(self.jittered(subscribe.timeout_ms));
@@ -40,7 +44,6 @@ impl Hub {
         let entry = self.channels.get_mut(channel).expect("a found channel lives");
         let (slot, epoch) = entry.hold(subscription, cursor);
         self.subscriptions.insert(Subscription { peer, channel, cursor, slot, epoch, timer });
-        let subscription = SubscriptionKey(subscription);
         self.outputs.push_back(Output::Held { peer, subscription });
     }
 
@@ -55,7 +58,7 @@ impl Hub {
     }
 
     /// Removes a held subscription everywhere; gives it with its channel.
-    pub(super) fn release(&mut self, key: Key) -> Option<(Key, Subscription)> {
+    pub(super) fn release(&mut self, key: SubscriptionKey) -> Option<(ChannelKey, Subscription)> {
         let subscription = self.subscriptions.remove(key)?;
         if let Some(timer) = subscription.timer {
             self.wheel.cancel(timer);
@@ -71,7 +74,7 @@ impl Hub {
     }
 
     /// Answers everyone who waits on a channel with 409.
-    pub(super) fn displace(&mut self, key: Key) {
+    pub(super) fn displace(&mut self, key: ChannelKey) {
         let channel = self.channels.get_mut(key).expect("a found channel lives");
         for waiter in channel.take_waiting(Vec::new()) {
             if let Some((_, subscription)) = self.release(waiter) {

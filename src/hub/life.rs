@@ -1,10 +1,10 @@
 //! How holds, messages and channels end by time, and channels because nothing keeps them alive.
 
-use super::channel::Origin;
+use super::channel::{ChannelKey, Origin};
 use super::departed::Remains;
+use super::subscription::SubscriptionKey;
 use super::words::End;
 use super::{Hub, Timer};
-use crate::arena::Key;
 use crate::clock::Now;
 use crate::store::StoreId;
 
@@ -12,7 +12,7 @@ use crate::store::StoreId;
 const CHANNELS_AT_ONCE: usize = 1024;
 
 impl Hub {
-    pub(super) fn poll_timed_out(&mut self, key: Key, now: Now) {
+    pub(super) fn poll_timed_out(&mut self, key: SubscriptionKey, now: Now) {
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         subscription.timer = None;
         let channel = self.channels.get(subscription.channel);
@@ -33,7 +33,7 @@ impl Hub {
     /// Sets a store's expiry timer and settles the channels that it emptied.
     pub(super) fn settle_store(&mut self, id: StoreId, now: Now) {
         while let Some(owner) = self.stores[id.0 as usize].memory.next_emptied() {
-            self.settle(Key::from_bits(owner), now);
+            self.settle(ChannelKey::from_bits(owner), now);
         }
         let store = &mut self.stores[id.0 as usize];
         // One that is behind needs no timer: it is gone on with in the next turn.
@@ -51,7 +51,7 @@ impl Hub {
     }
 
     /// Removes a channel that nothing keeps alive, or sets the timer that will.
-    pub(super) fn settle(&mut self, key: Key, now: Now) {
+    pub(super) fn settle(&mut self, key: ChannelKey, now: Now) {
         if !self.is_idle(key) {
             return;
         }
@@ -66,7 +66,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn idle_timed_out(&mut self, key: Key, now: Now) {
+    pub(super) fn idle_timed_out(&mut self, key: ChannelKey, now: Now) {
         let Some(channel) = self.channels.get_mut(key) else { return };
         channel.idle_timer = None;
         let store = &self.stores[channel.store.0 as usize];
@@ -102,14 +102,14 @@ impl Hub {
     }
 
     /// Whether a channel lives with no message and nobody waiting.
-    pub(super) fn is_idle(&self, key: Key) -> bool {
+    pub(super) fn is_idle(&self, key: ChannelKey) -> bool {
         self.channels.get(key).is_some_and(|channel| {
             let memory = &self.stores[channel.store.0 as usize].memory;
             channel.waiting.is_empty() && channel.queue.is_none_or(|queue| memory.is_empty(queue))
         })
     }
 
-    pub(super) fn remove_channel(&mut self, key: Key) {
+    pub(super) fn remove_channel(&mut self, key: ChannelKey) {
         let Some(channel) = self.channels.remove(key) else { return };
         self.names.remove(&channel.name);
         if let Some(timer) = channel.idle_timer {

@@ -19,15 +19,15 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 pub use channel::{ChannelName, Information};
-pub use subscription::SubscriptionKey;
+pub use subscription::{Peer, SubscriptionKey};
 pub use words::{End, Output, Publish, Refusal, Subscribe};
 
-use self::channel::{Channel, Origin};
+use self::channel::{Channel, ChannelKey, Origin};
 use self::departed::Departed;
 use self::fanout::{Cause, Fanouts, Step};
 use self::options::{Concurrency, Options, StoreOptions};
 use self::subscription::Subscription;
-use crate::arena::{Arena, Key};
+use crate::arena::Arena;
 use crate::clock::Now;
 use crate::message::{Cursor, Delivery, Message, MessageId};
 use crate::store::{Gap, Memory, StoreId};
@@ -44,9 +44,9 @@ const ENDS_AT_ONCE: usize = 96;
 #[derive(Debug, Clone, Copy)]
 enum Timer {
     /// A held request has waited long enough.
-    Poll(Key),
+    Poll(SubscriptionKey),
     /// A channel without messages and held requests has lived long enough.
-    Idle(Key),
+    Idle(ChannelKey),
     /// A store has messages whose time is up.
     Expiry(StoreId),
 }
@@ -63,8 +63,8 @@ struct Store {
 #[derive(Debug)]
 pub struct Hub {
     /// Boxed: one that lives on behind thousands that are gone keeps their places, which are small.
-    channels: Arena<Box<Channel>>,
-    names: HashMap<Rc<[u8]>, Key>,
+    channels: Arena<Box<Channel>, Channel>,
+    names: HashMap<Rc<[u8]>, ChannelKey>,
     subscriptions: Arena<Subscription>,
     stores: Vec<Store>,
     fanouts: Fanouts,
@@ -125,7 +125,7 @@ impl Hub {
     }
 
     /// Publishes a message. Answered `Published`, `Missing` or `Refused`.
-    pub fn publish(&mut self, peer: Key, name: ChannelName<'_>, publish: Publish<'_>, now: Now) {
+    pub fn publish(&mut self, peer: Peer, name: ChannelName<'_>, publish: Publish<'_>, now: Now) {
         let memory = &self.stores[name.store.0 as usize].memory;
         if publish.store && !memory.can_ever_fit(publish.content_type, publish.body) {
             return self.refuse(peer, Refusal::MessageSize);
@@ -164,7 +164,7 @@ impl Hub {
     }
 
     /// Makes a channel where it is missing. Answered `Exists` or `Refused`.
-    pub fn create(&mut self, peer: Key, name: ChannelName<'_>, now: Now) {
+    pub fn create(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
         if let Some(key) = self.find_or_create(peer, name, true, Origin::Put, now) {
             let information = self.information(key, now);
             self.outputs.push_back(Output::Exists { peer, information });
@@ -173,7 +173,7 @@ impl Hub {
     }
 
     /// Looks at a channel. Answered `Exists` or `Missing`.
-    pub fn inspect(&mut self, peer: Key, name: ChannelName<'_>, now: Now) {
+    pub fn inspect(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
         self.outputs.push_back(match self.names.get(name.name) {
             Some(key) => Output::Exists { peer, information: self.information(*key, now) },
             None => Output::Missing { peer },
@@ -182,7 +182,7 @@ impl Hub {
 
     /// Deletes a channel with its messages; who waits is told. Answered `Missing`, or `Deleted`
     /// after all were told.
-    pub fn delete(&mut self, peer: Key, name: ChannelName<'_>, now: Now) {
+    pub fn delete(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
         let Some(&key) = self.names.get(name.name) else {
             return self.outputs.push_back(Output::Missing { peer });
         };
@@ -195,7 +195,7 @@ impl Hub {
 
     /// Asks for the first message after a cursor. Answered `Deliver`, `Ended`, `Missing`,
     /// `Refused`, or `Held` and later `Deliver` or `Ended`.
-    pub fn subscribe(&mut self, peer: Key, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
+    pub fn subscribe(&mut self, peer: Peer, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
         let waits = subscribe.delivery == Delivery::LongPoll && !self.stopping;
         if subscribe.create && !waits && !self.names.contains_key(name.name) {
             // Made here it would vanish at once.
@@ -231,7 +231,7 @@ impl Hub {
 
     /// Ends a hold whose subscriber is gone. A hold that has ended already is none of its concern.
     pub fn unsubscribe(&mut self, subscription: SubscriptionKey, now: Now) {
-        if let Some((channel, _)) = self.release(subscription.0) {
+        if let Some((channel, _)) = self.release(subscription) {
             self.settle(channel, now);
         }
     }
@@ -241,7 +241,7 @@ impl Hub {
     pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;
         let mut all = Vec::with_capacity(self.subscriptions.len());
-        let keys: Vec<Key> = self.channels.iter().map(|(key, _)| key).collect();
+        let keys: Vec<ChannelKey> = self.channels.iter().map(|(key, _)| key).collect();
         for key in keys {
             let channel = self.channels.get_mut(key).expect("just listed");
             all.append(&mut channel.take_waiting(Vec::new()));
@@ -324,23 +324,23 @@ impl Hub {
         }
     }
 
-    fn refuse(&mut self, peer: Key, refusal: Refusal) {
+    fn refuse(&mut self, peer: Peer, refusal: Refusal) {
         self.outputs.push_back(Output::Refused { peer, refusal });
     }
 
-    fn end(&mut self, peer: Key, end: End, cursor: Cursor) {
+    fn end(&mut self, peer: Peer, end: End, cursor: Cursor) {
         self.outputs.push_back(Output::Ended { peer, end, cursor });
     }
 
     /// The channel of that name, made if need be; `None`: `peer` has its answer.
     fn find_or_create(
         &mut self,
-        peer: Key,
+        peer: Peer,
         name: ChannelName<'_>,
         create: bool,
         origin: Origin,
         now: Now,
-    ) -> Option<Key> {
+    ) -> Option<ChannelKey> {
         if let Some(&key) = self.names.get(name.name) {
             let channel = self.channels.get_mut(key).expect("a named channel lives");
             channel.origin = channel.origin.max(origin);
@@ -363,13 +363,19 @@ impl Hub {
         Some(key)
     }
 
-    fn information(&self, key: Key, now: Now) -> Information {
+    fn information(&self, key: ChannelKey, now: Now) -> Information {
         let channel = self.channels.get(key).expect("a found channel lives");
         let memory = &self.stores[channel.store.0 as usize].memory;
         channel.information(channel.queue.map_or(0, |queue| memory.len(queue)), now)
     }
 
-    fn gap(&self, channel: Key, cursor: Cursor, lost_through: MessageId, sequence: u64) -> Gap {
+    fn gap(
+        &self,
+        channel: ChannelKey,
+        cursor: Cursor,
+        lost_through: MessageId,
+        sequence: u64,
+    ) -> Gap {
         if cursor.is_oldest() || lost_through <= cursor.id() {
             return Gap::NONE;
         }

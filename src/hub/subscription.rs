@@ -2,19 +2,24 @@
 //!
 //! A request that waits on several channels will own several of these, all with its `peer`.
 
+use super::channel::ChannelKey;
 use crate::arena::Key;
 use crate::message::Cursor;
 use crate::wheel::TimerKey;
 
-/// Names a subscription while it is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SubscriptionKey(pub(super) Key);
+/// The caller's name of a request: the hub gives it back, and looks at nothing else of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub u64);
 
+/// Names a subscription while it is held.
+pub type SubscriptionKey = Key<Subscription>;
+
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Subscription {
+pub struct Subscription {
     /// What the caller calls the request.
-    pub(super) peer: Key,
-    pub(super) channel: Key,
+    pub(super) peer: Peer,
+    pub(super) channel: ChannelKey,
     pub(super) cursor: Cursor,
     /// Its place in `Channel::waiting`, while `epoch` is the channel's.
     pub(super) slot: u32,

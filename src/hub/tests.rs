@@ -7,7 +7,7 @@ const NOW: Now = Now { mono_ms: 0, unix_s: 1_000_000 };
 struct Bench {
     hub: Hub,
     now: Now,
-    peers: Arena<()>,
+    peers: u64,
 }
 
 fn options() -> Options {
@@ -43,7 +43,7 @@ fn name(name: &str) -> ChannelName<'_> {
 
 impl Bench {
     fn new(options: Options) -> Self {
-        let mut bench = Self { hub: Hub::new(options, NOW), now: NOW, peers: Arena::default() };
+        let mut bench = Self { hub: Hub::new(options, NOW), now: NOW, peers: 0 };
         bench.advance(1000);
         bench
     }
@@ -55,19 +55,24 @@ impl Bench {
         self.hub.check_invariants();
     }
 
+    fn peer(&mut self) -> Peer {
+        self.peers += 1;
+        Peer(self.peers - 1)
+    }
+
     fn publish(&mut self, channel: &str, body: &str) -> Vec<String> {
         self.publish_as(channel, body, true, true)
     }
 
     fn publish_as(&mut self, channel: &str, body: &str, create: bool, store: bool) -> Vec<String> {
-        let peer = self.peers.insert(());
+        let peer = self.peer();
         let publish = Publish { content_type: None, body: body.as_bytes(), create, store };
         self.hub.publish(peer, name(channel), publish, self.now);
         self.outputs()
     }
 
     fn ask(&mut self, channel: &str, subscribe: Subscribe) -> Vec<String> {
-        let peer = self.peers.insert(());
+        let peer = self.peer();
         self.hub.subscribe(peer, name(channel), subscribe, self.now);
         self.outputs()
     }
@@ -83,29 +88,29 @@ impl Bench {
             said.push(match output {
                 Output::Published { peer, waiting, information: i } => format!(
                     "{}: published {} of {}, {} waited",
-                    peer.index(),
+                    peer.0,
                     if waiting { 201 } else { 202 },
                     i.messages,
                     i.subscribers
                 ),
                 Output::Exists { peer, information: i } => {
-                    format!("{}: {} {:?} {}", peer.index(), i.messages, i.requested, i.subscribers)
+                    format!("{}: {} {:?} {}", peer.0, i.messages, i.requested, i.subscribers)
                 }
                 Output::Deleted { peer, information: i } => {
-                    format!("{}: deleted {}", peer.index(), i.messages)
+                    format!("{}: deleted {}", peer.0, i.messages)
                 }
-                Output::Missing { peer } => format!("{}: missing", peer.index()),
-                Output::Refused { peer, refusal } => format!("{}: {refusal:?}", peer.index()),
-                Output::Held { peer, .. } => format!("{}: held", peer.index()),
+                Output::Missing { peer } => format!("{}: missing", peer.0),
+                Output::Refused { peer, refusal } => format!("{}: {refusal:?}", peer.0),
+                Output::Held { peer, .. } => format!("{}: held", peer.0),
                 Output::Deliver { peer, message, gap, .. } => {
                     let body = String::from_utf8_lossy(&message.body).into_owned();
                     let id = format!("{}:{}", message.id.time - NOW.unix_s, message.id.tag);
                     match gap {
-                        Gap::NONE => format!("{}: {body} {id}", peer.index()),
-                        gap => format!("{}: {body} {id} {gap:?}", peer.index()),
+                        Gap::NONE => format!("{}: {body} {id}", peer.0),
+                        gap => format!("{}: {body} {id} {gap:?}", peer.0),
                     }
                 }
-                Output::Ended { peer, end, .. } => format!("{}: {end:?}", peer.index()),
+                Output::Ended { peer, end, .. } => format!("{}: {end:?}", peer.0),
             });
         }
         self.hub.check_invariants();
@@ -142,7 +147,7 @@ fn a_deleted_channel_ends_every_hold_before_the_publisher_is_answered() {
     let mut b = Bench::new(options());
     b.ask("a", LONG);
     b.ask("a", LONG);
-    let peer = b.peers.insert(());
+    let peer = b.peer();
     b.hub.delete(peer, name("a"), b.now);
     assert_eq!(b.outputs(), ["0: Deleted", "1: Deleted", "2: deleted 0"]);
     b.hub.delete(peer, name("a"), b.now);
@@ -153,7 +158,7 @@ fn a_deleted_channel_ends_every_hold_before_the_publisher_is_answered() {
 fn ids_go_on_over_deletion_within_one_second() {
     let mut b = Bench::new(options());
     b.publish("a", "one");
-    let peer = b.peers.insert(());
+    let peer = b.peer();
     b.hub.delete(peer, name("a"), b.now);
     b.outputs();
     b.publish("a", "two");
@@ -205,7 +210,7 @@ fn a_channel_lives_as_long_as_its_maker_says() {
     let interval = Subscribe { delivery: Delivery::IntervalPoll, ..LONG };
     assert_eq!(b.ask("other", interval), ["1: NothingNew"]);
     b.publish_as("post", "x", true, false);
-    let peer = b.peers.insert(());
+    let peer = b.peer();
     b.hub.create(peer, name("put"), b.now);
     assert_eq!(b.outputs(), ["3: 0 None 0"]);
     assert_eq!(b.hub.channels(), 3);
@@ -282,7 +287,7 @@ fn a_cursor_of_the_process_before_hears_of_a_gap_whatever_became_of_the_channel(
     let before = Cursor { time: NOW.unix_s - 9, tag: 0, given: true };
     b.ask("a", Subscribe { cursor: before, ..LONG });
     assert_eq!(b.publish_as("a", "flash", true, false)[1..], ["0: flash 1:0 Unknown"]);
-    let peer = b.peers.insert(());
+    let peer = b.peer();
     b.hub.delete(peer, name("a"), b.now);
     b.outputs();
     b.publish("a", "kept");
@@ -320,7 +325,7 @@ fn a_small_channel_does_not_wait_for_a_large_fan_out() {
     }
     b.ask("one", LONG);
     let publish = Publish { content_type: None, body: b"x", create: true, store: true };
-    let peer = b.peers.insert(());
+    let peer = b.peer();
     b.hub.publish(peer, name("crowd"), publish, b.now);
     b.hub.publish(peer, name("one"), publish, b.now);
     let said = b.outputs();
@@ -337,7 +342,7 @@ fn only_more_than_fit_in_one_turn_are_a_crowd() {
             b.ask("a", LONG);
         }
         let publish = Publish { content_type: None, body: b"x", create: true, store: true };
-        let publisher = b.peers.insert(());
+        let publisher = b.peer();
         b.hub.publish(publisher, name("a"), publish, b.now);
         let outputs = std::iter::from_fn(|| b.hub.poll_output());
         let crowds: Vec<_> = outputs
@@ -437,7 +442,7 @@ fn a_channel_of_thousands_of_messages_is_gone_at_once_and_dropped_in_many_turns(
     for number in 0..3000 {
         b.publish("a", &number.to_string());
     }
-    let peer = b.peers.insert(());
+    let peer = b.peer();
     b.hub.delete(peer, name("a"), b.now);
     assert_eq!(b.outputs(), ["3000: deleted 3000"]);
     assert!(b.hub.messages() > 2000, "{}", b.hub.messages());

@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use super::channel::Information;
 use super::options::Concurrency;
-use super::subscription::SubscriptionKey;
-use crate::arena::Key;
+use super::subscription::{Peer, SubscriptionKey};
 use crate::message::{Cursor, Delivery, Message};
 use crate::store::Gap;
 
@@ -44,22 +43,39 @@ pub struct Subscribe {
 #[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Output {
     /// The message is published; `waiting`: to at least one held request.
-    Published { peer: Key, waiting: bool, information: Information },
+    Published { peer: Peer, waiting: bool, information: Information },
     /// The channel exists (now).
-    Exists { peer: Key, information: Information },
+    Exists { peer: Peer, information: Information },
     /// The channel is deleted and everyone who waited was told.
-    Deleted { peer: Key, information: Information },
+    Deleted { peer: Peer, information: Information },
     /// There is no such channel.
-    Missing { peer: Key },
+    Missing { peer: Peer },
     /// A limit is reached; nothing has changed.
-    Refused { peer: Key, refusal: Refusal },
+    Refused { peer: Peer, refusal: Refusal },
     /// The request is held; it ends with one of the outputs below.
-    Held { peer: Key, subscription: SubscriptionKey },
+    Held { peer: Peer, subscription: SubscriptionKey },
     /// The first message after the cursor; `gap`: what is missing in between; `crowd`: whether many
     /// others waited, too; `None`: it did not wait.
-    Deliver { peer: Key, message: Rc<Message>, gap: Gap, crowd: Option<bool> },
+    Deliver { peer: Peer, message: Rc<Message>, gap: Gap, crowd: Option<bool> },
     /// No message, for this reason.
-    Ended { peer: Key, end: End, cursor: Cursor },
+    Ended { peer: Peer, end: End, cursor: Cursor },
+}
+
+impl Output {
+    /// The caller's name of the request.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        match self {
+            Self::Published { peer, .. }
+            | Self::Exists { peer, .. }
+            | Self::Deleted { peer, .. }
+            | Self::Missing { peer }
+            | Self::Refused { peer, .. }
+            | Self::Held { peer, .. }
+            | Self::Deliver { peer, .. }
+            | Self::Ended { peer, .. } => *peer,
+        }
+    }
 }
 
 /// Why a request ends without a message.

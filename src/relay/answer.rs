@@ -14,22 +14,23 @@ impl Relay {
     /// Passes on what the hub answers.
     pub(super) fn on_hub(&mut self, output: hub::Output, now: Now) {
         use hub::Output as O;
+        let conn = ConnKey::from_bits(output.peer().0);
         match output {
-            O::Published { peer, waiting, information } => {
+            O::Published { waiting, information, .. } => {
                 self.effects.counters.published += 1;
-                self.inform(peer, if waiting { 201 } else { 202 }, &information, now);
+                self.inform(conn, if waiting { 201 } else { 202 }, &information, now);
             }
-            O::Exists { peer, information } | O::Deleted { peer, information } => {
-                self.inform(peer, 200, &information, now);
+            O::Exists { information, .. } | O::Deleted { information, .. } => {
+                self.inform(conn, 200, &information, now);
             }
-            O::Missing { peer } => {
+            O::Missing { .. } => {
                 let text = "there is no such channel, and this request does not create it";
-                self.answer_text(peer, 404, text, now);
+                self.answer_text(conn, 404, text, now);
             }
-            O::Refused { peer, refusal } => self.refuse(peer, refusal, now),
-            O::Held { peer, subscription } => self.held(peer, subscription, now),
-            O::Deliver { peer, message, gap, crowd } => {
-                let Some((exchange, shared)) = self.take_exchange(peer) else { return };
+            O::Refused { refusal, .. } => self.refuse(conn, refusal, now),
+            O::Held { subscription, .. } => self.held(conn, subscription, now),
+            O::Deliver { message, gap, crowd, .. } => {
+                let Some((exchange, shared)) = self.take_exchange(conn) else { return };
                 self.effects.counters.delivered += 1;
                 self.effects.counters.gaps += u64::from(gap != crate::store::Gap::NONE);
                 let payload = if shared && gap == crate::store::Gap::NONE {
@@ -37,10 +38,10 @@ impl Relay {
                 } else {
                     self.renderer.delivery(&exchange, &message, gap)
                 };
-                self.respond_to(peer, crowd, exchange.persistence, 200, payload, now);
+                self.respond_to(conn, crowd, exchange.persistence, 200, payload, now);
             }
-            O::Ended { peer, end, cursor } => {
-                let Some((exchange, _)) = self.take_exchange(peer) else { return };
+            O::Ended { end, cursor, .. } => {
+                let Some((exchange, _)) = self.take_exchange(conn) else { return };
                 let (status, payload) = match end {
                     End::NothingNew | End::Shutdown => {
                         (304, self.renderer.nothing_new(&exchange, cursor))
@@ -54,7 +55,7 @@ impl Relay {
                         (409, self.renderer.text(&exchange, 409, b"", text))
                     }
                 };
-                self.respond(peer, exchange.persistence, status, payload, now);
+                self.respond(conn, exchange.persistence, status, payload, now);
             }
         }
     }

@@ -5,6 +5,13 @@ use super::client::Client;
 use super::proxy::Upstream;
 use crate::arena::{Arena, Key};
 
+/// What a [`ConnKey`] names.
+#[derive(Debug)]
+pub enum Connection {}
+
+/// Names a connection, to `net` too.
+pub type ConnKey = Key<Connection>;
+
 /// One connection.
 #[derive(Debug)]
 pub(super) enum Conn {
@@ -17,19 +24,19 @@ const _: () = assert!(size_of::<Conn>() == size_of::<Client>());
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Arena<Conn>);
+pub(super) struct Connections(Arena<Conn, Connection>);
 
 impl Connections {
-    pub(super) fn insert(&mut self, conn: Conn) -> Key {
+    pub(super) fn insert(&mut self, conn: Conn) -> ConnKey {
         self.0.insert(conn)
     }
 
-    pub(super) fn remove(&mut self, conn: Key) -> Option<Conn> {
+    pub(super) fn remove(&mut self, conn: ConnKey) -> Option<Conn> {
         self.0.remove(conn)
     }
 
     /// The client with this key, if it lives.
-    pub(super) fn client(&self, conn: Key) -> Option<&Client> {
+    pub(super) fn client(&self, conn: ConnKey) -> Option<&Client> {
         match self.0.get(conn) {
             Some(Conn::Client(client)) => Some(client),
             _ => None,
@@ -37,7 +44,7 @@ impl Connections {
     }
 
     /// The client with this key, if it lives.
-    pub(super) fn client_mut(&mut self, conn: Key) -> Option<&mut Client> {
+    pub(super) fn client_mut(&mut self, conn: ConnKey) -> Option<&mut Client> {
         match self.0.get_mut(conn) {
             Some(Conn::Client(client)) => Some(client),
             _ => None,
@@ -45,7 +52,7 @@ impl Connections {
     }
 
     /// The upstream with this key, if it lives.
-    pub(super) fn upstream_mut(&mut self, conn: Key) -> Option<&mut Upstream> {
+    pub(super) fn upstream_mut(&mut self, conn: ConnKey) -> Option<&mut Upstream> {
         match self.0.get_mut(conn) {
             Some(Conn::Upstream(upstream)) => Some(upstream),
             _ => None,
@@ -73,14 +80,14 @@ impl Connections {
     }
 
     /// Every client.
-    pub(super) fn clients(&self) -> impl Iterator<Item = (Key, &Client)> {
+    pub(super) fn clients(&self) -> impl Iterator<Item = (ConnKey, &Client)> {
         self.0.iter().filter_map(|(key, conn)| match conn {
             Conn::Client(client) => Some((key, client)),
             Conn::Upstream(_) => None,
         })
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = ConnKey> {
         self.0.iter().map(|(key, _)| key)
     }
 }

@@ -29,6 +29,7 @@ mod site;
 mod timers;
 mod transport;
 
+pub use self::connections::ConnKey;
 pub use self::delivery::Payload;
 pub use self::input::{Arrival, Input};
 pub use self::output::Output;
@@ -42,13 +43,9 @@ use self::proxy::Proxy;
 use self::refused_heads::RefusedHeads;
 use self::shedding::Shedding;
 use self::site::Site;
-use crate::arena::Key;
 use crate::clock::Now;
 use crate::hub::options::StoreOptions;
 use crate::hub::{self, Hub};
-
-/// Names a connection, to `net` too.
-pub type ConnKey = Key;
 
 /// Bytes of answers of one connection that are made before its socket has had some of them: a
 /// reader that stops keeps no more than these and one message from being freed.

@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, Version, parse_request, scan,
 };
-use crate::hub::{ChannelName, Publish, Subscribe};
+use crate::hub::{ChannelName, Peer, Publish, Subscribe};
 use crate::message::Cursor;
 
 /// A body up to this size is taken in though its request will be refused.
@@ -350,10 +350,11 @@ impl Relay {
         now: Now,
     ) {
         let name = ChannelName { store: location.store, name: &self.name };
+        let peer = Peer(conn.to_bits());
         match (question, &location.role) {
-            (Question::Inspect, _) => self.hub.inspect(conn, name, now),
-            (Question::Create, _) => self.hub.create(conn, name, now),
-            (Question::Delete, _) => self.hub.delete(conn, name, now),
+            (Question::Inspect, _) => self.hub.inspect(peer, name, now),
+            (Question::Create, _) => self.hub.create(peer, name, now),
+            (Question::Delete, _) => self.hub.delete(peer, name, now),
             (Question::Publish, Role::Publisher(options)) => {
                 let publish = Publish {
                     content_type: head.header("Content-Type").filter(|value| !value.is_empty()),
@@ -361,10 +362,10 @@ impl Relay {
                     create: options.create_on_post,
                     store: options.store_messages,
                 };
-                self.hub.publish(conn, name, publish, now);
+                self.hub.publish(peer, name, publish, now);
             }
             (Question::Subscribe(cursor), Role::Subscriber(options)) => {
-                self.hub.subscribe(conn, name, subscribe(options, cursor), now);
+                self.hub.subscribe(peer, name, subscribe(options, cursor), now);
             }
             (Question::Options | Question::Publish | Question::Subscribe(_), _) => {}
         }

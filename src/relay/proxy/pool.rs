@@ -128,10 +128,9 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Key;
 
     fn conn(number: u64) -> ConnKey {
-        Key::from_bits(number)
+        ConnKey::from_bits(number)
     }
 
     #[test]
