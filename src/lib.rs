@@ -14,7 +14,7 @@
 //! 6. [`config`], [`cli`], [`logging`], [`pid_file`], [`nearest`]: from a file and arguments to the
 //!    options of every layer.
 //!
-//! `docs/architecture.md` tells how a message flows through them; `tests/tidy.rs` keeps the order.
+//! `docs/architecture.md` tells how a message flows through them; `tests/tidy` keeps the order.
 
 #![forbid(unsafe_code)]
 

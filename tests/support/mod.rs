@@ -2,7 +2,7 @@
 //! speaks to. Everything is the real binary over real sockets, but for `world`, which is apart.
 //! Each wait is for a condition, and has an end; nothing here judges what the daemon does.
 
-#![allow(dead_code, unused_imports, reason = "each uses a part; tests/tidy.rs looks for the rest")]
+#![allow(dead_code, unused_imports, reason = "each uses a part; tests/tidy looks for the rest")]
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
 
 mod answer;

@@ -1,0 +1,82 @@
+//! Circles: no file imports from itself by way of others. So each can be read before those that
+//! use it, and what a folder's files share has a file of its own instead of standing in `mod.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::paths::{module, named};
+use crate::sources::sources;
+
+/// Files that are in a circle. Only ever fewer.
+const IN_CIRCLES: [&str; 27] = [
+    "src/config/build.rs",
+    "src/config/upstream.rs",
+    "src/http/fields.rs",
+    "src/http/head.rs",
+    "src/net/heap.rs",
+    "src/net/mod.rs",
+    "src/net/opening.rs",
+    "src/net/stopping.rs",
+    "src/net/watch.rs",
+    "src/relay/admission.rs",
+    "src/relay/client.rs",
+    "src/relay/connections.rs",
+    "src/relay/counters.rs",
+    "src/relay/effects.rs",
+    "src/relay/location.rs",
+    "src/relay/mod.rs",
+    "src/relay/options.rs",
+    "src/relay/output.rs",
+    "src/relay/proxy/exchange.rs",
+    "src/relay/proxy/fault.rs",
+    "src/relay/proxy/kept.rs",
+    "src/relay/proxy/mod.rs",
+    "src/relay/proxy/pool.rs",
+    "src/relay/proxy/upload.rs",
+    "src/relay/proxy/upstream.rs",
+    "src/relay/refused_heads.rs",
+    "src/relay/shedding.rs",
+];
+
+#[test]
+fn no_file_imports_from_itself_by_way_of_others() {
+    let sources = sources();
+    let modules: BTreeMap<_, _> =
+        sources.iter().map(|source| (module(&source.path), source)).collect();
+    let all: BTreeSet<_> = modules.keys().cloned().collect();
+    let imports: BTreeMap<_, _> = modules
+        .iter()
+        .map(|(module, source)| (module.clone(), named(&source.code, module, &all)))
+        .collect();
+    let circles: BTreeMap<&str, String> = modules
+        .iter()
+        .filter_map(|(module, source)| {
+            let way = way_back(module, &imports)?;
+            let way: Vec<&str> = way.iter().map(|module| &*modules[module].path).collect();
+            Some((&*source.path, way.join(" -> ")))
+        })
+        .collect();
+    let new: Vec<_> = circles.iter().filter(|(path, _)| !IN_CIRCLES.contains(path)).collect();
+    let gone: Vec<_> = IN_CIRCLES.iter().filter(|path| !circles.contains_key(**path)).collect();
+    assert!(new.is_empty(), "{} in a circle: {new:#?}", new.len());
+    assert!(gone.is_empty(), "no longer in a circle; take it from the list: {gone:#?}");
+}
+
+/// The shortest way from a module by imports back to itself.
+fn way_back(
+    from: &Vec<String>,
+    imports: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
+) -> Option<Vec<Vec<String>>> {
+    let mut seen = BTreeSet::new();
+    let mut ways = std::collections::VecDeque::from([vec![from.clone()]]);
+    while let Some(way) = ways.pop_front() {
+        for next in imports.get(&way[way.len() - 1]).into_iter().flatten() {
+            if next == from {
+                return Some(way);
+            }
+            if seen.insert(next.clone()) {
+                ways.push_back(way.iter().chain([next]).cloned().collect());
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,108 @@
+//! Documents: what they name is there.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::sources::{files, is_rust, name, read, root, sources};
+
+#[test]
+fn the_example_of_settings_is_json() {
+    let text = read("config.example.json");
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(value.is_object());
+}
+
+#[test]
+fn transcripts_are_named_and_say_what_they_show() {
+    let folder = root().join("tests/transcripts");
+    for path in files(&folder) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name == "README.md" {
+            continue;
+        }
+        let stem = name.strip_suffix(".http").unwrap_or_else(|| panic!("{name} is no transcript"));
+        let (section, words) = stem.split_once('-').expect("a section, then words");
+        assert!(section.split('.').all(|part| part.parse::<u8>().is_ok()), "{name}");
+        let is_plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        assert!(words.bytes().all(is_plain), "{name}");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# "), "{name} does not say what it shows");
+    }
+}
+
+#[test]
+fn the_tests_that_the_security_page_names_are_there() {
+    let mut tests = String::new();
+    for folder in ["src", "tests", "python/tests"] {
+        for path in files(&root().join(folder)) {
+            if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
+                tests += &fs::read_to_string(&path).expect("it is UTF-8");
+            }
+        }
+    }
+    let is_test = |name: &str| {
+        tests.contains(&format!("\ndef {name}("))
+            || tests.match_indices(&format!("fn {name}(")).any(|(at, _)| {
+                let before: Vec<&str> = tests[..at].lines().rev().take(4).collect();
+                before.iter().any(|line| line.trim() == "#[test]")
+            })
+    };
+    let page = read("docs/security.md");
+    let mut named = 0;
+    let mut wrong = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let last = row.trim_end_matches(" |").rsplit(" | ").next().expect("a column");
+        for name in last.split('`').skip(1).step_by(2) {
+            let is_there = match name.strip_suffix(".http") {
+                Some(_) => root().join("tests/transcripts").join(name).exists(),
+                None => is_test(name),
+            };
+            named += 1;
+            if !is_there {
+                wrong.push(name.to_owned());
+            }
+        }
+    }
+    assert!(named > 50 && wrong.is_empty(), "of {named} there are no tests {wrong:#?}");
+}
+
+#[test]
+fn the_log_lines_that_the_operations_page_names_are_written() {
+    let code: String = sources().into_iter().map(|source| source.code).collect();
+    let page = read("docs/operations.md");
+    let events: Vec<&str> = page
+        .split("event=")
+        .skip(1)
+        .map(|rest| rest.split(|byte: char| !byte.is_ascii_lowercase() && byte != '_').next())
+        .map(|event| event.expect("a first piece"))
+        .collect();
+    let is_written =
+        |event: &str| ["\"", " "].iter().any(|end| code.contains(&format!("\"event={event}{end}")));
+    let wrong: Vec<&&str> = events.iter().filter(|event| !is_written(event)).collect();
+    assert!(events.len() > 8 && wrong.is_empty(), "of {events:?} nobody writes {wrong:?}");
+}
+
+#[test]
+fn what_tests_share_is_used() {
+    let rust = |folder: &str| files(&root().join(folder)).into_iter().filter(|path| is_rust(path));
+    let text = |path: PathBuf| fs::read_to_string(path).expect("it is UTF-8");
+    let all: String = rust("tests").chain(rust("benches")).map(text).collect();
+    let mut wrong = Vec::new();
+    for shared in rust("tests/support").map(text) {
+        for (at, word) in shared.match_indices("pub(crate) fn ") {
+            let name = name(&shared[at + word.len()..]);
+            let is_name = |at: usize| {
+                let (before, after) = (&all[..at], &all[at + name.len()..]);
+                let is_part = |char: char| char.is_alphanumeric() || char == '_';
+                !before.ends_with(is_part)
+                    && !before.ends_with("fn ")
+                    && !after.starts_with(is_part)
+            };
+            if !all.match_indices(&name).any(|(at, _)| is_name(at)) {
+                wrong.push(name);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "for nobody: {wrong:#?}");
+}

@@ -1,0 +1,109 @@
+//! Homes: an inherent `impl` stands in the file that defines its type, so that who reads the file
+//! has read all that can be done with the type's fields.
+
+use std::collections::BTreeSet;
+
+use crate::sources::{Source, name, sources};
+
+/// Files with an `impl` of a type that another file defines, and the type. Only ever fewer.
+const ELSEWHERE: [(&str, &str); 25] = [
+    ("src/bench/traffic.rs", "Load"),
+    ("src/config/build.rs", "Settings"),
+    ("src/hub/census.rs", "Hub"),
+    ("src/hub/holds.rs", "Hub"),
+    ("src/hub/life.rs", "Hub"),
+    ("src/net/heap.rs", "Reactor"),
+    ("src/net/moving.rs", "Reactor"),
+    ("src/net/opening.rs", "Reactor"),
+    ("src/net/stopping.rs", "Reactor"),
+    ("src/net/watch.rs", "Reactor"),
+    ("src/relay/admission.rs", "Relay"),
+    ("src/relay/answer.rs", "Relay"),
+    ("src/relay/counters.rs", "Relay"),
+    ("src/relay/location.rs", "Role"),
+    ("src/relay/proxy/answer.rs", "Relay"),
+    ("src/relay/proxy/fault.rs", "Relay"),
+    ("src/relay/proxy/handover.rs", "Relay"),
+    ("src/relay/proxy/mod.rs", "Relay"),
+    ("src/relay/proxy/upload.rs", "Relay"),
+    ("src/relay/proxy/upstream.rs", "Relay"),
+    ("src/relay/refused_heads.rs", "Relay"),
+    ("src/relay/request.rs", "Relay"),
+    ("src/relay/shedding.rs", "Relay"),
+    ("src/relay/timers.rs", "Relay"),
+    ("src/store/memory/going.rs", "Memory"),
+];
+
+#[test]
+fn an_inherent_impl_stands_in_the_file_that_defines_its_type() {
+    let sources = sources();
+    let elsewhere: BTreeSet<(&str, String)> = sources
+        .iter()
+        .flat_map(|source| {
+            let defined = defined(source);
+            let own = move |of: &String| !defined.contains(of);
+            inherent(source).filter(own).map(|of| (&*source.path, of))
+        })
+        .collect();
+    let is_listed = |(path, of): &(&str, String)| ELSEWHERE.contains(&(path, of));
+    let new: Vec<_> = elsewhere.iter().filter(|pair| !is_listed(pair)).collect();
+    let gone: Vec<_> = ELSEWHERE
+        .iter()
+        .filter(|(path, of)| !elsewhere.contains(&(path, (*of).to_owned())))
+        .collect();
+    assert!(new.is_empty(), "{} stand elsewhere: {new:#?}", new.len());
+    assert!(gone.is_empty(), "no longer elsewhere; take it from the list: {gone:#?}");
+}
+
+/// The types that a file defines.
+fn defined(source: &Source) -> BTreeSet<String> {
+    let words = |line: &str| -> Vec<String> {
+        line.split(|char: char| !char.is_alphanumeric() && char != '_')
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let keyword = |word: &String| ["struct", "enum", "union"].contains(&word.as_str());
+    source
+        .code
+        .lines()
+        .map(words)
+        .filter_map(|words| {
+            let at = words.iter().position(keyword)?;
+            words.get(at + 1).cloned()
+        })
+        .collect()
+}
+
+/// The types with an inherent `impl` in a file.
+fn inherent(source: &Source) -> impl Iterator<Item = String> {
+    source.code.lines().filter_map(|line| {
+        let rest = line.strip_prefix("impl")?;
+        let rest = match rest.strip_prefix('<') {
+            Some(generics) => &generics[end_of_generics(generics)..],
+            None => rest,
+        };
+        if rest.contains(" for ") {
+            return None;
+        }
+        let of = rest.trim_start().split(['<', ' ', '{']).next()?;
+        Some(name(of.rsplit("::").next()?))
+    })
+}
+
+/// Where the generics that have been opened end.
+fn end_of_generics(text: &str) -> usize {
+    let mut depth = 1;
+    for (at, char) in text.char_indices() {
+        match char {
+            '<' => depth += 1,
+            // Not the head of an arrow.
+            '>' if !text[..at].ends_with('-') => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    text.len()
+}
