@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::departed::Remains;
 use super::subscription::SubscriptionKey;
+use super::tombstones::Remains;
 use crate::arena::Key;
 use crate::clock::Now;
 use crate::message::{Cursor, MessageId};

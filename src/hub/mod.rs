@@ -5,28 +5,28 @@
 //! that a store which takes time to answer changes nothing for them. Every held request ends with
 //! exactly one output, or with [`Hub::unsubscribe`].
 
-mod census;
+mod api;
 mod channel;
-mod departed;
 mod fanout;
-mod holds;
-mod life;
+mod figures;
+mod holding;
 pub mod options;
 mod subscription;
-mod words;
+mod timeouts;
+mod tombstones;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+pub use api::{End, Output, Publish, Refusal, Subscribe};
 pub use channel::{ChannelName, Information};
 pub use subscription::{Peer, SubscriptionKey};
-pub use words::{End, Output, Publish, Refusal, Subscribe};
 
 use self::channel::{Channel, ChannelKey, Origin};
-use self::departed::Departed;
 use self::fanout::{Cause, Fanouts, Step};
 use self::options::{Concurrency, Options, StoreOptions};
 use self::subscription::Subscription;
+use self::tombstones::Departed;
 use crate::arena::Arena;
 use crate::clock::Now;
 use crate::message::{Cursor, Delivery, Message, MessageId};

@@ -3,11 +3,9 @@
 //! The hub talks to a store in steps (append, then go on), and answers its callers through
 //! outputs only, so that a store whose answers take time can come in beside the memory store.
 
-mod lost;
 pub mod memory;
 
-pub use lost::Gap;
-pub use memory::Memory;
+pub use memory::{Gap, Memory};
 
 /// Which of the configured stores: an index into their list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

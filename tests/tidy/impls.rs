@@ -9,9 +9,9 @@ use crate::sources::{Source, name, sources};
 const ELSEWHERE: [(&str, &str); 25] = [
     ("src/bench/traffic.rs", "Load"),
     ("src/config/build.rs", "Settings"),
-    ("src/hub/census.rs", "Hub"),
-    ("src/hub/holds.rs", "Hub"),
-    ("src/hub/life.rs", "Hub"),
+    ("src/hub/figures.rs", "Hub"),
+    ("src/hub/holding.rs", "Hub"),
+    ("src/hub/timeouts.rs", "Hub"),
     ("src/net/heap.rs", "Reactor"),
     ("src/net/moving.rs", "Reactor"),
     ("src/net/opening.rs", "Reactor"),
@@ -31,7 +31,7 @@ const ELSEWHERE: [(&str, &str); 25] = [
     ("src/relay/request.rs", "Relay"),
     ("src/relay/shedding.rs", "Relay"),
     ("src/relay/timers.rs", "Relay"),
-    ("src/store/memory/going.rs", "Memory"),
+    ("src/store/memory/removal.rs", "Memory"),
 ];
 
 #[test]

@@ -4,15 +4,17 @@
 //! All messages of a store share one timeout, so the order in which they came is also the order
 //! in which they expire and in which they go when memory is short: one list serves both.
 
-mod going;
+mod lost;
+mod removal;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use slab::Slab;
 
-use super::lost::{Gap, Lost};
 use crate::message::{Cursor, Message, MessageId};
+pub use lost::Gap;
+use lost::Lost;
 
 /// What a message costs beside its body and content type, bytes: its entries in the store's
 /// tables, rounded up. Part of the budget, so that empty messages are bounded too.
@@ -419,7 +421,7 @@ mod tests {
         }
         assert_eq!((store.len(a), store.len(b)), (1, 999));
         let queue = &store.queues[a.0 as usize].nodes;
-        assert!(queue.capacity() <= going::ROOM_KEPT, "{}", queue.capacity());
+        assert!(queue.capacity() <= removal::ROOM_KEPT, "{}", queue.capacity());
     }
 
     /// A store where one message a millisecond came, from 1 on, and is kept for ten seconds; and its queue.

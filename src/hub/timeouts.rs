@@ -1,9 +1,9 @@
 //! How holds, messages and channels end by time, and channels because nothing keeps them alive.
 
+use super::api::End;
 use super::channel::{ChannelKey, Origin};
-use super::departed::Remains;
 use super::subscription::SubscriptionKey;
-use super::words::End;
+use super::tombstones::Remains;
 use super::{Hub, Timer};
 use crate::clock::Now;
 use crate::store::StoreId;

@@ -1,8 +1,8 @@
 //! Holding requests on a channel and letting them go, in step with the channel's list.
 
+use super::api::{End, Output, Subscribe};
 use super::channel::ChannelKey;
 use super::subscription::{Peer, Subscription, SubscriptionKey};
-use super::words::{End, Output, Subscribe};
 use super::{Hub, Timer};
 use crate::clock::Now;
 use crate::message::MessageId;
