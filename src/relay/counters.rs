@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::Relay;
 use super::client::Phase;
-use super::connections::Conn;
+use super::conn::Conn;
 
 /// Statuses with which a request is refused; each is counted.
 const REFUSALS: [u16; 16] =

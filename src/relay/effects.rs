@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::Output;
 use super::client::ConnTimer;
+use super::conn_key::ConnKey;
 use super::counters::Counters;
-use super::{ConnKey, Output};
 use crate::wheel::Wheel;
 
 /// See the module.

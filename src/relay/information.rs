@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use super::accept::ranges;
+use super::request::accept::ranges;
 use crate::hub::Information;
 
 /// One of the media types that channel information can be had in.

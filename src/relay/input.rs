@@ -9,7 +9,7 @@ pub struct Arrival {
     /// The address of its other end; `None` on a Unix socket.
     pub peer: Option<IpAddr>,
     /// The port, if it came to a loopback address: a browser of this machine may be its other end,
-    /// so locations answer it under names of this machine only (`relay/host.rs`).
+    /// so locations answer it under names of this machine only (`relay/request/host.rs`).
     pub loopback_port: Option<u16>,
 }
 

@@ -5,16 +5,12 @@
 //! A connection's entry lives until [`Input::Closed`], and only `net` says that, so that the tables
 //! of both have the same connections at the end of each turn.
 
-mod accept;
-mod admission;
-mod answer;
 mod client;
-mod connections;
+mod conn;
+mod conn_key;
 mod counters;
-mod cursor;
 mod delivery;
 mod effects;
-mod host;
 mod information;
 mod input;
 pub mod location;
@@ -27,15 +23,14 @@ mod request;
 mod shedding;
 mod site;
 mod timers;
-mod transport;
 
-pub use self::connections::ConnKey;
+pub use self::conn_key::ConnKey;
 pub use self::delivery::Payload;
 pub use self::input::{Arrival, Input};
 pub use self::output::Output;
 
 use self::client::{Client, ConnTimer, Phase};
-use self::connections::{Conn, Connections};
+use self::conn::{Conn, Connections};
 use self::delivery::Renderer;
 use self::effects::Effects;
 use self::options::Options;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ConnKey;
+use super::conn_key::ConnKey;
 use super::delivery::Payload;
 use super::notice::{Event, Notice};
 use super::options::UpstreamAddress;

@@ -1,8 +1,8 @@
 //! Site: what the settings made of the relay. A reload replaces it whole.
 
-use super::host::Hosts;
 use super::location::Routes;
 use super::options::{Limits, Options};
+use super::request::host::Hosts;
 use crate::http::HeadLimits;
 
 /// See the module.

@@ -11,10 +11,10 @@ use super::Failure;
 use super::exchange::Stage;
 use crate::clock::Now;
 use crate::http::HeadWriter;
-use crate::relay::accept::ranges;
 use crate::relay::client::{ConnTimer, Phase};
 use crate::relay::delivery::{Exchange, Payload, Persistence};
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
+use crate::relay::request::accept::ranges;
 use crate::relay::{ConnKey, Output, Relay};
 
 /// What is wrong.

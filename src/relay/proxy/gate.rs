@@ -5,8 +5,8 @@ use percent_encoding::percent_decode;
 
 use super::rewrite;
 use crate::http::RequestHead;
-use crate::relay::host::split_port;
 use crate::relay::options::{LocationOptions, ProxyOptions, Role};
+use crate::relay::request::host::split_port;
 
 /// See the module.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::exchange::{Continue, Repeat, Stage};
 use super::fault::{CLOSED, Fault};
 use crate::clock::Now;
 use crate::relay::client::{Client, ConnTimer, Phase};
-use crate::relay::connections::Conn;
+use crate::relay::conn::Conn;
 use crate::relay::{ConnKey, Output, Payload, Relay};
 use crate::wheel::TimerKey;
 

@@ -16,7 +16,7 @@
     const INTERVAL_MS = 1000; // least time between two polls that bring nothing
     const LOST_MS = 120000; // the server answers held polls sooner; a sleeping machine's connection dies
     // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the names
-    // of codings added. src/relay/cursor.rs has the same rule.
+    // of codings added. src/relay/request/cursor.rs has the same rule.
     const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
     const channels = new Map();

@@ -21,7 +21,7 @@ const INTERVAL_MS = 1000; // least time between two polls that bring nothing
 const HELD_MS = 2000; // a poll this old has reached the server, or else had failed
 const LOST_MS = 120000; // the server answers held polls sooner; a sleeping machine's connection dies
 // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the names
-// of codings added. src/relay/cursor.rs has the same rule.
+// of codings added. src/relay/request/cursor.rs has the same rule.
 const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
 export class Updates extends EventTarget {

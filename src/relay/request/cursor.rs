@@ -14,7 +14,7 @@ const TIME_MAX: u64 = 253_402_300_799;
 ///
 /// # Errors
 /// One line that names what cannot be read; answered 400.
-pub(super) fn of_request(head: &RequestHead<'_>) -> Result<Cursor, &'static str> {
+pub(in crate::relay) fn of_request(head: &RequestHead<'_>) -> Result<Cursor, &'static str> {
     let modified = sole(head, "If-Modified-Since", NOT_ONE_DATE)?;
     let tag = sole(head, "If-None-Match", NOT_ONE_TAG)?;
     if modified.is_some() || tag.is_some() {

@@ -12,22 +12,22 @@ use crate::warnings::RateLimit;
 
 /// The names beside those that every machine has for itself.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(in crate::relay) struct Hosts {
     /// As in the settings: `push.example`, `.example` for it and all below it, `*` for all.
     names: Vec<Box<[u8]>>,
     /// Of requests for another name.
-    pub(super) refusals: RateLimit,
+    pub(in crate::relay) refusals: RateLimit,
 }
 
 impl Hosts {
-    pub(super) fn new(names: &[String]) -> Self {
+    pub(in crate::relay) fn new(names: &[String]) -> Self {
         let names = names.iter().map(|name| name.as_bytes().into()).collect();
         Self { names, refusals: RateLimit::default() }
     }
 
     /// Whether a request with this `Host` may be served, that came to a loopback address at `port`.
     /// An HTTP/1.0 request without one is no browser's.
-    pub(super) fn admit(&self, host: &[u8], port: u16) -> bool {
+    pub(in crate::relay) fn admit(&self, host: &[u8], port: u16) -> bool {
         let (name, asked) = split_port(host);
         if name.is_empty() || number(asked) != u32::from(port) {
             return true;
@@ -38,7 +38,7 @@ impl Hosts {
 }
 
 /// A host, of a head that was found sound, and its port: the latter with its colon or empty.
-pub(super) fn split_port(host: &[u8]) -> (&[u8], &[u8]) {
+pub(in crate::relay) fn split_port(host: &[u8]) -> (&[u8], &[u8]) {
     let name = without_digits(host);
     match name {
         [name @ .., b':'] => (name, &host[name.len()..]),

@@ -2,7 +2,7 @@
 
 /// The name of each range in the fields `accept`, but of those with weight 0: what they name is not
 /// wanted.
-pub(super) fn ranges<'b>(
+pub(in crate::relay) fn ranges<'b>(
     accept: impl IntoIterator<Item = &'b [u8]>,
 ) -> impl Iterator<Item = &'b [u8]> {
     accept.into_iter().flat_map(|value| value.split(|byte| *byte == b',')).filter_map(|range| {

@@ -5,23 +5,23 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 
 use super::cursor;
-use super::delivery::Exchange;
-use super::information::Form;
-use super::location::{Found, IdError, Location, SERVER, decode_channel_id};
-use super::options::{PublisherOptions, Role, Secret};
 use super::transport::Transport;
-use super::{ConnKey, Relay};
 use crate::clock::Now;
 use crate::http::RequestHead;
 use crate::message::Cursor;
+use crate::relay::delivery::Exchange;
+use crate::relay::information::Form;
+use crate::relay::location::{Found, IdError, Location, SERVER, decode_channel_id};
+use crate::relay::options::{PublisherOptions, Role, Secret};
+use crate::relay::{ConnKey, Relay};
 
 /// Why a location does not serve a request.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: u16,
+pub(in crate::relay) struct Refusal {
+    pub(in crate::relay) status: u16,
     /// Further header lines.
-    pub(super) lines: String,
-    pub(super) text: &'static str,
+    pub(in crate::relay) lines: String,
+    pub(in crate::relay) text: &'static str,
 }
 
 impl Refusal {
@@ -45,7 +45,7 @@ const UNKNOWN_HOST: &str = "the Host of this request is no name of this server, 
                             this machine only; add the name to the setting hosts";
 
 /// What a request asks of its channel.
-pub(super) enum Question {
+pub(in crate::relay) enum Question {
     Options,
     Inspect,
     Create,
@@ -56,7 +56,7 @@ pub(super) enum Question {
 
 impl Relay {
     /// Logs a refusal that the operator may not have meant.
-    pub(super) fn warn_of_refusal(
+    pub(in crate::relay) fn warn_of_refusal(
         &mut self,
         exchange: &Exchange,
         refusal: &Refusal,
@@ -78,7 +78,12 @@ impl Relay {
 
     /// Logs a request from an origin that its location does not list: the browser keeps the answer
     /// from the page, or the page may not publish. Neither says why.
-    pub(super) fn warn_of_origin(&mut self, exchange: &Exchange, head: &RequestHead<'_>, now: Now) {
+    pub(in crate::relay) fn warn_of_origin(
+        &mut self,
+        exchange: &Exchange,
+        head: &RequestHead<'_>,
+        now: Now,
+    ) {
         if let Some(location) = &exchange.location
             && !location.admits(exchange.origin)
             && let Some(origin) = head.header("Origin")
@@ -95,7 +100,7 @@ impl Relay {
     }
 
     /// Refuses a request whose body is complete.
-    pub(super) fn refuse_whole(
+    pub(in crate::relay) fn refuse_whole(
         &mut self,
         conn: ConnKey,
         exchange: &Exchange,
@@ -110,7 +115,7 @@ impl Relay {
     }
 
     /// What the location lets a request do; the channel's name is left in `self.name`.
-    pub(super) fn admit(
+    pub(in crate::relay) fn admit(
         &mut self,
         conn: ConnKey,
         head: &RequestHead<'_>,

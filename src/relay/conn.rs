@@ -2,15 +2,9 @@
 //! kind of key. Decides nothing.
 
 use super::client::Client;
+use super::conn_key::{ConnKey, Connection};
 use super::proxy::Upstream;
-use crate::arena::{Arena, Key};
-
-/// What a [`ConnKey`] names.
-#[derive(Debug)]
-pub enum Connection {}
-
-/// Names a connection, to `net` too.
-pub type ConnKey = Key<Connection>;
+use crate::arena::Arena;
 
 /// One connection.
 #[derive(Debug)]

@@ -10,25 +10,28 @@
 //!  └── ended ──────────────────────────► Closing ◄┘ answered, not kept
 //! ```
 
+mod answering;
+mod reading;
+
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ACCESS;
-use super::admission::Refusal;
-use super::delivery::Exchange;
-use super::input::Arrival;
-use super::notice::Notice;
-use super::options::Limits;
-use super::proxy::Proxied;
 use crate::http::BodyDecoder;
 use crate::hub::SubscriptionKey;
+use crate::relay::ACCESS;
+use crate::relay::delivery::Exchange;
+use crate::relay::input::Arrival;
+use crate::relay::notice::Notice;
+use crate::relay::options::Limits;
+use crate::relay::proxy::Proxied;
+use crate::relay::request::admission::Refusal;
 use crate::wheel::TimerKey;
 
 /// What a connection is doing.
 #[derive(Debug)]
-pub(super) enum Phase {
+pub(in crate::relay) enum Phase {
     /// Between requests, or with the first part of a head, of which so many bytes are scanned.
     Head { scanned: usize },
     /// Part of a request's body is here. Boxed: rare, and a held request pays for no other phase.
@@ -50,33 +53,33 @@ pub(super) enum Phase {
 
 /// A request whose body is still coming.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(in crate::relay) struct Upload {
     /// The whole head, read once more when the body is complete.
-    pub(super) head: Box<[u8]>,
-    pub(super) decoder: BodyDecoder,
+    pub(in crate::relay) head: Box<[u8]>,
+    pub(in crate::relay) decoder: BodyDecoder,
     /// What it will be answered, whatever its body and new settings say.
-    pub(super) refused: Option<(Exchange, Refusal)>,
+    pub(in crate::relay) refused: Option<(Exchange, Refusal)>,
     /// Only a publisher's POST has use for its body, if it may publish.
-    pub(super) keeps_body: bool,
-    pub(super) body: Vec<u8>,
+    pub(in crate::relay) keeps_body: bool,
+    pub(in crate::relay) body: Vec<u8>,
     /// The length of `body`, as it counts against what all bodies that are coming may take.
-    pub(super) share: Share,
+    pub(in crate::relay) share: Share,
 }
 
 /// One part of a sum that many have parts in; leaves it when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(in crate::relay) struct Share {
     sum: Rc<Cell<usize>>,
     own: usize,
 }
 
 impl Share {
-    pub(super) fn of(sum: &Rc<Cell<usize>>) -> Self {
+    pub(in crate::relay) fn of(sum: &Rc<Cell<usize>>) -> Self {
         Self { sum: Rc::clone(sum), own: 0 }
     }
 
     /// Makes this part `own`; gives the sum.
-    pub(super) fn set(&mut self, own: usize) -> usize {
+    pub(in crate::relay) fn set(&mut self, own: usize) -> usize {
         let sum = self.sum.get() - self.own + own;
         self.own = own;
         self.sum.set(sum);
@@ -92,7 +95,7 @@ impl Drop for Share {
 
 /// All timers of a connection; it has one of them at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ConnTimer {
+pub(in crate::relay) enum ConnTimer {
     /// No request for `keepalive_timeout`.
     Idle,
     /// A head not complete within `header_timeout`.
@@ -113,38 +116,38 @@ pub(super) enum ConnTimer {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) phase: Phase,
+pub(in crate::relay) struct Client {
+    pub(in crate::relay) phase: Phase,
     /// Bytes that could not be dealt with yet; `None` when there are none, so that an idle
     /// connection owns no buffer.
-    pub(super) buffer: Option<Box<Buffer>>,
-    pub(super) timer: Option<(TimerKey, ConnTimer)>,
+    pub(in crate::relay) buffer: Option<Box<Buffer>>,
+    pub(in crate::relay) timer: Option<(TimerKey, ConnTimer)>,
     /// In canonical form; `None` on a Unix socket.
-    pub(super) peer: Option<IpAddr>,
+    pub(in crate::relay) peer: Option<IpAddr>,
     /// The port, if it came to a loopback address; else 0.
-    pub(super) loopback_port: u16,
+    pub(in crate::relay) loopback_port: u16,
     /// Method and path, for the access log, if there is one.
-    pub(super) access: Option<Box<str>>,
+    pub(in crate::relay) access: Option<Box<str>>,
     /// The peer sends no more.
-    pub(super) ended: bool,
+    pub(in crate::relay) ended: bool,
     /// Its socket takes no more for now: no further request is begun.
-    pub(super) stalled: bool,
+    pub(in crate::relay) stalled: bool,
     /// Reading was refused and has to be resumed.
-    pub(super) paused: bool,
+    pub(in crate::relay) paused: bool,
     /// It is in the list of those to go on with.
-    pub(super) ready: bool,
+    pub(in crate::relay) ready: bool,
 }
 
 const _: () = assert!(size_of::<Client>() <= 128);
 
 /// Bytes that wait.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
-    pub(super) bytes: Vec<u8>,
+pub(in crate::relay) struct Buffer {
+    pub(in crate::relay) bytes: Vec<u8>,
 }
 
 impl Client {
-    pub(super) fn new(arrival: Arrival) -> Self {
+    pub(in crate::relay) fn new(arrival: Arrival) -> Self {
         Self {
             phase: Phase::Head { scanned: 0 },
             buffer: None,
@@ -160,7 +163,7 @@ impl Client {
     }
 
     /// Keeps `bytes` behind those that wait.
-    pub(super) fn keep(&mut self, bytes: &[u8]) {
+    pub(in crate::relay) fn keep(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.buffer.get_or_insert_default().bytes.extend_from_slice(bytes);
         }
@@ -168,14 +171,14 @@ impl Client {
 
     /// Whether its bytes may be dealt with: no request is begun while an answer is still to be
     /// sent. What is proxied streams both ways.
-    pub(super) fn goes_on(&self) -> bool {
+    pub(in crate::relay) fn goes_on(&self) -> bool {
         !self.ready && (!self.stalled || matches!(self.phase, Phase::Proxied(_)))
     }
 
     /// Whether more bytes may be read from its socket. Behind a held request reading never pauses:
     /// the pause could last for ever, and would hide the client's end, which comes after the bytes
     /// that wait. Every other pause has a timer, or is over within a few turns.
-    pub(super) fn wants_read(&self, limits: &Limits) -> bool {
+    pub(in crate::relay) fn wants_read(&self, limits: &Limits) -> bool {
         match &self.phase {
             Phase::Closing => false,
             Phase::Lingering { .. } | Phase::Waiting { .. } => true,
@@ -187,7 +190,7 @@ impl Client {
 
     /// How many bytes may be read at once, if [`Client::wants_read`]. Bytes behind a request are
     /// kept, up to `header_bytes`; behind a held request one byte more, which ends the hold.
-    pub(super) fn reads_at_most(&self, limits: &Limits) -> usize {
+    pub(in crate::relay) fn reads_at_most(&self, limits: &Limits) -> usize {
         match &self.phase {
             Phase::Waiting { .. } => limits.header_bytes.saturating_sub(self.kept_bytes()) + 1,
             Phase::Asked { .. } => limits.header_bytes.saturating_sub(self.kept_bytes()).max(1),
@@ -196,7 +199,7 @@ impl Client {
     }
 
     /// Whether more bytes wait behind a held request than any next request may have.
-    pub(super) fn floods(&self, limits: &Limits) -> bool {
+    pub(in crate::relay) fn floods(&self, limits: &Limits) -> bool {
         matches!(self.phase, Phase::Waiting { .. }) && self.kept_bytes() > limits.header_bytes
     }
 
@@ -207,7 +210,7 @@ impl Client {
 
 /// What the access log says of bytes that cannot be read as a request: the method and the path that
 /// they begin with. Of anything else nothing, since it may be a secret that came too early.
-pub(super) fn resembled_request(bytes: &[u8]) -> String {
+pub(in crate::relay) fn resembled_request(bytes: &[u8]) -> String {
     let line = bytes.trim_ascii_start();
     let end = line.iter().position(|byte| b"\r\n?".contains(byte)).unwrap_or(line.len());
     let mut words = line[..end].splitn(3, |byte| *byte == b' ');
@@ -228,12 +231,12 @@ const METHOD_BYTES_SHOWN: usize = 20;
 const PATH_BYTES_SHOWN: usize = 200;
 
 /// A client's address as log lines show it.
-pub(super) fn shown_peer(peer: Option<IpAddr>) -> String {
+pub(in crate::relay) fn shown_peer(peer: Option<IpAddr>) -> String {
     peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
 }
 
 /// Writes the access log's line of an answer, if there is an access log.
-pub(super) fn log_access(client: &mut Client, status: u16) {
+pub(in crate::relay) fn log_access(client: &mut Client, status: u16) {
     if let Some(request) = client.access.take() {
         let peer = shown_peer(client.peer);
         log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::client::{ConnTimer, Phase, log_access};
-use super::delivery::{Exchange, Persistence};
-use super::notice::Event;
-use super::{ConnKey, Output, Payload, Relay};
+use super::{ConnTimer, Phase, log_access};
 use crate::clock::Now;
 use crate::http::HttpError;
 use crate::hub::{self, End, Refusal};
+use crate::relay::delivery::{Exchange, Persistence};
+use crate::relay::notice::Event;
+use crate::relay::{ConnKey, Output, Payload, Relay};
 
 impl Relay {
     /// Passes on what the hub answers.
-    pub(super) fn on_hub(&mut self, output: hub::Output, now: Now) {
+    pub(in crate::relay) fn on_hub(&mut self, output: hub::Output, now: Now) {
         use hub::Output as O;
         let conn = ConnKey::from_bits(output.peer().0);
         match output {
@@ -60,7 +60,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn refuse(&mut self, conn: ConnKey, refusal: Refusal, now: Now) {
+    pub(in crate::relay) fn refuse(&mut self, conn: ConnKey, refusal: Refusal, now: Now) {
         let (status, text) = match refusal {
             Refusal::Channels => {
                 (503, "too many channels; try again later, or raise limits.channels")
@@ -73,7 +73,12 @@ impl Relay {
         self.answer_text(conn, status, text, now);
     }
 
-    pub(super) fn held(&mut self, conn: ConnKey, subscription: hub::SubscriptionKey, now: Now) {
+    pub(in crate::relay) fn held(
+        &mut self,
+        conn: ConnKey,
+        subscription: hub::SubscriptionKey,
+        now: Now,
+    ) {
         let Some(client) = self.conns.client_mut(conn) else {
             return self.hub.unsubscribe(subscription, now);
         };
@@ -99,7 +104,7 @@ impl Relay {
     }
 
     /// Ends a hold whose subscriber is gone.
-    pub(super) fn release(&mut self, conn: ConnKey, now: Now) {
+    pub(in crate::relay) fn release(&mut self, conn: ConnKey, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         if let Phase::Waiting { subscription, notice, .. } = &mut client.phase {
             let subscription = *subscription;
@@ -115,7 +120,7 @@ impl Relay {
 
     /// Ends a hold behind which more bytes have come than are read: the client's end, which comes
     /// after them, would never be seen.
-    pub(super) fn end_flooded(&mut self, conn: ConnKey, now: Now) {
+    pub(in crate::relay) fn end_flooded(&mut self, conn: ConnKey, now: Now) {
         if self.conns.client(conn).is_some_and(|client| client.floods(&self.site.limits)) {
             log::debug!("event=flood conn={}", conn.index());
             self.release(conn, now);
@@ -124,7 +129,7 @@ impl Relay {
     }
 
     /// Takes the exchange that the hub has answered, and whether it was held.
-    pub(super) fn take_exchange(&mut self, conn: ConnKey) -> Option<(Exchange, bool)> {
+    pub(in crate::relay) fn take_exchange(&mut self, conn: ConnKey) -> Option<(Exchange, bool)> {
         let client = self.conns.client_mut(conn)?;
         let idle = Phase::Head { scanned: 0 };
         let (mut exchange, held) = match std::mem::replace(&mut client.phase, idle) {
@@ -148,7 +153,7 @@ impl Relay {
         Some((exchange, held))
     }
 
-    pub(super) fn inform(
+    pub(in crate::relay) fn inform(
         &mut self,
         conn: ConnKey,
         status: u16,
@@ -160,14 +165,20 @@ impl Relay {
         self.respond(conn, exchange.persistence, status, payload, now);
     }
 
-    pub(super) fn answer_text(&mut self, conn: ConnKey, status: u16, text: &str, now: Now) {
+    pub(in crate::relay) fn answer_text(
+        &mut self,
+        conn: ConnKey,
+        status: u16,
+        text: &str,
+        now: Now,
+    ) {
         let Some((exchange, _)) = self.take_exchange(conn) else { return };
         let payload = self.renderer.text(&exchange, status, b"", text);
         self.respond(conn, exchange.persistence, status, payload, now);
     }
 
     /// Sends the answer to a request whose body was consumed.
-    pub(super) fn respond(
+    pub(in crate::relay) fn respond(
         &mut self,
         conn: ConnKey,
         persistence: Persistence,
@@ -201,7 +212,7 @@ impl Relay {
 
     /// Between requests: goes on with what has come already, or waits. While the daemon stops, what
     /// has come already is all that is waited for.
-    pub(super) fn await_request(&mut self, conn: ConnKey, now: Now) {
+    pub(in crate::relay) fn await_request(&mut self, conn: ConnKey, now: Now) {
         self.go_on_later(conn);
         let Some(client) = self.conns.client(conn).filter(|client| !client.stalled) else { return };
         match (self.effects.stopping, client.ready) {
@@ -212,7 +223,7 @@ impl Relay {
     }
 
     /// Has the next turn go on with what has come already, if anything has.
-    pub(super) fn go_on_later(&mut self, conn: ConnKey) {
+    pub(in crate::relay) fn go_on_later(&mut self, conn: ConnKey) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         let something = client.buffer.is_some() || client.paused || client.ended;
         if something && !client.ready && !client.stalled {
@@ -222,26 +233,32 @@ impl Relay {
     }
 
     /// Answers what cannot be read as a request, and lets the connection end.
-    pub(super) fn fail(&mut self, conn: ConnKey, error: HttpError, now: Now) {
+    pub(in crate::relay) fn fail(&mut self, conn: ConnKey, error: HttpError, now: Now) {
         let is_head = self.proxies_head(conn);
         self.fail_of(conn, &error, is_head, now);
     }
 
     /// As [`Relay::fail`]; `is_head`: it could be read as far as that, so there is no body.
-    pub(super) fn fail_of(&mut self, conn: ConnKey, error: &HttpError, is_head: bool, now: Now) {
+    pub(in crate::relay) fn fail_of(
+        &mut self,
+        conn: ConnKey,
+        error: &HttpError,
+        is_head: bool,
+        now: Now,
+    ) {
         let exchange = Exchange::bare(Persistence::Close, is_head);
         let payload = self.renderer.text(&exchange, error.status, b"", &error.message);
         self.refuse_and_linger(conn, error.status, payload, now);
     }
 
     /// Tells a client that waits for it to send its body (RFC 9110 10.1.1).
-    pub(super) fn send_continue(&mut self, conn: ConnKey) {
+    pub(in crate::relay) fn send_continue(&mut self, conn: ConnKey) {
         let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
         self.effects.outputs.push_back(Output::Send { conn, payload, crowd: None });
     }
 
     /// Sends an answer that ends the connection, though the client may still be sending.
-    pub(super) fn refuse_and_linger(
+    pub(in crate::relay) fn refuse_and_linger(
         &mut self,
         conn: ConnKey,
         status: u16,
@@ -256,7 +273,7 @@ impl Relay {
     }
 
     /// Lets a connection end behind what is to be sent, though the client may still be sending.
-    pub(super) fn linger(&mut self, conn: ConnKey, now: Now) {
+    pub(in crate::relay) fn linger(&mut self, conn: ConnKey, now: Now) {
         self.abandon(conn, now);
         let Some(client) = self.conns.client_mut(conn) else { return };
         client.buffer = None;
@@ -268,7 +285,7 @@ impl Relay {
     }
 
     /// Lets a connection be closed after what is to be sent.
-    pub(super) fn close(&mut self, conn: ConnKey, now: Now) {
+    pub(in crate::relay) fn close(&mut self, conn: ConnKey, now: Now) {
         self.abandon(conn, now);
         let Some(client) = self.conns.client_mut(conn) else { return };
         if matches!(client.phase, Phase::Closing) {

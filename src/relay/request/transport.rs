@@ -6,7 +6,7 @@ use crate::http::RequestHead;
 
 /// How a subscriber wants to receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(in crate::relay) enum Transport {
     /// The request is the handshake of RFC 6455 4.1.
     WebSocket,
     /// `Accept` names `text/event-stream` and no other type.
@@ -16,7 +16,7 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    pub(super) fn of(head: &RequestHead<'_>) -> Self {
+    pub(in crate::relay) fn of(head: &RequestHead<'_>) -> Self {
         let mut said = Said::default();
         for header in head.headers {
             said.read(header.name, header.value);

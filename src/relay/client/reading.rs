@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::admission::{Question, Refusal};
-use super::client::{ConnTimer, Phase, Share, Upload, resembled_request};
-use super::delivery::{Exchange, Persistence};
-use super::location::{Found, Location, SERVER};
-use super::notice::{Notice, passed_headers};
-use super::options::{Role, SubscriberOptions};
-use super::{ACCESS, ANSWERS_PER_TURN, ConnKey, Relay};
+use super::{ConnTimer, Phase, Share, Upload, resembled_request};
 use crate::clock::Now;
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, Version, parse_request, scan,
 };
 use crate::hub::{ChannelName, Peer, Publish, Subscribe};
 use crate::message::Cursor;
+use crate::relay::delivery::{Exchange, Persistence};
+use crate::relay::location::{Found, Location, SERVER};
+use crate::relay::notice::{Notice, passed_headers};
+use crate::relay::options::{Role, SubscriberOptions};
+use crate::relay::request::admission::{Question, Refusal};
+use crate::relay::{ACCESS, ANSWERS_PER_TURN, ConnKey, Relay};
 
 /// A body up to this size is taken in though its request will be refused.
 const SHORT_BODY_BYTES: u64 = 16 << 10;
@@ -27,7 +27,7 @@ const UPLOADS_BYTES_MAX: usize = 64 << 20;
 impl Relay {
     /// Serves the requests in `input`, the bytes that wait on a connection; gives how many of the
     /// bytes are dealt with.
-    pub(super) fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
+    pub(in crate::relay) fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
         let mut used = 0;
         self.answered = 0;
         for _ in 0..self.site.limits.pipeline_depth {
@@ -159,7 +159,7 @@ impl Relay {
     }
 
     /// What all bodies that are coming in may take together.
-    pub(super) fn uploads_max(&self) -> usize {
+    pub(in crate::relay) fn uploads_max(&self) -> usize {
         UPLOADS_BYTES_MAX.max(self.site.limits.body_bytes)
     }
 
@@ -225,7 +225,7 @@ impl Relay {
         Some(used)
     }
 
-    pub(super) fn arm_body(&mut self, conn: ConnKey, now: Now) {
+    pub(in crate::relay) fn arm_body(&mut self, conn: ConnKey, now: Now) {
         let stopping = self.conns.client(conn).is_some_and(|client| {
             matches!(client.timer, Some((_, ConnTimer::Stop))) || client.stalled
         });
@@ -255,7 +255,7 @@ impl Relay {
     }
 
     /// Answers a request that is not whole and will not be.
-    pub(super) fn fail_begun(&mut self, conn: ConnKey, error: &HttpError, now: Now) {
+    pub(in crate::relay) fn fail_begun(&mut self, conn: ConnKey, error: &HttpError, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };
         if let Phase::Body(upload) = &mut client.phase {
             let bytes = std::mem::take(&mut upload.head);
@@ -284,7 +284,7 @@ impl Relay {
 
     /// Keeps what the access log will say of a request, if there is one; the query, which may
     /// hold a secret, is no part of it.
-    pub(super) fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
+    pub(in crate::relay) fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
         if log::log_enabled!(target: ACCESS, log::Level::Info)
             && let Some(client) = self.conns.client_mut(conn)
         {
@@ -294,7 +294,7 @@ impl Relay {
     }
 
     /// As [`Relay::note_access`], of bytes that cannot be read as a request.
-    pub(super) fn note_unread(&mut self, conn: ConnKey, bytes: &[u8]) {
+    pub(in crate::relay) fn note_unread(&mut self, conn: ConnKey, bytes: &[u8]) {
         if log::log_enabled!(target: ACCESS, log::Level::Info)
             && let Some(client) = self.conns.client_mut(conn)
         {
@@ -303,7 +303,7 @@ impl Relay {
     }
 
     /// Serves a request whose body is complete.
-    pub(super) fn serve(
+    pub(in crate::relay) fn serve(
         &mut self,
         conn: ConnKey,
         head: &RequestHead<'_>,
@@ -372,7 +372,7 @@ impl Relay {
     }
 
     /// What becomes of the connection behind the answer.
-    pub(super) fn persistence(&self, head: &RequestHead<'_>) -> Persistence {
+    pub(in crate::relay) fn persistence(&self, head: &RequestHead<'_>) -> Persistence {
         match (head.keep_alive && !self.effects.stopping, head.version) {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,

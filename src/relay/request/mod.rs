@@ -1,0 +1,7 @@
+//! Request: what a head asks for, and whether its location allows it. Never writes an answer.
+
+pub(super) mod accept;
+pub(super) mod admission;
+pub(super) mod cursor;
+pub(super) mod host;
+pub(super) mod transport;
