@@ -12,6 +12,7 @@
 mod post;
 mod queue;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -36,8 +37,15 @@ pub struct Passthrough {
     /// there are.
     queue_max: usize,
     dropped: u64,
+    /// Holds whose subscribe was dropped, and whose unsubscribe is still to come.
+    untold: HashSet<usize>,
     full: RateLimit,
     no_worker: RateLimit,
+}
+
+/// Names a hold: both its notices are one value, which the relay keeps for as long as the hold.
+fn hold_of(notice: &Arc<Notice>) -> usize {
+    Arc::as_ptr(notice).addr()
 }
 
 /// What became of notices since the start.
@@ -65,25 +73,26 @@ impl Passthrough {
             shared: Arc::new(Shared::new(answer_within, idle_for)),
             queue_max,
             dropped: 0,
+            untold: HashSet::new(),
             full: RateLimit::default(),
             no_worker: RateLimit::default(),
         }
     }
 
     /// Queues a notice; never waits. A subscribe is dropped when its URL's queue is full, and an
-    /// unsubscribe when its subscribe was: [`Notice::queued`] keeps which.
+    /// unsubscribe when its subscribe was.
     pub fn notify(&mut self, event: Event, notice: Arc<Notice>, now_mono_ms: u64) {
-        if event == Event::Unsubscribe && !notice.queued.load(Ordering::Relaxed) {
+        if event == Event::Unsubscribe && self.untold.remove(&hold_of(&notice)) {
             return;
         }
         let mut queue = self.shared.lock();
         if event == Event::Subscribe {
             if queue.waiting_for(&notice.url) >= self.queue_max {
                 drop(queue);
+                self.untold.insert(hold_of(&notice));
                 self.count_dropped(&notice.url, now_mono_ms);
                 return;
             }
-            notice.queued.store(true, Ordering::Relaxed);
         }
         queue.push(event, notice);
         let help = queue.help();
@@ -340,7 +349,6 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 mod tests {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
-    use std::sync::atomic::AtomicBool;
     use std::sync::mpsc::{self, Receiver, Sender};
 
     use socket2::{Domain, Socket, Type};
@@ -442,11 +450,11 @@ mod tests {
         for hold in &holds[1..] {
             passthrough.notify(Event::Subscribe, Arc::clone(hold), 0);
         }
+        let queued = holds.each_ref().map(|hold| !passthrough.untold.contains(&hold_of(hold)));
+        assert_eq!(queued, [true, true, true, false]);
         for hold in &holds {
             passthrough.notify(Event::Unsubscribe, Arc::clone(hold), 0);
         }
-        let queued = holds.each_ref().map(|hold| hold.queued.load(Ordering::Relaxed));
-        assert_eq!(queued, [true, true, true, false]);
         drop(gate);
         let (counters, _) = passthrough.finish(LONG);
         let expected = Counters { sent: 6, failed: 0, timed_out: 0, dropped: 1 };
@@ -670,7 +678,6 @@ mod tests {
             channel_id: channel_id.as_bytes().into(),
             headers: Box::default(),
             peer: None,
-            queued: AtomicBool::new(false),
         }
     }
 

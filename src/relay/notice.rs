@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::options::{Role, SubscriberOptions};
 use crate::http::RequestHead;
@@ -28,9 +27,6 @@ pub struct Notice {
     pub headers: Box<[u8]>,
     /// Where the subscriber connects from; `None` on a Unix socket.
     pub peer: Option<IpAddr>,
-    /// Whether the subscribe notice was queued; set by the sender of notices, so that an
-    /// unsubscribe is sent exactly where its subscribe was.
-    pub queued: AtomicBool,
 }
 
 impl fmt::Debug for Notice {

@@ -129,8 +129,6 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use super::*;
 
     #[test]
@@ -202,7 +200,6 @@ mod tests {
             channel_id: [id].into(),
             headers: Box::default(),
             peer: None,
-            queued: AtomicBool::new(true),
         };
         queue.push(Event::Subscribe, Arc::new(notice));
     }

@@ -1,7 +1,6 @@
 //! From the bytes of a connection to questions for the hub: heads and bodies.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::{ConnTimer, Phase, Share, Upload, resembled_request};
 use crate::clock::Now;
@@ -333,7 +332,6 @@ impl Relay {
                 channel_id,
                 headers: passed_headers(head, &location.role),
                 peer: client.peer,
-                queued: AtomicBool::new(false),
             })
         });
         client.phase = Phase::Asked { exchange, notice };
