@@ -17,7 +17,7 @@ use pushserver::config::{self, Config, Overrides, Source};
 use pushserver::logging::{self, Verbosity};
 use pushserver::message::MessageId;
 use pushserver::pid_file::PidFile;
-use pushserver::{clock, net};
+use pushserver::{clock, net, relay};
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
@@ -100,11 +100,20 @@ fn serve(args: &Args) -> Result<(), Failure> {
     let (time, tag) = clock::unix_time();
     let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
     let net = config.net_options(args.exit_on_stdin_eof);
-    let relay = config.relay_options();
-    let reload = Arc::new(move || config.reload().map_err(|error| error.to_string()));
+    let relay = with_access_log(config.relay_options());
+    let reload = Arc::new(move || match config.reload() {
+        Ok((relay, stores)) => Ok((with_access_log(relay), stores)),
+        Err(error) => Err(error.to_string()),
+    });
     let mut reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
     tell_ready(reactor.listening());
     reactor.run().map_err(Failure::run)
+}
+
+/// Whether requests are logged is no setting: the command line and `RUST_LOG` say it.
+fn with_access_log(options: relay::options::Options) -> relay::options::Options {
+    let access_log = log::log_enabled!(target: relay::ACCESS, log::Level::Info);
+    relay::options::Options { access_log, ..options }
 }
 
 /// Refuses to start where the end of standard input has come already: the daemon would say that it

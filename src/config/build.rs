@@ -50,6 +50,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
         locations: locations(&settings.locations, &settings.store_names())?,
         proxy: upstream::proxy(settings)?,
         limits: limits(&settings.limits),
+        access_log: false,
     };
     Ok((relay, stores))
 }

@@ -27,6 +27,8 @@ pub struct Options {
     pub proxy: Option<ProxyOptions>,
     /// Sizes and times that bound what a peer can make us hold.
     pub limits: Limits,
+    /// Each answer is logged, with target [`super::ACCESS`].
+    pub access_log: bool,
 }
 
 /// The upstream that serves what no location does.

@@ -12,6 +12,8 @@ pub(super) struct Site {
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
     pub(super) head_limits: HeadLimits,
+    /// Each answer is logged.
+    pub(super) access_log: bool,
 }
 
 impl Site {
@@ -21,6 +23,7 @@ impl Site {
             hosts: Hosts::new(&options.hosts),
             limits: options.limits.clone(),
             head_limits: options.limits.of_a_head(),
+            access_log: options.access_log,
         }
     }
 }

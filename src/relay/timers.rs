@@ -150,7 +150,8 @@ pub(super) mod tests {
         let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
         let (server, limits) = (String::new(), Limits::default());
         let (locations, hosts) = (Vec::new(), Vec::new());
-        Relay::new(&Options { server, locations, hosts, proxy: None, limits }, hub, at(0))
+        let options = Options { server, locations, hosts, proxy: None, limits, access_log: false };
+        Relay::new(&options, hub, at(0))
     }
 
     #[test]

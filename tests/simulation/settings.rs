@@ -161,6 +161,7 @@ impl Settings {
             locations: PLACES.iter().map(|place| self.location(place)).collect(),
             proxy: None,
             limits: self.limits.clone(),
+            access_log: false,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::notice::{Notice, passed_headers};
 use crate::relay::options::{Role, SubscriberOptions};
 use crate::relay::request::admission::{Question, Refusal};
-use crate::relay::{ACCESS, ANSWERS_PER_TURN, ConnKey, Relay};
+use crate::relay::{ANSWERS_PER_TURN, ConnKey, Relay};
 
 /// A body up to this size is taken in though its request will be refused.
 const SHORT_BODY_BYTES: u64 = 16 << 10;
@@ -284,7 +284,7 @@ impl Relay {
     /// Keeps what the access log will say of a request, if there is one; the query, which may
     /// hold a secret, is no part of it.
     pub(in crate::relay) fn note_access(&mut self, conn: ConnKey, head: &RequestHead<'_>) {
-        if log::log_enabled!(target: ACCESS, log::Level::Info)
+        if self.site.access_log
             && let Some(client) = self.conns.client_mut(conn)
         {
             let path = head.path.escape_ascii();
@@ -294,7 +294,7 @@ impl Relay {
 
     /// As [`Relay::note_access`], of bytes that cannot be read as a request.
     pub(in crate::relay) fn note_unread(&mut self, conn: ConnKey, bytes: &[u8]) {
-        if log::log_enabled!(target: ACCESS, log::Level::Info)
+        if self.site.access_log
             && let Some(client) = self.conns.client_mut(conn)
         {
             client.access = Some(resembled_request(bytes).into());

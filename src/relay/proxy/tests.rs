@@ -54,6 +54,7 @@ fn options(ports: &[u16]) -> Options {
         locations: Vec::new(),
         proxy: Some(proxy),
         limits: Limits::default(),
+        access_log: false,
     }
 }
 
