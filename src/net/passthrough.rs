@@ -86,13 +86,10 @@ impl Passthrough {
             return;
         }
         let mut queue = self.shared.lock();
-        if event == Event::Subscribe {
-            if queue.waiting_for(&notice.url) >= self.queue_max {
-                drop(queue);
-                self.untold.insert(hold_of(&notice));
-                self.count_dropped(&notice.url, now_mono_ms);
-                return;
-            }
+        if event == Event::Subscribe && queue.waiting_for(&notice.url) >= self.queue_max {
+            drop(queue);
+            self.untold.insert(hold_of(&notice));
+            return self.count_dropped(&notice.url, now_mono_ms);
         }
         queue.push(event, notice);
         let help = queue.help();
