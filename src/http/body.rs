@@ -5,7 +5,9 @@
 //! Stricter than RFC 9112 7.1.1 in one point: no white space around a chunk size, not even before
 //! a `;`. Extensions and trailers are checked and dropped.
 
-use super::{Framing, HttpError, ResponseFraming, is_text, is_token};
+use super::error::HttpError;
+use super::framing::{Framing, ResponseFraming};
+use super::token::{is_text, is_token};
 
 /// Longest chunk-size line, extensions included, without its CRLF.
 const CHUNK_LINE_BYTES_MAX: u16 = 256;

@@ -8,8 +8,9 @@ use std::str::FromStr;
 use httparse::Header;
 use memchr::memchr;
 
-use super::head::Framing;
-use super::{HttpError, Version};
+use super::error::HttpError;
+use super::framing::Framing;
+use super::version::Version;
 
 /// Most digits of a `Content-Length`: they always fit into 64 bits, signed or not.
 const LENGTH_DIGITS_MAX: usize = 18;

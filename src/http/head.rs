@@ -17,10 +17,12 @@ use std::mem::MaybeUninit;
 use httparse::{Header, Status};
 use memchr::memchr;
 
+use super::error::HttpError;
 use super::fields::Fields;
+use super::framing::{Framing, ResponseFraming};
 use super::scan::{HeadLimits, METHOD_BYTES_MAX, REQUEST_LINE, blank_bytes, check_request_line};
 use super::target::Target;
-use super::{HttpError, Version};
+use super::version::Version;
 
 /// Most fields of one head, whatever [`HeadLimits::headers`] says.
 pub const HEADERS_MAX: usize = 256;
@@ -41,26 +43,6 @@ impl Default for HeaderSlots<'_> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// How the end of a request body is found (RFC 9112 6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// No body. A request that says nothing of a body has none.
-    None,
-    /// So many bytes, fewer than 10^18.
-    Length(u64),
-    /// `Transfer-Encoding: chunked`.
-    Chunked,
-}
-
-/// How the end of a response body is found (RFC 9112 6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseFraming {
-    /// As in a request.
-    Known(Framing),
-    /// It ends with the connection.
-    UntilClose,
 }
 
 /// One request head, found sound. Borrows the bytes it was read from.

@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use super::is_token;
+use super::token::is_token;
 
 /// Fields whose line stays as it is, so that a strict reader refuses it.
 const STRICT: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"connection"];

@@ -4,7 +4,8 @@
 
 use memchr::{memchr, memchr_iter, memchr2};
 
-use super::{HttpError, is_token};
+use super::error::HttpError;
+use super::token::is_token;
 
 /// Longest method that is looked at.
 pub(super) const METHOD_BYTES_MAX: usize = 32;

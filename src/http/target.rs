@@ -3,7 +3,7 @@
 
 use memchr::{memchr, memchr2};
 
-use super::HttpError;
+use super::error::HttpError;
 
 /// A request target in parts.
 #[derive(Debug, PartialEq, Eq)]

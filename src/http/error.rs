@@ -1,0 +1,40 @@
+//! Errors of HTTP: what a peer did wrong, and the status that it is answered with. Holds no byte
+//! that a peer sent.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// What the peer did wrong. A client is sent it as the answer, and then the connection is closed,
+/// because nobody knows any more where its next request would begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpError {
+    /// Status of the answer. Always 502 where an upstream is at fault.
+    pub status: u16,
+    /// One line that says what to change, without a line end. Never holds a byte of the peer's.
+    pub message: Cow<'static, str>,
+}
+
+impl HttpError {
+    /// An error answered with `status`; `message` is one line of our own words.
+    pub fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// Answered 400.
+    pub(crate) const fn bad_request(message: &'static str) -> Self {
+        Self { status: 400, message: Cow::Borrowed(message) }
+    }
+
+    /// The same fault, found in what an upstream sent: the client is told 502.
+    pub(crate) fn blame_upstream(self) -> Self {
+        Self { status: 502, message: self.message }
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.message)
+    }
+}
+
+impl std::error::Error for HttpError {}
