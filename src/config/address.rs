@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::problem::quoted;
+use ipnet::IpNet;
+
+use super::problem::{Path, Problem, quoted};
 use crate::net::options::Listen;
 
 /// Most bytes of a Unix socket's path (`sun_path`, without its final 0).
@@ -141,6 +143,29 @@ pub(super) fn check_url(text: &str) -> Result<(), String> {
         };
     }
     Err(format!("{} is no URL; write \"http://host:port/path\"", quoted(text)))
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpAddr>() {
+        // As the peer's address is compared, whatever the socket calls it.
+        Ok(address) => IpNet::from(address.to_canonical()),
+        Err(_) => text.parse::<IpNet>().map_err(|_| {
+            format!("{} is no network; write \"10.0.0.0/8\" or \"127.0.0.1\"", quoted(text))
+        })?,
+    };
+    if network.addr() != network.network() {
+        let meant = quoted(&network.trunc().to_string());
+        return Err(format!("{} has bits beyond its mask; write {meant}", quoted(text)));
+    }
+    Ok(network)
+}
+
+/// A list of networks.
+pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<IpNet>, Problem> {
+    let read = |(index, text): (usize, &String)| {
+        network(text).map_err(|what| Problem::new(&path.index(index), what))
+    };
+    list.unwrap_or_default().iter().enumerate().map(read).collect()
 }
 
 fn unix(path: &str) -> Result<Listen, String> {

@@ -1,9 +1,8 @@
 //! Settings to the options of every layer. Whatever the schema cannot say is checked here, in the
 //! same pass that builds the options: after it nobody checks again.
 
-use ipnet::IpNet;
-
-use super::address::{check_host, check_name, check_origin, check_url};
+use super::address::{check_host, check_name, check_origin, check_url, networks};
+use super::header_text::{check_secret, check_text};
 use super::problem::{Path, Problem, listed, quoted};
 use super::reach::{Fate, fates};
 use super::settings::{
@@ -16,7 +15,7 @@ use crate::message::Delivery;
 use crate::nearest::nearest;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
-    self as relay, LocationOptions, Origins, PublisherOptions, Role, Secret, SubscriberOptions,
+    self as relay, LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions,
 };
 use crate::store::{StoreId, memory};
 
@@ -34,7 +33,7 @@ const DROPPED_AT_ONCE: usize = 512;
 /// The first setting that cannot work.
 pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreOptions>), Problem> {
     let root = Path::Root;
-    header_text(&settings.servername, &root.key("servername"))?;
+    check_text(&settings.servername, &root.key("servername"))?;
     for (key, given) in [
         ("publisher_host", &settings.publisher_host),
         ("subscriber_host", &settings.subscriber_host),
@@ -53,16 +52,6 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
         access_log: false,
     };
     Ok((relay, stores))
-}
-
-impl Settings {
-    /// In the order of their ids.
-    pub(super) fn store_names(&self) -> Vec<&str> {
-        match &self.store {
-            Stores::One(_) => vec!["default"],
-            Stores::Named(stores) => stores.keys().map(String::as_str).collect(),
-        }
-    }
 }
 
 /// The names of `hosts`, and those by which other settings say that the daemon is reached.
@@ -212,39 +201,6 @@ fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<Publisher
     })
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let network = match text.parse::<std::net::IpAddr>() {
-        // As the peer's address is compared, whatever the socket calls it.
-        Ok(address) => IpNet::from(address.to_canonical()),
-        Err(_) => text.parse::<IpNet>().map_err(|_| {
-            format!("{} is no network; write \"10.0.0.0/8\" or \"127.0.0.1\"", quoted(text))
-        })?,
-    };
-    if network.addr() != network.network() {
-        let meant = quoted(&network.trunc().to_string());
-        return Err(format!("{} has bits beyond its mask; write {meant}", quoted(text)));
-    }
-    Ok(network)
-}
-
-/// A list of networks.
-pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<IpNet>, Problem> {
-    let read = |(index, text): (usize, &String)| {
-        network(text).map_err(|what| Problem::new(&path.index(index), what))
-    };
-    list.unwrap_or_default().iter().enumerate().map(read).collect()
-}
-
-pub(super) fn check_secret(secret: Option<&Secret>, path: &Path<'_>) -> Result<(), Problem> {
-    match secret.map(Secret::reveal) {
-        Some(secret) if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()) => {
-            let what = "it goes into a header: write visible ASCII characters without spaces";
-            Err(Problem::new(path, what))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn subscriber_options(
     subscriber: &Subscriber,
     path: &Path<'_>,
@@ -305,18 +261,6 @@ fn origins(given: &OneOrMore, path: &Path<'_>) -> Result<Origins, Problem> {
             Ok(Origins::Listed(list.clone()))
         }
     }
-}
-
-fn header_text(text: &str, path: &Path<'_>) -> Result<(), Problem> {
-    let printable = text.bytes().all(|b| matches!(b, b' '..=b'~'));
-    if printable && text.trim() == text {
-        return Ok(());
-    }
-    let what = format!(
-        "{} goes into a header: write printable ASCII characters, no spaces at the ends",
-        quoted(text)
-    );
-    Err(Problem::new(path, what))
 }
 
 /// Refuses a location that no request can reach.

@@ -6,6 +6,7 @@
 
 mod address;
 mod build;
+mod header_text;
 mod json;
 mod nginx;
 mod problem;

@@ -33,6 +33,16 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
 }
 
+impl Settings {
+    /// The names of the stores, in the order of their ids.
+    pub(super) fn store_names(&self) -> Vec<&str> {
+        match &self.store {
+            Stores::One(_) => vec!["default"],
+            Stores::Named(stores) => stores.keys().map(String::as_str).collect(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Host {

@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use super::address::{check_host, unix_path};
-use super::build::{check_secret, networks};
+use super::address::{check_host, networks, unix_path};
+use super::header_text::check_secret;
 use super::problem::{Path, Problem, quoted};
 use super::settings::{Location, Settings};
 use crate::net::options::Listen;

@@ -21,12 +21,12 @@ impl HttpError {
     }
 
     /// Answered 400.
-    pub(crate) const fn bad_request(message: &'static str) -> Self {
+    pub(super) const fn bad_request(message: &'static str) -> Self {
         Self { status: 400, message: Cow::Borrowed(message) }
     }
 
     /// The same fault, found in what an upstream sent: the client is told 502.
-    pub(crate) fn blame_upstream(self) -> Self {
+    pub(super) fn blame_upstream(self) -> Self {
         Self { status: 502, message: self.message }
     }
 }
