@@ -5,7 +5,7 @@
 //! Two state machines without sockets and without a clock under a thin event loop. In reading
 //! order, each row built on the ones before it and on nothing else:
 //!
-//! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`warnings`]: leaves.
+//! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`rate_limit`]: leaves.
 //! 2. [`http`]: heads, bodies and dates as bytes. [`store`]: messages for later cursors.
 //! 3. [`hub`]: channels, subscriptions, fan-outs. The domain.
 //! 4. [`relay`]: connections, locations, answers. The domain's HTTP face.
@@ -31,7 +31,8 @@ pub mod message;
 pub mod nearest;
 pub mod net;
 pub mod pid_file;
+pub mod rate_limit;
 pub mod relay;
 pub mod store;
-pub mod warnings;
+
 pub mod wheel;

@@ -49,8 +49,8 @@ use self::signals::Signals;
 use self::socket::Socket;
 use self::watch::Watch;
 use crate::clock::{Clock, Now};
+use crate::rate_limit::RateLimit;
 use crate::relay::{ConnKey, Relay};
-use crate::warnings::RateLimit;
 use crate::{hub, relay};
 
 /// Tokens from here on are not connections'.

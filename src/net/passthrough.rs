@@ -23,8 +23,8 @@ use log::{info, warn};
 use self::post::{Outcome, agent, send};
 use self::queue::{Help, Job, Queue};
 use crate::clock::Clock;
+use crate::rate_limit::RateLimit;
 use crate::relay::notice::{Event, Notice};
-use crate::warnings::RateLimit;
 
 pub use self::post::check_url;
 

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 use super::Reactor;
 use super::stopping::notify_systemd;
 use crate::clock::Now;
-use crate::warnings::RateLimit;
+use crate::rate_limit::RateLimit;
 
 /// Log target of the counters.
 pub const COUNTERS: &str = "pushserver::counters";

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use regex::bytes::CaptureLocations;
 
 use super::options::{LocationOptions, Origins, Role, SubscriberOptions};
+use crate::rate_limit::RateLimit;
 use crate::store::StoreId;
-use crate::warnings::RateLimit;
 
 mod pattern;
 pub(crate) mod spelling;

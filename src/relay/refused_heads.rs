@@ -5,7 +5,7 @@ use super::client::shown_peer;
 use super::{ConnKey, Relay};
 use crate::clock::Now;
 use crate::http::HttpError;
-use crate::warnings::RateLimit;
+use crate::rate_limit::RateLimit;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -41,7 +41,7 @@ use super::options::{LocationOptions, Options, ProxyOptions, Role, UpstreamAddre
 use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::http::{BodyDecoder, Framing, RequestHead};
-use crate::warnings::RateLimit;
+use crate::rate_limit::RateLimit;
 
 /// What the exchanges share.
 #[derive(Debug)]

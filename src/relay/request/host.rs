@@ -8,7 +8,7 @@
 //!
 //! Pure; made at start and on reload.
 
-use crate::warnings::RateLimit;
+use crate::rate_limit::RateLimit;
 
 /// The names beside those that every machine has for itself.
 #[derive(Debug)]
