@@ -5,7 +5,8 @@
 //! Two state machines without sockets and without a clock under a thin event loop. In reading
 //! order, each row built on the ones before it and on nothing else:
 //!
-//! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`rate_limit`]: leaves.
+//! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`rate_limit`],
+//!    [`log_targets`]: leaves.
 //! 2. [`http`]: heads, bodies and dates as bytes. [`store`]: messages for later cursors.
 //! 3. [`hub`]: channels, subscriptions, fan-outs. The domain.
 //! 4. [`relay`]: connections, locations, answers. The domain's HTTP face.
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod hub;
+pub mod log_targets;
 pub mod logging;
 pub mod message;
 pub mod nearest;
@@ -34,5 +36,4 @@ pub mod pid_file;
 pub mod rate_limit;
 pub mod relay;
 pub mod store;
-
 pub mod wheel;

@@ -11,8 +11,7 @@ use env_logger::{Builder, Target, WriteStyle};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use self::lines::Lines;
-use crate::net::COUNTERS;
-use crate::relay::ACCESS;
+use crate::log_targets::{ACCESS, COUNTERS};
 
 /// Sends the notices to Django. Its debug lines show whole URLs and headers: secrets, cookies.
 const HTTP_CLIENT: [&str; 2] = ["ureq", "ureq_proto"];

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use pushserver::cli::{self, Action, Args, UsageError};
 use pushserver::config::{self, Config, Overrides, Source};
+use pushserver::log_targets::ACCESS;
 use pushserver::logging::{self, Verbosity};
 use pushserver::message::MessageId;
 use pushserver::pid_file::PidFile;
@@ -112,7 +113,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
 
 /// Whether requests are logged is no setting: the command line and `RUST_LOG` say it.
 fn with_access_log(options: relay::options::Options) -> relay::options::Options {
-    let access_log = log::log_enabled!(target: relay::ACCESS, log::Level::Info);
+    let access_log = log::log_enabled!(target: ACCESS, log::Level::Info);
     relay::options::Options { access_log, ..options }
 }
 

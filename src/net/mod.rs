@@ -37,7 +37,6 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use self::error::StartError;
 pub use self::reload::{Read, Reloaded};
 pub use self::stopping::notify;
-pub use self::watch::COUNTERS;
 
 use self::heap::Heap;
 use self::listener::Listener;

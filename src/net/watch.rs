@@ -6,10 +6,8 @@ use sd_notify::NotifyState;
 use super::Reactor;
 use super::stopping::notify_systemd;
 use crate::clock::Now;
+use crate::log_targets::COUNTERS;
 use crate::rate_limit::RateLimit;
-
-/// Log target of the counters.
-pub const COUNTERS: &str = "pushserver::counters";
 
 /// A turn that takes longer than this is told of, milliseconds.
 const SLOW_MS: u64 = 100;

@@ -352,6 +352,3 @@ impl Relay {
         }
     }
 }
-
-/// Log target of the access log.
-pub const ACCESS: &str = "pushserver::access";

@@ -27,7 +27,7 @@ pub struct Options {
     pub proxy: Option<ProxyOptions>,
     /// Sizes and times that bound what a peer can make us hold.
     pub limits: Limits,
-    /// Each answer is logged, with target [`super::ACCESS`].
+    /// Each answer is logged, with target [`ACCESS`](crate::log_targets::ACCESS).
     pub access_log: bool,
 }
 

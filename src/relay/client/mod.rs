@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::http::BodyDecoder;
 use crate::hub::SubscriptionKey;
-use crate::relay::ACCESS;
+use crate::log_targets::ACCESS;
 use crate::relay::delivery::Exchange;
 use crate::relay::input::Arrival;
 use crate::relay::notice::Notice;
