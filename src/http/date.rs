@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use httpdate::HttpDate;
 
 /// Bytes of `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub const DATE_BYTES: usize = 29;
+const DATE_BYTES: usize = 29;
 
-/// 9999-12-31 23:59:59, the last second that four digits of year can write.
-const LAST_SECOND: u64 = 253_402_300_799;
+/// 9999-12-31 23:59:59: the last second that a date can say, which has four digits for the year.
+pub const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The `Date` of the current second, formatted once.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl Default for DateCache {
 }
 
 impl DateCache {
-    /// `unix_s` as IMF-fixdate, [`DATE_BYTES`] long; formatted anew only for another second.
+    /// `unix_s` as IMF-fixdate, 29 bytes; formatted anew only for another second.
     pub fn at(&mut self, unix_s: u64) -> &[u8] {
         if unix_s != self.unix_s {
             self.text.clear();
@@ -47,8 +47,8 @@ pub fn write_http_date(unix_s: u64, out: &mut Vec<u8>) {
 /// Reads a date in any of the three forms of RFC 9110 5.6.7, or with a day of one digit
 /// (`Thu, 1 Jan 1970 00:00:00 GMT`, which the updates.js of old pages sends first). It may end in
 /// another name of that zone or in none, and in the length that clients of the nineties sent with
-/// `If-Modified-Since` (`; length=5`). A date before the epoch is 0. `None` for anything else, a
-/// wrong weekday and other zones included.
+/// `If-Modified-Since` (`; length=5`). A date before the epoch is 0. No date is after
+/// [`LAST_SECOND`]. `None` for anything else, a wrong weekday and other zones included.
 #[must_use]
 pub fn parse_http_date(text: &[u8]) -> Option<u64> {
     let text = text.trim_ascii();

@@ -5,8 +5,8 @@
 //! differently is refused, never repaired, so no request can be smuggled past a proxy before us
 //! or past the upstream behind us.
 
-pub mod body;
-pub mod date;
+mod body;
+mod date;
 mod error;
 mod fields;
 mod framing;
@@ -19,7 +19,7 @@ mod token;
 mod version;
 
 pub use body::{BodyDecoder, Decoded};
-pub use date::{DateCache, parse_http_date, write_http_date};
+pub use date::{DateCache, LAST_SECOND, parse_http_date, write_http_date};
 pub use error::HttpError;
 pub use framing::{Framing, ResponseFraming};
 pub use head::{HeaderSlots, RequestHead, ResponseHead, parse_request, parse_response};

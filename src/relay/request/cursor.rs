@@ -3,11 +3,8 @@
 
 use percent_encoding::percent_decode;
 
-use crate::http::{RequestHead, parse_http_date};
+use crate::http::{LAST_SECOND, RequestHead, parse_http_date};
 use crate::message::Cursor;
-
-/// The end of the year 9999: the last second that `Last-Modified` can say.
-const TIME_MAX: u64 = 253_402_300_799;
 
 /// The cursor of a request. Validators come first; the query, so that a browser can poll without
 /// a preflight; then `Last-Event-ID`; last `Etag`, which NchanSubscriber.js sends.
@@ -53,7 +50,7 @@ fn of_validators(modified: Option<&[u8]>, tag: Option<&[u8]>) -> Result<Cursor, 
         Some(tag) => entity_tag(tag).ok_or(NOT_ONE_TAG)?,
     };
     let Some(modified) = modified else { return Ok(Cursor::OLDEST) };
-    let time = parse_http_date(modified).filter(|time| *time <= TIME_MAX).ok_or(NOT_ONE_DATE)?;
+    let time = parse_http_date(modified).ok_or(NOT_ONE_DATE)?;
     Ok(Cursor { time, tag, given: true })
 }
 
@@ -108,7 +105,7 @@ fn of_event_id(text: &[u8]) -> Option<Cursor> {
     let colon = memchr::memchr(b':', text)?;
     let time = decimal(&text[..colon])?;
     let tag = entity_tag(&text[colon + 1..])?;
-    (time <= TIME_MAX).then_some(Cursor { time, tag, given: true })
+    (time <= LAST_SECOND).then_some(Cursor { time, tag, given: true })
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
