@@ -17,17 +17,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::Events;
+use pushserver_testkit::{Absent, Backend, Daemon, Manner, SIZES, counters};
 use soak::fire::{Fire, Options, Tally};
 use soak::mischief::Mischief;
 use soak::settings::settings;
 use soak::subscriber::Mutation;
-use soak::support::{Absent, Backend, Daemon, Manner, SIZES, counters};
 use soak::watch::Trend;
 use soak::words::{Faults, Seen};
 
 #[path = "soak/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the test uses the rest")]
 mod soak;
+
+/// The daemon under load.
+const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
 
 const USAGE: &str = "usage: cargo bench --bench soak -- [--deliveries N | --minutes N] [--seed N]
     [--rate DELIVERIES-PER-SECOND] [--mutate lost|repeated|reordered|corrupt|gap]";
@@ -113,8 +116,8 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
 /// As fast as it goes, until so many messages are delivered.
 fn exactness(deliveries: u64, options: Options) -> bool {
     println!("{deliveries} deliveries, {options:?}");
-    let absent = Absent::new();
-    let daemon = Daemon::start(settings(&absent.url()));
+    let absent = Absent::bind();
+    let daemon = Daemon::start(BINARY, settings(&absent.url()));
     let mut fire = Fire::new(daemon.address(), options);
     let mut progress = Progress::new();
     let mut events = Events::with_capacity(1024);
@@ -136,7 +139,7 @@ fn soak(duration: Duration, mut options: Options) -> bool {
     }
     println!("{} s, {options:?}, {MISDEED_RATE} misdeeds a second", duration.as_secs());
     let mut backend = Backend::that(Manner::Answers(200));
-    let daemon = Daemon::start(settings(&backend.url()));
+    let daemon = Daemon::start(BINARY, settings(&backend.url()));
     let mut mischief = Mischief::new(daemon.address(), options.seed);
     mischief.rehearse(&backend);
     let Some(before) = at_rest(&daemon, None) else { return false };
@@ -264,7 +267,7 @@ fn at_rest(daemon: &Daemon, before: Option<Rest>) -> Option<Rest> {
     let descriptors = until_nothing_is_left(daemon, before)?;
     let mut resident_kib = usize::MAX;
     while gone.elapsed() < GIVEN_BACK_WITHIN {
-        resident_kib = resident_kib.min(daemon.resident_kib());
+        resident_kib = resident_kib.min(daemon.vitals().resident_kib());
         thread::sleep(LOOK);
     }
     let rest = Rest { descriptors, resident_kib };
@@ -285,7 +288,7 @@ fn until_nothing_is_left(daemon: &Daemon, before: Option<Rest>) -> Option<usize>
             .map(|name| (*name, counters.get(*name)))
             .filter(|(_, size)| *size != Some(&0))
             .collect();
-        let descriptors = daemon.descriptors();
+        let descriptors = daemon.vitals().descriptors();
         if left.is_empty() && before.is_none_or(|before| descriptors <= before.descriptors) {
             return Some(descriptors);
         }
@@ -331,7 +334,7 @@ impl Progress {
     fn look(&mut self, daemon: &Daemon, fire: &Fire) {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            self.looks_kib.push(daemon.resident_kib());
+            self.looks_kib.push(daemon.vitals().resident_kib());
         }
         if self.told.elapsed() >= STEP {
             self.tell(daemon, fire);
@@ -348,7 +351,7 @@ impl Progress {
              {:10} delivered  {} wrong",
             self.begin.elapsed().as_secs_f64(),
             self.looks_kib.last().copied().unwrap_or_default(),
-            daemon.descriptors(),
+            daemon.vitals().descriptors(),
             rate(fire.tally.published, self.published),
             rate(fire.tally.delivered, self.delivered),
             fire.tally.delivered,

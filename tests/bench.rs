@@ -1,17 +1,18 @@
 //! `pushserver bench` as a program: against our own daemon, against a small server of the protocol
 //! that behaves, and against one that does not.
 
-mod support;
-
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
+use pushserver_testkit::{Absent, Start};
 use serde_json::Value;
-use support::Absent;
+
+/// The daemon under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
 
 /// What the server does wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,7 @@ fn converse(stream: &TcpStream, channels: &Channels, fault: Fault) -> Option<()>
 /// Runs the program on a server with this fault; its output, and its JSON.
 fn bench(fault: Fault, arguments: &str) -> (Output, Value) {
     let address = serve(fault);
-    let output = Command::new(env!("CARGO_BIN_EXE_pushserver"))
+    let output = Command::new(BINARY)
         .arg("bench")
         .args(["--publish", &format!("http://{address}/p/{{channel}}")])
         .args(["--subscribe", &format!("http://{address}/s/{{channel}}")])
@@ -160,39 +161,10 @@ fn every_scenario_ends_without_a_fault_on_a_server_that_has_none() {
     }
 }
 
-/// The daemon of this package with its default settings, on a free port; killed at the end.
-struct Daemon {
-    process: Child,
-    url: String,
-}
-
-impl Daemon {
-    fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pushserver"))
-            .args(["--port", "0", "-q"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut line = String::new();
-        let stdout = process.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("it says where it listens");
-        let url = line.trim().strip_prefix("listening on ").expect("the readiness line").to_owned();
-        Self { process, url }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn every_scenario_ends_without_a_fault_on_our_own_daemon() {
-    let daemon = Daemon::start();
-    let pid = daemon.process.id().to_string();
+    let daemon = Start::bare(BINARY, "").args(["--port", "0", "-q"]).start();
+    let pid = daemon.id().to_string();
     for (scenario, name) in [
         ("fanout -n 50 --messages 4", "fanout"),
         ("fanout -n 50 --messages 20 --rate 400 --repoll at-once", "fanout"),
@@ -204,8 +176,8 @@ fn every_scenario_ends_without_a_fault_on_our_own_daemon() {
         ("poll -n 4 --stored 5 --messages 200", "poll"),
         ("isolation -n 50 --messages 10", "isolation"),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_pushserver"))
-            .args(["bench", "--server", &daemon.url, "--pid", &pid, "--json", "-"])
+        let output = Command::new(BINARY)
+            .args(["bench", "--server", &daemon.addresses[0], "--pid", &pid, "--json", "-"])
             .args(scenario.split_whitespace())
             .output()
             .expect("the program starts");
@@ -282,14 +254,11 @@ fn two_servers_are_compared_in_turn() {
 
 #[test]
 fn a_server_that_is_not_there_and_one_far_away_are_told() {
-    let absent = Absent::new();
+    let absent = Absent::bind();
     for (server, code, why) in
         [(absent.url(), 1, "refused"), ("http://192.0.2.1".into(), 2, "--remote")]
     {
-        let output = Command::new(env!("CARGO_BIN_EXE_pushserver"))
-            .args(["bench", "--server", &server])
-            .output()
-            .unwrap();
+        let output = Command::new(BINARY).args(["bench", "--server", &server]).output().unwrap();
         assert_eq!(output.status.code(), Some(code));
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(told.contains(why), "{told}");

@@ -7,20 +7,23 @@
 use std::time::{Duration, Instant};
 
 use mio::Events;
+use pushserver_testkit::Daemon;
 use soak::fire::{Fire, Options};
 use soak::subscriber::Mutation;
-use soak::support::Daemon;
 
 #[path = "../benches/soak/mod.rs"]
 #[allow(dead_code, reason = "the bench uses the rest")]
 mod soak;
+
+/// The daemon under load.
+const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
 
 /// How long a run may take; only a failing one, or one on a very busy machine, takes so long.
 const LONG: Duration = Duration::from_secs(120);
 
 /// Runs until so many messages were delivered, with reloads in between.
 fn run(deliveries: u64, mutation: Option<Mutation>) -> Fire {
-    let daemon = Daemon::start(soak::settings::settings("http://127.0.0.1:1/told"));
+    let daemon = Daemon::start(BINARY, soak::settings::settings("http://127.0.0.1:1/told"));
     let options =
         Options { seed: 7, channels: 15, subscribers: 240, publishers: 12, rate: 0, mutation };
     let mut fire = Fire::new(daemon.address(), options);

@@ -11,11 +11,11 @@ use mio::{Events, Poll, Token};
 use super::link::Link;
 use super::model::Channel;
 use super::publisher::Publisher;
-use super::random::Random;
 use super::settings::KINDS;
 use super::subscriber::{Mutation, Subscriber};
-use super::support::Daemon;
 use super::words::{Faults, Id, Moment, Observation, Seen};
+use pushserver_testkit::Daemon;
+use pushserver_testkit::Random;
 
 /// How long the last messages may take to come.
 const LAST: Duration = Duration::from_secs(60);

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::random::Random;
 use super::settings::HOLD_MS;
-use super::support::{Backend, Client, LONG, post, until};
+use pushserver_testkit::Random;
+use pushserver_testkit::{Backend, Client, LONG, post, until};
 
 /// Connections that do nothing, and requests that wait for their time to end.
 const IDLE_MAX: usize = 50;

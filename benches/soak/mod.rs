@@ -8,12 +8,8 @@ pub(crate) mod link;
 pub(crate) mod mischief;
 pub(crate) mod model;
 pub(crate) mod publisher;
-#[path = "../../tests/simulation/random.rs"]
-pub(crate) mod random;
 pub(crate) mod settings;
 pub(crate) mod subscriber;
-#[path = "../../tests/support/mod.rs"]
-pub(crate) mod support;
 pub(crate) mod watch;
 pub(crate) mod wire;
 pub(crate) mod words;

@@ -73,6 +73,6 @@ pub(crate) fn settings(told: &str) -> Value {
 }
 
 fn with(mut value: Value, more: Value) -> Value {
-    super::support::merge(&mut value, more);
+    pushserver_testkit::merge(&mut value, more);
     value
 }

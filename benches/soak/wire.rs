@@ -6,8 +6,8 @@ use std::io::Write as _;
 use memchr::memmem;
 use pushserver::http::{parse_http_date, write_http_date};
 
-use super::random::Random;
 use super::words::{Gap, Id};
+use pushserver_testkit::Random;
 
 /// One whole answer.
 #[derive(Debug, Default)]

@@ -1,6 +1,8 @@
 //! `--access-log`: one line for each request, whatever the request holds.
 
-use crate::support::{Daemon, Start, limits, settings, until};
+use pushserver_testkit::{Daemon, Start, limits, settings, until};
+
+use crate::BINARY;
 use serde_json::json;
 
 fn lines(daemon: &Daemon) -> Vec<String> {
@@ -9,7 +11,7 @@ fn lines(daemon: &Daemon) -> Vec<String> {
 
 #[test]
 fn requests_are_logged_with_who_asked_what_and_the_answer() {
-    let daemon = Start::with(settings()).args(["--access-log"]).start();
+    let daemon = Start::with(BINARY, settings()).args(["--access-log"]).start();
     daemon.publish("a", "m");
     let line = daemon.until_logged("request=");
     assert!(line.ends_with("peer=127.0.0.1 request=\"POST /publisher/a\" status=202"), "{line}");
@@ -21,7 +23,7 @@ fn requests_are_logged_with_who_asked_what_and_the_answer() {
 
 #[test]
 fn nothing_is_logged_of_requests_unless_asked_for() {
-    let mut daemon = Start::with(settings()).args(["-v"]).start();
+    let mut daemon = Start::with(BINARY, settings()).args(["-v"]).start();
     daemon.publish("a", "m");
     daemon.signal("TERM");
     daemon.wait();
@@ -31,7 +33,7 @@ fn nothing_is_logged_of_requests_unless_asked_for() {
 
 #[test]
 fn no_path_makes_a_second_line_or_ends_its_quotes() {
-    let daemon = Start::with(settings()).args(["--access-log"]).start();
+    let daemon = Start::with(BINARY, settings()).args(["--access-log"]).start();
     let mut client = daemon.connect();
     for (path, logged) in [
         ("/publisher/a%0d%0ainfo%20forged", "/publisher/a%0d%0ainfo%20forged"),
@@ -77,7 +79,7 @@ fn no_path_makes_a_second_line_or_ends_its_quotes() {
 
 #[test]
 fn neither_query_nor_headers_nor_bodies_are_logged() {
-    let daemon = Start::with(settings()).args(["--access-log", "-v"]).start();
+    let daemon = Start::with(BINARY, settings()).args(["--access-log", "-v"]).start();
     let mut client = daemon.connect();
     client.send(
         "POST /publisher/a?token=hush1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer hush2\r\n\
@@ -90,7 +92,7 @@ fn neither_query_nor_headers_nor_bodies_are_logged() {
 
 #[test]
 fn a_request_refused_before_its_body_is_logged_too() {
-    let start = Start::with(limits(json!({"body_bytes": 20000}))).args(["--access-log"]);
+    let start = Start::with(BINARY, limits(json!({"body_bytes": 20000}))).args(["--access-log"]);
     let daemon = start.start();
     for (line, status) in [("POST /publisher/a", 413), ("POST /subscriber/a", 405)] {
         let mut client = daemon.connect();
@@ -104,7 +106,7 @@ fn a_request_refused_before_its_body_is_logged_too() {
 #[test]
 fn a_head_that_never_comes_whole_is_logged_too() {
     let settings = limits(json!({"header_timeout": 0.05}));
-    let daemon = Start::with(settings).args(["--access-log"]).start();
+    let daemon = Start::with(BINARY, settings).args(["--access-log"]).start();
     let mut client = daemon.connect();
     assert_eq!(client.send("GET /slow?token=hush HTTP/1.1\r\nHo").answer().status, 408);
     let line = daemon.until_logged("request=");

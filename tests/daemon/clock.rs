@@ -6,7 +6,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::support::{Daemon, Start, settings};
+use pushserver_testkit::{Daemon, Start, settings};
+
+use crate::BINARY;
 
 /// Two hours less than it is, while there is a file whose path is in `SET_BACK`.
 const SOURCE: &str = r#"
@@ -33,7 +35,7 @@ fn time(daemon: &Daemon) -> SystemTime {
 #[test]
 fn set_back_two_hours_and_on_again_nothing_is_lost_repeated_or_reordered() {
     const EACH: usize = 100;
-    let start = Start::with(settings());
+    let start = Start::with(BINARY, settings());
     let (source, library) = (start.file("clock.c"), start.file("clock.so"));
     let set_back = start.file("set-back");
     fs::write(&source, SOURCE).unwrap();

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{
+use pushserver_testkit::{
     Client, Daemon, counters, limits, post, request, settings, subscriber, until,
 };
+
+use crate::BINARY;
 
 /// Follows a fault: the daemon serves, and nobody is left.
 #[track_caller]
@@ -18,14 +20,14 @@ fn assert_sound(daemon: &Daemon, idle: usize) {
     assert_eq!(daemon.publish("sound", "m").status, 201);
     assert_eq!(held.answer().text(), "m");
     drop(held);
-    until("every connection is closed", || daemon.descriptors() == idle);
+    until("every connection is closed", || daemon.vitals().descriptors() == idle);
 }
 
 #[test]
 fn thousands_who_connect_and_vanish_while_held_disturb_nobody() {
     const RESETS: usize = 5000;
-    let daemon = Daemon::start(settings());
-    let idle = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, settings());
+    let idle = daemon.vitals().descriptors();
     let done = AtomicBool::new(false);
     let mut took = Vec::new();
     thread::scope(|scope| {
@@ -63,8 +65,8 @@ fn thousands_who_connect_and_vanish_while_held_disturb_nobody() {
 #[test]
 fn ten_thousand_who_connect_and_vanish_leave_nothing_behind_and_the_held_are_served() {
     const HELD: usize = 100;
-    let daemon = Daemon::start(settings());
-    let idle = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, settings());
+    let idle = daemon.vitals().descriptors();
     let mut held = daemon.hold("held", HELD);
     let vanish = |count: usize| {
         for number in 0..count {
@@ -77,13 +79,13 @@ fn ten_thousand_who_connect_and_vanish_leave_nothing_behind_and_the_held_are_ser
             });
             client.reset();
         }
-        until("they are gone", || daemon.descriptors() == idle + HELD);
+        until("they are gone", || daemon.vitals().descriptors() == idle + HELD);
     };
     // What a crowd needs once is kept for the next.
     vanish(1000);
-    let before = daemon.resident_kib();
+    let before = daemon.vitals().resident_kib();
     vanish(9000);
-    let after = daemon.resident_kib();
+    let after = daemon.vitals().resident_kib();
     assert!(after < before + 512, "{before} to {after} KiB");
     assert_eq!(daemon.publish("held", "m").status, 201);
     for client in &mut held {
@@ -96,16 +98,16 @@ fn ten_thousand_who_connect_and_vanish_leave_nothing_behind_and_the_held_are_ser
 #[test]
 fn a_large_head_in_tiny_pieces_costs_what_as_many_pieces_of_small_heads_do() {
     const PIECE: usize = 16;
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     let mut client = daemon.connect();
     let mut spend = |lines: usize, times: usize, pause: Duration| {
         let filler = |number| format!("Filler-{number:02}: {}\r\n", "x".repeat(262));
         let head = request("PUT /publisher/a", &(0..lines).map(filler).collect::<String>());
-        let before = daemon.cpu();
+        let before = daemon.vitals().cpu();
         for _ in 0..times {
             assert_eq!(client.send_in_pieces(head.as_bytes(), PIECE, pause).answer().status, 200);
         }
-        let spent = daemon.cpu() - before;
+        let spent = daemon.vitals().cpu() - before;
         let (size, pieces) = (head.len(), times * head.len().div_ceil(PIECE));
         println!("{times} heads of {size} bytes in {pieces} pieces, pause {pause:?}: {spent:?}");
         spent
@@ -123,7 +125,7 @@ fn a_large_head_in_tiny_pieces_costs_what_as_many_pieces_of_small_heads_do() {
 
 #[test]
 fn a_publisher_that_is_half_closed_is_answered() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     let mut client = daemon.connect();
     client.post("/publisher/a", b"m").end_sending();
     assert_eq!(client.answer().status, 202);
@@ -135,7 +137,7 @@ fn a_publisher_that_is_half_closed_is_answered() {
 fn every_request_of_a_half_closed_pipeline_is_answered() {
     // More than are served in one turn; more than one read takes; more than the socket holds.
     for (count, size) in [(40, 10), (100, 2000), (300, 20_000)] {
-        let daemon = Daemon::start(settings());
+        let daemon = Daemon::start(BINARY, settings());
         let requests: Vec<u8> = (0..count)
             .flat_map(|number| post(&format!("/publisher/a{number}"), &vec![b'x'; size]))
             .collect();
@@ -150,8 +152,8 @@ fn every_request_of_a_half_closed_pipeline_is_answered() {
 
 #[test]
 fn a_half_closed_subscriber_is_gone() {
-    let daemon = Daemon::start(settings());
-    let idle = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, settings());
+    let idle = daemon.vitals().descriptors();
     for mut client in daemon.hold("a", 3) {
         assert!(client.end_sending().ends());
     }
@@ -164,8 +166,8 @@ fn a_half_closed_subscriber_is_gone() {
 
 #[test]
 fn a_message_cut_off_is_never_published() {
-    let daemon = Daemon::start(settings());
-    let idle = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, settings());
+    let idle = daemon.vitals().descriptors();
     let head = "POST /publisher/a HTTP/1.1\r\nHost: a\r\n";
     for cut in [
         "Content-Length: 10\r\n\r\n01234",
@@ -178,13 +180,13 @@ fn a_message_cut_off_is_never_published() {
         reset.send(format!("{head}{cut}"));
         reset.reset();
     }
-    until("all are gone", || daemon.descriptors() == idle);
+    until("all are gone", || daemon.vitals().descriptors() == idle);
     assert_eq!(daemon.connect().get("/publisher/a").answer().status, 404);
 }
 
 #[test]
 fn a_message_that_comes_while_an_earlier_answer_is_stalled_is_taken() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     daemon.publish("big", vec![b'x'; 9 << 20]);
     let mut client = Client::narrow(daemon.address());
     let message = post("/publisher/b", &[b'y'; 20_000]);
@@ -204,8 +206,8 @@ fn a_message_that_comes_while_an_earlier_answer_is_stalled_is_taken() {
 fn readers_that_stop_amid_a_large_message_share_its_memory_and_are_closed() {
     const READERS: usize = 60;
     const SIZE: usize = 9 << 20;
-    let daemon = Daemon::start(limits(json!({"write_timeout": 1})));
-    let idle = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, limits(json!({"write_timeout": 1})));
+    let idle = daemon.vitals().descriptors();
     let clients: Vec<Client> = (0..READERS)
         .map(|_| {
             let mut client = Client::narrow(daemon.address());
@@ -214,25 +216,25 @@ fn readers_that_stop_amid_a_large_message_share_its_memory_and_are_closed() {
         })
         .collect();
     daemon.until_held("a", READERS);
-    let before = daemon.resident_kib();
+    let before = daemon.vitals().resident_kib();
     assert_eq!(daemon.publish("a", vec![b'x'; SIZE]).status, 201);
     let mut honest = daemon.hold("b", 1).remove(0);
     assert_eq!(daemon.publish("b", "m").status, 201);
     assert_eq!(honest.answer().text(), "m");
     drop(honest);
     // The message as it came, as it is kept, and what is on its way; not one for each reader.
-    let after = daemon.resident_kib();
+    let after = daemon.vitals().resident_kib();
     assert!(after < before + 4 * (SIZE >> 10), "{before} to {after} KiB");
-    until("they are closed", || daemon.descriptors() == idle);
+    until("they are closed", || daemon.vitals().descriptors() == idle);
     drop(clients);
     assert_sound(&daemon, idle);
 }
 
 #[test]
 fn a_flood_of_pipelined_requests_leaves_room_for_others() {
-    let daemon = Daemon::start(settings());
-    let idle = daemon.descriptors();
-    let before = daemon.resident_kib();
+    let daemon = Daemon::start(BINARY, settings());
+    let idle = daemon.vitals().descriptors();
+    let before = daemon.vitals().resident_kib();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -259,15 +261,15 @@ fn a_flood_of_pipelined_requests_leaves_room_for_others() {
         }
         stop.store(true, Ordering::Release);
     });
-    assert!(daemon.resident_kib() < before + (16 << 10), "{before} KiB before");
+    assert!(daemon.vitals().resident_kib() < before + (16 << 10), "{before} KiB before");
     assert_sound(&daemon, idle);
 }
 
 #[test]
 fn a_stalled_crowd_of_small_answers_costs_little() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     daemon.publish("a", vec![b'x'; 10_000]);
-    let before = daemon.resident_kib();
+    let before = daemon.vitals().resident_kib();
     let ask = "GET /subscriber/a HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000);
     let clients: Vec<Client> = (0..20)
         .map(|_| {
@@ -277,7 +279,7 @@ fn a_stalled_crowd_of_small_answers_costs_little() {
         })
         .collect();
     assert_eq!(daemon.publish("b", "m").status, 202);
-    let after = daemon.resident_kib();
+    let after = daemon.vitals().resident_kib();
     assert!(after < before + 20 * 512, "{before} to {after} KiB");
     drop(clients);
 }
@@ -285,7 +287,7 @@ fn a_stalled_crowd_of_small_answers_costs_little() {
 #[test]
 fn every_held_request_ends_once_when_its_channel_is_deleted_under_it() {
     // Long enough for all to be held at once.
-    let daemon = Daemon::start(subscriber(json!({"timeout": 5})));
+    let daemon = Daemon::start(BINARY, subscriber(json!({"timeout": 5})));
     for _ in 0..20 {
         let mut held = daemon.hold("a", 50);
         let mut publisher = daemon.connect();

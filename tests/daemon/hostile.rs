@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{
+use pushserver_testkit::{
     Backend, Client, Daemon, Manner, Start, limits, post, request, settings, subscriber,
 };
 
+use crate::BINARY;
+
 #[test]
 fn no_byte_of_a_path_or_a_host_reaches_the_log_as_it_is() {
-    let daemon = Start::with(settings()).args(["--access-log", "-v"]).start();
+    let daemon = Start::with(BINARY, settings()).args(["--access-log", "-v"]).start();
     let port = daemon.address().port();
     for byte in 1..=255_u8 {
         let place = [b"/publisher/a", &[byte][..], b"b"].concat();
@@ -47,7 +49,7 @@ fn whoever_is_refused_amid_a_slow_upload_can_read_the_answer_behind_it() {
         {"type": "publisher", "prefix": "/publisher/"},
         {"type": "subscriber", "prefix": "/subscriber/"},
     ]);
-    let daemon = Daemon::start(settings);
+    let daemon = Daemon::start(BINARY, settings);
     let sized = format!("Content-Length: {LENGTH}\r\n");
     let chunked = "Transfer-Encoding: chunked\r\n";
     let long = "x".repeat(9_000);
@@ -92,7 +94,7 @@ fn no_subscriber_can_send_what_vouches_for_a_notice() {
         if let Some(secret) = secret {
             passthrough["passthrough_secret"] = secret.into();
         }
-        let daemon = Daemon::start(subscriber(passthrough));
+        let daemon = Daemon::start(BINARY, subscriber(passthrough));
         let mut client = daemon.connect();
         client.send(
             "GET /subscriber/a%26unsubscribe=1%26channel_id=b HTTP/1.1\r\nHost: a\r\n\
@@ -115,7 +117,7 @@ fn where_a_publisher_comes_from_is_not_what_it_says() {
     for (allow, status) in [("127.0.0.1", 202), ("10.0.0.0/8", 403)] {
         let mut settings = settings();
         settings["locations"][0]["allow"] = json!([allow]);
-        let start = Start::with(settings).listeners(2);
+        let start = Start::with(BINARY, settings).listeners(2);
         let socket = start.file("socket");
         let unix = format!("unix:{}", socket.display());
         let daemon = start.args(["--listen", "127.0.0.1:0", "--listen", &unix]).start();

@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Daemon, Start, settings};
+use pushserver_testkit::{Answer, Client, Daemon, Start, settings};
+
+use crate::BINARY;
 
 fn ask(mut client: Client, line: &str, host: &str, rest: &str) -> Answer {
     client.send(format!("{line} HTTP/1.1\r\nHost: {host}\r\n{rest}\r\n")).answer()
@@ -22,7 +24,7 @@ fn with_hosts(hosts: Value) -> Value {
 
 #[test]
 fn a_page_whose_name_was_rebound_can_neither_read_nor_publish() {
-    let daemon = Start::with(settings()).args(["--access-log"]).start();
+    let daemon = Start::with(BINARY, settings()).args(["--access-log"]).start();
     daemon.publish("a", "secret");
     let host = format!("evil.example:{}", daemon.address().port());
     let mut client = daemon.connect();
@@ -55,7 +57,7 @@ fn a_page_whose_name_was_rebound_can_neither_read_nor_publish() {
 
 #[test]
 fn names_of_this_machine_and_of_front_servers_are_served_without_a_setting() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     let port = daemon.address().port();
     for host in ["127.0.0.1", "localhost", "LOCALHOST", "shop.localhost", "[::1]", "192.0.2.1"] {
         assert_eq!(status(&daemon, &format!("{host}:{port}")), 400, "{host}");
@@ -74,7 +76,7 @@ fn names_of_this_machine_and_of_front_servers_are_served_without_a_setting() {
 fn the_setting_hosts_adds_names_also_while_running() {
     let mut settings = with_hosts(json!(["push.test", ".dev.example"]));
     settings["subscriber_host"] = json!("updates.example:1");
-    let daemon = Daemon::start(settings);
+    let daemon = Daemon::start(BINARY, settings);
     let host = |name: &str| format!("{name}:{}", daemon.address().port());
     for name in ["push.test", "dev.example", "a.dev.example", "updates.example"] {
         assert_eq!(status(&daemon, &host(name)), 400, "{name}");
@@ -90,13 +92,13 @@ fn the_setting_hosts_adds_names_also_while_running() {
 fn where_no_browser_comes_by_loopback_every_name_is_served() {
     let mut public = settings();
     public["address"] = "0.0.0.0".into();
-    let daemon = Daemon::start(public);
+    let daemon = Daemon::start(BINARY, public);
     let port = daemon.address().port();
     let client = Client::tcp(([127, 0, 0, 1], port).into());
     let answer = ask(client, "GET /publisher/none", &format!("push.example:{port}"), "");
     assert_eq!(answer.status, 404);
 
-    let start = Start::bare("");
+    let start = Start::bare(BINARY, "");
     let socket = start.file("socket");
     let listen = format!("unix:{}", socket.display());
     let _daemon = start.args(["--listen", &listen]).start();

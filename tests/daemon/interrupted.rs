@@ -10,13 +10,15 @@ use std::thread;
 
 use signal_hook::consts::SIGUSR2;
 
-use crate::support::{Daemon, settings, until};
+use pushserver_testkit::{Daemon, settings, until};
+
+use crate::BINARY;
 
 #[test]
 fn whoever_is_interrupted_while_nothing_comes_waits_on() {
     let interrupted = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGUSR2, Arc::clone(&interrupted)).unwrap();
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     let mut client = daemon.hold("a", 1).remove(0);
     let socket = format!("{:#x}", client.socket().as_raw_fd());
     let (tell, told) = mpsc::channel();

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{
+use pushserver_testkit::{
     Backend, Client, Daemon, Manner, Start, limits, merge, request, settings, subscriber, until,
 };
+
+use crate::BINARY;
 
 /// How long is waited for what must not come.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -30,7 +32,7 @@ fn assert_answer(daemon: &Daemon, request: &str, status: u16, closes: bool) {
 
 #[test]
 fn a_head_beyond_header_bytes_is_431() {
-    let daemon = Daemon::start(limits(json!({"header_bytes": 400})));
+    let daemon = Daemon::start(BINARY, limits(json!({"header_bytes": 400})));
     let filled = |bytes: usize| {
         let rest = bytes - request("GET /subscriber/after", "Filler: \r\n").len();
         request("GET /subscriber/after", &format!("Filler: {}\r\n", "x".repeat(rest)))
@@ -48,7 +50,7 @@ fn a_head_beyond_header_bytes_is_431() {
 
 #[test]
 fn more_fields_than_headers_are_431() {
-    let daemon = Daemon::start(limits(json!({"headers": 4})));
+    let daemon = Daemon::start(BINARY, limits(json!({"headers": 4})));
     daemon.publish("after", "m");
     assert_answer(&daemon, &request("GET /subscriber/after", &"A: b\r\n".repeat(3)), 200, false);
     assert_answer(&daemon, &request("GET /subscriber/after", &"A: b\r\n".repeat(4)), 431, true);
@@ -57,9 +59,9 @@ fn more_fields_than_headers_are_431() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_body_that_nobody_has_use_for_takes_no_memory() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     daemon.publish("after", "m");
-    let before = daemon.peak_kib();
+    let before = daemon.vitals().peak_kib();
     let body = vec![b'x'; 8 << 20];
     for line in ["GET /subscriber/after", "GET /publisher/after", "PUT /publisher/after"] {
         let length = format!("Content-Length: {}\r\n", body.len());
@@ -70,13 +72,13 @@ fn a_body_that_nobody_has_use_for_takes_no_memory() {
         client.send(chunked).send("800000\r\n").send(&body);
         assert_eq!(client.send("\r\n0\r\n\r\n").answer().status, 200, "{line}");
     }
-    let peak = daemon.peak_kib();
+    let peak = daemon.vitals().peak_kib();
     assert!(peak < before + 4096, "{before} KiB before, then {peak}");
 }
 
 #[test]
 fn a_target_beyond_uri_bytes_is_414() {
-    let daemon = Daemon::start(limits(json!({"uri_bytes": 40})));
+    let daemon = Daemon::start(BINARY, limits(json!({"uri_bytes": 40})));
     daemon.publish("after", "m");
     let target = |bytes: usize| format!("GET /subscriber/after?{}", "x".repeat(bytes - 18));
     assert_answer(&daemon, &request(&target(40), ""), 200, false);
@@ -85,7 +87,7 @@ fn a_target_beyond_uri_bytes_is_414() {
 
 #[test]
 fn a_body_beyond_body_bytes_is_413() {
-    let daemon = Daemon::start(limits(json!({"body_bytes": 10})));
+    let daemon = Daemon::start(BINARY, limits(json!({"body_bytes": 10})));
     let sized = |body: &str| {
         request("POST /publisher/a", &format!("Content-Length: {}\r\n", body.len())) + body
     };
@@ -107,7 +109,7 @@ fn a_body_beyond_body_bytes_is_413() {
 
 #[test]
 fn a_channel_id_beyond_channel_id_bytes_is_403() {
-    let daemon = Daemon::start(limits(json!({"channel_id_bytes": 5})));
+    let daemon = Daemon::start(BINARY, limits(json!({"channel_id_bytes": 5})));
     assert_answer(&daemon, &request("PUT /publisher/%61%62%63%64%65", ""), 200, false);
     assert_answer(&daemon, &request("PUT /publisher/abcdef", ""), 403, false);
     assert_answer(&daemon, &request("GET /subscriber/abcdef", ""), 403, false);
@@ -115,7 +117,7 @@ fn a_channel_id_beyond_channel_id_bytes_is_403() {
 
 #[test]
 fn a_channel_beyond_channels_is_503_and_the_others_serve() {
-    let daemon = Daemon::start(limits(json!({"channels": 3})));
+    let daemon = Daemon::start(BINARY, limits(json!({"channels": 3})));
     for channel in ["after", "b", "c"] {
         assert_eq!(daemon.publish(channel, "m").status, 202);
     }
@@ -130,7 +132,7 @@ fn a_channel_beyond_channels_is_503_and_the_others_serve() {
 #[test]
 fn requests_behind_a_held_one_wait_however_many_and_are_answered_in_order() {
     const COUNT: usize = 40;
-    let daemon = Daemon::start(limits(json!({"pipeline_depth": 2})));
+    let daemon = Daemon::start(BINARY, limits(json!({"pipeline_depth": 2})));
     let mut client = daemon.poll("a");
     daemon.until_held("a", 1);
     for number in 0..COUNT {
@@ -155,9 +157,9 @@ fn a_hold_ends_when_more_than_header_bytes_come_behind_it() {
     let backend = Backend::that(Manner::Answers(200));
     let mut settings = subscriber(json!({"timeout": 0, "passthrough": backend.url()}));
     merge(&mut settings, json!({"limits": {"header_bytes": 400}}));
-    let daemon = Daemon::start(settings);
+    let daemon = Daemon::start(BINARY, settings);
     // Before anybody comes: whoever asks how many are held may still be leaving afterwards.
-    let idle = daemon.descriptors();
+    let idle = daemon.vitals().descriptors();
     let mut client = daemon.hold("a", 1).remove(0);
     backend.next();
     client.send("x".repeat(400));
@@ -167,21 +169,21 @@ fn a_hold_ends_when_more_than_header_bytes_come_behind_it() {
     assert!(client.ends());
     assert_eq!(backend.next().body, "channel_id=a&unsubscribe=1");
     // Beside the connection to the backend.
-    until("its descriptor is free", || daemon.descriptors() == idle + 1);
+    until("its descriptor is free", || daemon.vitals().descriptors() == idle + 1);
     // Also where they come with the request.
     let mut client = daemon.ask(request("GET /subscriber/a", "") + &"x".repeat(401));
     assert!(client.ends());
     let events = [backend.next().body, backend.next().body];
     assert_eq!(events, ["channel_id=a&subscribe=1", "channel_id=a&unsubscribe=1"]);
-    until("its descriptor is free", || daemon.descriptors() == idle + 1);
+    until("its descriptor is free", || daemon.vitals().descriptors() == idle + 1);
 }
 
 #[test]
 fn no_flood_behind_a_held_request_hides_the_end_of_its_client_or_takes_memory() {
     const CLIENTS: usize = 4;
-    let daemon = Daemon::start(subscriber(json!({"timeout": 0})));
-    let idle = daemon.descriptors();
-    let before = daemon.resident_kib();
+    let daemon = Daemon::start(BINARY, subscriber(json!({"timeout": 0})));
+    let idle = daemon.vitals().descriptors();
+    let before = daemon.vitals().resident_kib();
     let mut clients = daemon.hold("a", CLIENTS);
     let requests = request("GET /subscriber/b", "").repeat((64 << 20) / 40);
     for flood in [vec![b'x'; 2 << 20], requests.into_bytes()] {
@@ -191,16 +193,16 @@ fn no_flood_behind_a_held_request_hides_the_end_of_its_client_or_takes_memory() 
             let _ = client.socket().shutdown(Shutdown::Write);
         }
         daemon.until_held("a", 0);
-        until("all descriptors are free", || daemon.descriptors() == idle);
+        until("all descriptors are free", || daemon.vitals().descriptors() == idle);
         clients = daemon.hold("a", CLIENTS);
     }
-    let after = daemon.resident_kib();
+    let after = daemon.vitals().resident_kib();
     assert!(after < before + CLIENTS * 256, "{before} to {after} KiB");
 }
 
 #[test]
 fn a_head_that_takes_longer_than_header_timeout_is_408() {
-    let daemon = Daemon::start(limits(json!({"header_timeout": 0.3})));
+    let daemon = Daemon::start(BINARY, limits(json!({"header_timeout": 0.3})));
     let begin = Instant::now();
     let mut dripping = daemon.connect();
     let request = request("POST /publisher/a", &format!("Filler: {}\r\n", "x".repeat(1000)));
@@ -227,7 +229,7 @@ fn a_head_that_takes_longer_than_header_timeout_is_408() {
 
 #[test]
 fn a_body_without_progress_for_body_timeout_is_408_and_never_published() {
-    let daemon = Daemon::start(limits(json!({"body_timeout": 0.5})));
+    let daemon = Daemon::start(BINARY, limits(json!({"body_timeout": 0.5})));
     let head = "POST /publisher/a HTTP/1.1\r\nHost: a\r\n";
     for begun in ["Content-Length: 10\r\n\r\n01234", "Transfer-Encoding: chunked\r\n\r\n5\r\n01"] {
         let mut client = daemon.connect();
@@ -254,7 +256,7 @@ fn a_408_for_a_body_has_the_cors_lines_of_its_location() {
     let origin = json!({"locations": [{"type": "publisher", "prefix": "/publisher/",
         "allow_origin": "http://a.example"}]});
     merge(&mut settings, origin);
-    let daemon = Daemon::start(settings);
+    let daemon = Daemon::start(BINARY, settings);
     let lines = "Origin: http://a.example\r\nContent-Length: 10\r\n";
     let answer = daemon.connect().send(request("POST /publisher/a", lines)).answer();
     assert_eq!(answer.status, 408);
@@ -263,14 +265,14 @@ fn a_408_for_a_body_has_the_cors_lines_of_its_location() {
 
 #[test]
 fn a_reader_without_progress_for_write_timeout_is_closed() {
-    let daemon = Daemon::start(limits(json!({"write_timeout": 1})));
-    let idle = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, limits(json!({"write_timeout": 1})));
+    let idle = daemon.vitals().descriptors();
     daemon.publish("a", vec![b'x'; 9 << 20]);
-    until("the publisher is gone", || daemon.descriptors() == idle);
+    until("the publisher is gone", || daemon.vitals().descriptors() == idle);
     let mut stopped = Client::narrow(daemon.address());
     let begun = stopped.get("/subscriber/a").head();
     assert!(begun.starts_with("HTTP/1.1 200 "), "{begun}");
-    until("it is closed", || daemon.descriptors() == idle);
+    until("it is closed", || daemon.vitals().descriptors() == idle);
     // One that goes on, however slowly, gets all of it.
     let mut slow = Client::narrow(daemon.address());
     assert_eq!(slow.get("/subscriber/a").answer().body.len(), 9 << 20);
@@ -278,7 +280,7 @@ fn a_reader_without_progress_for_write_timeout_is_closed() {
 
 #[test]
 fn a_connection_idle_for_keepalive_timeout_is_closed_but_not_a_held_one() {
-    let daemon = Daemon::start(limits(json!({"keepalive_timeout": 0.3})));
+    let daemon = Daemon::start(BINARY, limits(json!({"keepalive_timeout": 0.3})));
     let mut held = daemon.hold("a", 1).remove(0);
     let mut idle = daemon.connect();
     assert_eq!(idle.post("/publisher/b", b"m").answer().status, 202);
@@ -291,14 +293,18 @@ fn a_connection_idle_for_keepalive_timeout_is_closed_but_not_a_held_one() {
 
 #[test]
 fn at_the_limit_of_connections_new_ones_wait_and_nothing_spins() {
-    let daemon = Daemon::start(limits(json!({"connections": 5})));
+    let daemon = Daemon::start(BINARY, limits(json!({"connections": 5})));
     let mut held = daemon.hold("a", 4);
     let mut publisher = daemon.begin_publishing("a", 3);
     let mut waiting: Vec<Client> = (0..10).map(|_| daemon.poll("a")).collect();
     daemon.until_logged("event=accept_paused");
-    let ticks = daemon.ticks();
+    let ticks = daemon.vitals().ticks();
     assert!(waiting[0].is_silent(A_WHILE));
-    assert!(daemon.ticks() - ticks <= 3, "it spins: {} ticks", daemon.ticks() - ticks);
+    assert!(
+        daemon.vitals().ticks() - ticks <= 3,
+        "it spins: {} ticks",
+        daemon.vitals().ticks() - ticks
+    );
     // Those who are in are served.
     assert_eq!(publisher.send("one").answer().status, 201);
     for client in &mut held {
@@ -317,7 +323,7 @@ fn at_the_limit_of_connections_new_ones_wait_and_nothing_spins() {
 
 #[test]
 fn at_the_limit_of_connections_an_idle_one_makes_room() {
-    let daemon = Daemon::start(limits(json!({"connections": 2})));
+    let daemon = Daemon::start(BINARY, limits(json!({"connections": 2})));
     let mut held = daemon.hold("a", 1).remove(0);
     let mut idle = daemon.connect();
     assert_eq!(idle.post("/publisher/b", b"m").answer().status, 202);
@@ -329,7 +335,7 @@ fn at_the_limit_of_connections_an_idle_one_makes_room() {
 #[test]
 fn at_the_limit_of_connections_nobody_goes_before_somebody_comes_and_the_longest_idle_first() {
     const IDLE: usize = 6;
-    let daemon = Daemon::start(limits(json!({"connections": IDLE + 2})));
+    let daemon = Daemon::start(BINARY, limits(json!({"connections": IDLE + 2})));
     let mut held = daemon.poll("a");
     let mut publisher = daemon.begin_publishing("b", 3);
     let mut idle: Vec<Client> = (0..IDLE).map(|_| daemon.connect()).collect();
@@ -363,17 +369,17 @@ fn at_the_limit_of_connections_nobody_goes_before_somebody_comes_and_the_longest
 /// which the daemon waited for a processor: a busy machine is not its fault.
 #[track_caller]
 fn newcomer(daemon: &Daemon, status: u16) -> (Client, Duration) {
-    let (begin, queued) = (Instant::now(), daemon.queued());
+    let (begin, queued) = (Instant::now(), daemon.vitals().queued());
     let mut newcomer = daemon.connect();
     assert_eq!(newcomer.post("/publisher/a", b"one").answer().status, status);
-    let queued = daemon.queued().saturating_sub(queued);
+    let queued = daemon.vitals().queued().saturating_sub(queued);
     (newcomer, begin.elapsed().saturating_sub(queued))
 }
 
 #[test]
 fn at_the_limit_of_connections_the_silent_make_room_before_whoever_was_served() {
     const HELD: usize = 20;
-    let daemon = Start::within(settings(), "ulimit -n 160").start();
+    let daemon = Start::within(BINARY, settings(), "ulimit -n 160").start();
     let mut held = daemon.hold("a", HELD);
     let mut publisher = daemon.connect();
     assert_eq!(publisher.post("/publisher/b", b"m").answer().status, 202);
@@ -393,7 +399,7 @@ fn at_the_limit_of_connections_the_silent_make_room_before_whoever_was_served() 
 #[test]
 fn at_the_limit_of_connections_a_newcomer_that_says_nothing_keeps_nobody_out() {
     const IDLE: usize = 4;
-    let daemon = Daemon::start(limits(json!({"connections": IDLE})));
+    let daemon = Daemon::start(BINARY, limits(json!({"connections": IDLE})));
     let mut idle: Vec<Client> = (0..IDLE).map(|_| daemon.connect()).collect();
     for client in &mut idle {
         assert_eq!(client.post("/publisher/a", b"m").answer().status, 202);
@@ -411,7 +417,7 @@ fn at_the_limit_of_connections_a_newcomer_that_says_nothing_keeps_nobody_out() {
 #[test]
 fn at_the_limit_of_connections_one_place_for_the_silent_does_not_slow_the_door() {
     const IDLE: usize = 4;
-    let daemon = Daemon::start(limits(json!({"connections": IDLE + 1})));
+    let daemon = Daemon::start(BINARY, limits(json!({"connections": IDLE + 1})));
     let mut idle: Vec<Client> = (0..IDLE).map(|_| daemon.connect()).collect();
     for client in &mut idle {
         assert_eq!(client.post("/publisher/a", b"m").answer().status, 202);
@@ -425,7 +431,7 @@ fn at_the_limit_of_connections_one_place_for_the_silent_does_not_slow_the_door()
 #[test]
 fn at_the_limit_of_connections_heads_that_never_end_keep_nobody_out() {
     const HELD: usize = 20;
-    let daemon = Start::within(settings(), "ulimit -n 160").start();
+    let daemon = Start::within(BINARY, settings(), "ulimit -n 160").start();
     let mut held = daemon.hold("a", HELD);
     // As many as wait for a second are a crowd: each has a tenth of one for its head.
     let _crowd: Vec<Client> = (0..600).map(|_| daemon.ask("GET /subscriber/a HT")).collect();
@@ -440,7 +446,7 @@ fn at_the_limit_of_connections_heads_that_never_end_keep_nobody_out() {
 
 #[test]
 fn at_the_limit_of_connections_the_refused_make_room_before_whoever_was_served() {
-    let daemon = Daemon::start(limits(json!({"connections": 2})));
+    let daemon = Daemon::start(BINARY, limits(json!({"connections": 2})));
     let mut publisher = daemon.connect();
     assert_eq!(publisher.post("/publisher/a", b"m").answer().status, 202);
     let mut refused = daemon.ask("nonsense\r\n\r\n");
@@ -454,7 +460,7 @@ fn at_the_limit_of_connections_the_refused_make_room_before_whoever_was_served()
 #[test]
 fn at_the_limit_of_connections_a_crowd_at_one_address_does_not_keep_others_out() {
     const PLACES: usize = 4;
-    let start = Start::with(limits(json!({"connections": PLACES})));
+    let start = Start::with(BINARY, limits(json!({"connections": PLACES})));
     let path = start.file("socket");
     let unix = format!("unix:{}", path.display());
     let daemon = start.args(["--listen", "127.0.0.1:0", "--listen", &unix]).start();
@@ -470,7 +476,7 @@ fn at_the_limit_of_connections_a_crowd_at_one_address_does_not_keep_others_out()
 
 #[test]
 fn one_that_falls_idle_while_others_wait_makes_room_too() {
-    let daemon = Daemon::start(limits(json!({"connections": 2})));
+    let daemon = Daemon::start(BINARY, limits(json!({"connections": 2})));
     let mut held = daemon.hold("a", 1).remove(0);
     let mut publisher = daemon.begin_publishing("b", 3);
     let mut waiting = daemon.connect();
@@ -488,7 +494,7 @@ fn one_that_falls_idle_while_others_wait_makes_room_too() {
 fn who_has_asked_again_amid_a_crowd_does_not_make_room() {
     // More than the loop hears of in one turn.
     const CROWD: usize = 1500;
-    let daemon = Daemon::start(limits(json!({"connections": CROWD + 1})));
+    let daemon = Daemon::start(BINARY, limits(json!({"connections": CROWD + 1})));
     let mut publisher = daemon.connect();
     let until_held = |publisher: &mut Client| {
         let line = format!("active subscribers: {CROWD}\r\n");
@@ -528,7 +534,7 @@ fn heads_over_a_limit_name_the_setting_and_are_told_of_once() {
         (request("GET /subscriber/a", &"A: b\r\n".repeat(4)), "headers"),
         (request(&format!("GET /{}", "x".repeat(50)), ""), "uri_bytes"),
     ] {
-        let daemon = Daemon::start(limits(small.clone()));
+        let daemon = Daemon::start(BINARY, limits(small.clone()));
         for _ in 0..3 {
             let answer = daemon.ask(&sent).answer();
             assert!(answer.text().contains(&format!("limits.{setting}\n")), "{}", answer.text());

@@ -1,14 +1,11 @@
 //! The real binary over real sockets, real signals and real files: what no pure test can show.
 //!
 //! No test sleeps for luck or has a port of its own: each waits for a condition, and fails when
-//! it has not come true within [`support::LONG`]. What takes sizes or times to reach has them set
+//! it has not come true within [`pushserver_testkit::LONG`]. What takes sizes or times to reach has them set
 //! small by its settings.
 
 #![allow(missing_docs, reason = "tests are named as sentences")]
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod access_log; // --access-log: one line for each request, whatever the request holds
 #[cfg(target_os = "linux")]
@@ -29,3 +26,6 @@ mod reload; // SIGHUP: idle, busy, with good and bad settings
 mod secrets; // of settings and of requests: shown to nobody
 mod signals; // SIGTERM and SIGINT: idle, busy, and twice
 mod streams; // standard streams that are closed, full, slow or without a reader
+
+/// The daemon under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");

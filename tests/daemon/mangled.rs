@@ -7,10 +7,6 @@
 //! PUSHSERVER_MANGLED_SEED=17   from this seed alone
 //! ```
 
-#[allow(dead_code, reason = "clients alone are judged here")]
-#[path = "../support/judge.rs"]
-mod judge;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::AddAssign;
@@ -22,7 +18,9 @@ use std::time::{Duration, Instant};
 use pushserver::http::HeadLimits;
 use serde_json::json;
 
-use crate::support::{Backend, Daemon, LONG, Manner, merge, subscriber, until};
+use pushserver_testkit::{Backend, Daemon, LONG, Manner, merge, subscriber, until};
+
+use crate::BINARY;
 
 const REQUESTS_IN_ALL: u64 = 3000;
 const SEEDS: u64 = 8;
@@ -154,7 +152,7 @@ fn converse(address: SocketAddr, chance: &mut Chance) -> Figures {
         let as_expected = is_open || !is_silent(error.kind());
         assert!(as_expected, "neither answered nor closed: {}", sent.escape_ascii());
     }
-    let verdict = judge::client(&sent, &got, &LIMITS, end.is_err());
+    let verdict = pushserver_testkit::judge::client(&sent, &got, &LIMITS, end.is_err());
     assert!(verdict.is_whole || end.is_err(), "cut off: {}", got.escape_ascii());
     assert!(memchr::memmem::find(&got, b"HTTP/1.1 500").is_none(), "{}", got.escape_ascii());
     Figures { answers: verdict.answers, ..figures }
@@ -181,8 +179,8 @@ fn whatever_is_sent_is_answered_soundly_and_leaves_nothing_behind() {
     let backend = Backend::that(Manner::Answers(200));
     let mut settings = subscriber(json!({"passthrough": backend.url(), "timeout": 0.2}));
     merge(&mut settings, json!({"limits": {"header_timeout": 0.5, "body_timeout": 0.5}}));
-    let daemon = Daemon::start(settings);
-    let idle = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, settings);
+    let idle = daemon.vitals().descriptors();
     assert_eq!(daemon.publish("first", "m").status, 202);
     let address = daemon.address();
     let begin = Instant::now();
@@ -206,10 +204,10 @@ fn whatever_is_sent_is_answered_soundly_and_leaves_nothing_behind() {
     let took = begin.elapsed();
     println!("{:?} from {} seeds in {took:.1?}", figures.lock().unwrap(), seeds.len());
     // Beside the connection to the backend.
-    until("every connection is closed", || daemon.descriptors() <= idle + 1);
+    until("every connection is closed", || daemon.vitals().descriptors() <= idle + 1);
     until("every hold has ended", || daemon.held("a") == 0);
     assert_eq!(daemon.publish("last", "m").status, 202);
-    println!("survived; {} KiB resident at most", daemon.peak_kib());
+    println!("survived; {} KiB resident at most", daemon.vitals().peak_kib());
 }
 
 fn number(variable: &str) -> Option<u64> {

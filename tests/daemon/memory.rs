@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{
+use pushserver_testkit::{
     Backend, Client, Daemon, LONG, Manner, SIZES, Start, counters, limits, merge, post, request,
     settings, subscriber, uninterrupted, until,
 };
+
+use crate::BINARY;
 
 /// Publishes a message of `size` bytes on so many channels, a hundred at a time.
 fn publish_on(daemon: &Daemon, channels: usize, size: usize) {
@@ -29,13 +31,13 @@ fn publish_on(daemon: &Daemon, channels: usize, size: usize) {
 fn four_fifths_of_the_memory_of_channels_that_expired_are_back_within_seconds() {
     const CHANNELS: usize = 100_000;
     let timeouts = json!({"type": "memory", "message_timeout": 0.1, "channel_timeout": 0.1});
-    let daemon = Daemon::start(subscriber(json!({"timeout": 0})));
-    let start = daemon.resident_kib();
+    let daemon = Daemon::start(BINARY, subscriber(json!({"timeout": 0})));
+    let start = daemon.vitals().resident_kib();
     publish_on(&daemon, CHANNELS, 200);
     let held: Vec<Client> = (0..400).map(|n| daemon.poll(&format!("own-{n}"))).collect();
     // One lives on, above them all; that must not keep the memory of those that are gone.
     let mut survivor = daemon.hold("survivor", 1).remove(0);
-    let peak = daemon.resident_kib();
+    let peak = daemon.vitals().resident_kib();
     assert!(peak > start + CHANNELS / 4, "{start} then {peak} KiB");
     drop(held);
     let mut expiring = subscriber(json!({"timeout": 0}));
@@ -44,11 +46,11 @@ fn four_fifths_of_the_memory_of_channels_that_expired_are_back_within_seconds() 
     until("all channels are gone", || counters(&daemon)["channels"] == 1);
     let begin = Instant::now();
     let enough = start + (peak - start) / 5;
-    until("the memory is back", || daemon.resident_kib() <= enough);
+    until("the memory is back", || daemon.vitals().resident_kib() <= enough);
     // A second as a rule; five are promised, and a busy machine may take longer.
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
-    println!("{start} then {peak} then {} KiB after {took:?}", daemon.resident_kib());
+    println!("{start} then {peak} then {} KiB after {took:?}", daemon.vitals().resident_kib());
     assert_eq!(daemon.publish("survivor", "m").status, 201);
     assert_eq!(survivor.answer().text(), "m");
 }
@@ -60,8 +62,8 @@ fn after_a_load_every_count_is_back_to_nothing() {
     let mut with = subscriber(json!({"passthrough": backend.url(), "timeout": 5}));
     let timeouts = json!({"type": "memory", "message_timeout": 0.2, "channel_timeout": 0.1});
     merge(&mut with, json!({"store": timeouts}));
-    let daemon = Daemon::start(with);
-    let descriptors = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, with);
+    let descriptors = daemon.vitals().descriptors();
     publish_on(&daemon, 300, 1000);
     let mut held: Vec<Client> = (0..100).map(|n| daemon.poll(&format!("own-{}", n % 10))).collect();
     until("all are held", || counters(&daemon)["held"] == 100);
@@ -88,14 +90,14 @@ fn after_a_load_every_count_is_back_to_nothing() {
     let after = counters(&daemon);
     assert_eq!((after["published"], after["expired"], after["evicted"]), (301, 301, 0));
     assert_eq!(after["passthrough_sent"], 200, "{after:?}");
-    until("every descriptor is closed", || daemon.descriptors() <= descriptors + 1);
+    until("every descriptor is closed", || daemon.vitals().descriptors() <= descriptors + 1);
 }
 
 #[test]
 fn what_is_refused_dropped_and_missed_is_counted_however_quiet_the_log_is() {
     let mut with = limits(json!({"channels": 2, "uri_bytes": 100}));
     merge(&mut with, json!({"store": {"type": "memory", "max_messages": 1}}));
-    let daemon = Start::with(with).args(["-q"]).start();
+    let daemon = Start::with(BINARY, with).args(["-q"]).start();
     for body in ["one", "two", "three"] {
         assert_eq!(daemon.publish("a", body).status, 202);
     }
@@ -136,8 +138,8 @@ fn a_publisher_flood_against_slow_readers_stays_within_the_bound() {
     const READERS: usize = 40;
     let mut with = subscriber(json!({"timeout": 0}));
     merge(&mut with, json!({"store": {"type": "memory", "max_memory": BUDGET}}));
-    let daemon = Daemon::start(with);
-    let before = daemon.resident_kib();
+    let daemon = Daemon::start(BINARY, with);
+    let before = daemon.vitals().resident_kib();
     let mut publisher = daemon.connect();
     let mut readers = Vec::new();
     // Each reader asks for other messages than those before it, sixteen, and reads none.
@@ -155,7 +157,7 @@ fn a_publisher_flood_against_slow_readers_stays_within_the_bound() {
         until("it is being served", || counters(&daemon)["delivered"] >= delivered);
         readers.push(reader);
     }
-    let peak = daemon.peak_kib();
+    let peak = daemon.vitals().peak_kib();
     // 128 MB were published. Each reader keeps one message from being freed, though it has been
     // evicted; the budget is there twice for what is on its way and what the allocator cannot use.
     let bound = before + 2 * (BUDGET >> 10) + READERS * SIZE / 1024;
@@ -171,8 +173,8 @@ fn a_publisher_flood_against_slow_readers_stays_within_the_bound() {
 #[test]
 fn large_messages_that_do_not_come_to_their_end_take_no_more_than_a_bound() {
     const BODY: usize = 9 << 20;
-    let daemon = Daemon::start(settings());
-    let before = daemon.resident_kib();
+    let daemon = Daemon::start(BINARY, settings());
+    let before = daemon.vitals().resident_kib();
     let head = format!("POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n");
     let begun = vec![b'x'; BODY - 1];
     let mut uploads = Vec::new();
@@ -199,7 +201,7 @@ fn large_messages_that_do_not_come_to_their_end_take_no_more_than_a_bound() {
     let counted = counters(&daemon);
     assert_eq!((counted["uploads"], counted["refused_503"]), (7, 5), "{counted:?}");
     assert!(counted["upload_bytes"] <= 64 << 20, "{counted:?}");
-    let after = daemon.resident_kib();
+    let after = daemon.vitals().resident_kib();
     println!("{before} to {after} KiB");
     // Twice: a buffer that grows may have room for as much again.
     assert!(after < before + 2 * (64 << 10) + (16 << 10), "{before} to {after} KiB");
@@ -218,7 +220,7 @@ fn bodies_of_those_who_may_not_publish_take_no_room_from_those_who_may() {
     };
     let mut with = settings();
     merge(&mut with, locations("right"));
-    let daemon = Daemon::start(with.clone());
+    let daemon = Daemon::start(BINARY, with.clone());
     let mut strangers: Vec<Client> = (0..20)
         .map(|_| {
             let mut client = daemon.connect();
@@ -245,11 +247,11 @@ fn a_hanging_backend_costs_little_memory_and_few_sockets_whatever_happens() {
     let backend = Backend::that(Manner::Hangs);
     let mut with = subscriber(json!({"passthrough": backend.url(), "timeout": 0}));
     merge(&mut with, json!({"limits": {"passthrough_queue": 1000}}));
-    let daemon = Daemon::start(with);
-    let idle = daemon.descriptors();
+    let daemon = Daemon::start(BINARY, with);
+    let idle = daemon.vitals().descriptors();
     let mut honest = daemon.hold("honest", 1).remove(0);
     assert_eq!(backend.next().body, "channel_id=honest&subscribe=1");
-    let before = daemon.resident_kib();
+    let before = daemon.vitals().resident_kib();
     let mut slowest = Duration::ZERO;
     for batch in 0..EVENTS / 2 / 100 {
         // A subscribe and an unsubscribe each.
@@ -265,9 +267,9 @@ fn a_hanging_backend_costs_little_memory_and_few_sockets_whatever_happens() {
         honest.get("/subscriber/honest");
         daemon.until_held("honest", 1);
     }
-    let grown = daemon.resident_kib().saturating_sub(before);
+    let grown = daemon.vitals().resident_kib().saturating_sub(before);
     // Beside the honest one and the one to the backend.
-    let sockets = (daemon.descriptors() - idle).saturating_sub(2);
+    let sockets = (daemon.vitals().descriptors() - idle).saturating_sub(2);
     println!("{grown} KiB more, {sockets} sockets more, {slowest:?} at most for a delivery");
     assert!(grown <= 4096, "{grown} KiB");
     assert!(sockets <= 3, "{sockets} more than the one");
@@ -282,7 +284,7 @@ fn a_hanging_backend_costs_little_memory_and_few_sockets_whatever_happens() {
 
 #[test]
 fn a_watchdog_of_systemd_is_told_that_the_loop_goes_round() {
-    let start = Start::with(settings());
+    let start = Start::with(BINARY, settings());
     let path = start.file("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(LONG)).unwrap();
@@ -312,7 +314,7 @@ fn a_watchdog_of_systemd_is_told_that_the_loop_goes_round() {
 
 #[test]
 fn a_service_manager_that_reads_nothing_holds_nobody_up() {
-    let start = Start::with(settings());
+    let start = Start::with(BINARY, settings());
     let path = start.file("notify");
     let _socket = UnixDatagram::bind(&path).unwrap();
     let mut daemon =
@@ -335,7 +337,7 @@ fn thirty_two_mebibytes_of_addresses_are_enough_for_a_small_host() {
     let store = json!({"type": "memory", "max_memory": 4 << 20});
     merge(&mut with, json!({"store": store, "limits": {"connections": 1000}}));
     // Stricter than a limit of resident memory: program, libraries and stacks count too.
-    let daemon = Start::within(with, "ulimit -v 32768").start();
+    let daemon = Start::within(BINARY, with, "ulimit -v 32768").start();
     let mut held: Vec<Client> =
         (0..500).map(|number| daemon.poll(&format!("channel-{number}"))).collect();
     // Eight times what may be kept.

@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, settings};
+use pushserver_testkit::{Daemon, settings};
+
+use crate::BINARY;
 
 fn with(publisher: Value, subscriber: Value) -> Daemon {
     let mut settings = settings();
@@ -14,7 +16,7 @@ fn with(publisher: Value, subscriber: Value) -> Daemon {
         {"type": "publisher", "prefix": "/nobody/"},
         {"type": "publisher", "prefix": "/elsewhere/", "allow": ["192.0.2.1"]},
     ]);
-    Daemon::start(settings)
+    Daemon::start(BINARY, settings)
 }
 
 fn ask(daemon: &Daemon, line: &str, origin: &str) -> u16 {

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Absent, Backend, Client, Daemon, Manner, merge, settings, subscriber};
+use pushserver_testkit::{Absent, Backend, Client, Daemon, Manner, merge, settings, subscriber};
+
+use crate::BINARY;
 
 fn told(backend: &Backend, more: Value) -> Daemon {
     let mut location = json!({"passthrough": backend.url()});
     merge(&mut location, more);
-    Daemon::start(subscriber(location))
+    Daemon::start(BINARY, subscriber(location))
 }
 
 #[track_caller]
@@ -150,7 +152,7 @@ fn notices_keep_their_order_in_a_crowd() {
 fn assert_no_delay(url: &str, started: impl FnOnce()) {
     let mut location = json!({"passthrough": url});
     merge(&mut location, json!({"timeout": 0}));
-    let daemon = Daemon::start(subscriber(location));
+    let daemon = Daemon::start(BINARY, subscriber(location));
     let mut clients: Vec<Client> = daemon.hold("a", 50);
     started();
     let begin = Instant::now();
@@ -190,11 +192,11 @@ fn a_hanging_url_holds_up_the_notices_of_no_other() {
     let other = json!({"type": "subscriber", "prefix": "/other/", "create_on_get": true,
         "passthrough": hanging.url()});
     settings["locations"].as_array_mut().unwrap().push(other);
-    let daemon = Daemon::start(settings);
-    let threads = daemon.threads();
+    let daemon = Daemon::start(BINARY, settings);
+    let threads = daemon.vitals().threads();
     let mut held = daemon.hold("a", 1);
     good.next();
-    assert_eq!(daemon.threads(), threads + 1, "one is enough while nothing hangs");
+    assert_eq!(daemon.vitals().threads(), threads + 1, "one is enough while nothing hangs");
     let mut others: Vec<Client> = (0..COUNT)
         .map(|_| {
             let mut client = daemon.connect();
@@ -213,7 +215,7 @@ fn a_hanging_url_holds_up_the_notices_of_no_other() {
         client.reset();
         assert_eq!(good.next().body, format!("channel_id=a{round}&unsubscribe=1"));
     }
-    assert_eq!(daemon.threads(), threads + 2);
+    assert_eq!(daemon.vitals().threads(), threads + 2);
     assert!(hanging.poll().is_none(), "its next notice waits for the answer to the first");
     others.clear();
     drop(daemon.hold("last", 1));
@@ -222,7 +224,7 @@ fn a_hanging_url_holds_up_the_notices_of_no_other() {
 
 #[test]
 fn a_dead_backend_delays_no_delivery() {
-    let absent = Absent::new();
+    let absent = Absent::bind();
     assert_no_delay(&absent.url(), || {});
 }
 
@@ -263,7 +265,7 @@ fn beyond_the_queue_whole_pairs_are_dropped_counted_and_logged_once() {
     let backend = Backend::that(Manner::Hangs);
     let mut with = subscriber(json!({"passthrough": backend.url()}));
     merge(&mut with, json!({"limits": {"passthrough_queue": QUEUE}}));
-    let mut daemon = Daemon::start(with);
+    let mut daemon = Daemon::start(BINARY, with);
     let first = daemon.hold("first", 1);
     assert_eq!(backend.next().body, "channel_id=first&subscribe=1");
     // One notice is being sent; ten wait; the rest has no place, nor have their ends.

@@ -8,11 +8,13 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Daemon, Start, limits, merge, settings, until};
+use pushserver_testkit::{Daemon, Start, limits, merge, settings, until};
+
+use crate::BINARY;
 
 #[test]
 fn hup_takes_other_settings_and_keeps_every_connection_and_message() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     daemon.publish("a", "kept");
     let mut kept_alive = daemon.connect();
     assert_eq!(kept_alive.get("/subscriber/a").answer().status, 200);
@@ -37,7 +39,7 @@ fn a_shorter_channel_timeout_ends_channels_that_are_idle_already() {
         settings["store"] = json!({"message_timeout": 0.05, "channel_timeout": seconds});
         settings
     };
-    let daemon = Daemon::start(idle_for(3_000_000.0));
+    let daemon = Daemon::start(BINARY, idle_for(3_000_000.0));
     daemon.publish("a", "m");
     let information = || daemon.connect().get("/publisher/a").answer();
     until("the message has expired", || information().text().contains("messages: 0"));
@@ -47,7 +49,7 @@ fn a_shorter_channel_timeout_ends_channels_that_are_idle_already() {
 
 #[test]
 fn a_bad_new_file_changes_nothing_and_is_told() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     daemon.publish("a", "kept");
     let mut held = daemon.hold("b", 1).remove(0);
     let path = daemon.file("settings.json");
@@ -72,11 +74,11 @@ fn a_bad_new_file_changes_nothing_and_is_told() {
 
 #[test]
 fn no_file_in_the_place_of_the_settings_kills_or_blocks_the_daemon() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     // With the one that writes the log.
     daemon.signal("USR1");
     daemon.until_logged("event=counters");
-    let idle = daemon.threads();
+    let idle = daemon.vitals().threads();
     let path = daemon.file("settings.json");
     let refused = |words: &str| {
         daemon.signal("HUP");
@@ -94,7 +96,7 @@ fn no_file_in_the_place_of_the_settings_kills_or_blocks_the_daemon() {
     std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
     daemon.signal("HUP");
     until("that is too long too", || count("over 4 MiB") == 2);
-    until("no thread is left of it", || daemon.threads() == idle);
+    until("no thread is left of it", || daemon.vitals().threads() == idle);
     fs::remove_file(&path).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
     // Nobody writes to it: that keeps a thread, however often it is tried.
@@ -103,7 +105,7 @@ fn no_file_in_the_place_of_the_settings_kills_or_blocks_the_daemon() {
         daemon.signal("HUP");
         until("it is refused at once", || count("an earlier one is still not written") == times);
     }
-    until("one thread is kept", || daemon.threads() == idle + 1);
+    until("one thread is kept", || daemon.vitals().threads() == idle + 1);
     let mut other = settings();
     other["servername"] = "other".into();
     daemon.reload(other);
@@ -112,7 +114,7 @@ fn no_file_in_the_place_of_the_settings_kills_or_blocks_the_daemon() {
 
 #[test]
 fn without_a_settings_file_hup_ends_nothing() {
-    let daemon = Start::bare("").args(["--port", "0"]).start();
+    let daemon = Start::bare(BINARY, "").args(["--port", "0"]).start();
     daemon.signal("HUP");
     daemon.until_logged("no settings file was given");
     assert_eq!(daemon.publish("a", "m").status, 202);
@@ -120,7 +122,7 @@ fn without_a_settings_file_hup_ends_nothing() {
 
 #[test]
 fn nobody_waits_while_settings_are_read_and_the_newest_are_taken() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     let path = daemon.file("settings.json");
     fs::remove_file(&path).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
@@ -148,7 +150,7 @@ fn nobody_waits_while_settings_are_read_and_the_newest_are_taken() {
 
 #[test]
 fn settings_asked_for_faster_than_they_can_be_read_are_taken_all_the_same() {
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     let path = daemon.file("settings.json");
     fs::remove_file(&path).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
@@ -175,7 +177,7 @@ fn settings_asked_for_faster_than_they_can_be_read_are_taken_all_the_same() {
 
 #[test]
 fn the_daemon_leaves_while_settings_are_read() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let path = daemon.file("settings.json");
     fs::remove_file(&path).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo is there").success());
@@ -188,7 +190,7 @@ fn the_daemon_leaves_while_settings_are_read() {
 #[test]
 fn nothing_is_lost_repeated_or_reordered_while_settings_are_read_again_and_again() {
     const MESSAGES: usize = 400;
-    let daemon = Daemon::start(settings());
+    let daemon = Daemon::start(BINARY, settings());
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..4 {

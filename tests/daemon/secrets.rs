@@ -6,7 +6,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Daemon, Manner, Start, until};
+use pushserver_testkit::{Backend, Daemon, Manner, Start, until};
+
+use crate::BINARY;
 
 const SECRET: &str = "hush-publisher";
 const PASSTHROUGH: &str = "hush-passthrough";
@@ -33,7 +35,7 @@ fn shows_no_secret(daemon: &Daemon) {
 #[test]
 fn no_answer_and_no_log_line_shows_a_secret() {
     let backend = Backend::that(Manner::Answers(500));
-    let start = Start::with(settings(&backend.url())).args(["-v", "--access-log"]);
+    let start = Start::with(BINARY, settings(&backend.url())).args(["-v", "--access-log"]);
     let daemon = start.env("RUST_LOG", "trace").start();
     let mut client = daemon.connect();
     for (authorization, status) in [
@@ -62,7 +64,7 @@ fn no_answer_and_no_log_line_shows_a_secret() {
 
 #[test]
 fn settings_that_are_refused_while_running_show_no_secret() {
-    let daemon = Daemon::start(settings("http://127.0.0.1:1/"));
+    let daemon = Daemon::start(BINARY, settings("http://127.0.0.1:1/"));
     let mut wrong = settings("http://127.0.0.1:1/");
     for (key, value) in [
         ("secret", json!(["hush"])),
@@ -102,7 +104,7 @@ fn settings_that_are_refused_at_the_start_show_no_secret() {
         json!({"allrequests": "http://127.0.0.1:1", "allrequests_secret": "hush hush"}),
         json!({"publisher_host": "http://me:hush@127.0.0.1:1"}),
     ] {
-        let Output { status, stdout, stderr } = Start::with(settings.clone()).output();
+        let Output { status, stdout, stderr } = Start::with(BINARY, settings.clone()).output();
         assert_eq!(status.code(), Some(2), "{settings}");
         for text in [stdout, stderr] {
             let text = String::from_utf8(text).unwrap();

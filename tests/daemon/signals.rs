@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Backend, Client, Daemon, LONG, Manner, settings, subscriber};
+use pushserver_testkit::{Backend, Client, Daemon, LONG, Manner, settings, subscriber};
+
+use crate::BINARY;
 
 /// Within what the daemon is to leave when nobody keeps it.
 const SOON: Duration = Duration::from_secs(5);
@@ -13,7 +15,7 @@ const SOON: Duration = Duration::from_secs(5);
 #[test]
 fn term_and_int_end_every_held_request_with_a_whole_304_and_leave_with_0() {
     for signal in ["TERM", "INT"] {
-        let mut daemon = Daemon::start(settings());
+        let mut daemon = Daemon::start(BINARY, settings());
         let held = daemon.hold("a", 200);
         let cursor = "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT\r\nIf-None-Match: 7";
         let mut with_cursor = daemon.connect();
@@ -38,7 +40,7 @@ fn term_and_int_end_every_held_request_with_a_whole_304_and_leave_with_0() {
 
 #[test]
 fn messages_that_are_half_sent_when_the_daemon_stops_are_taken_and_answered() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let mut reader = daemon.hold("a", 1).remove(0);
     let head = "POST /publisher/b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
     let mut publishers: Vec<(Client, &str)> = Vec::new();
@@ -67,7 +69,7 @@ fn messages_that_are_half_sent_when_the_daemon_stops_are_taken_and_answered() {
 
 #[test]
 fn what_has_arrived_before_the_signal_is_answered() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let mut clients: Vec<Client> = (0..50).map(|_| daemon.connect()).collect();
     for client in &mut clients {
         assert_eq!(client.post("/publisher/a", b"first").answer().status, 202);
@@ -90,7 +92,7 @@ fn what_has_arrived_before_the_signal_is_answered() {
 
 #[test]
 fn a_message_that_was_published_reaches_who_waited_though_the_daemon_stops() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     // Their places in the daemon's tables are used again in reverse, so that who came first on
     // the channel does not come first everywhere.
     drop(daemon.hold("b", 500));
@@ -111,7 +113,7 @@ fn a_message_that_was_published_reaches_who_waited_though_the_daemon_stops() {
 
 #[test]
 fn a_request_that_would_be_held_while_the_daemon_stops_is_answered_at_once() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let mut client = daemon.connect();
     client.send("GET /subscriber/a HTTP/1.1\r\nHost");
     assert_eq!(daemon.publish("c", "m").status, 202);
@@ -126,7 +128,7 @@ fn a_request_that_would_be_held_while_the_daemon_stops_is_answered_at_once() {
 
 #[test]
 fn a_message_that_is_never_finished_is_refused_after_a_second() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let mut client = daemon.connect();
     client.send("POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234");
     assert_eq!(daemon.publish("c", "m").status, 202);
@@ -141,7 +143,7 @@ fn a_message_that_is_never_finished_is_refused_after_a_second() {
 
 #[test]
 fn a_head_begun_behind_an_answer_that_stalled_is_refused_after_a_second_too() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     daemon.publish("big", vec![b'x'; 9 << 20]);
     let mut client = Client::narrow(daemon.address());
     client.get("/subscriber/big").send("POST /publisher/a HTTP/1.1\r\nHos");
@@ -156,7 +158,7 @@ fn a_head_begun_behind_an_answer_that_stalled_is_refused_after_a_second_too() {
 
 #[test]
 fn idle_connections_are_closed_and_new_ones_refused() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let address = daemon.address();
     let mut idle = daemon.connect();
     idle.post("/publisher/a", b"m").answer();
@@ -175,7 +177,7 @@ fn idle_connections_are_closed_and_new_ones_refused() {
 #[test]
 fn the_last_unsubscribes_are_sent() {
     let backend = Backend::that(Manner::Answers(200));
-    let mut daemon = Daemon::start(subscriber(json!({"passthrough": backend.url()})));
+    let mut daemon = Daemon::start(BINARY, subscriber(json!({"passthrough": backend.url()})));
     let _held = daemon.hold("a", 20);
     daemon.signal("TERM");
     assert_eq!(daemon.wait().code(), Some(0));
@@ -188,7 +190,7 @@ fn the_last_unsubscribes_are_sent() {
 #[test]
 fn a_backend_that_hangs_keeps_the_daemon_for_no_longer_than_five_seconds() {
     let backend = Backend::that(Manner::Hangs);
-    let mut daemon = Daemon::start(subscriber(json!({"passthrough": backend.url()})));
+    let mut daemon = Daemon::start(BINARY, subscriber(json!({"passthrough": backend.url()})));
     let mut held = daemon.hold("a", 5);
     backend.next();
     let begin = Instant::now();
@@ -204,7 +206,7 @@ fn a_backend_that_hangs_keeps_the_daemon_for_no_longer_than_five_seconds() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let backend = Backend::that(Manner::Hangs);
-    let mut daemon = Daemon::start(subscriber(json!({"passthrough": backend.url()})));
+    let mut daemon = Daemon::start(BINARY, subscriber(json!({"passthrough": backend.url()})));
     let mut held = daemon.hold("a", 1).remove(0);
     backend.next();
     daemon.signal("TERM");
@@ -218,7 +220,7 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn a_second_signal_does_not_wait_for_publishers() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let mut client = daemon.connect();
     client.send("POST /publisher/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234");
     let mut held = daemon.hold("b", 1).remove(0);
@@ -231,7 +233,7 @@ fn a_second_signal_does_not_wait_for_publishers() {
 
 #[test]
 fn two_hundred_held_and_twenty_half_sent_are_all_answered_within_two_seconds() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let steady: Vec<_> = (0..4)
         .map(|index| {
             let (mut client, path) = (daemon.connect(), format!("/publisher/p{index}"));
@@ -275,7 +277,7 @@ fn two_hundred_held_and_twenty_half_sent_are_all_answered_within_two_seconds() {
 
 #[test]
 fn under_load_the_end_cuts_no_answer_and_loses_at_most_a_request_not_begun() {
-    let mut daemon = Daemon::start(settings());
+    let mut daemon = Daemon::start(BINARY, settings());
     let publishers: Vec<_> = (0..8)
         .map(|index| {
             let (mut client, path) = (daemon.connect(), format!("/publisher/p{index}"));

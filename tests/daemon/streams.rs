@@ -6,11 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Daemon, Start, settings, until};
+use pushserver_testkit::{Client, Daemon, Start, settings, until};
+
+use crate::BINARY;
 
 #[test]
 fn a_daemon_without_standard_streams_serves() {
-    let start = Start::within(settings(), "exec 0<&- 1>&- 2>&-").listeners(0);
+    let start = Start::within(BINARY, settings(), "exec 0<&- 1>&- 2>&-").listeners(0);
     let pid_file = start.file("pid");
     let listen = format!("unix:{}", start.file("push.sock").display());
     let args = ["--listen", &listen, "--access-log", "--pid-file", pid_file.to_str().unwrap()];
@@ -33,7 +35,7 @@ fn a_daemon_without_standard_streams_serves() {
 #[test]
 fn a_full_disk_behind_the_log_or_the_readiness_line_stops_nothing() {
     for streams in ["exec 2>/dev/full", "exec 1>/dev/full"] {
-        let start = Start::within(settings(), streams).listeners(0);
+        let start = Start::within(BINARY, settings(), streams).listeners(0);
         let listen = format!("unix:{}", start.file("push.sock").display());
         let mut daemon = start.args(["--listen", &listen, "--access-log", "-v"]).start();
         let path = daemon.file("push.sock");
@@ -50,7 +52,7 @@ fn a_full_disk_behind_the_log_or_the_readiness_line_stops_nothing() {
 fn a_log_whose_reader_is_gone_stops_nothing() {
     let (reader, writer) = std::io::pipe().unwrap();
     // Standard error is a pipe that breaks; sh puts it there from where stdin was given.
-    let start = Start::within(settings(), "exec 2>&0 0</dev/null").stdin(writer);
+    let start = Start::within(BINARY, settings(), "exec 2>&0 0</dev/null").stdin(writer);
     let mut daemon = start.args(["--access-log"]).start();
     drop(reader);
     for _ in 0..3 {
@@ -65,7 +67,8 @@ fn a_log_whose_reader_is_gone_stops_nothing() {
 fn a_readiness_line_whose_reader_is_gone_stops_nothing() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let start = Start::within(settings(), "exec 1>&0 0</dev/null").stdin(writer).listeners(0);
+    let start =
+        Start::within(BINARY, settings(), "exec 1>&0 0</dev/null").stdin(writer).listeners(0);
     let listen = format!("unix:{}", start.file("push.sock").display());
     let mut daemon = start.args(["--listen", &listen]).start();
     let path = daemon.file("push.sock");
@@ -79,7 +82,7 @@ fn a_readiness_line_whose_reader_is_gone_stops_nothing() {
 fn a_log_that_nobody_reads_delays_nobody_and_what_was_dropped_is_told_later() {
     const REQUESTS: usize = 8000;
     let (reader, writer) = std::io::pipe().unwrap();
-    let start = Start::within(settings(), "exec 2>&0 0</dev/null").stdin(writer);
+    let start = Start::within(BINARY, settings(), "exec 2>&0 0</dev/null").stdin(writer);
     let mut daemon = start.args(["--access-log"]).start();
     let mut client = daemon.connect();
     let ask = "GET /publisher/a HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
@@ -117,8 +120,8 @@ fn a_log_that_nobody_reads_delays_nobody_and_what_was_dropped_is_told_later() {
 /// Nothing spins.
 #[track_caller]
 fn assert_rests(daemon: &Daemon) {
-    let before = daemon.cpu();
+    let before = daemon.vitals().cpu();
     assert!(daemon.connect().is_silent(Duration::from_millis(500)));
-    let spent = daemon.cpu() - before;
+    let spent = daemon.vitals().cpu() - before;
     assert!(spent < Duration::from_millis(50), "{spent:?} in half a second");
 }

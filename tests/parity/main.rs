@@ -17,8 +17,6 @@ mod nginx;
 #[path = "../protocol/run.rs"]
 #[allow(dead_code, reason = "a part is for tests/protocol")]
 mod run;
-#[path = "../support/mod.rs"]
-mod support;
 mod table;
 #[path = "../protocol/targets.rs"]
 #[allow(dead_code, reason = "a part is for tests/protocol")]
@@ -26,8 +24,6 @@ mod targets;
 #[path = "../protocol/transcript.rs"]
 #[allow(dead_code, reason = "a part is for tests/protocol")]
 mod transcript;
-#[path = "../support/world.rs"]
-mod world;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,6 +33,9 @@ use std::thread;
 use corpus::{caught, transcripts, until_the_next_second};
 use nginx::Nginx;
 use transcript::{Nchan, Only, Transcript};
+
+/// The daemon under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
 
 /// Transcripts that run side by side.
 const THREADS: usize = 8;

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::Client;
+use crate::BINARY;
 use crate::targets::Server;
+use pushserver_testkit::Client;
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
@@ -95,7 +96,7 @@ impl Drop for Nginx {
 
 /// What `pushserver --nginx-config` makes of settings.
 pub(crate) fn configuration(settings: &str) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pushserver"))
+    let mut child = Command::new(BINARY)
         .args(["-q", "--config", "-", "--nginx-config"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -7,21 +7,20 @@
 mod corpus;
 mod document;
 mod run;
-#[path = "../support/mod.rs"]
-mod support;
 mod targets;
 mod transcript;
-#[path = "../support/world.rs"]
-mod world;
 
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::thread;
 
 use corpus::{caught, directory, transcripts, until_the_next_second};
-use support::{Daemon, Start};
+use pushserver_testkit::{Daemon, Start};
 use targets::{InWorld, OverTcp, Split};
 use transcript::{Only, Transcript};
+
+/// The daemon under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
 
 fn is_update() -> bool {
     std::env::var_os("UPDATE_TRANSCRIPTS").is_some_and(|value| value == "1")
@@ -106,7 +105,7 @@ fn every_transcript_holds_over_tcp() {
     for round in 1.. {
         // Killed, this test closes their standard input.
         let start = |transcript: &&Transcript| {
-            let start = Start::with(targets::complete(&transcript.settings));
+            let start = Start::with(BINARY, targets::complete(&transcript.settings));
             start.args(["--exit-on-stdin-eof"]).stdin(Stdio::piped()).start()
         };
         let daemons: Vec<_> = pending.iter().map(start).collect();

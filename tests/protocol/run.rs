@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::support::Answer;
 use crate::targets::Target;
 use crate::transcript::{Action, Step, Transcript};
+use pushserver_testkit::Answer;
 
 /// Runs every step.
 ///

@@ -9,9 +9,9 @@ use pushserver::message::MessageId;
 use pushserver::relay::ConnKey;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Daemon, LONG};
 use crate::transcript::State;
-use crate::world::{BEGIN_UNIX_S, World};
+use pushserver_testkit::world::{BEGIN_UNIX_S, World};
+use pushserver_testkit::{Answer, Client, Daemon, LONG};
 
 /// Connections are numbered from 0 in the order in which they are made.
 pub(crate) trait Target {

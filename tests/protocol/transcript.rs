@@ -4,7 +4,7 @@
 use pushserver::http::{parse_http_date, write_http_date};
 use serde_json::Value;
 
-use crate::support::Answer;
+use pushserver_testkit::Answer;
 
 /// Times up to so many seconds from the begin of a run are written relative to it.
 const NEAR_S: i64 = 100_000;

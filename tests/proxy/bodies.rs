@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::Upstream;
 use crate::{before, get, ok};
+use pushserver_testkit::Upstream;
 
 /// Longer than buffers that have room need to take more.
 const A_WHILE: Duration = Duration::from_millis(500);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Absent, Client, Daemon, Upstream, until};
 use crate::tunnel::tunnel;
 use crate::{before, get, start};
+use pushserver_testkit::{Absent, Client, Daemon, Upstream, until};
 
 #[test]
 fn a_client_that_leaves_frees_the_upstream_at_once() {
@@ -68,7 +68,7 @@ fn assert_gone_in_time(daemon: &Daemon, client: &mut Client, idle: usize, state:
     client.send_as_far_as_taken(&vec![b'x'; 8 << 20], Duration::from_millis(200));
     // It may be closed by now.
     let _ = client.socket().shutdown(Shutdown::Write);
-    until(state, || daemon.descriptors() == idle);
+    until(state, || daemon.vitals().descriptors() == idle);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn whoever_is_read_no_further_is_gone_in_time() {
     let upstream = Upstream::start();
     let limits = json!({"limits": {"upstream_timeout": 1, "upstream_wait": 1, "write_timeout": 1}});
     let daemon = start(&upstream.url(), limits.clone());
-    let idle = daemon.descriptors();
+    let idle = daemon.vitals().descriptors();
 
     let mut client = daemon.ask(get("/"));
     let mut server = upstream.accept();
@@ -102,9 +102,9 @@ fn whoever_is_read_no_further_is_gone_in_time() {
     server.send_as_far_as_taken(&vec![b'x'; 64 << 20], Duration::from_millis(200));
     assert_gone_in_time(&daemon, &mut client, idle, "in a tunnel that it does not read");
 
-    let absent = Absent::new();
+    let absent = Absent::bind();
     let daemon = start(&absent.url(), limits);
-    let idle = daemon.descriptors();
+    let idle = daemon.vitals().descriptors();
     let mut client = daemon.ask(get("/"));
     assert_gone_in_time(&daemon, &mut client, idle, "behind a request that waits for the upstream");
     let mut client = daemon.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");

@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Upstream, until};
 use crate::{get, ok, start};
+use pushserver_testkit::{Client, Upstream, until};
 
 /// Beyond `limits.connections` so many connections to the upstream are opened.
 const DIALS_BEYOND: usize = 16;
@@ -23,10 +23,10 @@ fn refused_a_descriptor_the_daemon_does_not_blame_the_upstream() {
     let mut first = daemon.ask(get("/first"));
     let mut server = upstream.accept();
     server.head();
-    let before = daemon.descriptors();
+    let before = daemon.vitals().descriptors();
     let mut client = daemon.connect();
-    until("it is accepted", || daemon.descriptors() == before + 1);
-    daemon.limit_descriptors(daemon.next_descriptor());
+    until("it is accepted", || daemon.vitals().descriptors() == before + 1);
+    daemon.vitals().limit_descriptors(daemon.vitals().next_descriptor());
     client.send(get("/second"));
     assert_full(&mut client);
     let line = daemon.until_logged("upstream_unreachable");
@@ -34,7 +34,7 @@ fn refused_a_descriptor_the_daemon_does_not_blame_the_upstream() {
     // What has its connection goes on, and later there is one for the next.
     server.send(ok("first"));
     assert_eq!(first.answer().text(), "first");
-    daemon.limit_descriptors(1000);
+    daemon.vitals().limit_descriptors(1000);
     client.send(get("/third"));
     server.head();
     server.send(ok("third"));
@@ -47,9 +47,9 @@ fn at_the_limit_of_connections_some_more_lead_to_the_upstream() {
     let upstream = Upstream::start();
     let limits = json!({"limits": {"connections": 20, "upstream_wait": 0.3}});
     let daemon = start(&upstream.url(), limits);
-    let idle = daemon.descriptors();
+    let idle = daemon.vitals().descriptors();
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| daemon.connect()).collect();
-    until("all are accepted", || daemon.descriptors() == idle + CLIENTS);
+    until("all are accepted", || daemon.vitals().descriptors() == idle + CLIENTS);
     let mut served = Vec::new();
     for (number, client) in clients.iter_mut().enumerate() {
         client.send(get(&format!("/{number}")));

@@ -5,8 +5,8 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Client, Upstream};
 use crate::{before, get, ok, start};
+use pushserver_testkit::{Client, Upstream};
 
 /// Sends `body` a little at a time while `server` reads all of it; then both connections end.
 #[track_caller]

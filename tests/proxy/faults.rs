@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Absent, Client, Upstream};
 use crate::{before, get, ok, start, verbose};
+use pushserver_testkit::{Absent, Client, Upstream};
 
 /// How long a further connection may let one wait.
 const A_MOMENT: Duration = Duration::from_millis(20);
@@ -19,7 +19,7 @@ fn impatient() -> Value {
 
 #[test]
 fn nobody_listens_502_after_the_wait_and_told_once() {
-    let absent = Absent::new();
+    let absent = Absent::bind();
     let daemon = start(&absent.url(), impatient());
     let mut client = daemon.connect();
     for _ in 0..3 {
@@ -65,7 +65,7 @@ fn an_upstream_that_answers_no_dial_is_told_of_once_too() {
 
 #[test]
 fn requests_wait_while_the_upstream_restarts() {
-    let absent = Absent::new();
+    let absent = Absent::bind();
     let daemon = verbose(&absent.url());
     let gone = daemon.ask(get("/gone"));
     let mut first = daemon.ask(get("/"));
@@ -91,7 +91,7 @@ fn requests_wait_while_the_upstream_restarts() {
 
 #[test]
 fn who_has_left_keeps_nobody_waiting_once_the_upstream_is_back() {
-    let absent = Absent::new();
+    let absent = Absent::bind();
     let daemon = verbose(&absent.url());
     // More than are dialled for within `upstream_wait`.
     let mut gone: Vec<Client> = (0..300).map(|_| daemon.ask(get("/gone"))).collect();
@@ -367,7 +367,7 @@ fn a_safe_request_is_not_sent_again_for_ever_nor_without_pauses() {
 
 #[test]
 fn a_browser_is_shown_that_the_upstream_is_away_and_asks_again_by_itself() {
-    let absent = Absent::new();
+    let absent = Absent::bind();
     let daemon = start(&absent.url(), impatient());
     let page = |method: &str| {
         let accept = "text/html,application/xhtml+xml,*/*;q=0.8";

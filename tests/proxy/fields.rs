@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Start, Upstream, header};
+use crate::BINARY;
 use crate::{before, get, start};
+use pushserver_testkit::{Client, Start, Upstream, header};
 
 #[test]
 fn what_is_wrong_with_a_head_but_has_one_reading_is_mended() {
@@ -114,7 +115,7 @@ fn an_upstream_that_knows_the_secret_can_believe_who_the_client_is() {
     // A Unix socket has no address to tell.
     let upstream = Upstream::start();
     let settings = json!({"allrequests": upstream.url(), "allrequests_secret": "s3cret"});
-    let start = Start::with(settings);
+    let start = Start::with(BINARY, settings);
     let path = start.file("listen.sock");
     let _daemon = start.args(["--listen", &format!("unix:{}", path.display())]).start();
     let mut client = Client::unix(&path);

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::push::{held, locations};
-use crate::support::{Upstream, merge};
 use crate::{get, start};
+use pushserver_testkit::{Upstream, merge};
 
 /// An answer that hands its request over to this target.
 fn over_to(target: &str) -> String {

@@ -28,25 +28,26 @@ mod memory;
 mod messages;
 mod push;
 mod smuggling;
-#[path = "../support/mod.rs"]
-mod support;
 mod tunnel;
 
+use pushserver_testkit::{Daemon, Start, Upstream, merge};
 use serde_json::{Value, json};
-use support::{Daemon, Start, Upstream, merge};
+
+/// The daemon under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
 
 /// A daemon in front of an upstream, with these further settings.
 #[track_caller]
 fn start(upstream: &str, more: Value) -> Daemon {
     let mut settings = json!({"allrequests": upstream});
     merge(&mut settings, more);
-    Daemon::start(settings)
+    Daemon::start(BINARY, settings)
 }
 
 /// A daemon that logs each dial that fails.
 #[track_caller]
 fn verbose(upstream: &str) -> Daemon {
-    Start::with(json!({"allrequests": upstream})).args(["-v"]).start()
+    Start::with(BINARY, json!({"allrequests": upstream})).args(["-v"]).start()
 }
 
 /// A daemon in front of `upstream`.

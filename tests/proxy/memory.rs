@@ -1,8 +1,8 @@
 //! Constant memory, however much passes. `PUSHSERVER_PROXY_BYTES` makes it as much as wanted, for
 //! a build with `--release`.
 
-use crate::support::{Client, Daemon, Upstream};
 use crate::{before, get, ok};
+use pushserver_testkit::{Client, Daemon, Upstream};
 
 /// Bytes that pass each way.
 fn size() -> usize {
@@ -28,7 +28,7 @@ fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
     let (mut client, mut server) = small(&upstream, &daemon);
-    let idle = daemon.anonymous_kib();
+    let idle = daemon.vitals().anonymous_kib();
 
     client.send(get("/large"));
     server.head();
@@ -44,7 +44,7 @@ fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     let mut most = 0;
     for _ in 0..size >> 20 {
         client.bytes(1 << 20);
-        most = most.max(daemon.anonymous_kib());
+        most = most.max(daemon.vitals().anonymous_kib());
     }
     writer.join().unwrap();
     println!("idle {idle}, while downloading {most} KiB");
@@ -63,7 +63,7 @@ fn a_large_download_and_a_large_upload_need_no_more_memory_than_small_ones() {
     let mut most = 0;
     for _ in 0..size >> 20 {
         client.send(&piece);
-        most = most.max(daemon.anonymous_kib());
+        most = most.max(daemon.vitals().anonymous_kib());
     }
     assert_eq!(client.answer().text(), "all");
     reader.join().unwrap();
@@ -77,7 +77,7 @@ fn copies_of_what_may_be_handed_over_share_a_bound() {
     let upstream = Upstream::start();
     let daemon = before(&upstream);
     let _small = small(&upstream, &daemon);
-    let idle = daemon.anonymous_kib();
+    let idle = daemon.vitals().anonymous_kib();
     // Each is a message that could be handed over, so that its copy is kept as far as there is room.
     let size = 2 << 20;
     let body = vec![b'x'; size];
@@ -92,7 +92,7 @@ fn copies_of_what_may_be_handed_over_share_a_bound() {
             (client, reader.join().unwrap())
         })
         .collect();
-    let most = daemon.anonymous_kib();
+    let most = daemon.vitals().anonymous_kib();
     println!("idle {idle}, with {UPLOADS} uploads of {} KiB {most} KiB", size >> 10);
     assert!(most <= idle + (16 << 10) + UPLOADS * 128 + MARGIN, "idle {idle}, {most} KiB");
     // Of the first there is room for a copy, of the last there is none.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Upstream, header};
 use crate::{before, get, ok, start};
+use pushserver_testkit::{Client, Upstream, header};
 
 #[test]
 fn a_request_and_its_answer_pass() {

@@ -5,8 +5,8 @@ use std::net::Shutdown;
 
 use serde_json::{Value, json};
 
-use crate::support::{Absent, Client, Daemon, Upstream, merge, post, until};
 use crate::{get, ok, start};
+use pushserver_testkit::{Absent, Client, Daemon, Upstream, merge, post, until};
 
 pub(super) fn locations() -> Value {
     json!({"locations": [
@@ -168,7 +168,7 @@ fn the_path_of_the_passthrough_is_closed_to_outsiders() {
 
 #[test]
 fn held_polls_live_on_while_the_upstream_restarts() {
-    let absent = Absent::new();
+    let absent = Absent::bind();
     let mut settings = locations();
     merge(&mut settings, json!({"limits": {"upstream_wait": 1}}));
     let daemon = start(&absent.url(), settings);

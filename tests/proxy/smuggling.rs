@@ -1,7 +1,7 @@
 //! What must never reach an upstream: everything that two parsers could read in two ways.
 
-use crate::support::Upstream;
 use crate::{before, get, ok};
+use pushserver_testkit::Upstream;
 
 /// Heads behind a good request line, each with the status of its refusal.
 const HEADS: [(&str, u16); 34] = [

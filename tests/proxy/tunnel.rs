@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Daemon, Upstream};
 use crate::{before, get, ok, start};
+use pushserver_testkit::{Client, Daemon, Upstream};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n";

@@ -5,10 +5,10 @@ use pushserver::message::{Cursor, MessageId};
 
 use crate::client::{Client, Phase};
 use crate::model::Name;
-use crate::random::Random;
 use crate::request::{Ask, Request};
 use crate::settings::{FIRST_ID, Kind, PLACES};
 use crate::world::World;
+use pushserver_testkit::Random;
 
 const CHANNELS: [&str; 5] = ["a", "b", "a/b", "news", "\u{20}x"];
 const CONTENT_TYPES: [Option<&str>; 4] =
@@ -385,7 +385,7 @@ impl World {
             // does not count.
             _ => self.random.index(3_000),
         };
-        let seed = self.random.next() as u8;
+        let seed = self.random.number() as u8;
         let body = (0..size).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect();
         let content_type = self.random.pick(&CONTENT_TYPES);
         let ask = Ask::Publish { body, content_type, expects: self.random.percent(5) };

@@ -14,15 +14,11 @@
 //! is due, `observed` compares it with what the relay does, `properties` with what it has.
 
 mod actions;
-#[path = "../support/answer.rs"]
-#[allow(dead_code, reason = "the rest is for sockets")]
-mod answer;
 mod client;
 mod expected;
 mod model;
 mod observed;
 mod properties;
-mod random;
 mod request;
 mod settings;
 mod world;
@@ -30,7 +26,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use random::Random;
+use pushserver_testkit::Random;
 use world::World;
 
 const SEEDS: u64 = 256;

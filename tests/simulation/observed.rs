@@ -8,12 +8,12 @@ use pushserver::relay::notice::{Event, Notice};
 use pushserver::relay::{Input, Output};
 use pushserver::store::Gap;
 
-use crate::answer::Answer;
 use crate::client::{Expect, Phase, Timer};
 use crate::model::{Hold, Information, Message};
 use crate::request::{ACCEPTS, Ask, Request};
 use crate::settings::{Kind, PLACES};
 use crate::world::World;
+use pushserver_testkit::Answer;
 
 impl World {
     /// Takes at most `most` outputs; `true`: there are no more.

@@ -5,8 +5,8 @@ use std::fmt;
 use pushserver::http::write_http_date;
 use pushserver::message::{Cursor, MessageId};
 
-use crate::random::Random;
 use crate::settings::{Kind, PLACES};
+use pushserver_testkit::Random;
 
 /// What a request asks.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use pushserver::relay::options::{
 };
 use pushserver::store::{StoreId, memory};
 
-use crate::random::Random;
+use pushserver_testkit::Random;
 
 /// What a location of the simulation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Settings {
             channels_max: random.pick(&[3, 6, 1000, 1000, 1000]),
             poll_timeout_ms: 0,
             max_subscribers: 0,
-            seed: random.next(),
+            seed: random.number(),
         };
         settings.draw_again(random);
         settings

@@ -12,8 +12,8 @@ use pushserver::relay::{Arrival, ConnKey, Input, Relay};
 
 use crate::client::{Client, Expect, Phase, Timer};
 use crate::model::{Model, Name};
-use crate::random::Random;
 use crate::settings::Settings;
+use pushserver_testkit::Random;
 
 pub(crate) struct World {
     pub(crate) relay: Relay,

@@ -87,10 +87,11 @@ fn the_log_lines_that_the_operations_page_names_are_written() {
 fn what_tests_share_is_used() {
     let rust = |folder: &str| files(&root().join(folder)).into_iter().filter(|path| is_rust(path));
     let text = |path: PathBuf| fs::read_to_string(path).expect("it is UTF-8");
-    let all: String = rust("tests").chain(rust("benches")).map(text).collect();
+    let all: String =
+        ["tests", "benches", "fuzz", "crates"].into_iter().flat_map(rust).map(text).collect();
     let mut wrong = Vec::new();
-    for shared in rust("tests/support").map(text) {
-        for (at, word) in shared.match_indices("pub(crate) fn ") {
+    for shared in rust("crates/testkit/src").map(text) {
+        for (at, word) in shared.match_indices("pub fn ") {
             let name = name(&shared[at + word.len()..]);
             let is_name = |at: usize| {
                 let (before, after) = (&all[..at], &all[at + name.len()..]);

@@ -25,8 +25,6 @@
 //!
 //! Whatever else follows `\xff` stands for itself.
 
-#[path = "../../../tests/support/judge.rs"]
-mod judge;
 mod network;
 mod settings;
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use pushserver::clock::Now;
 use pushserver::relay::notice::{Event, Notice};
 use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
+use pushserver_testkit::judge;
 
-use super::judge;
 use super::settings;
 
 pub(super) const BEGIN_UNIX_S: u64 = 1_700_000_000;

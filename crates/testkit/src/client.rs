@@ -9,30 +9,32 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::answer::{head_bytes, unchunk};
-use super::{Answer, LONG};
+use crate::answer::{Answer, head_bytes, unchunk};
+use crate::wait::LONG;
 
 /// See the file.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     socket: Socket,
     /// What has come and was not taken yet.
-    pub(crate) inbox: Vec<u8>,
+    pub inbox: Vec<u8>,
 }
 
 impl Client {
-    pub(crate) fn tcp(address: SocketAddr) -> Self {
+    /// Connects to a TCP address.
+    pub fn tcp(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         Self::connect(socket, &address.into())
     }
 
-    pub(crate) fn unix(path: &Path) -> Self {
+    /// Connects to a Unix socket.
+    pub fn unix(path: &Path) -> Self {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         Self::connect(socket, &SockAddr::unix(path).unwrap())
     }
 
     /// With a receive buffer that is soon full.
-    pub(crate) fn narrow(address: SocketAddr) -> Self {
+    pub fn narrow(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         Self::connect(socket, &address.into())
@@ -44,7 +46,7 @@ impl Client {
     }
 
     /// Over what is connected already.
-    pub(crate) fn over(socket: impl Into<Socket>) -> Self {
+    pub fn over(socket: impl Into<Socket>) -> Self {
         let socket = socket.into();
         // A Unix socket knows no delay.
         let _ = socket.set_tcp_nodelay(true);
@@ -53,22 +55,18 @@ impl Client {
     }
 
     /// For what is not a matter of bytes, or not of one thread.
-    pub(crate) fn socket(&self) -> &Socket {
+    pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+    /// Sends all of the bytes.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.socket.write_all(bytes.as_ref()).expect("the daemon reads");
         self
     }
 
     /// Sends each piece of `size` bytes by itself, with a pause behind it.
-    pub(crate) fn send_in_pieces(
-        &mut self,
-        bytes: &[u8],
-        size: usize,
-        pause: Duration,
-    ) -> &mut Self {
+    pub fn send_in_pieces(&mut self, bytes: &[u8], size: usize, pause: Duration) -> &mut Self {
         for piece in bytes.chunks(size) {
             self.send(piece);
             if !pause.is_zero() {
@@ -80,14 +78,14 @@ impl Client {
 
     /// Whether the daemon was still there to send to.
     #[track_caller]
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         let sent = self.socket.write_all(bytes);
         assert!(sent.as_ref().err().is_none_or(is_end), "cannot send: {sent:?}");
         sent.is_ok()
     }
 
     /// Sends until nothing more is taken for `patience`, or `bytes` are sent; gives how many were.
-    pub(crate) fn send_as_far_as_taken(&mut self, bytes: &[u8], patience: Duration) -> usize {
+    pub fn send_as_far_as_taken(&mut self, bytes: &[u8], patience: Duration) -> usize {
         self.socket.set_write_timeout(Some(patience)).unwrap();
         let mut sent = 0;
         while sent < bytes.len() {
@@ -100,47 +98,49 @@ impl Client {
         sent
     }
 
-    pub(crate) fn get(&mut self, path: &str) -> &mut Self {
+    /// Sends a GET.
+    pub fn get(&mut self, path: &str) -> &mut Self {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
     }
 
-    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> &mut Self {
+    /// Sends a POST with this body.
+    pub fn post(&mut self, path: &str, body: &[u8]) -> &mut Self {
         self.send(post(path, body))
     }
 
     /// As [`Client::try_send`].
-    pub(crate) fn try_post(&mut self, path: &str, body: &[u8]) -> bool {
+    pub fn try_post(&mut self, path: &str, body: &[u8]) -> bool {
         self.try_send(&post(path, body))
     }
 
     /// The next answer, read to its end.
     #[track_caller]
-    pub(crate) fn answer(&mut self) -> Answer {
+    pub fn answer(&mut self) -> Answer {
         self.try_answer().expect("an answer, not the end of the connection")
     }
 
     /// The next answer; `None` if the connection ends before its first byte.
     #[track_caller]
-    pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+    pub fn try_answer(&mut self) -> Option<Answer> {
         self.take(|inbox| Answer::take(inbox, false))
     }
 
     /// The next head, of a request or an answer, with its blank line.
     #[track_caller]
-    pub(crate) fn head(&mut self) -> String {
+    pub fn head(&mut self) -> String {
         let head = self.bytes_of(head_bytes);
         String::from_utf8(head).expect("heads are UTF-8")
     }
 
     /// The next bytes, so many.
     #[track_caller]
-    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         self.bytes_of(|inbox| (inbox.len() >= count).then_some(count))
     }
 
     /// What is in the next chunks, to the last one.
     #[track_caller]
-    pub(crate) fn chunks(&mut self) -> Vec<u8> {
+    pub fn chunks(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         let whole = self.take(|inbox| {
             let (taken, is_whole) = unchunk(inbox, &mut body);
@@ -152,7 +152,7 @@ impl Client {
     }
 
     /// What comes before the end of the connection; `Err`: it was reset.
-    pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
+    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         self.socket.set_read_timeout(Some(LONG)).unwrap();
         let mut rest = std::mem::take(&mut self.inbox);
         self.socket.read_to_end(&mut rest).map(|_| rest)
@@ -160,35 +160,35 @@ impl Client {
 
     /// Whether the connection ends, with nothing before that.
     #[track_caller]
-    pub(crate) fn ends(&mut self) -> bool {
+    pub fn ends(&mut self) -> bool {
         self.inbox.is_empty() && !self.fill()
     }
 
     /// Whether nothing comes, nor the end, for `patience`.
-    pub(crate) fn is_silent(&mut self, patience: Duration) -> bool {
+    pub fn is_silent(&mut self, patience: Duration) -> bool {
         self.fill_until(Instant::now() + patience).is_none()
     }
 
     /// Sends no more, but reads on.
-    pub(crate) fn end_sending(&mut self) -> &mut Self {
+    pub fn end_sending(&mut self) -> &mut Self {
         self.socket.shutdown(Shutdown::Write).expect("still connected");
         self
     }
 
     /// Goes without a word: the daemon's side is reset.
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         self.socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Waits until more is in the inbox; false if the connection has ended instead.
     #[track_caller]
-    pub(crate) fn fill(&mut self) -> bool {
+    pub fn fill(&mut self) -> bool {
         self.fill_until(Instant::now() + LONG).expect("something comes in time, or the end")
     }
 
     /// As [`Client::fill`]; `None` if nothing has happened until then.
     #[track_caller]
-    pub(crate) fn fill_until(&mut self, deadline: Instant) -> Option<bool> {
+    pub fn fill_until(&mut self, deadline: Instant) -> Option<bool> {
         let mut buffer = [0; 64 << 10];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -241,7 +241,7 @@ fn is_end(error: &io::Error) -> bool {
 /// Calls again what a signal has interrupted. The end of a child interrupts whoever waits on a
 /// socket for a bounded time, though nobody handles its signal, where it comes while another thread
 /// starts a process: that one has all signals blocked.
-pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -251,12 +251,12 @@ pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::R
 }
 
 /// A head with these further lines.
-pub(crate) fn request(line: &str, lines: &str) -> String {
+pub fn request(line: &str, lines: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
 }
 
 /// A request that publishes.
-pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
+pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()

@@ -12,31 +12,31 @@ use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
 use pushserver::{hub, relay};
 
 /// When every world begins, seconds since the Unix epoch: Tue, 14 Nov 2023 22:13:20 GMT.
-pub(crate) const BEGIN_UNIX_S: u64 = 1_700_000_000;
+pub const BEGIN_UNIX_S: u64 = 1_700_000_000;
 
 /// Bytes that the reactor reads at once.
 const READ_BYTES: usize = 64 << 10;
 
 /// The other end of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Peer {
+pub struct Peer {
     /// What it was sent and has not taken yet.
-    pub(crate) inbox: Vec<u8>,
+    pub inbox: Vec<u8>,
     /// What it sent and the relay does not want yet.
     unread: VecDeque<u8>,
     /// The relay sends no more, but reads on.
-    pub(crate) shut: bool,
+    pub shut: bool,
     /// The connection is gone.
-    pub(crate) closed: bool,
+    pub closed: bool,
 }
 
 /// See the file.
 #[derive(Debug)]
-pub(crate) struct World {
+pub struct World {
     /// Look at it; to act on it, use the world.
-    pub(crate) relay: Relay,
+    pub relay: Relay,
     /// Set `unix_s` to set the wall clock; to let time pass, use [`World::advance_ms`].
-    pub(crate) now: Now,
+    pub now: Now,
     peers: HashMap<ConnKey, Peer>,
     /// To be freed at the end of the turn.
     gone: Vec<ConnKey>,
@@ -44,14 +44,14 @@ pub(crate) struct World {
 
 impl World {
     /// A world with no peers, at [`BEGIN_UNIX_S`].
-    pub(crate) fn new(options: &relay::options::Options, hub: hub::options::Options) -> Self {
+    pub fn new(options: &relay::options::Options, hub: hub::options::Options) -> Self {
         let now = Now { mono_ms: 0, unix_s: BEGIN_UNIX_S };
         let relay = Relay::new(options, hub, now);
         Self { relay, now, peers: HashMap::new(), gone: Vec::new() }
     }
 
     /// A new peer, from this machine.
-    pub(crate) fn connect(&mut self) -> ConnKey {
+    pub fn connect(&mut self) -> ConnKey {
         let peer = Some(Ipv4Addr::LOCALHOST.into());
         let conn = self.relay.accept(Arrival { peer, loopback_port: None }, self.now);
         self.peers.insert(conn, Peer::default());
@@ -59,14 +59,14 @@ impl World {
     }
 
     /// The peer sends bytes, which come in one piece; then turns are taken until all is quiet.
-    pub(crate) fn send(&mut self, conn: ConnKey, bytes: &[u8]) {
+    pub fn send(&mut self, conn: ConnKey, bytes: &[u8]) {
         self.peer(conn).unread.extend(bytes);
         self.read(conn);
         self.settle();
     }
 
     /// The peer sends bytes in pieces, which end at these offsets; a turn or more for each.
-    pub(crate) fn send_split(&mut self, conn: ConnKey, bytes: &[u8], at: &[usize]) {
+    pub fn send_split(&mut self, conn: ConnKey, bytes: &[u8], at: &[usize]) {
         let mut begin = 0;
         for end in at.iter().copied().chain([bytes.len()]) {
             self.send(conn, &bytes[begin..end]);
@@ -75,19 +75,19 @@ impl World {
     }
 
     /// The peer sends no more, but reads on.
-    pub(crate) fn end(&mut self, conn: ConnKey) {
+    pub fn end(&mut self, conn: ConnKey) {
         self.relay.handle_input(conn, Input::Ended, self.now);
         self.settle();
     }
 
     /// The connection breaks: a reset.
-    pub(crate) fn reset(&mut self, conn: ConnKey) {
+    pub fn reset(&mut self, conn: ConnKey) {
         self.drop_peer(conn);
         self.settle();
     }
 
     /// Lets time pass, both clocks alike; every deadline on the way is met when it is due.
-    pub(crate) fn advance_ms(&mut self, ms: u64) {
+    pub fn advance_ms(&mut self, ms: u64) {
         let until = self.now.mono_ms + ms;
         while self.relay.poll_timeout().is_some_and(|due| due <= until) {
             self.advance_to_deadline();
@@ -96,7 +96,7 @@ impl World {
     }
 
     /// Lets time pass until the next deadline; false if there is none.
-    pub(crate) fn advance_to_deadline(&mut self) -> bool {
+    pub fn advance_to_deadline(&mut self) -> bool {
         let Some(due) = self.relay.poll_timeout() else { return false };
         self.jump_to(due.max(self.now.mono_ms));
         self.settle();
@@ -104,17 +104,17 @@ impl World {
     }
 
     /// A peer, also one whose connection is gone.
-    pub(crate) fn peer(&mut self, conn: ConnKey) -> &mut Peer {
+    pub fn peer(&mut self, conn: ConnKey) -> &mut Peer {
         self.peers.get_mut(&conn).expect("a peer of this world")
     }
 
     /// What the peer was sent since this was asked before.
-    pub(crate) fn take(&mut self, conn: ConnKey) -> Vec<u8> {
+    pub fn take(&mut self, conn: ConnKey) -> Vec<u8> {
         std::mem::take(&mut self.peer(conn).inbox)
     }
 
     /// Takes turns until the relay has no more to do now.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         loop {
             self.relay.handle_timeout(self.now);
             while let Some(output) = self.relay.poll_output(self.now) {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Daemon, until};
+use crate::daemon::Daemon;
+use crate::wait::until;
 
 /// Counters that are 0 when nobody is there and nothing is kept.
-pub(crate) const SIZES: [&str; 11] = [
+pub const SIZES: [&str; 11] = [
     "connections",
     "upstreams",
     "held",
@@ -24,7 +25,7 @@ pub(crate) const SIZES: [&str; 11] = [
 /// # Panics
 /// If it writes none, or anything else but numbers.
 #[track_caller]
-pub(crate) fn counters(daemon: &Daemon) -> BTreeMap<String, u64> {
+pub fn counters(daemon: &Daemon) -> BTreeMap<String, u64> {
     let lines = || daemon.log().into_iter().filter(|line| line.contains("event=counters"));
     let before = lines().count();
     daemon.signal("USR1");

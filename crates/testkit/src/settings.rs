@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// The default locations, where a GET makes its channel; `subscriber` holds further keys of the
 /// subscriber location.
-pub(crate) fn subscriber(subscriber: Value) -> Value {
+pub fn subscriber(subscriber: Value) -> Value {
     let mut location = json!({"type": "subscriber", "prefix": "/subscriber/"});
     location["create_on_get"] = true.into();
     merge(&mut location, subscriber);
@@ -12,19 +12,19 @@ pub(crate) fn subscriber(subscriber: Value) -> Value {
 }
 
 /// [`subscriber`] with nothing further.
-pub(crate) fn settings() -> Value {
+pub fn settings() -> Value {
     subscriber(json!({}))
 }
 
 /// [`settings`] with these limits.
-pub(crate) fn limits(limits: Value) -> Value {
+pub fn limits(limits: Value) -> Value {
     let mut settings = settings();
     settings["limits"] = limits;
     settings
 }
 
 /// Adds the keys of `more`.
-pub(crate) fn merge(value: &mut Value, more: Value) {
+pub fn merge(value: &mut Value, more: Value) {
     let Value::Object(more) = more else { panic!("no object: {more}") };
     value.as_object_mut().expect("settings are objects").extend(more);
 }

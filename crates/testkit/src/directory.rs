@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// See the file.
-pub(crate) struct Directory(PathBuf);
+pub struct Directory(PathBuf);
 
 impl Directory {
-    pub(crate) fn new() -> Self {
+    /// A new and empty one.
+    pub fn create() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("pushserver-daemon-{}-{count}", std::process::id());
@@ -17,7 +18,8 @@ impl Directory {
         Self(path)
     }
 
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    /// A path in it.
+    pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

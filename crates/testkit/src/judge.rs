@@ -30,10 +30,11 @@ enum Rest {
 
 /// What a client got.
 #[derive(Debug)]
-pub(crate) struct Verdict {
-    pub(crate) answers: u64,
+pub struct Verdict {
+    /// How many of them began.
+    pub answers: u64,
     /// The last one may be followed by another.
-    pub(crate) is_whole: bool,
+    pub is_whole: bool,
 }
 
 /// What is behind an answer.
@@ -47,7 +48,7 @@ enum Behind<'b> {
 
 /// A client got one answer for each of its requests at most, in their order, and nothing else.
 /// `limits`: those of the relay. `is_cut`: the last answer may end anywhere.
-pub(crate) fn client(sent: &[u8], got: &[u8], limits: &HeadLimits, is_cut: bool) -> Verdict {
+pub fn client(sent: &[u8], got: &[u8], limits: &HeadLimits, is_cut: bool) -> Verdict {
     let (asked, behind) = requests(sent, limits, false);
     // What cannot be read as a request is answered, too.
     let last_word = (behind == Rest::NoHead).then(Asked::default);
@@ -68,7 +69,7 @@ pub(crate) fn client(sent: &[u8], got: &[u8], limits: &HeadLimits, is_cut: bool)
 }
 
 /// An upstream got sound requests, framed in one way.
-pub(crate) fn upstream(got: &[u8]) {
+pub fn upstream(got: &[u8]) {
     let (asked, behind) = requests(got, &WIDE, true);
     let is_tunnel = asked.last().is_some_and(|request| request.upgrades);
     assert!(behind == Rest::Nothing || is_tunnel, "{behind:?}: {}", got.escape_ascii());

@@ -6,44 +6,50 @@ use std::thread;
 
 use socket2::{Domain, Socket, Type};
 
-use super::{Client, LONG};
+use crate::client::Client;
+use crate::wait::LONG;
 
 /// An address that refuses connections, until an upstream is started there. Its port is taken all
 /// the while, so nobody else gets it.
-pub(crate) struct Absent {
+pub struct Absent {
     socket: Socket,
-    pub(crate) address: SocketAddr,
+    /// The address.
+    pub address: SocketAddr,
 }
 
 impl Absent {
-    pub(crate) fn new() -> Self {
+    /// At a port that nobody else has.
+    pub fn bind() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().expect("an IPv4 address");
         Self { socket, address }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The address, as settings have it.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// From now on connections are accepted.
-    pub(crate) fn start(self) -> Upstream {
+    pub fn start(self) -> Upstream {
         self.socket.listen(128).unwrap();
         Upstream::of(self.socket.into())
     }
 }
 
 /// See the file.
-pub(crate) struct Upstream {
-    pub(crate) address: SocketAddr,
+pub struct Upstream {
+    /// Where it listens.
+    pub address: SocketAddr,
     /// The daemon's connections, as they come.
-    pub(crate) connections: Receiver<Client>,
+    pub connections: Receiver<Client>,
 }
 
 impl Upstream {
-    pub(crate) fn start() -> Self {
-        Absent::new().start()
+    /// An upstream at a port of its own.
+    pub fn start() -> Self {
+        Absent::bind().start()
     }
 
     fn of(listener: TcpListener) -> Self {
@@ -60,19 +66,20 @@ impl Upstream {
         Self { address, connections }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where it listens, as settings have it.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The daemon's next connection.
     #[track_caller]
-    pub(crate) fn accept(&self) -> Client {
+    pub fn accept(&self) -> Client {
         self.connections.recv_timeout(LONG).expect("a connection of the daemon")
     }
 
     /// No connection has come that was not accepted.
     #[track_caller]
-    pub(crate) fn nobody(&self) {
+    pub fn nobody(&self) {
         assert!(self.connections.try_recv().is_err(), "an unexpected connection");
     }
 }

@@ -4,12 +4,14 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::answer::{head_bytes, header};
-use super::{Client, LONG, Upstream};
+use crate::answer::{head_bytes, header};
+use crate::client::Client;
+use crate::upstream::Upstream;
+use crate::wait::LONG;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// It is answered with this status.
     Answers(u16),
     /// It is answered after this time.
@@ -22,10 +24,11 @@ pub(crate) enum Manner {
 
 /// One request that came.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Request line and headers.
-    pub(crate) head: String,
-    pub(crate) body: String,
+    pub head: String,
+    /// What came behind the head.
+    pub body: String,
 }
 
 impl Seen {
@@ -40,19 +43,20 @@ impl Seen {
     }
 
     /// The value of the one header of this name.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 }
 
 /// See the file.
-pub(crate) struct Backend {
+pub struct Backend {
     url: String,
     seen: Receiver<Seen>,
 }
 
 impl Backend {
-    pub(crate) fn that(manner: Manner) -> Self {
+    /// A backend that does so with each request.
+    pub fn that(manner: Manner) -> Self {
         let upstream = Upstream::start();
         let url = format!("{}/told", upstream.url());
         let (tell, seen) = mpsc::channel();
@@ -65,24 +69,25 @@ impl Backend {
         Self { url, seen }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where it takes notices.
+    pub fn url(&self) -> String {
         self.url.clone()
     }
 
     /// The next request that comes.
     #[track_caller]
-    pub(crate) fn next(&self) -> Seen {
+    pub fn next(&self) -> Seen {
         self.seen.recv_timeout(LONG).expect("a notice")
     }
 
     /// The bodies of the next requests.
     #[track_caller]
-    pub(crate) fn bodies(&self, count: usize) -> Vec<String> {
+    pub fn bodies(&self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.next().body).collect()
     }
 
     /// The next request, if it has come already.
-    pub(crate) fn poll(&self) -> Option<Seen> {
+    pub fn poll(&self) -> Option<Seen> {
         self.seen.try_recv().ok()
     }
 }

@@ -3,18 +3,20 @@
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    /// Of the status line.
+    pub status: u16,
     /// Status line and fields, with the blank line.
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
+    pub head: String,
+    /// What is in its chunks, or of its length.
+    pub body: Vec<u8>,
 }
 
 impl Answer {
     /// Takes the first answer out of `inbox`; `None` while it is not whole. `to_head`: it answers
     /// a HEAD request, so it has no body.
     #[track_caller]
-    pub(crate) fn take(inbox: &mut Vec<u8>, to_head: bool) -> Option<Self> {
+    pub fn take(inbox: &mut Vec<u8>, to_head: bool) -> Option<Self> {
         let length = head_bytes(inbox)?;
         let head = String::from_utf8(inbox[..length].to_vec()).expect("heads are UTF-8");
         let is_sound = |line: &str| !line.bytes().any(|byte| matches!(byte, b'\r' | b'\n'));
@@ -39,49 +41,50 @@ impl Answer {
     }
 
     /// Its status and the words for it, as they were sent.
-    pub(crate) fn status_line(&self) -> &str {
+    pub fn status_line(&self) -> &str {
         let line = self.head.split("\r\n").next().unwrap_or_default();
         line.trim_start_matches("HTTP/1.1 ")
     }
 
     /// In order, as sent.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         fields(&self.head)
     }
 
     /// The value of the one field of this name.
     #[track_caller]
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 
     /// Header lines that ask for the message after this one.
     #[track_caller]
-    pub(crate) fn cursor(&self) -> String {
+    pub fn cursor(&self) -> String {
         let (time, tag) = (self.header("Last-Modified"), self.header("Etag"));
         let (time, tag) = (time.expect("a message"), tag.expect("a message"));
         format!("If-Modified-Since: {time}\r\nIf-None-Match: {tag}\r\n")
     }
 
+    /// The body, which is UTF-8.
     #[track_caller]
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a text")
     }
 
     /// Whether it says that the connection ends.
-    pub(crate) fn closes(&self) -> bool {
+    pub fn closes(&self) -> bool {
         self.header("Connection") == Some("close")
     }
 }
 
 /// The length of the head in front, with its blank line, if it is whole.
-pub(crate) fn head_bytes(inbox: &[u8]) -> Option<usize> {
+pub fn head_bytes(inbox: &[u8]) -> Option<usize> {
     inbox.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
 /// The value of the one field of this name, in a head of a request or an answer.
 #[track_caller]
-pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let mut found = fields(head).filter(|(other, _)| other.eq_ignore_ascii_case(name));
     let value = found.next().map(|(_, value)| value);
     assert!(found.next().is_none(), "{name} is there once only: {head:?}");
@@ -95,7 +98,7 @@ fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Appends to `body` what is in the chunks at the front of `bytes`; gives the bytes of those that
 /// are whole, and whether the last chunk is one of them.
-pub(crate) fn unchunk(bytes: &[u8], body: &mut Vec<u8>) -> (usize, bool) {
+pub fn unchunk(bytes: &[u8], body: &mut Vec<u8>) -> (usize, bool) {
     let mut at = 0;
     loop {
         let rest = &bytes[at..];

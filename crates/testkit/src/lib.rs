@@ -1,0 +1,41 @@
+//! What the tests, benches and fuzz targets of this repository share. Its API is for this
+//! repository only: it changes with the tests.
+//!
+//! 1. [`wait`], [`random`]: conditions with a deadline; the one source of chance.
+//! 2. [`answer`], [`judge`]: one strict reader of HTTP/1.1 answers, and what it says of a whole
+//!    connection.
+//! 3. [`client`], [`upstream`], [`backend`]: both ends of real sockets.
+//! 4. [`directory`], [`settings`], [`daemon`], [`vitals`], [`counters`]: the real binary.
+//! 5. [`world`]: the relay without sockets.
+//!
+//! Nothing here judges what the daemon does, but for the bytes of its answers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test fails where it cannot go on"
+)]
+
+pub mod answer;
+pub mod backend;
+pub mod client;
+pub mod counters;
+pub mod daemon;
+pub mod directory;
+pub mod judge;
+pub mod random;
+pub mod settings;
+pub mod upstream;
+pub mod vitals;
+pub mod wait;
+pub mod world;
+
+pub use answer::{Answer, header};
+pub use backend::{Backend, Manner};
+pub use client::{Client, post, request, uninterrupted};
+pub use counters::{SIZES, counters};
+pub use daemon::{Daemon, Start};
+pub use random::Random;
+pub use settings::{limits, merge, settings, subscriber};
+pub use upstream::{Absent, Upstream};
+pub use wait::{LONG, until};
