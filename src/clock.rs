@@ -32,13 +32,6 @@ impl Clock {
         let mono_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Now { mono_ms, unix_s: unix_time().0 }
     }
-
-    /// Nanoseconds since the process started; never decreases. For measuring, where the
-    /// milliseconds of [`Now`] are too coarse.
-    #[must_use]
-    pub fn mono_ns(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
 }
 
 /// Whole seconds since the Unix epoch, and the microsecond within that second.

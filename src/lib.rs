@@ -10,8 +10,7 @@
 //! 2. [`http`]: heads, bodies and dates as bytes. [`store`]: messages for later cursors.
 //! 3. [`hub`]: channels, subscriptions, fan-outs. The domain.
 //! 4. [`relay`]: connections, locations, answers. The domain's HTTP face.
-//! 5. [`net`]: the loop; the only owner of sockets, threads and signals. [`mod@bench`]: the load
-//!    generator, a client of the public protocol that knows none of the above but `http`'s words.
+//! 5. [`net`]: the loop; the only owner of sockets, threads and signals.
 //! 6. [`config`], [`cli`], [`logging`], [`pid_file`], [`nearest`]: from a file and arguments to the
 //!    options of every layer.
 //!
@@ -20,8 +19,6 @@
 #![forbid(unsafe_code)]
 
 pub mod arena;
-#[cfg(feature = "bench")]
-pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

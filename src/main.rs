@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         // The load generator: another program in the same file, with arguments of its own.
         let mut arguments = lexopt::Parser::from_env();
         let _ = arguments.next();
-        return pushserver::bench::run(arguments);
+        return pushserver_bench::run(arguments);
     }
     let outcome = serve_or_print();
     log::logger().flush();

@@ -2,7 +2,7 @@
 //! that behaves, and against one that does not.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Condvar, Mutex};
@@ -46,11 +46,18 @@ fn serve(fault: Fault) -> SocketAddr {
     address
 }
 
-fn converse(stream: &TcpStream, channels: &Channels, fault: Fault) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut stream = stream;
-    let mut posts = HashMap::<String, usize>::new();
-    loop {
+struct Request {
+    method: String,
+    /// The channel's.
+    name: String,
+    /// Of the message that the subscriber has.
+    tag: Option<usize>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// `None`: the client sends no more, or something else.
+    fn read(reader: &mut impl BufRead) -> Option<Self> {
         let (mut line, mut length, mut tag) = (String::new(), 0, None);
         reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
         let (method, path) = line.split_once(' ')?;
@@ -71,6 +78,16 @@ fn converse(stream: &TcpStream, channels: &Channels, fault: Fault) -> Option<()>
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
+        Some(Self { method, name, tag, body })
+    }
+}
+
+fn converse(stream: &TcpStream, channels: &Channels, fault: Fault) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut stream = stream;
+    let mut posts = HashMap::<String, usize>::new();
+    loop {
+        let Request { method, name, tag, mut body } = Request::read(&mut reader)?;
         let (messages, arrived) = &**channels;
         let mut messages = messages.lock().ok()?;
         let answer = match method.as_str() {
@@ -100,7 +117,7 @@ fn converse(stream: &TcpStream, channels: &Channels, fault: Fault) -> Option<()>
                 *count += 1;
                 let seventh = count.is_multiple_of(7);
                 let stored = messages.entry(name).or_default();
-                if fault == Fault::Damages && length > 20 {
+                if fault == Fault::Damages && body.len() > 20 {
                     body.pop();
                 }
                 if !(seventh && fault == Fault::Loses) {

@@ -5,6 +5,25 @@ use serde_json::{Value, json};
 
 use crate::nginx::{check, configuration};
 
+/// Patterns in the dialect of the settings.
+const URLS: [&str; 15] = [
+    "/a/([^/]+)",
+    "/a/(?P<id>.+)",
+    r"/a/(\w+|-)/x",
+    "/(a|bc)?",
+    "/a(?:b|cd){2,3}/([a-z&&[^aeiou]]+)",
+    r"/\$x{3}/(\d{1,3}?)[.]js",
+    "/(?i)updates/([^/]+)",
+    "/(?x) a b / ([^/ ] +)",
+    r#"/"quoted"/([^"';{}]+)"#,
+    r"/[\v\x61]/(.*)",
+    "/é/([^/]+)",
+    "/x/(.+)$",
+    "/x^/(.*)|/y",
+    r"/w/(\b[0-9]+\b)",
+    "/n/((?:a*)*)",
+];
+
 #[test]
 fn nginx_takes_every_generated_configuration() {
     let mut all = vec![
@@ -34,24 +53,7 @@ fn nginx_takes_every_generated_configuration() {
             {"type": "subscriber", "prefix": "/c/", "passthrough": "http://127.0.0.1:8002"},
         ]}),
     ]);
-    let urls = [
-        "/a/([^/]+)",
-        "/a/(?P<id>.+)",
-        r"/a/(\w+|-)/x",
-        "/(a|bc)?",
-        "/a(?:b|cd){2,3}/([a-z&&[^aeiou]]+)",
-        r"/\$x{3}/(\d{1,3}?)[.]js",
-        "/(?i)updates/([^/]+)",
-        "/(?x) a b / ([^/ ] +)",
-        r#"/"quoted"/([^"';{}]+)"#,
-        r"/[\v\x61]/(.*)",
-        "/é/([^/]+)",
-        "/x/(.+)$",
-        "/x^/(.*)|/y",
-        r"/w/(\b[0-9]+\b)",
-        "/n/((?:a*)*)",
-    ];
-    all.extend(urls.map(|url| json!({"locations": [{"type": "subscriber", "url": url}]})));
+    all.extend(URLS.map(|url| json!({"locations": [{"type": "subscriber", "url": url}]})));
     for prefix in ["/", "/$x/", "/\"/", "/a\\/", "/~^.*+()[]{}|", "/é/"] {
         all.push(json!({"locations": [{"type": "publisher", "prefix": prefix}]}));
     }

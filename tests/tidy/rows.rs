@@ -8,7 +8,7 @@ const ROWS: [&[&str]; 7] = [
     &["http", "store"],
     &["hub"],
     &["relay"],
-    &["bench", "net"],
+    &["net"],
     &["cli", "config", "logging", "pid_file"],
     &["main"],
 ];
@@ -16,19 +16,14 @@ const ROWS: [&[&str]; 7] = [
 /// From this row on there are sockets, threads and files.
 pub(crate) const ROW_OF_IO: usize = 4;
 
-/// What stands above its row all the same: the load generator is a client of the public protocol.
-const NOT_FOR: [(&str, &[&str]); 1] = [("bench", &["hub", "relay", "store"])];
-
 #[test]
 fn modules_import_from_the_rows_below_their_own() {
     let mut wrong = Vec::new();
     for source in sources() {
         let row = row_of(&source.module);
-        let forbidden = NOT_FOR.iter().find(|(module, _)| *module == source.module);
         for import in imports(&source.code) {
             let is_own = import == source.module;
-            let is_forbidden = forbidden.is_some_and(|(_, modules)| modules.contains(&&*import));
-            if !is_own && (row_of(&import) >= row || is_forbidden) {
+            if !is_own && row_of(&import) >= row {
                 wrong.push(format!("{} imports {import}", source.path));
             }
         }

@@ -3,35 +3,43 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One file of `src`.
+/// One file.
 pub(crate) struct Source {
     /// From the repository's root.
     pub(crate) path: String,
-    /// The first part of its path.
+    /// Of a file of `src`, the first part of its path there.
     pub(crate) module: String,
     /// Without comments and tests; lines keep their numbers.
     pub(crate) code: String,
 }
 
-/// All of them but the crate's root, which only names the modules.
+/// The server's own files, but for the library's root, which only names the modules.
 pub(crate) fn sources() -> Vec<Source> {
-    let source = |path: PathBuf| {
-        let path =
-            path.strip_prefix(root()).expect("below the root").to_str().expect("ASCII").to_owned();
-        let module = path["src/".len()..].split(['/', '.']).next().expect("a name").to_owned();
-        let text = read(&path);
-        let is_test = path.ends_with("/tests.rs");
-        let code = if is_test { String::new() } else { without_tests(&text) };
-        Source { path, module, code }
-    };
-    let all: Vec<Source> = files(&root().join("src"))
-        .into_iter()
-        .filter(|path| is_rust(path))
-        .map(source)
-        .filter(|source| source.path != "src/lib.rs")
-        .collect();
+    let all: Vec<Source> =
+        below("src").into_iter().filter(|source| source.path != "src/lib.rs").collect();
     assert!(all.len() > 20, "the sources were found");
     all
+}
+
+/// All code but tests: the server's, that of the other crates, benches.
+pub(crate) fn all_sources() -> Vec<Source> {
+    ["src", "crates", "benches"].into_iter().flat_map(below).collect()
+}
+
+/// The code below a folder.
+pub(crate) fn below(folder: &str) -> Vec<Source> {
+    files(&root().join(folder)).into_iter().filter(|path| is_rust(path)).map(source).collect()
+}
+
+fn source(path: PathBuf) -> Source {
+    let path =
+        path.strip_prefix(root()).expect("below the root").to_str().expect("ASCII").to_owned();
+    let inside = path.strip_prefix("src/").unwrap_or_default();
+    let module = inside.split(['/', '.']).next().expect("a name").to_owned();
+    let text = read(&path);
+    let is_test = path.ends_with("/tests.rs");
+    let code = if is_test { String::new() } else { without_tests(&text) };
+    Source { path, module, code }
 }
 
 pub(crate) fn without_tests(text: &str) -> String {

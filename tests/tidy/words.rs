@@ -12,8 +12,7 @@ const BANNED: [(&str, &[&str]); 13] = [
     ("todo!", &[]),
     ("unimplemented!", &[]),
     ("dbg!", &[]),
-    // The load generator waits for a daemon that it started.
-    ("thread::sleep", &["src/bench/process.rs"]),
+    ("thread::sleep", &[]),
     // Clients choose what is hashed: never without a random key.
     ("FxHash", &[]),
     ("with_hasher", &[]),

@@ -224,7 +224,7 @@ fn read_size(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::{Asked, parse};
-    use crate::bench::plan::Scenario;
+    use crate::plan::Scenario;
 
     fn read(line: &str) -> Result<Asked, String> {
         parse(lexopt::Parser::from_args(line.split_whitespace()))

@@ -5,8 +5,11 @@
 //! In reading order: `options` (command line), `plan` (scenarios), `measure` (one measurement),
 //! `load` and `traffic` (the event loop), `report` and `text` (figures).
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod channel;
+mod clock;
 mod histogram;
 mod lane;
 mod load;

@@ -207,7 +207,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::{Plan, Repoll, Scenario, Wishes};
-    use crate::bench::lane::Pace;
+    use crate::lane::Pace;
 
     #[test]
     fn every_scenario_fits_into_few_connections() {

@@ -200,9 +200,9 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::{Channel, Finished, Polled};
-    use crate::bench::answer::Cursor;
-    use crate::bench::stamp::Stamp;
-    use crate::bench::target::{Target, Template};
+    use crate::answer::Cursor;
+    use crate::stamp::Stamp;
+    use crate::target::{Target, Template};
 
     const SIZE: usize = 80;
 
