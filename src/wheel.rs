@@ -65,7 +65,8 @@ struct Entry<T> {
 const _: () = assert!(size_of::<Entry<u64>>() <= 40);
 const _: () = assert!(size_of::<Entry<Result<u64, u32>>>() <= 40);
 
-const TICK_MS: u64 = 10;
+/// How long a tick is, milliseconds.
+pub const TICK_MS: u64 = 10;
 const LEVELS: usize = 4;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;

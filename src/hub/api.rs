@@ -1,12 +1,11 @@
-//! What the hub is asked and what it answers: values only.
+//! Words of the hub: what callers ask of it, and what it answers. Values only.
 
 use std::rc::Rc;
 
-use super::channel::Information;
 use super::options::Concurrency;
 use super::subscription::{Peer, SubscriptionKey};
-use crate::message::{Cursor, Delivery, Message};
-use crate::store::Gap;
+use crate::message::{Cursor, Delivery, Message, MessageId};
+use crate::store::{Facts, Gap, Ticket};
 
 /// A message on its way in.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +29,32 @@ pub struct Subscribe {
     pub delivery: Delivery,
     /// Makes the channel where it is missing.
     pub create: bool,
-    /// What becomes of others that wait.
+    /// What becomes of others that are held.
     pub concurrency: Concurrency,
     /// Most requests held on the channel; 0 = unlimited.
     pub max_subscribers: usize,
     /// Ends the hold, milliseconds; up to a tenth earlier. 0 = never.
     pub timeout_ms: u64,
+}
+
+/// What a publisher is told of a channel (Basic HTTP Push Relay Protocol 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Information {
+    /// Messages in the queue.
+    pub messages: usize,
+    /// Whole seconds since a subscriber last asked; `None` for never.
+    pub requested: Option<u64>,
+    /// Requests held.
+    pub subscribers: usize,
+    /// Of the newest message; 0:0 before the first.
+    pub last_message_id: MessageId,
+}
+
+impl Information {
+    pub(super) fn new(facts: Facts, subscribers: usize) -> Self {
+        let Facts { messages, requested, last_message_id } = facts;
+        Self { messages, requested, subscribers, last_message_id }
+    }
 }
 
 /// What the hub answers. `peer` is what the caller called the request; it may be gone by then.
@@ -46,12 +65,14 @@ pub enum Output {
     Published { peer: Peer, waiting: bool, information: Information },
     /// The channel exists (now).
     Exists { peer: Peer, information: Information },
-    /// The channel is deleted and everyone who waited was told.
+    /// The channel is deleted and every held request was told.
     Deleted { peer: Peer, information: Information },
     /// There is no such channel.
     Missing { peer: Peer },
     /// A limit is reached; nothing has changed.
     Refused { peer: Peer, refusal: Refusal },
+    /// The store takes time to answer; its answer, one of the others, may also never come.
+    Asked { peer: Peer, ticket: Ticket },
     /// The request is held; it ends with one of the outputs below.
     Held { peer: Peer, subscription: SubscriptionKey },
     /// The first message after the cursor; `gap`: what is missing in between; `crowd`: whether many
@@ -71,6 +92,7 @@ impl Output {
             | Self::Deleted { peer, .. }
             | Self::Missing { peer }
             | Self::Refused { peer, .. }
+            | Self::Asked { peer, .. }
             | Self::Held { peer, .. }
             | Self::Deliver { peer, .. }
             | Self::Ended { peer, .. } => *peer,

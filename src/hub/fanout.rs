@@ -1,5 +1,6 @@
-//! Wake-ups in progress: what, and for whom. Several run side by side in turns, so that a channel
-//! with one subscriber does not wait for a channel with ten thousand.
+//! Fan-outs: deliveries in progress, each with what it brings and the subscriptions that are still
+//! to get it. Several run side by side in turns, so that a channel with one subscriber does not wait
+//! for a channel with ten thousand. Never looks at a subscription.
 //!
 //! A long poll is in one fan-out at most. For deliveries that stay after a message, the fan-outs
 //! of one channel will have to keep their order.
@@ -7,9 +8,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::channel::{ChannelKey, Information};
+use super::api::Information;
 use super::subscription::{Peer, SubscriptionKey};
 use crate::message::{Message, MessageId};
+use crate::store::ChannelKey;
 
 /// Deliveries of one fan-out before it is another one's turn.
 const QUANTUM: u32 = 64;
@@ -18,7 +20,7 @@ const QUANTUM: u32 = 64;
 /// does not grow its list anew each time.
 const SPARES_MAX: usize = 4;
 
-/// So many times as long as the one before a list may be that is used again.
+/// A recycled list may have at most this many times the capacity that was needed last.
 const SPARE_ROOM: usize = 4;
 
 /// What a fan-out brings.
@@ -26,8 +28,8 @@ const SPARE_ROOM: usize = 4;
 pub(super) enum Cause {
     /// A message, published on a channel whose losses reach through `lost_through`.
     Message { message: Rc<Message>, channel: ChannelKey, lost_through: MessageId },
-    /// The channel is deleted; then its publisher is told.
-    Deleted { publisher: Peer, information: Information },
+    /// The channel is deleted; then its publisher is told, if it still waits for that.
+    Deleted { publisher: Option<Peer>, information: Information },
     /// The daemon stops.
     Shutdown,
 }
@@ -42,9 +44,10 @@ struct Fanout {
 /// One step of [`Fanouts::next`].
 #[derive(Debug)]
 pub(super) enum Step {
-    /// This subscription's turn; it may be gone. `crowd`: it is one of more than fit in a turn.
+    /// This subscription's turn; it may be gone. `crowd`: the fan-out has more of them than fit in
+    /// a turn.
     Waiter { waiter: SubscriptionKey, cause: Cause, crowd: bool },
-    /// All had theirs.
+    /// Every subscription had its turn.
     Done(Cause),
 }
 
@@ -92,8 +95,8 @@ impl Fanouts {
         Some(Step::Done(done.cause))
     }
 
-    /// An empty list for a channel on which so many waited: with the room of an earlier one, unless
-    /// that is for many more, which would be kept for nothing.
+    /// An empty list for a channel that had `waited` subscriptions: with the room of an earlier list,
+    /// unless that is for many more, which would be kept for nothing.
     pub(super) fn spare(&mut self, waited: usize) -> Vec<SubscriptionKey> {
         let fits = |list: &Vec<SubscriptionKey>| list.capacity() / SPARE_ROOM <= waited;
         let found = self.spares.iter().position(fits);

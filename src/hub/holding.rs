@@ -1,50 +1,102 @@
-//! Holding requests on a channel and letting them go, in step with the channel's list.
+//! Holding: every held subscription, with its timeout. Never decides whether a request is held.
 
-use super::api::{End, Output, Subscribe};
-use super::channel::ChannelKey;
+use super::api::Subscribe;
 use super::subscription::{Peer, Subscription, SubscriptionKey};
-use super::{Hub, Timer};
+use super::waiters::Waiters;
+use crate::arena::Arena;
 use crate::clock::Now;
 use crate::message::MessageId;
+use crate::store::{ChannelKey, Stores};
+use crate::wheel::Wheel;
 
-impl Hub {
-    /// Takes from a channel everyone whose cursor is before `id`.
-    pub(super) fn take_who_wants(
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Holding {
+    held: Arena<Subscription>,
+    timeouts: Wheel<SubscriptionKey>,
+    /// State of the generator of jitter; not 0.
+    random: u64,
+}
+
+impl Holding {
+    /// Nothing held yet. `seed` is of the jitter of timeouts.
+    pub(super) fn new(seed: u64, now: Now) -> Self {
+        Self { held: Arena::default(), timeouts: Wheel::new(now.mono_ms), random: seed | 1 }
+    }
+
+    /// Holds a request on a channel whose newest id is `last`.
+    pub(super) fn hold(
         &mut self,
-        key: ChannelKey,
+        peer: Peer,
+        (channel, waiters): (ChannelKey, &mut Waiters),
+        last: MessageId,
+        subscribe: &Subscribe,
+        now: Now,
+    ) -> SubscriptionKey {
+        let key = self.held.next_key();
+        let timer = (subscribe.timeout_ms != 0).then(|| {
+            let at_ms = now.mono_ms.saturating_add(self.jittered(subscribe.timeout_ms));
+            self.timeouts.set(at_ms, key)
+        });
+        let cursor = subscribe.cursor;
+        let place = waiters.enter(key, cursor.id() > last);
+        self.held.insert(Subscription { peer, channel, cursor, place, timer })
+    }
+
+    /// Takes from a channel every subscription that the message `id` is for; leaves `spare`.
+    pub(super) fn take_wanting(
+        &mut self,
+        waiters: &mut Waiters,
         id: MessageId,
+        spare: Vec<SubscriptionKey>,
     ) -> Vec<SubscriptionKey> {
-        let channel = self.channels.get_mut(key).expect("a found channel lives");
-        if channel.waiting.is_empty() {
-            return Vec::new();
-        }
-        let some_ahead = channel.ahead > 0;
-        let spare = self.fanouts.spare(channel.waiting.len());
-        let mut waiters = channel.take_waiting(spare);
-        if some_ahead {
-            waiters.retain(|waiter| {
-                let held = self.subscriptions.get_mut(*waiter).expect("who waits is held");
-                let wants = held.cursor.wants(id);
+        let has_ahead = waiters.has_ahead();
+        let mut taken = waiters.take(spare);
+        if has_ahead {
+            taken.retain(|key| {
+                let subscription = self.held.get_mut(*key).expect("a listed subscription is held");
+                let wants = subscription.cursor.wants(id);
                 if !wants {
-                    (held.slot, held.epoch) = channel.hold(*waiter, held.cursor);
+                    subscription.place = waiters.enter(*key, subscription.cursor.id() > id);
                 }
                 wants
             });
         }
-        waiters
+        taken
     }
 
-    pub(super) fn hold(&mut self, peer: Peer, channel: ChannelKey, subscribe: Subscribe, now: Now) {
-        let subscription = self.subscriptions.next_key();
-        let timer = (subscribe.timeout_ms != 0).then(|| {
-            let at_ms = now.mono_ms.saturating_add(self.jittered(subscribe.timeout_ms));
-            self.wheel.set(at_ms, Timer::Poll(subscription))
+    /// Ends a hold: removes the subscription here and on its channel, and its timer.
+    pub(super) fn release(
+        &mut self,
+        key: SubscriptionKey,
+        stores: &mut Stores<Waiters>,
+    ) -> Option<Subscription> {
+        let subscription = self.held.remove(key)?;
+        if let Some(timer) = subscription.timer {
+            self.timeouts.cancel(timer);
+        }
+        if let Some(waiters) = stores.kept_mut(subscription.channel)
+            && let Some(moved) = waiters.leave(subscription.place)
+        {
+            let moved = self.held.get_mut(moved).expect("a listed subscription is held");
+            moved.place.slot = subscription.place.slot;
+        }
+        Some(subscription)
+    }
+
+    /// A subscription whose time is up, and that no fan-out has taken: that ends it within moments.
+    pub(super) fn pop_timed_out(
+        &mut self,
+        stores: &Stores<Waiters>,
+        now: Now,
+    ) -> Option<Option<SubscriptionKey>> {
+        let key = self.timeouts.pop_expired(now.mono_ms)?;
+        let waits = self.held.get_mut(key).is_some_and(|subscription| {
+            subscription.timer = None;
+            let waiters = stores.kept(subscription.channel);
+            waiters.is_some_and(|waiters| waiters.has(subscription.place))
         });
-        let cursor = subscribe.cursor;
-        let entry = self.channels.get_mut(channel).expect("a found channel lives");
-        let (slot, epoch) = entry.hold(subscription, cursor);
-        self.subscriptions.insert(Subscription { peer, channel, cursor, slot, epoch, timer });
-        self.outputs.push_back(Output::Held { peer, subscription });
+        Some(waits.then_some(key))
     }
 
     /// Up to a tenth less than `timeout_ms`, so that subscribers that came together do not all
@@ -57,29 +109,36 @@ impl Hub {
         timeout_ms - self.random % (timeout_ms / 10 + 1)
     }
 
-    /// Removes a held subscription everywhere; gives it with its channel.
-    pub(super) fn release(&mut self, key: SubscriptionKey) -> Option<(ChannelKey, Subscription)> {
-        let subscription = self.subscriptions.remove(key)?;
-        if let Some(timer) = subscription.timer {
-            self.wheel.cancel(timer);
-        }
-        if let Some(channel) = self.channels.get_mut(subscription.channel)
-            && channel.epoch == subscription.epoch
-            && let Some(moved) = channel.leave(subscription.slot)
-        {
-            let moved = self.subscriptions.get_mut(moved).expect("who waits is held");
-            moved.slot = subscription.slot;
-        }
-        Some((subscription.channel, subscription))
+    pub(super) fn shrink(&mut self) {
+        self.held.shrink();
+        self.timeouts.shrink();
     }
 
-    /// Answers everyone who waits on a channel with 409.
-    pub(super) fn displace(&mut self, key: ChannelKey) {
-        let channel = self.channels.get_mut(key).expect("a found channel lives");
-        for waiter in channel.take_waiting(Vec::new()) {
-            if let Some((_, subscription)) = self.release(waiter) {
-                self.end(subscription.peer, End::Displaced, subscription.cursor);
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn timers(&self) -> usize {
+        self.timeouts.len()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.timeouts.next_deadline()
+    }
+
+    /// Compares the subscriptions with the lists of their channels; for tests. `all_wait`: no
+    /// fan-out has any of them.
+    pub(super) fn check_invariants(&self, stores: &Stores<Waiters>, all_wait: bool) {
+        let mut waiting = 0;
+        for (channel, waiters) in stores.iter() {
+            assert_eq!(stores.is_waited(channel), !waiters.is_empty(), "{channel:?}");
+            waiting += waiters.len();
+            for (key, place) in waiters.iter() {
+                let subscription = self.held.get(key).expect("a listed subscription is held");
+                assert_eq!((subscription.channel, subscription.place), (channel, place));
             }
         }
+        assert!(waiting <= self.held.len(), "a held request waits or is being told");
+        assert!(!all_wait || waiting == self.held.len(), "a held request waits");
     }
 }

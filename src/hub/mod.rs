@@ -1,251 +1,133 @@
-//! The domain: channels, subscribers, messages. Sans-io: calls and `now` go in, [`Output`]s come
-//! out. Never sees an HTTP word, a socket or a clock.
+//! Hub: the domain state machine, which knows what requests wait on which channels and tells them
+//! what happens there. Sans-io: calls and `now` go in, [`Output`]s come out. Never sees an HTTP word, a
+//! socket or a clock.
 //!
-//! Callers are told everything through [`Hub::poll_output`], also what a call decided at once, so
-//! that a store which takes time to answer changes nothing for them. Every held request ends with
-//! exactly one output, or with [`Hub::unsubscribe`].
+//! A call asks the store; [`Hub::on_reply`] goes on with the reply, whether that comes at once or turns
+//! later. Callers get every answer through [`Hub::poll_output`]. Every held request ends with exactly
+//! one output, or with [`Hub::unsubscribe`].
 
 mod api;
-mod channel;
 mod fanout;
 mod figures;
 mod holding;
 pub mod options;
+mod pending;
 mod subscription;
-mod timeouts;
-mod tombstones;
+mod waiters;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-pub use api::{End, Output, Publish, Refusal, Subscribe};
-pub use channel::{ChannelName, Information};
-pub use subscription::{Peer, SubscriptionKey};
+pub use self::api::{End, Information, Output, Publish, Refusal, Subscribe};
+pub use self::figures::HubFigures;
+pub use self::subscription::{Peer, SubscriptionKey};
+pub use crate::store::ChannelName;
 
-use self::channel::{Channel, ChannelKey, Origin};
 use self::fanout::{Cause, Fanouts, Step};
+use self::holding::Holding;
 use self::options::{Concurrency, Options, StoreOptions};
+use self::pending::{Pending, Then};
 use self::subscription::Subscription;
-use self::tombstones::Departed;
-use crate::arena::Arena;
+use self::waiters::Waiters;
 use crate::clock::Now;
 use crate::message::{Cursor, Delivery, Message, MessageId};
-use crate::store::{Gap, Memory, StoreId};
-use crate::wheel::{TimerKey, Wheel};
+use crate::store::{Answer, Ask, ChannelKey, Facts, Reply, StoreId, Stores, Ticket};
 
-/// Timers that are dealt with at once: less than a millisecond, most of it for channels that end.
+/// Timers that are dealt with at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
 
-/// Answers that timers make at once. Further ones wait until these are taken, since whoever asks next
-/// has them all carried out before its own.
+/// Bounds the answers queued by timers, because the next request's answer is sent after all of them.
 const ENDS_AT_ONCE: usize = 96;
-
-/// All timers of the hub.
-#[derive(Debug, Clone, Copy)]
-enum Timer {
-    /// A held request has waited long enough.
-    Poll(SubscriptionKey),
-    /// A channel without messages and held requests has lived long enough.
-    Idle(ChannelKey),
-    /// A store has messages whose time is up.
-    Expiry(StoreId),
-}
-
-#[derive(Debug)]
-struct Store {
-    memory: Memory,
-    channel_timeout_ms: u64,
-    /// Its expiry timer, and when that is due.
-    timer: Option<(TimerKey, u64)>,
-}
 
 /// See the module.
 #[derive(Debug)]
 pub struct Hub {
-    /// Boxed: one that lives on behind thousands that are gone keeps their places, which are small.
-    channels: Arena<Box<Channel>, Channel>,
-    names: HashMap<Rc<[u8]>, ChannelKey>,
-    subscriptions: Arena<Subscription>,
-    stores: Vec<Store>,
+    /// What channels there are, each with the requests that are held on it.
+    stores: Stores<Waiters>,
+    holding: Holding,
     fanouts: Fanouts,
-    departed: Departed,
-    wheel: Wheel<Timer>,
+    /// Questions that a store has not answered yet. A question whose caller is gone is not here.
+    asks: HashMap<Ticket, Pending>,
     outputs: VecDeque<Output>,
-    channels_max: usize,
-    /// After a reload: the first channel slot whose timer may be later than it should.
-    reviewed: Option<usize>,
     /// Nothing is held any more.
     stopping: bool,
-    /// State of the generator of jitter; not 0.
-    random: u64,
 }
 
 impl Hub {
     /// A hub with no channels. `now` is when its timers start.
     #[must_use]
     pub fn new(options: Options, now: Now) -> Self {
-        let mut hub = Self {
-            channels: Arena::default(),
-            names: HashMap::new(),
-            subscriptions: Arena::default(),
-            stores: Vec::new(),
+        let mut stores = Stores::new(options.channels_max, options.first_id, now);
+        stores.reload(options.stores, now);
+        Self {
+            stores,
+            holding: Holding::new(options.seed, now),
             fanouts: Fanouts::default(),
-            departed: Departed::new(options.first_id),
-            wheel: Wheel::new(now.mono_ms),
+            asks: HashMap::new(),
             outputs: VecDeque::new(),
-            channels_max: options.channels_max,
-            reviewed: None,
             stopping: false,
-            random: options.seed | 1,
-        };
-        hub.reload(options.stores, now);
-        hub
+        }
     }
 
     /// Takes other settings for the stores; every message is kept. A store beyond the end of the
     /// list keeps its settings.
     pub fn reload(&mut self, stores: Vec<StoreOptions>, now: Now) {
-        for (index, options) in stores.into_iter().enumerate() {
-            match self.stores.get_mut(index) {
-                Some(store) => {
-                    store.memory.reload(options.memory);
-                    if options.channel_timeout_ms < store.channel_timeout_ms {
-                        self.reviewed = Some(0);
-                    }
-                    store.channel_timeout_ms = options.channel_timeout_ms;
-                }
-                None => self.stores.push(Store {
-                    memory: Memory::new(options.memory),
-                    channel_timeout_ms: options.channel_timeout_ms,
-                    timer: None,
-                }),
-            }
-            self.settle_store(StoreId(index as u16), now);
-        }
+        self.stores.reload(stores, now);
     }
 
     /// Publishes a message. Answered `Published`, `Missing` or `Refused`.
     pub fn publish(&mut self, peer: Peer, name: ChannelName<'_>, publish: Publish<'_>, now: Now) {
-        let memory = &self.stores[name.store.0 as usize].memory;
-        if publish.store && !memory.can_ever_fit(publish.content_type, publish.body) {
-            return self.refuse(peer, Refusal::MessageSize);
-        }
-        let Some(key) = self.find_or_create(peer, name, publish.create, Origin::Post, now) else {
-            return;
-        };
-        let channel = self.channels.get_mut(key).expect("a found channel lives");
-        let forgotten = channel.forgotten;
-        let memory = &mut self.stores[name.store.0 as usize].memory;
-        let id = channel.next_id(now);
-        let message = if publish.store {
-            let queue = *channel.queue.get_or_insert_with(|| memory.open(key.to_bits(), forgotten));
-            memory.append(queue, id, publish.content_type, publish.body, now.mono_ms)
-        } else {
-            Rc::new(Message {
-                id,
-                sequence: channel.queue.map_or(0, |queue| memory.next_sequence(queue)),
-                content_type: publish.content_type.map(Into::into),
-                body: publish.body.into(),
-            })
-        };
-        let lost_through = channel.queue.map_or(forgotten, |queue| memory.lost_through(queue));
-        let information = self.information(key, now);
-        let waiters = self.take_who_wants(key, id);
-        self.outputs.push_back(Output::Published {
-            peer,
-            waiting: !waiters.is_empty(),
-            information,
-        });
-        if !waiters.is_empty() {
-            self.fanouts.start(Cause::Message { message, channel: key, lost_through }, waiters);
-        }
-        self.settle_store(name.store, now);
-        self.settle(key, now);
+        let Publish { content_type, body, create, store: keep } = publish;
+        self.ask(peer, Then::Tell, name, Ask::Append { content_type, body, create, keep }, now);
     }
 
     /// Makes a channel where it is missing. Answered `Exists` or `Refused`.
     pub fn create(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        if let Some(key) = self.find_or_create(peer, name, true, Origin::Put, now) {
-            let information = self.information(key, now);
-            self.outputs.push_back(Output::Exists { peer, information });
-            self.settle(key, now);
-        }
+        self.ask(peer, Then::Tell, name, Ask::Create, now);
     }
 
     /// Looks at a channel. Answered `Exists` or `Missing`.
     pub fn inspect(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.outputs.push_back(match self.names.get(name.name) {
-            Some(key) => Output::Exists { peer, information: self.information(*key, now) },
-            None => Output::Missing { peer },
-        });
+        self.ask(peer, Then::Tell, name, Ask::Inspect, now);
     }
 
-    /// Deletes a channel with its messages; who waits is told. Answered `Missing`, or `Deleted`
-    /// after all were told.
+    /// Deletes a channel with its messages, and ends the requests held on it. Answered `Missing`, or
+    /// `Deleted` after all of those.
     pub fn delete(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        let Some(&key) = self.names.get(name.name) else {
-            return self.outputs.push_back(Output::Missing { peer });
-        };
-        let information = self.information(key, now);
-        let channel = self.channels.get_mut(key).expect("a named channel lives");
-        let waiters = channel.take_waiting(Vec::new());
-        self.remove_channel(key);
-        self.fanouts.start(Cause::Deleted { publisher: peer, information }, waiters);
+        self.ask(peer, Then::Tell, name, Ask::Delete, now);
     }
 
     /// Asks for the first message after a cursor. Answered `Deliver`, `Ended`, `Missing`,
     /// `Refused`, or `Held` and later `Deliver` or `Ended`.
     pub fn subscribe(&mut self, peer: Peer, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
-        let waits = subscribe.delivery == Delivery::LongPoll && !self.stopping;
-        if subscribe.create && !waits && !self.names.contains_key(name.name) {
-            // Made here it would vanish at once.
-            return self.end(peer, End::NothingNew, subscribe.cursor);
-        }
-        let Some(key) = self.find_or_create(peer, name, subscribe.create, Origin::Get, now) else {
-            return;
-        };
-        let channel = self.channels.get_mut(key).expect("a found channel lives");
-        channel.asked(now);
-        let memory = &self.stores[channel.store.0 as usize].memory;
-        if let Some(queue) = channel.queue
-            && let Some((message, gap)) = memory.after(queue, subscribe.cursor)
-        {
-            return self.outputs.push_back(Output::Deliver { peer, message, gap, crowd: None });
-        }
-        if !waits {
-            return self.end(peer, End::NothingNew, subscribe.cursor);
-        }
-        let waiting = channel.waiting.len();
-        match subscribe.concurrency {
-            Concurrency::First if waiting > 0 => {
-                return self.end(peer, End::Displaced, subscribe.cursor);
-            }
-            Concurrency::Last => self.displace(key),
-            _ if subscribe.max_subscribers != 0 && waiting >= subscribe.max_subscribers => {
-                return self.refuse(peer, Refusal::Subscribers);
-            }
-            _ => {}
-        }
-        self.hold(peer, key, subscribe, now);
+        let Subscribe { cursor, create, .. } = subscribe;
+        let ask = Ask::Next { cursor, create, waits: self.may_hold(&subscribe) };
+        self.ask(peer, Then::Hold(subscribe), name, ask, now);
     }
 
-    /// Ends a hold whose subscriber is gone. A hold that has ended already is none of its concern.
+    /// Ends a hold whose subscriber is gone. Does nothing to a hold that has ended already.
     pub fn unsubscribe(&mut self, subscription: SubscriptionKey, now: Now) {
-        if let Some((channel, _)) = self.release(subscription) {
-            self.settle(channel, now);
+        if let Some(Subscription { channel, .. }) = self.release(subscription) {
+            self.note_waited(channel, now);
         }
     }
 
-    /// Ends every hold, a few at a time, with `End::Shutdown`; but who has a message on the way
-    /// gets that. From now on no request is held.
+    /// Forgets a caller that does not wait for the store any longer. What it asked may be done all
+    /// the same.
+    pub fn abandon(&mut self, ticket: Ticket) {
+        self.asks.remove(&ticket);
+    }
+
+    /// Ends every hold, a few at a time, with `End::Shutdown`; but a subscription with a message on
+    /// the way gets that. From now on no request is held.
     pub fn shutdown(&mut self, now: Now) {
         self.stopping = true;
-        let mut all = Vec::with_capacity(self.subscriptions.len());
-        let keys: Vec<ChannelKey> = self.channels.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            let channel = self.channels.get_mut(key).expect("just listed");
-            all.append(&mut channel.take_waiting(Vec::new()));
-            self.settle(key, now);
+        let mut all = Vec::with_capacity(self.holding.len());
+        let channels: Vec<ChannelKey> = self.stores.iter().map(|(channel, _)| channel).collect();
+        for channel in channels {
+            let waiters = self.stores.kept_mut(channel).expect("just listed");
+            all.append(&mut waiters.take(Vec::new()));
+            self.stores.set_waited(channel, false, now);
         }
         self.fanouts.start(Cause::Shutdown, all);
     }
@@ -259,22 +141,46 @@ impl Hub {
             }
             let (waiter, cause, crowd) = match self.fanouts.next()? {
                 Step::Waiter { waiter, cause, crowd } => (waiter, cause, crowd),
-                Step::Done(Cause::Deleted { publisher, information }) => {
-                    return Some(Output::Deleted { peer: publisher, information });
+                Step::Done(Cause::Deleted { publisher: Some(peer), information }) => {
+                    return Some(Output::Deleted { peer, information });
                 }
                 Step::Done(_) => continue,
             };
             // One that left meanwhile is skipped.
-            let Some((_, subscription)) = self.release(waiter) else { continue };
-            let Subscription { peer, cursor, .. } = subscription;
-            return Some(match cause {
+            let Some(Subscription { peer, cursor, .. }) = self.release(waiter) else { continue };
+            let end = match cause {
                 Cause::Message { message, channel, lost_through } => {
-                    let gap = self.gap(channel, cursor, lost_through, message.sequence);
-                    Output::Deliver { peer, message, gap, crowd: Some(crowd) }
+                    let gap = self.stores.gap(channel, cursor, lost_through, message.sequence);
+                    return Some(Output::Deliver { peer, message, gap, crowd: Some(crowd) });
                 }
-                Cause::Deleted { .. } => Output::Ended { peer, end: End::Deleted, cursor },
-                Cause::Shutdown => Output::Ended { peer, end: End::Shutdown, cursor },
-            });
+                Cause::Deleted { .. } => End::Deleted,
+                Cause::Shutdown => End::Shutdown,
+            };
+            return Some(Output::Ended { peer, end, cursor });
+        }
+    }
+
+    /// Does what is due, up to a bound: [`Hub::poll_timeout`] tells whether there is more.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.stores.handle_timeout(now);
+        while let Some((ticket, reply)) = self.stores.next_reply(now) {
+            let pending = ticket.and_then(|ticket| self.asks.remove(&ticket));
+            self.on_reply(pending, reply, now);
+        }
+        for _ in 0..TIMERS_AT_ONCE {
+            // Callers that read the answers come first.
+            if self.outputs.len() >= ENDS_AT_ONCE {
+                return;
+            }
+            match self.holding.pop_timed_out(&self.stores, now) {
+                Some(Some(subscription)) => {
+                    let held = self.release(subscription).expect("it was just found");
+                    self.end(held.peer, End::NothingNew, held.cursor);
+                    self.note_waited(held.channel, now);
+                }
+                Some(None) => {}
+                None => return,
+            }
         }
     }
 
@@ -293,98 +199,202 @@ impl Hub {
     /// When [`Hub::handle_timeout`] has something to do, milliseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        if self.reviewed.is_some() || self.stores.iter().any(|store| store.memory.is_behind()) {
-            return Some(0);
-        }
-        self.wheel.next_deadline()
+        [self.stores.poll_timeout(), self.holding.next_deadline()].into_iter().flatten().min()
     }
 
-    /// Does what is due, up to a bound: [`Hub::poll_timeout`] tells whether there is more.
-    pub fn handle_timeout(&mut self, now: Now) {
-        self.review();
-        for index in 0..self.stores.len() {
-            if self.stores[index].memory.is_behind() {
-                self.expire(StoreId(index as u16), now);
+    /// Requests that are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.holding.len()
+    }
+
+    /// Channels that exist.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.stores.channels()
+    }
+
+    /// Timers that are set.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.holding.timers() + self.stores.timers()
+    }
+
+    /// Bytes in a store, as they count against its budget.
+    #[must_use]
+    pub fn used_bytes(&self, store: StoreId) -> usize {
+        self.stores.used_bytes(store)
+    }
+
+    /// The numbers of the hub and its stores.
+    #[must_use]
+    pub fn figures(&self) -> HubFigures {
+        HubFigures::of(self.held(), self.fanouts.len(), &self.stores)
+    }
+
+    /// Gives back the room that tables do not need any more. Looks at every slot.
+    pub fn shrink(&mut self) {
+        self.stores.shrink();
+        self.holding.shrink();
+        self.fanouts.shrink();
+        self.asks.shrink_to_fit();
+        self.outputs.shrink_to(0);
+    }
+
+    /// Compares the tables with each other; for tests.
+    ///
+    /// # Panics
+    /// Where they disagree, which is a bug.
+    pub fn check_invariants(&self) {
+        self.stores.check_invariants();
+        self.holding.check_invariants(&self.stores, self.fanouts.is_empty());
+    }
+
+    fn ask(&mut self, peer: Peer, then: Then, name: ChannelName<'_>, ask: Ask<'_>, now: Now) {
+        let pending = Pending { peer, then };
+        match self.stores.ask(name, ask, now) {
+            Answer::Now(reply) => self.on_reply(Some(pending), reply, now),
+            Answer::Later(ticket) => {
+                self.asks.insert(ticket, pending);
+                self.outputs.push_back(Output::Asked { peer, ticket });
             }
         }
-        for _ in 0..TIMERS_AT_ONCE {
-            // Those who read the answers come first.
-            if self.outputs.len() >= ENDS_AT_ONCE {
-                return;
+    }
+
+    /// Goes on where a store has answered. `pending`: the caller, if it still waits. What happened on
+    /// the channel concerns the requests held there in any case.
+    fn on_reply(&mut self, pending: Option<Pending>, reply: Reply<Waiters>, now: Now) {
+        let peer = pending.as_ref().map(|pending| pending.peer);
+        let refused = |refusal| peer.map(|peer| Output::Refused { peer, refusal });
+        let output = match reply {
+            Reply::Appended { channel, message, lost_through, facts } => {
+                return self.deliver(peer, (channel, message, lost_through), facts, now);
             }
-            match self.wheel.pop_expired(now.mono_ms) {
-                Some(Timer::Poll(subscription)) => self.poll_timed_out(subscription, now),
-                Some(Timer::Idle(channel)) => self.idle_timed_out(channel, now),
-                Some(Timer::Expiry(id)) => {
-                    self.stores[id.0 as usize].timer = None;
-                    self.expire(id, now);
+            Reply::Deleted { facts, mut kept } => {
+                let information = Information::new(facts, kept.len());
+                let cause = Cause::Deleted { publisher: peer, information };
+                return self.fanouts.start(cause, kept.take(Vec::new()));
+            }
+            Reply::Nothing { channel, last } => {
+                return self.hold_or_end(pending, channel, last, now);
+            }
+            Reply::Found { message, gap } => {
+                peer.map(|peer| Output::Deliver { peer, message, gap, crowd: None })
+            }
+            Reply::Exists { channel, facts } => {
+                let subscribers = self.stores.kept(channel).map_or(0, Waiters::len);
+                let information = Information::new(facts, subscribers);
+                peer.map(|peer| Output::Exists { peer, information })
+            }
+            Reply::Missing => peer.map(|peer| Output::Missing { peer }),
+            Reply::TooManyChannels => refused(Refusal::Channels),
+            Reply::TooLarge => refused(Refusal::MessageSize),
+        };
+        self.outputs.extend(output);
+    }
+
+    /// Tells the publisher, and begins to deliver its message to the subscriptions that wait for it.
+    fn deliver(
+        &mut self,
+        publisher: Option<Peer>,
+        (channel, message, lost_through): (ChannelKey, Rc<Message>, MessageId),
+        facts: Facts,
+        now: Now,
+    ) {
+        let waiters = self.stores.kept_mut(channel).expect("the store has just named it");
+        let subscribers = waiters.len();
+        let taken = match subscribers {
+            0 => Vec::new(),
+            _ => {
+                let spare = self.fanouts.spare(subscribers);
+                self.holding.take_wanting(waiters, message.id, spare)
+            }
+        };
+        let is_left = !waiters.is_empty();
+        if let Some(peer) = publisher {
+            let information = Information::new(facts, subscribers);
+            let waiting = !taken.is_empty();
+            self.outputs.push_back(Output::Published { peer, waiting, information });
+        }
+        if !taken.is_empty() {
+            self.fanouts.start(Cause::Message { message, channel, lost_through }, taken);
+            self.stores.set_waited(channel, is_left, now);
+        }
+    }
+
+    /// Holds a subscriber that found no message, if it waits; otherwise ends its request.
+    fn hold_or_end(
+        &mut self,
+        pending: Option<Pending>,
+        channel: Option<ChannelKey>,
+        last: MessageId,
+        now: Now,
+    ) {
+        if let (Some(Pending { peer, then: Then::Hold(subscribe) }), Some(channel)) =
+            (&pending, channel)
+            && self.may_hold(subscribe)
+        {
+            return self.hold(*peer, channel, last, subscribe, now);
+        }
+        if let Some(channel) = channel {
+            // It may have been made for this subscriber.
+            self.note_waited(channel, now);
+        }
+        if let Some(Pending { peer, then: Then::Hold(subscribe) }) = pending {
+            self.end(peer, End::NothingNew, subscribe.cursor);
+        }
+    }
+
+    fn hold(
+        &mut self,
+        peer: Peer,
+        channel: ChannelKey,
+        last: MessageId,
+        subscribe: &Subscribe,
+        now: Now,
+    ) {
+        let waiters = self.stores.kept_mut(channel).expect("the store has just named it");
+        let waiting = waiters.len();
+        match subscribe.concurrency {
+            Concurrency::First if waiting > 0 => {
+                return self.end(peer, End::Displaced, subscribe.cursor);
+            }
+            Concurrency::Last if waiting > 0 => {
+                for displaced in waiters.take(Vec::new()) {
+                    let held = self.release(displaced).expect("a listed subscription is held");
+                    self.end(held.peer, End::Displaced, held.cursor);
                 }
-                None => return,
             }
+            _ if subscribe.max_subscribers != 0 && waiting >= subscribe.max_subscribers => {
+                let refusal = Refusal::Subscribers;
+                return self.outputs.push_back(Output::Refused { peer, refusal });
+            }
+            _ => {}
         }
+        let waiters = self.stores.kept_mut(channel).expect("the store has just named it");
+        let subscription = self.holding.hold(peer, (channel, waiters), last, subscribe, now);
+        if waiting == 0 {
+            self.stores.set_waited(channel, true, now);
+        }
+        self.outputs.push_back(Output::Held { peer, subscription });
     }
 
-    fn refuse(&mut self, peer: Peer, refusal: Refusal) {
-        self.outputs.push_back(Output::Refused { peer, refusal });
+    fn may_hold(&self, subscribe: &Subscribe) -> bool {
+        subscribe.delivery == Delivery::LongPoll && !self.stopping
+    }
+
+    /// Tells the store whether a channel is still waited on.
+    fn note_waited(&mut self, channel: ChannelKey, now: Now) {
+        let waited = self.stores.kept(channel).is_some_and(|waiters| !waiters.is_empty());
+        self.stores.set_waited(channel, waited, now);
+    }
+
+    fn release(&mut self, subscription: SubscriptionKey) -> Option<Subscription> {
+        self.holding.release(subscription, &mut self.stores)
     }
 
     fn end(&mut self, peer: Peer, end: End, cursor: Cursor) {
         self.outputs.push_back(Output::Ended { peer, end, cursor });
-    }
-
-    /// The channel of that name, made if need be; `None`: `peer` has its answer.
-    fn find_or_create(
-        &mut self,
-        peer: Peer,
-        name: ChannelName<'_>,
-        create: bool,
-        origin: Origin,
-        now: Now,
-    ) -> Option<ChannelKey> {
-        if let Some(&key) = self.names.get(name.name) {
-            let channel = self.channels.get_mut(key).expect("a named channel lives");
-            channel.origin = channel.origin.max(origin);
-            channel.used_ms = now.mono_ms;
-            return Some(key);
-        }
-        if !create {
-            self.outputs.push_back(Output::Missing { peer });
-            return None;
-        }
-        if self.channels.len() >= self.channels_max {
-            self.refuse(peer, Refusal::Channels);
-            return None;
-        }
-        let before = self.departed.recall(name.name).unwrap_or(self.departed.others());
-        let shared: Rc<[u8]> = name.name.into();
-        let channel = Channel::new(Rc::clone(&shared), name.store, origin, before, now);
-        let key = self.channels.insert(Box::new(channel));
-        self.names.insert(shared, key);
-        Some(key)
-    }
-
-    fn information(&self, key: ChannelKey, now: Now) -> Information {
-        let channel = self.channels.get(key).expect("a found channel lives");
-        let memory = &self.stores[channel.store.0 as usize].memory;
-        channel.information(channel.queue.map_or(0, |queue| memory.len(queue)), now)
-    }
-
-    fn gap(
-        &self,
-        channel: ChannelKey,
-        cursor: Cursor,
-        lost_through: MessageId,
-        sequence: u64,
-    ) -> Gap {
-        if cursor.is_oldest() || lost_through <= cursor.id() {
-            return Gap::NONE;
-        }
-        match self.channels.get(channel).map(Box::as_ref) {
-            Some(Channel { queue: Some(queue), store, .. }) => {
-                self.stores[store.0 as usize].memory.gap(*queue, cursor, sequence)
-            }
-            _ => Gap::Unknown,
-        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! What the hub is told at start. Built by `config`, checked there, never checked again.
+//! Options of the hub. Built by `config`, checked there, never checked again.
 
-use crate::{message::MessageId, store::memory};
+pub use crate::store::StoreOptions;
+
+use crate::message::MessageId;
 
 /// The hub's settings.
 #[derive(Debug, Clone)]
@@ -14,15 +16,6 @@ pub struct Options {
     pub first_id: MessageId,
     /// Seeds the jitter of poll timeouts; the hub has no other randomness.
     pub seed: u64,
-}
-
-/// One store's settings and what the hub does with the channels in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreOptions {
-    /// What the memory store keeps.
-    pub memory: memory::Options,
-    /// How long a channel made by POST outlives its last message and held request, milliseconds.
-    pub channel_timeout_ms: u64,
 }
 
 /// What happens to several requests held on one channel (Basic HTTP Push Relay Protocol 3.1).

@@ -53,7 +53,8 @@ impl Relay {
     /// socket. Costs nothing to ask.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.conns.len() * CONNECTION_BYTES + self.hub.weight()
+        let hub = usize::try_from(self.hub.figures().weight()).unwrap_or(usize::MAX);
+        hub.saturating_add(self.conns.len() * CONNECTION_BYTES)
     }
 
     /// Gives back the room that tables do not need any more. Looks at every slot: for when a crowd
@@ -82,7 +83,7 @@ impl fmt::Display for Counted<'_> {
         }
         let (timers, upload_bytes) = (relay.timers(), relay.effects.uploading.get());
         write!(f, "upstreams={upstreams} uploads={uploads} upload_bytes={upload_bytes} ")?;
-        write!(f, "timers={timers} {}", relay.hub.counted())?;
+        write!(f, "timers={timers} {}", relay.hub.figures())?;
         let Counters { published, delivered, gaps, slow_readers, shed, refused } =
             &relay.effects.counters;
         write!(f, " published={published} delivered={delivered} gaps={gaps}")?;

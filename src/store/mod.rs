@@ -1,12 +1,260 @@
-//! Keeps messages for later cursors. Never sees a subscriber, a connection or a clock.
+//! Stores: what channels there are and which messages they keep. Sans-io, and never sees a
+//! subscriber or a connection.
 //!
-//! The hub talks to a store in steps (append, then go on), and answers its callers through
-//! outputs only, so that a store whose answers take time can come in beside the memory store.
+//! The hub asks ([`Ask`]) and goes on with the [`Reply`], whether that comes at once or later. It
+//! keeps a `W` of its own with each channel (its waiting subscribers), so that one look-up by name
+//! finds both; a store never looks at it, and is only told whether somebody waits.
 
+mod ask;
+mod channel;
+mod channels;
 pub mod memory;
+mod options;
+mod tombstones;
 
-pub use memory::{Gap, Memory};
+use std::ops::{Index, IndexMut};
 
-/// Which of the configured stores: an index into their list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct StoreId(pub u16);
+use self::channel::Channel;
+use self::channels::Channels;
+use self::memory::asks;
+use crate::clock::Now;
+use crate::message::{Cursor, MessageId};
+use crate::wheel::TICK_MS;
+
+pub use self::ask::{
+    Answer, Ask, ChannelKey, ChannelName, Facts, Gap, Named, Reply, StoreId, Ticket,
+};
+pub use self::memory::Memory;
+pub use self::options::StoreOptions;
+
+/// Idle channels that are removed at once: less than a millisecond.
+const TIMERS_AT_ONCE: usize = 512;
+
+/// One store; a kind of store that takes time to answer is one more variant.
+#[derive(Debug)]
+enum Store {
+    Memory(Memory),
+}
+
+impl Store {
+    fn memory(&self) -> &Memory {
+        match self {
+            Self::Memory(memory) => memory,
+        }
+    }
+
+    fn memory_mut(&mut self) -> &mut Memory {
+        match self {
+            Self::Memory(memory) => memory,
+        }
+    }
+
+    fn ask<W: Default>(
+        &mut self,
+        channels: &mut Channels<W>,
+        name: ChannelName<'_>,
+        ask: Ask<'_>,
+        now: Now,
+    ) -> Answer<W> {
+        match self {
+            Self::Memory(memory) => Answer::Now(asks::answer(channels, memory, name, ask, now)),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct List(Vec<Store>);
+
+impl Index<StoreId> for List {
+    type Output = Store;
+
+    fn index(&self, id: StoreId) -> &Store {
+        &self.0[id.index()]
+    }
+}
+
+impl IndexMut<StoreId> for List {
+    fn index_mut(&mut self, id: StoreId) -> &mut Store {
+        &mut self.0[id.index()]
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Stores<W> {
+    channels: Channels<W>,
+    list: List,
+}
+
+impl<W: Default> Stores<W> {
+    /// No store yet, for at most so many channels. Every id given out is above `first_id`.
+    #[must_use]
+    pub fn new(channels_max: usize, first_id: MessageId, now: Now) -> Self {
+        Self { channels: Channels::new(channels_max, first_id, now), list: List::default() }
+    }
+
+    /// Asks the store that has the channel called `name`.
+    pub fn ask(&mut self, name: ChannelName<'_>, ask: Ask<'_>, now: Now) -> Answer<W> {
+        self.list[name.store].ask(&mut self.channels, name, ask, now)
+    }
+}
+
+impl<W> Stores<W> {
+    /// Takes other settings, every message is kept. A store beyond the end of the list keeps its
+    /// settings.
+    pub fn reload(&mut self, stores: Vec<StoreOptions>, now: Now) {
+        for (index, options) in stores.into_iter().enumerate() {
+            let id = StoreId(u16::try_from(index).expect("fewer than 2^16 stores"));
+            self.channels.set_timeout(id, options.channel_timeout_ms);
+            match self.list.0.get_mut(index) {
+                Some(store) => {
+                    store.memory_mut().reload(options.memory);
+                    asks::settle_emptied(&mut self.channels, store.memory_mut(), now);
+                }
+                None => self.list.0.push(Store::Memory(Memory::new(options.memory))),
+            }
+        }
+    }
+
+    /// The next answer that comes late, with its ticket; none, where the ticket's caller is not to
+    /// get it: what it tells of the channel has happened all the same.
+    pub fn next_reply(&mut self, _now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
+        None
+    }
+
+    /// Notes whether anybody waits on a channel. One made to wait on ends when nobody does.
+    pub fn set_waited(&mut self, key: ChannelKey, waited: bool, now: Now) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        channel.set_waited(waited);
+        if !waited {
+            let store = channel.store();
+            asks::settle(&mut self.channels, self.list[store].memory_mut(), key, now);
+        }
+    }
+
+    /// Whether anybody waits on a channel, as [`Stores::set_waited`] was told.
+    #[must_use]
+    pub fn is_waited(&self, key: ChannelKey) -> bool {
+        self.channels.get(key).is_some_and(Channel::is_waited)
+    }
+
+    /// What the hub keeps with a channel, if that exists.
+    pub fn kept_mut(&mut self, key: ChannelKey) -> Option<&mut W> {
+        self.channels.get_mut(key).map(Channel::kept_mut)
+    }
+
+    /// What the hub keeps with a channel, if that exists.
+    #[must_use]
+    pub fn kept(&self, key: ChannelKey) -> Option<&W> {
+        self.channels.get(key).map(Channel::kept)
+    }
+
+    /// Every channel, and what the hub keeps with it.
+    pub fn iter(&self) -> impl Iterator<Item = (ChannelKey, &W)> {
+        self.channels.iter().map(|(key, channel)| (key, channel.kept()))
+    }
+
+    /// What is missing between a cursor and a message of a channel that had lost messages through
+    /// `lost_through` when it was published. Asks nobody: tells what is known here.
+    #[must_use]
+    pub fn gap(
+        &self,
+        channel: ChannelKey,
+        cursor: Cursor,
+        lost_through: MessageId,
+        sequence: u64,
+    ) -> Gap {
+        if cursor.is_oldest() || lost_through <= cursor.id() {
+            return Gap::NONE;
+        }
+        let known = self.channels.get(channel).and_then(|channel| {
+            let memory = self.list[channel.store()].memory();
+            channel.queue().map(|queue| memory.gap(queue, cursor, sequence))
+        });
+        known.unwrap_or(Gap::Unknown)
+    }
+
+    /// When [`Stores::handle_timeout`] has something to do, milliseconds.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let expiry = self.memories().filter_map(due_ms).min();
+        [expiry, self.channels.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Drops messages and channels whose time is up, a bounded number of them:
+    /// [`Stores::poll_timeout`] tells whether there are more.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.channels.review();
+        for store in &mut self.list.0 {
+            let memory = store.memory_mut();
+            if due_ms(memory).is_some_and(|due_ms| due_ms <= now.mono_ms) {
+                memory.expire(now.mono_ms);
+                asks::settle_emptied(&mut self.channels, memory, now);
+            }
+        }
+        for _ in 0..TIMERS_AT_ONCE {
+            let Some(key) = self.channels.pop_idle(now) else { return };
+            let Some(channel) = self.channels.get(key) else { continue };
+            let memory = self.list[channel.store()].memory_mut();
+            asks::idle_timed_out(&mut self.channels, memory, key, now);
+        }
+    }
+
+    /// Channels that exist.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Timers that are set.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.channels.timers()
+    }
+
+    /// Bytes in a store, as they count against its budget.
+    #[must_use]
+    pub fn used_bytes(&self, store: StoreId) -> usize {
+        self.list[store].memory().used_bytes()
+    }
+
+    /// What every store keeps in memory.
+    pub fn memories(&self) -> impl Iterator<Item = &Memory> {
+        self.list.0.iter().map(Store::memory)
+    }
+
+    /// Gives back the room that tables do not need any more. Looks at every slot.
+    pub fn shrink(&mut self) {
+        self.channels.shrink();
+        for store in &mut self.list.0 {
+            store.memory_mut().shrink();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tombstones(&self) -> &tombstones::Tombstones {
+        self.channels.tombstones()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn find(&self, name: &[u8]) -> Option<ChannelKey> {
+        self.channels.find(name)
+    }
+
+    /// Compares the tables with each other; for tests.
+    ///
+    /// # Panics
+    /// Where they disagree, which is a bug.
+    pub fn check_invariants(&self) {
+        self.channels.check_invariants();
+    }
+}
+
+/// When a memory has messages to drop, milliseconds; rounded up to a tick of the timer wheel, so
+/// that those of one tick go together.
+fn due_ms(memory: &Memory) -> Option<u64> {
+    if memory.is_behind() {
+        return Some(0);
+    }
+    memory.next_expiry().map(|due_ms| due_ms.div_ceil(TICK_MS).saturating_mul(TICK_MS))
+}

@@ -28,6 +28,8 @@ impl Relay {
                 self.answer_text(conn, 404, text, now);
             }
             O::Refused { refusal, .. } => self.refuse(conn, refusal, now),
+            // No store takes time yet.
+            O::Asked { .. } => {}
             O::Held { subscription, .. } => self.held(conn, subscription, now),
             O::Deliver { message, gap, crowd, .. } => {
                 let Some((exchange, shared)) = self.take_exchange(conn) else { return };

@@ -1,26 +1,13 @@
-//! What a channel's queue no longer has, so that a subscriber that comes back is told how many
-//! messages it missed. Keeps numbers only, a bounded number of them.
+//! Losses: the ids of messages that a queue has lost, so that a subscriber that comes back is told
+//! how many it missed. Keeps numbers only, a bounded number of them.
 
 use std::collections::VecDeque;
 
 use crate::message::{Cursor, MessageId};
+use crate::store::ask::Gap;
 
 /// Runs that are remembered one by one; a cursor from before them misses an unknown number.
 const RUNS_MAX: usize = 32;
-
-/// How many messages lie between a cursor and the next message that is still there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gap {
-    /// So many; 0 is the normal case and is not told.
-    Messages(u64),
-    /// Some, perhaps; too long ago to tell.
-    Unknown,
-}
-
-impl Gap {
-    /// Nothing was missed.
-    pub const NONE: Self = Self::Messages(0);
-}
 
 /// The messages that went from the front of one queue, by expiry or by its limits.
 #[derive(Debug, Default)]
@@ -67,7 +54,8 @@ impl Lost {
             && let Some(run) = self.runs.pop_front()
         {
             let next = self.runs.front().map_or(sequence, |next| next.first_sequence);
-            let tags = (next - run.first_sequence - 1) as u32;
+            let tags = next - run.first_sequence - 1;
+            let tags = u32::try_from(tags).expect("one tag for each message of a run");
             self.forgotten = MessageId { time: run.first.time, tag: run.first.tag + tags };
         }
         self.runs.push_back(Run { first: id, first_sequence: sequence });

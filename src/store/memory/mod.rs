@@ -1,24 +1,26 @@
-//! The memory store: every channel's messages, oldest first, within limits by number, age and
-//! bytes. Has no clock and no timers: it is told the time and says when to call again.
+//! Memory: the messages of one store, oldest first, within limits by number, age and bytes. Has no
+//! clock and no timers: it takes the time and says when to call again.
 //!
-//! All messages of a store share one timeout, so the order in which they came is also the order
-//! in which they expire and in which they go when memory is short: one list serves both.
+//! All messages of a store share one timeout, so the order in which they came is also the order in
+//! which they expire and in which they go when memory is short: one list serves both. A message that
+//! expires, or goes with its channel, is invisible at once; its memory is freed in bounded steps.
 
+pub(super) mod asks;
+mod list;
 mod lost;
-mod removal;
+mod queue;
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use slab::Slab;
 
+use self::list::{List, Node, cost};
+use self::queue::Queue;
+use super::ask::{ChannelKey, Gap};
 use crate::message::{Cursor, Message, MessageId};
-pub use lost::Gap;
-use lost::Lost;
 
-/// What a message costs beside its body and content type, bytes: its entries in the store's
-/// tables, rounded up. Part of the budget, so that empty messages are bounded too.
-pub const MESSAGE_OVERHEAD: usize = 200;
+pub use self::list::MESSAGE_OVERHEAD;
+pub use self::queue::QueueId;
 
 /// The settings of one memory store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,22 +39,12 @@ pub struct Options {
     pub dropped_at_once: usize,
 }
 
-/// One channel's messages in a [`Memory`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueId(u32);
-
-/// A store in memory.
+/// See the module.
 #[derive(Debug)]
 pub struct Memory {
     options: Options,
-    nodes: Slab<Node>,
+    list: List,
     queues: Slab<Queue>,
-    /// Ends of the list of all messages, in the order they came. `NONE` when empty.
-    oldest: u32,
-    newest: u32,
-    /// The oldest message whose time is not up. Those before it are kept for `min_messages`.
-    expiring: u32,
-    used_bytes: usize,
     /// Queues that were closed with more messages than are dropped at once.
     closed: Vec<QueueId>,
     /// Messages whose time was up at this time are gone for everybody, though some may still have to
@@ -61,34 +53,11 @@ pub struct Memory {
     /// Whether there are messages to drop, by `closed` or by `expired_at_ms`.
     is_behind: bool,
     /// Owners of queues that the last calls emptied.
-    emptied: Vec<u64>,
+    emptied: Vec<ChannelKey>,
     /// Messages that went because their time was up, since the start.
     expired: u64,
     /// Messages that went because of a limit, since the start.
     evicted: u64,
-}
-
-const NONE: u32 = u32::MAX;
-
-#[derive(Debug)]
-struct Node {
-    message: Rc<Message>,
-    stored_ms: u64,
-    queue: u32,
-    older: u32,
-    newer: u32,
-}
-
-#[derive(Debug)]
-struct Queue {
-    /// Oldest first; ids ascend.
-    nodes: VecDeque<u32>,
-    /// Of the next message: how many were kept before it.
-    sequence: u64,
-    /// `None` until something is lost.
-    lost: Option<Box<Lost>>,
-    /// What the hub calls this queue's channel.
-    owner: u64,
 }
 
 impl Memory {
@@ -97,12 +66,8 @@ impl Memory {
     pub fn new(options: Options) -> Self {
         Self {
             options,
-            nodes: Slab::new(),
+            list: List::default(),
             queues: Slab::new(),
-            oldest: NONE,
-            newest: NONE,
-            expiring: NONE,
-            used_bytes: 0,
             closed: Vec::new(),
             expired_at_ms: 0,
             is_behind: false,
@@ -118,23 +83,22 @@ impl Memory {
         // What is gone must not come back with a longer time.
         self.drop_gone(usize::MAX);
         self.options = options;
-        self.expiring = self.oldest;
+        self.list.rewind_expiring();
         self.make_room(0);
     }
 
-    /// A queue for the channel that the hub calls `owner`. Messages up to `forgotten` went with an
-    /// earlier queue of that channel; 0 if there was none.
-    pub fn open(&mut self, owner: u64, forgotten: MessageId) -> QueueId {
-        let lost = (forgotten != MessageId::default()).then(|| Box::new(Lost::after(forgotten)));
-        let queue = Queue { nodes: VecDeque::new(), sequence: 0, lost, owner };
-        QueueId(self.queues.insert(queue) as u32)
+    /// A queue for a channel. Messages up to `forgotten` went with an earlier queue of that channel;
+    /// 0 if there was none.
+    pub fn open(&mut self, owner: ChannelKey, forgotten: MessageId) -> QueueId {
+        QueueId::at(self.queues.insert(Queue::new(owner, forgotten)))
     }
 
-    /// Whether a message is within the budget if it were alone. To be asked before
-    /// [`Memory::append`].
-    #[must_use]
-    pub fn can_ever_fit(&self, content_type: Option<&[u8]>, body: &[u8]) -> bool {
-        cost(content_type, body) <= self.options.max_memory
+    /// Removes a queue with all its messages. Where they are many, [`Memory::expire`] has the rest.
+    pub fn close(&mut self, queue: QueueId) {
+        self.closed.push(queue);
+        // Only closed queues: the caller does not poll `next_emptied` here.
+        let is_done = (0..self.options.dropped_at_once).any(|_| !self.drop_one_closed());
+        self.is_behind |= !is_done;
     }
 
     /// Keeps a message, at the cost of older ones where a limit is reached.
@@ -146,37 +110,65 @@ impl Memory {
         body: &[u8],
         now_ms: u64,
     ) -> Rc<Message> {
-        let bytes = cost(content_type, body);
-        self.make_room(bytes);
+        self.make_room(cost(content_type, body));
         let message = Rc::new(Message {
             id,
-            sequence: self.queues[queue.0 as usize].sequence,
+            sequence: self.queues[queue.index()].sequence(),
             content_type: content_type.map(Into::into),
             body: body.into(),
         });
-        self.used_bytes += bytes;
-        self.link(queue, Rc::clone(&message), now_ms);
+        let node = self.list.push(queue, Rc::clone(&message), now_ms);
+        self.queues[queue.index()].push(node);
         self.trim(queue, now_ms);
         message
+    }
+
+    /// From now on every message whose time is up is gone, but for the `min_messages` newest of each
+    /// queue. Drops a bounded number of them; to be called again while [`Memory::is_behind`].
+    pub fn expire(&mut self, now_ms: u64) {
+        self.expired_at_ms = now_ms;
+        self.is_behind = true;
+        self.drop_gone(self.options.dropped_at_once);
+    }
+
+    /// The owner of a queue that lost its last message since this was asked before.
+    pub fn next_emptied(&mut self) -> Option<ChannelKey> {
+        self.emptied.pop()
+    }
+
+    /// Gives back the room of tables behind their last entries. Looks at every slot: for when many
+    /// messages have gone.
+    pub fn shrink(&mut self) {
+        self.list.shrink();
+        self.queues.shrink_to_fit();
+        self.closed.shrink_to_fit();
+        self.emptied.shrink_to_fit();
+    }
+
+    /// Whether a message is within the budget if it were alone. To be asked before
+    /// [`Memory::append`].
+    #[must_use]
+    pub fn can_ever_fit(&self, content_type: Option<&[u8]>, body: &[u8]) -> bool {
+        cost(content_type, body) <= self.options.max_memory
     }
 
     /// The number that the next kept message of a queue will have.
     #[must_use]
     pub fn next_sequence(&self, queue: QueueId) -> u64 {
-        self.queues[queue.0 as usize].sequence
+        self.queues[queue.index()].sequence()
     }
 
     /// The first message after `cursor`, and what lies lost between.
     #[must_use]
     pub fn after(&self, queue: QueueId, cursor: Cursor) -> Option<(Rc<Message>, Gap)> {
-        let entry = &self.queues[queue.0 as usize];
-        if !cursor.wants(self.message(*entry.nodes.back()?).id) {
+        let entry = &self.queues[queue.index()];
+        if !cursor.wants(self.message(*entry.nodes().back()?).id) {
             return None;
         }
         let first = self.seen(entry, cursor);
         let there = first.max(self.gone(entry));
-        let found = self.message(*entry.nodes.get(there)?);
-        let gap = match &entry.lost {
+        let found = self.message(*entry.nodes().get(there)?);
+        let gap = match entry.lost() {
             _ if there > first => self.gap(queue, cursor, found.sequence),
             Some(lost) if first == 0 => lost.gap(cursor, found.sequence),
             _ => Gap::NONE,
@@ -188,13 +180,13 @@ impl Memory {
     /// between them is still there.
     #[must_use]
     pub fn gap(&self, queue: QueueId, cursor: Cursor, sequence: u64) -> Gap {
-        let entry = &self.queues[queue.0 as usize];
-        let lost = match &entry.lost {
+        let entry = &self.queues[queue.index()];
+        let lost = match entry.lost() {
             Some(lost) if cursor.id() < lost.through() => return lost.gap(cursor, sequence),
             _ if !self.is_behind || cursor.is_oldest() => return Gap::NONE,
             _ => self.seen(entry, cursor)..self.gone(entry),
         };
-        let first = entry.nodes.get(lost.start).filter(|_| !lost.is_empty());
+        let first = entry.nodes().get(lost.start).filter(|_| !lost.is_empty());
         first.map_or(Gap::NONE, |node| {
             Gap::Messages(sequence.saturating_sub(self.message(*node).sequence))
         })
@@ -203,9 +195,9 @@ impl Memory {
     /// The newest message of a queue that is gone; 0 if none is.
     #[must_use]
     pub fn lost_through(&self, queue: QueueId) -> MessageId {
-        let entry = &self.queues[queue.0 as usize];
-        match (self.gone(entry).checked_sub(1), &entry.lost) {
-            (Some(last), _) => self.message(entry.nodes[last]).id,
+        let entry = &self.queues[queue.index()];
+        match (self.gone(entry).checked_sub(1), entry.lost()) {
+            (Some(last), _) => self.message(entry.nodes()[last]).id,
             (None, Some(lost)) => lost.through(),
             (None, None) => MessageId::default(),
         }
@@ -214,35 +206,37 @@ impl Memory {
     /// How many messages a queue has.
     #[must_use]
     pub fn len(&self, queue: QueueId) -> usize {
-        let entry = &self.queues[queue.0 as usize];
-        entry.nodes.len() - self.gone(entry)
+        let entry = &self.queues[queue.index()];
+        entry.nodes().len() - self.gone(entry)
     }
 
-    /// Whether a queue has no message, not even one that is still to be dropped. Its owner is told by
-    /// [`Memory::next_emptied`].
+    /// Whether a queue has no message, not even one that is still to be dropped. Its owner is given
+    /// by [`Memory::next_emptied`].
     #[must_use]
     pub fn is_empty(&self, queue: QueueId) -> bool {
-        self.queues[queue.0 as usize].nodes.is_empty()
+        self.queues[queue.index()].nodes().is_empty()
     }
 
-    /// The owner of a queue that lost its last message since this was asked before.
-    pub fn next_emptied(&mut self) -> Option<u64> {
-        self.emptied.pop()
+    /// Whether messages that are gone are still to be dropped, by [`Memory::expire`].
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
-    /// Gives back the room of tables behind their last entries. Looks at every slot: for when many
-    /// messages have gone.
-    pub fn shrink(&mut self) {
-        self.nodes.shrink_to_fit();
-        self.queues.shrink_to_fit();
-        self.closed.shrink_to_fit();
-        self.emptied.shrink_to_fit();
+    /// When [`Memory::expire`] has something to do, milliseconds; `None`: not until a message
+    /// comes.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<u64> {
+        if self.options.message_timeout_ms == 0 {
+            return None;
+        }
+        self.list.expiring().map(|node| self.due_ms(node))
     }
 
     /// How many messages there are.
     #[must_use]
     pub fn messages(&self) -> usize {
-        self.nodes.len()
+        self.list.len()
     }
 
     /// How many messages went because their time was up.
@@ -260,56 +254,124 @@ impl Memory {
     /// Bytes that count against the budget.
     #[must_use]
     pub fn used_bytes(&self) -> usize {
-        self.used_bytes
+        self.list.used_bytes()
     }
 
     fn message(&self, node: u32) -> &Rc<Message> {
-        &self.nodes[node as usize].message
+        &self.list.node(node).message
     }
 
     /// How many of a queue's messages a subscriber with this cursor has seen.
     fn seen(&self, queue: &Queue, cursor: Cursor) -> usize {
-        queue.nodes.partition_point(|node| !cursor.wants(self.message(*node).id))
+        queue.nodes().partition_point(|node| !cursor.wants(self.message(*node).id))
     }
 
-    fn link(&mut self, queue: QueueId, message: Rc<Message>, now_ms: u64) {
-        let older = self.newest;
-        let node = Node { message, stored_ms: now_ms, queue: queue.0, older, newer: NONE };
-        let index = self.nodes.insert(node) as u32;
-        match self.nodes.get_mut(older as usize) {
-            Some(node) => node.newer = index,
-            None => self.oldest = index,
+    /// How many of a queue's messages are gone, though they are still to be dropped.
+    fn gone(&self, queue: &Queue) -> usize {
+        if !self.is_behind || self.options.message_timeout_ms == 0 {
+            return 0;
         }
-        self.newest = index;
-        if self.expiring == NONE {
-            self.expiring = index;
-        }
-        let queue = &mut self.queues[queue.0 as usize];
-        queue.sequence += 1;
-        queue.nodes.push_back(index);
+        let is_due = |node: &u32| self.due_ms(self.list.node(*node)) <= self.expired_at_ms;
+        let may_go = queue.nodes().len().saturating_sub(self.options.min_messages);
+        queue.nodes().partition_point(is_due).min(may_go)
     }
 
-    /// Takes a message out of the list of all, and its bytes out of the budget.
-    fn unlink(&mut self, index: u32) -> Rc<Message> {
-        let node = self.nodes.remove(index as usize);
-        match self.nodes.get_mut(node.older as usize) {
-            Some(older) => older.newer = node.newer,
-            None => self.oldest = node.newer,
-        }
-        match self.nodes.get_mut(node.newer as usize) {
-            Some(newer) => newer.older = node.older,
-            None => self.newest = node.older,
-        }
-        if self.expiring == index {
-            self.expiring = node.newer;
-        }
-        self.used_bytes -= cost(node.message.content_type.as_deref(), &node.message.body);
-        node.message
+    /// When a message's time is up, where there is a `message_timeout`; milliseconds.
+    fn due_ms(&self, node: &Node) -> u64 {
+        node.stored_ms.saturating_add(self.options.message_timeout_ms)
     }
-}
 
-fn cost(content_type: Option<&[u8]>, body: &[u8]) -> usize {
-    body.len() + content_type.map_or(0, <[u8]>::len) + MESSAGE_OVERHEAD
+    /// Drops up to `most` messages that are gone, and notes whether there are more.
+    fn drop_gone(&mut self, most: usize) {
+        for _ in 0..most {
+            self.is_behind = self.drop_one_gone();
+            if !self.is_behind {
+                return;
+            }
+        }
+    }
+
+    /// Drops one message of a closed queue, or that queue; `false`: there is none.
+    fn drop_one_closed(&mut self) -> bool {
+        let Some(queue) = self.closed.last().copied() else { return false };
+        if let Some(node) = self.queues[queue.index()].pop() {
+            self.list.remove(node);
+        } else {
+            self.queues.remove(queue.index());
+            self.closed.pop();
+        }
+        true
+    }
+
+    /// Drops one message that is gone, or passes over one that is kept; `false`: there was none.
+    fn drop_one_gone(&mut self) -> bool {
+        if self.drop_one_closed() {
+            return true;
+        }
+        let Some(node) = self.list.expiring().filter(|_| self.options.message_timeout_ms != 0)
+        else {
+            return false;
+        };
+        if self.due_ms(node) > self.expired_at_ms {
+            return false;
+        }
+        let queue = node.queue;
+        self.list.pass_expiring();
+        if self.queues[queue.index()].nodes().len() > self.options.min_messages {
+            self.expired += 1;
+            self.drop_first(queue);
+        }
+        true
+    }
+
+    /// Drops the oldest messages of all until there is room for `bytes` more.
+    fn make_room(&mut self, bytes: usize) {
+        while self.list.used_bytes() + bytes > self.options.max_memory {
+            if self.is_behind {
+                self.is_behind = self.drop_one_gone();
+                continue;
+            }
+            let Some(oldest) = self.list.oldest() else { return };
+            let queue = oldest.queue;
+            self.evicted += 1;
+            self.drop_first(queue);
+        }
+    }
+
+    /// Drops what a new message makes superfluous: above `max_messages`, and those that were kept
+    /// beyond their time only for `min_messages`.
+    fn trim(&mut self, queue: QueueId, now_ms: u64) {
+        let max = self.options.max_messages;
+        while max != 0 && self.queues[queue.index()].nodes().len() > max {
+            self.evicted += 1;
+            self.drop_first(queue);
+        }
+        if self.options.message_timeout_ms == 0 {
+            return;
+        }
+        // Where they are many, `expire` has the rest.
+        for _ in 0..self.options.dropped_at_once {
+            let nodes = self.queues[queue.index()].nodes();
+            if nodes.len() <= self.options.min_messages.max(1)
+                || self.due_ms(self.list.node(nodes[0])) > now_ms
+            {
+                return;
+            }
+            self.expired += 1;
+            self.drop_first(queue);
+        }
+    }
+
+    /// Drops the oldest message of a queue and notes it as lost.
+    fn drop_first(&mut self, queue: QueueId) {
+        let entry = &mut self.queues[queue.index()];
+        let Some(node) = entry.pop() else { return };
+        let message = self.list.remove(node);
+        entry.lose(message.id, message.sequence);
+        if entry.nodes().is_empty() {
+            self.emptied.push(entry.owner());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -328,6 +390,10 @@ mod tests {
         MessageId { time, tag: 0 }
     }
 
+    fn owner(number: u64) -> ChannelKey {
+        ChannelKey::from_bits(number)
+    }
+
     fn put(store: &mut Memory, queue: QueueId, time: u64, body: &[u8]) {
         store.append(queue, id(time), None, body, time * 1000);
     }
@@ -340,7 +406,7 @@ mod tests {
     #[test]
     fn the_first_message_after_the_cursor_is_found_wherever_the_cursor_is() {
         let mut store = Memory::new(OPTIONS);
-        let queue = store.open(0, MessageId::default());
+        let queue = store.open(owner(0), MessageId::default());
         assert_eq!(first(&store, queue, 0), None);
         for time in [10, 20, 30] {
             put(&mut store, queue, time, b"x");
@@ -356,7 +422,7 @@ mod tests {
     #[test]
     fn max_messages_drops_the_oldest_and_tells_the_gap() {
         let mut store = Memory::new(Options { max_messages: 2, ..OPTIONS });
-        let queue = store.open(0, MessageId::default());
+        let queue = store.open(owner(0), MessageId::default());
         for time in 1..=5 {
             put(&mut store, queue, time, b"x");
         }
@@ -370,14 +436,14 @@ mod tests {
     fn the_budget_is_exact_and_the_oldest_of_all_channels_goes_first() {
         let room = 2 * (100 + MESSAGE_OVERHEAD);
         let mut store = Memory::new(Options { max_memory: room, ..OPTIONS });
-        let a = store.open(7, MessageId::default());
-        let b = store.open(8, MessageId::default());
+        let a = store.open(owner(7), MessageId::default());
+        let b = store.open(owner(8), MessageId::default());
         put(&mut store, a, 1, &[0; 100]);
         put(&mut store, b, 2, &[0; 100]);
         assert_eq!(store.used_bytes(), room);
         put(&mut store, b, 3, &[0; 100]);
         assert_eq!((store.len(a), store.len(b)), (0, 2));
-        assert_eq!((store.next_emptied(), store.next_emptied()), (Some(7), None));
+        assert_eq!((store.next_emptied(), store.next_emptied()), (Some(owner(7)), None));
         assert!(!store.can_ever_fit(None, &[0; 401]));
         assert_eq!((store.len(b), store.used_bytes()), (2, room));
         store.close(b);
@@ -388,8 +454,8 @@ mod tests {
     fn messages_expire_in_time_but_never_below_min_messages() {
         let mut store =
             Memory::new(Options { min_messages: 1, message_timeout_ms: 10_000, ..OPTIONS });
-        let a = store.open(0, MessageId::default());
-        let b = store.open(1, MessageId::default());
+        let a = store.open(owner(0), MessageId::default());
+        let b = store.open(owner(1), MessageId::default());
         put(&mut store, a, 1, b"x");
         put(&mut store, a, 2, b"x");
         put(&mut store, b, 3, b"x");
@@ -411,8 +477,8 @@ mod tests {
     fn a_queue_that_others_drove_out_but_for_one_does_not_keep_its_room() {
         let room = 1000 * MESSAGE_OVERHEAD;
         let mut store = Memory::new(Options { max_memory: room, ..OPTIONS });
-        let a = store.open(7, MessageId::default());
-        let b = store.open(8, MessageId::default());
+        let a = store.open(owner(7), MessageId::default());
+        let b = store.open(owner(8), MessageId::default());
         for time in 1..=1000 {
             put(&mut store, a, time, b"");
         }
@@ -420,14 +486,14 @@ mod tests {
             put(&mut store, b, time, b"");
         }
         assert_eq!((store.len(a), store.len(b)), (1, 999));
-        let queue = &store.queues[a.0 as usize].nodes;
-        assert!(queue.capacity() <= removal::ROOM_KEPT, "{}", queue.capacity());
+        let queue = store.queues[a.index()].nodes();
+        assert!(queue.capacity() <= queue::ROOM_KEPT, "{}", queue.capacity());
     }
 
     /// A store where one message a millisecond came, from 1 on, and is kept for ten seconds; and its queue.
     fn filled(options: Options, messages: u64) -> (Memory, QueueId) {
         let mut store = Memory::new(Options { message_timeout_ms: 10_000, ..options });
-        let queue = store.open(7, MessageId::default());
+        let queue = store.open(owner(7), MessageId::default());
         for time in 1..=messages {
             store.append(queue, id(time), None, b"x", time);
         }
@@ -464,7 +530,7 @@ mod tests {
         store.expire(20_000);
         assert_eq!((store.len(queue), store.next_emptied()), (0, None), "not before it is empty");
         steps(&mut store, 20_000);
-        assert_eq!((store.messages(), store.next_emptied()), (0, Some(7)));
+        assert_eq!((store.messages(), store.next_emptied()), (0, Some(owner(7))));
     }
 
     #[test]
@@ -485,7 +551,7 @@ mod tests {
     fn a_closed_queue_is_dropped_in_pieces_and_makes_room_before_anything_else_does() {
         let room = 2000 * (1 + MESSAGE_OVERHEAD);
         let (mut store, queue) = filled(Options { max_memory: room, ..OPTIONS }, 1);
-        let other = store.open(8, MessageId::default());
+        let other = store.open(owner(8), MessageId::default());
         for time in 2..=2000 {
             store.append(other, id(time), None, b"x", time);
         }
@@ -503,7 +569,7 @@ mod tests {
     fn a_message_costs_no_more_memory_than_it_is_charged() {
         // Node and its links, message with its count, the queue's entry, and what the allocator
         // adds to three allocations.
-        let bytes = size_of::<Node>() + 16 + size_of::<Message>() + 8 + 3 * 16;
+        let bytes = size_of::<list::Node>() + 16 + size_of::<Message>() + 8 + 3 * 16;
         assert!(bytes <= MESSAGE_OVERHEAD, "{bytes}");
     }
 }

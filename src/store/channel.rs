@@ -1,0 +1,183 @@
+//! Channel: its ids, its losses and how long it lives. Changes nothing but itself, and never looks
+//! at what the hub keeps with it.
+
+use std::rc::Rc;
+
+use super::ask::{Facts, StoreId};
+use super::memory::{Memory, QueueId};
+use super::tombstones::Remains;
+use crate::clock::Now;
+use crate::message::MessageId;
+use crate::wheel::TimerKey;
+
+/// For what a channel was made, which says how long it lives with no message and no held request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Made {
+    /// For a subscriber to wait on: not at all.
+    ToWait,
+    /// For a message: for the store's `channel_timeout`.
+    ToPublish,
+    /// On request: until it was not used for an hour.
+    OnRequest,
+}
+
+/// How long a channel made on request lives unused, milliseconds.
+const ON_REQUEST_TIMEOUT_MS: u64 = 3_600_000;
+
+#[derive(Debug)]
+pub(super) struct Channel<W> {
+    name: Rc<[u8]>,
+    store: StoreId,
+    made: Made,
+    /// Of the newest message, or what the first must come after.
+    last: MessageId,
+    /// Whether there was a message, so that `last` is one's id.
+    published: bool,
+    /// What earlier channels of its name may have lost, as known when it was made.
+    forgotten: MessageId,
+    /// `None` until a message is kept.
+    queue: Option<QueueId>,
+    /// When a subscriber last asked, milliseconds.
+    asked_ms: Option<u64>,
+    /// When it was last used or last had a message or a held request, milliseconds.
+    used_ms: u64,
+    /// Whether a request is held on it, as the hub says.
+    waited: bool,
+    idle_timer: Option<TimerKey>,
+    /// What the hub keeps with it.
+    kept: W,
+}
+
+impl<W: Default> Channel<W> {
+    pub(super) fn new(
+        name: Rc<[u8]>,
+        store: StoreId,
+        made: Made,
+        before: Remains,
+        now: Now,
+    ) -> Self {
+        Self {
+            name,
+            store,
+            made,
+            last: before.last,
+            published: false,
+            forgotten: before.lost_through,
+            queue: None,
+            asked_ms: None,
+            used_ms: now.mono_ms,
+            waited: false,
+            idle_timer: None,
+            kept: W::default(),
+        }
+    }
+}
+
+impl<W> Channel<W> {
+    /// Notes a use that would have made it; it lives as long as the longest of them says.
+    pub(super) fn used(&mut self, made: Made, now: Now) {
+        self.made = self.made.max(made);
+        self.used_ms = now.mono_ms;
+    }
+
+    /// Notes that a subscriber asks.
+    pub(super) fn asked(&mut self, now: Now) {
+        self.asked_ms = Some(now.mono_ms);
+    }
+
+    /// Gives the id of a message published now.
+    pub(super) fn next_id(&mut self, now: Now) -> MessageId {
+        self.last = self.last.next(now.unix_s);
+        self.published = true;
+        self.last
+    }
+
+    pub(super) fn set_queue(&mut self, queue: QueueId) {
+        self.queue = Some(queue);
+    }
+
+    pub(super) fn set_waited(&mut self, waited: bool) {
+        self.waited = waited;
+    }
+
+    /// Begins the time that it lives with no message and no held request.
+    pub(super) fn begin_idle(&mut self, now: Now) {
+        self.used_ms = now.mono_ms;
+    }
+
+    pub(super) fn set_idle_timer(&mut self, timer: Option<TimerKey>) {
+        self.idle_timer = timer;
+    }
+
+    pub(super) fn kept_mut(&mut self) -> &mut W {
+        &mut self.kept
+    }
+
+    pub(super) fn into_kept(self) -> W {
+        self.kept
+    }
+
+    pub(super) fn kept(&self) -> &W {
+        &self.kept
+    }
+
+    pub(super) fn name(&self) -> &Rc<[u8]> {
+        &self.name
+    }
+
+    pub(super) fn store(&self) -> StoreId {
+        self.store
+    }
+
+    pub(super) fn queue(&self) -> Option<QueueId> {
+        self.queue
+    }
+
+    pub(super) fn last(&self) -> MessageId {
+        self.last
+    }
+
+    pub(super) fn forgotten(&self) -> MessageId {
+        self.forgotten
+    }
+
+    pub(super) fn is_waited(&self) -> bool {
+        self.waited
+    }
+
+    /// Whether it exists only while a request is held on it.
+    pub(super) fn is_made_to_wait(&self) -> bool {
+        self.made == Made::ToWait
+    }
+
+    pub(super) fn idle_timer(&self) -> Option<TimerKey> {
+        self.idle_timer
+    }
+
+    /// When it ends if it stays idle, milliseconds.
+    pub(super) fn idle_due_ms(&self, channel_timeout_ms: u64) -> u64 {
+        self.used_ms.saturating_add(match self.made {
+            Made::ToWait => 0,
+            Made::ToPublish => channel_timeout_ms,
+            Made::OnRequest => ON_REQUEST_TIMEOUT_MS,
+        })
+    }
+
+    /// Whether it lives with no message and no held request.
+    pub(super) fn is_idle(&self, memory: &Memory) -> bool {
+        !self.waited && self.queue.is_none_or(|queue| memory.is_empty(queue))
+    }
+
+    /// The newest message that it has lost, or may have lost before it was made.
+    pub(super) fn lost_through(&self, memory: &Memory) -> MessageId {
+        self.queue.map_or(self.forgotten, |queue| memory.lost_through(queue))
+    }
+
+    pub(super) fn facts(&self, memory: &Memory, now: Now) -> Facts {
+        Facts {
+            messages: self.queue.map_or(0, |queue| memory.len(queue)),
+            requested: self.asked_ms.map(|asked| now.mono_ms.saturating_sub(asked) / 1000),
+            last_message_id: if self.published { self.last } else { MessageId::default() },
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Channels: which there are, by key and by name, and when idle ones end. Never looks at messages.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::ask::{ChannelKey, ChannelName, Named, StoreId};
+use super::channel::{Channel, Made};
+use super::tombstones::{Remains, Tombstones};
+use crate::arena::Arena;
+use crate::clock::Now;
+use crate::message::MessageId;
+use crate::wheel::Wheel;
+
+/// Channels that are looked at in one turn after a reload: well below a millisecond.
+const CHANNELS_AT_ONCE: usize = 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Channels<W> {
+    /// Boxed: one that lives on behind thousands that are gone keeps their places, which are small.
+    table: Arena<Box<Channel<W>>, Named>,
+    names: HashMap<Rc<[u8]>, ChannelKey>,
+    tombstones: Tombstones,
+    idle: Wheel<ChannelKey>,
+    channels_max: usize,
+    /// `channel_timeout` of each store, milliseconds.
+    timeouts_ms: Vec<u64>,
+    /// After a reload: the first slot whose timer may be later than it should.
+    reviewed: Option<usize>,
+}
+
+/// Why there is no channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoChannel {
+    /// There is none of that name, and it is not to be made.
+    Missing,
+    /// `limits.channels` is reached.
+    TooMany,
+}
+
+impl<W: Default> Channels<W> {
+    /// None yet. `first_id` stands for all channels of earlier processes.
+    pub(super) fn new(channels_max: usize, first_id: MessageId, now: Now) -> Self {
+        Self {
+            table: Arena::default(),
+            names: HashMap::new(),
+            tombstones: Tombstones::new(first_id),
+            idle: Wheel::new(now.mono_ms),
+            channels_max,
+            timeouts_ms: Vec::new(),
+            reviewed: None,
+        }
+    }
+
+    /// The channel of that name, made if need be.
+    pub(super) fn find_or_make(
+        &mut self,
+        name: ChannelName<'_>,
+        create: bool,
+        made: Made,
+        now: Now,
+    ) -> Result<(ChannelKey, &mut Channel<W>), NoChannel> {
+        let key = match self.names.get(name.name) {
+            Some(&key) => key,
+            None if !create => return Err(NoChannel::Missing),
+            None if self.table.len() >= self.channels_max => return Err(NoChannel::TooMany),
+            None => self.make(name, made, now),
+        };
+        let channel = self.table.get_mut(key).expect("a named channel lives");
+        channel.used(made, now);
+        Ok((key, channel))
+    }
+
+    fn make(&mut self, name: ChannelName<'_>, made: Made, now: Now) -> ChannelKey {
+        let before = self.tombstones.take(name.name).unwrap_or(self.tombstones.others());
+        let shared: Rc<[u8]> = name.name.into();
+        let channel = Channel::new(Rc::clone(&shared), name.store, made, before, now);
+        let key = self.table.insert(Box::new(channel));
+        self.names.insert(shared, key);
+        key
+    }
+}
+
+impl<W> Channels<W> {
+    /// Sets the `channel_timeout` of a store, milliseconds.
+    pub(super) fn set_timeout(&mut self, store: StoreId, timeout_ms: u64) {
+        match self.timeouts_ms.get_mut(store.index()) {
+            Some(before) => {
+                if timeout_ms < *before {
+                    self.reviewed = Some(0);
+                }
+                *before = timeout_ms;
+            }
+            None => self.timeouts_ms.push(timeout_ms),
+        }
+    }
+
+    /// Takes a channel out, and remembers its ids: it has lost messages through `lost_through`.
+    pub(super) fn remove(&mut self, key: ChannelKey, lost_through: MessageId) -> Option<W> {
+        let channel = self.table.remove(key)?;
+        self.names.remove(channel.name());
+        if let Some(timer) = channel.idle_timer() {
+            self.idle.cancel(timer);
+        }
+        self.tombstones.put(channel.name(), Remains { last: channel.last(), lost_through });
+        Some(channel.into_kept())
+    }
+
+    /// Begins the time that an idle channel lives; a timer that is set already looks again.
+    pub(super) fn begin_idle(&mut self, key: ChannelKey, now: Now) {
+        let Some(channel) = self.table.get_mut(key) else { return };
+        channel.begin_idle(now);
+        if channel.idle_timer().is_none() {
+            let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store().index()]);
+            channel.set_idle_timer(Some(self.idle.set(due_ms, key)));
+        }
+    }
+
+    /// A channel whose timer is due.
+    pub(super) fn pop_idle(&mut self, now: Now) -> Option<ChannelKey> {
+        let key = self.idle.pop_expired(now.mono_ms)?;
+        if let Some(channel) = self.table.get_mut(key) {
+            channel.set_idle_timer(None);
+        }
+        Some(key)
+    }
+
+    /// Whether the time of an idle channel is up; if not, sets its timer anew.
+    pub(super) fn is_over(&mut self, key: ChannelKey, now: Now) -> bool {
+        let Some(channel) = self.table.get_mut(key) else { return false };
+        let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store().index()]);
+        if due_ms > now.mono_ms {
+            channel.set_idle_timer(Some(self.idle.set(due_ms, key)));
+        }
+        due_ms <= now.mono_ms
+    }
+
+    /// After a reload: brings forward the timers of channels whose `channel_timeout` is shorter now, a
+    /// bounded number of channels at once.
+    pub(super) fn review(&mut self) {
+        let Some(start) = self.reviewed else { return };
+        let end = start + CHANNELS_AT_ONCE;
+        for index in start..end {
+            let Some((key, channel)) = self.table.at(index) else { continue };
+            let Some(timer) = channel.idle_timer() else { continue };
+            let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store().index()]);
+            if self.idle.due_ms(timer).is_some_and(|at_ms| at_ms > due_ms) {
+                self.idle.cancel(timer);
+                let timer = self.idle.set(due_ms, key);
+                self.table.get_mut(key).expect("just found").set_idle_timer(Some(timer));
+            }
+        }
+        self.reviewed = (end < self.table.slots()).then_some(end);
+    }
+
+    pub(super) fn find(&self, name: &[u8]) -> Option<ChannelKey> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn get(&self, key: ChannelKey) -> Option<&Channel<W>> {
+        self.table.get(key).map(Box::as_ref)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ChannelKey) -> Option<&mut Channel<W>> {
+        self.table.get_mut(key).map(Box::as_mut)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ChannelKey, &Channel<W>)> {
+        self.table.iter().map(|(key, channel)| (key, &**channel))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn timers(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// When there is something to do, milliseconds.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        if self.reviewed.is_some() { Some(0) } else { self.idle.next_deadline() }
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.table.shrink();
+        self.names.shrink_to_fit();
+        self.idle.shrink();
+    }
+
+    pub(super) fn check_invariants(&self) {
+        assert_eq!(self.names.len(), self.table.len(), "one name for each channel");
+        for (key, channel) in self.iter() {
+            assert_eq!(self.names.get(channel.name()), Some(&key));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
+    }
+}

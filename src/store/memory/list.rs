@@ -1,0 +1,120 @@
+//! List: all messages of a store in the order they came, with their bytes. Knows no queue and no
+//! limit.
+
+use std::rc::Rc;
+
+use slab::Slab;
+
+use super::queue::QueueId;
+use crate::message::Message;
+
+/// What a message costs beside its body and content type, bytes: its entries in the store's
+/// tables, rounded up. Part of the budget, so that empty messages are bounded too.
+pub const MESSAGE_OVERHEAD: usize = 200;
+
+const NONE: u32 = u32::MAX;
+
+/// One message in the list.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) message: Rc<Message>,
+    pub(super) stored_ms: u64,
+    pub(super) queue: QueueId,
+    older: u32,
+    newer: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct List {
+    nodes: Slab<Node>,
+    /// The ends. `NONE` when empty.
+    oldest: u32,
+    newest: u32,
+    /// The oldest message that has not expired. Those before it are kept for `min_messages`.
+    expiring: u32,
+    used_bytes: usize,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { nodes: Slab::new(), oldest: NONE, newest: NONE, expiring: NONE, used_bytes: 0 }
+    }
+}
+
+impl List {
+    /// Appends a message and gives its place.
+    pub(super) fn push(&mut self, queue: QueueId, message: Rc<Message>, now_ms: u64) -> u32 {
+        self.used_bytes += cost(message.content_type.as_deref(), &message.body);
+        let older = self.newest;
+        let node = Node { message, stored_ms: now_ms, queue, older, newer: NONE };
+        let index = u32::try_from(self.nodes.insert(node)).expect("fewer than 2^32 messages");
+        match self.nodes.get_mut(older as usize) {
+            Some(node) => node.newer = index,
+            None => self.oldest = index,
+        }
+        self.newest = index;
+        if self.expiring == NONE {
+            self.expiring = index;
+        }
+        index
+    }
+
+    /// Takes a message out, and its bytes out of the budget.
+    pub(super) fn remove(&mut self, index: u32) -> Rc<Message> {
+        let node = self.nodes.remove(index as usize);
+        match self.nodes.get_mut(node.older as usize) {
+            Some(older) => older.newer = node.newer,
+            None => self.oldest = node.newer,
+        }
+        match self.nodes.get_mut(node.newer as usize) {
+            Some(newer) => newer.older = node.older,
+            None => self.newest = node.older,
+        }
+        if self.expiring == index {
+            self.expiring = node.newer;
+        }
+        self.used_bytes -= cost(node.message.content_type.as_deref(), &node.message.body);
+        node.message
+    }
+
+    /// Passes over the message that expires next: it is kept all the same.
+    pub(super) fn pass_expiring(&mut self) {
+        self.expiring = self.expiring().map_or(NONE, |node| node.newer);
+    }
+
+    /// Has every message expire once more.
+    pub(super) fn rewind_expiring(&mut self) {
+        self.expiring = self.oldest;
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+    }
+
+    /// The message that expires next.
+    pub(super) fn expiring(&self) -> Option<&Node> {
+        self.nodes.get(self.expiring as usize)
+    }
+
+    pub(super) fn oldest(&self) -> Option<&Node> {
+        self.nodes.get(self.oldest as usize)
+    }
+
+    pub(super) fn node(&self, index: u32) -> &Node {
+        &self.nodes[index as usize]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+}
+
+/// What a message counts against the budget, bytes.
+pub(super) fn cost(content_type: Option<&[u8]>, body: &[u8]) -> usize {
+    body.len() + content_type.map_or(0, <[u8]>::len) + MESSAGE_OVERHEAD
+}

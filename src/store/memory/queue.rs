@@ -1,0 +1,87 @@
+//! Queue: one channel's messages, by their places in the list of all, and its losses. Changes
+//! nothing but itself.
+
+use std::collections::VecDeque;
+
+use super::lost::Lost;
+use crate::message::MessageId;
+use crate::store::ask::ChannelKey;
+
+/// Room for so many messages is kept by a queue that has one, be it used or not.
+pub(super) const ROOM_KEPT: usize = 16;
+
+/// One channel's queue in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueId(u32);
+
+impl QueueId {
+    /// The queue at a place in the table.
+    pub(super) fn at(index: usize) -> Self {
+        Self(u32::try_from(index).expect("fewer than 2^32 queues"))
+    }
+
+    /// Its place in the table.
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// Oldest first; ids ascend.
+    nodes: VecDeque<u32>,
+    /// Of the next message: how many were kept before it.
+    sequence: u64,
+    /// `None` until something is lost.
+    lost: Option<Box<Lost>>,
+    owner: ChannelKey,
+}
+
+impl Queue {
+    /// For a channel that lost its messages up to `forgotten` with an earlier queue; 0 if there was
+    /// none.
+    pub(super) fn new(owner: ChannelKey, forgotten: MessageId) -> Self {
+        let lost = (forgotten != MessageId::default()).then(|| Box::new(Lost::after(forgotten)));
+        Self { nodes: VecDeque::new(), sequence: 0, lost, owner }
+    }
+
+    pub(super) fn push(&mut self, node: u32) {
+        self.sequence += 1;
+        self.nodes.push_back(node);
+    }
+
+    /// Takes out the oldest message.
+    pub(super) fn pop(&mut self) -> Option<u32> {
+        let node = self.nodes.pop_front()?;
+        if self.nodes.is_empty() {
+            self.nodes = VecDeque::new();
+        } else if self.nodes.capacity() > ROOM_KEPT && self.nodes.len() < self.nodes.capacity() / 4
+        {
+            // By half, so that what stays about as long is not moved each time.
+            self.nodes.shrink_to(self.nodes.capacity() / 2);
+        }
+        Some(node)
+    }
+
+    /// Notes that a message is lost.
+    pub(super) fn lose(&mut self, id: MessageId, sequence: u64) {
+        self.lost.get_or_insert_default().note(id, sequence);
+    }
+
+    pub(super) fn nodes(&self) -> &VecDeque<u32> {
+        &self.nodes
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(super) fn lost(&self) -> Option<&Lost> {
+        self.lost.as_deref()
+    }
+
+    pub(super) fn owner(&self) -> ChannelKey {
+        self.owner
+    }
+}
