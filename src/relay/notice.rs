@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::options::{Role, SubscriberOptions};
-use crate::http::RequestHead;
+use crate::http::{ConnectionOptions, RequestHead, is_hop_by_hop};
 
 /// Which end of a hold a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Notice {
     pub url: Arc<str>,
     /// The channel id, percent-decoded: any bytes but controls.
     pub channel_id: Box<[u8]>,
-    /// The subscriber's own header lines, each `Name: value\r\n`, without hop-by-hop and body
-    /// headers and without `Host`.
+    /// All header lines that the relay has for the notice, each `Name: value\r\n`: sent as they
+    /// are, behind those of the form.
     pub headers: Box<[u8]>,
     /// Where the subscriber connects from; `None` on a Unix socket.
     pub peer: Option<IpAddr>,
@@ -41,40 +41,14 @@ impl fmt::Debug for Notice {
 pub(super) const SECRET: &str = "X-Pushserver-Secret";
 pub(super) const PEER: &str = "X-Pushserver-Peer";
 
-/// The subscriber's own header lines, for Django: all but those that belong to this connection
-/// (RFC 9110 7.6.1), to a body, or to the address asked. Then the location's secret, which Django
-/// can rely on because a subscriber's own is left out.
+/// The header lines of a notice: the subscriber's own, but for what [`is_passed`] leaves out. Then
+/// the location's secret, which Django can rely on because a subscriber's own is left out.
 pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
-    const OMITTED: [&str; 17] = [
-        SECRET,
-        PEER,
-        "Connection",
-        "Keep-Alive",
-        "Proxy-Connection",
-        "Proxy-Authenticate",
-        "Proxy-Authorization",
-        "TE",
-        "Trailer",
-        "Transfer-Encoding",
-        "Upgrade",
-        "Expect",
-        "Host",
-        "Content-Length",
-        "Content-Type",
-        "Content-Encoding",
-        "X-Forwarded-For",
-    ];
-    let named = |name: &str| {
-        head.header_all("Connection").any(|value| {
-            value
-                .split(|byte| *byte == b',')
-                .any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-        })
-    };
+    let connection = ConnectionOptions::read(head.headers);
     let mut lines = Vec::new();
     for header in head.headers {
         let name = header.name;
-        if OMITTED.iter().any(|omitted| name.eq_ignore_ascii_case(omitted)) || named(name) {
+        if !is_passed(name) || connection.name(name) {
             continue;
         }
         lines.extend_from_slice(name.as_bytes());
@@ -86,4 +60,57 @@ pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
         lines.extend_from_slice(format!("{SECRET}: {}\r\n", secret.reveal()).as_bytes());
     }
     lines.into()
+}
+
+/// Whether a subscriber's field goes to Django. Not one of the connection, nor of:
+/// * what the sender of notices says anew (`Host`, `Expect`, all of a body);
+/// * credentials for a proxy;
+/// * what the daemon alone may say. To WSGI `X_Forwarded_For` is the same name as
+///   `X-Forwarded-For`, hence no underscores either.
+fn is_passed(name: &str) -> bool {
+    const OMITTED: [&str; 7] = [
+        "Expect",
+        "Host",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "X-Forwarded-For",
+        PEER,
+        SECRET,
+    ];
+    const OF_A_BODY: &str = "content-";
+    let is_of_a_body =
+        name.get(..OF_A_BODY.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OF_A_BODY));
+    !is_hop_by_hop(name)
+        && !is_of_a_body
+        && !name.contains('_')
+        && !OMITTED.iter().any(|omitted| name.eq_ignore_ascii_case(omitted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{HeadLimits, HeaderSlots, parse_request};
+    use crate::relay::options::{Origins, PublisherOptions};
+
+    #[test]
+    fn the_subscribers_own_headers_go_along_and_those_of_its_connection_do_not() {
+        let head = "GET /a HTTP/1.1\r\nCookie: a=1\r\nCookie: b=2\r\nUser-Agent: test\r\n\
+            Host: evil\r\nContent-Length: 99\r\nContent-Type: text/evil\r\nContent-Evil: 1\r\n\
+            Connection: close, X-Mine\r\nUpgrade: x\r\nX-Mine: 1\r\nTE: trailers\r\n\
+            Expect: 100-continue\r\nX-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\n\
+            Proxy-Authorization: 1\r\nX-Pushserver-Secret: 1\r\nX-Pushserver-Peer: 1\r\n\
+            If-None-Match: 0\r\n\r\n";
+        let limits = HeadLimits { header_bytes: 4096, headers: 30, uri_bytes: 1024 };
+        let mut slots = HeaderSlots::new();
+        let head = parse_request(head.as_bytes(), &mut slots, &limits).unwrap();
+        let role = Role::Publisher(PublisherOptions {
+            create_on_post: true,
+            store_messages: true,
+            allow: Vec::new(),
+            secret: None,
+            allow_origin: Origins::Nobody,
+        });
+        let lines = "Cookie: a=1\r\nCookie: b=2\r\nUser-Agent: test\r\nIf-None-Match: 0\r\n";
+        assert_eq!(*passed_headers(&head, &role), *lines.as_bytes());
+    }
 }

@@ -118,36 +118,16 @@ fn request(event: Event, notice: &Notice) -> Result<Request<String>, ureq::http:
     Ok(request)
 }
 
-/// Copies the lines of a request head that speak of the subscriber, not of its connection.
+/// Copies the lines of a notice.
 fn copy_headers(lines: &[u8], headers: &mut HeaderMap) {
     for line in lines.split(|&byte| byte == b'\n') {
         let mut parts = line.splitn(2, |&byte| byte == b':');
         let (Some(name), Some(value)) = (parts.next(), parts.next()) else { continue };
         let Ok(name) = HeaderName::from_bytes(name) else { continue };
         let Ok(value) = HeaderValue::from_bytes(value.trim_ascii()) else { continue };
-        if speaks_of_the_subscriber(&name) {
-            // Fails beyond 32,768 headers only; the relay's own limit is far below.
-            let _ = headers.try_append(name, value);
-        }
+        // Fails beyond 32,768 headers only; the relay's own limit is far below.
+        let _ = headers.try_append(name, value);
     }
-}
-
-fn speaks_of_the_subscriber(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let connection = [
-        "connection",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    // Ours alone to say. To WSGI `X_Forwarded_For` is the same name, hence no underscores either.
-    let forged = name == "x-forwarded-for" || name.contains('_');
-    !connection.contains(&name) && !name.starts_with("content-") && !forged
 }
 
 /// What stands for itself in a form: the characters that every encoder leaves alone.

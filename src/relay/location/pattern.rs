@@ -127,8 +127,8 @@ impl Pattern {
     }
 
     /// The channel id's part of `path`, still percent-encoded; `None` if the path is not ours.
-    #[must_use]
-    pub fn channel_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+    #[cfg(test)]
+    pub(crate) fn channel_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         match self {
             Self::Url(regex) => regex.captures(path)?.get(1).map(|group| group.as_bytes()),
             literal => literal.literal_part(path),

@@ -11,10 +11,10 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use httparse::Header;
-
 use crate::http::response::write_decimal;
-use crate::http::{Framing, HeadWriter, RequestHead, ResponseHead, Version};
+use crate::http::{
+    ConnectionOptions, Framing, HeadWriter, RequestHead, ResponseHead, Version, is_hop_by_hop,
+};
 use crate::relay::notice::{PEER, SECRET};
 use crate::relay::options::Secret;
 
@@ -51,7 +51,7 @@ pub(super) fn write_request<'h>(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let host = if head.host.is_empty() { origin.default_host.as_bytes() } else { head.host };
     push_field(out, "Host", host);
-    let connection = Options::read(head.headers);
+    let connection = ConnectionOptions::read(head.headers);
     let counts_hops = matches!(head.method, "OPTIONS" | "TRACE");
     let mut replaced = None;
     for header in head.headers {
@@ -131,7 +131,7 @@ pub(super) struct Missing {
 
 impl Missing {
     pub(super) fn of(head: &ResponseHead<'_>) -> Self {
-        let connection = Options::read(head.headers);
+        let connection = ConnectionOptions::read(head.headers);
         let is_missing = |name| head.header(name).is_none() || connection.name(name);
         Self { server: is_missing("Server"), date: is_missing("Date") }
     }
@@ -150,7 +150,7 @@ pub(super) fn write_answer(
     }
     // Without `finish`: the fields below go on in the same head.
     let _ = written;
-    let connection = Options::read(head.headers);
+    let connection = ConnectionOptions::read(head.headers);
     let keeps_length = ends == Ends::NoBody && head.status >= 200 && head.status != 204;
     for header in head.headers {
         let is_length = header.name.eq_ignore_ascii_case("content-length");
@@ -193,36 +193,6 @@ pub(super) fn ends(head: &ResponseHead<'_>, client: Version) -> Ends {
 
 const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
 
-/// The field names in `Connection`: what they name ends here too.
-struct Options<'h> {
-    headers: &'h [Header<'h>],
-    /// Whether there are any but the usual ones, whose fields are dropped anyway.
-    unusual: bool,
-}
-
-impl<'h> Options<'h> {
-    fn read(headers: &'h [Header<'h>]) -> Self {
-        let options = Self { headers, unusual: false };
-        let unusual = options.all().any(|option| {
-            let usual = [&b"keep-alive"[..], b"close", b"upgrade", b"te", b""];
-            !usual.iter().any(|usual| option.eq_ignore_ascii_case(usual))
-        });
-        Self { unusual, ..options }
-    }
-
-    fn name(&self, name: &str) -> bool {
-        self.unusual && self.all().any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
-    }
-
-    fn all(&self) -> impl Iterator<Item = &'h [u8]> {
-        self.headers
-            .iter()
-            .filter(|header| header.name.eq_ignore_ascii_case("connection"))
-            .flat_map(|header| header.value.split(|byte| *byte == b','))
-            .map(<[u8]>::trim_ascii)
-    }
-}
-
 /// Whether it says for whom a request is sent: only some may say that.
 fn is_forwarded_field(name: &str) -> bool {
     const FORWARDED: &str = "x-forwarded-";
@@ -245,19 +215,6 @@ fn is_dropped_request_field(name: &str) -> bool {
             19 => among(&["proxy-authorization", SECRET]),
             _ => false,
         }
-}
-
-/// Fields of one connection, in requests and answers.
-fn is_hop_by_hop(name: &str) -> bool {
-    let is = |dropped: &str| name.eq_ignore_ascii_case(dropped);
-    match name.len() {
-        2 => is("te"),
-        7 => is("trailer") || is("upgrade"),
-        10 => is("connection") || is("keep-alive"),
-        16 => is("proxy-connection"),
-        17 => is("transfer-encoding"),
-        _ => false,
-    }
 }
 
 fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
