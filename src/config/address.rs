@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::problem::{Path, Problem, quoted};
+use crate::http::authority::{host_len, ipv6, port_number};
 use crate::net::options::Listen;
 
 /// Most bytes of a Unix socket's path (`sun_path`, without its final 0).
@@ -57,20 +58,10 @@ pub(super) fn listen_argument(text: &str, ipv6: bool) -> Result<Listen, String> 
 /// # Errors
 /// What to write instead.
 pub(super) fn check_host(text: &str) -> Result<(), String> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let ipv6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let host_fits = match ipv6 {
-        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.chars().all(name),
-    };
-    let digits = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
-    let port_fits =
-        port.is_none_or(|port| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if host_fits && port_fits {
+    let (host, port) = text.as_bytes().split_at(host_len(text.as_bytes()));
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
+    let host_fits = ipv6(host).is_some() || !host.is_empty() && host.iter().all(name);
+    if host_fits && port != b":" && port_number(port).is_some_and(|port| port > 0) {
         return Ok(());
     }
     let hint = if text.contains("://") { ", without the scheme" } else { "" };

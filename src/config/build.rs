@@ -10,6 +10,7 @@ use super::settings::{
     Stores, Subscriber,
 };
 use super::upstream;
+use crate::http::authority::host_len;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::Delivery;
 use crate::nearest::nearest;
@@ -70,9 +71,8 @@ fn hosts(settings: &Settings) -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
-/// The name in `name:port`. An IPv6 address is cut short, but addresses need not be known here.
 fn without_port(host: &str) -> String {
-    host.split(':').next().unwrap_or_default().to_owned()
+    host[..host_len(host.as_bytes())].to_owned()
 }
 
 fn host(host: &Host, path: &Path<'_>) -> Result<(), Problem> {

@@ -7,6 +7,7 @@ use super::address::{check_host, networks, unix_path};
 use super::header_text::check_secret;
 use super::problem::{Path, Problem, quoted};
 use super::settings::{Location, Settings};
+use crate::http::authority::{host_len, port_number};
 use crate::net::options::Listen;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 
@@ -125,10 +126,8 @@ fn upstream(url: &str) -> Result<(String, Vec<UpstreamAddress>), String> {
 }
 
 fn name_and_port(host: &str) -> (&str, u16) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, port.parse().unwrap_or(80)),
-        _ => (host, 80),
-    }
+    let (name, port) = host.split_at(host_len(host.as_bytes()));
+    (name, port_number(port.as_bytes()).expect("a checked host has a port or none"))
 }
 
 fn without_brackets(name: &str) -> &str {

@@ -2,12 +2,10 @@
 //! the connection, which host is meant (RFC 9112 sections 3.2, 6 and 9). One pass over the fields,
 //! then questions. Refuses whatever has two answers; knows no other field.
 
-use std::net::Ipv6Addr;
-use std::str::FromStr;
-
 use httparse::Header;
 use memchr::memchr;
 
+use super::authority::is_authority;
 use super::error::HttpError;
 use super::framing::Framing;
 use super::version::Version;
@@ -131,7 +129,7 @@ impl<'b> Fields<'b> {
             (None, None) => return Ok(b""),
             (Some(host), _) | (None, Some(host)) => host,
         };
-        if is_host(host) {
+        if is_authority(host) {
             Ok(host)
         } else {
             Err(HttpError::bad_request("Host is not `name` or `name:port`"))
@@ -193,51 +191,4 @@ fn refuse_tab(head: &[u8], header: &Header<'_>) -> Result<(), HttpError> {
         return Err(HttpError::bad_request("a tab in Content-Length or Transfer-Encoding"));
     }
     Ok(())
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110 7.2) with a host that is not empty.
-fn is_host(value: &[u8]) -> bool {
-    let (name, port) = match value {
-        [b'[', rest @ ..] => {
-            let Some(end) = memchr(b']', rest) else { return false };
-            let address = std::str::from_utf8(&rest[..end]).unwrap_or_default();
-            if Ipv6Addr::from_str(address).is_err() {
-                return false;
-            }
-            (None, &rest[end + 1..])
-        }
-        _ => {
-            let end = memchr(b':', value).unwrap_or(value.len());
-            (Some(&value[..end]), &value[end..])
-        }
-    };
-    name.is_none_or(is_name) && is_port(port)
-}
-
-/// `reg-name` or an IPv4 address (RFC 3986 3.2.2), less the comma: it could be a list of hosts.
-fn is_name(name: &[u8]) -> bool {
-    let escapes_are_whole = || {
-        name.split(|byte| *byte == b'%').skip(1).all(
-            |after| matches!(after, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()),
-        )
-    };
-    !name.is_empty() && name.iter().all(is_name_byte) && escapes_are_whole()
-}
-
-fn is_name_byte(byte: &u8) -> bool {
-    matches!(byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%'
-        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')
-}
-
-/// Nothing, or a colon and a number of 16 bits, which RFC 3986 lets be absent too.
-fn is_port(port: &[u8]) -> bool {
-    match port {
-        [] | [b':'] => true,
-        [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
-        }
-        _ => false,
-    }
 }

@@ -5,6 +5,7 @@
 //! differently is refused, never repaired, so no request can be smuggled past a proxy before us
 //! or past the upstream behind us.
 
+pub mod authority;
 mod body;
 mod date;
 mod error;

@@ -5,8 +5,8 @@ use percent_encoding::percent_decode;
 
 use super::rewrite;
 use crate::http::RequestHead;
+use crate::http::authority::host_len;
 use crate::relay::options::{LocationOptions, ProxyOptions, Role};
-use crate::relay::request::host::split_port;
 
 /// See the module.
 #[derive(Debug)]
@@ -104,8 +104,8 @@ fn plain_path(path: &[u8]) -> Vec<u8> {
 /// Where a request for `asked` belongs, if that is not the one host there is. Of a host without a
 /// port only the name counts, and the port stays the one that was asked.
 fn other_host(forced: &str, asked: &[u8]) -> Option<Vec<u8>> {
-    let (name, port) = split_port(asked);
-    let (forced_name, forced_port) = split_port(forced.as_bytes());
+    let (name, port) = asked.split_at(host_len(asked));
+    let (forced_name, forced_port) = forced.as_bytes().split_at(host_len(forced.as_bytes()));
     let same_name = name.eq_ignore_ascii_case(forced_name);
     match forced_port {
         b"" if same_name => None,

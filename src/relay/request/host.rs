@@ -8,6 +8,7 @@
 //!
 //! Pure; made at start and on reload.
 
+use crate::http::authority::{host_len, port_number};
 use crate::rate_limit::RateLimit;
 
 /// The names beside those that every machine has for itself.
@@ -28,31 +29,12 @@ impl Hosts {
     /// Whether a request with this `Host` may be served, that came to a loopback address at `port`.
     /// An HTTP/1.0 request without one is no browser's.
     pub(in crate::relay) fn admit(&self, host: &[u8], port: u16) -> bool {
-        let (name, asked) = split_port(host);
-        if name.is_empty() || number(asked) != u32::from(port) {
+        let (name, asked) = host.split_at(host_len(host));
+        if name.is_empty() || port_number(asked) != Some(port) {
             return true;
         }
         let name = name.strip_suffix(b".").unwrap_or(name);
         is_of_this_machine(name) || self.names.iter().any(|known| covers(known, name))
-    }
-}
-
-/// A host, of a head that was found sound, and its port: the latter with its colon or empty.
-pub(in crate::relay) fn split_port(host: &[u8]) -> (&[u8], &[u8]) {
-    let name = without_digits(host);
-    match name {
-        [name @ .., b':'] => (name, &host[name.len()..]),
-        _ => (host, b""),
-    }
-}
-
-/// What [`split_port`] gives as a number; that of plain HTTP where there is none.
-fn number(port: &[u8]) -> u32 {
-    match port {
-        [] | [b':'] => 80,
-        [_, digits @ ..] => digits.iter().fold(0_u32, |sum, digit| {
-            sum.saturating_mul(10).saturating_add(u32::from(digit.wrapping_sub(b'0')))
-        }),
     }
 }
 
@@ -95,7 +77,7 @@ const LOCALHOST: &[u8] = b"localhost";
 
 #[cfg(test)]
 mod tests {
-    use super::{Hosts, split_port};
+    use super::Hosts;
 
     fn hosts(names: &[&str]) -> Hosts {
         Hosts::new(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
@@ -165,12 +147,5 @@ mod tests {
             assert!(!hosts.admit(host.as_bytes(), 1), "{host}");
         }
         assert!(super::Hosts::new(&["*".to_owned()]).admit(b"evil.example:1", 1));
-    }
-
-    #[test]
-    fn a_port_is_split_off_behind_brackets_too() {
-        assert_eq!(split_port(b"[::1]:80"), (&b"[::1]"[..], &b":80"[..]));
-        assert_eq!(split_port(b"[::1]"), (&b"[::1]"[..], &b""[..]));
-        assert_eq!(split_port(b"a:"), (&b"a"[..], &b":"[..]));
     }
 }
