@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::problem::{Path, Problem, quoted};
 use crate::http::authority::{host_len, ipv6, port_number};
 use crate::net::options::Listen;
+use crate::net::passthrough::is_url;
 
 /// Most bytes of a Unix socket's path (`sun_path`, without its final 0).
 const UNIX_PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -123,17 +124,21 @@ pub(super) fn check_url(text: &str) -> Result<(), String> {
         return Err("https is not in this version; write an http:// URL".to_owned());
     }
     let authority = text.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
-    let visible = text.bytes().all(|b| matches!(b, 0x21..=0x7e)) && !text.contains('#');
-    if authority.is_some_and(|host| check_host(host).is_ok()) {
-        return match visible {
-            true => Ok(()),
-            false => Err(format!(
-                "{} has a space, a \"#\" or more than ASCII; percent-encode it, as %C3%B6 for ö",
-                quoted(text)
-            )),
-        };
+    if authority.is_none_or(|host| check_host(host).is_err()) {
+        return Err(format!("{} is no URL; write \"http://host:port/path\"", quoted(text)));
     }
-    Err(format!("{} is no URL; write \"http://host:port/path\"", quoted(text)))
+    // The sender would leave out a fragment, and send what is not ASCII as it is.
+    if !text.bytes().all(|b| matches!(b, 0x21..=0x7e)) || text.contains('#') {
+        return Err(format!(
+            "{} has a space, a \"#\" or more than ASCII; percent-encode it, as %C3%B6 for ö",
+            quoted(text)
+        ));
+    }
+    if !is_url(text) {
+        let what = "has a character that no URL has; percent-encode it, as %3C for <";
+        return Err(format!("{} {what}", quoted(text)));
+    }
+    Ok(())
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
@@ -288,8 +293,21 @@ mod tests {
         for url in ["http://127.0.0.1:8000/passthrough", "http://a", "http://[::1]:1/x?y=%20"] {
             assert_eq!(check_url(url), Ok(()), "{url}");
         }
-        for url in ["", "/x", "127.0.0.1:8000", "https://a/", "http:///x", "http://a/ b", "ftp://a"]
-        {
+        for url in [
+            "",
+            "/x",
+            "127.0.0.1:8000",
+            "https://a/",
+            "http:///x",
+            "http://a/ b",
+            "http://a/<b>",
+            "http://a b/",
+            "ftp://a",
+            "http://user:secret@a/",
+            "http://a:0/",
+            "http://a:70000/",
+            "http://a:/",
+        ] {
             assert!(check_url(url).is_err(), "{url}");
         }
     }

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::rate_limit::RateLimit;
 use crate::relay::notice::{Event, Notice};
 
-pub use self::post::check_url;
+pub use self::post::is_url;
 
 /// The queue of notices and the threads that send them.
 #[derive(Debug)]
