@@ -1,4 +1,4 @@
-//! A short run of what `cargo bench --bench soak` does for long, the tests of its model, and the
+//! A short run of what `crates/soak` does for long, the tests of its model, and the
 //! proof that it would see a wrong delivery.
 
 #![allow(missing_docs, reason = "tests are named as sentences")]
@@ -7,13 +7,8 @@
 use std::time::{Duration, Instant};
 
 use mio::Events;
+use pushserver_soak::{Load, Mutation, Options, settings};
 use pushserver_testkit::Daemon;
-use soak::fire::{Fire, Options};
-use soak::subscriber::Mutation;
-
-#[path = "../benches/soak/mod.rs"]
-#[allow(dead_code, reason = "the bench uses the rest")]
-mod soak;
 
 /// The daemon under load.
 const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
@@ -22,39 +17,39 @@ const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
 const LONG: Duration = Duration::from_secs(120);
 
 /// Runs until so many messages were delivered, with reloads in between.
-fn run(deliveries: u64, mutation: Option<Mutation>) -> Fire {
-    let daemon = Daemon::start(BINARY, soak::settings::settings("http://127.0.0.1:1/told"));
+fn run(deliveries: u64, mutation: Option<Mutation>) -> Load {
+    let daemon = Daemon::start(BINARY, settings("http://127.0.0.1:1/told"));
     let options =
         Options { seed: 7, channels: 15, subscribers: 240, publishers: 12, rate: 0, mutation };
-    let mut fire = Fire::new(daemon.address(), options);
+    let mut load = Load::new(daemon.address(), options);
     let mut events = Events::with_capacity(256);
     let begin = Instant::now();
     for part in 1..=3 {
-        while fire.tally.delivered * 3 < deliveries * part {
-            fire.turn(&mut events);
-            assert!(begin.elapsed() < LONG, "{:?}", fire.tally);
+        while load.tally().delivered * 3 < deliveries * part {
+            load.turn(&mut events);
+            assert!(begin.elapsed() < LONG, "{:?}", load.tally());
         }
         daemon.signal("HUP");
     }
-    fire.finish(&mut events);
-    fire
+    load.finish(&mut events);
+    load
 }
 
 #[test]
 fn every_delivery_of_a_short_run_is_exact() {
-    let fire = run(20_000, None);
-    assert_eq!(fire.faults.total(), 0, "{:#?} after {:?}", fire.faults, fire.tally);
-    let seen = fire.seen();
-    assert_eq!(seen.messages, fire.tally.delivered);
+    let load = run(20_000, None);
+    assert_eq!(load.faults().total(), 0, "{:#?} after {:?}", load.faults(), load.tally());
+    let seen = load.seen();
+    assert_eq!(seen.messages, load.tally().delivered);
     // What was to be tried was tried.
     assert!(seen.gaps > 0 && seen.taken > 0 && seen.gone > 0 && seen.nothing > 0, "{seen:?}");
-    assert!(fire.tally.vanished > 0 && fire.tally.cut > 0, "{:?}", fire.tally);
+    assert!(load.tally().vanished > 0 && load.tally().cut > 0, "{:?}", load.tally());
 }
 
 #[test]
 fn whatever_is_delivered_wrong_is_told() {
     for (name, mutation) in Mutation::ALL {
-        let fire = run(3000, Some(mutation));
-        assert!(fire.faults.total() > 0, "{name}");
+        let load = run(3000, Some(mutation));
+        assert!(load.faults().total() > 0, "{name}");
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use memchr::memmem;
 use pushserver::http::{parse_http_date, write_http_date};
 
-use super::words::{Gap, Id};
+use crate::events::{Gap, Id};
 use pushserver_testkit::Random;
 
 /// One whole answer.

@@ -84,24 +84,30 @@ pub(crate) enum Saw {
 
 /// What was wrong: how often, and the first few in words.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
-    pub(crate) counts: BTreeMap<&'static str, u64>,
-    pub(crate) first: Vec<String>,
+pub struct Faults {
+    /// By kind.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// The first twenty.
+    pub first: Vec<String>,
 }
 
 impl Faults {
-    pub(crate) fn note(&mut self, what: &'static str, detail: impl FnOnce() -> String) {
+    /// One more.
+    pub fn note(&mut self, what: &'static str, detail: impl FnOnce() -> String) {
         *self.counts.entry(what).or_default() += 1;
         if self.first.len() < 20 {
             self.first.push(format!("{what}: {}", detail()));
         }
     }
 
-    pub(crate) fn total(&self) -> u64 {
+    /// Of all kinds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
         for (what, count) in &other.counts {
             *self.counts.entry(what).or_default() += count;
         }
@@ -111,20 +117,26 @@ impl Faults {
 
 /// What was right, by kind, so that a run that tried nothing is seen.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) messages: u64,
-    pub(crate) gaps: u64,
+pub struct Seen {
+    /// Messages.
+    pub messages: u64,
+    /// Gaps that were told.
+    pub gaps: u64,
     /// Messages that the gaps counted.
-    pub(crate) skipped: u64,
-    pub(crate) unknown: u64,
+    pub skipped: u64,
+    /// Gaps of unknown size.
+    pub unknown: u64,
     /// Messages that a DELETE took before a subscriber came.
-    pub(crate) taken: u64,
-    pub(crate) nothing: u64,
-    pub(crate) gone: u64,
+    pub taken: u64,
+    /// 304.
+    pub nothing: u64,
+    /// 410.
+    pub gone: u64,
 }
 
 impl Seen {
-    pub(crate) fn add(&mut self, other: Self) {
+    /// Adds what another run saw.
+    pub fn add(&mut self, other: Self) {
         self.messages += other.messages;
         self.gaps += other.gaps;
         self.skipped += other.skipped;

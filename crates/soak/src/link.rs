@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::wire::{self, Answer};
+use crate::wire::{self, Answer};
 
 /// See the module.
 pub(crate) struct Link {

@@ -5,8 +5,8 @@
 //! not known from their answers, both orders are right. Ids order the messages of a channel, and a
 //! DELETE's answer names the last message before it, so any number of publishers may be at work.
 
-use super::words::Gap::{Messages, Unknown};
-use super::words::{Deleted, Faults, Gap, Id, Moment, Observation, Published, Rules, Saw, Seen};
+use crate::events::Gap::{Messages, Unknown};
+use crate::events::{Deleted, Faults, Gap, Id, Moment, Observation, Published, Rules, Saw, Seen};
 
 /// How much earlier than by the clients' clock a message may expire: the daemon reads its clock
 /// once a turn.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::settings::HOLD_MS;
+use crate::settings::HOLD_MS;
 use pushserver_testkit::Random;
 use pushserver_testkit::{Backend, Client, LONG, post, until};
 
@@ -16,7 +16,7 @@ use pushserver_testkit::{Backend, Client, LONG, post, until};
 const IDLE_MAX: usize = 50;
 
 /// See the module.
-pub(crate) struct Mischief {
+pub(crate) struct Hostile {
     address: SocketAddr,
     random: Random,
     /// How many channels it has made.
@@ -27,27 +27,27 @@ pub(crate) struct Mischief {
     held: VecDeque<(Client, Instant)>,
 }
 
-type Misdeed = (&'static str, u64, fn(&mut Mischief));
+type Misdeed = (&'static str, u64, fn(&mut Hostile));
 
 /// With their weights.
 const MISDEEDS: [Misdeed; 14] = [
-    ("nonsense", 10, Mischief::nonsense),
-    ("cut off", 10, Mischief::cut_off),
-    ("half-closed", 6, Mischief::half_closed),
-    ("large", 3, Mischief::large),
-    ("stalled", 1, Mischief::stalled),
-    ("looks", 6, Mischief::look),
-    ("HEAD", 3, Mischief::head),
-    ("displaced", 3, Mischief::displaced),
-    ("interval", 4, Mischief::interval),
-    ("pipelined", 4, Mischief::pipelined),
-    ("expiring", 4, Mischief::expiring),
-    ("told", 4, Mischief::told),
-    ("crawling", 2, Mischief::crawl),
-    ("waiting", 8, Mischief::wait),
+    ("nonsense", 10, Hostile::nonsense),
+    ("cut off", 10, Hostile::cut_off),
+    ("half-closed", 6, Hostile::half_closed),
+    ("large", 3, Hostile::large),
+    ("stalled", 1, Hostile::stalled),
+    ("looks", 6, Hostile::look),
+    ("HEAD", 3, Hostile::head),
+    ("displaced", 3, Hostile::displaced),
+    ("interval", 4, Hostile::interval),
+    ("pipelined", 4, Hostile::pipelined),
+    ("expiring", 4, Hostile::expiring),
+    ("told", 4, Hostile::told),
+    ("crawling", 2, Hostile::crawl),
+    ("waiting", 8, Hostile::wait),
 ];
 
-impl Mischief {
+impl Hostile {
     pub(crate) fn new(address: SocketAddr, seed: u64) -> Self {
         let (idle, held) = (VecDeque::new(), VecDeque::new());
         Self { address, random: Random::new(seed), made: 0, done: BTreeMap::new(), idle, held }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::words::Rules;
+use crate::events::Rules;
 
 /// A kind of channel. Its channels are at `/p/KIND/NAME` (publishers), `/q/KIND/NAME` (publishers
 /// whose messages nobody keeps), `/s/KIND/NAME` (long polls) and `/i/KIND/NAME` (interval polls).
@@ -37,7 +37,8 @@ pub(crate) const KINDS: [Kind; 5] = [
 ];
 
 /// Settings with all of them; `told`: the URL for notices of the location `/n/`.
-pub(crate) fn settings(told: &str) -> Value {
+#[must_use]
+pub fn settings(told: &str) -> Value {
     let mut stores = serde_json::Map::new();
     let mut locations = Vec::new();
     for Kind { name, rules, .. } in KINDS {

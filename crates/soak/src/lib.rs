@@ -1,0 +1,33 @@
+//! Load that knows what must come of it: publishers and subscribers on the real daemon, whose every
+//! answer is judged by a model; beside them clients that misbehave, and a watch on what the daemon
+//! holds. `main.rs` is the command, `tests/soak.rs` of the daemon's package a short run of it. The
+//! API is for this repository only.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a run ends where it cannot go on"
+)]
+
+mod body;
+mod events;
+mod hostile;
+mod link;
+mod load;
+mod model;
+mod progress;
+mod publisher;
+mod rest;
+mod run;
+mod settings;
+mod shared;
+mod subscriber;
+mod watch;
+mod wire;
+
+pub use self::events::{Faults, Seen};
+pub use self::load::Load;
+pub use self::run::{exactness, soak};
+pub use self::settings::settings;
+pub use self::shared::{Mutation, Options, Tally};

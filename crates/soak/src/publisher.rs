@@ -1,0 +1,238 @@
+//! What publishers do: publish in bursts and at leisure, delete channels, look at them, end in the
+//! middle of a message, and half-close.
+
+use crate::body;
+use crate::events::{Deleted, Moment, Published};
+use crate::link::{Link, Reading};
+use crate::settings::KINDS;
+use crate::shared::Shared;
+use crate::wire::{self, Answer};
+
+/// Requests that may be open on one channel: several publishers at once.
+const OPEN_MAX: usize = 3;
+
+/// Answers that may wait to be judged before a channel is left alone for a moment.
+const UNSETTLED_MAX: usize = 2000;
+
+/// See the module.
+pub(crate) struct Publisher {
+    /// Names it to the poll.
+    token: usize,
+    link: Option<Link>,
+    doing: Option<Doing>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Doing {
+    lane: usize,
+    sent: Moment,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// `ends`: the connection is half-closed after it.
+    Publish {
+        number: u64,
+        kept: bool,
+        ends: bool,
+    },
+    Delete,
+    Look,
+}
+
+impl Publisher {
+    pub(crate) fn new(token: usize) -> Self {
+        Self { token, link: None, doing: None }
+    }
+
+    /// Whether an answer is still to come.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.doing.is_some()
+    }
+
+    /// Sends the next request, if one is due.
+    pub(crate) fn publish_next(&mut self, shared: &mut Shared) {
+        if self.is_busy() || shared.finishing || !shared.is_within_rate() {
+            return;
+        }
+        let now_ms = shared.now_ms();
+        for _ in 0..4 {
+            let lane = shared.random.index(shared.lanes.len());
+            let entry = &shared.lanes[lane];
+            let due = entry.burst > 0
+                || entry.due_ms <= now_ms
+                || entry.caught_up * 3 >= entry.followers * 2;
+            if due && entry.open < OPEN_MAX && entry.model.unsettled() < UNSETTLED_MAX {
+                return self.do_something(lane, shared);
+            }
+        }
+    }
+
+    fn do_something(&mut self, lane: usize, shared: &mut Shared) {
+        let deletes = shared.random.below(KINDS[shared.lanes[lane].kind].publishes_per_delete) == 0;
+        match shared.random.below(1000) {
+            _ if deletes => self.delete(lane, shared),
+            0..4 => self.look(lane, shared),
+            4..7 => self.cut(lane, shared),
+            chance => self.publish(lane, chance < 10, shared),
+        }
+    }
+
+    fn publish(&mut self, lane: usize, ends: bool, shared: &mut Shared) {
+        let kept = !shared.random.percent(4);
+        let sent = shared.moment();
+        let burst = if shared.random.percent(2) { shared.random.below(40) } else { 0 };
+        let pause_ms = 5 + shared.random.below(40);
+        let entry = &mut shared.lanes[lane];
+        entry.burst = if entry.burst > 0 { entry.burst - 1 } else { burst };
+        entry.due_ms = sent.ms + pause_ms;
+        let (number, bytes) = message(lane, shared);
+        let path = shared.lanes[lane].path(if kept { 'p' } else { 'q' });
+        let doing = Doing { lane, sent, what: What::Publish { number, kept, ends } };
+        let link = self.begin(doing, shared);
+        wire::post(&path, number, &bytes, &mut shared.random, link.out());
+        if ends {
+            link.end_sending();
+        } else {
+            link.flush();
+        }
+    }
+
+    /// Ends in the middle of a message, which must never be seen.
+    fn cut(&mut self, lane: usize, shared: &mut Shared) {
+        shared.tally.cut += 1;
+        let (number, bytes) = message(lane, shared);
+        let path = shared.lanes[lane].path('p');
+        let mut link = self.connection(shared);
+        let mut whole = Vec::new();
+        wire::post(&path, number, &bytes, &mut shared.random, &mut whole);
+        let length = shared.random.index(whole.len());
+        link.out().extend_from_slice(&whole[..length]);
+        link.flush();
+        if shared.random.percent(70) {
+            link.reset();
+        }
+    }
+
+    fn delete(&mut self, lane: usize, shared: &mut Shared) {
+        shared.tally.deletes += 1;
+        let sent = shared.moment();
+        self.ask(Doing { lane, sent, what: What::Delete }, "DELETE", shared);
+    }
+
+    fn look(&mut self, lane: usize, shared: &mut Shared) {
+        let sent = shared.moment();
+        let method = shared.random.pick(&["GET", "PUT"]);
+        self.ask(Doing { lane, sent, what: What::Look }, method, shared);
+    }
+
+    fn ask(&mut self, doing: Doing, method: &str, shared: &mut Shared) {
+        let path = shared.lanes[doing.lane].path('p');
+        let link = self.begin(doing, shared);
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        link.out().extend_from_slice(request.as_bytes());
+        link.flush();
+    }
+
+    /// Notes what is asked; gives the connection for it.
+    fn begin(&mut self, doing: Doing, shared: &mut Shared) -> &mut Link {
+        let link = self.connection(shared);
+        self.doing = Some(doing);
+        let lane = &mut shared.lanes[doing.lane];
+        lane.open += 1;
+        if !matches!(doing.what, What::Look) {
+            lane.model.begin();
+        }
+        self.link.insert(link)
+    }
+
+    /// Its connection, or a new one; now and then it begins anew.
+    fn connection(&mut self, shared: &mut Shared) -> Link {
+        let kept = self.link.take();
+        match kept.filter(|_| shared.random.below(2000) > 0) {
+            Some(link) => link,
+            None => shared.open(self.token, false),
+        }
+    }
+
+    /// Its socket takes or has bytes.
+    pub(crate) fn ready(&mut self, shared: &mut Shared) {
+        let Some(link) = &mut self.link else { return };
+        link.flush();
+        match link.read(usize::MAX, &mut shared.scratch) {
+            Reading::Answer(answer, body) => self.answered(&answer, &body, shared),
+            Reading::NotYet => {}
+            Reading::Closed => self.failed("closed unasked", shared),
+            Reading::Broken(why) => self.failed(&why, shared),
+        }
+    }
+
+    fn failed(&mut self, why: &str, shared: &mut Shared) {
+        self.link = None;
+        let failed = self.doing.take();
+        shared.faults.note("connection", || format!("publisher, {failed:?}: {why}"));
+        if let Some(Doing { lane, what, .. }) = failed {
+            shared.lanes[lane].open -= 1;
+            if !matches!(what, What::Look) {
+                shared.lanes[lane].model.unchanged(&mut shared.faults);
+            }
+        }
+    }
+
+    fn answered(&mut self, answer: &Answer, body: &[u8], shared: &mut Shared) {
+        let acked = shared.moment();
+        let Some(Doing { lane, sent, what }) = self.doing.take() else {
+            return self.failed("an answer to nothing", shared);
+        };
+        let information = wire::information(body);
+        let faults = &mut shared.faults;
+        let entry = &mut shared.lanes[lane];
+        entry.open -= 1;
+        match (what, answer.status, information) {
+            (What::Publish { number, kept, ends }, 201 | 202, Some((queued, held, id))) => {
+                if (answer.status == 201) != (held > 0) {
+                    faults.note("201", || format!("{answer:?}, {held} were held"));
+                }
+                shared.tally.published += 1;
+                if id > entry.newest {
+                    (entry.newest, entry.caught_up) = (id, 0);
+                }
+                let published = Published { id, number, kept, queued, sent, acked };
+                entry.model.published(published, faults);
+                if ends {
+                    // The daemon ends it too; nothing is to come.
+                    self.link = None;
+                }
+            }
+            (What::Delete, 200, Some((queued, _, last))) => {
+                entry.model.deleted(Deleted { last, queued, sent, acked }, faults);
+            }
+            (What::Delete, 404, _) => entry.model.unchanged(faults),
+            (What::Look, 200, Some(_)) | (What::Look, 404, None) => {}
+            _ => {
+                faults.note("status", || format!("{answer:?} to {what:?}"));
+                if !matches!(what, What::Look) {
+                    entry.model.unchanged(faults);
+                }
+            }
+        }
+    }
+}
+
+/// A number and a body; the empty one only where the content type tells the number.
+fn message(lane: usize, shared: &mut Shared) -> (u64, Vec<u8>) {
+    let entry = &mut shared.lanes[lane];
+    let number = entry.next_number;
+    entry.next_number += 1;
+    let size = match shared.random.below(1000) {
+        0..60 if wire::content_type(number).is_some() => 0,
+        0..900 => body::SIZE_MIN as u64 + shared.random.below(260),
+        900..990 => 300 + shared.random.below(4000),
+        990..998 => 14_000 + shared.random.below(30_000),
+        _ => 100_000 + shared.random.below(60_000),
+    };
+    let mut bytes = Vec::new();
+    body::write(entry.name, number, size as usize, &mut bytes);
+    (number, bytes)
+}

@@ -1,0 +1,158 @@
+//! Runs: exactness for a number of deliveries, and the soak for a time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::Events;
+use pushserver_testkit::{Absent, Backend, Daemon, Manner};
+
+use crate::events::{Faults, Seen};
+use crate::hostile::Hostile;
+use crate::load::Load;
+use crate::progress::Progress;
+use crate::rest::Rest;
+use crate::settings::settings;
+use crate::shared::{Options, Tally};
+use crate::watch::Trend;
+
+/// Deliveries a second of the soak, and misdeeds: well below what the machine can do.
+const SOAK_RATE: u64 = 3000;
+const MISDEED_RATE: u32 = 100;
+
+/// After so much of the soak all leave, so that what is left is seen: with somebody there, messages
+/// that come and go are megabytes.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// As fast as it goes, until so many messages are delivered. `daemon`: the program. Tells what came
+/// of it; gives whether all was right.
+pub fn exactness(daemon: &str, deliveries: u64, options: Options) -> bool {
+    println!("{deliveries} deliveries, {options:?}");
+    let absent = Absent::bind();
+    let daemon = Daemon::start(daemon, settings(&absent.url()));
+    let mut load = Load::new(daemon.address(), options);
+    let mut progress = Progress::new();
+    let mut events = Events::with_capacity(1024);
+    while load.tally().delivered < deliveries {
+        load.turn(&mut events);
+        progress.look(&daemon, &load);
+    }
+    load.finish(&mut events);
+    let mut came_of = CameOf::default();
+    came_of.add(&load);
+    came_of.told(&daemon)
+}
+
+/// Everything at once, below what the machine can do, for so long; in between and at the end all
+/// leave, and nothing may be left. `daemon`: the program. Tells what came of it; gives whether all
+/// was right.
+pub fn soak(daemon: &str, duration: Duration, mut options: Options) -> bool {
+    if options.rate == 0 {
+        options.rate = SOAK_RATE;
+    }
+    println!("{} s, {options:?}, {MISDEED_RATE} misdeeds a second", duration.as_secs());
+    let mut backend = Backend::that(Manner::Answers(200));
+    let daemon = Daemon::start(daemon, settings(&backend.url()));
+    let mut hostile = Hostile::new(daemon.address(), options.seed);
+    hostile.rehearse(&backend);
+    let Some(before) = Rest::reached(&daemon, None) else { return false };
+    println!("before: {before:?}");
+    let mut progress = Progress::new();
+    let mut came_of = CameOf::default();
+    let (mut under_load, mut resting) = (Vec::new(), Vec::new());
+    let mut left = duration;
+    while !left.is_zero() {
+        let round = left.min(ROUND);
+        left -= round;
+        let load = Load::new(daemon.address(), options);
+        options.seed += 1;
+        let Some(load) =
+            soak_round(round, &daemon, load, &mut progress, &mut hostile, &mut backend)
+        else {
+            println!("a misdeed had another answer than it should");
+            return false;
+        };
+        came_of.add(&load);
+        load.delete_all(&daemon);
+        drop(load);
+        let Some(rest) = Rest::reached(&daemon, Some(before)) else { return false };
+        let minutes = progress.minutes();
+        under_load.push((minutes, progress.mean_kib()));
+        resting.push((minutes, rest.resident_kib as f64));
+        println!("all have left: {rest:?}");
+    }
+    println!("misdeeds: {:?}", hostile.done);
+    let was_right = came_of.told(&daemon);
+    let may_be_chance = judge("under load", &under_load, Trend::may_be_chance);
+    judge("with nobody there", &resting, Trend::is_flat) && may_be_chance && was_right
+}
+
+/// Gives what came of it; `None`: a misdeed had another answer than it should.
+fn soak_round(
+    duration: Duration,
+    daemon: &Daemon,
+    mut load: Load,
+    progress: &mut Progress,
+    hostile: &mut Hostile,
+    backend: &mut Backend,
+) -> Option<Load> {
+    let begin = Instant::now();
+    let mut events = Events::with_capacity(1024);
+    let stop = AtomicBool::new(false);
+    progress.begin_round();
+    thread::scope(|scope| {
+        let misdeeds = scope.spawn(|| hostile.run(MISDEED_RATE, &stop, backend));
+        while begin.elapsed() < duration && !misdeeds.is_finished() {
+            load.turn(&mut events);
+            progress.look(daemon, &load);
+        }
+        stop.store(true, Ordering::Release);
+        load.finish(&mut events);
+        misdeeds.join().is_ok().then_some(load)
+    })
+}
+
+fn judge(what: &str, rounds: &[(f64, f64)], is_right: fn(&Trend) -> bool) -> bool {
+    let Some(trend) = Trend::of(rounds) else {
+        println!("memory {what}: too short a run to tell");
+        return true;
+    };
+    let Trend { slope, error, mean_kib, minutes } = trend;
+    let verdict = if is_right(&trend) { "flat" } else { "NOT FLAT" };
+    println!(
+        "memory {what}: {slope:+.1} kB/min (standard error {error:.1}) over the last \
+         {minutes:.0} min, {:+.0} kB of {mean_kib:.0}: {verdict}",
+        trend.growth_kib(),
+    );
+    is_right(&trend)
+}
+
+/// Of one run under load, or of several.
+#[derive(Default)]
+struct CameOf {
+    tally: Tally,
+    seen: Seen,
+    faults: Faults,
+}
+
+impl CameOf {
+    fn add(&mut self, load: &Load) {
+        self.tally.add(load.tally());
+        self.seen.add(load.seen());
+        self.faults.add(load.faults());
+    }
+
+    /// Tells what was tried, what went wrong, and what the daemon said beside it. Whether all was
+    /// right.
+    fn told(&self, daemon: &Daemon) -> bool {
+        println!("{:?}\n{:?}", self.tally, self.seen);
+        for fault in &self.faults.first {
+            println!("wrong: {fault}");
+        }
+        println!("{} wrong {:?}", self.faults.total(), self.faults.counts);
+        for line in daemon.log().iter().filter(|line| !line.contains(" info ")).take(20) {
+            println!("the daemon said: {line}");
+        }
+        self.faults.total() == 0 && self.seen.messages == self.tally.delivered
+    }
+}

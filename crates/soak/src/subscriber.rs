@@ -1,0 +1,241 @@
+//! What subscribers do: ask, follow their cursor, read slowly, rest, vanish, and come back with
+//! their cursor or without.
+
+use crate::body;
+use crate::events::{Gap, Id, Moment, Observation, Saw};
+use crate::link::{Link, Reading};
+use crate::settings::HOLD_MS;
+use crate::shared::{Mutation, Shared};
+use crate::wire::{self, Answer, ContentType};
+
+/// Bytes that a slow reader reads at a time.
+const SIP: usize = 1500;
+
+/// One in so many observations is spoilt by a [`Mutation`].
+const SPOILT_EVERY: u64 = 200;
+
+/// See the module.
+pub(crate) struct Subscriber {
+    /// Names it to the poll and to timers.
+    index: usize,
+    pub(crate) lane: usize,
+    pub(crate) cursor: Option<Id>,
+    slow: bool,
+    state: State,
+    link: Option<Link>,
+    /// Rises with every request and every rest: a timer of an earlier one is void.
+    epoch: u64,
+    /// It has asked that the connection end with the answer.
+    close: bool,
+    /// Before a message that was kept from the model.
+    hidden: Option<Option<Id>>,
+}
+
+impl std::fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = self.link.as_ref().is_some_and(Link::has_part);
+        write!(f, "{:?} at {:?}, slow {}, part {part}", self.state, self.cursor, self.slow)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// A request is on its way, held or being answered. `vanishes`: when its timer is up, else
+    /// that is for reading on.
+    Asked { asked: Moment, interval: bool, vanishes: bool },
+    /// It asks when its timer is up; on the same connection if it has one.
+    Resting,
+}
+
+impl Subscriber {
+    pub(crate) fn new(index: usize, lane: usize, slow: bool) -> Self {
+        Self {
+            index,
+            lane,
+            cursor: None,
+            slow,
+            state: State::Resting,
+            link: None,
+            epoch: 0,
+            close: false,
+            hidden: None,
+        }
+    }
+
+    /// Sends its next request, on a new connection if it has none.
+    pub(crate) fn ask(&mut self, shared: &mut Shared) {
+        let asked = shared.moment();
+        let interval = shared.random.percent(3) && !shared.finishing;
+        let close = shared.random.below(300) == 0;
+        let vanishes = shared.random.below(300) == 0 && !shared.finishing;
+        let path = shared.lanes[self.lane].path(if interval { 'i' } else { 's' });
+        self.epoch += 1;
+        self.close = close;
+        self.state = State::Asked { asked, interval, vanishes };
+        let link = self.link.get_or_insert_with(|| shared.open(self.index, self.slow));
+        wire::get(&path, self.cursor, close, &mut shared.random, link.out());
+        link.flush();
+        if vanishes {
+            let in_ms = shared.random.below(6);
+            shared.wake_in(in_ms, self.index, self.epoch);
+        }
+    }
+
+    /// Its socket takes or has bytes.
+    pub(crate) fn ready(&mut self, shared: &mut Shared) {
+        let Some(link) = &mut self.link else { return };
+        link.flush();
+        let slow = self.slow && !shared.finishing;
+        match link.read(if slow { SIP } else { usize::MAX }, &mut shared.scratch) {
+            Reading::Answer(answer, body) => self.answered(&answer, &body, shared),
+            Reading::NotYet if slow && link.has_part() => {
+                let in_ms = 1 + shared.random.below(15);
+                shared.wake_in(in_ms, self.index, self.epoch);
+            }
+            Reading::NotYet => {}
+            Reading::Closed => self.failed("closed unasked", shared),
+            Reading::Broken(why) => self.failed(&why, shared),
+        }
+    }
+
+    fn failed(&mut self, why: &str, shared: &mut Shared) {
+        shared.faults.note("connection", || format!("subscriber {}: {why}", self.index));
+        self.link = None;
+        self.rest(10, shared);
+    }
+
+    /// A timer of this epoch is up.
+    pub(crate) fn wakes(&mut self, epoch: u64, shared: &mut Shared) {
+        if self.epoch != epoch {
+            return;
+        }
+        match self.state {
+            State::Resting => self.ask(shared),
+            State::Asked { vanishes: true, .. } if !shared.finishing => {
+                shared.tally.vanished += 1;
+                self.leave(shared);
+                let away_ms = shared.random.below(50);
+                self.rest(away_ms, shared);
+            }
+            State::Asked { .. } => self.ready(shared),
+        }
+    }
+
+    fn answered(&mut self, answer: &Answer, body: &[u8], shared: &mut Shared) {
+        let read = shared.moment();
+        let State::Asked { asked, interval, .. } = self.state else {
+            shared.faults.note("unasked answer", || format!("{answer:?}"));
+            return;
+        };
+        if answer.closes != self.close {
+            shared.faults.note("connection", || format!("{answer:?}"));
+        }
+        let cursor = self.cursor;
+        let (name, held_ms) = (shared.lanes[self.lane].name, read.ms - asked.ms);
+        let saw = match (answer.status, answer.id) {
+            (200, Some(id)) => match number_of(name, answer, body) {
+                Some(number) => Saw::Message { id, number, gap: answer.gap },
+                None => {
+                    let detail = || format!("{answer:?} {}", body.escape_ascii());
+                    shared.faults.note("corrupt", detail);
+                    Saw::Message { id, number: u64::MAX, gap: answer.gap }
+                }
+            },
+            (304, echoed) if echoed == cursor => Saw::Nothing,
+            (410, _) if !interval => Saw::Gone,
+            _ => {
+                shared.faults.note("status", || format!("{answer:?} after {cursor:?}"));
+                return self.rest(10, shared);
+            }
+        };
+        // The daemon's clock has a step of 10 ms and may be read a moment before ours.
+        if saw == Saw::Nothing && !interval && held_ms + 100 < HOLD_MS - HOLD_MS / 10 {
+            shared.faults.note("304 too early", || format!("after {held_ms} ms"));
+        }
+        let cursor = self.hidden.take().unwrap_or(cursor);
+        let observation = Observation { cursor, asked, read, saw };
+        if let Saw::Message { id, .. } = saw {
+            self.cursor = Some(id);
+            let lane = &mut shared.lanes[self.lane];
+            lane.caught_up += usize::from(lane.newest <= id);
+            shared.tally.delivered += 1;
+            shared.tally.bytes += body.len() as u64;
+        }
+        self.observe_or_spoil(observation, shared);
+        self.go_on(saw, shared);
+    }
+
+    fn observe_or_spoil(&mut self, mut observation: Observation, shared: &mut Shared) {
+        let Saw::Message { id, number, gap } = &mut observation.saw else {
+            return shared.observe(self.lane, observation);
+        };
+        let spoil = shared.options.mutation.filter(|_| shared.random.below(SPOILT_EVERY) == 0);
+        match spoil {
+            None => {}
+            Some(Mutation::Lost) => {
+                self.hidden = Some(observation.cursor);
+                return;
+            }
+            Some(Mutation::Repeated) => observation.cursor = Some(*id),
+            Some(Mutation::Reordered) => observation.cursor = Some((id.0 + 1, 0)),
+            Some(Mutation::Corrupt) => *number += 1,
+            Some(Mutation::Gap) => {
+                *gap = match gap {
+                    Some(Gap::Messages(told)) => Some(Gap::Messages(*told + 1)),
+                    _ => Some(Gap::Messages(1)),
+                };
+            }
+        }
+        shared.observe(self.lane, observation);
+    }
+
+    /// What it does after an answer.
+    fn go_on(&mut self, saw: Saw, shared: &mut Shared) {
+        if self.close {
+            self.link = None;
+        }
+        let chance = shared.random.below(10_000);
+        let rest_ms = match chance {
+            _ if shared.finishing && saw == Saw::Nothing => 5,
+            _ if shared.finishing => return self.ask(shared),
+            0..10 => {
+                shared.tally.reconnects += 1;
+                self.leave(shared);
+                shared.random.below(300)
+            }
+            10..12 => {
+                shared.tally.restarts += 1;
+                self.leave(shared);
+                self.cursor = None;
+                shared.random.below(100)
+            }
+            _ if self.slow => 1 + shared.random.below(120),
+            _ if saw == Saw::Nothing => shared.random.below(20),
+            _ => return self.ask(shared),
+        };
+        self.rest(rest_ms, shared);
+    }
+
+    fn rest(&mut self, ms: u64, shared: &mut Shared) {
+        self.epoch += 1;
+        self.state = State::Resting;
+        shared.wake_in(ms, self.index, self.epoch);
+    }
+
+    /// Ends the connection, one way or the other.
+    fn leave(&mut self, shared: &mut Shared) {
+        let Some(link) = self.link.take() else { return };
+        if shared.random.percent(80) {
+            link.reset();
+        }
+    }
+}
+
+/// The number of the message that an answer brings, if all of it is as it was published.
+fn number_of(channel: usize, answer: &Answer, body: &[u8]) -> Option<u64> {
+    let number = match answer.content_type {
+        Some(ContentType::Of(number)) if body.is_empty() => number,
+        _ => body::read(channel, body)?,
+    };
+    (answer.content_type == wire::content_type(number)).then_some(number)
+}
