@@ -10,6 +10,7 @@
 mod answer;
 mod channel;
 mod clock;
+mod dial;
 mod histogram;
 mod lane;
 mod load;

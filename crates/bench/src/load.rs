@@ -6,22 +6,21 @@
 //! it measures the server's delays and not its own: what is late is looked at after every few
 //! events.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll};
 
 use super::channel::Channel;
+use super::dial::{Dial, Whose};
 use super::lane::{Lane, Pace};
 use super::plan::{Plan, Repoll};
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::subscriber::{State, Subscriber};
-use super::tally::{Faults, Tally};
+use super::tally::Tally;
 use super::target::Target;
-use super::wire::Wire;
+use super::traffic::{Next, Traffic};
 use crate::clock::Clock;
 
 /// Events and polls handled before the loop looks at what is due and at the urgent connections.
@@ -34,55 +33,20 @@ const PATIENCE_GONE_NS: u64 = 1_000_000_000;
 const SPIN_NS: u64 = 2_000_000;
 const MS: u64 = 1_000_000;
 
-/// A poll to come.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Next {
-    /// The subscriber's index.
-    pub(super) subscriber: u32,
-    /// Until then it may wait for deliveries to be read, in nanoseconds.
-    pub(super) latest_ns: u64,
-}
-
-/// All connections to one server, and what is counted on them.
+/// The traffic with one server, and when it begins and ends.
 pub(super) struct Load {
     poll: Poll,
-    pub(super) clock: Clock,
-    pub(super) progress: Progress,
-    publish_to: SocketAddr,
-    pub(super) subscribe_to: SocketAddr,
-    /// Tells this run's messages from others.
-    pub(super) run: u32,
-    pub(super) size: usize,
-    pub(super) repoll: Repoll,
+    pub(super) traffic: Traffic,
+    progress: Progress,
     busy: bool,
     patience_ns: u64,
-    pub(super) channels: Vec<Channel>,
-    pub(super) subscribers: Vec<Subscriber>,
-    pub(super) publishers: Vec<Publisher>,
-    pub(super) lanes: Vec<Lane>,
-    pub(super) faults: Faults,
-    /// Holds that ended without a message; not a fault.
-    pub(super) timeouts: u64,
-    /// Subscribers that are to ask again.
-    pub(super) repolls: VecDeque<Next>,
-    /// Stored messages still to ask for ([`Repoll::Stored`]).
-    pub(super) fetches_left: u64,
-    /// Subscribers whose connection is being established.
-    pub(super) connecting: usize,
-    /// Subscribers that stay away after a fault.
-    pub(super) gone: usize,
     /// The subscribers to come; how many on each channel.
     planned: Vec<usize>,
     /// Subscribers of the lane beside the first: looked at in every turn, so that the load on the
     /// first does not delay what is measured on the second.
     urgent: std::ops::Range<usize>,
-    /// When something last arrived.
-    pub(super) progress_ns: u64,
-    /// When the first lane's last fan-out ended.
-    pub(super) fanout_ended_ns: u64,
     /// Time spent on anything but waiting.
     pub(super) worked_ns: u64,
-    pub(super) scratch: Box<[u8]>,
 }
 
 impl Load {
@@ -92,48 +56,33 @@ impl Load {
     ///
     /// As of the system: no descriptor.
     pub(super) fn new(plan: &Plan, target: &Target, run: u32, clock: Clock) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let dial = Dial::new(target, poll.registry().try_clone()?);
+        let traffic = Traffic::new(plan, run, clock, dial);
         let mut load = Self {
-            poll: Poll::new()?,
-            clock,
+            poll,
+            traffic,
             progress: Progress::new(plan.quiet),
-            publish_to: target.publish.address,
-            subscribe_to: target.subscribe.address,
-            run,
-            size: plan.size,
-            repoll: plan.repoll,
             busy: plan.busy,
             patience_ns: plan.patience_ns,
-            channels: Vec::new(),
-            subscribers: Vec::new(),
-            publishers: Vec::new(),
-            lanes: Vec::new(),
-            faults: Faults::default(),
-            timeouts: 0,
-            repolls: VecDeque::new(),
-            fetches_left: 0,
-            connecting: 0,
-            gone: 0,
             planned: Vec::new(),
             urgent: 0..0,
-            progress_ns: 0,
-            fanout_ended_ns: 0,
             worked_ns: 0,
-            scratch: vec![0; 64 << 10].into_boxed_slice(),
         };
         let mut publishers = 0;
         for (lane, group) in plan.groups.iter().enumerate() {
-            let first = load.channels.len();
+            let first = load.traffic.channels.len();
             for index in first..first + group.channels {
                 let name = Plan::channel_name(run, index);
-                load.channels.push(Channel::new(target, &name, lane, plan.size));
+                load.traffic.channels.push(Channel::new(target, &name, lane, plan.size));
                 let share = group.subscribers / group.channels;
                 let extra = usize::from(index - first < group.subscribers % group.channels);
                 load.planned.push(share + extra);
             }
             let senders = publishers..publishers + group.publishers;
             publishers = senders.end;
-            let channels = first..load.channels.len();
-            load.lanes.push(Lane::new(channels, senders, group.pace));
+            let channels = first..load.traffic.channels.len();
+            load.traffic.lanes.push(Lane::new(channels, senders, group.pace));
         }
         Ok(load)
     }
@@ -144,12 +93,12 @@ impl Load {
     ///
     /// As of the system, or the server does not accept in time.
     pub(super) fn open_publishers(&mut self) -> io::Result<()> {
-        let count = self.lanes.iter().map(|lane| lane.publishers.len()).sum();
+        let count = self.traffic.lanes.iter().map(|lane| lane.publishers.len()).sum();
         for index in 0..count {
-            let wire = self.connect_publisher(index)?;
-            self.publishers.push(Publisher::new(wire));
+            let wire = self.traffic.dial.publisher(index)?;
+            self.traffic.publishers.push(Publisher::new(wire));
         }
-        let connected = |load: &Self| load.publishers.iter().all(|p| p.wire.is_connected());
+        let connected = |load: &Self| load.traffic.publishers.iter().all(|p| p.wire.is_connected());
         self.drive(connected).then_some(()).ok_or(io::ErrorKind::TimedOut.into())
     }
 
@@ -163,18 +112,20 @@ impl Load {
         let planned = std::mem::take(&mut self.planned);
         let total: usize = planned.iter().sum();
         for (channel, count) in planned.into_iter().enumerate() {
-            if self.channels[channel].lane > 0 {
-                self.urgent = self.subscribers.len()..self.subscribers.len() + count;
+            if self.traffic.channels[channel].lane > 0 {
+                self.urgent =
+                    self.traffic.subscribers.len()..self.traffic.subscribers.len() + count;
             }
-            let stored = matches!(self.repoll, Repoll::Stored { .. });
+            let stored = matches!(self.traffic.repoll, Repoll::Stored { .. });
             let state = if stored { State::Resting } else { State::Connecting };
-            self.channels[channel].subscribers = if stored { 0 } else { count as u32 };
+            self.traffic.channels[channel].subscribers = if stored { 0 } else { count as u32 };
             for _ in 0..count {
-                let wire = self.connect_subscriber(self.subscribers.len())?;
-                self.subscribers.push(Subscriber::new(wire, channel as u32, state));
-                self.connecting += 1;
-                if self.connecting >= CONNECTING_MAX {
-                    let (now_ns, open) = (self.clock.mono_ns(), self.subscribers.len());
+                let wire = self.traffic.dial.subscriber(self.traffic.subscribers.len())?;
+                self.traffic.subscribers.push(Subscriber::new(wire, channel as u32, state));
+                self.traffic.connecting += 1;
+                if self.traffic.connecting >= CONNECTING_MAX {
+                    let (now_ns, open) =
+                        (self.traffic.clock.mono_ns(), self.traffic.subscribers.len());
                     self.progress.show(now_ns, || format!("opening {open} of {total}"));
                     self.drive_until_connected()?;
                 }
@@ -184,30 +135,24 @@ impl Load {
     }
 
     fn drive_until_connected(&mut self) -> io::Result<()> {
-        self.drive(|load| load.connecting == 0).then_some(()).ok_or(io::ErrorKind::TimedOut.into())
-    }
-
-    pub(super) fn connect_subscriber(&self, index: usize) -> io::Result<Wire> {
-        Wire::connect(self.subscribe_to, self.poll.registry(), Token(2 * index))
-    }
-
-    pub(super) fn connect_publisher(&self, index: usize) -> io::Result<Wire> {
-        Wire::connect(self.publish_to, self.poll.registry(), Token(2 * index + 1))
+        self.drive(|load| load.traffic.connecting == 0)
+            .then_some(())
+            .ok_or(io::ErrorKind::TimedOut.into())
     }
 
     /// Publishes `rounds` messages to each channel of each lane and waits until all have arrived.
     /// `false`: some did not.
     pub(super) fn warm_up(&mut self, rounds: u64) -> bool {
-        let now_ns = self.clock.mono_ns();
-        let paces: Vec<Pace> = self.lanes.iter().map(|lane| lane.pace).collect();
-        for lane in &mut self.lanes {
+        let now_ns = self.traffic.clock.mono_ns();
+        let paces: Vec<Pace> = self.traffic.lanes.iter().map(|lane| lane.pace).collect();
+        for lane in &mut self.traffic.lanes {
             // As fast as answers come, though never two messages of a channel at once.
             let window = lane.publishers.len().min(lane.channels.len());
             lane.pace = Pace::Closed { window, pause: false };
             lane.start(rounds * lane.channels.len() as u64, now_ns);
         }
         let whole = self.drive(Self::is_over);
-        for (lane, pace) in self.lanes.iter_mut().zip(paces) {
+        for (lane, pace) in self.traffic.lanes.iter_mut().zip(paces) {
             lane.pace = pace;
         }
         whole
@@ -216,68 +161,71 @@ impl Load {
     /// Runs the load for so long, or until each lane has published so many messages, and then
     /// until all have arrived. Nanoseconds from the start to the last arrival.
     pub(super) fn run(&mut self, length_ns: u64, messages: u64) -> u64 {
-        let start_ns = self.clock.mono_ns();
-        for lane in &mut self.lanes {
+        let start_ns = self.traffic.clock.mono_ns();
+        for lane in &mut self.traffic.lanes {
             lane.tally = Tally::default();
             lane.start(messages, start_ns);
         }
-        self.timeouts = 0;
+        self.traffic.timeouts = 0;
         self.worked_ns = 0;
-        if matches!(self.repoll, Repoll::Stored { .. }) {
-            self.lanes.iter_mut().for_each(|lane| lane.left = 0);
-            self.fetches_left = messages;
-            let all = 0..self.subscribers.len() as u32;
-            self.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
+        if matches!(self.traffic.repoll, Repoll::Stored { .. }) {
+            self.traffic.lanes.iter_mut().for_each(|lane| lane.left = 0);
+            self.traffic.fetches_left = messages;
+            let all = 0..self.traffic.subscribers.len() as u32;
+            self.traffic.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
         }
         let end_ns = start_ns.saturating_add(length_ns);
-        self.drive(|load| load.is_over() || load.clock.mono_ns() >= end_ns);
-        self.fetches_left = 0;
-        self.lanes.iter_mut().for_each(|lane| lane.left = 0);
+        self.drive(|load| load.is_over() || load.traffic.clock.mono_ns() >= end_ns);
+        self.traffic.fetches_left = 0;
+        self.traffic.lanes.iter_mut().for_each(|lane| lane.left = 0);
         self.drive(Self::is_over);
-        self.progress_ns.saturating_sub(start_ns)
+        self.traffic.progress_ns.saturating_sub(start_ns)
     }
 
     /// Lets so many milliseconds pass.
     pub(super) fn rest(&mut self, ms: u64) {
-        let end_ns = self.clock.mono_ns() + ms * MS;
-        self.drive(|load| load.clock.mono_ns() >= end_ns);
+        let end_ns = self.traffic.clock.mono_ns() + ms * MS;
+        self.drive(|load| load.traffic.clock.mono_ns() >= end_ns);
     }
 
     /// Counts what has not arrived as lost. To be called once, at the very end.
     pub(super) fn settle_accounts(&mut self) {
-        for lane in &self.lanes {
-            self.faults.unanswered += lane.open_answers as u64;
+        for lane in &self.traffic.lanes {
+            self.traffic.faults.unanswered += lane.open_answers as u64;
         }
-        if matches!(self.repoll, Repoll::Stored { .. }) {
+        if matches!(self.traffic.repoll, Repoll::Stored { .. }) {
             return;
         }
-        for subscriber in &self.subscribers {
-            let published = self.channels[subscriber.channel as usize].sequence;
-            self.faults.lost += published.saturating_sub(subscriber.order.newest());
+        for subscriber in &self.traffic.subscribers {
+            let published = self.traffic.channels[subscriber.channel as usize].sequence;
+            self.traffic.faults.lost += published.saturating_sub(subscriber.order.newest());
         }
     }
 
     /// Whether nothing is left to publish, to arrive, to be answered or to be asked.
     pub(super) fn is_over(&self) -> bool {
-        let stored = matches!(self.repoll, Repoll::Stored { .. });
-        self.repolls.is_empty()
-            && self.lanes.iter().all(|lane| lane.left == 0 && lane.is_quiet())
-            && !(stored && self.subscribers.iter().any(|s| s.state == State::Polling))
+        let stored = matches!(self.traffic.repoll, Repoll::Stored { .. });
+        self.traffic.repolls.is_empty()
+            && self.traffic.lanes.iter().all(|lane| lane.left == 0 && lane.is_quiet())
+            && !(stored && self.traffic.subscribers.iter().any(|s| s.state == State::Polling))
     }
 
     /// Turns until `done`. `false`: nothing has moved for too long.
     fn drive(&mut self, done: impl Fn(&Self) -> bool) -> bool {
         let mut events = Events::with_capacity(WORK_PER_TURN);
-        self.progress_ns = self.clock.mono_ns();
+        self.traffic.progress_ns = self.traffic.clock.mono_ns();
         while !done(self) {
             let now_ns = self.turn(&mut events);
-            let stored = matches!(self.repoll, Repoll::Stored { .. });
-            if !stored && self.connecting == 0 && self.lanes.iter().all(Lane::is_quiet) {
-                self.progress_ns = now_ns;
+            let stored = matches!(self.traffic.repoll, Repoll::Stored { .. });
+            if !stored
+                && self.traffic.connecting == 0
+                && self.traffic.lanes.iter().all(Lane::is_quiet)
+            {
+                self.traffic.progress_ns = now_ns;
             }
             self.show_progress(now_ns);
-            let cut_ns = if self.gone > 0 { PATIENCE_GONE_NS } else { u64::MAX };
-            if now_ns.saturating_sub(self.progress_ns) > self.patience_ns.min(cut_ns) {
+            let cut_ns = if self.traffic.gone > 0 { PATIENCE_GONE_NS } else { u64::MAX };
+            if now_ns.saturating_sub(self.traffic.progress_ns) > self.patience_ns.min(cut_ns) {
                 return false;
             }
         }
@@ -285,7 +233,7 @@ impl Load {
     }
 
     fn show_progress(&mut self, now_ns: u64) {
-        let lanes = &self.lanes;
+        let lanes = &self.traffic.lanes;
         self.progress.show(now_ns, || {
             let deliveries: u64 = lanes.iter().map(|lane| lane.tally.deliveries).sum();
             let published: u64 = lanes.iter().map(|lane| lane.tally.published).sum();
@@ -300,43 +248,41 @@ impl Load {
             && error.kind() != io::ErrorKind::Interrupted
         {
             // Only a descriptor that is not an epoll could cause this.
-            self.faults.damaged("the event loop of the load generator failed");
+            self.traffic.faults.damaged("the event loop of the load generator failed");
             return u64::MAX;
         }
-        let began_ns = self.clock.mono_ns();
+        let began_ns = self.traffic.clock.mono_ns();
         let idle = events.is_empty();
         let mut worked = !idle;
         for event in events.iter() {
-            let Token(token) = event.token();
-            let (index, closed) = (token / 2, event.is_read_closed());
-            if token % 2 == 0 {
-                self.subscriber_ready(index, event.is_readable(), closed);
-            } else {
-                self.publisher_ready(index, event.is_readable(), closed);
+            let (readable, closed) = (event.is_readable(), event.is_read_closed());
+            match Whose::from(event.token()) {
+                Whose::Subscriber(index) => self.traffic.subscriber_ready(index, readable, closed),
+                Whose::Publisher(index) => self.traffic.publisher_ready(index, readable, closed),
             }
         }
         for _ in 0..WORK_PER_TURN {
-            match self.repolls.front() {
+            match self.traffic.repolls.front() {
                 Some(next) if idle || next.latest_ns <= began_ns => {}
                 _ => break,
             }
-            let Some(next) = self.repolls.pop_front() else { break };
-            self.ask(next.subscriber as usize);
+            let Some(next) = self.traffic.repolls.pop_front() else { break };
+            self.traffic.ask(next.subscriber as usize);
             worked = true;
         }
-        if self.repolls.is_empty() {
-            self.lanes.iter_mut().for_each(|lane| lane.all_have_asked(began_ns));
+        if self.traffic.repolls.is_empty() {
+            self.traffic.lanes.iter_mut().for_each(|lane| lane.all_have_asked(began_ns));
         }
         for index in self.urgent.clone() {
-            self.subscriber_ready(index, true, false);
+            self.traffic.subscriber_ready(index, true, false);
         }
         // Its answers too: the next message on a connection waits for them.
-        let urgent = self.lanes.get(1).map_or(0..0, |lane| lane.publishers.clone());
+        let urgent = self.traffic.lanes.get(1).map_or(0..0, |lane| lane.publishers.clone());
         for index in urgent {
-            self.publisher_ready(index, true, false);
+            self.traffic.publisher_ready(index, true, false);
         }
-        let now_ns = self.clock.mono_ns();
-        self.publish_due(now_ns);
+        let now_ns = self.traffic.clock.mono_ns();
+        self.traffic.publish_due(now_ns);
         if worked {
             self.worked_ns += now_ns - began_ns;
         }
@@ -345,11 +291,11 @@ impl Load {
 
     /// How long to wait for events.
     fn timeout(&self) -> Option<Duration> {
-        if self.busy || !self.repolls.is_empty() {
+        if self.busy || !self.traffic.repolls.is_empty() {
             return Some(Duration::ZERO);
         }
-        let now_ns = self.clock.mono_ns();
-        let wait_ns = match self.lanes.iter().filter_map(Lane::wakes_at).min() {
+        let now_ns = self.traffic.clock.mono_ns();
+        let wait_ns = match self.traffic.lanes.iter().filter_map(Lane::wakes_at).min() {
             Some(at_ns) => at_ns.saturating_sub(now_ns).min(20 * MS),
             None => 20 * MS,
         };

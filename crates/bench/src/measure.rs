@@ -114,12 +114,12 @@ impl<'a> Work<'a> {
         let before = self.quiet_sample();
         self.load.open_subscribers().map_err(|error| format!("opening polls: {error}"))?;
         let after = self.quiet_sample();
-        if self.load.gone > 0 {
+        if self.load.traffic.gone > 0 {
             return Err(format!(
                 "{} of {} polls ended at once: {}",
-                self.load.gone,
+                self.load.traffic.gone,
                 self.plan.subscribers(),
-                text::faults(&self.load.faults)
+                text::faults(&self.load.traffic.faults)
             ));
         }
         Ok(Opened { before, after })
@@ -151,12 +151,17 @@ impl<'a> Work<'a> {
     fn count_calls(&mut self) -> Result<(Calls, u64), String> {
         let process = self.process.as_ref().ok_or("--syscalls needs --pid")?;
         let trace = process.trace().map_err(|error| format!("strace: {error}"))?;
-        let kept: Vec<_> =
-            self.load.lanes.iter_mut().map(|lane| std::mem::take(&mut lane.tally)).collect();
+        let kept: Vec<_> = self
+            .load
+            .traffic
+            .lanes
+            .iter_mut()
+            .map(|lane| std::mem::take(&mut lane.tally))
+            .collect();
         self.load.run(2_000_000_000, u64::MAX);
         self.quiet_sample();
         let operations = operations(self.plan.scenario, &self.load);
-        for (lane, tally) in self.load.lanes.iter_mut().zip(kept) {
+        for (lane, tally) in self.load.traffic.lanes.iter_mut().zip(kept) {
             lane.tally = tally;
         }
         let calls = trace.finish().map_err(|error| format!("strace: {error}"))?;
@@ -188,8 +193,8 @@ impl<'a> Work<'a> {
         calls: Option<(Calls, u64)>,
     ) -> Report {
         let (plan, load) = (self.plan, &self.load);
-        let tally = &load.lanes[0].tally;
-        let beside = load.lanes.get(1).map(|lane| &lane.tally);
+        let tally = &load.traffic.lanes[0].tally;
+        let beside = load.traffic.lanes.get(1).map(|lane| &lane.tally);
         // The only messages of an idle run show that every poll was held; they are not timed.
         let timed = plan.scenario != Scenario::Idle;
         let times = |histogram: &Histogram| histogram.distribution().filter(|_| timed);
@@ -213,8 +218,8 @@ impl<'a> Work<'a> {
             repoll: plan.repoll.name(),
             rate: rate(plan),
             seconds: took_s,
-            published: load.lanes.iter().map(|lane| lane.tally.published).sum(),
-            deliveries: load.lanes.iter().map(|lane| lane.tally.deliveries).sum(),
+            published: load.traffic.lanes.iter().map(|lane| lane.tally.published).sum(),
+            deliveries: load.traffic.lanes.iter().map(|lane| lane.tally.deliveries).sum(),
             latency: times(&tally.latency),
             first: times(&tally.first),
             last: times(&tally.last),
@@ -238,8 +243,8 @@ impl<'a> Work<'a> {
                 .as_ref()
                 .map(|(calls, operations)| calls.total as f64 / (*operations).max(1) as f64),
             calls: calls.map(|(calls, _)| calls),
-            timeouts: load.timeouts,
-            faults: load.faults.clone(),
+            timeouts: load.traffic.timeouts,
+            faults: load.traffic.faults.clone(),
             generator_busy: measured.worked_ns as f64 / measured.took_ns.max(1) as f64,
             plot: beside.map_or(&tally.latency, |tally| &tally.during).plot(if timed {
                 PLOT_ROWS_MAX
@@ -264,5 +269,5 @@ fn operations(scenario: Scenario, load: &Load) -> u64 {
         Scenario::Channels | Scenario::Publish => lane.tally.published,
         _ => lane.tally.deliveries,
     };
-    load.lanes.iter().map(count).sum()
+    load.traffic.lanes.iter().map(count).sum()
 }

@@ -1,21 +1,87 @@
-//! What the load generator does when bytes arrive: takes deliveries and answers, counts, asks
-//! again, and publishes what is due.
+//! Traffic: the connections to one server and what is counted on them. When bytes arrive it takes deliveries and
+//! answers, counts, asks again, and publishes what is due.
 
+use std::collections::VecDeque;
 use std::io;
 
-use super::channel::{Message, Polled};
-use super::lane::Due;
-use super::load::{Load, Next};
-use super::plan::Repoll;
-use super::publisher::{Answered, Job};
+use super::channel::{Channel, Message, Polled};
+use super::clock::Clock;
+use super::dial::Dial;
+use super::lane::{Due, Lane};
+use super::plan::{Plan, Repoll};
+use super::publisher::{Answered, Job, Publisher};
 use super::stamp::Stamp;
-use super::subscriber::State;
+use super::subscriber::{State, Subscriber};
+use super::tally::Faults;
 
 /// A poll that waits for deliveries to be read goes out within this time. Later than 40 ms after
 /// the delivery the kernel would acknowledge that by itself, at the server's cost.
 const SOON_NS: u64 = 25_000_000;
 
-impl Load {
+/// A poll to come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Next {
+    /// The subscriber's index.
+    pub(super) subscriber: u32,
+    /// Until then it may wait for deliveries to be read, in nanoseconds.
+    pub(super) latest_ns: u64,
+}
+
+/// All connections to one server, and what is counted on them.
+pub(super) struct Traffic {
+    pub(super) dial: Dial,
+    pub(super) clock: Clock,
+    /// Tells this run's messages from others.
+    pub(super) run: u32,
+    size: usize,
+    pub(super) repoll: Repoll,
+    pub(super) channels: Vec<Channel>,
+    pub(super) subscribers: Vec<Subscriber>,
+    pub(super) publishers: Vec<Publisher>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) faults: Faults,
+    /// Holds that ended without a message; not a fault.
+    pub(super) timeouts: u64,
+    /// Subscribers that are to ask again.
+    pub(super) repolls: VecDeque<Next>,
+    /// Stored messages still to ask for ([`Repoll::Stored`]).
+    pub(super) fetches_left: u64,
+    /// Subscribers whose connection is being established.
+    pub(super) connecting: usize,
+    /// Subscribers that stay away after a fault.
+    pub(super) gone: usize,
+    /// When something last arrived.
+    pub(super) progress_ns: u64,
+    /// When the first lane's last fan-out ended.
+    fanout_ended_ns: u64,
+    scratch: Box<[u8]>,
+}
+
+impl Traffic {
+    /// Nothing connected yet.
+    pub(super) fn new(plan: &Plan, run: u32, clock: Clock, dial: Dial) -> Self {
+        Self {
+            dial,
+            clock,
+            run,
+            size: plan.size,
+            repoll: plan.repoll,
+            channels: Vec::new(),
+            subscribers: Vec::new(),
+            publishers: Vec::new(),
+            lanes: Vec::new(),
+            faults: Faults::default(),
+            timeouts: 0,
+            repolls: VecDeque::new(),
+            fetches_left: 0,
+            connecting: 0,
+            gone: 0,
+            progress_ns: 0,
+            fanout_ended_ns: 0,
+            scratch: vec![0; 64 << 10].into_boxed_slice(),
+        }
+    }
+
     /// An event on a subscriber's connection.
     pub(super) fn subscriber_ready(&mut self, index: usize, readable: bool, closed: bool) {
         let subscriber = &mut self.subscribers[index];
@@ -158,18 +224,13 @@ impl Load {
             lane.tally.finished(round, channel.subscribers);
             let all = channel.gate.drain(..);
             self.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
-            let lane = channel.lane;
-            self.round_finished(lane, now_ns);
+            // What the second lane's messages have to wait for.
+            if channel.lane == 0 {
+                self.fanout_ended_ns = if lane.open_rounds == 0 { now_ns } else { u64::MAX };
+            }
         }
         if at_once {
             self.ask(index);
-        }
-    }
-
-    /// Fan-outs of the first lane are what the second lane's messages have to wait for.
-    fn round_finished(&mut self, lane: usize, now_ns: u64) {
-        if lane == 0 {
-            self.fanout_ended_ns = if self.lanes[0].open_rounds == 0 { now_ns } else { u64::MAX };
         }
     }
 
@@ -210,7 +271,7 @@ impl Load {
 
     /// Goes on with another connection, and asks as soon as it stands.
     fn reconnect(&mut self, index: usize) {
-        match self.connect_subscriber(index) {
+        match self.dial.subscriber(index) {
             Ok(wire) => {
                 let subscriber = &mut self.subscribers[index];
                 subscriber.wire = wire;
@@ -252,12 +313,11 @@ impl Load {
     fn publish_next(&mut self, index: usize) {
         let publisher = &mut self.publishers[index];
         let Some(mut job) = publisher.next() else { return };
-        let sent_ns = job.sent_ns.unwrap_or_else(|| self.clock.mono_ns());
-        job.sent_ns = Some(sent_ns);
+        let sent_ns = *job.sent_ns.get_or_insert_with(|| self.clock.mono_ns());
         let channel = &mut self.channels[job.channel];
         channel.sent(job.sequence, sent_ns);
-        let Job { sequence, .. } = job;
-        let stamp = Stamp { run: self.run, channel: job.channel as u32, sequence, sent_ns };
+        let (channel_index, sequence) = (job.channel as u32, job.sequence);
+        let stamp = Stamp { run: self.run, channel: channel_index, sequence, sent_ns };
         publisher.request.clear();
         channel.write_publish(&mut publisher.request, stamp, self.size);
         if publisher.send(job).is_err() {
@@ -316,7 +376,7 @@ impl Load {
     }
 
     fn publisher_lost(&mut self, index: usize) {
-        // A connection with nothing asked may be closed at any time (RFC 9112 9.5).
+        // RFC 9112 9.5, as above.
         self.faults.resets += u64::from(self.publishers[index].is_waiting());
         if self.publishers[index].wire.is_connected() && self.replace_publisher(index).is_err() {
             self.faults.resets += 1;
@@ -325,7 +385,7 @@ impl Load {
 
     /// A new connection for this publisher; what was under way is given up.
     fn replace_publisher(&mut self, index: usize) -> io::Result<()> {
-        let wire = self.connect_publisher(index)?;
+        let wire = self.dial.publisher(index)?;
         if let Some(job) = self.publishers[index].replace(wire) {
             let lane = &mut self.lanes[self.channels[job.channel].lane];
             lane.open_answers = lane.open_answers.saturating_sub(1);

@@ -1,0 +1,52 @@
+//! Dial: opens the connections to one server, and names them to the poll.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::{Registry, Token};
+
+use super::target::Target;
+use super::wire::Wire;
+
+/// See the module.
+pub(super) struct Dial {
+    registry: Registry,
+    publish_to: SocketAddr,
+    subscribe_to: SocketAddr,
+}
+
+/// Whose connection an event is about: the subscriber or publisher with this index.
+pub(super) enum Whose {
+    Subscriber(usize),
+    Publisher(usize),
+}
+
+impl Dial {
+    pub(super) fn new(target: &Target, registry: Registry) -> Self {
+        let (publish_to, subscribe_to) = (target.publish.address, target.subscribe.address);
+        Self { registry, publish_to, subscribe_to }
+    }
+
+    /// A connection for the subscriber with this index.
+    ///
+    /// # Errors
+    /// The system's: no descriptor, no port.
+    pub(super) fn subscriber(&self, index: usize) -> io::Result<Wire> {
+        Wire::connect(self.subscribe_to, &self.registry, Token(2 * index))
+    }
+
+    /// A connection for the publisher with this index.
+    ///
+    /// # Errors
+    /// As of [`Dial::subscriber`].
+    pub(super) fn publisher(&self, index: usize) -> io::Result<Wire> {
+        Wire::connect(self.publish_to, &self.registry, Token(2 * index + 1))
+    }
+}
+
+impl From<Token> for Whose {
+    fn from(Token(token): Token) -> Self {
+        let index = token / 2;
+        if token % 2 == 0 { Self::Subscriber(index) } else { Self::Publisher(index) }
+    }
+}
