@@ -2,17 +2,6 @@
 //! stays found. And each of them with a few errors by chance, which is fuzzing for who has no
 //! fuzzer: `docs/testing.md` tells how to do it properly.
 
-#[path = "../fuzz/rounds/chunked_body.rs"]
-mod chunked_body;
-#[path = "../fuzz/rounds/config.rs"]
-mod config;
-#[path = "../fuzz/rounds/cursor.rs"]
-mod cursor;
-#[path = "../fuzz/rounds/relay/mod.rs"]
-mod relay;
-#[path = "../fuzz/rounds/request_head.rs"]
-mod request_head;
-
 use std::fs;
 use std::panic::{catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -20,6 +9,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
+use pushserver_testkit::rounds::{chunked_body, config, cursor, relay, request_head};
 
 type Round = fn(&[u8]);
 

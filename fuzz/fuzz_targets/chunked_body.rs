@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../rounds/chunked_body.rs"]
-mod chunked_body;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chunked_body::round(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pushserver_testkit::rounds::chunked_body::round(data));

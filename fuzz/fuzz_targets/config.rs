@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../rounds/config.rs"]
-mod config;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| config::round(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pushserver_testkit::rounds::config::round(data));

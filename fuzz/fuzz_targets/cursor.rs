@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../rounds/cursor.rs"]
-mod cursor;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| cursor::round(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pushserver_testkit::rounds::cursor::round(data));

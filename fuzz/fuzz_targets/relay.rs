@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../rounds/relay/mod.rs"]
-mod relay;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| relay::round(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pushserver_testkit::rounds::relay::round(data));

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::nginx::Nginx;
-use crate::targets::Server;
+use pushserver_testkit::transcripts::targets::Server;
 
 #[test]
 fn nginx_serves_the_paths_of_each_location() {

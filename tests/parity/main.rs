@@ -9,30 +9,19 @@
 //! Needs nginx and its module: `apt-get install nginx libnginx-mod-nchan`.
 
 mod configurations;
-#[path = "../protocol/corpus.rs"]
-#[allow(dead_code, reason = "a part is for tests/protocol")]
-mod corpus;
 mod locations;
 mod nginx;
-#[path = "../protocol/run.rs"]
-#[allow(dead_code, reason = "a part is for tests/protocol")]
-mod run;
 mod table;
-#[path = "../protocol/targets.rs"]
-#[allow(dead_code, reason = "a part is for tests/protocol")]
-mod targets;
-#[path = "../protocol/transcript.rs"]
-#[allow(dead_code, reason = "a part is for tests/protocol")]
-mod transcript;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 
-use corpus::{caught, transcripts, until_the_next_second};
 use nginx::Nginx;
-use transcript::{Nchan, Only, Transcript};
+use pushserver_testkit::transcripts::corpus::{caught, transcripts, until_the_next_second};
+use pushserver_testkit::transcripts::transcript::{Nchan, Only, Transcript};
+use pushserver_testkit::transcripts::{run, targets};
 
 /// The daemon under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");

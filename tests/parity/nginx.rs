@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::BINARY;
-use crate::targets::Server;
 use pushserver_testkit::Client;
+use pushserver_testkit::transcripts::targets::Server;
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::corpus::transcripts;
+use pushserver_testkit::transcripts::corpus::transcripts;
 
 #[test]
 fn the_table_of_the_protocol_document_names_what_differs_and_no_more() {

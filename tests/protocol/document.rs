@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::corpus::directory;
+use pushserver_testkit::transcripts::corpus::directory;
 
 #[test]
 fn the_protocol_document_names_every_transcript_and_no_other() {

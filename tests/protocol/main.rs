@@ -4,20 +4,19 @@
 //! `UPDATE_TRANSCRIPTS=1 cargo test --test protocol` writes the answers that come into the files;
 //! what then changed is for `git diff` and your judgement.
 
-mod corpus;
 mod document;
-mod run;
-mod targets;
-mod transcript;
 
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::thread;
 
-use corpus::{caught, directory, transcripts, until_the_next_second};
+use pushserver_testkit::transcripts::corpus::{
+    caught, directory, transcripts, until_the_next_second,
+};
+use pushserver_testkit::transcripts::run;
+use pushserver_testkit::transcripts::targets::{self, InWorld, OverTcp, Split};
+use pushserver_testkit::transcripts::transcript::{Only, Transcript};
 use pushserver_testkit::{Daemon, Start};
-use targets::{InWorld, OverTcp, Split};
-use transcript::{Only, Transcript};
 
 /// The daemon under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
@@ -38,9 +37,8 @@ fn in_worlds(split: Split) {
     let mut failures = Vec::new();
     for transcript in all.iter().filter(|transcript| transcript.only != Some(Only::Tcp)) {
         let split = if transcript.whole { Split::Whole } else { split };
-        let file = format!("{}-{split:?}", transcript.name);
         let outcome = caught(transcript, || {
-            run::check(transcript, &mut InWorld::new(&transcript.settings, split, &file)?)
+            run::check(transcript, &mut InWorld::new(&transcript.settings, split)?)
         });
         failures.extend(outcome.err());
     }
@@ -56,7 +54,7 @@ fn every_transcript_holds_on_the_relay() {
     let all = transcripts();
     for transcript in all.iter().filter(|transcript| transcript.only != Some(Only::Tcp)) {
         let steps = caught(transcript, || {
-            let world = InWorld::new(&transcript.settings, Split::Whole, &transcript.name);
+            let world = InWorld::new(&transcript.settings, Split::Whole);
             run::update(transcript, &mut world?)
         });
         match steps {

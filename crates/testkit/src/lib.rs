@@ -7,6 +7,7 @@
 //! 3. [`client`], [`upstream`], [`backend`]: both ends of real sockets.
 //! 4. [`directory`], [`settings`], [`daemon`], [`vitals`], [`counters`]: the real binary.
 //! 5. [`world`]: the relay without sockets.
+//! 6. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
 //!
 //! Nothing here judges what the daemon does, but for the bytes of its answers.
 
@@ -24,7 +25,9 @@ pub mod daemon;
 pub mod directory;
 pub mod judge;
 pub mod random;
+pub mod rounds;
 pub mod settings;
+pub mod transcripts;
 pub mod upstream;
 pub mod vitals;
 pub mod wait;

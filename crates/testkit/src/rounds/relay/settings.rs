@@ -10,10 +10,10 @@ use pushserver::message::MessageId;
 use pushserver::{hub, relay};
 use serde_json::{Value, json};
 
-use super::network::BEGIN_UNIX_S;
+use crate::world::BEGIN_UNIX_S;
 
 /// The judge's too: what the relay refuses for its size is a head no more.
-pub(super) const LIMITS: HeadLimits = HeadLimits { header_bytes: 700, headers: 12, uri_bytes: 200 };
+pub(crate) const LIMITS: HeadLimits = HeadLimits { header_bytes: 700, headers: 12, uri_bytes: 200 };
 
 thread_local! {
     /// Made once: expressions are slow to compile.
@@ -22,7 +22,7 @@ thread_local! {
 }
 
 /// One of 16 settings.
-pub(super) fn options(variant: u8) -> (relay::options::Options, hub::options::Options) {
+pub(crate) fn options(variant: u8) -> (relay::options::Options, hub::options::Options) {
     let variant = variant % 16;
     MADE.with_borrow_mut(|made| made.entry(variant).or_insert_with(|| make(variant)).clone())
 }

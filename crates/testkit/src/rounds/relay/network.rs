@@ -5,14 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use crate::judge;
+use crate::world::BEGIN_UNIX_S;
 use pushserver::clock::Now;
 use pushserver::relay::notice::{Event, Notice};
 use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
-use pushserver_testkit::judge;
 
-use super::settings;
-
-pub(super) const BEGIN_UNIX_S: u64 = 1_700_000_000;
+use crate::rounds::relay::settings;
 
 /// Turns after which the relay should long be at rest.
 const TURNS_MAX: usize = 10_000;
@@ -42,11 +41,11 @@ struct Peer {
 }
 
 /// See the module.
-pub(super) struct Network {
+pub(crate) struct Network {
     relay: Relay,
     now: Now,
     /// Outputs of fan-outs carried out in one turn.
-    pub(super) pace: usize,
+    pub(crate) pace: usize,
     variant: u8,
     peers: HashMap<ConnKey, Peer>,
     clients: [Option<ConnKey>; 6],
@@ -60,7 +59,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(variant: u8) -> Self {
+    pub(crate) fn new(variant: u8) -> Self {
         let now = Now { mono_ms: 0, unix_s: BEGIN_UNIX_S };
         let (relay, hub) = settings::options(variant);
         let mut network = Self {
@@ -80,7 +79,7 @@ impl Network {
         network
     }
 
-    pub(super) fn turn_to_client(&mut self, index: usize) {
+    pub(crate) fn turn_to_client(&mut self, index: usize) {
         let living = self.clients[index].filter(|conn| self.peer(*conn).is_some());
         let conn = living.unwrap_or_else(|| {
             let address = (!index.is_multiple_of(3)).then(|| [127, 0, 0, 1].into());
@@ -92,7 +91,7 @@ impl Network {
         self.at_hand = Some(conn);
     }
 
-    pub(super) fn turn_to_upstream(&mut self, index: usize) {
+    pub(crate) fn turn_to_upstream(&mut self, index: usize) {
         let living: Vec<ConnKey> =
             self.upstreams.iter().copied().filter(|conn| self.peers[conn].is_there()).collect();
         let Some(conn) = living.get(index % living.len().max(1)).copied() else { return };
@@ -103,7 +102,7 @@ impl Network {
     }
 
     /// The one at hand sends bytes.
-    pub(super) fn say(&mut self, bytes: &[u8]) {
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
         let Some(conn) = self.at_hand else { return };
         let Some(peer) = self.peer(conn) else { return };
         if bytes.is_empty() || peer.ended || peer.connecting {
@@ -113,7 +112,7 @@ impl Network {
         self.read(conn);
     }
 
-    pub(super) fn ends(&mut self) {
+    pub(crate) fn ends(&mut self) {
         let Some(conn) = self.at_hand else { return };
         let Some(peer) = self.peer(conn) else { return };
         if !peer.connecting {
@@ -122,7 +121,7 @@ impl Network {
         }
     }
 
-    pub(super) fn vanishes(&mut self) {
+    pub(crate) fn vanishes(&mut self) {
         let Some(conn) = self.at_hand else { return };
         let Some(peer) = self.peer(conn) else { return };
         if peer.connecting {
@@ -135,13 +134,13 @@ impl Network {
         self.drop_peer(conn);
     }
 
-    pub(super) fn stalls(&mut self) {
+    pub(crate) fn stalls(&mut self) {
         if let Some(peer) = self.at_hand.and_then(|conn| self.peer(conn)) {
             peer.stalled = true;
         }
     }
 
-    pub(super) fn takes_half(&mut self) {
+    pub(crate) fn takes_half(&mut self) {
         let Some(conn) = self.at_hand else { return };
         let Some(peer) = self.peer(conn) else { return };
         if peer.waiting > 1 {
@@ -150,7 +149,7 @@ impl Network {
         }
     }
 
-    pub(super) fn takes_all(&mut self) {
+    pub(crate) fn takes_all(&mut self) {
         let Some(conn) = self.at_hand else { return };
         let Some(peer) = self.peer(conn) else { return };
         peer.stalled = false;
@@ -161,7 +160,7 @@ impl Network {
     }
 
     /// Sending to it fails. What an upstream has sent before is still read.
-    pub(super) fn breaks(&mut self) {
+    pub(crate) fn breaks(&mut self) {
         let Some(conn) = self.at_hand else { return };
         let Some(peer) = self.peer(conn) else { return };
         if peer.is_upstream && !peer.closing && !peer.connecting {
@@ -172,7 +171,7 @@ impl Network {
         }
     }
 
-    pub(super) fn dials_fail(&mut self) {
+    pub(crate) fn dials_fail(&mut self) {
         for conn in self.upstreams.clone() {
             if self.peer(conn).is_some_and(|peer| peer.connecting) {
                 self.relay.handle_input(
@@ -185,7 +184,7 @@ impl Network {
         }
     }
 
-    pub(super) fn wait_ms(&mut self, ms: u64) {
+    pub(crate) fn wait_ms(&mut self, ms: u64) {
         let until = self.now.mono_ms + ms;
         for _ in 0..TURNS_MAX {
             let due = self.relay.poll_timeout().filter(|due| *due <= until);
@@ -202,7 +201,7 @@ impl Network {
     }
 
     /// Up to two hours to either side of the begin, or to an end of the calendar.
-    pub(super) fn set_clock(&mut self, to: u8) {
+    pub(crate) fn set_clock(&mut self, to: u8) {
         self.now.unix_s = match to {
             0x80 => 0,
             0x7f => 253_402_300_799,
@@ -210,28 +209,28 @@ impl Network {
         };
     }
 
-    pub(super) fn reload(&mut self, variant: u8) {
+    pub(crate) fn reload(&mut self, variant: u8) {
         let (relay, hub) = settings::options(variant);
         self.relay.reload(&relay, hub.stores, self.now);
         self.variant = variant;
     }
 
-    pub(super) fn shed(&mut self, count: usize) {
+    pub(crate) fn shed(&mut self, count: usize) {
         for _ in 0..count {
             self.relay.make_room(1_000, count.is_multiple_of(2), |_| false, self.now);
         }
     }
 
-    pub(super) fn announce_shutdown(&mut self) {
+    pub(crate) fn announce_shutdown(&mut self) {
         self.relay.announce_shutdown();
     }
 
-    pub(super) fn shutdown(&mut self) {
+    pub(crate) fn shutdown(&mut self) {
         self.relay.shutdown(self.now);
     }
 
     /// One turn of the loop.
-    pub(super) fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         for conn in std::mem::take(&mut self.again) {
             self.read(conn);
         }
@@ -253,7 +252,7 @@ impl Network {
     }
 
     /// Everybody leaves and time passes: nothing may be left. Then what was sent is judged.
-    pub(super) fn end(mut self) {
+    pub(crate) fn end(mut self) {
         self.pace = usize::MAX;
         self.settle();
         self.all_vanish(|peer| peer.is_upstream);

@@ -12,7 +12,7 @@ const LIMITS: HeadLimits = HeadLimits { header_bytes: 512, headers: 16, uri_byte
 type Scanner = fn(&[u8], usize, &HeadLimits) -> Result<Scan, HttpError>;
 
 /// The first byte chooses where the others are split.
-pub(crate) fn round(data: &[u8]) {
+pub fn round(data: &[u8]) {
     let Some((split, bytes)) = data.split_first() else { return };
     // Heads that `scan` has not seen must not bring the parsers down either.
     let _ = parse_request(bytes, &mut HeaderSlots::new(), &LIMITS);

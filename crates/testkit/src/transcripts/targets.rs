@@ -9,15 +9,20 @@ use pushserver::message::MessageId;
 use pushserver::relay::ConnKey;
 use serde_json::{Value, json};
 
-use crate::transcript::State;
-use pushserver_testkit::world::{BEGIN_UNIX_S, World};
-use pushserver_testkit::{Answer, Client, Daemon, LONG};
+use crate::answer::Answer;
+use crate::client::Client;
+use crate::daemon::Daemon;
+use crate::transcripts::transcript::State;
+use crate::wait::LONG;
+use crate::world::{BEGIN_UNIX_S, World};
 
 /// Connections are numbered from 0 in the order in which they are made.
-pub(crate) trait Target {
+pub trait Target {
     /// The second in which the run began.
     fn begin_unix_s(&self) -> u64;
+    /// A new client.
     fn connect(&mut self) -> usize;
+    /// The client sends.
     fn send(&mut self, conn: usize, bytes: &[u8]);
     /// The client sends no more.
     fn end(&mut self, conn: usize);
@@ -29,7 +34,9 @@ pub(crate) trait Target {
     fn is_closed(&mut self, conn: usize) -> bool;
     /// Time passes until there is an answer, or the server closes.
     fn wait(&mut self, conn: usize);
+    /// Both clocks go on.
     fn advance_ms(&mut self, ms: u64);
+    /// The wall clock is set.
     fn set_clock(&mut self, by_seconds: i64);
     /// Waits until a channel is like this; gives how it is if that does not come. `time_passes`:
     /// it comes with time, not at once.
@@ -41,7 +48,7 @@ pub(crate) trait Target {
 }
 
 /// The settings of a transcript: its own, a location to look at channels by, and a free port.
-pub(crate) fn complete(settings: &Value) -> Value {
+pub fn complete(settings: &Value) -> Value {
     let mut all = json!({
         "port": 0,
         "locations": [
@@ -84,7 +91,7 @@ const SPLIT_BYTES: usize = 4096;
 
 /// How bytes come to the relay in a world.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Split {
+pub enum Split {
     /// As they are sent.
     Whole,
     /// One by one.
@@ -95,18 +102,20 @@ pub(crate) enum Split {
 
 /// The relay in a world.
 #[derive(Debug)]
-pub(crate) struct InWorld {
+pub struct InWorld {
     world: World,
     split: Split,
     conns: Vec<ConnKey>,
 }
 
 impl InWorld {
-    pub(crate) fn new(settings: &Value, split: Split, file: &str) -> Result<Self, String> {
-        let directory = env!("CARGO_TARGET_TMPDIR");
-        let path = std::path::Path::new(directory).join(format!("{file}.json"));
-        std::fs::write(&path, complete(settings).to_string()).map_err(|error| error.to_string())?;
-        let config = Config::load(Source::File(path), Overrides::default());
+    /// A relay with these settings.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn new(settings: &Value, split: Split) -> Result<Self, String> {
+        let text = complete(settings).to_string();
+        let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
         let config = config.map_err(|error| error.to_string())?;
         // A process of an earlier second, so that tags begin at 0.
         let first_id = MessageId { time: BEGIN_UNIX_S - 1, tag: 999_999 };
@@ -210,9 +219,10 @@ impl Target for InWorld {
 }
 
 /// A server of its own process.
-pub(crate) trait Server {
+pub trait Server {
     /// How long anything is waited for.
     const PATIENCE: Duration;
+    /// A new connection to it.
     fn connect(&self) -> Client;
     /// What it logged so far.
     fn log(&self) -> String;
@@ -232,18 +242,20 @@ impl Server for Daemon {
 
 /// A server over TCP.
 #[derive(Debug)]
-pub(crate) struct OverTcp<S> {
+pub struct OverTcp<S> {
     server: S,
     begin_unix_s: u64,
     conns: Vec<Option<Client>>,
 }
 
 impl<S: Server> OverTcp<S> {
-    pub(crate) fn new(server: S) -> Self {
+    /// A run that begins now.
+    pub fn new(server: S) -> Self {
         Self { server, begin_unix_s: unix_s(), conns: Vec::new() }
     }
 
-    pub(crate) fn log(&self) -> String {
+    /// What the server logged so far.
+    pub fn log(&self) -> String {
         self.server.log()
     }
 
@@ -252,7 +264,8 @@ impl<S: Server> OverTcp<S> {
     }
 }
 
-pub(crate) fn unix_s() -> u64 {
+/// The wall clock.
+pub fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs()
 }
 

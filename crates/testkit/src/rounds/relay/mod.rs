@@ -31,7 +31,7 @@ mod settings;
 use network::Network;
 
 /// See the module.
-pub(crate) fn round(data: &[u8]) {
+pub fn round(data: &[u8]) {
     let Some((variant, script)) = data.split_first() else { return };
     let mut network = Network::new(*variant);
     play(&mut network, script);

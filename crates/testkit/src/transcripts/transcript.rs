@@ -4,7 +4,7 @@
 use pushserver::http::{parse_http_date, write_http_date};
 use serde_json::Value;
 
-use pushserver_testkit::Answer;
+use crate::answer::Answer;
 
 /// Times up to so many seconds from the begin of a run are written relative to it.
 const NEAR_S: i64 = 100_000;
@@ -14,34 +14,37 @@ const RUN_MIN: usize = 32;
 
 /// Where a transcript can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Only {
+pub enum Only {
+    /// On the relay alone.
     World,
+    /// Over TCP.
     Tcp,
 }
 
 /// See the file.
 #[derive(Debug)]
-pub(crate) struct Transcript {
+pub struct Transcript {
     /// Without `.http`.
-    pub(crate) name: String,
+    pub name: String,
     /// The comment at its begin, as it stands.
     header: Vec<String>,
-    pub(crate) only: Option<Only>,
+    /// Where alone it can run.
+    pub only: Option<Only>,
     /// Its bytes come in one piece.
-    pub(crate) whole: bool,
+    pub whole: bool,
     /// Laid over the default settings.
-    pub(crate) settings: Value,
+    pub settings: Value,
     /// Headers that are in answers, though every answer has them; in lower case.
     show: String,
     /// What it says of Nchan.
-    #[allow(dead_code, reason = "it is for tests/parity")]
-    pub(crate) nchan: Option<Nchan>,
-    pub(crate) steps: Vec<Step>,
+    pub nchan: Option<Nchan>,
+    /// In order.
+    pub steps: Vec<Step>,
 }
 
 /// What a transcript says of nginx with Nchan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nchan {
+pub enum Nchan {
     /// It answers otherwise.
     Differs,
     /// It does not survive this, or has no setting for it.
@@ -50,66 +53,58 @@ pub(crate) enum Nchan {
 
 /// One step, with its own lines.
 #[derive(Debug, Clone)]
-pub(crate) struct Step {
-    pub(crate) action: Action,
+pub struct Step {
+    /// What it does or expects.
+    pub action: Action,
     /// Its place in the file, from 1.
-    pub(crate) line: usize,
-    pub(crate) source: Vec<String>,
+    pub line: usize,
+    /// Its lines.
+    pub source: Vec<String>,
 }
 
 /// What a step does or expects. Connections are one capital letter.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Action {
+#[allow(missing_docs, reason = "the README of the transcripts names what a step holds")]
+pub enum Action {
     /// A comment or an empty line.
     None,
-    Send {
-        conn: char,
-        raw: bool,
-    },
-    Answer {
-        conn: char,
-    },
+    /// The client sends.
+    Send { conn: char, raw: bool },
+    /// The client is answered.
+    Answer { conn: char },
     /// The server has closed the connection.
-    Closed {
-        conn: char,
-    },
+    Closed { conn: char },
     /// The client sends no more, but reads on.
-    Ends {
-        conn: char,
-    },
+    Ends { conn: char },
     /// The client closes its connection, or breaks it.
-    Leaves {
-        conn: char,
-    },
+    Leaves { conn: char },
     /// Time passes until the connection has an answer or is closed.
-    Wait {
-        conn: char,
-    },
+    Wait { conn: char },
     /// Both clocks go on.
-    Clock {
-        ms: u64,
-    },
+    Clock { ms: u64 },
     /// The wall clock is set, by so many seconds.
-    Set {
-        seconds: i64,
-    },
+    Set { seconds: i64 },
     /// A channel is like this; if `wait`, after some time.
-    Channel {
-        wait: bool,
-        name: String,
-        state: State,
-    },
+    Channel { wait: bool, name: String, state: State },
 }
 
+/// How a channel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
+    /// So many requests are held on it.
     Held(u64),
+    /// So many messages wait.
     Messages(u64),
+    /// It is not there.
     Gone,
 }
 
 impl Transcript {
-    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// What is wrong, and in which line.
+    pub fn parse(name: &str, text: &str) -> Result<Self, String> {
         let lines: Vec<&str> = text.lines().collect();
         let header_lines = lines.iter().take_while(|line| line.starts_with('#')).count();
         let (header, rest) = lines.split_at(header_lines);
@@ -166,7 +161,7 @@ impl Transcript {
     }
 
     /// The file again, with other steps.
-    pub(crate) fn write(&self, steps: &[Step]) -> String {
+    pub fn write(&self, steps: &[Step]) -> String {
         let lines = self.header.iter().chain(steps.iter().flat_map(|step| &step.source));
         lines.map(|line| format!("{}\n", line.trim_end())).collect()
     }
@@ -236,7 +231,7 @@ fn channel(wait: bool, name: &str, state: &[&str]) -> Option<Action> {
 
 impl Step {
     /// The bytes that it sends, and for each request that begins in them whether it is HEAD.
-    pub(crate) fn bytes(&self, begin_unix_s: u64) -> (Vec<u8>, Vec<bool>) {
+    pub fn bytes(&self, begin_unix_s: u64) -> (Vec<u8>, Vec<bool>) {
         let decode = |text: &str| decode(text, begin_unix_s);
         let after_mark = |line: &str| line.split_once("> ").map_or("", |(_, text)| text).to_owned();
         let raw = matches!(self.action, Action::Send { raw: true, .. });
@@ -335,7 +330,7 @@ fn expand(inner: &str, begin_unix_s: u64) -> Option<Vec<u8>> {
 
 impl Transcript {
     /// An answer as a transcript has it.
-    pub(crate) fn render(&self, conn: char, answer: &Answer, begin_unix_s: u64) -> Vec<String> {
+    pub fn render(&self, conn: char, answer: &Answer, begin_unix_s: u64) -> Vec<String> {
         let mut lines = vec![format!("{conn}< {}", answer.status_line())];
         for (name, value) in answer.fields() {
             let lower = name.to_ascii_lowercase();

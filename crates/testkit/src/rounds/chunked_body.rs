@@ -6,7 +6,7 @@ use pushserver::http::{BodyDecoder, Framing, HttpError, ResponseFraming, is_text
 const BYTES_MAX: u64 = 1000;
 
 /// The first byte chooses the size of the pieces.
-pub(crate) fn round(data: &[u8]) {
+pub fn round(data: &[u8]) {
     let Some((piece, bytes)) = data.split_first() else { return };
     let chunked = || BodyDecoder::new(Framing::Chunked, BYTES_MAX);
     let whole = chunked().and_then(|decoder| in_pieces(decoder, bytes, usize::MAX));

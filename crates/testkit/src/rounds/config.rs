@@ -8,7 +8,7 @@ use pushserver::relay::Relay;
 use serde_json::Value;
 
 /// The bytes of a settings file.
-pub(crate) fn round(data: &[u8]) {
+pub fn round(data: &[u8]) {
     if asks_a_name_server(data) {
         return;
     }

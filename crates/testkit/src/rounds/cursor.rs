@@ -27,7 +27,7 @@ const SETTINGS: &[u8] = br#"{"locations": [
 type Cursor = Option<(u64, u32)>;
 
 /// The first byte chooses where the cursor stands; a date and its tag are two lines.
-pub(crate) fn round(data: &[u8]) {
+pub fn round(data: &[u8]) {
     let Some((place, text)) = data.split_first() else { return };
     date(text);
     if text.len() > 1000 {

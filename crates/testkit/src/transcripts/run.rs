@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::targets::Target;
-use crate::transcript::{Action, Step, Transcript};
-use pushserver_testkit::Answer;
+use crate::answer::Answer;
+use crate::transcripts::targets::Target;
+use crate::transcripts::transcript::{Action, Step, Transcript};
 
 /// Runs every step.
 ///
 /// # Errors
 /// The first difference, with the line of the step.
-pub(crate) fn check(transcript: &Transcript, target: &mut dyn Target) -> Result<(), String> {
+pub fn check(transcript: &Transcript, target: &mut dyn Target) -> Result<(), String> {
     let mut run = Run::new(transcript, target);
     for step in &transcript.steps {
         let located = |what: String| format!("{}: {what}", step.line);
@@ -28,8 +28,7 @@ pub(crate) fn check(transcript: &Transcript, target: &mut dyn Target) -> Result<
 
 /// Runs every step and gives all differences, each with the line of its step. Answers are made
 /// `comparable` first. It goes on behind them, but not behind what never came.
-#[allow(dead_code, reason = "the daemon may not differ; nginx does")]
-pub(crate) fn differences(
+pub fn differences(
     transcript: &Transcript,
     target: &mut dyn Target,
     comparable: fn(&[String]) -> Vec<String>,
@@ -69,10 +68,7 @@ pub(crate) fn differences(
 ///
 /// # Errors
 /// A step that cannot be done, with its line.
-pub(crate) fn update(
-    transcript: &Transcript,
-    target: &mut dyn Target,
-) -> Result<Vec<Step>, String> {
+pub fn update(transcript: &Transcript, target: &mut dyn Target) -> Result<Vec<Step>, String> {
     let mut run = Run::new(transcript, target);
     let mut steps = Vec::new();
     for (index, step) in transcript.steps.iter().enumerate() {

@@ -1,17 +1,19 @@
-//! The transcripts there are, and what it takes to run them all. Shared with `tests/parity`.
+//! The transcripts there are, and what it takes to run them all.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::transcript::Transcript;
+use crate::transcripts::transcript::Transcript;
 
-pub(crate) fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
+/// Where they are.
+pub fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/transcripts")
 }
 
-pub(crate) fn transcripts() -> Vec<Transcript> {
+/// All of them, or those that `TRANSCRIPT` is a part of the name of.
+pub fn transcripts() -> Vec<Transcript> {
     let filter = std::env::var("TRANSCRIPT").unwrap_or_default();
     let mut all = Vec::new();
     for entry in std::fs::read_dir(directory()).expect("the directory is there") {
@@ -29,7 +31,7 @@ pub(crate) fn transcripts() -> Vec<Transcript> {
 }
 
 /// A panic on the way is a failure of this transcript, not of all.
-pub(crate) fn caught<T>(
+pub fn caught<T>(
     transcript: &Transcript,
     run: impl FnOnce() -> Result<T, String>,
 ) -> Result<T, String> {
@@ -39,7 +41,7 @@ pub(crate) fn caught<T>(
 }
 
 /// Tags begin at 0 only in a second that began after the daemon did.
-pub(crate) fn until_the_next_second() {
+pub fn until_the_next_second() {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
     thread::sleep(Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos())));
 }

@@ -1,0 +1,7 @@
+//! The transcripts of `tests/transcripts`: what they say, what they run against, and how. Shared by
+//! `tests/protocol` and `tests/parity`.
+
+pub mod corpus;
+pub mod run;
+pub mod targets;
+pub mod transcript;
