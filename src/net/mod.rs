@@ -17,6 +17,7 @@ pub mod listener;
 mod moving;
 mod opening;
 pub mod options;
+pub mod pace;
 pub mod passthrough;
 mod reload;
 pub mod signals;
@@ -42,6 +43,7 @@ use self::heap::Heap;
 use self::listener::Listener;
 use self::opening::{Newcomer, connections_max};
 use self::options::{LISTENERS_MAX, Listen, Options};
+use self::pace::{EVENTS_PER_TURN, OUTPUTS_PER_TURN, READ_BYTES};
 use self::passthrough::Passthrough;
 use self::reload::Reload;
 use self::signals::Signals;
@@ -56,17 +58,6 @@ use crate::{hub, relay};
 const SIGNALS: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const FIRST_LISTENER: usize = usize::MAX - 2;
-
-/// Events taken from the system at once.
-const EVENTS_PER_TURN: usize = 1024;
-
-/// Outputs of fan-outs that are carried out before events are looked at again: less than a
-/// millisecond of deliveries.
-const OUTPUTS_PER_TURN: usize = 96;
-
-/// Bytes read from one connection before others have their turn; the size of the one buffer that
-/// all connections are read into.
-const READ_BYTES: usize = 64 << 10;
 
 /// How often the stopping daemon looks whether its last notices are sent, milliseconds: the worker
 /// wakes nobody.

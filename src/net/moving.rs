@@ -5,15 +5,11 @@ use std::io::{ErrorKind, Read};
 use mio::Token;
 use mio::event::Event;
 
+use super::pace::{CROWD_READS, CROWD_READS_BESIDE, READ_BYTES};
 use super::socket::Sent;
-use super::{READ_BYTES, Reactor, find, index, token_of};
+use super::{Reactor, find, index, token_of};
 use crate::clock::Now;
 use crate::relay::{ConnKey, Input, Output};
-
-/// Polls of crowds that are read in one turn: while fan-outs go on, and without. Each may be
-/// answered at once, so this too is about a millisecond.
-const CROWD_READS_BESIDE: usize = 16;
-const CROWD_READS: usize = 96;
 
 impl Reactor {
     pub(super) fn on_event(&mut self, token: Token, event: &Event, now: Now) {

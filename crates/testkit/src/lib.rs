@@ -6,7 +6,7 @@
 //!    connection.
 //! 3. [`client`], [`upstream`], [`backend`]: both ends of real sockets.
 //! 4. [`directory`], [`settings`], [`daemon`], [`vitals`], [`counters`]: the real binary.
-//! 5. [`world`]: the relay without sockets.
+//! 5. [`network`], [`peer`], [`record`]: the relay without sockets, in the order of the reactor.
 //! 6. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
 //!
 //! Nothing here judges what the daemon does, but for the bytes of its answers.
@@ -24,21 +24,26 @@ pub mod counters;
 pub mod daemon;
 pub mod directory;
 pub mod judge;
+pub mod network;
+mod notices;
+pub mod peer;
 pub mod random;
+pub mod record;
 pub mod rounds;
 pub mod settings;
 pub mod transcripts;
 pub mod upstream;
 pub mod vitals;
 pub mod wait;
-pub mod world;
 
 pub use answer::{Answer, header};
 pub use backend::{Backend, Manner};
 pub use client::{Client, post, request, uninterrupted};
 pub use counters::{SIZES, counters};
 pub use daemon::{Daemon, Start};
+pub use network::Network;
 pub use random::Random;
+pub use record::Happened;
 pub use settings::{limits, merge, settings, subscriber};
 pub use upstream::{Absent, Upstream};
 pub use wait::{LONG, until};

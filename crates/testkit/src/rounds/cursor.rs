@@ -4,16 +4,15 @@
 
 use std::cell::OnceCell;
 
-use pushserver::clock::Now;
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::http::{
     HeaderSlots, Scan, parse_http_date, parse_response, scan_response, write_http_date,
 };
 use pushserver::message::MessageId;
-use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
+use pushserver::relay::Arrival;
 use pushserver::{hub, relay};
 
-const BEGIN: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
+use crate::network::{BEGIN_UNIX_S, Network};
 
 /// The end of the year 9999.
 const TIME_MAX: u64 = 253_402_300_799;
@@ -158,18 +157,16 @@ fn date(text: &[u8]) {
 
 /// A relay with a channel that has three messages, and one that never has any.
 struct Server {
-    relay: Relay,
-    now: Now,
+    network: Network,
     ids: Vec<(u64, u32)>,
 }
 
 impl Server {
     fn new() -> Self {
         let (relay, hub) = options();
-        let relay = Relay::new(&relay, hub, BEGIN);
-        let mut server = Self { relay, now: BEGIN, ids: Vec::new() };
+        let mut server = Self { network: Network::new(&relay, hub), ids: Vec::new() };
         for at in [0, 0, 5] {
-            server.now.unix_s = BEGIN.unix_s + at;
+            server.network.now.unix_s = BEGIN_UNIX_S + at;
             let answer = server.ask("POST /p/full", b"", b"Content-Length: 1\r\n", b"m");
             let text = String::from_utf8(answer).expect("channel information");
             let id = text.rsplit(' ').next().and_then(|id| id.split_once(':'));
@@ -222,30 +219,15 @@ impl Server {
 
     /// What a request on a connection of its own is answered.
     fn ask(&mut self, line: &str, query: &[u8], lines: &[u8], body: &[u8]) -> Vec<u8> {
-        let conn = self.relay.accept(Arrival::default(), self.now);
+        let conn = self.network.accept(Arrival::default());
         let version = b" HTTP/1.1\r\nHost: a\r\n";
         let request = [line.as_bytes(), query, version, lines, b"\r\n", body].concat();
-        self.relay.handle_input(conn, Input::Received(&request), self.now);
-        let answer = self.sent_to(conn);
-        self.relay.handle_input(conn, Input::Closed, self.now);
+        self.network.send(conn, &request);
+        self.network.settle();
+        let answer = self.network.take(conn);
+        self.network.reset(conn);
+        self.network.settle();
         answer
-    }
-
-    fn sent_to(&mut self, conn: ConnKey) -> Vec<u8> {
-        let mut sent = Vec::new();
-        while let Some(output) = self.relay.poll_output(self.now) {
-            match output {
-                Output::Send { conn: to, payload, .. } => {
-                    assert_eq!(to, conn);
-                    let (first, second) = payload.slices(0);
-                    sent.extend_from_slice(first);
-                    sent.extend_from_slice(second);
-                }
-                Output::ShutdownWrite { .. } | Output::Close { .. } => {}
-                other => panic!("for one request: {other:?}"),
-            }
-        }
-        sent
     }
 }
 
@@ -258,7 +240,7 @@ fn options() -> (relay::options::Options, hub::options::Options) {
     let made = || {
         let config = Config::parse(SETTINGS, Source::Defaults, Overrides::default());
         let config = config.expect("good settings");
-        let first_id = MessageId { time: BEGIN.unix_s - 1, tag: 0 };
+        let first_id = MessageId { time: BEGIN_UNIX_S - 1, tag: 0 };
         (config.relay_options(), config.hub_options(first_id, 1))
     };
     OPTIONS.with(|options| options.get_or_init(made).clone())

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::client::Client;
 use crate::daemon::Daemon;
+use crate::network::{BEGIN_UNIX_S, Network};
 use crate::transcripts::transcript::State;
 use crate::wait::LONG;
-use crate::world::{BEGIN_UNIX_S, World};
 
 /// Connections are numbered from 0 in the order in which they are made.
 pub trait Target {
@@ -100,10 +100,10 @@ pub enum Split {
     Random(u64),
 }
 
-/// The relay in a world.
+/// The relay without sockets.
 #[derive(Debug)]
 pub struct InWorld {
-    world: World,
+    network: Network,
     split: Split,
     conns: Vec<ConnKey>,
 }
@@ -119,15 +119,17 @@ impl InWorld {
         let config = config.map_err(|error| error.to_string())?;
         // A process of an earlier second, so that tags begin at 0.
         let first_id = MessageId { time: BEGIN_UNIX_S - 1, tag: 999_999 };
-        let world = World::new(&config.relay_options(), config.hub_options(first_id, 1));
-        Ok(Self { world, split, conns: Vec::new() })
+        let network = Network::new(&config.relay_options(), config.hub_options(first_id, 1));
+        Ok(Self { network, split, conns: Vec::new() })
     }
 
     fn ask(&mut self, name: &str) -> Answer {
-        let conn = self.world.connect();
-        self.world.send(conn, question(name).as_bytes());
-        let mut inbox = self.world.take(conn);
-        self.world.reset(conn);
+        let conn = self.network.connect();
+        self.network.send(conn, question(name).as_bytes());
+        self.network.settle();
+        let mut inbox = self.network.take(conn);
+        self.network.reset(conn);
+        self.network.settle();
         Answer::take(&mut inbox, false).expect("channel information comes at once")
     }
 }
@@ -138,7 +140,7 @@ impl Target for InWorld {
     }
 
     fn connect(&mut self) -> usize {
-        self.conns.push(self.world.connect());
+        self.conns.push(self.network.connect());
         self.conns.len() - 1
     }
 
@@ -160,41 +162,48 @@ impl Target for InWorld {
                 }
             }
         }
-        self.world.send_split(self.conns[conn], bytes, &at);
+        let mut begin = 0;
+        for end in at.into_iter().chain([bytes.len()]) {
+            self.network.send(self.conns[conn], &bytes[begin..end]);
+            self.network.settle();
+            begin = end;
+        }
     }
 
     fn end(&mut self, conn: usize) {
-        self.world.end(self.conns[conn]);
+        self.network.end(self.conns[conn]);
+        self.network.settle();
     }
 
     fn leave(&mut self, conn: usize) {
-        self.world.reset(self.conns[conn]);
+        self.network.reset(self.conns[conn]);
+        self.network.settle();
     }
 
     fn answer(&mut self, conn: usize, to_head: bool) -> Option<Answer> {
-        Answer::take(&mut self.world.peer(self.conns[conn]).inbox, to_head)
+        Answer::take(&mut self.network.peers.get_mut(self.conns[conn]).got, to_head)
     }
 
     fn is_closed(&mut self, conn: usize) -> bool {
-        let peer = self.world.peer(self.conns[conn]);
-        peer.inbox.is_empty() && (peer.closed || peer.shut)
+        let peer = self.network.peers.get(self.conns[conn]);
+        peer.got.is_empty() && (peer.end.is_some() || peer.is_shut)
     }
 
     fn wait(&mut self, conn: usize) {
         let conn = self.conns[conn];
-        let waits = |world: &mut World| {
-            let peer = world.peer(conn);
-            peer.inbox.is_empty() && !peer.closed
+        let waits = |network: &Network| {
+            let peer = network.peers.get(conn);
+            peer.got.is_empty() && peer.end.is_none()
         };
-        while waits(&mut self.world) && self.world.advance_to_deadline() {}
+        while waits(&self.network) && self.network.advance_to_deadline() {}
     }
 
     fn advance_ms(&mut self, ms: u64) {
-        self.world.advance_ms(ms);
+        self.network.advance_ms(ms);
     }
 
     fn set_clock(&mut self, by_seconds: i64) {
-        let unix_s = &mut self.world.now.unix_s;
+        let unix_s = &mut self.network.now.unix_s;
         *unix_s = unix_s.checked_add_signed(by_seconds).expect("a time after 1970");
     }
 
@@ -202,19 +211,20 @@ impl Target for InWorld {
         loop {
             let answer = self.ask(name);
             let outcome = is_like(&answer, state);
-            if outcome.is_ok() || !time_passes || !self.world.advance_to_deadline() {
+            if outcome.is_ok() || !time_passes || !self.network.advance_to_deadline() {
                 return outcome;
             }
         }
     }
 
     fn finish(&mut self, conn: usize) -> Vec<u8> {
-        self.world.end(self.conns[conn]);
-        self.world.take(self.conns[conn])
+        self.network.end(self.conns[conn]);
+        self.network.settle();
+        self.network.take(self.conns[conn])
     }
 
     fn check(&self) {
-        assert_eq!(self.world.relay.hub().held(), 0, "nobody is left, so nothing is held");
+        assert_eq!(self.network.relay.hub().held(), 0, "nobody is left, so nothing is held");
     }
 }
 

@@ -25,20 +25,20 @@
 //!
 //! Whatever else follows `\xff` stands for itself.
 
-mod network;
+mod play;
 mod settings;
 
-use network::Network;
+use play::Play;
 
 /// See the module.
 pub fn round(data: &[u8]) {
     let Some((variant, script)) = data.split_first() else { return };
-    let mut network = Network::new(*variant);
-    play(&mut network, script);
-    network.end();
+    let mut play = Play::new(*variant);
+    follow(&mut play, script);
+    play.end();
 }
 
-fn play(network: &mut Network, script: &[u8]) {
+fn follow(play: &mut Play, script: &[u8]) {
     let mut bytes = script.iter().copied();
     let mut said = Vec::new();
     while let Some(byte) = bytes.next() {
@@ -51,29 +51,32 @@ fn play(network: &mut Network, script: &[u8]) {
             said.extend([0xff, command]);
             continue;
         }
-        network.say(&std::mem::take(&mut said));
+        play.say(&std::mem::take(&mut said));
         let mut number = || bytes.next().unwrap_or(0);
         match command {
-            b'A'..=b'F' => network.turn_to_client(usize::from(command - b'A')),
-            b'a'..=b'f' => network.turn_to_upstream(usize::from(command - b'a')),
-            b'.' => network.ends(),
-            b'!' => network.vanishes(),
-            b'(' => network.stalls(),
-            b'-' => network.takes_half(),
-            b')' => network.takes_all(),
-            b'~' => network.breaks(),
-            b'<' => network.dials_fail(),
-            b'+' => network.wait_ms(1 << (number() % 23)),
-            b'@' => network.set_clock(number()),
-            b'%' => network.pace = usize::from(number()).max(1),
-            b'=' => network.reload(number()),
-            b'^' => network.shed(usize::from(number())),
-            b'$' => network.announce_shutdown(),
-            b'#' => network.shutdown(),
+            b'A'..=b'F' => play.turn_to_client(usize::from(command - b'A')),
+            b'a'..=b'f' => play.turn_to_upstream(usize::from(command - b'a')),
+            b'.' => play.ends(),
+            b'!' => play.vanishes(),
+            b'(' => play.stalls(),
+            b'-' => play.takes_half(),
+            b')' => play.takes_all(),
+            b'~' => play.breaks(),
+            b'<' => play.dials_fail(),
+            b'+' => play.network.advance_ms(1 << (number() % 23)),
+            b'@' => play.set_clock(number()),
+            b'%' => play.network.pace = usize::from(number()).max(1),
+            b'=' => play.reload(number()),
+            b'^' => play.shed(usize::from(number())),
+            b'$' => play.network.relay.announce_shutdown(),
+            b'#' => {
+                let now = play.network.now;
+                play.network.relay.shutdown(now);
+            }
             _ => {}
         }
-        network.turn();
+        play.network.turn();
     }
-    network.say(&said);
-    network.turn();
+    play.say(&said);
+    play.network.turn();
 }

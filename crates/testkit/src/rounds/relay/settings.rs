@@ -10,7 +10,7 @@ use pushserver::message::MessageId;
 use pushserver::{hub, relay};
 use serde_json::{Value, json};
 
-use crate::world::BEGIN_UNIX_S;
+use crate::network::BEGIN_UNIX_S;
 
 /// The judge's too: what the relay refuses for its size is a head no more.
 pub(crate) const LIMITS: HeadLimits = HeadLimits { header_bytes: 700, headers: 12, uri_bytes: 200 };

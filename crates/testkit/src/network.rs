@@ -1,0 +1,400 @@
+//! Network: a relay with peers in memory and a clock that moves only when told to. It drives the
+//! relay in the order of the reactor's turn (`Reactor::turn` in `src/net/mod.rs`); it never opens a
+//! socket, sleeps or reads a clock, so one run is the same everywhere.
+//!
+//! What a test does to a peer is an event of the turn to come. [`Network::turn`] then carries out
+//! answers, lets the relay do what is due, carries out answers, then outputs of fan-outs up to
+//! [`Network::pace`]; it frees what is gone, and begins the next turn: with those of a crowd that
+//! ask again, and those that have more to read.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+
+use pushserver::clock::Now;
+use pushserver::hub;
+use pushserver::net::pace::{CROWD_READS, CROWD_READS_BESIDE, OUTPUTS_PER_TURN, READ_BYTES};
+use pushserver::relay::options::{Options, UpstreamAddress};
+use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
+
+use crate::notices::Notices;
+use crate::peer::{End, Peer, Peers};
+use crate::record::{Happened, Record};
+
+/// When a network begins, seconds since the Unix epoch: Tue, 14 Nov 2023 22:13:20 GMT.
+pub const BEGIN_UNIX_S: u64 = 1_700_000_000;
+
+/// Turns after which the relay should long be at rest.
+const TURNS_MAX: usize = 10_000;
+
+/// See the file.
+#[derive(Debug)]
+pub struct Network {
+    /// To look at, and for what is not a connection's. Connections are the network's.
+    pub relay: Relay,
+    /// Both clocks.
+    pub now: Now,
+    /// Outputs of fan-outs that are carried out in one turn.
+    pub pace: usize,
+    /// Dialled, in order, and where to.
+    pub dialled: Vec<(ConnKey, Rc<UpstreamAddress>)>,
+    /// All peers, also those whose connection is gone.
+    pub peers: Peers,
+    /// Read, and to be read again in the next turn.
+    again: Vec<ConnKey>,
+    /// Those of a crowd that can be read.
+    later: VecDeque<ConnKey>,
+    crowd_reads_left: usize,
+    /// To be freed at the end of the turn.
+    gone: Vec<ConnKey>,
+    notices: Notices,
+    record: Record,
+}
+
+impl Network {
+    /// Nobody is there yet, at [`BEGIN_UNIX_S`].
+    #[must_use]
+    pub fn new(options: &Options, hub: hub::options::Options) -> Self {
+        Self::at(Now { mono_ms: 0, unix_s: BEGIN_UNIX_S }, options, hub)
+    }
+
+    /// Nobody is there yet.
+    #[must_use]
+    pub fn at(now: Now, options: &Options, hub: hub::options::Options) -> Self {
+        Self {
+            relay: Relay::new(options, hub, now),
+            now,
+            pace: OUTPUTS_PER_TURN,
+            dialled: Vec::new(),
+            peers: Peers::default(),
+            again: Vec::new(),
+            later: VecDeque::new(),
+            crowd_reads_left: CROWD_READS,
+            gone: Vec::new(),
+            notices: Notices::default(),
+            record: Record::default(),
+        }
+    }
+
+    /// From now on what happens is kept for [`Network::happened`].
+    pub fn record(&mut self) {
+        self.record.begin();
+    }
+
+    /// What happened since this was asked before.
+    pub fn happened(&mut self) -> Vec<Happened> {
+        self.record.take()
+    }
+
+    /// A new peer, from this machine.
+    pub fn connect(&mut self) -> ConnKey {
+        self.accept(Arrival { peer: Some(Ipv4Addr::LOCALHOST.into()), loopback_port: None })
+    }
+
+    /// A new peer.
+    pub fn accept(&mut self, arrival: Arrival) -> ConnKey {
+        let conn = self.relay.accept(arrival, self.now);
+        self.peers.enter(conn, Peer::default());
+        conn
+    }
+
+    /// A dial succeeds.
+    pub fn open(&mut self, conn: ConnKey) {
+        let Some(peer) = self.peers.living(conn) else { return };
+        if std::mem::take(&mut peer.is_connecting) {
+            self.tell(conn, Input::Connected);
+        }
+    }
+
+    /// A dial fails.
+    pub fn refuse(&mut self, conn: ConnKey, cause: ErrorKind) {
+        if self.peers.living(conn).is_some_and(|peer| peer.is_connecting) {
+            self.tell(conn, Input::ConnectFailed(cause));
+            self.drop_peer(conn, End::Broken);
+        }
+    }
+
+    /// The peer sends bytes, unless it cannot.
+    pub fn send(&mut self, conn: ConnKey, bytes: &[u8]) {
+        let Some(peer) = self.peers.living(conn) else { return };
+        if !bytes.is_empty() && !peer.has_ended && !peer.is_connecting {
+            peer.unread.extend(bytes);
+            self.readable(conn);
+        }
+    }
+
+    /// The peer sends no more, but reads on.
+    pub fn end(&mut self, conn: ConnKey) {
+        let Some(peer) = self.peers.living(conn) else { return };
+        if !peer.is_connecting {
+            peer.has_ended = true;
+            self.readable(conn);
+        }
+    }
+
+    /// The connection breaks: a reset.
+    pub fn reset(&mut self, conn: ConnKey) {
+        self.refuse(conn, ErrorKind::ConnectionReset);
+        self.drop_peer(conn, End::Broken);
+    }
+
+    /// The peer takes no more. What an upstream has sent before, its answer, is still read.
+    pub fn break_sending(&mut self, conn: ConnKey) {
+        let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_connecting) else { return };
+        if !peer.is_upstream || peer.is_closing {
+            return self.drop_peer(conn, End::Broken);
+        }
+        (peer.is_mute, peer.has_ended, peer.waiting) = (true, true, 0);
+        self.read_again(conn);
+    }
+
+    /// The socket of a peer takes some of what waits for it.
+    pub fn take_waiting(&mut self, conn: ConnKey, bytes: usize) {
+        let Some(peer) = self.peers.living(conn).filter(|peer| peer.waiting > 0) else { return };
+        peer.waiting -= bytes.min(peer.waiting);
+        if peer.waiting > 0 {
+            return self.tell(conn, Input::Progressed);
+        }
+        self.tell(conn, Input::Drained);
+        self.after_sending(conn);
+    }
+
+    /// One turn of the loop.
+    ///
+    /// # Panics
+    /// If the relay is not as it must be.
+    pub fn turn(&mut self) {
+        self.carry_out_answers();
+        self.relay.handle_timeout(self.now);
+        self.record.note(Happened::Due);
+        self.carry_out_answers();
+        for _ in 0..self.pace {
+            let Some(output) = self.relay.poll_output(self.now) else { break };
+            self.carry_out(output);
+        }
+        for conn in std::mem::take(&mut self.gone) {
+            self.tell(conn, Input::Closed);
+        }
+        self.relay.check_invariants();
+        let is_level = self.peers.open() == self.relay.connections() || self.relay.has_output();
+        assert!(is_level, "both tables have the same entries");
+        self.read_waiting();
+    }
+
+    /// Carries out whatever is no fan-out's, as a turn does first.
+    pub fn carry_out_answers(&mut self) {
+        while let Some(output) = self.relay.poll_answer() {
+            self.carry_out(output);
+        }
+    }
+
+    /// Takes turns until nothing is left to do now.
+    ///
+    /// # Panics
+    /// If something always is.
+    pub fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            self.turn();
+            if !self.is_busy() {
+                return;
+            }
+        }
+        panic!("the relay is never at rest");
+    }
+
+    /// There is more to do, before any time passes.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let is_due = self.relay.poll_timeout().is_some_and(|due| due <= self.now.mono_ms);
+        let waits = !self.again.is_empty() || !self.later.is_empty() || !self.gone.is_empty();
+        is_due || waits || self.relay.has_output()
+    }
+
+    /// Lets time pass, both clocks alike; every deadline on the way is met when it is due.
+    ///
+    /// # Panics
+    /// If the relay is never at rest.
+    pub fn advance_ms(&mut self, ms: u64) {
+        let until = self.now.mono_ms + ms;
+        for _ in 0..TURNS_MAX {
+            let due = self.relay.poll_timeout().filter(|due| *due <= until);
+            let is_over = due.is_none() && !self.is_busy();
+            self.jump_to(due.unwrap_or(if is_over { until } else { 0 }));
+            self.turn();
+            if is_over && !self.is_busy() {
+                return;
+            }
+        }
+        panic!("the relay is never at rest");
+    }
+
+    /// Lets time pass until the next deadline; false if there is none.
+    pub fn advance_to_deadline(&mut self) -> bool {
+        let Some(due) = self.relay.poll_timeout() else { return false };
+        self.jump_to(due);
+        self.settle();
+        true
+    }
+
+    /// Sets both clocks ahead to this time, if it is not over, and does nothing else.
+    pub fn jump_to(&mut self, mono_ms: u64) {
+        let mono_ms = mono_ms.max(self.now.mono_ms);
+        let seconds = mono_ms / 1000 - self.now.mono_ms / 1000;
+        self.now = Now { mono_ms, unix_s: self.now.unix_s.saturating_add(seconds) };
+    }
+
+    /// What a peer was sent since this was asked before.
+    pub fn take(&mut self, conn: ConnKey) -> Vec<u8> {
+        std::mem::take(&mut self.peers.get_mut(conn).got)
+    }
+
+    /// How many holds Django was told of, and not yet of their end.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.notices.len()
+    }
+
+    fn tell(&mut self, conn: ConnKey, input: Input<'static>) {
+        self.record.note(Happened::Told(conn, input));
+        self.relay.handle_input(conn, input, self.now);
+    }
+
+    /// An event says that a peer can be read.
+    fn readable(&mut self, conn: ConnKey) {
+        let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_queued) else { return };
+        if !peer.is_crowd {
+            return self.read(conn);
+        }
+        if self.later.is_empty() && self.crowd_reads_left > 0 {
+            self.crowd_reads_left -= 1;
+            return self.read(conn);
+        }
+        self.peers.get_mut(conn).is_queued = true;
+        self.later.push_back(conn);
+    }
+
+    /// Begins the next turn.
+    fn read_waiting(&mut self) {
+        self.crowd_reads_left =
+            if self.relay.has_output() { CROWD_READS_BESIDE } else { CROWD_READS };
+        while self.crowd_reads_left > 0 {
+            let Some(conn) = self.later.pop_front() else { break };
+            self.crowd_reads_left -= 1;
+            self.read_queued(conn);
+        }
+        for conn in std::mem::take(&mut self.again) {
+            self.read_queued(conn);
+        }
+    }
+
+    fn read_queued(&mut self, conn: ConnKey) {
+        if let Some(peer) = self.peers.living(conn) {
+            peer.is_queued = false;
+            self.read(conn);
+        }
+    }
+
+    /// The relay reads what came, at most one buffer full.
+    fn read(&mut self, conn: ConnKey) {
+        loop {
+            let most = self.relay.read_max(conn).min(READ_BYTES);
+            let Some(peer) = self.peers.living(conn) else { return };
+            let has_ended = peer.has_ended;
+            peer.is_refused = most == 0;
+            if most == 0 {
+                // A client's end lies behind bytes that nobody will read.
+                let is_told = has_ended && !peer.is_upstream;
+                self.record.note(Happened::Refused(conn));
+                if is_told {
+                    self.tell(conn, Input::Ended);
+                }
+                return;
+            }
+            let bytes = peer.read(most);
+            if bytes.is_empty() {
+                if has_ended {
+                    self.tell(conn, Input::Ended);
+                }
+                return;
+            }
+            let is_full = bytes.len() == most;
+            self.relay.handle_input(conn, Input::Received(&bytes), self.now);
+            self.record.note(Happened::Received(conn, bytes));
+            if is_full {
+                return self.read_again(conn);
+            }
+            if !has_ended {
+                return;
+            }
+        }
+    }
+
+    fn read_again(&mut self, conn: ConnKey) {
+        if let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_queued) {
+            peer.is_queued = true;
+            self.again.push(conn);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let at = self.record.next();
+        match &output {
+            Output::Send { conn, payload, crowd } => self.give(*conn, payload.slices(0), *crowd),
+            Output::ShutdownWrite { conn } => {
+                if let Some(peer) = self.peers.living(*conn) {
+                    peer.is_shut = true;
+                }
+            }
+            Output::Close { conn } => {
+                if let Some(peer) = self.peers.living(*conn) {
+                    peer.is_closing = true;
+                    self.after_sending(*conn);
+                }
+            }
+            Output::Abort { conn } => self.drop_peer(*conn, End::Aborted),
+            Output::Reset { conn } => self.drop_peer(*conn, End::Reset),
+            Output::Connect { conn, to } => {
+                let peer = Peer { is_upstream: true, is_connecting: true, ..Peer::default() };
+                self.peers.enter(*conn, peer);
+                self.dialled.push((*conn, Rc::clone(to)));
+            }
+            Output::ResumeRead { conn } => {
+                if self.peers.living(*conn).is_some_and(|peer| peer.is_refused) {
+                    self.read_again(*conn);
+                }
+            }
+            Output::Notify { event, notice } => self.notices.tell(*event, notice),
+        }
+        self.record.note_at(at, Happened::Asked(output));
+    }
+
+    /// Gives bytes to the socket of a peer.
+    fn give(&mut self, conn: ConnKey, (first, second): (&[u8], &[u8]), crowd: Option<bool>) {
+        let Some(peer) = self.peers.living(conn) else { return };
+        assert!(!peer.is_closing && !peer.is_connecting, "sent what cannot be sent");
+        assert!(!peer.is_shut, "sent behind the end");
+        peer.is_crowd = crowd.unwrap_or(peer.is_crowd);
+        if peer.is_mute {
+            return;
+        }
+        peer.got.extend_from_slice(first);
+        peer.got.extend_from_slice(second);
+        if peer.take(first.len() + second.len()) {
+            self.tell(conn, Input::Stalled);
+        }
+    }
+
+    fn after_sending(&mut self, conn: ConnKey) {
+        if self.peers.living(conn).is_some_and(|peer| peer.is_closing && peer.waiting == 0) {
+            self.drop_peer(conn, End::Closed);
+        }
+    }
+
+    fn drop_peer(&mut self, conn: ConnKey, end: End) {
+        if let Some(peer) = self.peers.living(conn) {
+            peer.end = Some(end);
+            self.gone.push(conn);
+        }
+    }
+}

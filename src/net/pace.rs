@@ -1,0 +1,20 @@
+//! Pace: how much one turn of the loop does at most, so that nobody waits long for the others. The
+//! network in memory that tests use keeps to the same bounds.
+
+/// Events taken from the system at once.
+pub const EVENTS_PER_TURN: usize = 1024;
+
+/// Outputs of fan-outs that are carried out before events are looked at again: less than a
+/// millisecond of deliveries.
+pub const OUTPUTS_PER_TURN: usize = 96;
+
+/// Bytes read from one connection before others have their turn; the size of the one buffer that
+/// all connections are read into.
+pub const READ_BYTES: usize = 64 << 10;
+
+/// Polls of crowds that are read in one turn while fan-outs go on.
+pub const CROWD_READS_BESIDE: usize = 16;
+
+/// Polls of crowds that are read in one turn without. Each may be answered at once, so this too is
+/// about a millisecond.
+pub const CROWD_READS: usize = 96;
