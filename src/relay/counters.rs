@@ -7,37 +7,6 @@ use super::Relay;
 use super::client::Phase;
 use super::conn::Conn;
 
-/// Statuses with which a request is refused; each is counted.
-const REFUSALS: [u16; 16] =
-    [400, 401, 403, 404, 405, 408, 413, 414, 417, 421, 431, 501, 502, 503, 504, 505];
-
-/// Counted where it happens, since the start.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) published: u64,
-    /// Messages sent to subscribers.
-    pub(super) delivered: u64,
-    /// Deliveries that told of a gap.
-    pub(super) gaps: u64,
-    /// Connections cut because their peer took nothing for `write_timeout`.
-    pub(super) slow_readers: u64,
-    /// Idle connections closed to make room.
-    pub(super) shed: u64,
-    /// Beside [`REFUSALS`].
-    refused: [u64; REFUSALS.len()],
-}
-
-impl Counters {
-    /// Counts an answer of ours, if it is a refusal.
-    pub(super) fn answered(&mut self, status: u16) {
-        if status >= 400
-            && let Some(index) = REFUSALS.iter().position(|refusal| *refusal == status)
-        {
-            self.refused[index] += 1;
-        }
-    }
-}
-
 /// The numbers of a relay and its hub: `key=value`, with spaces between.
 #[derive(Debug)]
 pub struct Counted<'r>(&'r Relay);
@@ -84,13 +53,6 @@ impl fmt::Display for Counted<'_> {
         let (timers, upload_bytes) = (relay.timers(), relay.effects.uploading.get());
         write!(f, "upstreams={upstreams} uploads={uploads} upload_bytes={upload_bytes} ")?;
         write!(f, "timers={timers} {}", relay.hub.figures())?;
-        let Counters { published, delivered, gaps, slow_readers, shed, refused } =
-            &relay.effects.counters;
-        write!(f, " published={published} delivered={delivered} gaps={gaps}")?;
-        write!(f, " slow_readers={slow_readers} shed={shed}")?;
-        for (status, count) in REFUSALS.iter().zip(refused) {
-            write!(f, " refused_{status}={count}")?;
-        }
-        Ok(())
+        write!(f, " {}", relay.effects.counters)
     }
 }

@@ -4,10 +4,11 @@
 use std::rc::Rc;
 
 use super::information::Form;
-use super::location::{Location, METHODS, OriginSlot};
+use super::location::{Found, Location, METHODS, OriginSlot};
+use super::options::Role;
 use crate::clock::Now;
 use crate::http::response::{self, HeadWriter, write_decimal};
-use crate::http::{DateCache, write_http_date};
+use crate::http::{DateCache, RequestHead, Version, write_http_date};
 use crate::hub::Information;
 use crate::message::{Cursor, Message, MessageId};
 use crate::store::Gap;
@@ -67,6 +68,15 @@ pub(super) enum Persistence {
 }
 
 impl Persistence {
+    /// Behind the answer to a request. `stopping`: every answer is the last.
+    pub(super) fn of(head: &RequestHead<'_>, stopping: bool) -> Self {
+        match (head.keep_alive && !stopping, head.version) {
+            (false, _) => Self::Close,
+            (true, Version::Http10) => Self::KeepAlive,
+            (true, Version::Http11) => Self::Keep,
+        }
+    }
+
     pub(super) fn line(self) -> &'static [u8] {
         match self {
             Self::Keep => b"",
@@ -94,6 +104,22 @@ impl Exchange {
     pub(super) fn bare(persistence: Persistence, is_head: bool) -> Self {
         let (origin, form) = (OriginSlot::UNLISTED, Form::PLAIN);
         Self { location: None, origin, persistence, form, is_head }
+    }
+
+    /// To a request, by the location that was found for it.
+    pub(super) fn to(
+        head: &RequestHead<'_>,
+        found: Option<&Found<'_>>,
+        persistence: Persistence,
+    ) -> Self {
+        let bare = Self::bare(persistence, head.method == "HEAD");
+        let Some((location, _)) = found else { return bare };
+        let form = match location.role {
+            Role::Publisher(_) => Form::of(head.header_all("Accept")),
+            Role::Subscriber(_) => Form::PLAIN,
+        };
+        let origin = location.origin_slot(head.header("Origin"));
+        Self { location: Some(Rc::clone(location)), origin, form, ..bare }
     }
 
     fn lines(&self) -> &[u8] {

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::Output;
-use super::client::ConnTimer;
 use super::conn_key::ConnKey;
-use super::counters::Counters;
+use super::figures::RelayFigures;
+use super::output::Output;
+use super::timers::ConnTimer;
+use crate::rate_limit::RateLimit;
 use crate::wheel::Wheel;
 
 /// See the module.
@@ -17,9 +18,12 @@ pub(super) struct Effects {
     pub(super) wheel: Wheel<(ConnKey, ConnTimer)>,
     /// Connections with bytes that wait, to go on with in the next turn.
     pub(super) ready: VecDeque<ConnKey>,
-    pub(super) counters: Counters,
+    pub(super) counters: RelayFigures,
     /// Bytes of bodies that are not whole yet.
     pub(super) uploading: Rc<Cell<usize>>,
+    /// Bytes of answers that were made so far, but for those of the upstream.
+    pub(super) answered: u64,
+    pub(super) oversized_heads: RateLimit,
     /// The daemon stops: every answer is the last of its connection.
     pub(super) stopping: bool,
 }
@@ -31,8 +35,10 @@ impl Effects {
             outputs: VecDeque::new(),
             wheel: Wheel::new(now_ms),
             ready: VecDeque::new(),
-            counters: Counters::default(),
+            counters: RelayFigures::default(),
             uploading: Rc::default(),
+            answered: 0,
+            oversized_heads: RateLimit::default(),
             stopping: false,
         }
     }
@@ -42,5 +48,32 @@ impl Effects {
         self.wheel.shrink();
         self.outputs.shrink_to(0);
         self.ready.shrink_to(0);
+    }
+}
+
+/// One part of a sum that many have parts in; leaves it when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    sum: Rc<Cell<usize>>,
+    own: usize,
+}
+
+impl Share {
+    pub(super) fn of(sum: &Rc<Cell<usize>>) -> Self {
+        Self { sum: Rc::clone(sum), own: 0 }
+    }
+
+    /// Makes this part `own`; gives the sum.
+    pub(super) fn set(&mut self, own: usize) -> usize {
+        let sum = self.sum.get() - self.own + own;
+        self.own = own;
+        self.sum.set(sum);
+        sum
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }

@@ -11,6 +11,7 @@ mod conn_key;
 mod counters;
 mod delivery;
 mod effects;
+mod figures;
 mod information;
 mod input;
 pub mod location;
@@ -18,10 +19,11 @@ pub mod notice;
 pub mod options;
 mod output;
 mod proxy;
-mod refused_heads;
+mod proxy_calls;
 mod request;
 mod shedding;
 mod site;
+mod step;
 mod timers;
 
 pub use self::conn_key::ConnKey;
@@ -29,22 +31,24 @@ pub use self::delivery::Payload;
 pub use self::input::{Arrival, Input};
 pub use self::output::Output;
 
-use self::client::{Client, ConnTimer, Phase};
+use self::client::reading::{self, Next};
+use self::client::{Client, ConnTimer, Phase, answering};
 use self::conn::{Conn, Connections};
 use self::delivery::Renderer;
 use self::effects::Effects;
 use self::options::Options;
 use self::proxy::Proxy;
-use self::refused_heads::RefusedHeads;
 use self::shedding::Shedding;
 use self::site::Site;
+use self::step::Step;
 use crate::clock::Now;
+use crate::http::HeaderSlots;
 use crate::hub::options::StoreOptions;
 use crate::hub::{self, Hub};
 
 /// Bytes of answers of one connection that are made before its socket has had some of them: a
 /// reader that stops keeps no more than these and one message from being freed.
-const ANSWERS_PER_TURN: usize = 64 << 10;
+const ANSWERS_PER_TURN: u64 = 64 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -59,9 +63,6 @@ pub struct Relay {
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
     shedding: Shedding,
-    /// Bytes of answers made for the connection at hand.
-    answered: usize,
-    refused_heads: RefusedHeads,
 }
 
 impl Relay {
@@ -80,8 +81,6 @@ impl Relay {
             effects: Effects::new(now.mono_ms),
             name: Vec::new(),
             shedding: Shedding::default(),
-            answered: 0,
-            refused_heads: RefusedHeads::default(),
         }
     }
 
@@ -96,17 +95,18 @@ impl Relay {
     /// A connection was accepted; gives the key that names it from here on.
     pub fn accept(&mut self, arrival: Arrival, now: Now) -> ConnKey {
         let conn = self.conns.insert(Conn::Client(Client::new(arrival)));
-        self.arm(conn, ConnTimer::Head, now);
+        if let Some((client, mut step)) = self.client(conn, now) {
+            client.arm(ConnTimer::Head, &mut step);
+        }
         conn
     }
 
     /// How many bytes may be read from a connection now; 0: none, and `ResumeRead` will come.
     pub fn read_max(&mut self, conn: ConnKey) -> usize {
-        let Some(client) = self.conns.client_mut(conn) else {
-            return if self.upstream_wants_read(conn) { usize::MAX } else { 0 };
-        };
-        client.paused = !client.wants_read(&self.site.limits);
-        if client.paused { 0 } else { client.reads_at_most(&self.site.limits) }
+        if let Some(client) = self.conns.client_mut(conn) {
+            return client.read_max(&self.site.limits);
+        }
+        if self.upstream_wants_read(conn) { usize::MAX } else { 0 }
     }
 
     /// Takes what happened to a connection.
@@ -126,97 +126,76 @@ impl Relay {
     fn received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
         // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
         self.renderer.set_time(now);
-        let Some(client) = self.conns.client_mut(conn) else {
+        let Some((client, mut step)) = self.client(conn, now) else {
             return self.upstream_received(conn, bytes, now);
         };
         match client.phase {
             // Where its socket takes no more, only that is waited for.
-            Phase::Lingering { .. } if !client.stalled => self.arm(conn, ConnTimer::Linger, now),
+            Phase::Lingering { .. } if !client.stalled => client.arm(ConnTimer::Linger, &mut step),
             Phase::Lingering { .. } | Phase::Closing => {}
             Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
                 if client.buffer.is_none() && client.goes_on() =>
             {
                 let used = self.advance(conn, bytes, now);
                 if used < bytes.len()
-                    && let Some(client) = self.conns.client_mut(conn)
+                    && let Some((client, mut step)) = self.client(conn, now)
                 {
-                    client.keep(&bytes[used..]);
-                    self.end_flooded(conn, now);
+                    client.keep(&bytes[used..], &mut step);
                 }
             }
             _ => {
-                client.keep(bytes);
-                self.end_flooded(conn, now);
+                client.keep(bytes, &mut step);
                 self.go_on(conn, now);
             }
         }
     }
 
     fn peer_ended(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else {
-            return self.upstream_ended(conn, true, now);
-        };
-        client.ended = true;
-        let requests_wait = client.ready || (client.stalled && client.buffer.is_some());
-        match client.phase {
-            Phase::Head { .. } | Phase::Body(_) if requests_wait => {}
-            Phase::Asked { .. } => {}
-            Phase::Waiting { .. } => {
-                self.release(conn, now);
+        match self.client(conn, now) {
+            Some((Client { phase: Phase::Proxied(_), ended, .. }, _)) => {
+                *ended = true;
                 self.close(conn, now);
             }
-            _ => self.close(conn, now),
+            Some((client, mut step)) => client.end(&mut step),
+            None => self.upstream_ended(conn, true, now),
         }
     }
 
     fn closed(&mut self, conn: ConnKey, now: Now) {
-        self.release(conn, now);
         self.abandon(conn, now);
         self.upstream_ended(conn, false, now);
-        let timer = match self.conns.remove(conn) {
-            Some(Conn::Client(client)) => client.timer.map(|(timer, _)| timer),
-            Some(Conn::Upstream(upstream)) => upstream.timer,
-            None => None,
-        };
-        if let Some(timer) = timer {
+        if let Some((client, mut step)) = self.client(conn, now) {
+            client.vanish(&mut step);
+        }
+        if let Some(Conn::Upstream(upstream)) = self.conns.remove(conn)
+            && let Some(timer) = upstream.timer
+        {
             self.effects.wheel.cancel(timer);
         }
     }
 
     fn stalled(&mut self, conn: ConnKey, now: Now) {
-        if let Some(client) = self.conns.client_mut(conn) {
-            client.stalled = true;
-            self.arm(conn, ConnTimer::Write, now);
-        } else {
-            self.upstream_blocked(conn, true, now);
+        match self.client(conn, now) {
+            Some((client, mut step)) => client.stall(&mut step),
+            None => self.upstream_blocked(conn, true, now),
         }
     }
 
     fn progressed(&mut self, conn: ConnKey, now: Now) {
-        if self.conns.client(conn).is_some() {
-            self.arm(conn, ConnTimer::Write, now);
-        } else {
-            self.upstream_progressed(conn, now);
+        match self.client(conn, now) {
+            Some((client, mut step)) => client.arm(ConnTimer::Write, &mut step),
+            None => self.upstream_progressed(conn, now),
         }
     }
 
     fn drained(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else {
+        let Some((client, mut step)) = self.client(conn, now) else {
             return self.upstream_blocked(conn, false, now);
         };
-        client.stalled = false;
-        match client.phase {
-            Phase::Head { .. } => self.await_request(conn, now),
-            Phase::Body(_) => {
-                self.arm_body(conn, now);
-                self.go_on_later(conn);
-            }
-            Phase::Lingering { .. } => self.begin_lingering(conn, now),
-            Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => self.disarm(conn),
-            Phase::Proxied(_) => {
-                self.arm_exchange(conn, now);
-                self.resume_upstream(conn);
-            }
+        client.drain(&mut step);
+        if matches!(client.phase, Phase::Proxied(_)) {
+            self.arm_exchange(conn, now);
+            self.resume_upstream(conn);
         }
     }
 
@@ -233,15 +212,12 @@ impl Relay {
         self.close_idle_upstreams();
         let conns: Vec<ConnKey> = self.conns.keys().collect();
         for conn in conns {
-            let Some(client) = self.conns.client(conn) else { continue };
-            match &client.phase {
-                Phase::Head { .. } if client.buffer.is_none() => self.close(conn, now),
-                Phase::Head { .. } | Phase::Body(_) if !client.stalled => {
-                    self.arm(conn, ConnTimer::Stop, now);
+            match self.client(conn, now) {
+                Some((Client { phase: Phase::Proxied(proxied), .. }, _)) if proxied.is_tunnel() => {
+                    self.close(conn, now);
                 }
-                Phase::Lingering { .. } if !client.stalled => self.begin_lingering(conn, now),
-                Phase::Proxied(proxied) if proxied.is_tunnel() => self.close(conn, now),
-                _ => {}
+                Some((client, mut step)) => client.shut_down(&mut step),
+                None => {}
             }
         }
     }
@@ -323,32 +299,84 @@ impl Relay {
 
     /// Goes on with the bytes that wait on a connection.
     fn go_on(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
+        let Some((client, mut step)) = self.client(conn, now) else { return };
         if !client.goes_on() {
             return;
         }
-        if matches!(client.phase, Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_))
-            && let Some(mut buffer) = client.buffer.take()
-        {
-            let used = self.advance(conn, &buffer.bytes, now);
-            if let Some(client) = self.conns.client_mut(conn)
-                && used < buffer.bytes.len()
+        let Some(buffer) = client.take_waiting() else { return client.read_on(&mut step) };
+        let used = self.advance(conn, &buffer.bytes, now);
+        if let Some((client, mut step)) = self.client(conn, now) {
+            client.keep_rest(buffer, used, &mut step);
+            client.read_on(&mut step);
+        }
+    }
+
+    /// Serves the requests in `input`, the bytes that wait on a connection; gives how many of the
+    /// bytes are dealt with.
+    fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
+        let mut used = 0;
+        let answered_max = self.effects.answered + ANSWERS_PER_TURN;
+        for _ in 0..self.site.limits.pipeline_depth {
+            if self.effects.answered >= answered_max {
+                break;
+            }
+            let Some((client, mut step)) = self.client(conn, now) else { return input.len() };
+            let (rest, mut slots) = (&input[used..], HeaderSlots::new());
+            used += match reading::read(client, rest, &mut slots, &mut step) {
+                Next::Wait => return used,
+                Next::Gone => return input.len(),
+                Next::Used(len) => len,
+                Next::Forward(head, len) => len + self.forward(conn, &head, &rest[len..], now),
+                Next::PassUp => match self.pass_up(conn, rest, now) {
+                    Some(len) => len,
+                    None => return used,
+                },
+            };
+            // Also between two requests that came together, so that the answers keep their order.
+            while self.hub.has_answer()
+                && let Some(output) = self.hub.poll_output()
             {
-                buffer.bytes.drain(..used);
-                client.buffer = Some(buffer);
-                self.end_flooded(conn, now);
+                self.on_hub(output, now);
             }
         }
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        if client.paused && client.wants_read(&self.site.limits) {
-            client.paused = false;
-            // The peer's end, if that is what comes next, will be told again.
-            return self.effects.outputs.push_back(Output::ResumeRead { conn });
+        if used < input.len()
+            && let Some((client, mut step)) = self.client(conn, now)
+            && matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
+        {
+            client.queue(&mut step);
         }
-        let Some(client) = self.conns.client(conn) else { return };
-        let unfinished = matches!(client.phase, Phase::Head { .. } | Phase::Body(_));
-        if client.ended && !client.ready && unfinished {
-            self.close(conn, now);
+        used
+    }
+
+    /// Passes on what the hub answers.
+    fn on_hub(&mut self, output: hub::Output, now: Now) {
+        self.effects.counters.published +=
+            u64::from(matches!(output, hub::Output::Published { .. }));
+        match self.client(ConnKey::from_bits(output.peer().0), now) {
+            Some((client, mut step)) => answering::answer(client, output, &mut step),
+            None => {
+                if let hub::Output::Held { subscription, .. } = output {
+                    self.hub.unsubscribe(subscription, now);
+                }
+            }
+        }
+    }
+
+    /// The client with this key, and what its steps may use.
+    fn client(&mut self, conn: ConnKey, now: Now) -> Option<(&mut Client, Step<'_>)> {
+        let Self { conns, hub, site, renderer, effects, name, .. } = self;
+        let client = conns.client_mut(conn)?;
+        Some((client, Step { conn, now, hub, site, renderer, effects, name }))
+    }
+
+    /// Between two turns, whether nobody can stay for ever without a word; for tests.
+    ///
+    /// # Panics
+    /// Where somebody can, which is a bug.
+    pub fn check_invariants(&self) {
+        self.hub.check_invariants();
+        for (conn, client) in self.conns.clients() {
+            assert!(client.is_watched(), "{conn:?}: {client:?}");
         }
     }
 }

@@ -5,6 +5,10 @@ use super::options::{Limits, Options};
 use super::request::host::Hosts;
 use crate::http::HeadLimits;
 
+/// What all bodies that are not whole yet may take together, bytes, unless one alone may take more.
+/// A body that came in one piece with its head is never among them.
+const UPLOADS_BYTES_MAX: usize = 64 << 20;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Site {
@@ -12,6 +16,8 @@ pub(super) struct Site {
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
     pub(super) head_limits: HeadLimits,
+    /// What no location matches goes to the upstream.
+    pub(super) forwards: bool,
     /// Each answer is logged.
     pub(super) access_log: bool,
 }
@@ -23,7 +29,13 @@ impl Site {
             hosts: Hosts::new(&options.hosts),
             limits: options.limits.clone(),
             head_limits: options.limits.of_a_head(),
+            forwards: options.proxy.is_some(),
             access_log: options.access_log,
         }
+    }
+
+    /// What all bodies that are coming in may take together, bytes.
+    pub(super) fn uploads_max(&self) -> usize {
+        UPLOADS_BYTES_MAX.max(self.limits.body_bytes)
     }
 }

@@ -1,144 +1,66 @@
-//! A connection's timer: it has one at a time, and this is what happens when it is due.
+//! Timers: every timeout of a connection, its length and its reason. A connection has one of them
+//! at a time, which its state decides.
 
-use super::client::{ConnTimer, Phase};
-use super::{ConnKey, Output, Relay};
-use crate::clock::Now;
-use crate::http::HttpError;
+use super::options::Limits;
 
-/// How long a refused client is read, milliseconds: after its last byte, and in all. nginx's
-/// `lingering_timeout` and `lingering_time`.
-const LINGER_MS: u64 = 5_000;
-const LINGER_ALL_MS: u64 = 30_000;
+/// Which timer it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnTimer {
+    /// No request for `keepalive_timeout`.
+    Idle,
+    /// A head not complete within `header_timeout`.
+    Head,
+    /// No progress of a body for `body_timeout`.
+    Body,
+    /// No progress of an answer for `write_timeout`.
+    Write,
+    /// Nothing more from a refused client, which has had time to read the answer.
+    Linger,
+    /// Enough time for a publisher to finish its message while the daemon stops.
+    Stop,
+    /// No connection to the upstream for its share of `upstream_wait`: one for each address.
+    Connect,
+    /// No progress of the upstream for `upstream_timeout`.
+    Upstream,
+}
 
-/// How long a publisher may take to finish its message when the daemon stops, and a refused client
-/// to read its answer, milliseconds.
-const STOP_MS: u64 = 1000;
-
-/// Connections that are closed or refused in one turn because their time is up: less than a
-/// millisecond.
-const TIMERS_PER_TURN: usize = 96;
-
-impl Relay {
-    /// Does what is due for connections, up to a bound.
-    pub(super) fn timers_due(&mut self, now: Now) {
-        for _ in 0..TIMERS_PER_TURN {
-            let Some((conn, timer)) = self.effects.wheel.pop_expired(now.mono_ms) else { return };
-            if let Some(client) = self.conns.client_mut(conn) {
-                client.timer = None;
-                self.timed_out(conn, timer, now);
-            } else if let Some(upstream) = self.conns.upstream_mut(conn) {
-                upstream.timer = None;
-                self.effects.outputs.push_back(Output::Abort { conn });
-            }
-        }
-    }
-
-    fn timed_out(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
-        let Some(client) = self.conns.client(conn) else { return };
-        if matches!(client.phase, Phase::Asked { .. }) && timer != ConnTimer::Write {
-            // It is our turn to speak; the answer sets the next timer.
-            return;
-        }
-        match timer {
-            ConnTimer::Head if client.buffer.is_none() => self.close(conn, now),
-            ConnTimer::Body if self.is_answered(conn) => self.cut(conn, now),
-            ConnTimer::Connect | ConnTimer::Upstream => self.exchange_timed_out(conn, timer, now),
-            ConnTimer::Head => {
-                let text = "the request head took too long; send it at once";
-                self.fail_begun(conn, &HttpError::new(408, text), now);
-            }
-            ConnTimer::Body => self.fail_begun(
-                conn,
-                &HttpError::new(408, "the request body stopped coming; send it without pauses"),
-                now,
-            ),
-            ConnTimer::Stop => {
-                let text = "the server stops; send it again later";
-                self.fail_begun(conn, &HttpError::new(408, text), now);
-            }
-            ConnTimer::Idle => self.close(conn, now),
-            ConnTimer::Linger | ConnTimer::Write => {
-                self.effects.counters.slow_readers += u64::from(timer == ConnTimer::Write);
-                log::debug!("event=abort conn={} timer={timer:?}", conn.index());
-                self.effects.outputs.push_back(Output::Abort { conn });
-            }
-        }
-    }
-
-    pub(super) fn arm(&mut self, conn: ConnKey, timer: ConnTimer, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        if let Some((old, _)) = client.timer.take() {
-            self.effects.wheel.cancel(old);
-        }
-        // Whatever is to come next, who takes no more is watched until that is over.
-        let timer = if client.stalled { ConnTimer::Write } else { timer };
-        let in_ms = match timer {
-            ConnTimer::Idle => self.site.limits.keepalive_timeout_ms,
-            ConnTimer::Head => self.site.limits.header_timeout_ms,
-            ConnTimer::Body => self.site.limits.body_timeout_ms,
-            ConnTimer::Write => self.site.limits.write_timeout_ms,
-            ConnTimer::Linger => match client.phase {
-                Phase::Lingering { until_ms } => {
-                    until_ms.saturating_sub(now.mono_ms).min(LINGER_MS)
-                }
-                _ => LINGER_MS,
-            },
-            ConnTimer::Stop => STOP_MS,
-            ConnTimer::Connect => match (&client.phase, &self.proxy) {
-                (Phase::Proxied(proxied), Some(proxy)) => {
-                    proxied.connect_ms(&self.site.limits, proxy.count(), now)
-                }
-                _ => self.site.limits.upstream_wait_ms,
-            },
-            ConnTimer::Upstream => self.site.limits.upstream_timeout_ms,
-        };
-        let at_ms = now.mono_ms.saturating_add(in_ms);
-        client.timer = Some((self.effects.wheel.set(at_ms, (conn, timer)), timer));
-    }
-
-    /// Begins to drop what a refused client still sends, once it has been sent its answer.
-    pub(super) fn begin_lingering(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        let most_ms = if self.effects.stopping { STOP_MS } else { LINGER_ALL_MS };
-        client.phase = Phase::Lingering { until_ms: now.mono_ms + most_ms };
-        self.arm(conn, ConnTimer::Linger, now);
-    }
-
-    pub(super) fn disarm(&mut self, conn: ConnKey) {
-        if let Some(client) = self.conns.client_mut(conn)
-            && !client.stalled
-            && let Some((timer, _)) = client.timer.take()
-        {
-            self.effects.wheel.cancel(timer);
-        }
-    }
-
-    /// Between two turns, whether nobody can stay for ever without a word; for tests.
-    ///
-    /// # Panics
-    /// Where somebody can, which is a bug.
-    pub fn check_invariants(&self) {
-        self.hub.check_invariants();
-        for (conn, client) in self.conns.clients() {
-            let timer = client.timer.map(|(_, timer)| timer);
-            let waits = match &client.phase {
-                Phase::Asked { .. } | Phase::Waiting { .. } | Phase::Closing => true,
-                Phase::Proxied(proxied) => proxied.is_tunnel(),
-                Phase::Head { .. } | Phase::Body(_) | Phase::Lingering { .. } => false,
-            };
-            let is_watched = if client.stalled { timer == Some(ConnTimer::Write) } else { waits };
-            assert!(is_watched || !client.stalled && timer.is_some(), "{conn:?}: {client:?}");
+impl ConnTimer {
+    /// How long it is, milliseconds; at most, where something else bounds it too.
+    pub(super) fn ms(self, limits: &Limits) -> u64 {
+        match self {
+            Self::Idle => limits.keepalive_timeout_ms,
+            Self::Head => limits.header_timeout_ms,
+            Self::Body => limits.body_timeout_ms,
+            Self::Write => limits.write_timeout_ms,
+            Self::Linger => LINGER_MS,
+            Self::Stop => STOP_MS,
+            Self::Connect => limits.upstream_wait_ms,
+            Self::Upstream => limits.upstream_timeout_ms,
         }
     }
 }
 
+/// How long a refused client is read, milliseconds: after its last byte, and in all. nginx's
+/// `lingering_timeout` and `lingering_time`.
+pub(super) const LINGER_MS: u64 = 5_000;
+pub(super) const LINGER_ALL_MS: u64 = 30_000;
+
+/// How long a publisher may take to finish its message when the daemon stops, and a refused client
+/// to read its answer, milliseconds.
+pub(super) const STOP_MS: u64 = 1000;
+
+/// Connections that are closed or refused in one turn because their time is up: less than a
+/// millisecond.
+pub(super) const TIMERS_PER_TURN: usize = 96;
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::clock::Now;
     use crate::hub;
     use crate::message::MessageId;
-    use crate::relay::Arrival;
-    use crate::relay::options::{Limits, Options};
+    use crate::relay::options::Options;
+    use crate::relay::{Arrival, ConnKey, Output, Relay};
 
     pub(in crate::relay) fn at(mono_ms: u64) -> Now {
         Now { mono_ms, unix_s: 1_700_000_000 }

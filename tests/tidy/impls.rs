@@ -12,8 +12,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("src/net/opening.rs", "Reactor"),
     ("src/net/stopping.rs", "Reactor"),
     ("src/net/watch.rs", "Reactor"),
-    ("src/relay/request/admission.rs", "Relay"),
-    ("src/relay/client/answering.rs", "Relay"),
     ("src/relay/counters.rs", "Relay"),
     ("src/relay/location.rs", "Role"),
     ("src/relay/proxy/answer.rs", "Relay"),
@@ -22,10 +20,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("src/relay/proxy/mod.rs", "Relay"),
     ("src/relay/proxy/upload.rs", "Relay"),
     ("src/relay/proxy/upstream.rs", "Relay"),
-    ("src/relay/refused_heads.rs", "Relay"),
-    ("src/relay/client/reading.rs", "Relay"),
     ("src/relay/shedding.rs", "Relay"),
-    ("src/relay/timers.rs", "Relay"),
+    ("src/relay/proxy_calls.rs", "Relay"),
 ];
 
 #[test]

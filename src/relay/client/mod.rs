@@ -1,118 +1,28 @@
-//! One client connection: what it is doing, and the bytes of it that wait. Decides nothing.
-//!
-//! ```text
-//!  ┌─────────────── answered, kept ───────────────┐
-//!  ▼                                              │
-//! Head ──► Body ──► Asked ──► Waiting ────────────┤
-//!  │ │ │     │        └───────────────────────────┤
-//!  │ │ └─────┼─── Proxied ────────────────────────┤
-//!  │ └───────┴── refused ──► Lingering ─► Closing │
-//!  └── ended ──────────────────────────► Closing ◄┘ answered, not kept
-//! ```
+//! Client: one connection that was accepted, its phase, its timer, and the bytes of it that wait.
+//! Never reads a byte's meaning; `reading` and `answering` do.
 
-mod answering;
-mod reading;
+pub(in crate::relay) mod access;
+pub(in crate::relay) mod answering;
+mod phase;
+pub(in crate::relay) mod reading;
 
-use std::cell::Cell;
 use std::net::IpAddr;
-use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::http::BodyDecoder;
-use crate::hub::SubscriptionKey;
+use self::access::shown_peer;
+use super::delivery::Payload;
+use super::effects::Effects;
+use super::input::Arrival;
+use super::notice::Event;
+use super::options::Limits;
+use super::output::Output;
+use super::step::Step;
+use super::timers::{LINGER_ALL_MS, LINGER_MS, STOP_MS};
+use crate::http::RequestHead;
 use crate::log_targets::ACCESS;
-use crate::relay::delivery::Exchange;
-use crate::relay::input::Arrival;
-use crate::relay::notice::Notice;
-use crate::relay::options::Limits;
-use crate::relay::proxy::Proxied;
-use crate::relay::request::admission::Refusal;
 use crate::wheel::TimerKey;
 
-/// What a connection is doing.
-#[derive(Debug)]
-pub(in crate::relay) enum Phase {
-    /// Between requests, or with the first part of a head, of which so many bytes are scanned.
-    Head { scanned: usize },
-    /// Part of a request's body is here. Boxed: rare, and a held request pays for no other phase.
-    Body(Box<Upload>),
-    /// The hub was asked and has not answered.
-    Asked { exchange: Exchange, notice: Option<Arc<Notice>> },
-    /// Held. Bytes that come now are the next request, which waits; more than a request can have
-    /// end the hold.
-    Waiting { exchange: Exchange, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
-    /// Goes through the upstream. What comes now is the request's body, or the next request, which
-    /// waits. Boxed: a held request pays for no other phase.
-    Proxied(Box<Proxied>),
-    /// Refused; the answer is on its way, and what still comes is dropped, because closing at once
-    /// would take the answer away again (RFC 9112 9.6). Not beyond this time, milliseconds.
-    Lingering { until_ms: u64 },
-    /// Done; waits for the socket to be closed.
-    Closing,
-}
-
-/// A request whose body is still coming.
-#[derive(Debug)]
-pub(in crate::relay) struct Upload {
-    /// The whole head, read once more when the body is complete.
-    pub(in crate::relay) head: Box<[u8]>,
-    pub(in crate::relay) decoder: BodyDecoder,
-    /// What it will be answered, whatever its body and new settings say.
-    pub(in crate::relay) refused: Option<(Exchange, Refusal)>,
-    /// Only a publisher's POST has use for its body, if it may publish.
-    pub(in crate::relay) keeps_body: bool,
-    pub(in crate::relay) body: Vec<u8>,
-    /// The length of `body`, as it counts against what all bodies that are coming may take.
-    pub(in crate::relay) share: Share,
-}
-
-/// One part of a sum that many have parts in; leaves it when dropped.
-#[derive(Debug)]
-pub(in crate::relay) struct Share {
-    sum: Rc<Cell<usize>>,
-    own: usize,
-}
-
-impl Share {
-    pub(in crate::relay) fn of(sum: &Rc<Cell<usize>>) -> Self {
-        Self { sum: Rc::clone(sum), own: 0 }
-    }
-
-    /// Makes this part `own`; gives the sum.
-    pub(in crate::relay) fn set(&mut self, own: usize) -> usize {
-        let sum = self.sum.get() - self.own + own;
-        self.own = own;
-        self.sum.set(sum);
-        sum
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.set(0);
-    }
-}
-
-/// All timers of a connection; it has one of them at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) enum ConnTimer {
-    /// No request for `keepalive_timeout`.
-    Idle,
-    /// A head not complete within `header_timeout`.
-    Head,
-    /// No progress of a body for `body_timeout`.
-    Body,
-    /// No progress of an answer for `write_timeout`.
-    Write,
-    /// Nothing more from a refused client, which has had time to read the answer.
-    Linger,
-    /// Enough time for a publisher to finish its message while the daemon stops.
-    Stop,
-    /// No connection to the upstream for its share of `upstream_wait`: one for each address.
-    Connect,
-    /// No progress of the upstream for `upstream_timeout`.
-    Upstream,
-}
+pub(in crate::relay) use self::phase::{Phase, Upload};
+pub(in crate::relay) use super::timers::ConnTimer;
 
 /// See the module.
 #[derive(Debug)]
@@ -127,7 +37,7 @@ pub(in crate::relay) struct Client {
     /// The port, if it came to a loopback address; else 0.
     pub(in crate::relay) loopback_port: u16,
     /// Method and path, for the access log, if there is one.
-    pub(in crate::relay) access: Option<Box<str>>,
+    access: Option<Box<str>>,
     /// The peer sends no more.
     pub(in crate::relay) ended: bool,
     /// Its socket takes no more for now: no further request is begun.
@@ -149,7 +59,7 @@ pub(in crate::relay) struct Buffer {
 impl Client {
     pub(in crate::relay) fn new(arrival: Arrival) -> Self {
         Self {
-            phase: Phase::Head { scanned: 0 },
+            phase: Phase::IDLE,
             buffer: None,
             timer: None,
             peer: arrival.peer.map(|peer| peer.to_canonical()),
@@ -162,10 +72,97 @@ impl Client {
         }
     }
 
-    /// Keeps `bytes` behind those that wait.
-    pub(in crate::relay) fn keep(&mut self, bytes: &[u8]) {
+    /// Begins another phase and gives the one before, of which it settles what that owed: the end
+    /// of a hold, to the hub and to Django, and a timer. The only writer of `phase`.
+    pub(in crate::relay) fn enter(&mut self, next: Phase, step: &mut Step<'_>) -> Phase {
+        debug_assert!(self.phase.may_become(&next), "{:?} -> {next:?}", self.phase);
+        let mut before = std::mem::replace(&mut self.phase, next);
+        if let Phase::Waiting { subscription, notice, .. } = &mut before {
+            if let Some(notice) = notice.take() {
+                step.effects
+                    .outputs
+                    .push_back(Output::Notify { event: Event::Unsubscribe, notice });
+            }
+            // Does nothing where it was the hub that ended the hold.
+            step.hub.unsubscribe(*subscription, step.now);
+        }
+        // Every other phase sets its own, or has the answer do so.
+        if matches!(self.phase, Phase::Waiting { .. } | Phase::Closing) {
+            self.disarm(step.effects);
+        }
+        before
+    }
+
+    /// Sets the timer. A client that is stalled is watched for that, whatever comes next.
+    pub(in crate::relay) fn arm(&mut self, timer: ConnTimer, step: &mut Step<'_>) {
+        let in_ms = match self.phase {
+            Phase::Lingering { until_ms } if timer == ConnTimer::Linger => {
+                until_ms.saturating_sub(step.now.mono_ms).min(LINGER_MS)
+            }
+            _ => timer.ms(&step.site.limits),
+        };
+        self.arm_in(timer, in_ms, step);
+    }
+
+    /// As [`Client::arm`], with another length, milliseconds.
+    pub(in crate::relay) fn arm_in(&mut self, timer: ConnTimer, in_ms: u64, step: &mut Step<'_>) {
+        let (timer, in_ms) = if self.stalled {
+            (ConnTimer::Write, ConnTimer::Write.ms(&step.site.limits))
+        } else {
+            (timer, in_ms)
+        };
+        if let Some((old, _)) = self.timer.take() {
+            step.effects.wheel.cancel(old);
+        }
+        let at_ms = step.now.mono_ms.saturating_add(in_ms);
+        self.timer = Some((step.effects.wheel.set(at_ms, (step.conn, timer)), timer));
+    }
+
+    /// Takes the timer away, but from a client that is stalled.
+    pub(in crate::relay) fn disarm(&mut self, effects: &mut Effects) {
+        if !self.stalled
+            && let Some((timer, _)) = self.timer.take()
+        {
+            effects.wheel.cancel(timer);
+        }
+    }
+
+    /// Gives a body that is coming some time to come on.
+    fn arm_body(&mut self, step: &mut Step<'_>) {
+        let is_stopping = matches!(self.timer, Some((_, ConnTimer::Stop)));
+        if !is_stopping && !self.stalled {
+            self.arm(if step.effects.stopping { ConnTimer::Stop } else { ConnTimer::Body }, step);
+        }
+    }
+
+    /// Keeps `bytes` behind those that wait. More than may wait behind a hold end it: the client's
+    /// end, which comes after them, would never be seen.
+    pub(in crate::relay) fn keep(&mut self, bytes: &[u8], step: &mut Step<'_>) {
         if !bytes.is_empty() {
             self.buffer.get_or_insert_default().bytes.extend_from_slice(bytes);
+        }
+        self.end_flooded(step);
+    }
+
+    /// Keeps what is left of the bytes that waited.
+    pub(in crate::relay) fn keep_rest(
+        &mut self,
+        mut buffer: Box<Buffer>,
+        used: usize,
+        step: &mut Step<'_>,
+    ) {
+        if used < buffer.bytes.len() {
+            buffer.bytes.drain(..used);
+            self.buffer = Some(buffer);
+            self.end_flooded(step);
+        }
+    }
+
+    fn end_flooded(&mut self, step: &mut Step<'_>) {
+        let is_held = matches!(self.phase, Phase::Waiting { .. });
+        if is_held && self.kept_bytes() > step.site.limits.header_bytes {
+            log::debug!("event=flood conn={}", step.conn.index());
+            self.close(step);
         }
     }
 
@@ -173,6 +170,46 @@ impl Client {
     /// sent. What is proxied streams both ways.
     pub(in crate::relay) fn goes_on(&self) -> bool {
         !self.ready && (!self.stalled || matches!(self.phase, Phase::Proxied(_)))
+    }
+
+    /// The bytes that wait, if they are to be dealt with now.
+    pub(in crate::relay) fn take_waiting(&mut self) -> Option<Box<Buffer>> {
+        let reads = matches!(self.phase, Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_));
+        self.buffer.take_if(|_| reads)
+    }
+
+    /// Behind the bytes that waited: reads on, or ends where there will be no more.
+    pub(in crate::relay) fn read_on(&mut self, step: &mut Step<'_>) {
+        if self.paused && self.wants_read(&step.site.limits) {
+            self.paused = false;
+            // The peer's end, if that is what comes next, will be told again.
+            return step.effects.outputs.push_back(Output::ResumeRead { conn: step.conn });
+        }
+        let is_unfinished = matches!(self.phase, Phase::Head { .. } | Phase::Body(_));
+        if self.ended && !self.ready && is_unfinished {
+            self.close(step);
+        }
+    }
+
+    /// Has the next turn go on with what has come already, if anything has.
+    pub(in crate::relay) fn go_on_later(&mut self, step: &mut Step<'_>) {
+        if self.buffer.is_some() || self.paused || self.ended {
+            self.queue(step);
+        }
+    }
+
+    /// Has the next turn go on with this client.
+    pub(in crate::relay) fn queue(&mut self, step: &mut Step<'_>) {
+        if !self.ready && !self.stalled {
+            self.ready = true;
+            step.effects.ready.push_back(step.conn);
+        }
+    }
+
+    /// How many bytes may be read from its socket now; 0: none, and reading is to be resumed.
+    pub(in crate::relay) fn read_max(&mut self, limits: &Limits) -> usize {
+        self.paused = !self.wants_read(limits);
+        if self.paused { 0 } else { self.reads_at_most(limits) }
     }
 
     /// Whether more bytes may be read from its socket. Behind a held request reading never pauses:
@@ -190,55 +227,158 @@ impl Client {
 
     /// How many bytes may be read at once, if [`Client::wants_read`]. Bytes behind a request are
     /// kept, up to `header_bytes`; behind a held request one byte more, which ends the hold.
-    pub(in crate::relay) fn reads_at_most(&self, limits: &Limits) -> usize {
+    fn reads_at_most(&self, limits: &Limits) -> usize {
+        let room = limits.header_bytes.saturating_sub(self.kept_bytes());
         match &self.phase {
-            Phase::Waiting { .. } => limits.header_bytes.saturating_sub(self.kept_bytes()) + 1,
-            Phase::Asked { .. } => limits.header_bytes.saturating_sub(self.kept_bytes()).max(1),
+            Phase::Waiting { .. } => room + 1,
+            Phase::AwaitingHub { .. } => room.max(1),
             _ => usize::MAX,
         }
-    }
-
-    /// Whether more bytes wait behind a held request than any next request may have.
-    pub(in crate::relay) fn floods(&self, limits: &Limits) -> bool {
-        matches!(self.phase, Phase::Waiting { .. }) && self.kept_bytes() > limits.header_bytes
     }
 
     fn kept_bytes(&self) -> usize {
         self.buffer.as_ref().map_or(0, |buffer| buffer.bytes.len())
     }
-}
 
-/// What the access log says of bytes that cannot be read as a request: the method and the path that
-/// they begin with. Of anything else nothing, since it may be a secret that came too early.
-pub(in crate::relay) fn resembled_request(bytes: &[u8]) -> String {
-    let line = bytes.trim_ascii_start();
-    let end = line.iter().position(|byte| b"\r\n?".contains(byte)).unwrap_or(line.len());
-    let mut words = line[..end].splitn(3, |byte| *byte == b' ');
-    match (words.next(), words.next()) {
-        (Some(method), Some(path)) if is_method(method) && path.starts_with(b"/") => {
-            let path = &path[..path.len().min(PATH_BYTES_SHOWN)];
-            format!("{} {}", method.escape_ascii(), path.escape_ascii())
+    /// The peer sends no more.
+    pub(in crate::relay) fn end(&mut self, step: &mut Step<'_>) {
+        self.ended = true;
+        let requests_wait = self.ready || (self.stalled && self.buffer.is_some());
+        match self.phase {
+            Phase::Head { .. } | Phase::Body(_) if requests_wait => {}
+            Phase::AwaitingHub { .. } => {}
+            _ => self.close(step),
         }
-        _ => "-".to_owned(),
     }
-}
 
-fn is_method(word: &[u8]) -> bool {
-    (1..=METHOD_BYTES_SHOWN).contains(&word.len()) && word.iter().all(u8::is_ascii_alphabetic)
-}
+    /// Its socket takes no more for now.
+    pub(in crate::relay) fn stall(&mut self, step: &mut Step<'_>) {
+        self.stalled = true;
+        self.arm(ConnTimer::Write, step);
+    }
 
-const METHOD_BYTES_SHOWN: usize = 20;
-const PATH_BYTES_SHOWN: usize = 200;
+    /// Its socket takes everything again. What is proxied goes on by itself.
+    pub(in crate::relay) fn drain(&mut self, step: &mut Step<'_>) {
+        self.stalled = false;
+        match self.phase {
+            Phase::Head { .. } => self.await_request(step),
+            Phase::Body(_) => {
+                self.arm_body(step);
+                self.go_on_later(step);
+            }
+            Phase::Lingering { .. } => self.linger_from_now(step),
+            Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => {
+                self.disarm(step.effects);
+            }
+            Phase::Proxied(_) => {}
+        }
+    }
 
-/// A client's address as log lines show it.
-pub(in crate::relay) fn shown_peer(peer: Option<IpAddr>) -> String {
-    peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
-}
+    /// The daemon stops: what is idle is closed, and what has begun has some time to end.
+    pub(in crate::relay) fn shut_down(&mut self, step: &mut Step<'_>) {
+        match self.phase {
+            Phase::Head { .. } if self.buffer.is_none() => self.close(step),
+            Phase::Head { .. } | Phase::Body(_) if !self.stalled => self.arm(ConnTimer::Stop, step),
+            Phase::Lingering { .. } if !self.stalled => self.linger_from_now(step),
+            _ => {}
+        }
+    }
 
-/// Writes the access log's line of an answer, if there is an access log.
-pub(in crate::relay) fn log_access(client: &mut Client, status: u16) {
-    if let Some(request) = client.access.take() {
-        let peer = shown_peer(client.peer);
-        log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
+    /// Between requests: goes on with what has come already, or waits. While the daemon stops, what
+    /// has come already is all that is waited for.
+    pub(in crate::relay) fn await_request(&mut self, step: &mut Step<'_>) {
+        self.go_on_later(step);
+        match (step.effects.stopping, self.ready) {
+            _ if self.stalled => {}
+            (false, _) => self.arm(ConnTimer::Idle, step),
+            (true, true) => self.arm(ConnTimer::Stop, step),
+            (true, false) => self.close(step),
+        }
+    }
+
+    /// Ends behind what is to be sent, though the peer may still be sending.
+    pub(in crate::relay) fn linger(&mut self, step: &mut Step<'_>) {
+        self.buffer = None;
+        if self.ended {
+            return self.close(step);
+        }
+        step.effects.outputs.push_back(Output::ShutdownWrite { conn: step.conn });
+        self.linger_from_now(step);
+    }
+
+    fn linger_from_now(&mut self, step: &mut Step<'_>) {
+        let most_ms = if step.effects.stopping { STOP_MS } else { LINGER_ALL_MS };
+        let end_ms = step.now.mono_ms + most_ms;
+        if let Phase::Lingering { until_ms } = &mut self.phase {
+            *until_ms = end_ms;
+        } else {
+            self.enter(Phase::Lingering { until_ms: end_ms }, step);
+        }
+        self.arm(ConnTimer::Linger, step);
+    }
+
+    /// Closes behind what is to be sent.
+    pub(in crate::relay) fn close(&mut self, step: &mut Step<'_>) {
+        if matches!(self.phase, Phase::Closing) {
+            return;
+        }
+        self.enter(Phase::Closing, step);
+        self.buffer = None;
+        if self.stalled {
+            self.arm(ConnTimer::Write, step);
+        }
+        step.effects.outputs.push_back(Output::Close { conn: step.conn });
+    }
+
+    /// The connection is gone: settles what it still owes.
+    pub(in crate::relay) fn vanish(&mut self, step: &mut Step<'_>) {
+        if !matches!(self.phase, Phase::Closing) {
+            self.enter(Phase::Closing, step);
+        }
+        if let Some((timer, _)) = self.timer.take() {
+            step.effects.wheel.cancel(timer);
+        }
+    }
+
+    /// Whether it cannot stay for ever without a word.
+    pub(in crate::relay) fn is_watched(&self) -> bool {
+        let timer = self.timer.map(|(_, timer)| timer);
+        let waits = match &self.phase {
+            Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => true,
+            Phase::Proxied(proxied) => proxied.is_tunnel(),
+            Phase::Head { .. } | Phase::Body(_) | Phase::Lingering { .. } => false,
+        };
+        let is_watched = if self.stalled { timer == Some(ConnTimer::Write) } else { waits };
+        is_watched || !self.stalled && timer.is_some()
+    }
+
+    /// Tells the peer, which waits for it, to send its body (RFC 9110 10.1.1).
+    pub(in crate::relay) fn send_continue(step: &mut Step<'_>) {
+        let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
+        step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd: None });
+    }
+
+    /// Keeps what the access log will say of a request, if there is one; the query, which may
+    /// hold a secret, is no part of it.
+    pub(in crate::relay) fn note_access(&mut self, head: &RequestHead<'_>, step: &Step<'_>) {
+        if step.site.access_log {
+            let path = head.path.escape_ascii();
+            self.access = Some(format!("{} {path}", head.method).into());
+        }
+    }
+
+    /// As [`Client::note_access`], of bytes that cannot be read as a request.
+    pub(in crate::relay) fn note_unread(&mut self, bytes: &[u8], step: &Step<'_>) {
+        if step.site.access_log {
+            self.access = Some(access::resembled_request(bytes).into());
+        }
+    }
+
+    /// Writes the access log's line of an answer, if there is an access log.
+    pub(in crate::relay) fn log_access(&mut self, status: u16) {
+        if let Some(request) = self.access.take() {
+            let peer = shown_peer(self.peer);
+            log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
+        }
     }
 }

@@ -9,7 +9,6 @@ use crate::http::{
     head::HEADERS_MAX, mend_response, parse_response, scan_response,
 };
 use crate::relay::client::Phase;
-use crate::relay::client::log_access;
 use crate::relay::delivery::Persistence;
 use crate::relay::options::Limits;
 use crate::relay::{ConnKey, Output, Relay};
@@ -184,7 +183,7 @@ impl Relay {
     /// Writes the head of a final answer.
     fn begin_answer(&mut self, conn: ConnKey, head: &ResponseHead<'_>, out: &mut Vec<u8>) {
         let Some(client) = self.conns.client_mut(conn) else { return };
-        log_access(client, head.status);
+        client.log_access(head.status);
         let Phase::Proxied(proxied) = &mut client.phase else { return };
         let ends = rewrite::ends(head, proxied.ask.version);
         if ends == Ends::WithConnection || proxied.upload.is_some() || self.effects.stopping {
@@ -206,7 +205,7 @@ impl Relay {
     /// 101: from here on bytes pass both ways.
     fn open_tunnel(&mut self, conn: ConnKey, head: &ResponseHead<'_>, out: &mut Vec<u8>, now: Now) {
         let Some(client) = self.conns.client_mut(conn) else { return };
-        log_access(client, head.status);
+        client.log_access(head.status);
         let Phase::Proxied(proxied) = &mut client.phase else { return };
         proxied.stage = Stage::Tunnel;
         proxied.upload = None;

@@ -82,7 +82,7 @@ impl Relay {
         if !publishes && !matches!(head.method, "HEAD" | "OPTIONS") {
             head.method = "GET";
         }
-        self.serve(conn, &head, body, found, now);
+        self.serve(conn, &head, body, found.as_ref(), now);
     }
 
     /// Whether a request was handed over to a publisher location with a message that has outgrown

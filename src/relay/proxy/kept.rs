@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::http::Framing;
-use crate::relay::client::Share;
+use crate::relay::effects::Share;
 
 /// A copy of this size is always kept: it is part of what an exchange may take.
 const SMALL_BYTES: usize = 32 << 10;

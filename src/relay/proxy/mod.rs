@@ -35,7 +35,8 @@ use self::kept::Kept;
 use self::pool::Pool;
 use self::rewrite::Origin;
 use self::upload::sound_body;
-use super::client::{ConnTimer, Phase, shown_peer};
+use super::client::access::shown_peer;
+use super::client::{ConnTimer, Phase};
 use super::delivery::{Exchange, Persistence};
 use super::options::{LocationOptions, Options, ProxyOptions, Role, UpstreamAddress};
 use super::{ConnKey, Output, Relay};
@@ -131,11 +132,15 @@ impl Relay {
         input: &[u8],
         now: Now,
     ) -> usize {
-        self.note_access(conn, head);
+        self.note_access(conn, head, now);
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
         let Some(proxy) = &self.proxy else { return 0 };
         if let Some(answer) = proxy.gate.refuses(head, &proxy.options) {
-            let persistence = if has_body { Persistence::Close } else { self.persistence(head) };
+            let persistence = if has_body {
+                Persistence::Close
+            } else {
+                Persistence::of(head, self.effects.stopping)
+            };
             let exchange = Exchange::bare(persistence, head.method == "HEAD");
             let status = answer.status;
             let payload = self.renderer.text(&exchange, status, &answer.lines, answer.text);
@@ -172,7 +177,7 @@ impl Relay {
         awaits: bool,
         now: Now,
     ) -> Option<Proxied> {
-        let persistence = self.persistence(head);
+        let persistence = Persistence::of(head, self.effects.stopping);
         let has_body = !decoder.is_done();
         let chunked = head.framing == Framing::Chunked;
         let body = self.body_of(head, has_body);
@@ -241,7 +246,7 @@ impl Relay {
             (true, false) => Body::Passed,
             (true, true) => {
                 let (limit, sum) = (self.site.limits.body_bytes, &self.effects.uploading);
-                Body::Kept(Kept::begin(head.framing, limit, sum, self.uploads_max()))
+                Body::Kept(Kept::begin(head.framing, limit, sum, self.site.uploads_max()))
             }
         }
     }

@@ -1,0 +1,109 @@
+//! Phase: what a client's connection is doing, and which phase may follow which. Decides nothing.
+
+use std::sync::Arc;
+
+use crate::http::{BodyDecoder, HttpError};
+use crate::hub::SubscriptionKey;
+use crate::relay::delivery::Exchange;
+use crate::relay::effects::Share;
+use crate::relay::notice::Notice;
+use crate::relay::proxy::Proxied;
+use crate::relay::request::admission::Refusal;
+
+/// What a connection is doing. [`super::Client::enter`] alone changes it.
+///
+/// ```text
+/// accepted ─► Head ─┬─► Body ────────► Head    the body is whole, or faulty
+///                   ├─► AwaitingHub ─► Head    the hub has answered
+///                   ├─► Waiting ─────► Head    the hub has ended the hold
+///                   ├─► Proxied ─────► Head    the upstream's answer has passed
+///                   ├─► Lingering              refused, as from Body and Proxied
+///                   └─► Closing                done, as from every phase
+/// ```
+#[derive(Debug)]
+pub(in crate::relay) enum Phase {
+    /// Between requests, or with the first part of a head, of which so many bytes are scanned; or
+    /// with a whole request that is being served.
+    Head { scanned: usize },
+    /// Part of a request's body is here. Boxed: rare, and a held request pays for no other phase.
+    Body(Box<Upload>),
+    /// The hub was asked and has not answered.
+    AwaitingHub { exchange: Exchange, notice: Option<Arc<Notice>> },
+    /// Held. Bytes that come now are the next request, which waits; more than a request can have
+    /// end the hold.
+    Waiting { exchange: Exchange, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
+    /// Goes through the upstream. What comes now is the request's body, or the next request, which
+    /// waits. Boxed: a held request pays for no other phase.
+    Proxied(Box<Proxied>),
+    /// Refused; the answer is on its way, and what still comes is dropped, because closing at once
+    /// would take the answer away again (RFC 9112 9.6). Not beyond this time, milliseconds.
+    Lingering { until_ms: u64 },
+    /// Done; waits for the socket to be closed.
+    Closing,
+}
+
+impl Phase {
+    /// Of a connection without a request.
+    pub(in crate::relay) const IDLE: Self = Self::Head { scanned: 0 };
+
+    /// Whether `next` may follow.
+    pub(super) fn may_become(&self, next: &Self) -> bool {
+        match (self, next) {
+            (Self::Closing, _) | (Self::Lingering { .. }, Self::Lingering { .. }) => false,
+            (_, Self::Closing) => true,
+            (Self::Lingering { .. }, _) => false,
+            (Self::Head { .. } | Self::Body(_) | Self::Proxied(_), Self::Lingering { .. }) => true,
+            (_, Self::Lingering { .. }) => false,
+            (Self::Head { .. }, _) => true,
+            (_, next) => matches!(next, Self::Head { .. }),
+        }
+    }
+}
+
+/// A request whose body is still coming.
+#[derive(Debug)]
+pub(in crate::relay) struct Upload {
+    /// The whole head, read once more when the body is complete.
+    pub(super) head: Box<[u8]>,
+    pub(super) decoder: BodyDecoder,
+    /// What it will be answered, whatever its body and new settings say.
+    pub(super) refused: Option<(Exchange, Refusal)>,
+    /// Only a publisher's POST has use for its body, if it may publish.
+    pub(super) keeps_body: bool,
+    pub(super) body: Vec<u8>,
+    /// The length of `body`, as it counts against what all bodies that are coming may take.
+    pub(super) share: Share,
+}
+
+impl Upload {
+    /// Takes more of the body from `input`; gives how many bytes of that, and whether the body is
+    /// whole, or what is wrong. `uploads_max`: what all bodies may take together, bytes.
+    pub(super) fn take_in(
+        &mut self,
+        input: &[u8],
+        uploads_max: usize,
+    ) -> (usize, Result<bool, HttpError>) {
+        let mut used = 0;
+        loop {
+            let decoded = match self.decoder.decode(&input[used..]) {
+                Ok(decoded) => decoded,
+                Err(error) => return (used, Err(error)),
+            };
+            if self.keeps_body {
+                self.body.extend_from_slice(decoded.data);
+            }
+            used += decoded.consumed;
+            if !decoded.done && self.share.set(self.body.len()) > uploads_max {
+                return (used, Err(too_many_uploads()));
+            }
+            if decoded.done || used == input.len() {
+                return (used, Ok(decoded.done));
+            }
+        }
+    }
+}
+
+/// The answer to a body that the others leave no room for.
+pub(super) fn too_many_uploads() -> HttpError {
+    HttpError::new(503, "too many large messages are coming in at once; try again later")
+}

@@ -1,0 +1,22 @@
+//! Step: what one step of a client may use beside the client itself. Holds borrows, decides
+//! nothing.
+
+use super::conn_key::ConnKey;
+use super::delivery::Renderer;
+use super::effects::Effects;
+use super::site::Site;
+use crate::clock::Now;
+use crate::hub::Hub;
+
+/// See the module.
+pub(super) struct Step<'a> {
+    /// The client's key.
+    pub(super) conn: ConnKey,
+    pub(super) now: Now,
+    pub(super) hub: &'a mut Hub,
+    pub(super) site: &'a mut Site,
+    pub(super) renderer: &'a mut Renderer,
+    pub(super) effects: &'a mut Effects,
+    /// For the name of a channel; kept for its room.
+    pub(super) name: &'a mut Vec<u8>,
+}
