@@ -1,6 +1,6 @@
-//! Reads just enough of an HTTP/1.1 answer: where it ends, its status, and the cursor in it
-//! (Basic HTTP Push Relay Protocol 3). A measuring client's parser: it trusts the server's framing
-//! to be a `Content-Length` and says so where it is not.
+//! Answer: just enough of an HTTP/1.1 answer: where it ends, its status, and the cursor in it
+//! (Basic HTTP Push Relay Protocol 3). Trusts the server to frame it by `Content-Length`, and says
+//! so where it does not.
 
 use memchr::{memchr, memmem};
 

@@ -1,5 +1,5 @@
-//! One channel under load: its prebuilt requests, the newest answer already read, and the messages
-//! that are on their way to its subscribers.
+//! Channel: one channel under load, with its prebuilt requests, the newest answer already read, and
+//! the messages that are on their way to its subscribers. Never touches a socket.
 
 use std::collections::VecDeque;
 

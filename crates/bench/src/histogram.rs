@@ -1,5 +1,5 @@
-//! A log-linear histogram of nanoseconds: constant memory, no allocation per value, and every
-//! percentile within 1/128 of the exact one. Knows nothing of what was measured.
+//! Histogram: nanoseconds in log-linear buckets, with constant memory, no allocation per value, and
+//! every percentile within 1/128 of the exact one. Never knows what was measured.
 
 use serde::Serialize;
 

@@ -1,5 +1,6 @@
-//! When the next message is due: at a fixed rate whatever the server does (open loop), or as soon
-//! as the ones before are dealt with (closed loop). Pure: time comes as `now_ns`.
+//! Lane: when the next message is due: at a fixed rate whatever the server does (open loop), or as
+//! soon as the messages before it are delivered and answered (closed loop). Never reads a clock:
+//! time comes as `now_ns`.
 
 use std::ops::Range;
 

@@ -1,10 +1,9 @@
-//! The load generator's event loop: who is connected, what one turn does, and how long to go on.
-//! What happens on a connection is in `traffic.rs`.
+//! Load: the load generator's event loop, which connects, turns, and decides how long to go on.
+//! Never reads an answer: what happens on a connection is in `traffic.rs`.
 //!
-//! It must be faster than the servers it measures: requests are prebuilt, sockets are registered
-//! once, and a delivery costs one read, one write and no allocation. A turn is kept short, so that
-//! it measures the server's delays and not its own: what is late is looked at after every few
-//! events.
+//! The loop must be faster than the servers it measures: requests are prebuilt, sockets are
+//! registered once, and a delivery costs one read, one write and no allocation. A turn handles a
+//! few events only, so that the loop measures the server's delays and not its own.
 
 use std::io;
 use std::time::Duration;
@@ -53,8 +52,7 @@ impl Load {
     /// Everything that `plan` needs on `target`, with nothing connected yet.
     ///
     /// # Errors
-    ///
-    /// As of the system: no descriptor.
+    /// The system's: no descriptor.
     pub(super) fn new(plan: &Plan, target: &Target, run: u32, clock: Clock) -> io::Result<Self> {
         let poll = Poll::new()?;
         let dial = Dial::new(target, poll.registry().try_clone()?);
@@ -90,8 +88,7 @@ impl Load {
     /// Connects the publishers.
     ///
     /// # Errors
-    ///
-    /// As of the system, or the server does not accept in time.
+    /// The system's, or the server does not accept in time.
     pub(super) fn open_publishers(&mut self) -> io::Result<()> {
         let count = self.traffic.lanes.iter().map(|lane| lane.publishers.len()).sum();
         for index in 0..count {
@@ -106,8 +103,7 @@ impl Load {
     /// stored messages are to be fetched.
     ///
     /// # Errors
-    ///
-    /// As of the system, or the server does not accept in time.
+    /// The system's, or the server does not accept in time.
     pub(super) fn open_subscribers(&mut self) -> io::Result<()> {
         let planned = std::mem::take(&mut self.planned);
         let total: usize = planned.iter().sum();
@@ -188,7 +184,7 @@ impl Load {
         self.drive(|load| load.traffic.clock.mono_ns() >= end_ns);
     }
 
-    /// Counts what has not arrived as lost. To be called once, at the very end.
+    /// Counts what has not arrived as lost. Call it once, at the very end.
     pub(super) fn settle_accounts(&mut self) {
         for lane in &self.traffic.lanes {
             self.traffic.faults.unanswered += lane.open_answers as u64;

@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! Machine: the processors and limits that the figures were measured on.
 
 use std::fs;
 

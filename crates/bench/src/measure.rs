@@ -1,5 +1,4 @@
-//! One measurement from the first connection to the report: what is done in which order, and what
-//! is looked at in between.
+//! Measurement: one run from the first connection to the report, in its order.
 
 use super::histogram::Histogram;
 use super::lane::{Lane, Pace};
@@ -27,7 +26,6 @@ pub(super) struct Length {
 /// Measures `plan` on `target`.
 ///
 /// # Errors
-///
 /// Says why there are no figures at all; what merely went wrong under load is in the report.
 pub(super) fn measure(
     plan: &Plan,

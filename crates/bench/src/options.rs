@@ -1,4 +1,4 @@
-//! The command line of `pushserver bench`.
+//! Options: the command line of `pushserver bench`.
 
 use std::path::PathBuf;
 
@@ -123,7 +123,6 @@ impl Server {
 /// Reads the command line after `bench`.
 ///
 /// # Errors
-///
 /// Says which argument is wrong.
 pub(super) fn parse(mut arguments: Parser) -> Result<Asked, String> {
     parse_arguments(&mut arguments).map_err(|error| error.to_string())

@@ -1,5 +1,5 @@
-//! What a subscriber has received of one channel: finds gaps, repeats and messages out of order in
-//! constant memory. Sequence numbers start at 1.
+//! Order: what a subscriber has received of one channel. Finds gaps, repeats and messages out of
+//! order in constant memory. Sequence numbers start at 1.
 
 /// How far back a late message is told from a repeated one.
 const WINDOW: u64 = 64;

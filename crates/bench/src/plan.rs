@@ -1,4 +1,4 @@
-//! The scenarios: what each opens, and how it publishes. Pure.
+//! Plan: what a scenario opens, and how it publishes. Never connects anything.
 
 use serde::Serialize;
 
@@ -109,7 +109,7 @@ pub(super) struct Group {
 }
 
 impl Repoll {
-    /// As on the command line, where it is one of that.
+    /// The name on the command line, if it has one.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::AtOnce => "at-once",

@@ -1,5 +1,5 @@
-//! The server's process seen from outside: processor time, resident memory, system calls. Reads
-//! `/proc`; where there is none, the figures are left out.
+//! Process: the server's process seen from outside, with its processor time, resident memory and
+//! system calls. Reads `/proc`; where there is none, the figures are left out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,6 @@ impl Process {
     /// The process with this id.
     ///
     /// # Errors
-    ///
     /// There is no such process, or no `/proc`.
     pub(super) fn find(pid: u32) -> io::Result<Self> {
         fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -70,7 +69,6 @@ impl Process {
     /// Begins to count system calls. Slows the process down by much.
     ///
     /// # Errors
-    ///
     /// There is no `strace`, or it may not attach.
     pub(super) fn trace(&self) -> io::Result<Trace> {
         let output = std::env::temp_dir().join(format!("bench-strace-{}", std::process::id()));
@@ -113,7 +111,6 @@ impl Trace {
     /// Ends the count.
     ///
     /// # Errors
-    ///
     /// `strace` could not be told to end, or left no table.
     pub(super) fn finish(mut self) -> io::Result<Calls> {
         // Only an interrupt makes strace let go and write its table; std can but kill.

@@ -1,5 +1,5 @@
-//! One line on a terminal that says how far the work is; nothing where standard error is no
-//! terminal.
+//! Progress: one line on a terminal that says how far the work is. Writes nothing where standard
+//! error is no terminal.
 
 use std::io::{IsTerminal, Write, stderr};
 

@@ -1,4 +1,4 @@
-//! A publisher's connection: one message at a time, the others wait in line.
+//! Publisher: a connection that publishes one message at a time; the others wait in line.
 
 use std::collections::VecDeque;
 use std::io;
@@ -57,7 +57,6 @@ impl Publisher {
     /// Sends `self.request`, which carries this message.
     ///
     /// # Errors
-    ///
     /// The connection is lost.
     pub(super) fn send(&mut self, job: Job) -> io::Result<()> {
         self.under_way = Some(job);

@@ -1,6 +1,6 @@
-//! Before the load: one message goes the whole way, so that a wrong URL or a server of another
-//! protocol is told at once and in words; and channels are created where the server wants that.
-//! Plain blocking sockets.
+//! Rehearsal: before the load one message goes the whole way, so that a wrong URL or a server of
+//! another protocol is reported at once and in words. Creates channels where the server wants that.
+//! Uses blocking sockets.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::answer::{self, Reading};
 use super::target::Target;
 
-/// What is there to know of the server before the load.
+/// What the load must know of the server.
 #[derive(Debug, Clone)]
 pub(super) struct Rehearsal {
     /// Its `Server` header.
@@ -26,7 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Polls a channel, publishes to it, and takes the message.
 ///
 /// # Errors
-///
 /// Says which request went wrong and how.
 pub(super) fn rehearse(target: &Target, channel: &str) -> Result<Rehearsal, String> {
     let publish = format!("{} {} of {}", "POST", target.publish, channel);
@@ -75,7 +74,6 @@ pub(super) fn rehearse(target: &Target, channel: &str) -> Result<Rehearsal, Stri
 /// Creates these channels.
 ///
 /// # Errors
-///
 /// Says which request went wrong and how.
 pub(super) fn create(
     target: &Target,

@@ -1,4 +1,4 @@
-//! The figures of one measurement, and how several are set side by side.
+//! Report: the figures of one measurement, and how several are set side by side.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
-//! The body of a message: what was sent, where, in which order and when, padded to a fixed size.
-//! A body that does not read back byte for byte was damaged on its way.
+//! Stamp: the body of a message, which says what was sent, where, in which order and when, padded
+//! to a fixed size. A body that does not read back byte for byte was damaged on its way.
 
 /// The shortest body that holds a stamp, in bytes.
 pub(super) const SIZE_MIN: usize = 67;

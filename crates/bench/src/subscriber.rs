@@ -1,4 +1,4 @@
-//! A subscriber's connection: polls, and asks after each message for the next.
+//! Subscriber: a connection that polls, and after each message asks for the next.
 
 use super::answer::Cursor;
 use super::order::Order;

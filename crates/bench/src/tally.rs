@@ -1,4 +1,4 @@
-//! What is counted while load runs: times, deliveries, and everything that must not happen.
+//! Tally: what is counted while load runs: times, deliveries, and everything that must not happen.
 
 use std::collections::BTreeMap;
 

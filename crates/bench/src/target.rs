@@ -1,4 +1,5 @@
-//! Where the load goes: URL templates with `{channel}`, resolved once, and kept to this machine.
+//! Target: where the load goes: URL templates with `{channel}`, resolved once, and kept to this
+//! machine.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -33,7 +34,6 @@ impl Template {
     /// Reads `http://HOST[:PORT]/PATH` with one `{channel}` in the path.
     ///
     /// # Errors
-    ///
     /// Says what is wrong with the URL; or that it leads away from this machine and `remote` does
     /// not allow it.
     pub(super) fn parse(url: &str, remote: bool) -> Result<Self, String> {

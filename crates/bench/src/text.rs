@@ -1,4 +1,4 @@
-//! Reports for people: plain text that fits into 80 columns.
+//! Text: reports for people, in plain text that fits into 80 columns.
 
 use std::fmt::Write;
 

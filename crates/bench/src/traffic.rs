@@ -1,5 +1,5 @@
-//! Traffic: the connections to one server and what is counted on them. When bytes arrive it takes deliveries and
-//! answers, counts, asks again, and publishes what is due.
+//! Traffic: the connections to one server and what is counted on them. When bytes arrive it takes
+//! deliveries and answers, counts, asks again, and publishes what is due. Never waits.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,5 +1,5 @@
-//! One keep-alive connection of the load generator: registered once, edge-triggered, for both
-//! directions; one write per request and one read per answer. Knows no HTTP.
+//! Wire: one keep-alive connection, registered once, edge-triggered, for both directions; one write
+//! per request and one read per answer. Knows no HTTP.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -22,8 +22,7 @@ impl Wire {
     /// Begins to connect; the first writable event says how it went.
     ///
     /// # Errors
-    ///
-    /// As of the system: no descriptor, no local port.
+    /// The system's: no descriptor, no local port.
     pub(super) fn connect(to: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
         let mut stream = TcpStream::connect(to)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
@@ -35,10 +34,9 @@ impl Wire {
         self.connected
     }
 
-    /// To be called at a writable event. `true`: the connection has just been established.
+    /// Call it at a writable event. `true`: the connection has just been established.
     ///
     /// # Errors
-    ///
     /// The connection was refused or lost.
     pub(super) fn writable(&mut self) -> io::Result<bool> {
         if self.connected {
@@ -65,7 +63,6 @@ impl Wire {
     /// Sends a request, at once as far as the socket takes it.
     ///
     /// # Errors
-    ///
     /// The connection is lost.
     pub(super) fn send(&mut self, request: &[u8]) -> io::Result<()> {
         if !self.unsent.is_empty() {
@@ -91,7 +88,6 @@ impl Wire {
     /// One read. `None`: nothing has come; `Some(0)`: the server has closed.
     ///
     /// # Errors
-    ///
     /// The connection is lost.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {

@@ -1,4 +1,4 @@
-//! What the model is told, and what it answers: values only.
+//! Events: what the clients report to the model, and what it says of them: values only.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! A client that misbehaves, and looks after odd corners: one misdeed after the other, each with an
-//! answer that must come of it, on channels of its own that expire. A wrong answer is a panic.
+//! Hostile: a client that misbehaves, and one that uses rare features: one misdeed after the other,
+//! each with the answer that must come, on channels of its own that expire. A wrong answer is a
+//! panic.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};

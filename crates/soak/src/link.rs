@@ -1,4 +1,4 @@
-//! One connection of a client: what is to be sent, what has come, and how it ends.
+//! Link: one connection of a client, with the bytes to be sent and those that came, and how it ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};

@@ -1,4 +1,4 @@
-//! The command. docs/testing.md says what is done and what is checked.
+//! The command `pushserver-soak`. docs/testing.md says what is done and what is checked.
 //!
 //! ```text
 //! cargo build --release

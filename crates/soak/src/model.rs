@@ -1,5 +1,5 @@
-//! What subscribers may see of a channel, judged from outside: the history that its publishers
-//! were told, against each answer that a subscriber got.
+//! Model: what subscribers may see of a channel, judged from outside: the history that the answers
+//! to its publishers give, against each answer that a subscriber got.
 //!
 //! Pure: told of moments, ids and numbers only. It never guesses: where the order of two things is
 //! not known from their answers, both orders are right. Ids order the messages of a channel, and a

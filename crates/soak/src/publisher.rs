@@ -1,5 +1,5 @@
-//! What publishers do: publish in bursts and at leisure, delete channels, look at them, end in the
-//! middle of a message, and half-close.
+//! Publisher: publishes in bursts and at leisure, deletes channels, inspects them, ends in the
+//! middle of a message, and half-closes.
 
 use crate::body;
 use crate::events::{Deleted, Moment, Published};

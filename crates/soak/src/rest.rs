@@ -1,4 +1,4 @@
-//! Rest: what the daemon has with nobody there.
+//! Rest: what the daemon holds when no client is connected.
 
 use std::collections::BTreeMap;
 use std::thread;

@@ -1,4 +1,4 @@
-//! The daemon's settings: for each kind of channel a store, and the locations that lead to it.
+//! Settings: the daemon's; for each kind of channel a store, and the locations that lead to it.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! What subscribers do: ask, follow their cursor, read slowly, rest, vanish, and come back with
-//! their cursor or without.
+//! Subscriber: polls, follows its cursor, reads slowly, rests, vanishes, and comes back with its
+//! cursor or without.
 
 use crate::body;
 use crate::events::{Gap, Id, Moment, Observation, Saw};

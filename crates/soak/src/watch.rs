@@ -1,4 +1,4 @@
-//! Whether what the daemon holds grows with time: a trend through looks at its memory.
+//! Watch: whether the daemon's memory grows with time, by a trend through samples of it.
 
 /// The rounds whose memory is judged: those after the first third.
 const WARM_UP: f64 = 1.0 / 3.0;

@@ -1,5 +1,5 @@
-//! The bytes of requests and answers, as the clients here need them. Reads strictly: what is not
-//! exactly an answer of this daemon is an error that says why.
+//! Wire: the bytes of requests and answers. Reads strictly: what is not exactly an answer of this
+//! daemon is an error that says why.
 
 use std::io::Write as _;
 
