@@ -1,5 +1,5 @@
-//! Body: bytes that say what they are: channel, number and size, then a pattern that no other body has
-//! at the same place. One byte changed, lost or added is seen.
+//! Body: bytes that say what they are: channel, number and size, then a pattern that no other body
+//! has at the same place. One byte changed, lost or added is seen.
 
 /// Shorter bodies cannot say what they are; the empty one is told by its id alone.
 pub(crate) const SIZE_MIN: usize = 44;

@@ -1,4 +1,4 @@
-//! Link: one connection of a client, with the bytes to be sent and those that came, and how it ends.
+//! Link: one connection of a client: bytes to be sent, bytes that came, and how it ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};

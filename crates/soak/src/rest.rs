@@ -11,7 +11,8 @@ use crate::progress::LOOK;
 /// How long the last channels may take to expire.
 const LAST: Duration = Duration::from_secs(60);
 
-/// The daemon gives memory back when more than 4 MiB have gone, a second later (`net/memory_return.rs`).
+/// The daemon gives memory back when more than 4 MiB have gone, a second later
+/// (`net/memory_return.rs`).
 const GIVEN_BACK_MIB: usize = 8;
 const GIVEN_BACK_WITHIN: Duration = Duration::from_millis(2500);
 
@@ -27,8 +28,9 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// Waits until every size that the daemon counts is 0, and as few descriptors are open as `before`;
-    /// then makes it give back what it does not use, and looks. `None`: something is left, as it says.
+    /// Waits until every size that the daemon counts is 0, and as few descriptors are open as
+    /// `before`; then makes it give back what it does not use, and looks. `None`: something is
+    /// left, as it says.
     pub(crate) fn reached(daemon: &Daemon, before: Option<Self>) -> Option<Self> {
         until_nothing_is_left(daemon, before)?;
         let mut client = daemon.connect();
