@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::problem::{Path, Problem, quoted};
 use crate::http::authority::{host_len, ipv6, port_number};
+use crate::net::is_url;
 use crate::net::options::Listen;
-use crate::net::passthrough::is_url;
 
 /// Most bytes of a Unix socket's path (`sun_path`, without its final 0).
 const UNIX_PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::net::holder::Holder;
+use crate::net::listen::port_owner::PortOwner;
 use crate::net::options::Listen;
 
 /// Why the reactor cannot start. The process exits with code 1.
@@ -15,7 +15,7 @@ pub enum StartError {
         /// The wanted address.
         listen: Listen,
         /// Who it is, if the system tells.
-        holder: Option<Holder>,
+        owner: Option<PortOwner>,
     },
     /// The path of a Unix socket is taken by another kind of file.
     NotASocket(PathBuf),
@@ -38,10 +38,10 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse { listen, holder } => {
+            Self::InUse { listen, owner } => {
                 write!(f, "{} is in use by ", place(listen))?;
-                match holder {
-                    Some(Holder { name, pid }) => write!(f, "{name} (pid {pid})")?,
+                match owner {
+                    Some(PortOwner { name, pid }) => write!(f, "{name} (pid {pid})")?,
                     None => f.write_str("another program")?,
                 }
                 write!(f, "; stop it or {}", choose_another(listen))
@@ -110,20 +110,20 @@ mod tests {
     use std::io;
 
     use super::StartError;
-    use crate::net::holder::Holder;
+    use crate::net::listen::port_owner::PortOwner;
     use crate::net::options::Listen;
 
     #[test]
     fn an_address_in_use_names_who_holds_it_and_what_to_do() {
         let listen = Listen::Tcp("127.0.0.1:8001".parse().unwrap());
-        let holder = Some(Holder { name: "pushserver".to_owned(), pid: 123 });
-        let error = StartError::InUse { listen: listen.clone(), holder };
+        let owner = Some(PortOwner { name: "pushserver".to_owned(), pid: 123 });
+        let error = StartError::InUse { listen: listen.clone(), owner };
         assert_eq!(
             error.to_string(),
             "127.0.0.1:8001 is in use by pushserver (pid 123); stop it or choose another \
              port"
         );
-        let error = StartError::InUse { listen, holder: None };
+        let error = StartError::InUse { listen, owner: None };
         assert_eq!(
             error.to_string(),
             "127.0.0.1:8001 is in use by another program; stop it or choose another port"

@@ -1,31 +1,37 @@
 //! The loop: moves bytes between sockets and the relay, in turns. The only owner of sockets,
 //! signals and threads; knows nothing of what the bytes mean.
 //!
-//! One turn: wait for events; read the clock once; accept, read and flush where the events say;
-//! let the relay do what is due; send what it has to send, up to a bound, so that a fan-out to
-//! thousands leaves room for others; close what is to be closed.
+//! One turn, in this order; a network that a test invents keeps to it:
+//!
+//! 1. Wait for events, and read the clock, once.
+//! 2. Read what was left over: of large fan-outs, then sockets that had more than one buffer.
+//! 3. For each event: flush, then read at most one buffer of [`READ_BYTES`].
+//! 4. Carry out every output that is no fan-out's (`Relay::poll_answer`).
+//! 5. Let the relay do what is due (`Relay::handle_timeout`), and carry out the same again.
+//! 6. Carry out at most [`OUTPUTS_PER_TURN`] further outputs (`Relay::poll_output`), so that a
+//!    fan-out to thousands leaves room for others.
+//! 7. Close what is to be closed (`Input::Closed`), then accept.
 //!
 //! A socket is registered once, for both directions, edge-triggered. So: a read that fills the
 //! whole buffer is repeated, a shorter one has drained the socket, except where the peer has ended
 //! (then one more read finds the end); a refused write waits for the next writable edge, and
 //! nothing is armed for it. This holds on Linux (epoll), macOS and the BSDs (kqueue).
 
-pub mod error;
-mod heap;
-pub mod holder;
-pub mod listener;
-mod moving;
-mod opening;
+mod acceptor;
+mod error;
+mod listen;
+mod memory_return;
 pub mod options;
 pub mod pace;
-pub mod passthrough;
 mod reload;
-pub mod signals;
+mod shutdown;
+mod signals;
 mod socket;
+mod sockets;
 pub mod stdin;
-mod stopping;
 mod stream;
-mod watch;
+mod watchdog;
+mod worker;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -36,19 +42,20 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use self::error::StartError;
-pub use self::reload::{Read, Reloaded};
-pub use self::stopping::notify;
+pub use self::reload::{ReadSettings, Reloaded};
+pub use self::shutdown::notify;
+pub use self::worker::is_url;
 
-use self::heap::Heap;
-use self::listener::Listener;
-use self::opening::{Newcomer, connections_max};
+use self::acceptor::{Newcomer, connections_max};
+use self::listen::Listener;
+use self::memory_return::MemoryReturn;
 use self::options::{LISTENERS_MAX, Listen, Options};
 use self::pace::{EVENTS_PER_TURN, OUTPUTS_PER_TURN, READ_BYTES};
-use self::passthrough::Passthrough;
 use self::reload::Reload;
 use self::signals::Signals;
 use self::socket::Socket;
-use self::watch::Watch;
+use self::watchdog::Watchdog;
+use self::worker::passthrough::Passthrough;
 use crate::clock::{Clock, Now};
 use crate::rate_limit::RateLimit;
 use crate::relay::{ConnKey, Relay};
@@ -79,9 +86,9 @@ pub struct Reactor {
     accept_pending: Option<u64>,
     /// Accepted, though there are as many as there may be: so nobody makes room but for who is
     /// really there.
-    at_door: Option<Newcomer>,
+    waiting: Option<Newcomer>,
     /// Since when connections wait to be accepted because accepting has paused, milliseconds.
-    crowded_since: Option<u64>,
+    crowded_since_ms: Option<u64>,
     /// Whose turn it is to be accepted from first.
     first_listener: usize,
     scratch: Box<[u8]>,
@@ -101,8 +108,8 @@ pub struct Reactor {
     /// When to leave, whatever is still to be done.
     stop_at_ms: Option<u64>,
     out_of_descriptors: RateLimit,
-    heap: Heap,
-    watch: Watch,
+    memory_return: MemoryReturn,
+    watchdog: Watchdog,
 }
 
 impl Reactor {
@@ -115,7 +122,7 @@ impl Reactor {
         options: Options,
         relay: relay::options::Options,
         hub: hub::options::Options,
-        read: Arc<Read>,
+        read: Arc<ReadSettings>,
     ) -> Result<Self, StartError> {
         let system = |what| move |error| StartError::System { what, error };
         let poll = Poll::new().map_err(system("cannot wait for events"))?;
@@ -154,8 +161,8 @@ impl Reactor {
             open: 0,
             connections_max: connections_max(options.connections),
             accept_pending: None,
-            at_door: None,
-            crowded_since: None,
+            waiting: None,
+            crowded_since_ms: None,
             first_listener: 0,
             scratch: vec![0; READ_BYTES].into(),
             again: Vec::new(),
@@ -168,8 +175,8 @@ impl Reactor {
             reload: Reload::new(read, waker),
             stop_at_ms: None,
             out_of_descriptors: RateLimit::default(),
-            heap: Heap::default(),
-            watch: Watch::new(),
+            memory_return: MemoryReturn::default(),
+            watchdog: Watchdog::new(),
         })
     }
 
@@ -191,7 +198,7 @@ impl Reactor {
             let waits = !self.relay.has_output() && self.again.is_empty() && self.later.is_empty();
             let wait = if waits {
                 let ended = self.clock.now();
-                self.watch.turn(began, ended);
+                self.watchdog.turn(began, ended);
                 self.wait(ended)
             } else {
                 Some(Duration::ZERO)
@@ -203,7 +210,7 @@ impl Reactor {
             }
             let now = self.clock.now();
             if !waits {
-                self.watch.turn(began, now);
+                self.watchdog.turn(began, now);
             }
             began = now;
             if self.turn(&events, now) == Turn::Leave {
@@ -218,7 +225,7 @@ impl Reactor {
     /// How long nothing is to be done but for events.
     fn wait(&self, now: Now) -> Option<Duration> {
         let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
-        let own = [self.heap.due(), self.watch.due()];
+        let own = [self.memory_return.due(), self.watchdog.due()];
         let due = due.into_iter().chain(own).flatten().min()?;
         let mut wait_ms = due.saturating_sub(now.mono_ms);
         if self.stop_at_ms.is_some() && self.open == 0 {
@@ -264,7 +271,7 @@ impl Reactor {
         }
         self.free_gone(now);
         self.give_back_memory(now);
-        self.watch.ping(now);
+        self.watchdog.ping(now);
         if self.accept_pending.is_some_and(|at| at <= now.mono_ms) {
             self.accept(now);
         }

@@ -16,11 +16,11 @@ use crate::relay;
 pub type Reloaded = Result<(relay::options::Options, Vec<StoreOptions>), String>;
 
 /// Reads the settings anew.
-pub type Read = dyn Fn() -> Reloaded + Send + Sync;
+pub type ReadSettings = dyn Fn() -> Reloaded + Send + Sync;
 
 /// See the module.
 pub(super) struct Reload {
-    read: Arc<Read>,
+    read: Arc<ReadSettings>,
     waker: Arc<Waker>,
     tell: Sender<Reloaded>,
     told: Receiver<Reloaded>,
@@ -36,7 +36,7 @@ enum State {
 }
 
 impl Reload {
-    pub(super) fn new(read: Arc<Read>, waker: Arc<Waker>) -> Self {
+    pub(super) fn new(read: Arc<ReadSettings>, waker: Arc<Waker>) -> Self {
         let (tell, told) = mpsc::channel();
         Self { read, waker, tell, told, state: State::Idle }
     }

@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub(super) enum Signal {
     /// SIGTERM or SIGINT: stop in good order; the second time, at once.
     Stop,
     /// SIGHUP: read the configuration anew.
@@ -19,19 +19,19 @@ pub enum Signal {
 }
 
 /// Catches the signals for as long as it lives.
-pub struct Signals(signal_hook_mio::v1_0::Signals);
+pub(super) struct Signals(signal_hook_mio::v1_0::Signals);
 
 impl Signals {
     /// From now on these signals are events, and no longer end the process.
     ///
     /// # Errors
     /// The system refuses.
-    pub fn catch() -> io::Result<Self> {
+    pub(super) fn catch() -> io::Result<Self> {
         signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map(Self)
     }
 
     /// The signals that came since the last call. Several of one kind may be told as one.
-    pub fn pending(&mut self) -> impl Iterator<Item = Signal> + '_ {
+    pub(super) fn pending(&mut self) -> impl Iterator<Item = Signal> + '_ {
         self.0.pending().map(|signal| match signal {
             SIGHUP => Signal::Reload,
             SIGUSR1 => Signal::Count,

@@ -49,7 +49,7 @@ pub(super) enum Sent {
     /// Everything left.
     All,
     /// Some bytes wait for the socket.
-    Some {
+    Partly {
         /// Whether any left.
         progress: bool,
     },
@@ -99,14 +99,14 @@ impl Socket {
         }
         if let Some(outbox) = &mut self.outbox {
             outbox.payloads.push_back(payload);
-            return Ok(Sent::Some { progress: false });
+            return Ok(Sent::Partly { progress: false });
         }
         let sent = write(&mut self.stream, &payload, 0)?;
         if sent == payload.len() {
             return Ok(Sent::All);
         }
         self.outbox = Some(Box::new(Outbox { payloads: VecDeque::from([payload]), sent }));
-        Ok(Sent::Some { progress: sent > 0 })
+        Ok(Sent::Partly { progress: sent > 0 })
     }
 
     /// Sends what waits, as far as the socket takes it.
@@ -121,7 +121,7 @@ impl Socket {
             progress |= sent > 0;
             outbox.sent += sent;
             if outbox.sent < payload.len() {
-                return Ok(Sent::Some { progress });
+                return Ok(Sent::Partly { progress });
             }
             outbox.payloads.pop_front();
             outbox.sent = 0;

@@ -47,7 +47,7 @@ fn ends_within(input: BorrowedFd<'_>, wait: Duration) -> io::Result<bool> {
 ///
 /// # Errors
 /// The thread cannot be started.
-pub fn watch_stdin(at_end: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn watch_stdin(at_end: impl FnOnce() + Send + 'static) -> io::Result<()> {
     watch(io::stdin(), at_end)
 }
 

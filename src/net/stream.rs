@@ -15,7 +15,7 @@ use crate::relay::options::UpstreamAddress;
 
 /// One connection, non-blocking.
 #[derive(Debug)]
-pub enum Stream {
+pub(super) enum Stream {
     /// Over TCP.
     Tcp(TcpStream),
     /// Over a Unix socket.
@@ -30,7 +30,7 @@ impl Stream {
     ///
     /// # Errors
     /// The system's.
-    pub fn connect(to: &UpstreamAddress) -> io::Result<Self> {
+    pub(super) fn connect(to: &UpstreamAddress) -> io::Result<Self> {
         match to {
             UpstreamAddress::Tcp(address) => {
                 let stream = TcpStream::connect(*address)?;
@@ -46,7 +46,7 @@ impl Stream {
     ///
     /// # Errors
     /// Why it will never be.
-    pub fn connected(&self) -> io::Result<bool> {
+    pub(super) fn connected(&self) -> io::Result<bool> {
         let (failure, peer) = match self {
             Self::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
             Self::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
@@ -61,7 +61,7 @@ impl Stream {
 
     /// Whether the peer has sent something, or its end, that is not read yet.
     #[must_use]
-    pub fn has_spoken(&self) -> bool {
+    pub(super) fn has_spoken(&self) -> bool {
         let socket = match self {
             Self::Tcp(stream) => SockRef::from(stream),
             Self::Unix(stream) => SockRef::from(stream),
@@ -71,7 +71,7 @@ impl Stream {
     }
 
     /// Lets the peer see an abrupt end when this is dropped; over a Unix socket there is none.
-    pub fn reset_at_close(&self) {
+    pub(super) fn reset_at_close(&self) {
         if let Self::Tcp(stream) = self {
             // Where it fails the connection is gone already.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
@@ -82,7 +82,7 @@ impl Stream {
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn shutdown_write(&self) -> io::Result<()> {
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),

@@ -11,6 +11,7 @@ mod conn_key;
 mod counters;
 mod delivery;
 mod effects;
+mod eviction;
 mod figures;
 mod information;
 mod input;
@@ -21,7 +22,6 @@ mod output;
 mod proxy;
 mod proxy_calls;
 mod request;
-mod shedding;
 mod site;
 mod step;
 mod timers;
@@ -36,9 +36,9 @@ use self::client::{Client, ConnTimer, Phase, answering};
 use self::conn::{Conn, Connections};
 use self::delivery::Renderer;
 use self::effects::Effects;
+use self::eviction::Eviction;
 use self::options::Options;
 use self::proxy::Proxy;
-use self::shedding::Shedding;
 use self::site::Site;
 use self::step::Step;
 use crate::clock::Now;
@@ -62,7 +62,7 @@ pub struct Relay {
     effects: Effects,
     /// The channel of the request at hand; kept for its room.
     name: Vec<u8>,
-    shedding: Shedding,
+    eviction: Eviction,
 }
 
 impl Relay {
@@ -80,7 +80,7 @@ impl Relay {
                 .map(|proxy| Box::new(Proxy::new(proxy, &options.locations))),
             effects: Effects::new(now.mono_ms),
             name: Vec::new(),
-            shedding: Shedding::default(),
+            eviction: Eviction::default(),
         }
     }
 

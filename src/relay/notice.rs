@@ -1,4 +1,4 @@
-//! What Django is told when a hold starts and ends. Only the data: `net/passthrough.rs` sends it.
+//! What Django is told when a hold starts and ends. Only the data: `net/worker` sends it.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! Notices to a backend that answers, fails, hangs or is gone. The form of one notice is tested in
-//! `src/net/passthrough.rs`; here: which are sent for what, and that none delays anybody.
+//! `src/net/worker/passthrough.rs`; here: which are sent for what, and that none delays anybody.
 
 use std::time::{Duration, Instant};
 

@@ -7,11 +7,11 @@ use crate::sources::{Source, all_sources, name};
 
 /// Files with an `impl` of a type that another file defines, and the type. Only ever fewer.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("src/net/heap.rs", "Reactor"),
-    ("src/net/moving.rs", "Reactor"),
-    ("src/net/opening.rs", "Reactor"),
-    ("src/net/stopping.rs", "Reactor"),
-    ("src/net/watch.rs", "Reactor"),
+    ("src/net/memory_return.rs", "Reactor"),
+    ("src/net/sockets.rs", "Reactor"),
+    ("src/net/acceptor.rs", "Reactor"),
+    ("src/net/shutdown.rs", "Reactor"),
+    ("src/net/watchdog.rs", "Reactor"),
     ("src/relay/counters.rs", "Relay"),
     ("src/relay/location.rs", "Role"),
     ("src/relay/proxy/answer.rs", "Relay"),
@@ -20,7 +20,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("src/relay/proxy/mod.rs", "Relay"),
     ("src/relay/proxy/upload.rs", "Relay"),
     ("src/relay/proxy/upstream.rs", "Relay"),
-    ("src/relay/shedding.rs", "Relay"),
+    ("src/relay/eviction.rs", "Relay"),
     ("src/relay/proxy_calls.rs", "Relay"),
 ];
 

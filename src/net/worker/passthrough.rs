@@ -9,9 +9,6 @@
 //! Never panics on what Django answers or a subscriber sent; if a thread dies all the same, the
 //! next notice starts another that goes on with the queue.
 
-mod post;
-mod queue;
-
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,17 +17,15 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use self::post::{Outcome, agent, send};
-use self::queue::{Help, Job, Queue};
+use super::post::{Outcome, agent, send};
+use super::queue::{Help, Job, Queue};
 use crate::clock::Clock;
 use crate::rate_limit::RateLimit;
 use crate::relay::notice::{Event, Notice};
 
-pub use self::post::is_url;
-
 /// The queue of notices and the threads that send them.
 #[derive(Debug)]
-pub struct Passthrough {
+pub(in crate::net) struct Passthrough {
     shared: Arc<Shared>,
     /// Most notices that wait for one URL when a subscribe is still taken. Each taken subscribe
     /// makes room for its unsubscribe, so that what waits is no longer than this plus the holds
@@ -50,21 +45,21 @@ fn hold_of(notice: &Arc<Notice>) -> usize {
 
 /// What became of notices since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
+pub(in crate::net) struct Counters {
     /// Answered with a status of 2xx.
-    pub sent: u64,
+    pub(in crate::net) sent: u64,
     /// Answered with another status, or not delivered.
-    pub failed: u64,
+    pub(in crate::net) failed: u64,
     /// Not answered in time.
-    pub timed_out: u64,
+    pub(in crate::net) timed_out: u64,
     /// Holds of which neither notice was sent, because the queue was full.
-    pub dropped: u64,
+    pub(in crate::net) dropped: u64,
 }
 
 impl Passthrough {
     /// Nothing is started before the first notice.
     #[must_use]
-    pub fn new(queue_max: usize) -> Self {
+    pub(in crate::net) fn new(queue_max: usize) -> Self {
         Self::with_times(queue_max, ANSWER_WITHIN, IDLE_FOR)
     }
 
@@ -81,7 +76,7 @@ impl Passthrough {
 
     /// Queues a notice; never waits. A subscribe is dropped when its URL's queue is full, and an
     /// unsubscribe when its subscribe was.
-    pub fn notify(&mut self, event: Event, notice: Arc<Notice>, now_mono_ms: u64) {
+    pub(in crate::net) fn notify(&mut self, event: Event, notice: Arc<Notice>, now_mono_ms: u64) {
         if event == Event::Unsubscribe && self.untold.remove(&hold_of(&notice)) {
             return;
         }
@@ -99,19 +94,19 @@ impl Passthrough {
 
     /// Whether every notice so far is sent or given up.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(in crate::net) fn is_done(&self) -> bool {
         self.shared.lock().is_done()
     }
 
     /// Notices that wait, or are being sent.
     #[must_use]
-    pub fn queued(&self) -> usize {
+    pub(in crate::net) fn queued(&self) -> usize {
         self.shared.lock().len()
     }
 
     /// What became of the notices so far.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub(in crate::net) fn counters(&self) -> Counters {
         Counters {
             sent: self.shared.sent.load(Ordering::Relaxed),
             failed: self.shared.failed.load(Ordering::Relaxed),
@@ -122,7 +117,7 @@ impl Passthrough {
 
     /// Sends what is queued, for as long as `within`, and logs how it went. Gives the counters,
     /// and how many notices were given up.
-    pub fn finish(mut self, within: Duration) -> (Counters, usize) {
+    pub(in crate::net) fn finish(mut self, within: Duration) -> (Counters, usize) {
         let help = self.shared.lock().help();
         self.call(help, u64::MAX);
         let mut queue = self.shared.lock();
@@ -350,6 +345,7 @@ mod tests {
 
     use socket2::{Domain, Socket, Type};
 
+    use super::super::queue::WORKERS_MAX;
     use super::*;
 
     const LONG: Duration = Duration::from_secs(20);
@@ -606,7 +602,7 @@ mod tests {
     #[test]
     fn as_many_urls_may_hang_as_there_are_workers_then_the_next_one_waits() {
         let (backends, gates): (Vec<Backend>, Vec<Sender<()>>) =
-            (0..queue::WORKERS_MAX).map(|_| Backend::that_waits(OK)).unzip();
+            (0..WORKERS_MAX).map(|_| Backend::that_waits(OK)).unzip();
         let good = Backend::that_answers(OK);
         let mut passthrough = Passthrough::new(10);
         for backend in backends.iter().chain([&good]) {
@@ -615,11 +611,11 @@ mod tests {
         for backend in &backends {
             backend.next();
         }
-        assert_eq!(passthrough.queued(), queue::WORKERS_MAX + 1);
+        assert_eq!(passthrough.queued(), WORKERS_MAX + 1);
         assert!(good.requests.try_recv().is_err());
         gates[2].send(()).unwrap();
         good.next();
-        assert_eq!(passthrough.shared.lock().workers, queue::WORKERS_MAX);
+        assert_eq!(passthrough.shared.lock().workers, WORKERS_MAX);
     }
 
     #[test]

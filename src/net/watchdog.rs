@@ -4,7 +4,7 @@
 use sd_notify::NotifyState;
 
 use super::Reactor;
-use super::stopping::notify_systemd;
+use super::shutdown::notify_systemd;
 use crate::clock::Now;
 use crate::log_targets::COUNTERS;
 use crate::rate_limit::RateLimit;
@@ -14,7 +14,7 @@ const SLOW_MS: u64 = 100;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Watchdog {
     pub(super) accepted: u64,
     /// How often accepting stopped at a limit.
     pub(super) accept_pauses: u64,
@@ -26,7 +26,7 @@ pub(super) struct Watch {
     ping_at_ms: u64,
 }
 
-impl Watch {
+impl Watchdog {
     pub(super) fn new() -> Self {
         let within = sd_notify::watchdog_enabled();
         Self {
@@ -40,7 +40,7 @@ impl Watch {
         }
     }
 
-    /// When [`Watch::ping`] has something to do, milliseconds.
+    /// When [`Watchdog::ping`] has something to do, milliseconds.
     pub(super) fn due(&self) -> Option<u64> {
         self.ping_every_ms.map(|_| self.ping_at_ms)
     }
@@ -72,8 +72,8 @@ impl Watch {
 impl Reactor {
     /// Writes one line with everything that is counted.
     pub(super) fn log_counters(&self, now: Now) {
-        let Watch { accepted, accept_pauses, slow_turns, longest_turn_ms, .. } = self.watch;
-        let crate::net::passthrough::Counters { sent, failed, timed_out, dropped } =
+        let Watchdog { accepted, accept_pauses, slow_turns, longest_turn_ms, .. } = self.watchdog;
+        let super::worker::passthrough::Counters { sent, failed, timed_out, dropped } =
             self.passthrough.counters();
         log::info!(
             target: COUNTERS,
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_turn_of_more_than_a_tenth_of_a_second_is_counted() {
         let at = |mono_ms| Now { mono_ms, unix_s: 0 };
-        let mut watch = Watch::new();
+        let mut watch = Watchdog::new();
         watch.turn(at(50), at(150));
         assert_eq!((watch.slow_turns, watch.longest_turn_ms), (0, 100));
         watch.turn(at(1000), at(1101));

@@ -3,6 +3,8 @@
 //!
 //! Never waits, and never reads or writes: that is the reactor's.
 
+pub(super) mod port_owner;
+
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,21 +19,20 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::net::error::StartError;
-use crate::net::holder;
 use crate::net::options::Listen;
 use crate::net::stream::{Stream, show_progress};
 
 /// One listening socket.
 #[derive(Debug)]
-pub struct Listener {
-    acceptor: Acceptor,
+pub(in crate::net) struct Listener {
+    kind: Kind,
     local: Listen,
     /// Removed when the listener is dropped; `None` unless we made it.
     _file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
-enum Acceptor {
+enum Kind {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -42,14 +43,14 @@ impl Listener {
     ///
     /// # Errors
     /// [`StartError`], in words for the operator.
-    pub fn bind(listen: &Listen) -> Result<Self, StartError> {
+    pub(in crate::net) fn bind(listen: &Listen) -> Result<Self, StartError> {
         match listen {
             Listen::Tcp(address) => Self::bind_tcp(*address),
             Listen::Unix(path) => Self::bind_unix(path),
         }
         .map_err(|failure| match failure {
             Failure::System(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                StartError::InUse { listen: listen.clone(), holder: holder::find(listen) }
+                StartError::InUse { listen: listen.clone(), owner: port_owner::find(listen) }
             }
             Failure::System(error) => StartError::Listen { listen: listen.clone(), error },
             Failure::NotASocket(path) => StartError::NotASocket(path),
@@ -62,14 +63,14 @@ impl Listener {
     ///
     /// # Errors
     /// One of them is no listening stream socket.
-    pub fn from_environment() -> io::Result<Vec<Self>> {
+    pub(in crate::net) fn from_environment() -> io::Result<Vec<Self>> {
         let mut sockets = ListenFd::from_env();
         (0..sockets.len()).map(|index| Self::inherited(&mut sockets, index)).collect()
     }
 
     /// The address it really has: with the port that was picked for port 0.
     #[must_use]
-    pub fn local(&self) -> &Listen {
+    pub(in crate::net) fn local(&self) -> &Listen {
         &self.local
     }
 
@@ -78,13 +79,13 @@ impl Listener {
     /// # Errors
     /// `WouldBlock` when there is no more: only then will the next one be told as an event. Any
     /// other error concerns the one connection, or the limit of open files.
-    pub fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
-        match &self.acceptor {
-            Acceptor::Tcp(listener) => {
+    pub(in crate::net) fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match &self.kind {
+            Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 Ok((Stream::Tcp(stream), Some(peer.ip())))
             }
-            Acceptor::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
+            Kind::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
         }
     }
 
@@ -146,36 +147,36 @@ impl Listener {
         show_progress(&socket)?;
         listener.set_nonblocking(true)?;
         let local = Listen::Tcp(listener.local_addr()?);
-        Ok(Self { acceptor: Acceptor::Tcp(TcpListener::from_std(listener)), local, _file: None })
+        Ok(Self { kind: Kind::Tcp(TcpListener::from_std(listener)), local, _file: None })
     }
 
     fn unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let local = Listen::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned());
-        Ok(Self { acceptor: Acceptor::Unix(UnixListener::from_std(listener)), local, _file: None })
+        Ok(Self { kind: Kind::Unix(UnixListener::from_std(listener)), local, _file: None })
     }
 }
 
 impl Source for Listener {
     fn register(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match &mut self.acceptor {
-            Acceptor::Tcp(listener) => listener.register(to, token, interest),
-            Acceptor::Unix(listener) => listener.register(to, token, interest),
+        match &mut self.kind {
+            Kind::Tcp(listener) => listener.register(to, token, interest),
+            Kind::Unix(listener) => listener.register(to, token, interest),
         }
     }
 
     fn reregister(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match &mut self.acceptor {
-            Acceptor::Tcp(listener) => listener.reregister(to, token, interest),
-            Acceptor::Unix(listener) => listener.reregister(to, token, interest),
+        match &mut self.kind {
+            Kind::Tcp(listener) => listener.reregister(to, token, interest),
+            Kind::Unix(listener) => listener.reregister(to, token, interest),
         }
     }
 
     fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        match &mut self.acceptor {
-            Acceptor::Tcp(listener) => listener.deregister(from),
-            Acceptor::Unix(listener) => listener.deregister(from),
+        match &mut self.kind {
+            Kind::Tcp(listener) => listener.deregister(from),
+            Kind::Unix(listener) => listener.deregister(from),
         }
     }
 }
@@ -449,7 +450,7 @@ mod tests {
     #[test]
     fn sockets_handed_over_by_systemd_are_taken() {
         const CHILD: &str = "PUSHSERVER_TEST_ACTIVATED";
-        const NAME: &str = "net::listener::tests::sockets_handed_over_by_systemd_are_taken";
+        const NAME: &str = "net::listen::tests::sockets_handed_over_by_systemd_are_taken";
         if std::env::var_os(CHILD).is_some() {
             let mut listeners = Listener::from_environment().unwrap();
             assert_eq!(listeners.len(), 1);

@@ -16,7 +16,7 @@ const DELAY_MS: u64 = 1000;
 
 /// Decides when.
 #[derive(Debug, Default)]
-pub(super) struct Heap {
+pub(super) struct MemoryReturn {
     /// The most there was since the last time, bytes.
     peak: usize,
     /// Memory was given back since it last grew. What is left then may lie on as many pages as all
@@ -25,8 +25,8 @@ pub(super) struct Heap {
     due_ms: Option<u64>,
 }
 
-impl Heap {
-    /// When [`Heap::is_due`] has to be asked again, milliseconds.
+impl MemoryReturn {
+    /// When [`MemoryReturn::is_due`] has to be asked again, milliseconds.
     pub(super) fn due(&self) -> Option<u64> {
         self.due_ms
     }
@@ -61,7 +61,7 @@ impl Heap {
 
 impl Reactor {
     pub(super) fn give_back_memory(&mut self, now: Now) {
-        if !self.heap.is_due(self.relay.weight(), now) {
+        if !self.memory_return.is_due(self.relay.weight(), now) {
             return;
         }
         self.relay.shrink();
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn what_has_gone_is_given_back_once_and_not_when_it_came_again() {
         let at = |mono_ms| Now { mono_ms, unix_s: 0 };
-        let mut heap = Heap::default();
+        let mut heap = MemoryReturn::default();
         assert!(!heap.is_due(20 * MIB, at(0)));
         assert!(!heap.is_due(11 * MIB, at(10)));
         assert_eq!(heap.due(), None, "not half of it");
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn the_little_that_was_left_is_given_back_when_it_goes_too() {
         let at = |mono_ms| Now { mono_ms, unix_s: 0 };
-        let mut heap = Heap::default();
+        let mut heap = MemoryReturn::default();
         heap.is_due(20 * MIB, at(0));
         heap.is_due(5 * MIB, at(0));
         assert!(heap.is_due(3 * MIB, at(1000)), "while it still goes");
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_little_is_kept_and_much_goes_in_pieces() {
         let at = |mono_ms| Now { mono_ms, unix_s: 0 };
-        let mut heap = Heap::default();
+        let mut heap = MemoryReturn::default();
         heap.is_due(3 * MIB, at(0));
         heap.is_due(0, at(0));
         assert_eq!(heap.due(), None);

@@ -116,10 +116,10 @@ impl Reactor {
                 self.relay.handle_input(conn, Input::Drained, now);
                 self.after_sending(conn);
             }
-            Ok(Sent::Some { progress: true }) => {
+            Ok(Sent::Partly { progress: true }) => {
                 self.relay.handle_input(conn, Input::Progressed, now)
             }
-            Ok(Sent::Some { progress: false }) => {}
+            Ok(Sent::Partly { progress: false }) => {}
             Err(_) => self.broken(conn),
         }
     }
@@ -131,7 +131,7 @@ impl Reactor {
                 socket.crowd = crowd.unwrap_or(socket.crowd);
                 let stalled_before = socket.is_stalled();
                 match socket.send(payload) {
-                    Ok(Sent::Some { .. }) if !stalled_before => {
+                    Ok(Sent::Partly { .. }) if !stalled_before => {
                         self.relay.handle_input(conn, Input::Stalled, now)
                     }
                     Ok(_) => {}

@@ -97,7 +97,7 @@ impl Reactor {
         while self.accept_pending == Some(0) {
             self.accept(now);
         }
-        self.open_door(now);
+        self.admit_waiting(now);
         let keys: Vec<ConnKey> = self.sockets.iter().flatten().map(|socket| socket.key).collect();
         for conn in keys {
             self.read(conn, now);

@@ -10,7 +10,7 @@ use crate::net::options::Listen;
 
 /// A process that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct PortOwner {
     /// Its name, cut to 15 bytes by the kernel.
     pub name: String,
     /// Its process id.
@@ -19,7 +19,7 @@ pub struct Holder {
 
 /// The first process found that listens where `listen` wants to.
 #[must_use]
-pub fn find(listen: &Listen) -> Option<Holder> {
+pub(in crate::net) fn find(listen: &Listen) -> Option<PortOwner> {
     let inode = match listen {
         Listen::Tcp(address) => ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
             let table = fs::read_to_string(table).ok()?;
@@ -74,7 +74,7 @@ fn unix_listener<'l>(line: &'l str, wanted: &Path) -> Option<&'l str> {
     (line.split_once('/')?.1 == wanted.to_str()?.strip_prefix('/')?).then_some(inode)
 }
 
-fn owner_of_socket(inode: &str) -> Option<Holder> {
+fn owner_of_socket(inode: &str) -> Option<PortOwner> {
     let socket = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?;
     let pid = processes.flatten().find_map(|process| {
@@ -87,7 +87,7 @@ fn owner_of_socket(inode: &str) -> Option<Holder> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     // A process may call itself anything, line ends included.
     let name = String::from_utf8_lossy(name.trim_ascii_end()).escape_debug().to_string();
-    Some(Holder { name, pid })
+    Some(PortOwner { name, pid })
 }
 
 #[cfg(test)]

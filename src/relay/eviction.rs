@@ -36,7 +36,7 @@ const KINDS: [Spare; 4] = [Spare::Silent, Spare::Lingering, Spare::Idle, Spare::
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Shedding {
+pub(super) struct Eviction {
     /// For each kind the clients that were so for longest at the last search, the longest last,
     /// each with its timer. A client that still has this timer has been so ever since, and no other
     /// client for longer.
@@ -73,7 +73,7 @@ impl Relay {
                 Spare::Lingering | Spare::Idle => u64::MAX,
             };
             let mut spare = self.next_spare(kind, due_until_ms, &mut has_asked);
-            if self.shedding.found[kind as usize].is_empty()
+            if self.eviction.found[kind as usize].is_empty()
                 && spare.is_none()
                 && self.search_spare(kind, &mut has_asked, now)
             {
@@ -91,7 +91,7 @@ impl Relay {
     /// How many clients that have sent nothing could not make room only because they may still speak.
     #[must_use]
     pub fn silent(&self) -> usize {
-        self.shedding.found[Spare::Silent as usize].len()
+        self.eviction.found[Spare::Silent as usize].len()
     }
 
     /// Takes the client of this kind that has been so for longest, of those that were found, if its
@@ -102,7 +102,7 @@ impl Relay {
         due_until_ms: u64,
         mut has_asked: impl FnMut(ConnKey) -> bool,
     ) -> Option<ConnKey> {
-        let found = &mut self.shedding.found[kind as usize];
+        let found = &mut self.eviction.found[kind as usize];
         while let Some(&(conn, timer)) = found.last() {
             let is_so = self.conns.client(conn).and_then(spare) == Some((kind, timer));
             let is_young = || self.effects.wheel.due_ms(timer).is_none_or(|due| due > due_until_ms);
@@ -126,7 +126,7 @@ impl Relay {
         mut has_asked: impl FnMut(ConnKey) -> bool,
         now: Now,
     ) -> bool {
-        if now.mono_ms < self.shedding.search_at_ms[kind as usize] {
+        if now.mono_ms < self.eviction.search_at_ms[kind as usize] {
             return false;
         }
         // The one that is so for the shortest time is on top. All of a kind have the same time to
@@ -147,12 +147,12 @@ impl Relay {
                 longest.pop();
             }
         }
-        self.shedding.found = longest.map(|longest| {
+        self.eviction.found = longest.map(|longest| {
             let longest = longest.into_sorted_vec().into_iter().rev();
             longest.map(|(_, conn, timer)| (conn, timer)).collect()
         });
         let next_ms = now.mono_ms + (self.conns.len() / LOOKS_PER_MS) as u64;
-        for (found, search_at_ms) in self.shedding.found.iter().zip(&mut self.shedding.search_at_ms)
+        for (found, search_at_ms) in self.eviction.found.iter().zip(&mut self.eviction.search_at_ms)
         {
             if found.len() < FOUND_MAX {
                 *search_at_ms = next_ms;

@@ -57,8 +57,8 @@ pub(super) struct Newcomer {
 impl Reactor {
     pub(super) fn accept(&mut self, now: Now) {
         self.accept_pending = None;
-        if let Some(newcomer) = self.at_door.take()
-            && !self.let_in(newcomer, now)
+        if let Some(newcomer) = self.waiting.take()
+            && !self.admit_or_keep(newcomer, now)
         {
             return;
         }
@@ -72,7 +72,7 @@ impl Reactor {
             }
         }
         if self.accept_pending.is_none() {
-            self.crowded_since = None;
+            self.crowded_since_ms = None;
         }
     }
 
@@ -81,7 +81,7 @@ impl Reactor {
         for _ in 0..ACCEPTS_PER_TURN {
             match self.next_newcomer(index, now) {
                 Ok(newcomer) => {
-                    if !self.let_in(newcomer, now) {
+                    if !self.admit_or_keep(newcomer, now) {
                         return false;
                     }
                 }
@@ -101,11 +101,11 @@ impl Reactor {
 
     /// Lets a newcomer in, or keeps it at the door until there is room; gives whether another one may
     /// come to the door. A newcomer that says nothing for too long is let go.
-    fn let_in(&mut self, newcomer: Newcomer, now: Now) -> bool {
+    fn admit_or_keep(&mut self, newcomer: Newcomer, now: Now) -> bool {
         let has_spoken = self.open < self.connections_max || newcomer.stream.has_spoken();
         let has_room = self.has_room(has_spoken, now);
         if has_room {
-            self.welcome(newcomer, now);
+            self.admit(newcomer, now);
         } else {
             // It may speak at any moment; but would keep all others out if it never did.
             let silent_ms = if self.is_crowded(now) && self.relay.silent() < SILENT_ENOUGH {
@@ -117,21 +117,21 @@ impl Reactor {
             if has_spoken || is_silent {
                 self.pause_accepting("limits.connections or the limit of open files", now);
             } else {
-                self.crowded_since.get_or_insert(now.mono_ms);
+                self.crowded_since_ms.get_or_insert(now.mono_ms);
                 self.accept_pending = Some(now.mono_ms + LOOK_AGAIN_MS);
             }
             if is_silent {
                 return true;
             }
-            self.at_door = Some(newcomer);
+            self.waiting = Some(newcomer);
         }
         has_room
     }
 
     /// Lets the one in who waits at the door, though it is one more than there may be.
-    pub(super) fn open_door(&mut self, now: Now) {
-        if let Some(newcomer) = self.at_door.take() {
-            self.welcome(newcomer, now);
+    pub(super) fn admit_waiting(&mut self, now: Now) {
+        if let Some(newcomer) = self.waiting.take() {
+            self.admit(newcomer, now);
         }
     }
 
@@ -161,13 +161,13 @@ impl Reactor {
 
     /// Whether others have waited for a second.
     fn is_crowded(&self, now: Now) -> bool {
-        self.crowded_since.is_some_and(|since| now.mono_ms >= since + SILENT_MS)
+        self.crowded_since_ms.is_some_and(|since| now.mono_ms >= since + SILENT_MS)
     }
 
     /// Goes on when a connection closes, or one that is idle can make room.
     fn pause_accepting(&mut self, cause: &str, now: Now) {
-        self.watch.accept_pauses += 1;
-        self.crowded_since.get_or_insert(now.mono_ms);
+        self.watchdog.accept_pauses += 1;
+        self.crowded_since_ms.get_or_insert(now.mono_ms);
         self.accept_pending = Some(now.mono_ms + ACCEPT_PAUSE_MS);
         if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
             let open = self.open;
@@ -175,9 +175,9 @@ impl Reactor {
         }
     }
 
-    fn welcome(&mut self, newcomer: Newcomer, now: Now) {
+    fn admit(&mut self, newcomer: Newcomer, now: Now) {
         let Newcomer { stream, peer, loopback_port, .. } = newcomer;
-        self.watch.accepted += 1;
+        self.watchdog.accepted += 1;
         let conn = self.relay.accept(Arrival { peer, loopback_port }, now);
         if self.enter(Socket::accepted(conn, stream)).is_err() {
             self.relay.handle_input(conn, Input::Closed, now);
