@@ -288,7 +288,8 @@ fn reachable(locations: &[Location], options: &[LocationOptions]) -> Result<(), 
     Ok(())
 }
 
-fn limits(limits: &Limits) -> relay::Limits {
+/// The limits of connections.
+pub(super) fn limits(limits: &Limits) -> relay::Limits {
     relay::Limits {
         header_bytes: limits.header_bytes,
         headers: limits.headers,

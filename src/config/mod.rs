@@ -19,7 +19,7 @@ mod upstream;
 use std::fmt;
 
 use ipnet::IpNet;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::problem::{Path, Problem};
 use self::settings::Settings;
@@ -246,6 +246,15 @@ impl Config {
     pub fn to_nginx(&self) -> Result<String, Error> {
         nginx::configuration(&self.settings, &self.listen)
             .map_err(|what| Error(format!("{}: --nginx-config: {what}", self.source)))
+    }
+}
+
+impl Default for relay::Limits {
+    /// The limits of settings that name none, so that `schema.json` is their one home.
+    fn default() -> Self {
+        let none = Value::Object(Map::new());
+        let settings = typed(none, &Overrides::default()).expect("the schema allows its defaults");
+        build::limits(&settings.limits)
     }
 }
 

@@ -80,6 +80,21 @@ fn no_settings_give_the_defaults() {
     assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:8001".parse().unwrap())]);
     assert_eq!(config.relay.server, "pushserver");
     assert_eq!(config.relay.limits, Limits::default());
+    let written = Limits {
+        header_bytes: 32 << 10,
+        headers: 100,
+        uri_bytes: 8 << 10,
+        body_bytes: 10 << 20,
+        channel_id_bytes: 1024,
+        pipeline_depth: 16,
+        header_timeout_ms: 10_000,
+        body_timeout_ms: 15_000,
+        write_timeout_ms: 15_000,
+        keepalive_timeout_ms: 60_000,
+        upstream_timeout_ms: 60_000,
+        upstream_wait_ms: 5_000,
+    };
+    assert_eq!(config.relay.limits, written);
     let hub = config.hub_options(MessageId { time: 1, tag: 2 }, 3);
     assert_eq!((hub.channels_max, hub.first_id.tag, hub.seed), (1_000_000, 2, 3));
     assert_eq!(hub.stores.len(), 1);

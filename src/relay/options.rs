@@ -192,22 +192,3 @@ impl Limits {
         }
     }
 }
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_bytes: 32 << 10,
-            headers: 100,
-            uri_bytes: 8 << 10,
-            body_bytes: 10 << 20,
-            channel_id_bytes: 1024,
-            pipeline_depth: 16,
-            header_timeout_ms: 10_000,
-            body_timeout_ms: 15_000,
-            write_timeout_ms: 15_000,
-            keepalive_timeout_ms: 60_000,
-            upstream_timeout_ms: 60_000,
-            upstream_wait_ms: 5_000,
-        }
-    }
-}
