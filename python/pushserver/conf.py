@@ -21,15 +21,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils.regex_helper import normalize
 
-from pushserver import patterns
+from pushserver import patterns, schema
 
-DEFAULT_PORT = 8001
 ALL_REQUESTS_PORT = 8000
 
+# The daemon's, but for the locations: those of Django admit the pages of `runserver`.
 DEFAULTS: dict[str, Any] = {
-    "port": DEFAULT_PORT,
-    "address": "127.0.0.1",
-    "store": {"type": "memory"},
+    **{key: schema.SETTINGS[key]["default"] for key in ("port", "address", "store")},
     "locations": (
         {
             "type": "subscriber",

@@ -1,98 +1,64 @@
 """The shape of ``PUSH_SERVER``: which keys there are, and of which type their values.
 
-Only the shape; what settings mean together is in ``checks.py``. The daemon has the same table.
-Any object can be in settings: whatever is not in the table is a fault, never an exception, and
-nothing is followed deeper than the table goes.
+``schema.json`` says it, for the daemon too; here is what becomes of settings that are otherwise.
+What settings mean together is in ``checks.py``. Any object can be in settings: whatever the schema
+does not allow is a fault, never an exception, and nothing is followed deeper than the schema goes.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.utils.functional import Promise
 
-Kind = type | tuple[type, ...]
-Keys = Mapping[str, Kind]
+SCHEMA: dict[str, Any] = json.loads((Path(__file__).parent / "schema.json").read_bytes())
 
-SECONDS: Kind = (int, float)
-LIST: Kind = (list, tuple)
-TEXTS: Kind = (str, list, tuple)
-HOST: Kind = (str, dict)
+Rule = Mapping[str, Any]
+Keys = Mapping[str, Rule]
 
-SETTINGS: Keys = {
-    "$schema": str,
-    "port": int,
-    "address": str,
-    "servername": str,
-    "hosts": LIST,
-    "publisher_host": HOST,
-    "subscriber_host": HOST,
-    "allrequests": str,
-    "allrequests_secret": str,
-    "forcehost": str,
-    "trusted_proxies": LIST,
-    "store": dict,
-    "locations": LIST,
-    "limits": dict,
-}
-HOST_KEYS: Keys = {"location": str, "secure": bool}
-STORES: Mapping[str, Keys] = {
-    "memory": {
-        "type": str,
-        "min_messages": int,
-        "max_messages": int,
-        "message_timeout": SECONDS,
-        "max_memory": int,
-        "channel_timeout": SECONDS,
-    },
-}
-_LOCATION = {"type": str, "url": str, "prefix": str, "store": str, "channel_group": str}
-LOCATIONS: Mapping[str, Keys] = {
-    "publisher": {
-        **_LOCATION,
-        "create_on_post": bool,
-        "store_messages": bool,
-        "allow": LIST,
-        "secret": str,
-        "allow_origin": TEXTS,
-    },
-    "subscriber": {
-        **_LOCATION,
-        "polling": str,
-        "create_on_get": bool,
-        "concurrency": str,
-        "timeout": SECONDS,
-        "max_subscribers": int,
-        "allow_origin": TEXTS,
-        "allow_credentials": bool,
-        "passthrough": str,
-        "passthrough_secret": str,
-    },
-}
-LIMITS: Keys = {
-    "header_bytes": int,
-    "headers": int,
-    "uri_bytes": int,
-    "body_bytes": int,
-    "channel_id_bytes": int,
-    "channels": int,
-    "pipeline_depth": int,
-    "passthrough_queue": int,
-    "connections": int,
-    "header_timeout": SECONDS,
-    "body_timeout": SECONDS,
-    "write_timeout": SECONDS,
-    "keepalive_timeout": SECONDS,
-    "upstream_timeout": SECONDS,
-    "upstream_wait": SECONDS,
+_TEXT: Rule = {"type": "string"}
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "array": (list, tuple),
+    "object": (dict,),
 }
 _SURROGATE = re.compile("[\ud800-\udfff]")
-CHOICES = {"polling": ("long", "interval"), "concurrency": ("broadcast", "last", "first")}
+
+
+def _alternatives(rule: Rule) -> list[Rule]:
+    """What a rule allows, references followed."""
+    if "$ref" in rule:
+        return _alternatives(SCHEMA["$defs"][rule["$ref"].removeprefix("#/$defs/")])
+    # Beside a type, `anyOf` names keys of which one is required; `checks.py` looks at those.
+    several = None if "type" in rule else rule.get("anyOf", rule.get("oneOf"))
+    return [each for one in several for each in _alternatives(one)] if several else [rule]
+
+
+def _kinds(rule: Rule) -> tuple[type, ...]:
+    """The types of what a rule allows. What it lists (``enum``, ``const``) are strings."""
+    kinds = [_TYPES[each.get("type", "string")] for each in _alternatives(rule)]
+    return tuple(dict.fromkeys(kind for several in kinds for kind in several))
+
+
+SETTINGS: Keys = SCHEMA["properties"]
+LIMITS: Keys = SETTINGS["limits"]["properties"]
+HOST: Keys = SCHEMA["$defs"]["host"]["anyOf"][1]["properties"]
+_STORE: Keys = SCHEMA["$defs"]["store"]["properties"]
+STORES: Mapping[str, Keys] = dict.fromkeys(_STORE["type"]["enum"], _STORE)
+LOCATIONS: Mapping[str, Keys] = {
+    each["properties"]["type"]["const"]: each["properties"]
+    for each in _alternatives(SETTINGS["locations"]["items"])
+}
 
 
 class Fault(NamedTuple):
@@ -108,8 +74,8 @@ def faults(push_server: Mapping[str, Any]) -> Iterator[Fault]:
     """All mistakes of shape."""
     yield from _keys("", push_server, SETTINGS)
     for path, entry, keys in (
-        ("publisher_host", push_server.get("publisher_host"), HOST_KEYS),
-        ("subscriber_host", push_server.get("subscriber_host"), HOST_KEYS),
+        ("publisher_host", push_server.get("publisher_host"), HOST),
+        ("subscriber_host", push_server.get("subscriber_host"), HOST),
         ("limits", push_server.get("limits"), LIMITS),
     ):
         if isinstance(entry, dict):
@@ -118,7 +84,7 @@ def faults(push_server: Mapping[str, Any]) -> Iterator[Fault]:
         if store is push_server["store"]:
             yield from _typed("store", store, STORES, "memory")
         else:
-            yield from _value("a name in store", name, str)
+            yield from _value("a name in store", name, _TEXT)
             yield from _typed(f"store.{_shown(name, str)}", store, STORES, "memory")
     if isinstance(push_server["locations"], (list, tuple)):
         for index, location in enumerate(push_server["locations"]):
@@ -156,18 +122,22 @@ def _keys(path: str, entry: Mapping[str, Any], keys: Keys) -> Iterator[Fault]:
             hint = f"Is {nearest[0]!r} meant?" if nearest else f"Known: {', '.join(keys)}."
             yield Fault(place, "there is no such key", hint, unknown_key=True)
             continue
-        yield from _value(place, _plain(value), keys[key], CHOICES.get(key))
-        # All lists are of strings but this one, of which `faults` takes care.
-        if isinstance(value, (list, tuple)) and _is(value, keys[key]) and key != "locations":
-            for index, text in enumerate(value):
-                yield from _value(f"{place}[{index}]", _plain(text), str)
+        yield from _value(place, _plain(value), keys[key])
+        if isinstance(value, (list, tuple)):
+            for items in (each["items"] for each in _alternatives(keys[key]) if "items" in each):
+                # `faults` looks at locations, the one list of objects.
+                if dict not in _kinds(items):
+                    for index, item in enumerate(value):
+                        yield from _value(f"{place}[{index}]", _plain(item), items)
 
 
-def _value(
-    path: str, value: object, kind: Kind, choices: tuple[str, ...] | None = None
-) -> Iterator[Fault]:
-    if not _is(value, kind):
-        yield Fault(path, f"{_shown(value)} is not of type {_name(kind)}")
+def _value(path: str, value: object, rule: Rule) -> Iterator[Fault]:
+    kinds = _kinds(rule)
+    choices = rule.get("enum")
+    # bool is a subclass of int, and True is no port.
+    if not (bool in kinds if isinstance(value, bool) else isinstance(value, kinds)):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        yield Fault(path, f"{_shown(value)} is not of type {names}")
     elif isinstance(value, (int, float)) and not abs(value) <= sys.float_info.max:
         yield Fault(path, f"{_shown(value)} is not a finite number")
     elif isinstance(value, str) and _SURROGATE.search(value):
@@ -190,15 +160,3 @@ def _shown(value: object, write: Callable[[object], str] = repr) -> str:
         return write(value).encode(errors="backslashreplace").decode()
     except Exception:  # nested too deep, too many digits, or a method of its own that fails
         return f"<{type(value).__name__}>"
-
-
-def _is(value: object, kind: Kind) -> bool:
-    # bool is a subclass of int, and True is no port.
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, kind)
-
-
-def _name(kind: Kind) -> str:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    return " or ".join(each.__name__ for each in kinds)

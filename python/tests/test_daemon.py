@@ -145,15 +145,18 @@ def test_where_it_listens(arguments, host):
         assert url_of(banner).startswith(f"http://{host}:")
 
 
-def test_the_checks_know_the_daemons_keys():
+def test_the_checks_know_the_daemons_keys_types_and_defaults():
     asked = [binary.find_binary(), "--print-schema"]
     known = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)
+    assert known == schema.SCHEMA
     parts = known["$defs"]
-    assert set(schema.SETTINGS) == set(known["properties"])
-    assert set(schema.LIMITS) == set(known["properties"]["limits"]["properties"])
-    assert set(schema.STORES["memory"]) == set(parts["store"]["properties"])
-    for kind, keys in schema.LOCATIONS.items():
-        assert set(keys) == set(parts[kind]["properties"])
+    assert known["properties"] == schema.SETTINGS
+    assert known["properties"]["limits"]["properties"] == schema.LIMITS
+    assert {"memory": parts["store"]["properties"]} == schema.STORES
+    locations = {kind: parts[kind]["properties"] for kind in ("publisher", "subscriber")}
+    assert locations == schema.LOCATIONS
+    defaults = {key: rule.get("default") for key, rule in known["properties"].items()}
+    assert [key for key in conf.DEFAULTS if conf.DEFAULTS[key] != defaults[key]] == ["locations"]
 
 
 # Right, or wrong in one way that both look at.
