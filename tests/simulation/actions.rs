@@ -42,13 +42,11 @@ impl World {
                 self.shed(count);
             }
         }
-        self.turn();
         match self.random.below(10) {
             0..7 => self.drain(),
             _ => {
                 let most = 1 + self.random.index(6);
-                self.poll(most);
-                self.bury();
+                self.slow_turn(most);
             }
         }
         self.check();
@@ -66,7 +64,7 @@ impl World {
             if self.random.percent(50) && !self.clients[&number].ended {
                 self.half_close(number);
             } else {
-                self.closed(number);
+                self.reset(number);
             }
         }
         self.drain();
@@ -79,7 +77,7 @@ impl World {
         }
         let (stores, now) = (self.settings.stores.clone(), self.now());
         let options = self.settings.relay();
-        self.relay.reload(&options, stores.clone(), now);
+        self.network.relay.reload(&options, stores.clone(), now);
         self.model.reload(stores);
         for ms in [1_000, 60_000, 3_600_000, 3_600_000] {
             self.pass(ms);
@@ -92,7 +90,7 @@ impl World {
         self.note(|| "shutdown".to_owned());
         self.count("stops");
         if self.random.percent(50) {
-            self.relay.announce_shutdown();
+            self.network.relay.announce_shutdown();
             self.stopping = true;
             for _ in 0..self.random.below(4) {
                 self.arrives();
@@ -106,10 +104,8 @@ impl World {
                 1 => self.resets(),
                 _ => self.reads_on(),
             }
-            self.turn();
             let most = 1 + self.random.index(6);
-            self.poll(most);
-            self.bury();
+            self.slow_turn(most);
             self.check();
         }
         self.drain();
@@ -123,7 +119,7 @@ impl World {
         assert!(self.clients.values().all(slow), "{:?}", self.clients);
         self.pass(15_000);
         self.pass(15_000);
-        assert_eq!(self.relay.connections(), 0, "{:?}", self.clients);
+        assert_eq!(self.network.relay.connections(), 0, "{:?}", self.clients);
     }
 
     fn connects(&mut self) {
@@ -228,16 +224,15 @@ impl World {
             Some(held) if held.woken.is_none() => "resets while held",
             Some(_) => "resets while woken",
         });
-        self.closed(number);
+        self.reset(number);
     }
 
     fn reads_on(&mut self) {
         if let Some(number) = self.some_client(|c| c.stalled) {
-            let unsent = self.clients[&number].unsent;
+            let unsent = self.network.peers.get(self.conns[&number]).waiting;
             let bytes = if self.random.percent(60) { unsent } else { unsent / 2 };
             self.note(|| format!("{number} reads {bytes} of {unsent}"));
             self.socket_takes(number, bytes);
-            self.bury();
         }
     }
 
@@ -342,12 +337,13 @@ impl World {
         self.enqueue(number, request);
         self.feed(number, usize::MAX);
         let before = self.random.index(3);
-        if before > 0 {
-            self.poll(before);
-        }
+        self.slow_turn(before);
         let woken = self.some_client(|c| c.held.is_some_and(|held| held.woken.is_some()));
         match (self.random.below(3), woken) {
-            (0, Some(woken)) => self.resets_one(woken),
+            (0, Some(woken)) => {
+                self.resets_one(woken);
+                self.slow_turn(0);
+            }
             (1, Some(woken)) if !self.clients[&woken].ended => self.half_closes_one(woken),
             _ => {
                 if let Some(number) = self.some_client(fits) {

@@ -87,8 +87,6 @@ pub(crate) struct Client {
     /// Reading was refused, and nobody has said that it is wanted again.
     pub(crate) unread: bool,
     pub(crate) ready: bool,
-    /// Answers of the relay that the socket has not taken.
-    pub(crate) unsent: usize,
     /// The peer reads slowly.
     pub(crate) slow: bool,
     /// No request may follow.
@@ -115,7 +113,6 @@ impl Client {
             paused: false,
             unread: false,
             ready: false,
-            unsent: 0,
             slow,
             doomed: false,
             must_close: false,
@@ -184,6 +181,17 @@ impl Client {
     pub(crate) fn linger(&mut self, stopping: bool, limits: &Limits, now_ms: u64) {
         self.phase = Phase::Lingering(now_ms + if stopping { 1_000 } else { 30_000 });
         self.arm(Timer::Linger, limits, now_ms);
+    }
+
+    /// How many bytes are read at once.
+    pub(crate) fn reads_at_most(&self, limits: &Limits) -> usize {
+        let left = limits.header_bytes.saturating_sub(self.kept.len());
+        match self.phase {
+            _ if !self.wants_read(limits) => 0,
+            Phase::Waiting => left + 1,
+            Phase::Asked => left.max(1),
+            _ => usize::MAX,
+        }
     }
 
     pub(crate) fn wants_read(&self, limits: &Limits) -> bool {

@@ -103,6 +103,10 @@ fn run(seed: u64, steps: u64, is_traced: bool) -> BTreeMap<&'static str, u64> {
         }
         world.finish();
     }));
+    let untold = world.network.happened().into_iter().map(|happened| format!("  {happened:?}"));
+    if outcome.is_err() && is_traced {
+        world.trace.extend(untold);
+    }
     for line in &world.trace {
         println!("{line}");
     }

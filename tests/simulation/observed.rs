@@ -1,141 +1,184 @@
-//! What the relay does: each output is carried out on the fake network and compared with what is
-//! due.
-
-use std::sync::Arc;
+//! What happened, told to the model; and what the relay asked for, compared with what is due.
 
 use pushserver::message::MessageId;
-use pushserver::relay::notice::{Event, Notice};
+use pushserver::relay::notice::Event;
 use pushserver::relay::{Input, Output};
 use pushserver::store::Gap;
 
 use crate::client::{Expect, Phase, Timer};
 use crate::model::{Hold, Information, Message};
 use crate::request::{ACCEPTS, Ask, Request};
-use crate::settings::{Kind, PLACES};
+use crate::settings::{Kind, PLACES, Place};
 use crate::world::World;
-use pushserver_testkit::Answer;
+use pushserver_testkit::{Answer, Happened};
 
 impl World {
-    /// Takes at most `most` outputs; `true`: there are no more.
-    pub(crate) fn poll(&mut self, most: usize) -> bool {
-        let mut left = most;
-        loop {
-            let Some(output) = self.relay.poll_output(self.now()) else { return true };
-            // The end of a hold is told in two outputs, which are one thing to the model.
-            let half = matches!(output, Output::Notify { .. });
-            self.carry_out(output);
-            left = left.saturating_sub(1);
-            if left == 0 && !half {
-                return false;
+    /// Lets the model do what the relay did.
+    pub(crate) fn observe(&mut self) {
+        for happened in self.network.happened() {
+            match happened {
+                Happened::Received(conn, bytes) => self.received(self.numbers[&conn], &bytes),
+                Happened::Refused(conn) => self.refused(self.numbers[&conn]),
+                Happened::Told(conn, input) => self.told(self.numbers[&conn], input),
+                Happened::Due => self.due(),
+                Happened::Asked(output) => self.asked(&output),
             }
         }
     }
 
-    /// Lets go on whatever can, until the relay waits for somebody.
+    /// Takes turns until the relay waits for somebody.
     pub(crate) fn drain(&mut self) {
         loop {
-            self.poll(usize::MAX);
-            self.bury();
-            let is_ready = self.relay.poll_timeout() == Some(0);
+            self.turn();
+            let is_ready = self.network.relay.poll_timeout() == Some(0);
             assert!(
                 self.is_behind() || is_ready != self.ready.is_empty(),
                 "ready are {:?}",
                 self.ready
             );
-            if !is_ready && !self.relay.has_output() {
+            if !self.network.is_busy() {
                 break;
             }
-            self.turn();
         }
         self.check_quiet();
     }
 
-    /// Tells the relay of the connections that are closed.
-    pub(crate) fn bury(&mut self) {
-        for number in std::mem::take(&mut self.ending) {
-            self.count("ends told again");
-            self.feed(number, usize::MAX);
-            if !self.clients[&number].paused {
-                self.half_close(number);
+    fn received(&mut self, number: u64, bytes: &[u8]) {
+        self.note(|| format!("  {number} sends {}", bytes[..bytes.len().min(600)].escape_ascii()));
+        let limits = self.settings.limits.clone();
+        let now_ms = self.now().mono_ms;
+        let client = self.client(number);
+        assert!(client.wants_read(&limits), "{number} is read");
+        assert!(bytes.len() <= client.reads_at_most(&limits), "{number} is read too far");
+        (client.paused, client.unread) = (false, false);
+        match client.phase {
+            Phase::Lingering(_) if !client.stalled => {
+                client.arm(Timer::Linger, &limits, now_ms);
+                self.count("sent though refused");
             }
-        }
-        for number in std::mem::take(&mut self.gone) {
-            if self.clients.contains_key(&number) {
-                self.closed(number);
+            Phase::Lingering(_) | Phase::Closing => {}
+            _ => {
+                client.kept.extend_from_slice(bytes);
+                self.end_flooded(number);
+                self.go_on(number);
             }
         }
     }
 
-    pub(crate) fn carry_out(&mut self, output: Output) {
+    fn refused(&mut self, number: u64) {
+        let limits = self.settings.limits.clone();
+        let client = self.client(number);
+        assert!(!client.wants_read(&limits), "{number} is not read");
+        (client.paused, client.unread) = (true, true);
+    }
+
+    fn told(&mut self, number: u64, input: Input<'_>) {
+        let limits = self.settings.limits.clone();
+        let now_ms = self.now().mono_ms;
+        let client = self.client(number);
+        match input {
+            Input::Ended => self.ended(number),
+            Input::Closed => {
+                let conn = self.conns.remove(&number).expect("it is open");
+                self.numbers.remove(&conn);
+                self.abandon_hold(number);
+                self.clients.remove(&number);
+            }
+            Input::Stalled => {
+                client.stalled = true;
+                client.arm(Timer::Write, &limits, now_ms);
+                self.count("stalled");
+            }
+            Input::Progressed => client.arm(Timer::Write, &limits, now_ms),
+            Input::Drained => self.drained(number),
+            Input::Received(_) | Input::Connected | Input::ConnectFailed(_) => {
+                panic!("there is no upstream")
+            }
+        }
+    }
+
+    fn ended(&mut self, number: u64) {
+        let client = self.client(number);
+        let is_again = std::mem::replace(&mut client.ended, true);
+        let has_bytes = !client.kept.is_empty();
+        match client.phase {
+            Phase::Head | Phase::Body(_) if client.ready || (client.stalled && has_bytes) => {}
+            Phase::Asked => {}
+            Phase::Waiting => {
+                self.abandon_hold(number);
+                self.close(number);
+            }
+            _ => self.close(number),
+        }
+        if is_again {
+            self.count("ends told again");
+        }
+    }
+
+    fn drained(&mut self, number: u64) {
+        let limits = self.settings.limits.clone();
+        let (now_ms, stopping) = (self.now().mono_ms, self.stopping);
+        let client = self.client(number);
+        client.stalled = false;
+        match client.phase {
+            Phase::Head => self.await_request(number, true),
+            Phase::Body(_) => {
+                client.arm_body(stopping, &limits, now_ms);
+                self.make_ready(number, true);
+            }
+            Phase::Lingering(_) => client.linger(stopping, &limits, now_ms),
+            _ => client.timer = None,
+        }
+    }
+
+    fn asked(&mut self, output: &Output) {
         match output {
             Output::Send { conn, payload, .. } => {
-                let Some(&number) = self.numbers.get(&conn) else { return };
+                let Some(&number) = self.numbers.get(conn) else { return };
                 let (head, body) = payload.slices(0);
                 let bytes = [head, body].concat();
                 assert_eq!(bytes.len(), payload.len());
                 self.sent(number, &bytes);
             }
             Output::ShutdownWrite { conn } => {
-                if let Some(number) = self.numbers.get(&conn) {
+                if let Some(number) = self.numbers.get(conn) {
                     let client = &self.clients[number];
                     assert!(matches!(client.phase, Phase::Lingering(_) | Phase::Closing));
                 }
             }
             Output::Close { conn } => {
-                let Some(&number) = self.numbers.get(&conn) else { return };
+                let Some(&number) = self.numbers.get(conn) else { return };
                 self.note(|| format!("  {number} is closed"));
                 let client = self.client(number);
                 assert!(client.must_close && !client.close_seen, "{number} is closed");
                 client.close_seen = true;
-                if client.unsent == 0 {
-                    self.gone.push(number);
-                }
             }
             Output::Abort { conn } => {
-                let Some(&number) = self.numbers.get(&conn) else { return };
+                let Some(&number) = self.numbers.get(conn) else { return };
                 assert!(self.client(number).must_abort, "{number} is aborted");
-                self.gone.push(number);
             }
             Output::Connect { .. } | Output::Reset { .. } => panic!("there is no upstream"),
             Output::ResumeRead { conn } => {
-                if let Some(number) = self.numbers.get(&conn) {
-                    let number = *number;
+                if let Some(&number) = self.numbers.get(conn) {
                     self.note(|| format!("  {number} is read again"));
                     self.count("resumed");
                     let client = self.client(number);
                     // One that is refused again meanwhile asks again.
                     client.unread = client.paused;
-                    if client.ended {
-                        self.ending.push(number);
-                    }
                 }
             }
-            Output::Notify { event, notice } => self.notified(event, &notice),
-        }
-    }
-
-    pub(crate) fn notified(&mut self, event: Event, notice: &Arc<Notice>) {
-        let place = PLACES
-            .iter()
-            .find(|place| *notice.url == *format!("http://django{}", place.path))
-            .expect("a location's URL");
-        assert!(place.passthrough);
-        match event {
-            Event::Subscribe => {
-                let twice = self.notices.insert(Arc::as_ptr(notice), Arc::clone(notice));
-                assert!(twice.is_none(), "subscribe twice");
-                self.count("subscribe notices");
-            }
-            Event::Unsubscribe => {
-                let before = self.notices.remove(&Arc::as_ptr(notice));
-                assert!(before.is_some(), "unsubscribe without subscribe, or twice");
+            Output::Notify { event, notice } => {
+                let is_url =
+                    |place: &&Place| *notice.url == *format!("http://django{}", place.path);
+                assert!(PLACES.iter().find(is_url).expect("a location's URL").passthrough);
+                if *event == Event::Subscribe {
+                    self.count("subscribe notices");
+                }
             }
         }
     }
 
     pub(crate) fn sent(&mut self, number: u64, bytes: &[u8]) {
-        let limits = self.settings.limits.clone();
-        let now = self.now();
         self.note(|| format!("  {number} gets {}", bytes[..bytes.len().min(300)].escape_ascii()));
         let client = self.client(number);
         let (expect, request, closes) = match client.expects.pop_front() {
@@ -164,19 +207,6 @@ impl World {
             self.answered(number, &request, true);
         } else if matches!(expect, Expect::Deleted { .. }) {
             self.answered(number, &request, true);
-        }
-        let slow = self.client(number).slow && self.random.percent(40);
-        let taken = self.random.index(bytes.len() + 1);
-        let client = self.client(number);
-        if client.stalled {
-            client.unsent += bytes.len();
-        } else if slow && taken < bytes.len() {
-            client.unsent = bytes.len() - taken;
-            client.stalled = true;
-            client.arm(Timer::Write, &limits, now.mono_ms);
-            let conn = self.conns[&number];
-            self.relay.handle_input(conn, Input::Stalled, now);
-            self.count("stalled");
         }
     }
 

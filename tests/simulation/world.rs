@@ -1,22 +1,22 @@
-//! The relay with a fake network and clock around it, and the model beside it. Every input goes to
-//! both; every output of the relay is compared with what the model says.
+//! World: a relay in a network of the testkit, and the model beside it. What happens to the relay
+//! happens to the model, in the same order; what the relay asks for is compared with what is due.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
 
 use pushserver::clock::Now;
 use pushserver::message::MessageId;
-use pushserver::relay::notice::Notice;
-use pushserver::relay::{Arrival, ConnKey, Input, Relay};
+use pushserver::relay::{Arrival, ConnKey};
+
+use pushserver::net::pace::OUTPUTS_PER_TURN;
+use pushserver_testkit::{Network, Random};
 
 use crate::client::{Client, Expect, Phase, Timer};
 use crate::model::{Model, Name};
 use crate::settings::Settings;
-use pushserver_testkit::Random;
 
 pub(crate) struct World {
-    pub(crate) relay: Relay,
+    pub(crate) network: Network,
     pub(crate) model: Model,
     pub(crate) settings: Settings,
     pub(crate) random: Random,
@@ -25,17 +25,12 @@ pub(crate) struct World {
     pub(crate) numbers: HashMap<ConnKey, u64>,
     /// Connections to go on with in the next turn.
     pub(crate) ready: VecDeque<u64>,
-    /// Closed by the relay; told at the end of the step.
-    pub(crate) gone: Vec<u64>,
-    pub(crate) notices: HashMap<*const Notice, Arc<Notice>>,
     /// The newest message that somebody got, by channel.
     pub(crate) seen: BTreeMap<Name, MessageId>,
     /// Every answer is the last of its connection.
     pub(crate) stopping: bool,
     /// No request is held any more.
     pub(crate) holds_end: bool,
-    /// Half closed, with the end behind bytes that were not read before.
-    pub(crate) ending: Vec<u64>,
     /// Who could be spared when that was last looked for: the silent, the refused, the idle and
     /// those with a part of a head, who is so for longest last, each with its timer then.
     spare: [Vec<(u64, (u64, u64))>; 4],
@@ -49,8 +44,10 @@ impl World {
     pub(crate) fn new(mut random: Random, is_traced: bool) -> Self {
         let settings = Settings::draw(&mut random);
         let now = Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 };
+        let mut network = Network::at(now, &settings.relay(), settings.hub());
+        network.record();
         Self {
-            relay: Relay::new(&settings.relay(), settings.hub(), now),
+            network,
             model: Model::new(settings.stores.clone(), settings.channels_max, now),
             settings,
             random,
@@ -58,12 +55,9 @@ impl World {
             conns: HashMap::new(),
             numbers: HashMap::new(),
             ready: VecDeque::new(),
-            gone: Vec::new(),
-            notices: HashMap::new(),
             seen: BTreeMap::new(),
             stopping: false,
             holds_end: false,
-            ending: Vec::new(),
             spare: Default::default(),
             next_number: 0,
             is_traced,
@@ -95,7 +89,7 @@ impl World {
         let number = self.next_number;
         self.next_number += 1;
         let peer = (!number.is_multiple_of(3)).then(|| [127, 0, 0, 1].into());
-        let conn = self.relay.accept(Arrival { peer, loopback_port: None }, now);
+        let conn = self.network.accept(Arrival { peer, loopback_port: None });
         let mut client = Client::new(number, self.random.percent(25));
         client.arm(Timer::Head, &self.settings.limits, now.mono_ms);
         self.clients.insert(number, client);
@@ -106,18 +100,16 @@ impl World {
 
     /// Lets bytes that are on their way arrive, at most `most` of them.
     pub(crate) fn feed(&mut self, number: u64, most: usize) {
-        let now = self.now();
         let conn = self.conns[&number];
-        let wanted = self.relay.read_max(conn) > 0;
+        let has_unread = !self.network.peers.get(conn).unread.is_empty();
         let client = self.clients.get_mut(&number).expect("it is there");
-        assert_eq!(wanted, client.wants_read(&self.settings.limits), "wants_read of {number}");
-        (client.paused, client.unread) = (!wanted, !wanted);
-        if !wanted {
-            return;
-        }
+        let at_once = if has_unread { 0 } else { client.reads_at_most(&self.settings.limits) };
         let (mut bytes, mut is_split) = (Vec::new(), false);
         while let Some((piece, together)) = client.coming.front_mut() {
             let room = most.saturating_sub(bytes.len());
+            if *together && bytes.len() + piece.len() > at_once {
+                break;
+            }
             if *together || piece.len() <= room {
                 bytes.append(piece);
                 client.coming.pop_front();
@@ -129,99 +121,38 @@ impl World {
                 break;
             }
         }
-        if bytes.is_empty() {
-            return;
-        }
         if is_split {
             self.count("splits");
         }
-        self.note(|| format!("  {number} sends {}", bytes[..bytes.len().min(600)].escape_ascii()));
-        self.relay.handle_input(conn, Input::Received(&bytes), now);
-        let limits = self.settings.limits.clone();
-        let client = self.client(number);
-        match client.phase {
-            Phase::Lingering(_) if !client.stalled => {
-                client.arm(Timer::Linger, &limits, now.mono_ms);
-                self.count("sent though refused");
-            }
-            Phase::Lingering(_) | Phase::Closing => {}
-            _ => {
-                client.kept.extend_from_slice(&bytes);
-                self.end_flooded(number);
-                self.go_on(number);
-            }
-        }
+        self.network.send(conn, &bytes);
+        self.observe();
     }
 
     pub(crate) fn half_close(&mut self, number: u64) {
-        let now = self.now();
-        self.relay.handle_input(self.conns[&number], Input::Ended, now);
-        let client = self.client(number);
-        client.ended = true;
-        if !client.paused {
-            client.coming.clear();
-        }
-        let has_bytes = !client.kept.is_empty();
-        match client.phase {
-            Phase::Head | Phase::Body(_) if client.ready || (client.stalled && has_bytes) => {}
-            Phase::Asked => {}
-            Phase::Waiting => {
-                self.abandon_hold(number);
-                self.close(number);
-            }
-            _ => self.close(number),
-        }
+        self.client(number).coming.clear();
+        self.network.end(self.conns[&number]);
+        self.observe();
     }
 
-    /// The connection is gone, by the peer or because the relay said so.
-    pub(crate) fn closed(&mut self, number: u64) {
-        let now = self.now();
-        let conn = self.conns.remove(&number).expect("it is open");
-        self.numbers.remove(&conn);
-        self.relay.handle_input(conn, Input::Closed, now);
-        self.abandon_hold(number);
-        self.clients.remove(&number);
+    pub(crate) fn reset(&mut self, number: u64) {
+        self.network.reset(self.conns[&number]);
     }
 
     pub(crate) fn socket_takes(&mut self, number: u64, bytes: usize) {
-        let now = self.now();
-        let conn = self.conns[&number];
-        let limits = self.settings.limits.clone();
-        let client = self.client(number);
-        if bytes < client.unsent {
-            client.unsent -= bytes;
-            client.arm(Timer::Write, &limits, now.mono_ms);
-            return self.relay.handle_input(conn, Input::Progressed, now);
-        }
-        client.unsent = 0;
-        client.stalled = false;
-        self.relay.handle_input(conn, Input::Drained, now);
-        let stopping = self.stopping;
-        let client = self.client(number);
-        match client.phase {
-            Phase::Head => self.await_request(number, true),
-            Phase::Body(_) => {
-                client.arm_body(stopping, &limits, now.mono_ms);
-                self.make_ready(number, true);
-            }
-            Phase::Lingering(_) => client.linger(stopping, &limits, now.mono_ms),
-            _ => client.timer = None,
-        }
-        if self.client(number).close_seen {
-            self.gone.push(number);
-        }
+        self.network.take_waiting(self.conns[&number], bytes);
+        self.observe();
     }
 
     /// Sets the clocks; both are read by all that follows.
     pub(crate) fn set_now(&mut self, now: Now) {
-        self.model.now = now;
+        (self.model.now, self.network.now) = (now, now);
     }
 
     pub(crate) fn reload(&mut self) {
         let mut settings = self.settings.clone();
         settings.draw_again(&mut self.random);
         self.count("reloads");
-        self.relay.reload(&settings.relay(), settings.stores.clone(), self.model.now);
+        self.network.relay.reload(&settings.relay(), settings.stores.clone(), self.model.now);
         self.model.reload(settings.stores.clone());
         self.settings = settings;
     }
@@ -233,7 +164,7 @@ impl World {
             let silent_ms = self.random.pick(&[0, 100, 1_000]);
             let has_spoken = self.random.percent(70);
             let spared = self.next_spared(silent_ms, has_spoken);
-            let is_made = self.relay.make_room(silent_ms, has_spoken, |_| false, now);
+            let is_made = self.network.relay.make_room(silent_ms, has_spoken, |_| false, now);
             assert_eq!(is_made, spared.is_some(), "room is made");
             let Some((kind, number)) = spared else { return };
             self.count(
@@ -298,7 +229,7 @@ impl World {
 
     pub(crate) fn shutdown(&mut self) {
         let now = self.now();
-        self.relay.shutdown(now);
+        self.network.relay.shutdown(now);
         (self.stopping, self.holds_end) = (true, true);
         let waiting: Vec<u64> = self.model.waiting().map(|hold| hold.client).collect();
         for number in waiting {
@@ -324,10 +255,29 @@ impl World {
         }
     }
 
-    /// What is due, once a turn.
+    /// One turn, with at most so many outputs of fan-outs; then what is no fan-out's is carried out,
+    /// since the end of a hold is told in two outputs, which are one thing to the model.
+    pub(crate) fn slow_turn(&mut self, most: usize) {
+        self.network.pace = most;
+        self.turn();
+        self.network.carry_out_answers();
+        self.observe();
+        self.network.pace = OUTPUTS_PER_TURN;
+    }
+
+    /// One turn. Sockets of slow clients may have little room in it.
     pub(crate) fn turn(&mut self) {
+        for client in self.clients.values().filter(|client| client.slow && !client.stalled) {
+            let room = self.random.percent(40).then(|| self.random.index(400));
+            self.network.peers.get_mut(self.conns[&client.number]).room = room;
+        }
+        self.network.turn();
+        self.observe();
+    }
+
+    /// What is due, once a turn.
+    pub(crate) fn due(&mut self) {
         let now = self.now();
-        self.relay.handle_timeout(now);
         let due: Vec<(u64, Timer)> = self
             .clients
             .values()
