@@ -59,7 +59,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
 fn hosts(settings: &Settings) -> Result<Vec<String>, Problem> {
     let path = Path::Root.key("hosts");
     for (index, name) in settings.hosts.iter().enumerate() {
-        check_name(name).map_err(|what| Problem::new(&path.index(index), what))?;
+        check_name(name).map_err(|wrong| wrong.at(&path.index(index)))?;
     }
     let mut names: Vec<String> =
         settings.hosts.iter().map(|name| name.trim_end_matches('.').to_owned()).collect();
@@ -77,9 +77,9 @@ fn without_port(host: &str) -> String {
 
 fn host(host: &Host, path: &Path<'_>) -> Result<(), Problem> {
     match host {
-        Host::Plain(location) => check_host(location).map_err(|what| Problem::new(path, what)),
+        Host::Plain(location) => check_host(location).map_err(|wrong| wrong.at(path)),
         Host::Full { location, .. } => {
-            check_host(location).map_err(|what| Problem::new(&path.key("location"), what))
+            check_host(location).map_err(|wrong| wrong.at(&path.key("location")))
         }
     }
 }
@@ -211,7 +211,7 @@ fn subscriber_options(
         return Err(Problem::new(&path.key("allow_credentials"), what));
     }
     if let Some(url) = &subscriber.passthrough {
-        check_url(url).map_err(|what| Problem::new(&path.key("passthrough"), what))?;
+        check_url(url).map_err(|wrong| wrong.at(&path.key("passthrough")))?;
     }
     check_secret(subscriber.passthrough_secret.as_ref(), &path.key("passthrough_secret"))?;
     Ok(SubscriberOptions {
@@ -235,9 +235,8 @@ fn subscriber_options(
 }
 
 fn origins(given: &OneOrMore, path: &Path<'_>) -> Result<Origins, Problem> {
-    let check = |origin: &str, path: &Path<'_>| {
-        check_origin(origin).map_err(|what| Problem::new(path, what))
-    };
+    let check =
+        |origin: &str, path: &Path<'_>| check_origin(origin).map_err(|wrong| wrong.at(path));
     match given {
         OneOrMore::One(all) if all == "*" => Ok(Origins::Any),
         OneOrMore::One(origin) => {

@@ -21,7 +21,7 @@ use std::fmt;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use self::problem::{Path, Problem};
+use self::problem::{Path, Problem, Wrong};
 use self::settings::Settings;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::MessageId;
@@ -291,7 +291,7 @@ fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
 
 fn listen(settings: &Settings, ipv6: bool) -> Result<Listen, Problem> {
     address::listen(&settings.address, settings.port, ipv6)
-        .map_err(|what| Problem::new(&Path::Root.key("address"), what))
+        .map_err(|wrong| wrong.at(&Path::Root.key("address")))
 }
 
 fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, Error> {
@@ -300,7 +300,7 @@ fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, Err
     }
     let all: Result<_, _> =
         arguments.iter().map(|text| address::listen_argument(text, ipv6)).collect();
-    all.map_err(|what| Error(format!("--listen: {what}")))
+    all.map_err(|wrong: Wrong| Error(format!("--listen: {wrong}")))
 }
 
 /// Writes the one `--listen` into the settings, for `--print-config`.

@@ -22,6 +22,23 @@ impl Problem {
     }
 }
 
+/// What is wrong with a value, and what to write instead; not where the value stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong(pub(super) String);
+
+impl Wrong {
+    /// The error in the settings, for the value at `path`.
+    pub(super) fn at(self, path: &Path<'_>) -> Problem {
+        Problem::new(path, self.0)
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Where a value stands in the settings: a chain of keys and indexes up to the whole file.
 #[derive(Clone, Copy)]
 pub(super) enum Path<'p> {
