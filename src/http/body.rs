@@ -1,9 +1,9 @@
-//! Takes the framing off a body: by length, in chunks, or until the connection closes (RFC 9112
-//! sections 6.3 and 7.1). Copies nothing and keeps no bytes, so the input may be split anywhere.
-//! Never reads past the end of its body: what follows is the next request's.
+//! Body decoder: takes the framing off a body that has a length, chunks, or ends with its
+//! connection (RFC 9112 sections 6.3 and 7.1). Copies nothing and keeps no bytes, so the input may
+//! be split anywhere. Never reads past the end of its body, where the next request begins.
 //!
-//! Stricter than RFC 9112 7.1.1 in one point: no white space around a chunk size, not even before
-//! a `;`. Extensions and trailers are checked and dropped.
+//! Stricter than RFC 9112 section 7.1.1 in one point: no white space around a chunk size, not even
+//! before a `;`. Extensions and trailers are checked and dropped.
 
 use super::error::HttpError;
 use super::framing::{Framing, ResponseFraming};
@@ -12,7 +12,7 @@ use super::token::{is_text, is_token};
 /// Longest chunk-size line, extensions included, without its CRLF.
 const CHUNK_LINE_BYTES_MAX: u16 = 256;
 
-/// Most hexadecimal digits of a chunk size: as many as fit into 64 bits.
+/// Most hexadecimal digits of a chunk size: more do not fit into 64 bits.
 const SIZE_DIGITS_MAX: u16 = 16;
 
 /// Longest trailer section, line ends included, less the blank line.
@@ -22,16 +22,16 @@ const TRAILER_BYTES_MAX: u16 = 8 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyDecoder {
     state: State,
-    /// Body bytes that later chunks may still announce.
+    /// Bytes that further chunks may announce within the limit.
     allowance: u64,
-    /// The limit as given, for the message.
+    /// The limit itself, for the error message.
     bytes_max: u64,
 }
 
 /// What one call of [`BodyDecoder::decode`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded<'i> {
-    /// Bytes of the input that are dealt with.
+    /// Bytes of the input that the decoder has taken.
     pub consumed: usize,
     /// The body bytes among them; may be empty.
     pub data: &'i [u8],
@@ -105,8 +105,8 @@ impl BodyDecoder {
     /// framing behind that. Call again with the rest while it is neither empty nor `done`.
     ///
     /// # Errors
-    /// 400 for bad framing, 413 when chunks pass the limit, 431 for too much of a trailer. Then
-    /// the body is of no use, nor is the connection.
+    /// 400 for bad framing, 413 when chunks pass the limit, 431 for a trailer that is too long.
+    /// After an error neither the body nor the connection can be used.
     pub fn decode<'i>(&mut self, input: &'i [u8]) -> Result<Decoded<'i>, HttpError> {
         let mut at = 0;
         let mut data: &[u8] = &[];

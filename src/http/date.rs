@@ -1,4 +1,5 @@
-//! HTTP dates (RFC 9110 5.6.7) both ways, in whole seconds since the Unix epoch. Reads no clock.
+//! HTTP dates (RFC 9110 section 5.6.7): parses and writes them, as whole seconds since the Unix
+//! epoch. Reads no clock.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,11 +53,11 @@ pub fn write_http_date(unix_s: u64, out: &mut Vec<u8>) {
 #[must_use]
 pub fn parse_http_date(text: &[u8]) -> Option<u64> {
     let text = text.trim_ascii();
-    // What every subscriber sends that repeats our own date.
+    // The common case first: subscribers repeat a date that the daemon wrote.
     parse_strict(text).or_else(|| parse_lenient(text))
 }
 
-/// As [`parse_http_date`], of a date that is not as the standard has it.
+/// [`parse_http_date`] for a date that has none of the three standard forms.
 fn parse_lenient(text: &[u8]) -> Option<u64> {
     let date = without_zone(without_length(text));
     let mut whole = [0; DATE_BYTES_MAX];
@@ -78,7 +79,7 @@ fn parse_lenient(text: &[u8]) -> Option<u64> {
 /// Bytes of `Wednesday, 09-Nov-94 08:49:37 GMT`.
 const DATE_BYTES_MAX: usize = 33;
 
-/// Less `; length=N` behind it.
+/// The date without a `; length=N` behind it.
 fn without_length(text: &[u8]) -> &[u8] {
     let digits = text.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let (rest, digits) = text.split_at(text.len() - digits);
@@ -88,7 +89,7 @@ fn without_length(text: &[u8]) -> &[u8] {
     }
 }
 
-/// Less the zone behind it, if that is Greenwich's.
+/// The date without the zone behind it, if the zone is Greenwich.
 fn without_zone(text: &[u8]) -> &[u8] {
     let start = memchr::memrchr(b' ', text).unwrap_or(0);
     let zone = text[start..].trim_ascii_start();
@@ -105,8 +106,8 @@ fn parse_strict(text: &[u8]) -> Option<u64> {
     Some(since.as_secs())
 }
 
-/// Whether this would be a date but for its year. The calendar repeats every 400 years, weekdays
-/// too, so a year before 1970 is valid exactly if it is that many centuries later.
+/// Whether this is a valid date before 1970, which httpdate does not read. The calendar repeats
+/// every 400 years, weekdays too: the date is valid exactly if it is so some 400 years later.
 fn is_before_epoch(text: &[u8]) -> bool {
     let year_at = match text.len() {
         DATE_BYTES => 12, // IMF-fixdate
@@ -117,7 +118,7 @@ fn is_before_epoch(text: &[u8]) -> bool {
     let later = &mut later[..text.len()];
     later.copy_from_slice(text);
     let digits = &mut later[year_at..year_at + 4];
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     if !digits.iter().all(u8::is_ascii_digit) {
         return false;
     }

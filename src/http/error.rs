@@ -4,18 +4,18 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What the peer did wrong. A client is sent it as the answer, and then the connection is closed,
-/// because nobody knows any more where its next request would begin.
+/// What the peer did wrong. A client gets it as the answer. Then the connection is closed, because
+/// the beginning of the next request is not known any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
     /// Status of the answer. Always 502 where an upstream is at fault.
     pub status: u16,
-    /// One line that says what to change, without a line end. Never holds a byte of the peer's.
+    /// One line that says what to change, without a line end. Holds no byte that the peer sent.
     pub message: Cow<'static, str>,
 }
 
 impl HttpError {
-    /// An error answered with `status`; `message` is one line of our own words.
+    /// An error answered with `status`; `message` is one line, without bytes of the peer.
     pub fn new(status: u16, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, message: message.into() }
     }
@@ -25,7 +25,7 @@ impl HttpError {
         Self { status: 400, message: Cow::Borrowed(message) }
     }
 
-    /// The same fault, found in what an upstream sent: the client is told 502.
+    /// The same fault in an answer of the upstream: the client gets 502.
     pub(super) fn blame_upstream(self) -> Self {
         Self { status: 502, message: self.message }
     }

@@ -1,6 +1,6 @@
-//! What the fields of a head say about the message itself: how its body is framed, what becomes of
-//! the connection, which host is meant (RFC 9112 sections 3.2, 6 and 9). One pass over the fields,
-//! then questions. Refuses whatever has two answers; knows no other field.
+//! Fields that frame and route a message: how its body ends, whether the connection is kept, which
+//! host is meant (RFC 9112 sections 3.2, 6 and 9). Reads the fields in one pass, then answers
+//! questions. Refuses a head that has two answers; knows no other field.
 
 use httparse::Header;
 use memchr::memchr;
@@ -37,7 +37,7 @@ impl<'b> Fields<'b> {
         let mut fields = Self::default();
         for header in headers {
             let (name, value) = (header.name, header.value);
-            // The length first: most fields are none of these.
+            // The length first: most names are none of these.
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => {
                     fields.several_hosts |= fields.host.is_some();
@@ -137,7 +137,7 @@ impl<'b> Fields<'b> {
     }
 
     fn read_connection(&mut self, value: &[u8]) {
-        // What every browser sends.
+        // The common case first: every browser sends this.
         if value.eq_ignore_ascii_case(b"keep-alive") {
             self.keeps = true;
             return;

@@ -1,16 +1,16 @@
-//! Heads of requests and responses, whole as `scan` finds them: what they say, and how the body is
-//! framed (RFC 9112 sections 2 to 6). httparse splits the lines; everything it lets through that
-//! could be read in two ways is refused here. Allocates nothing unless it refuses.
+//! Heads of requests and responses: the parser of a whole head, as `scan` finds it (RFC 9112
+//! sections 2 to 6). httparse splits the lines; what it accepts although it has two readings is
+//! refused here. Allocates nothing unless it refuses.
 //!
-//! Our choices where the RFC leaves one:
+//! Where the RFC leaves a choice:
 //! * Up to two blank lines before a request line are skipped (2.2), none before a status line.
 //! * Lines end in CRLF, never in a bare LF.
 //! * `Host` must name a host: an empty one is refused, a comma in it too. An absolute-form target
 //!   must name the same authority (3.2.2 would let the target win).
 //! * CONNECT is answered 501: 405 would have to name methods that this target takes.
-//! * Raw UTF-8 in a target is taken as it is; other bytes above 127 and `#` are refused.
-//! * No HTAB in `Content-Length` and `Transfer-Encoding` lines; nginx does not see a `chunked`
-//!   behind one.
+//! * Raw UTF-8 in a target is accepted and not changed; other bytes above 127 and `#` are refused.
+//! * No HTAB in `Content-Length` and `Transfer-Encoding` lines: nginx overlooks `chunked` behind
+//!   one.
 
 use std::mem::MaybeUninit;
 
@@ -27,7 +27,7 @@ use super::version::Version;
 /// Most fields of one head, whatever [`HeadLimits::headers`] says.
 pub const HEADERS_MAX: usize = 256;
 
-/// Room for the fields of one head. Made on the stack for each call; costs nothing to make.
+/// Room for the fields of one head, on the stack of the caller; not initialised, so it is free.
 #[derive(Debug)]
 pub struct HeaderSlots<'b>([MaybeUninit<Header<'b>>; HEADERS_MAX]);
 
@@ -45,14 +45,14 @@ impl Default for HeaderSlots<'_> {
     }
 }
 
-/// One request head, found sound. Borrows the bytes it was read from.
+/// One valid request head. Borrows the bytes that it was parsed from.
 #[derive(Debug)]
 pub struct RequestHead<'b> {
-    /// A token of at most 32 bytes; any method, in the case it was sent in.
+    /// A token of at most 32 bytes; any method, in upper or lower case as sent.
     pub method: &'b str,
     /// Raw path, never empty: begins with `/`, or is `*` (with OPTIONS only).
     pub path: &'b [u8],
-    /// What follows the first `?` of the target; raw.
+    /// The part of the target behind its first `?`; raw.
     pub query: Option<&'b [u8]>,
     /// 1.0 or 1.1.
     pub version: Version,
@@ -71,7 +71,7 @@ pub struct RequestHead<'b> {
     pub upgrade: Option<&'b [u8]>,
 }
 
-/// One response head of an upstream, found sound.
+/// One valid response head of an upstream.
 #[derive(Debug)]
 pub struct ResponseHead<'b> {
     /// 100 to 599.
@@ -84,9 +84,9 @@ pub struct ResponseHead<'b> {
     pub headers: &'b [Header<'b>],
     /// How the body ends.
     pub framing: ResponseFraming,
-    /// Whether the upstream will take another request on this connection.
+    /// Whether the upstream accepts another request on this connection.
     pub keep_alive: bool,
-    /// As in [`RequestHead`]; of use with status 101.
+    /// As in [`RequestHead`]; has a meaning with status 101.
     pub upgrade: Option<&'b [u8]>,
 }
 
@@ -126,8 +126,8 @@ fn values<'b, 'n>(
 /// Reads a whole request head, as [`scan`](super::scan()) found it.
 ///
 /// # Errors
-/// 400 for whatever is malformed or could be read in two ways; 417, 431, 501 and 505 where they
-/// belong.
+/// 400 for a head that is malformed or has two readings; 417 for an unknown expectation, 431 for
+/// too many fields, 501 and 505 for methods, codings and versions that are not served.
 pub fn parse_request<'b>(
     head: &'b [u8],
     slots: &'b mut HeaderSlots<'b>,
@@ -173,7 +173,7 @@ pub fn parse_request<'b>(
 /// a HEAD request (`request_was_head`) has no body, whatever its fields say.
 ///
 /// # Errors
-/// 502 for whatever is wrong.
+/// 502 for every fault.
 pub fn parse_response<'b>(
     head: &'b [u8],
     slots: &'b mut HeaderSlots<'b>,
@@ -224,8 +224,8 @@ fn read_response<'b>(
     })
 }
 
-/// CR and LF only together; httparse would take a bare LF. Written without an early exit, so that
-/// it runs at many bytes a cycle.
+/// Refuses a CR or LF without the other; httparse accepts a bare LF. Has no early exit, so that the
+/// compiler makes it check many bytes at once.
 fn check_line_ends(head: &[u8]) -> Result<(), HttpError> {
     let pairs = head.iter().zip(head.iter().skip(1));
     let stray = pairs.fold(0, |stray, (byte, next)| {

@@ -1,18 +1,16 @@
-//! Mends heads of answers, which servers write less carefully than they read: white space before a
-//! colon is taken out (RFC 9112 5.1), a folded value becomes one line (5.2), and lengths that say
-//! the same are said once (6.3). Only what has one reading: none of it is mended in a field that
-//! frames the message or names the connection's options. Pure.
+//! Repair of response heads: removes the white space before a colon (RFC 9112 section 5.1), joins
+//! the lines of a folded value (5.2), and merges equal lengths (6.3). Never repairs what has two
+//! readings, nor a field that frames the message or lists options of the connection.
 
 use memchr::memchr;
 
 use super::token::is_token;
 
-/// Fields whose line stays as it is, so that a strict reader refuses it.
+/// Fields whose lines are not repaired, so that the strict parser refuses them.
 const STRICT: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"connection"];
 
-/// The head of an answer, as [`scan_response`](super::scan_response) found it, without what is
-/// wrong with it. `None`: it cannot be mended, or there is nothing to mend. What comes out is still
-/// to be read strictly.
+/// The repaired head of an answer that [`scan_response`](super::scan_response) found. `None`: it
+/// cannot be repaired, or has nothing to repair. The caller parses the result strictly.
 #[must_use]
 pub fn mend_response(head: &[u8]) -> Option<Vec<u8>> {
     let mut lines = head.strip_suffix(b"\r\n\r\n")?.split(|byte| *byte == b'\n');
@@ -20,7 +18,7 @@ pub fn mend_response(head: &[u8]) -> Option<Vec<u8>> {
     out.extend_from_slice(without_cr(lines.next()?));
     let mut is_mended = false;
     let mut length: Option<&[u8]> = None;
-    // The first line of fields cannot go on with anything (RFC 9112 2.2).
+    // The first field has no line before it to continue (RFC 9112 section 2.2).
     let mut may_fold = false;
     for line in lines.map(without_cr) {
         if line.first().is_some_and(|byte| is_space(*byte)) {
@@ -72,14 +70,15 @@ pub fn mend_response(head: &[u8]) -> Option<Vec<u8>> {
     is_mended.then_some(out)
 }
 
-/// The one number in a list of equal ones.
+/// The number in a list of equal numbers.
 fn same_length(value: &[u8]) -> Option<&[u8]> {
     let mut numbers = value.split(|byte| *byte == b',').map(trimmed);
     let first = numbers.next().filter(|first| first.iter().all(u8::is_ascii_digit))?;
     numbers.all(|number| number == first).then_some(first)
 }
 
-/// Less the white space of RFC 9110 5.6.3, which is no other: a form feed is not part of any field.
+/// The text without space and HTAB around it: no other byte is white space (RFC 9110 section
+/// 5.6.3).
 fn trimmed(text: &[u8]) -> &[u8] {
     let start = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
     trimmed_end(&text[start..])

@@ -1,9 +1,9 @@
-//! HTTP/1.0 and 1.1 as bytes: heads, bodies, answers and dates. Pure: bytes and `unix_s` go in,
-//! values and bytes come out. Knows nothing of sockets, channels or locations.
+//! HTTP/1.0 and 1.1 as bytes: heads, bodies, answers and dates. Bytes and `unix_s` go in, values
+//! and bytes come out; knows no socket, channel or location.
 //!
-//! Strict on purpose (RFC 9112, and section 11.2 of it): whatever two parsers could read
-//! differently is refused, never repaired, so no request can be smuggled past a proxy before us
-//! or past the upstream behind us.
+//! Strict on purpose (RFC 9112, and section 11.2 of it): a message that two parsers could read
+//! differently is refused, never repaired. So no request can be smuggled past a proxy before the
+//! daemon, or past the upstream behind it.
 
 pub mod authority;
 mod body;

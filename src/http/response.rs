@@ -1,7 +1,7 @@
-//! Writes heads into a buffer that its owner reuses. Whatever bytes a value has,
-//! it can never end its line or begin another: CR, LF and NUL are written as spaces.
+//! Response heads: writes them into a buffer that its owner uses again. No value can end its line
+//! or begin another: CR, LF and NUL are written as spaces.
 
-/// Content type of every error and of everything else that is one line for a human.
+/// Content type of errors and of all other answers that are one line for a person.
 pub const TEXT: &[u8] = b"text/plain; charset=utf-8";
 
 /// Appends one head: a start line, then fields, then [`HeadWriter::finish`].
@@ -46,7 +46,7 @@ impl<'o> HeadWriter<'o> {
         self
     }
 
-    /// Lines made before and kept (CORS, `Date`, `Server`): each whole, CRLF included, or nothing.
+    /// Lines that were written earlier (CORS, `Date`, `Server`): whole, with their CRLF, or none.
     pub fn lines(self, lines: &[u8]) -> Self {
         debug_assert!(lines.is_empty() || lines.ends_with(b"\r\n"), "whole lines");
         debug_assert!(!lines.windows(4).any(|four| four == b"\r\n\r\n"), "no blank line inside");
@@ -110,8 +110,8 @@ pub fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Appends `text` with a space for each byte that could end a line. Those who call check their
-/// values before; this is the second lock.
+/// Appends `text` with a space for each byte that could end a line. The second check: every caller
+/// has checked its values.
 fn write_safely(out: &mut Vec<u8>, text: &[u8]) {
     let start = out.len();
     out.extend_from_slice(text);

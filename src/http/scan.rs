@@ -1,16 +1,17 @@
-//! Where a head ends, found without looking at any byte twice. Refuses as early as the bytes allow
-//! what can never become a head, so that a client which would not finish one (TLS, HTTP/2,
-//! HTTP/0.9, LF for CRLF) is answered instead of timed out. Allocates nothing unless it refuses.
+//! Scanner: finds the end of a head in a growing buffer, without a second look at any byte. Refuses
+//! what can never become a head as early as its bytes show it: a client that would never finish a
+//! head (TLS, HTTP/2, HTTP/0.9, LF for CRLF) gets an answer instead of a timeout. Allocates nothing
+//! unless it refuses.
 
 use memchr::{memchr, memchr_iter, memchr2};
 
 use super::error::HttpError;
 use super::token::is_token;
 
-/// Longest method that is looked at.
+/// Bytes of the longest method.
 pub(super) const METHOD_BYTES_MAX: usize = 32;
 
-/// Bytes of CRLF skipped before a request line: what a client sent too much after its last body.
+/// Most bytes of CRLF before a request line: some clients send one behind a body.
 const BLANK_BYTES_MAX: usize = 4;
 
 pub(super) const REQUEST_LINE: &str =
@@ -32,7 +33,7 @@ pub struct HeadLimits {
 pub enum Scan {
     /// Not yet: read more, then call again with this `scanned`.
     Partial {
-        /// Bytes that need no second look.
+        /// Bytes that have been scanned.
         scanned: usize,
     },
     /// The first `len` bytes are the head, with its blank line.
@@ -42,9 +43,8 @@ pub enum Scan {
     },
 }
 
-/// Looks for the end of a request head. `scanned` is 0, or what the last call on a shorter form of
-/// the same buffer gave. What can be refused before the head is whole is refused at once, so that
-/// a client which would never finish it (TLS, HTTP/2, HTTP/0.9, LF for CRLF) is answered.
+/// Looks for the end of a request head. `scanned` is 0, or the result of the last call, on fewer
+/// bytes of the same buffer.
 ///
 /// # Errors
 /// 414 and 431 as [`HeadLimits`] says; 400 for what does not begin like a request or has a bare
@@ -66,7 +66,7 @@ pub fn scan(buffer: &[u8], scanned: usize, limits: &HeadLimits) -> Result<Scan, 
 /// [`scan`] for the head of a response.
 ///
 /// # Errors
-/// 502 for whatever is wrong.
+/// 502 for every fault.
 pub fn scan_response(
     buffer: &[u8],
     scanned: usize,
@@ -100,7 +100,7 @@ pub(super) fn blank_bytes(buffer: &[u8]) -> Result<usize, HttpError> {
     Ok(bytes)
 }
 
-/// Refuses what cannot become a request line, as early as its bytes show it.
+/// Refuses bytes that cannot become a request line.
 fn check_start(rest: &[u8], scanned: usize, uri_bytes: usize) -> Result<(), HttpError> {
     if rest[0] == 0x16 {
         return Err(HttpError::bad_request(
@@ -117,7 +117,7 @@ fn check_start(rest: &[u8], scanned: usize, uri_bytes: usize) -> Result<(), Http
     if method == 0 || rest[method] != b' ' {
         return Err(HttpError::bad_request(REQUEST_LINE));
     }
-    // Looked at once: when the buffer first reaches past the longest target.
+    // Checked once: when the buffer first reaches past the longest target.
     let longest = (method + 1).saturating_add(uri_bytes);
     if scanned <= longest && rest.len() > longest {
         let target = &rest[method + 1..=longest];
@@ -168,7 +168,7 @@ fn find_end(
     Ok(Scan::Partial { scanned: rest.len() })
 }
 
-/// Refuses other versions, and HTTP/0.9, whose client would wait for an answer to its one line.
+/// Refuses other versions, and HTTP/0.9, whose client waits for the answer to its one line.
 pub(super) fn check_request_line(line: &[u8]) -> Result<(), HttpError> {
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     match version {

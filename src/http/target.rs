@@ -1,5 +1,5 @@
-//! The request target in its four forms (RFC 9112 3.2), reduced to path and query. Decodes nothing
-//! and normalises nothing: a path is matched as it was sent.
+//! Request target: splits its four forms (RFC 9112 section 3.2) into path and query. Decodes and
+//! normalises nothing: a path is matched as sent.
 
 use memchr::{memchr, memchr2};
 
@@ -10,14 +10,14 @@ use super::error::HttpError;
 pub(super) struct Target<'b> {
     /// Begins with `/`, or is `*`.
     pub(super) path: &'b [u8],
-    /// What follows the first `?`.
+    /// The part behind the first `?`.
     pub(super) query: Option<&'b [u8]>,
     /// Of an absolute-form target; not checked yet.
     pub(super) authority: Option<&'b [u8]>,
 }
 
 impl<'b> Target<'b> {
-    /// Splits the target that `method` came with.
+    /// Splits the target of a request with this method.
     ///
     /// # Errors
     /// 501 for CONNECT; 400 for a fragment or a form that `method` cannot have.
