@@ -1,4 +1,4 @@
-//! The command line to typed arguments. Opens nothing and checks no setting: only what was typed.
+//! Arguments: the command line, typed. Opens no file and checks no setting.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -136,14 +136,14 @@ impl Args {
         let mut parser = Parser::from_args(arguments);
         let mut args = Self::default();
         while let Some(argument) = parser.next().map_err(usage)? {
-            // The names below borrow from the parser, which the values need: text first.
+            // The name borrows the parser, which the value needs: copy the name first.
             let name = match argument {
                 Arg::Short(letter) => format!("-{letter}"),
                 Arg::Long(name) => format!("--{name}"),
                 Arg::Value(value) => return Err(UsageError(stray(&value.to_string_lossy()))),
             };
             args.take(&name, &mut parser)?;
-            // Asked for help: whatever follows, that is the answer.
+            // Help and version win over every argument that follows.
             if matches!(args.action, Action::Help | Action::Version) {
                 return Ok(args);
             }
@@ -189,7 +189,7 @@ impl Args {
 }
 
 fn usage(error: lexopt::Error) -> UsageError {
-    // Only `--flag=value` comes here, for the rest is reported below; a value may hold anything.
+    // lexopt fails for `--flag=value` only; the value may hold any character.
     UsageError(error.to_string().escape_debug().to_string())
 }
 

@@ -1,6 +1,7 @@
-//! The only reader of time. Everything below `net` is handed a [`Now`] and never asks for one.
+//! Clock: the only reader of time. Code below `net` gets a [`Now`] from its caller and never reads a
+//! clock.
 //!
-//! Timers run on monotonic milliseconds alone; the wall clock only stamps messages and dates.
+//! Timers use monotonic milliseconds alone; the wall clock only dates messages and answers.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

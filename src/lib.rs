@@ -1,9 +1,11 @@
 //! pushserver: an HTTP push relay. A publisher POSTs a message to a channel; every subscriber that
-//! waits on that channel by long polling gets it at once, and who comes later gets it from the
+//! waits on that channel by long polling gets it at once, and a later subscriber gets it from the
 //! channel's queue.
 //!
-//! Two state machines without sockets and without a clock under a thin event loop. In reading
-//! order, each row built on the ones before it and on nothing else:
+//! The library's API is for this repository only: for its program, tests, benches and fuzzers.
+//!
+//! Two state machines without sockets and without a clock, under a thin event loop. In reading
+//! order; each row uses only the rows before it:
 //!
 //! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`rate_limit`],
 //!    [`log_targets`]: leaves.

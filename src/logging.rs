@@ -1,5 +1,5 @@
-//! Log lines to stderr: which of them, and how they look. Standard output is never written to: it
-//! carries the readiness line that launchers wait for. Who logs never waits for standard error.
+//! Logger: chooses and formats the lines for standard error. Never writes to standard output, which
+//! carries the readiness line for launchers; never makes the caller wait for standard error.
 
 mod lines;
 
@@ -13,7 +13,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use self::lines::Lines;
 use crate::log_targets::{ACCESS, COUNTERS};
 
-/// Sends the notices to Django. Its debug lines show whole URLs and headers: secrets, cookies.
+/// The HTTP client of the notices. Its debug lines show whole URLs and headers: secrets, cookies.
 const HTTP_CLIENT: [&str; 2] = ["ureq", "ureq_proto"];
 
 /// How much is logged.
@@ -25,7 +25,7 @@ pub struct Options {
     pub access: bool,
 }
 
-/// What the command line says of the level.
+/// The log level that the command line asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Verbosity {
     /// `-q`: errors.
@@ -49,8 +49,8 @@ impl Verbosity {
     }
 }
 
-/// Starts logging. Once per process; a later call changes nothing. `log::logger().flush()` waits,
-/// for a moment, until what was logged so far is written.
+/// Starts logging, once per process; a later call changes nothing. `log::logger().flush()` waits, for
+/// at most half a second, until the lines logged so far are written.
 pub fn start(options: Options) {
     let filters = env::var("RUST_LOG").ok();
     let mut builder = builder(options, filters.as_deref());
@@ -71,7 +71,7 @@ pub fn start(options: Options) {
     }
 }
 
-/// Chooses and formats lines, and does not wait for them.
+/// Formats lines and hands them to the thread that writes them.
 #[derive(Debug)]
 struct Logger {
     format: env_logger::Logger,
@@ -92,10 +92,10 @@ impl Log for Logger {
     }
 }
 
-/// How long the last lines may take.
+/// How long `flush` waits.
 const FLUSH_WITHIN: Duration = Duration::from_millis(500);
 
-/// As `no-color.org` has it.
+/// The rule of `no-color.org`.
 fn wants_colour() -> bool {
     let is_set = |name, value: fn(&str) -> bool| env::var(name).is_ok_and(|text| value(&text));
     std::io::stderr().is_terminal()
@@ -103,7 +103,7 @@ fn wants_colour() -> bool {
         && !is_set("TERM", |text| text == "dumb")
 }
 
-/// `filters`: what `RUST_LOG` holds; it decides wherever it says something.
+/// The filter. `filters`: the text of `RUST_LOG`, which wins wherever it names a target.
 fn builder(options: Options, filters: Option<&str>) -> Builder {
     let mut builder = Builder::new();
     match options.verbosity {
@@ -111,7 +111,7 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
         Verbosity::Normal => {
             builder.filter_level(LevelFilter::Warn).filter_module("pushserver", LevelFilter::Info)
         }
-        // Only our own: what libraries say in debug lines is not ours to vouch for.
+        // Only the daemon's own: the debug lines of libraries may hold secrets.
         Verbosity::Verbose => {
             builder.filter_level(LevelFilter::Warn).filter_module("pushserver", LevelFilter::Debug)
         }
@@ -120,12 +120,12 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
         builder = Builder::new();
     }
     let access = if options.access { LevelFilter::Info } else { LevelFilter::Off };
-    // Before RUST_LOG, so that this gives way where that names the target, but not to a bare level.
+    // Before RUST_LOG: a directive for this target replaces it, a bare level does not.
     builder.filter_module(ACCESS, access);
     for library in HTTP_CLIENT {
         builder.filter_module(library, LevelFilter::Warn);
     }
-    // Whoever asks for them (SIGUSR1) wants to see them, however quiet the log is otherwise.
+    // SIGUSR1 asks for the counters, so they are logged at every verbosity.
     builder.filter_module(COUNTERS, LevelFilter::Info);
     if let Some(filters) = filters {
         builder.parse_filters(filters);

@@ -1,6 +1,7 @@
-//! The command `pushserver`: arguments, settings, logger, reactor, exit code. Decides nothing else.
+//! The command `pushserver`: from arguments and settings to the reactor and the exit code. Decides
+//! nothing else.
 //!
-//! Standard output carries only what was asked for: the readiness line, or what `--print-…` print.
+//! Standard output carries the readiness line, or the text of an option that prints; nothing else.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +25,7 @@ use sd_notify::NotifyState;
 fn main() -> ExitCode {
     #[cfg(feature = "bench")]
     if env::args_os().nth(1).is_some_and(|first| first == "bench") {
-        // The load generator: another program in the same file, with arguments of its own.
+        // The load generator: another program in the same binary, with arguments of its own.
         let mut arguments = lexopt::Parser::from_env();
         let _ = arguments.next();
         return pushserver_bench::run(arguments);
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Without a standard error the exit code has to say it.
+            // Without standard error the exit code alone says it.
             let _ = writeln!(io::stderr(), "{}", failure.line);
             ExitCode::from(failure.code)
         }
@@ -48,12 +49,12 @@ struct Failure {
 }
 
 impl Failure {
-    /// Could not start or run.
+    /// The daemon could not start or run.
     fn run(why: impl Display) -> Self {
         Self { line: format!("pushserver: {why}"), code: 1 }
     }
 
-    /// Cannot work as it is started.
+    /// The daemon cannot work with these arguments.
     fn usage(why: impl Display) -> Self {
         Self { line: format!("pushserver: {why}"), code: 2 }
     }
@@ -66,7 +67,7 @@ impl From<UsageError> for Failure {
 }
 
 impl From<config::Error> for Failure {
-    /// Begins with the file's name, as compilers do it.
+    /// The line begins with the file's name, as in the messages of compilers.
     fn from(error: config::Error) -> Self {
         Self { line: error.to_string(), code: 2 }
     }
@@ -92,7 +93,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
     if args.exit_on_stdin_eof {
         check_stdin_is_held(config.source())?;
     }
-    // Held until the end of this function; the order of these lines is that of the steps.
+    // Kept until the end of this function. The steps are in the order that they have to have.
     let _pid_file =
         args.pid_file.as_deref().map(PidFile::create).transpose().map_err(Failure::run)?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -111,17 +112,17 @@ fn serve(args: &Args) -> Result<(), Failure> {
     reactor.run().map_err(Failure::run)
 }
 
-/// Whether requests are logged is no setting: the command line and `RUST_LOG` say it.
+/// Adds to the settings whether requests are logged: the command line and `RUST_LOG` say it.
 fn with_access_log(options: relay::options::Options) -> relay::options::Options {
     let access_log = log::log_enabled!(target: ACCESS, log::Level::Info);
     relay::options::Options { access_log, ..options }
 }
 
-/// Refuses to start where the end of standard input has come already: the daemon would say that it
-/// listens, and leave.
+/// Refuses to start where standard input has ended already: the daemon would report that it listens,
+/// and stop.
 fn check_stdin_is_held(source: &Source) -> Result<(), Failure> {
     let wait = match source {
-        // Whoever has only written the settings closes it next.
+        // A command that only writes the settings closes the pipe behind them.
         Source::Stdin { .. } => CLOSED_BEHIND_SETTINGS,
         Source::Defaults | Source::File(_) => Duration::ZERO,
     };
@@ -135,11 +136,11 @@ fn check_stdin_is_held(source: &Source) -> Result<(), Failure> {
     }
 }
 
-/// How soon a command that writes the settings into a pipe, and ends, has ended. A launcher that
-/// keeps the pipe open waits as long.
+/// How long a command that only writes the settings may take to close the pipe. The start is delayed
+/// by this time where a launcher keeps the pipe open.
 const CLOSED_BEHIND_SETTINGS: Duration = Duration::from_millis(50);
 
-/// For launchers that wait for the line, and for systemd. Nobody may be listening to either.
+/// Reports readiness to launchers, which wait for the line, and to systemd. Neither has to be there.
 fn tell_ready(listening: &[net::options::Listen]) {
     let mut stdout = io::stdout().lock();
     for address in listening {
@@ -167,7 +168,7 @@ fn load(args: &Args) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// A reader that has enough (`| head`) is no failure.
+/// Prints to standard output. A reader that closes its end early (`| head`) is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,7 +1,7 @@
-//! The word that a typo was meant to be. For messages only.
+//! Nearest word: what a typo was meant to be, for error messages only.
 
-/// The one of `words` that is nearest to `typed`, if it is near enough to be meant: a third of
-/// the letters may differ. Case, `_` and `-` do not count, so `maxMessages` finds `max_messages`.
+/// The word that is nearest to `typed`, if at most a third of the letters differ. Case, `_` and `-`
+/// do not count, so `maxMessages` finds `max_messages`.
 pub fn nearest<'w>(typed: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let typed = plain(typed);
     let far = (typed.chars().count() / 3).max(1);
@@ -13,7 +13,7 @@ pub fn nearest<'w>(typed: &str, words: impl IntoIterator<Item = &'w str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// Cut short, since the distance of two words takes the product of their lengths.
+/// The letters to compare; at most 64, because the time grows with the product of two lengths.
 fn plain(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-')).take(64).collect::<String>().to_lowercase()
 }

@@ -1,5 +1,5 @@
-//! The file that tells which process this is, for as long as it runs. Never overwrites a file that
-//! is not a pid file, and never follows a link to one.
+//! Pid file: holds the process id for as long as the process runs. Never overwrites another kind of
+//! file, and never follows a link.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 
-/// No pid file is longer: a number of 10 digits and a line end.
+/// Bytes of the longest pid file: a number of 10 digits and a line end fit.
 const BYTES_MAX: u64 = 16;
 
 /// A pid file of this process; dropping it removes the file.
@@ -20,7 +20,7 @@ impl PidFile {
     /// Writes this process' id to a new file, in place of one that a dead process left.
     ///
     /// # Errors
-    /// One line that says what to do: a living process has the file, it is no pid file, or it
+    /// One line that says what to do: another process runs with this file, it is no pid file, or it
     /// cannot be written.
     pub fn create(path: &Path) -> Result<Self, String> {
         let shown = path.to_string_lossy();
@@ -33,7 +33,7 @@ impl PidFile {
             created => created,
         }
         .map_err(|error| refused(format!("cannot write it: {error}")))?;
-        // From here on the file is ours, and a failed write removes it again.
+        // From here on a failure removes the file again.
         let this = Self { path: path.to_owned() };
         writeln!(file, "{}", process::id())
             .map_err(|error| refused(format!("cannot write it: {error}")))?;
@@ -43,15 +43,15 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Somebody may have removed ours and put another file there.
+        // The file may have been replaced by that of another process.
         if read(&self.path).is_ok_and(|pid| pid.is_none_or(|pid| pid == process::id())) {
-            // Nobody is left to tell.
+            // A failure cannot be reported any more.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// O_CREAT | O_EXCL: fails on whatever is there, a dangling link too.
+/// O_CREAT | O_EXCL: fails if the path exists, even as a dangling link.
 fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
@@ -61,7 +61,7 @@ fn check_stale(path: &Path) -> Result<(), String> {
         Some(pid) if pid != process::id() && is_alive(pid) => Err(format!(
             "process {pid} is running; stop it, or remove the file if that is no pushserver"
         )),
-        // Our own number, from another boot or container: then who wrote it is gone.
+        // Our own number was written by an earlier process, in another boot or container.
         _ => Ok(()),
     }
 }
@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<Option<u32>, String> {
     }
 }
 
-/// Asks the files of the kernel, or where there are none, the command of POSIX.
+/// Whether a process runs: by `/proc`, or by the `ps` of POSIX where there is no `/proc`.
 fn is_alive(pid: u32) -> bool {
     if Path::new("/proc/self").exists() {
         return Path::new("/proc").join(pid.to_string()).exists();
@@ -96,7 +96,7 @@ fn is_alive(pid: u32) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    // Where nobody can tell, it may live: to refuse is the safe side.
+    // Where `ps` fails the process may run: refusing is the safe side.
     ps.map_or(true, |status| status.success())
 }
 

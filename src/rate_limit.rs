@@ -1,13 +1,14 @@
-//! Keeps a warning that repeats from filling the log: lets it through at most once per period and
-//! counts the rest. Logs nothing itself and reads no clock.
+//! Rate limit of a warning that repeats: allows it once per period and counts the others. Logs
+//! nothing itself and reads no clock.
 
-/// One kind of warning. By default, as every warning of the daemon, it goes out once a minute.
+/// The rate limit of one kind of warning. By default once a minute, as for all warnings of the
+/// daemon.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
     period_ms: u64,
-    /// When the next warning may go out, monotonic milliseconds.
+    /// When the next warning may be logged, monotonic milliseconds.
     open_ms: u64,
-    /// Occurrences since the last warning that went out.
+    /// Occurrences since the last warning that was logged.
     held_back: u64,
 }
 
@@ -18,14 +19,14 @@ impl Default for RateLimit {
 }
 
 impl RateLimit {
-    /// Lets a warning through at most once per `period_ms` milliseconds.
+    /// Allows a warning once per `period_ms` milliseconds.
     #[must_use]
     pub const fn new(period_ms: u64) -> Self {
         Self { period_ms, open_ms: 0, held_back: 0 }
     }
 
-    /// Notes one occurrence at `now_ms` (monotonic milliseconds). `Some(count)`: warn now, for
-    /// this one and those held back since the last warning.
+    /// Notes one occurrence at `now_ms` (monotonic milliseconds). `Some(count)`: log a warning now,
+    /// for this occurrence and those since the last warning.
     pub fn note(&mut self, now_ms: u64) -> Option<u64> {
         self.held_back += 1;
         if now_ms < self.open_ms {

@@ -1,8 +1,8 @@
-//! A hierarchical timer wheel: sets and cancels a timer in constant time, and knows the next
-//! deadline from a few bit masks. Generic over what a timer stands for.
+//! Timer wheel (hierarchical): sets and cancels a timer in constant time, and finds the next deadline
+//! with a few bit masks. Generic over the value of a timer. Never reads a clock, never calls back.
 //!
-//! Never reads a clock, never calls anyone: its owner asks for the next deadline, sleeps, and pops
-//! what has expired. A timer never expires early, and at most one tick (10 ms) late.
+//! The owner asks for the next deadline, sleeps, and pops the expired timers. A timer never expires
+//! early, and at most one tick (10 ms) late.
 //!
 //! Four levels of 64 slots. A slot of level 0 is one tick wide, a slot of each further level as
 //! wide as the whole level before it:
@@ -13,10 +13,9 @@
 //! reach   640 ms   41 s     44 min    46 h 36 min
 //! ```
 //!
-//! A timer goes to the lowest level that reaches it. When time comes to the start of a slot of
-//! level 1 to 3, its timers move down ("cascade"); when it comes to a slot of level 0, they are
-//! due. Timers beyond the last level's reach are parked in its last slot and placed anew from
-//! there, once per 46 hours.
+//! A timer is placed in the lowest level that reaches it. At the start of a slot of level 1 to 3 its
+//! timers move to lower levels ("cascade"); at a slot of level 0 they are due. A timer beyond the
+//! reach of the last level is placed in its last slot, and placed again from there, every 46 hours.
 
 use std::num::NonZeroU32;
 
@@ -31,16 +30,16 @@ pub struct Wheel<T> {
     /// The tick that the wheel stands at. Timers in its slot of level 0 are due; those in the
     /// slot with the same number of another level are a whole round away.
     tick: u64,
-    /// The latest time the wheel was told.
+    /// The latest time given to the wheel.
     now_ms: u64,
     /// First of the free entries, linked through `next`; `NONE` if there is none.
     free: u32,
-    /// For entries that are new: above every generation of those that [`Wheel::shrink`] dropped.
+    /// The generation of new entries: above that of every entry that [`Wheel::shrink`] dropped.
     fresh: NonZeroU32,
     len: usize,
 }
 
-/// Names one timer until it expires or is cancelled; after that it names nothing.
+/// Key of one timer until it expires or is cancelled; after that it finds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimerKey {
     index: u32,
@@ -51,17 +50,17 @@ const _: () = assert!(size_of::<Option<TimerKey>>() == 8);
 
 #[derive(Debug)]
 struct Entry<T> {
-    /// When it is due; kept exact where a timer is parked.
+    /// When the timer is due; exact even beyond the reach of the last level.
     tick: u64,
     prev: u32,
     next: u32,
-    /// Another one for each timer that uses this entry.
+    /// Differs for each timer that uses this entry.
     generation: NonZeroU32,
     /// `None` for the head of a list and for a free entry.
     value: Option<T>,
 }
 
-// Timers carry a key, or an enum of keys: both fit.
+// A value is a key, or an enum of keys.
 const _: () = assert!(size_of::<Entry<u64>>() <= 40);
 const _: () = assert!(size_of::<Entry<Result<u64, u32>>>() <= 40);
 
@@ -110,7 +109,7 @@ impl<T> Wheel<T> {
         TimerKey { index, generation: self.entry(index).generation }
     }
 
-    /// Takes the timer out; `None` if it has expired or was cancelled before.
+    /// Removes the timer; `None` if it has expired or was cancelled before.
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
         let entry = self.entries.get(key.index as usize)?;
         if entry.generation != key.generation || entry.value.is_none() {
@@ -128,10 +127,10 @@ impl<T> Wheel<T> {
         lives.then(|| entry.tick.saturating_mul(TICK_MS))
     }
 
-    /// A timer that has expired by `now_ms` (monotonic milliseconds), in order of their ticks.
-    /// To be called until `None`; a timer set meanwhile for a time that has come is given too.
+    /// The next timer that has expired by `now_ms` (monotonic milliseconds), in order of ticks. Call
+    /// it until `None`; it returns timers that are set meanwhile for a past time, too.
     ///
-    /// A jump of `now_ms` costs no more than the timers and slots it passes.
+    /// A jump of `now_ms` costs no more than the timers and slots that it passes.
     pub fn pop_expired(&mut self, now_ms: u64) -> Option<T> {
         self.now_ms = self.now_ms.max(now_ms);
         let last = self.now_ms / TICK_MS;
@@ -150,8 +149,8 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// When [`Wheel::pop_expired`] should be called next (monotonic milliseconds): never later
-    /// than the tick of the earliest timer, though maybe earlier, for timers to move down a level.
+    /// When to call [`Wheel::pop_expired`] next (monotonic milliseconds): never later than the tick
+    /// of the earliest timer, but maybe earlier, so that timers can move down a level.
     /// `None` if there is no timer.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
@@ -161,8 +160,8 @@ impl<T> Wheel<T> {
         self.next_tick().map(|tick| tick.saturating_mul(TICK_MS))
     }
 
-    /// Gives back the room behind the last timer that is set. Looks at every entry: for when most
-    /// timers have gone.
+    /// Frees the memory behind the last timer that is set. Visits every entry: call it when most
+    /// timers have ended.
     pub fn shrink(&mut self) {
         while self.entries.len() > LEVELS * SLOTS
             && let Some(last) = self.entries.pop_if(|entry| entry.value.is_none())
@@ -203,7 +202,8 @@ impl<T> Wheel<T> {
                 continue;
             }
             let shift = SLOT_BITS * level as u32;
-            // The slots after the one we stand in, that one last: what it holds is a round away.
+            // The slots after the current one; the current one last, because its timers are a whole
+            // round away.
             let following = (self.tick >> shift) + 1;
             let ahead = occupied.rotate_right((following % SLOTS as u64) as u32).trailing_zeros();
             let tick = (following + u64::from(ahead)) << shift;
@@ -212,7 +212,7 @@ impl<T> Wheel<T> {
         next
     }
 
-    /// Stands at `tick`, which no occupied slot may start before, and moves timers down.
+    /// Moves to `tick` and cascades; no occupied slot starts before `tick`.
     fn turn_to(&mut self, tick: u64) {
         self.tick = tick;
         for level in 1..LEVELS {
@@ -222,7 +222,7 @@ impl<T> Wheel<T> {
             let head = slot(level, tick);
             let mut index = self.entry(head).next;
             self.clear(head);
-            // None comes back to this slot: it is a whole round away, out of the level's reach.
+            // No timer returns to this slot: it is a whole round away, out of the level's reach.
             while index != head {
                 let next = self.entry(index).next;
                 self.place(index);
@@ -256,7 +256,7 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// Makes the list empty, whose head's index tells which slot it is.
+    /// Empties the list with this head; the index of the head says which slot it is.
     fn clear(&mut self, head: u32) {
         let entry = self.entry_mut(head);
         entry.prev = head;
@@ -264,7 +264,7 @@ impl<T> Wheel<T> {
         self.occupied[head as usize / SLOTS] &= !(1 << (head % SLOTS as u32));
     }
 
-    /// Unlinks a living entry and frees it.
+    /// Unlinks an entry that has a timer, and frees it.
     fn take(&mut self, index: u32) -> Option<T> {
         self.unlink(index);
         let free = std::mem::replace(&mut self.free, index);

@@ -1,14 +1,14 @@
-//! Log lines on their way to a stream that may be slow. Who logs never waits: a terminal that is
-//! stopped, a pipe that nobody reads or a disk that hangs would hold up the loop, and everybody
-//! with it. A thread writes them; what it has no room for is dropped and counted, and told once
-//! the stream takes lines again.
+//! Lines: the queue of log lines for a stream that may be slow. Never makes the caller wait: a
+//! stopped terminal, an unread pipe or a disk that hangs would hold up the loop. A thread writes
+//! the lines. Lines beyond the bound are dropped and counted; the count is logged when the stream
+//! accepts lines again.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Bytes of lines that wait: more than a thousand lines.
+/// Most bytes of queued lines: more than a thousand lines.
 const WAITING_BYTES_MAX: usize = 256 << 10;
 
 /// Where lines are written to; clones lead to the same stream.
@@ -29,9 +29,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: Vec<u8>,
-    /// Lines that found no room.
+    /// Lines dropped since the last report of them.
     dropped: u64,
-    /// The thread is there.
+    /// The thread runs.
     started: bool,
     /// Some bytes are being written.
     writing: bool,
@@ -42,7 +42,7 @@ impl Lines {
     pub(super) fn flush(&self, within: Duration) {
         let waiting = self.shared.lock();
         let unwritten = |waiting: &mut Waiting| waiting.writing || !waiting.is_empty();
-        // Whatever came of it: the process goes on, or ends.
+        // Written or not: the process goes on, or ends.
         drop(self.shared.emptied.wait_timeout_while(waiting, within, unwritten));
     }
 
@@ -70,7 +70,7 @@ impl Lines {
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.add(line, io::stderr()).is_err() {
-            // No thread can be had.
+            // The thread cannot be started.
             io::stderr().write_all(line)?;
         }
         Ok(line.len())
@@ -105,7 +105,7 @@ fn write_all(shared: &Shared, mut out: impl Write) {
         std::mem::swap(&mut bytes, &mut waiting.bytes);
         let dropped = std::mem::take(&mut waiting.dropped);
         drop(waiting);
-        // A disk that is full, or a reader that is gone: there is nobody else to tell.
+        // A full disk or a closed pipe cannot be reported anywhere else.
         let _ = out.write_all(&bytes);
         bytes.clear();
         if dropped > 0 {
