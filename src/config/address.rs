@@ -1,5 +1,5 @@
-//! Addresses, origins and URLs in settings and arguments: what is one, and what to write instead.
-//! Looks nothing up: `localhost` is the loopback address.
+//! Addresses, networks, origins and URLs of settings and arguments: parses and checks them. Never
+//! resolves a name: `localhost` is the loopback address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::net::options::Listen;
 /// Most bytes of a Unix socket's path (`sun_path`, without its final 0).
 const UNIX_PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// Where `address` and `port` say to listen.
+/// The address to listen on, of the settings `address` and `port`.
 ///
 /// # Errors
 /// What to write instead.
@@ -38,7 +38,7 @@ pub(super) fn listen(address: &str, port: u16, ipv6: bool) -> Result<Listen, Wro
     }))
 }
 
-/// Where the argument `--listen` says to listen.
+/// The address to listen on, of one argument `--listen`.
 ///
 /// # Errors
 /// What to write instead.
@@ -83,8 +83,8 @@ pub(super) fn check_name(text: &str) -> Result<(), Wrong> {
     Err(Wrong(format!("{} is no host; {form}", quoted(text))))
 }
 
-/// Checks a web origin, as browsers send it in `Origin` (RFC 6454 section 6.2): any other spelling
-/// would never be equal to what they send.
+/// Checks that a web origin is written as browsers send it in `Origin` (RFC 6454 section 6.2): another
+/// spelling would never match.
 ///
 /// # Errors
 /// What to write instead.
@@ -127,7 +127,7 @@ pub(super) fn check_url(text: &str) -> Result<(), Wrong> {
     if authority.is_none_or(|host| check_host(host).is_err()) {
         return Err(Wrong(format!("{} is no URL; write \"http://host:port/path\"", quoted(text))));
     }
-    // The sender would leave out a fragment, and send what is not ASCII as it is.
+    // The sender parses these, but drops the fragment and does not encode.
     if !text.bytes().all(|b| matches!(b, 0x21..=0x7e)) || text.contains('#') {
         return Err(Wrong(format!(
             "{} has a space, a \"#\" or more than ASCII; percent-encode it, as %C3%B6 for ö",
@@ -143,7 +143,7 @@ pub(super) fn check_url(text: &str) -> Result<(), Wrong> {
 
 fn network(text: &str) -> Result<IpNet, Wrong> {
     let network = match text.parse::<IpAddr>() {
-        // As the peer's address is compared, whatever the socket calls it.
+        // Addresses of peers are compared in this form.
         Ok(address) => IpNet::from(address.to_canonical()),
         Err(_) => text.parse::<IpNet>().map_err(|_| {
             Wrong(format!("{} is no network; write \"10.0.0.0/8\" or \"127.0.0.1\"", quoted(text)))
@@ -156,7 +156,10 @@ fn network(text: &str) -> Result<IpNet, Wrong> {
     Ok(network)
 }
 
-/// A list of networks.
+/// Parses a list of networks.
+///
+/// # Errors
+/// The first that is none.
 pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<IpNet>, Problem> {
     let read = |(index, text): (usize, &String)| {
         network(text).map_err(|wrong| wrong.at(&path.index(index)))

@@ -1,5 +1,5 @@
-//! Settings to the options of every layer. Whatever the schema cannot say is checked here, in the
-//! same pass that builds the options: after it nobody checks again.
+//! Options of every layer, built from the settings. Checks what the schema cannot express, in the
+//! same pass: the layers never check their options again.
 
 use super::address::{check_host, check_name, check_origin, check_url, networks};
 use super::header_text::{check_secret, check_text};
@@ -20,15 +20,16 @@ use crate::relay::options::{
 };
 use crate::store::{StoreId, memory};
 
-/// Most stores: their ids are 16 bits.
+/// Most stores: an id has 16 bits.
 const STORES_MAX: usize = 1000;
-/// Most locations, and most origins of one: they are tried in turn.
+/// Most locations, and most origins of one location: requests are compared with each in turn.
 const LOCATIONS_MAX: usize = 1000;
 const ORIGINS_MAX: usize = 1000;
-/// Less than a millisecond, with the channels that end with them.
+/// Removed messages that are freed in one turn: takes less than a millisecond, with the channels
+/// that end with them.
 const DROPPED_AT_ONCE: usize = 512;
 
-/// The relay's options, and the stores in the order of their names, which is that of their ids.
+/// The relay's options, and those of the stores, in the order of the stores' names and so ids.
 ///
 /// # Errors
 /// The first setting that cannot work.
@@ -55,7 +56,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
     Ok((relay, stores))
 }
 
-/// The names of `hosts`, and those by which other settings say that the daemon is reached.
+/// The names of the daemon: those in `hosts`, and those in other settings that address it.
 fn hosts(settings: &Settings) -> Result<Vec<String>, Problem> {
     let path = Path::Root.key("hosts");
     for (index, name) in settings.hosts.iter().enumerate() {
@@ -262,7 +263,7 @@ fn origins(given: &OneOrMore, path: &Path<'_>) -> Result<Origins, Problem> {
     }
 }
 
-/// Refuses a location that no request can reach.
+/// Refuses a location that can never serve a request.
 fn reachable(locations: &[Location], options: &[LocationOptions]) -> Result<(), Problem> {
     let expressions: Vec<String> = options.iter().map(|one| one.pattern.expression()).collect();
     for (index, fate) in fates(&expressions).into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Texts of settings that go into header lines: the server's name and secrets. Which characters
-//! they may have.
+//! Header texts: checks the characters of settings that are sent in header lines, the server's name
+//! and secrets. Shows no secret.
 
 use super::problem::{Path, Problem, quoted};
 use crate::relay::options::Secret;

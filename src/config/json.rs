@@ -1,5 +1,5 @@
-//! Bytes to a JSON value, more strictly than `serde_json` alone: a key given twice is an error,
-//! for one of the two would be silently lost. Knows nothing of what the settings mean.
+//! JSON: parses bytes to a value, and refuses a key that is given twice, of which `serde_json` would
+//! silently drop one. Knows no setting.
 
 use std::fmt;
 use std::io;
@@ -10,12 +10,12 @@ use serde_path_to_error::Segment;
 
 use super::problem::{Path, Problem, quoted};
 
-/// The one value that `text` is.
+/// Parses a text that is one value.
 ///
 /// # Errors
 /// The text is no JSON, has more behind the value, or gives a key twice.
 pub(super) fn whole(text: &[u8]) -> Result<Value, Problem> {
-    // Windows editors put a byte order mark first; RFC 8259 section 8.1 lets us ignore it.
+    // Windows editors write a byte order mark first; RFC 8259 section 8.1 allows ignoring it.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     if text.trim_ascii().is_empty() {
         return Err(Problem::new(&Path::Root, "empty; write {} for the defaults"));
@@ -26,7 +26,7 @@ pub(super) fn whole(text: &[u8]) -> Result<Value, Problem> {
     Ok(value)
 }
 
-/// The next value of a stream that stays open; what follows it is not waited for.
+/// Parses the first value of a stream that stays open, without waiting for its end.
 ///
 /// # Errors
 /// As [`whole`].
@@ -80,7 +80,7 @@ fn words(error: &serde_json::Error) -> String {
     text[..end].to_owned()
 }
 
-/// What the most frequent foreign spellings should be.
+/// What to write instead of the most frequent mistakes.
 fn hint(error: &serde_json::Error, text: &[u8]) -> &'static str {
     let line = text.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
     let byte = line.and_then(|line| line.get(error.column().saturating_sub(1)));

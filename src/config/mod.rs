@@ -1,8 +1,9 @@
-//! The settings: JSON of the shape of Django's `PUSH_SERVER` to the options of every layer.
+//! Configuration: from JSON in the form of Django's `PUSH_SERVER` to the options of every layer. Only
+//! `main` imports it.
 //!
-//! In this order: `source` (bytes), `json` (to a value), `schema` (keys, types, bounds, defaults),
-//! `settings` (typed), `build` (what they mean). A bad setting gives one line with its JSON path,
-//! what is wrong and what is allowed. Imported by nothing but `main`.
+//! The steps: `source` (bytes), `json` (a value), `schema` (keys, types, bounds, defaults),
+//! `settings` (typed), `build` (options). A bad setting gives one line: its JSON path, what is
+//! wrong, what is allowed.
 
 mod address;
 mod build;
@@ -34,7 +35,7 @@ pub use self::source::Source;
 /// What the command line sets over the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `--listen`, each `ADDR:PORT` or `unix:PATH`; if there is one, `address` and `port` rest.
+    /// `--listen`, each `ADDR:PORT` or `unix:PATH`; one is enough to replace `address` and `port`.
     pub listen: Vec<String>,
     /// `--port`.
     pub port: Option<u16>,
@@ -58,7 +59,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Settings that were found to work, as every layer's options.
+/// Valid settings, and the options of every layer that follow from them.
 #[derive(Debug, Clone)]
 pub struct Config {
     source: Source,
@@ -91,7 +92,7 @@ impl Config {
     fn of_value(value: Value, source: Source, overrides: Overrides) -> Result<Self, Error> {
         let located = |problem: Problem| located(&source, &problem);
         let mut settings = typed(value, &overrides).map_err(located)?;
-        // Checked where `--listen` takes its place, too: a file is right or wrong by itself.
+        // Checked even if `--listen` replaces it: whether a file is valid depends on the file alone.
         let listen = listen(&settings, overrides.ipv6).map_err(located)?;
         let listen = match overrides.listen.as_slice() {
             [] => vec![listen],
@@ -107,10 +108,10 @@ impl Config {
         Ok(Self { source, overrides, settings, listen, relay, stores })
     }
 
-    /// The settings again, from the same file: what of them may change while running.
+    /// Reads the same file again. Returns the options that may change while the daemon runs.
     ///
     /// # Errors
-    /// As [`Config::load`], or what differs that cannot change while running.
+    /// As [`Config::load`]; or the setting that changed although it needs a restart.
     pub fn reload(&self) -> Result<(relay::Options, Vec<StoreOptions>), Error> {
         match self.source {
             Source::File(_) => {}
@@ -173,7 +174,7 @@ impl Config {
         }
     }
 
-    /// What works but is likely not meant, one line each.
+    /// Settings that are valid but likely a mistake, one line each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.open_publishers();
@@ -191,8 +192,8 @@ impl Config {
         warnings
     }
 
-    /// Publisher locations that everybody can publish to: by an address that other machines reach,
-    /// or through a front server, from which every request has the same address.
+    /// Warnings for publisher locations that are open to everybody: at an address that other machines
+    /// reach, or through a front server, whose address all requests have.
     fn open_publishers(&self) -> Vec<String> {
         let is_public = |listen: &&Listen| match listen {
             Listen::Tcp(address) => !address.ip().is_loopback(),
@@ -228,7 +229,7 @@ impl Config {
     /// All settings with their defaults, as JSON that gives the same settings again.
     ///
     /// # Errors
-    /// Several `--listen`, which a file cannot say.
+    /// Several `--listen`: a file has one address.
     pub fn to_json(&self) -> Result<String, Error> {
         if self.overrides.listen.len() > 1 {
             return Err(Error(
@@ -239,10 +240,10 @@ impl Config {
         Ok(text.expect("settings have string keys and finite numbers"))
     }
 
-    /// A configuration of nginx with Nchan that behaves as these settings do.
+    /// The configuration of nginx with Nchan that behaves as these settings do.
     ///
     /// # Errors
-    /// What nginx cannot do without.
+    /// A setting that nginx needs another value for.
     pub fn to_nginx(&self) -> Result<String, Error> {
         nginx::configuration(&self.settings, &self.listen)
             .map_err(|what| Error(format!("{}: --nginx-config: {what}", self.source)))
@@ -277,12 +278,12 @@ fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
             }
         }
         if settings.contains_key("allrequests") {
-            // In front of Django, where Django's own server would be.
+            // The daemon takes the port that Django's own server has by default.
             settings.entry("port").or_insert_with(|| 8000.into());
         }
     }
     schema::fill(&mut value)?;
-    // What the schema allows has this type; a test holds the two together.
+    // The schema allows only values of this type; a test compares the two.
     let mut settings: Settings = serde_json::from_value(value)
         .map_err(|error| Problem::new(&Path::Root, error.to_string()))?;
     settings.port = overrides.port.unwrap_or(settings.port);

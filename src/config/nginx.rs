@@ -1,8 +1,9 @@
-//! The settings as an nginx configuration for Nchan (`nchan_*` directives of its version 1.3.6), so
-//! that production behaves as development did. Where nginx cannot, a comment in the output says so.
+//! nginx configuration: writes the settings as directives of nginx and Nchan (version 1.3.6), so that
+//! production behaves as development did. Reads and writes no file.
 //!
-//! Pure: settings to text. Every value is either made of harmless characters or quoted here; nginx
-//! has no way to write a `$` that is none of a variable's, so such values are encoded instead.
+//! Where nginx cannot do what a setting says, a comment in the output says so. Every value either
+//! consists of harmless characters or is quoted here. nginx cannot quote a `$`, so values with one
+//! are percent-encoded.
 
 mod pattern;
 mod upstream;
@@ -18,16 +19,16 @@ use super::settings::{
 };
 use crate::net::options::Listen;
 
-/// The capture of a location's expression. By name: an `if` with an expression, too, sets `$1`.
+/// Name of the capture group of a location. It has a name because an `if` would overwrite `$1`.
 const CHANNEL: &str = "push_channel";
 
-/// What Nchan takes for "unlimited" messages, which it has no word for.
+/// Stands for "unlimited" messages, for which Nchan has no word.
 const MESSAGES_MAX: usize = i32::MAX as usize;
 
-/// A file for nginx's `http` context.
+/// The text of a file for nginx's `http` block.
 ///
 /// # Errors
-/// What nginx cannot do without: a port.
+/// The port is 0: nginx cannot choose one.
 pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<String, String> {
     let mut out = Output { text: HEAD.to_owned(), indent: 0 };
     if settings.limits.connections.is_some() {
@@ -84,7 +85,7 @@ const HEAD: &str = "\
 #   not limited.
 ";
 
-/// The text so far, and how deep in blocks it is.
+/// The text so far, and the depth of its open blocks.
 struct Output {
     text: String,
     indent: usize,
@@ -118,13 +119,13 @@ fn address_of(path: &std::path::Path) -> String {
     format!("unix:{}", path.display())
 }
 
-/// Variables of publisher locations: whether a request bears the secret, and whether the web page
-/// that it comes from may publish. Nchan's own refusal of an origin would leave the body unread.
+/// Writes two variables for each publisher location: whether a request has the secret, and whether the
+/// web page that sends it may publish. Nchan's own check of an origin would leave the body unread.
 fn admissions(out: &mut Output, settings: &Settings) {
     for (index, location) in settings.locations.iter().enumerate() {
         let Location::Publisher(publisher) = location else { continue };
         if let Some(secret) = &publisher.secret {
-            // A browser's preflight bears none.
+            // A browser's preflight has no secret.
             out.line(&format!(
                 "map \"$request_method $http_authorization\" $push_bears_{index} {{"
             ));

@@ -1,4 +1,5 @@
-//! What is wrong in the settings, and where. Every message is one line, whatever the file holds.
+//! Problems: what is wrong in the settings, and where. Every message is one line, and shows no secret
+//! of a URL.
 
 use std::fmt;
 
@@ -39,7 +40,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// Where a value stands in the settings: a chain of keys and indexes up to the whole file.
+/// Path of a value in the settings: a chain of keys and indexes up to the whole file.
 #[derive(Clone, Copy)]
 pub(super) enum Path<'p> {
     Root,
@@ -77,8 +78,8 @@ fn is_plain(key: &str) -> bool {
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'))
 }
 
-/// The text in quotes, without controls and not too long to read. Of a URL without what may be
-/// secret in it: user name, password and query.
+/// The text in quotes, with control characters escaped, and cut off where it is too long to read.
+/// User name, password and query of a URL may be secret and are left out.
 pub(super) fn quoted(text: &str) -> String {
     let shown;
     let text = match text.split_once("://") {
@@ -96,7 +97,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// What stands there, in words.
+/// The value that was found, in words.
 pub(super) fn found(value: &Value) -> String {
     match value {
         Value::Null => "null; leave the key out instead".to_owned(),
@@ -108,7 +109,7 @@ pub(super) fn found(value: &Value) -> String {
     }
 }
 
-/// The words with commas, and `last` before the last one.
+/// The words separated by commas, with `last` before the last word.
 pub(super) fn listed(words: &[String], last: &str) -> String {
     match words {
         [] => String::new(),

@@ -1,7 +1,8 @@
-//! Which locations can never serve a request, because earlier ones take every path of theirs.
+//! Reachability of locations: finds those that never serve a request, because earlier ones match all
+//! their paths. Never refuses a location that works.
 //!
-//! Decided exactly, by walking the automata of all locations side by side through every path that
-//! there can be; not by samples, for a location that works must not be refused. Pure.
+//! The decision is exact: it steps the automata of all locations side by side through all possible
+//! paths, instead of trying samples.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -10,17 +11,17 @@ use regex_automata::util::{look::Look, primitives::StateID, syntax};
 
 use crate::relay::location::NEST_MAX;
 
-/// Bounds time and memory: where a walk is longer, nothing is said about the locations.
+/// Bounds time and memory: beyond it, every location counts as served.
 const STEPS_MAX: usize = 500_000;
 
-/// What becomes of the paths of one location.
+/// What happens to the paths of one location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It serves some, or the walk was too long to tell.
+    /// The location serves some, or the walk took too many steps.
     Served,
-    /// These earlier locations take them all.
+    /// These earlier locations match all of them.
     Shadowed(BTreeSet<usize>),
-    /// It has none.
+    /// There are none.
     None,
 }
 
@@ -85,8 +86,8 @@ fn note(nfa: &NFA, states: &[StateID], fates: &mut [Fate], steps: &mut usize) ->
     Some(())
 }
 
-/// Of the bytes that no automaton tells apart, one that a raw path can hold. Bytes above ASCII
-/// count as possible: to take a path for possible that is not only ever spares a location.
+/// One byte of each class that no automaton tells apart, if a raw path can have it. Bytes above ASCII
+/// count as possible: that can only make a location count as served.
 fn alphabet(nfa: &NFA) -> Vec<u8> {
     let mut classes = HashSet::new();
     (0x21..=0xff)
@@ -95,7 +96,7 @@ fn alphabet(nfa: &NFA) -> Vec<u8> {
         .collect()
 }
 
-/// Where in the path the automata stand, for `^` and `$`.
+/// The position in the path, for `^` and `$`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
     Start,
@@ -103,7 +104,7 @@ enum At {
     End,
 }
 
-/// Where the automata stand after `byte`.
+/// The states of the automata after `byte`.
 fn step(nfa: &NFA, states: &[StateID], byte: u8, steps: &mut usize) -> Option<Vec<StateID>> {
     let next = states.iter().filter_map(|id| match nfa.state(*id) {
         State::ByteRange { trans } if trans.matches_byte(byte) => Some(trans.next),
@@ -131,7 +132,7 @@ fn closure(nfa: &NFA, mut todo: Vec<StateID>, at: At, steps: &mut usize) -> Opti
             State::Capture { next, .. } => todo.push(*next),
             State::Look { look: Look::Start, next } if at == At::Start => todo.push(*next),
             State::Look { look: Look::End, next } if at == At::End => todo.push(*next),
-            // A path has no line ends and is not empty: elsewhere these two never hold.
+            // A path has no line ends and is not empty, so these two never match elsewhere.
             State::Look { look: Look::Start | Look::End, .. } => {}
             State::Look { .. } => return None,
             State::ByteRange { .. }

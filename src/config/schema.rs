@@ -1,8 +1,7 @@
-//! Holds a JSON value against `schema.json` and fills in the defaults that stand there, so that
-//! keys, types, bounds, defaults and descriptions have one home.
+//! Schema: checks a JSON value against `schema.json`, which alone has the keys, types, bounds,
+//! defaults and descriptions, and fills in the defaults. Never judges keys together; `build` does.
 //!
-//! Understands the part of JSON Schema 2020-12 that the file uses, no more, and says what is wrong
-//! as a person would. What takes more than one key to judge is left to `build`.
+//! Implements the part of JSON Schema 2020-12 that the file uses, with messages for people.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +13,7 @@ use crate::nearest::nearest;
 /// The JSON Schema of the settings, with descriptions and defaults.
 pub const TEXT: &str = include_str!("schema.json");
 
-/// Types that a later version knows, each with what to use now.
+/// Types of later versions, each with what to use now.
 const LATER: [(&str, &str); 3] = [
     ("redis", "the redis store is not in this version; use \"memory\""),
     ("pubsub", "not in this version; use one \"publisher\" and one \"subscriber\" location"),
@@ -91,7 +90,7 @@ impl Schema {
             }
             return Ok(());
         };
-        // The type first: whose keys these are decides which are known.
+        // The type first: it decides which keys are known.
         if let (Some(value), Some(rule)) = (object.get_mut("type"), keys.get("type")) {
             self.check(value, Some(rule), &path.key("type"))?;
         }
@@ -163,7 +162,7 @@ impl Schema {
             let meant = rules.iter().find(|rule| type_of(rule) == *given);
             return Ok(meant.unwrap_or(&rules[0]));
         }
-        // Without one, a typo in it or in any other key is what to tell first.
+        // Without a type, report first a key with a typo, which may be the type's.
         let keys = rules.iter().filter_map(|rule| rule["properties"].as_object());
         let keys: BTreeSet<&String> = keys.flat_map(Map::keys).collect();
         if let Some(unknown) = object.keys().find(|key| !keys.contains(key)) {
@@ -197,7 +196,7 @@ impl Schema {
 
     fn unfit(&self, value: &Value, rule: &Value, path: &Path<'_>) -> Problem {
         let mut what = format!("expected {}", self.wanted(rule));
-        // A secret written as a number is a secret still.
+        // A secret is not shown, even if it is a number by mistake.
         if !matches!(path, Path::Key(_, "secret" | "passthrough_secret" | "allrequests_secret")) {
             what.push_str(&format!(", found {}", found(value)));
         }

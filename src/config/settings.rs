@@ -1,5 +1,5 @@
-//! The settings as they are written: one field per key of `schema.json`, all defaults filled in.
-//! Only the shape; what it means is decided in `build`.
+//! Settings: one field for each key of `schema.json`, with all defaults filled in. Gives them no
+//! meaning; `build` does.
 
 use std::collections::BTreeMap;
 
@@ -182,7 +182,7 @@ impl Seconds {
 }
 
 impl Serialize for Seconds {
-    /// As it was written: 10, not 10.0.
+    /// A whole number without a fraction: 10, not 10.0.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.0.fract() == 0.0 {
             serializer.serialize_u64(self.0 as u64)

@@ -1,5 +1,5 @@
-//! Source: where the settings come from, and how they are read: never more than a bound, and not
-//! without an end. Knows nothing of what they mean.
+//! Source: where the settings come from. Reads them within a bound of bytes and of time; knows no
+//! setting.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -15,29 +15,30 @@ use serde_json::{Map, Value};
 use super::json;
 use super::problem::{Path, Problem};
 
-/// Most bytes that are read; settings have a few thousand.
+/// Most bytes of settings, which have a few thousand.
 const BYTES_MAX: u64 = 4 << 20;
 const TOO_MUCH: &str = "over 4 MiB, and no settings are; is it the right file?";
 
-/// How long a named pipe may take for all of it.
+/// How long a named pipe may take, from its opening to its end.
 const PIPE_WITHIN: Duration = Duration::from_secs(10);
 const TOO_LONG: &str = "a pipe that was not written and closed within 10 s";
 
-/// Whether a thread reads a pipe. A pipe that is never written keeps its thread, so there is at
-/// most one.
+/// Whether a thread reads a named pipe. The thread stays as long as nobody writes the pipe, so there is
+/// at most one.
 static PIPE_IS_READ: AtomicBool = AtomicBool::new(false);
 const STILL_READ: &str = "a pipe, and an earlier one is still not written and closed";
 
 /// Where the settings come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Nowhere: the defaults serve.
+    /// No file was given: the defaults.
     Defaults,
     /// A file, read again on reload.
     File(PathBuf),
     /// Standard input.
     Stdin {
-        /// It stays open behind the settings, which are one JSON object: do not wait for its end.
+        /// Whether the launcher keeps it open behind the settings, which are one JSON object: then
+        /// nobody waits for its end.
         stays_open: bool,
     },
 }
@@ -53,7 +54,7 @@ impl Source {
         }
     }
 
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
     /// It cannot be read, is too long, does not end, or is no JSON.
@@ -89,14 +90,14 @@ fn read_file(path: &path::Path) -> io::Result<Vec<u8>> {
     if PIPE_IS_READ.swap(true, Ordering::AcqRel) {
         return Err(io::Error::new(ErrorKind::ResourceBusy, STILL_READ));
     }
-    // A pipe may have no writer, or one that writes nothing. This thread waits for a bounded time,
-    // so that it can report what it waited for; the other one may wait for ever.
+    // A pipe may have no writer, or one that writes nothing. The other thread may wait for ever; this
+    // one waits for a bounded time, and reports it.
     let (sender, receiver) = mpsc::channel();
     let path = path.to_owned();
     let reader = thread::Builder::new().name("settings".to_owned()).spawn(move || {
         let text = File::open(path).and_then(whole);
         PIPE_IS_READ.store(false, Ordering::Release);
-        // The receiver is gone where the time is up.
+        // The receiver is gone if the time is over.
         let _ = sender.send(text);
     });
     if let Err(error) = reader {
@@ -113,7 +114,7 @@ fn whole(input: impl Read) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Fails where there is more than [`BYTES_MAX`].
+/// A reader that fails beyond [`BYTES_MAX`].
 struct Bounded<R> {
     input: R,
     left: u64,

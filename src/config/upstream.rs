@@ -1,5 +1,5 @@
-//! Where `allrequests` and `passthrough` lead, and which host `forcehost` is. Looks names up: at
-//! start and, on a thread beside the loop, on reload.
+//! Upstream: the options of the proxy, and the addresses that `allrequests` and `passthrough` lead
+//! to. Resolves names, so it never runs in the loop: at the start, and on a thread on reload.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -41,8 +41,8 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
     Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted, secret }))
 }
 
-/// Refuses a secret that vouches for notices too: every request of a client goes with this one, and
-/// could be a forged notice.
+/// Refuses a secret that a location has for its notices: every request of a client carries this one,
+/// and could be a forged notice.
 fn check_proxy_secret(settings: &Settings, path: &Path<'_>) -> Result<(), Problem> {
     let secret = settings.allrequests_secret.as_ref();
     check_secret(secret, path)?;
@@ -58,7 +58,7 @@ fn check_proxy_secret(settings: &Settings, path: &Path<'_>) -> Result<(), Proble
     Ok(())
 }
 
-/// Refuses an upstream that is the daemon itself: each request would come back for ever.
+/// Refuses an upstream that is the daemon itself: each request would return to it for ever.
 ///
 /// # Errors
 /// The setting `allrequests`.
@@ -72,7 +72,7 @@ pub(super) fn check_not_itself(proxy: &ProxyOptions, listen: &[Listen]) -> Resul
     Err(Problem::new(&Path::Root.key("allrequests"), what))
 }
 
-/// Whether notices to this `passthrough` come back to the daemon. Looks nothing up.
+/// Whether this `passthrough` is an address of the daemon itself. Resolves no name.
 pub(super) fn comes_back(url: &str, listen: &[Listen]) -> bool {
     let authority = url.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
     let Some(authority) = authority else { return false };
@@ -87,13 +87,13 @@ pub(super) fn comes_back(url: &str, listen: &[Listen]) -> bool {
     addresses.into_iter().map(to).any(|to| listen.iter().any(|listen| is_reached(listen, &to)))
 }
 
-/// Whether who connects to `to` comes to what listens at `listen`.
+/// Whether a connection to `to` reaches the socket that listens at `listen`.
 fn is_reached(listen: &Listen, to: &UpstreamAddress) -> bool {
     match (listen, to) {
         (Listen::Unix(path), UpstreamAddress::Unix(to)) => path == to,
         (Listen::Tcp(listen), UpstreamAddress::Tcp(to)) => {
             let (at, to_ip) = (listen.ip().to_canonical(), to.ip().to_canonical());
-            // To connect to the unspecified address is to connect to the loopback one.
+            // A connection to the unspecified address reaches the loopback one.
             let is_local = to_ip.is_loopback() || to_ip.is_unspecified();
             let is_any = at.is_unspecified() && (at.is_ipv6() || to_ip.is_ipv4());
             let is_same = at == to_ip || to_ip.is_unspecified() && at.is_loopback();
@@ -135,7 +135,7 @@ fn without_brackets(name: &str) -> &str {
 
 fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, Wrong> {
     let found: Vec<SocketAddr> = if name.eq_ignore_ascii_case("localhost") {
-        // Servers for development listen on one of the two.
+        // Development servers listen on one of the two.
         vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
     } else {
         let found = (without_brackets(name), port).to_socket_addrs();

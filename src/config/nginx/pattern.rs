@@ -1,9 +1,9 @@
-//! A location's paths as an expression for nginx's PCRE. Written from the parsed expression, not
-//! copied: the two dialects spell some things alike and mean others by them (`\v`, `[a&&b]`), and
-//! nginx matches the decoded path, so that `%C3%B6` in a pattern is the two bytes there.
+//! nginx pattern: a location's paths as an expression for nginx's PCRE. Written from the parsed
+//! expression, never copied: some expressions mean different things in the two dialects (`\v`,
+//! `[a&&b]`), and nginx matches the decoded path, where `%C3%B6` is two bytes.
 //!
-//! A backslash in the output only stands before `x`, `b` and `z`, which nginx's own quoting leaves
-//! alone; so the expression can stand between double quotes as it is.
+//! The output has backslashes only before `x`, `b` and `z`, which nginx's quoting does not change; so
+//! the expression needs no escaping between double quotes.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,8 @@ use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, 
 use super::super::settings::Common;
 use crate::relay::location::spelling::{self, Piece, is_encoded, pieces, sequences};
 
-/// The anchored expression, with its channel id captured by this name; `None` if PCRE has none.
+/// The anchored expression, with the channel id in a group of this name; `None` if PCRE has none for
+/// the same paths.
 pub(super) fn of(common: &Common, capture: &str) -> Option<String> {
     let mut out = "^".to_owned();
     match (&common.url, &common.prefix) {
@@ -28,7 +29,7 @@ pub(super) fn of(common: &Common, capture: &str) -> Option<String> {
     Some(out)
 }
 
-/// What of a pattern nginx cannot do, since it matches the decoded path.
+/// What nginx does differently for this pattern, because it matches the decoded path.
 pub(super) fn notes(common: &Common) -> Vec<&'static str> {
     let mut notes = Vec::new();
     if has(common, Piece::Escape(b'/')) {
@@ -41,7 +42,7 @@ pub(super) fn notes(common: &Common) -> Vec<&'static str> {
     notes
 }
 
-/// Whether the pattern's text has this piece.
+/// Whether the pattern's text contains this.
 fn has(common: &Common, piece: Piece) -> bool {
     fn any(hir: &Hir, piece: Piece) -> bool {
         match hir.kind() {
@@ -57,17 +58,17 @@ fn has(common: &Common, piece: Piece) -> bool {
     }
 }
 
-/// What no byte matches.
+/// An expression that matches no byte.
 const NOTHING: &str = "[^\\x00-\\xff]";
 
-/// Where a part stands: what would bind wrongly there is put in a group.
+/// The place of a part, which decides whether the part needs a group around it.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
-    /// Alone within parentheses: anything goes.
+    /// Alone within parentheses: needs none.
     Group,
-    /// Beside others: no alternatives.
+    /// Beside others: alternatives need one.
     Sequence,
-    /// Before a repetition: one byte, class or group.
+    /// Before a repetition: all but a byte, a class or a group need one.
     Repeated,
 }
 
@@ -160,7 +161,7 @@ fn times(out: &mut String, repetition: &Repetition) {
     }
 }
 
-/// These bytes of a decoded path.
+/// The expression for these bytes of a decoded path.
 pub(super) fn bytes(bytes: &[u8]) -> String {
     let mut out = String::new();
     bytes.iter().for_each(|byte| literal(&mut out, *byte));
@@ -176,13 +177,13 @@ fn text(out: &mut String, text: &[u8], is_whole: bool) {
     }
 }
 
-/// Whether no raw path has this byte. Where a pattern has it raw, its encoded form is not meant.
+/// Whether no raw path has this byte: a pattern with the raw byte does not mean its encoded form.
 fn is_in_no_path(byte: u8) -> bool {
     byte == b'?' || byte.is_ascii_control()
 }
 
-/// A class for decoded paths: one with `%` takes what is encoded, a negated one without it does
-/// not. That is all that can be said: nginx does not tell whether a client encoded a letter.
+/// A class for decoded paths. One with `%` matches encoded characters, a negated one without `%` does
+/// not. More is not possible: nginx does not say whether a client encoded a letter.
 fn decoded(class: &ClassBytes) -> ClassBytes {
     let has = |byte| class.ranges().iter().any(|one| one.start() <= byte && byte <= one.end());
     let bytes = |test: fn(u8) -> bool| {
@@ -197,7 +198,7 @@ fn decoded(class: &ClassBytes) -> ClassBytes {
         (false, false) => decoded.difference(&bytes(is_in_no_path)),
         (true, true) => {}
     }
-    // One of raw bytes beyond ASCII has nothing else.
+    // A class of raw bytes beyond ASCII has nothing else.
     if decoded.ranges().is_empty() && has(0xff) { class.clone() } else { decoded }
 }
 
@@ -222,7 +223,7 @@ fn class(out: &mut String, class: &ClassBytes) {
         (_, []) => out.push_str("(?s:.)"),
         (_, [one]) if (one.start(), one.end()) == (b'\n', b'\n') => out.push('.'),
         (ranges, others) => {
-            // The shorter way to say it.
+            // The shorter expression.
             let is_negated = others.len() <= ranges.len() && class.ranges()[0].start() == 0;
             out.push_str(if is_negated { "[^" } else { "[" });
             for range in if is_negated { others } else { ranges } {

@@ -1,4 +1,5 @@
-//! What no location matches: the upstream behind nginx, or 404. Pure.
+//! nginx upstream: the directives for requests that no location matches, passed on or answered 404.
+//! Looks nothing up.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::super::settings::{Location, Settings};
 use super::{Output, pattern, quoted, time};
 
-/// A variable for the header `Connection` of what goes to the upstream: WebSockets keep theirs.
+/// Writes the variable for the `Connection` header to the upstream: WebSockets keep theirs.
 pub(super) fn connection(out: &mut Output, settings: &Settings) {
     if settings.allrequests.is_some() {
         out.line("map $http_upgrade $push_connection {");
@@ -17,7 +18,7 @@ pub(super) fn connection(out: &mut Output, settings: &Settings) {
     }
 }
 
-/// What no location matches.
+/// Writes the block for requests that no location matches.
 pub(super) fn all_else(out: &mut Output, settings: &Settings) {
     let upstream = settings.allrequests.as_deref().map(upstream);
     if upstream.is_some() {
@@ -78,7 +79,7 @@ fn proxy(out: &mut Output, settings: &Settings, url: &str) {
     );
 }
 
-/// As nginx spells the address; `None` if it cannot.
+/// The address in nginx's spelling; `None` if it has none.
 fn upstream(address: &str) -> Option<String> {
     if address.contains('$') {
         return None;
@@ -89,8 +90,8 @@ fn upstream(address: &str) -> Option<String> {
     }
 }
 
-/// The paths of the locations' passthrough URLs as expressions, for all that the most lenient
-/// upstream may take for them: with empty segments, and with a line end behind them. nginx compares
+/// Expressions for the paths of the locations' passthrough URLs, and for all spellings that the most
+/// lenient upstream may accept: with empty segments, and with a line end behind them. nginx compares
 /// the decoded path, without dot segments.
 fn passthrough_paths(settings: &Settings) -> BTreeSet<String> {
     let urls = settings.locations.iter().filter_map(|location| match location {
