@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use pushserver::clock::Now;
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
-use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
+use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 
 const SUBSCRIBERS: usize = 10_000;
 const IDLE: usize = 100_000;
@@ -37,7 +37,7 @@ fn relay() -> Relay {
 
 fn drain(relay: &mut Relay) -> usize {
     let mut sent = 0;
-    while let Some(output) = relay.poll_output(NOW) {
+    while let Some(output) = relay.poll_output(Wanted::All, NOW) {
         sent += usize::from(matches!(output, Output::Send { .. }));
     }
     sent
@@ -79,7 +79,7 @@ fn idle(what: &str, budget: f64, channel: impl Fn(usize) -> String) {
         relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
     }
     drain(&mut relay);
-    assert_eq!(relay.hub().held(), IDLE);
+    assert_eq!(relay.state().hub.held(), IDLE);
     let bytes = support::bytes_held(&region) / IDLE as f64;
     support::report(&format!("relay: idle long poll, {what}"), bytes, "bytes", budget);
 }

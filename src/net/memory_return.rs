@@ -3,6 +3,7 @@
 
 use super::Reactor;
 use crate::clock::Now;
+use crate::relay::Command;
 
 /// So much must have gone before it is worth the while, bytes.
 const WORTH_BYTES: usize = 4 << 20;
@@ -61,10 +62,10 @@ impl MemoryReturn {
 
 impl Reactor {
     pub(super) fn give_back_memory(&mut self, now: Now) {
-        if !self.memory_return.is_due(self.relay.weight(), now) {
+        if !self.memory_return.is_due(self.relay.state().weight(), now) {
             return;
         }
-        self.relay.shrink();
+        self.relay.command(Command::Shrink, now);
         while self.sockets.pop_if(|socket| socket.is_none()).is_some() {}
         self.sockets.shrink_to_fit();
         heap_trim::trim();

@@ -58,7 +58,7 @@ use self::watchdog::Watchdog;
 use self::worker::passthrough::Passthrough;
 use crate::clock::{Clock, Now};
 use crate::rate_limit::RateLimit;
-use crate::relay::{ConnKey, Relay};
+use crate::relay::{ConnKey, Relay, Wanted};
 use crate::{hub, relay};
 
 /// Tokens from here on are not connections'.
@@ -195,7 +195,8 @@ impl Reactor {
         let mut began = self.clock.now();
         loop {
             // The clock is read once a turn, and once more before a wait.
-            let waits = !self.relay.has_output() && self.again.is_empty() && self.later.is_empty();
+            let waits =
+                !self.relay.state().has_output && self.again.is_empty() && self.later.is_empty();
             let wait = if waits {
                 let ended = self.clock.now();
                 self.watchdog.turn(began, ended);
@@ -224,7 +225,7 @@ impl Reactor {
 
     /// How long nothing is to be done but for events.
     fn wait(&self, now: Now) -> Option<Duration> {
-        let due = [self.relay.poll_timeout(), self.accept_pending, self.stop_at_ms];
+        let due = [self.relay.state().due_ms, self.accept_pending, self.stop_at_ms];
         let own = [self.memory_return.due(), self.watchdog.due()];
         let due = due.into_iter().chain(own).flatten().min()?;
         let mut wait_ms = due.saturating_sub(now.mono_ms);
@@ -266,7 +267,7 @@ impl Reactor {
         self.relay.handle_timeout(now);
         self.carry_out_answers(now);
         for _ in 0..OUTPUTS_PER_TURN {
-            let Some(output) = self.relay.poll_output(now) else { break };
+            let Some(output) = self.relay.poll_output(Wanted::All, now) else { break };
             self.carry_out(output, now);
         }
         self.free_gone(now);
@@ -282,7 +283,7 @@ impl Reactor {
     }
 
     fn carry_out_answers(&mut self, now: Now) {
-        while let Some(output) = self.relay.poll_answer() {
+        while let Some(output) = self.relay.poll_output(Wanted::Answers, now) {
             self.carry_out(output, now);
         }
     }

@@ -15,7 +15,7 @@ use super::reload::no_thread;
 use super::signals::Signal;
 use super::{Reactor, Reloaded, Turn};
 use crate::clock::Now;
-use crate::relay::ConnKey;
+use crate::relay::{Command, ConnKey};
 
 /// Everything that is to be done when the daemon stops is done within this time, milliseconds.
 const STOP_MS: u64 = 4500;
@@ -23,7 +23,7 @@ const STOP_MS: u64 = 4500;
 impl Reactor {
     /// Whether nothing is left that would be worth waiting for.
     pub(super) fn is_done(&self) -> bool {
-        self.open == 0 && !self.relay.has_output() && self.passthrough.is_done()
+        self.open == 0 && !self.relay.state().has_output && self.passthrough.is_done()
     }
 
     pub(super) fn on_signals(&mut self, now: Now) -> Turn {
@@ -69,7 +69,7 @@ impl Reactor {
         match outcome {
             _ if self.stop_at_ms.is_some() => return,
             Ok((options, stores)) => {
-                self.relay.reload(&options, stores, now);
+                self.relay.command(Command::Reload(&options, stores), now);
                 log::info!("event=reload");
             }
             Err(why) => log::error!("event=reload_refused kept=\"the old settings\" cause={why:?}"),
@@ -83,11 +83,11 @@ impl Reactor {
         }
         notify_systemd(&[NotifyState::Stopping]);
         self.stop_at_ms = Some(now.mono_ms + STOP_MS);
-        self.relay.announce_shutdown();
+        self.relay.command(Command::AnnounceShutdown, now);
         self.take_what_arrived(now);
         self.listeners.clear();
         self.accept_pending = None;
-        self.relay.shutdown(now);
+        self.relay.command(Command::Shutdown, now);
     }
 
     /// Accepts and reads what was sent to a daemon that served: it must not be thrown away with the

@@ -53,7 +53,7 @@ impl Reactor {
 
     /// Begins the turn's share of those who have waited in a crowd and ask again.
     pub(super) fn read_later(&mut self, now: Now) {
-        let fanning_out = self.relay.has_output();
+        let fanning_out = self.relay.state().has_output;
         self.crowd_reads_left = if fanning_out { CROWD_READS_BESIDE } else { CROWD_READS };
         while self.crowd_reads_left > 0 {
             let Some(conn) = self.later.pop_front() else { return };
@@ -214,7 +214,7 @@ impl Reactor {
             self.accept_pending = Some(0);
         }
         debug_assert!(
-            self.relay.has_output() || self.open == self.relay.connections(),
+            self.relay.state().has_output || self.open == self.relay.state().connections,
             "both tables have the same entries"
         );
     }

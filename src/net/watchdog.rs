@@ -84,7 +84,7 @@ impl Reactor {
              passthrough_dropped={dropped}",
             now.mono_ms / 1000,
             self.open,
-            self.relay.counted(),
+            self.relay.state(),
             self.passthrough.queued(),
         );
     }

@@ -18,20 +18,27 @@ const _: () = assert!(size_of::<Conn>() == size_of::<Client>());
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Arena<Conn, Connection>);
+pub(super) struct Connections {
+    all: Arena<Conn, Connection>,
+    /// How many of them are upstreams.
+    upstreams: usize,
+}
 
 impl Connections {
     pub(super) fn insert(&mut self, conn: Conn) -> ConnKey {
-        self.0.insert(conn)
+        self.upstreams += usize::from(matches!(conn, Conn::Upstream(_)));
+        self.all.insert(conn)
     }
 
     pub(super) fn remove(&mut self, conn: ConnKey) -> Option<Conn> {
-        self.0.remove(conn)
+        let removed = self.all.remove(conn)?;
+        self.upstreams -= usize::from(matches!(removed, Conn::Upstream(_)));
+        Some(removed)
     }
 
     /// The client with this key, if it lives.
     pub(super) fn client(&self, conn: ConnKey) -> Option<&Client> {
-        match self.0.get(conn) {
+        match self.all.get(conn) {
             Some(Conn::Client(client)) => Some(client),
             _ => None,
         }
@@ -39,7 +46,7 @@ impl Connections {
 
     /// The client with this key, if it lives.
     pub(super) fn client_mut(&mut self, conn: ConnKey) -> Option<&mut Client> {
-        match self.0.get_mut(conn) {
+        match self.all.get_mut(conn) {
             Some(Conn::Client(client)) => Some(client),
             _ => None,
         }
@@ -47,7 +54,7 @@ impl Connections {
 
     /// The upstream with this key, if it lives.
     pub(super) fn upstream_mut(&mut self, conn: ConnKey) -> Option<&mut Upstream> {
-        match self.0.get_mut(conn) {
+        match self.all.get_mut(conn) {
             Some(Conn::Upstream(upstream)) => Some(upstream),
             _ => None,
         }
@@ -55,33 +62,34 @@ impl Connections {
 
     /// Every upstream.
     pub(super) fn upstreams_mut(&mut self) -> impl Iterator<Item = &mut Upstream> {
-        self.0.iter_mut().filter_map(|conn| match conn {
+        self.all.iter_mut().filter_map(|conn| match conn {
             Conn::Upstream(upstream) => Some(&mut **upstream),
             Conn::Client(_) => None,
         })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Conn> {
-        self.0.iter().map(|(_, conn)| conn)
+    /// How many upstreams there are, with those that are to be opened.
+    pub(super) fn upstreams(&self) -> usize {
+        self.upstreams
     }
 
     pub(super) fn shrink(&mut self) {
-        self.0.shrink();
+        self.all.shrink();
     }
 
     /// Every client.
     pub(super) fn clients(&self) -> impl Iterator<Item = (ConnKey, &Client)> {
-        self.0.iter().filter_map(|(key, conn)| match conn {
+        self.all.iter().filter_map(|(key, conn)| match conn {
             Conn::Client(client) => Some((key, client)),
             Conn::Upstream(_) => None,
         })
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = ConnKey> {
-        self.0.iter().map(|(key, _)| key)
+        self.all.iter().map(|(key, _)| key)
     }
 }

@@ -185,14 +185,14 @@ fn spare(client: &Client) -> Option<(Spare, TimerKey)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::Arrival;
     use crate::relay::timers::tests::{at, relay};
+    use crate::relay::{Arrival, Wanted};
 
     const BEGUN_MESSAGE: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nmessa";
 
     fn ask(relay: &mut Relay, conn: ConnKey, now: Now) {
         relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", now);
-        assert!(matches!(relay.poll_output(now), Some(Output::Send { .. })));
+        assert!(matches!(relay.poll_output(Wanted::All, now), Some(Output::Send { .. })));
     }
 
     /// Who is closed next.
@@ -200,7 +200,7 @@ mod tests {
         if !relay.make_room(1_000, true, |_| false, now) {
             return None;
         }
-        match relay.poll_output(now) {
+        match relay.poll_output(Wanted::All, now) {
             Some(Output::Close { conn }) => Some(conn),
             other => panic!("{other:?}"),
         }
@@ -247,7 +247,7 @@ mod tests {
         ask(&mut relay, idle, at(0));
         let refused = relay.accept(Arrival::default(), at(0));
         relay.received(refused, b"nonsense\r\n\r\n", at(10));
-        while relay.poll_output(at(10)).is_some() {}
+        while relay.poll_output(Wanted::All, at(10)).is_some() {}
         let begun = relay.accept(Arrival::default(), at(0));
         relay.received(begun, b"G", at(10));
         let under_way = relay.accept(Arrival::default(), at(0));
@@ -255,7 +255,7 @@ mod tests {
         let silent = [100, 200].map(|time| relay.accept(Arrival::default(), at(time)));
         let room = |relay: &mut Relay, silent_ms, has_spoken, now| {
             let is_made = relay.make_room(silent_ms, has_spoken, |_| false, now);
-            match relay.poll_output(now) {
+            match relay.poll_output(Wanted::All, now) {
                 Some(Output::Close { conn }) if is_made => Some(conn),
                 None if !is_made => None,
                 other => panic!("{other:?}"),
@@ -288,7 +288,7 @@ mod tests {
         }
         assert!(relay.make_room(1_000, true, |conn| conn == conns[0], at(900)));
         assert!(
-            matches!(relay.poll_output(at(0)), Some(Output::Close { conn }) if conn == conns[1])
+            matches!(relay.poll_output(Wanted::All, at(0)), Some(Output::Close { conn }) if conn == conns[1])
         );
         assert!(!relay.make_room(1_000, true, |_| true, at(900)));
         assert_eq!(shed(&mut relay, at(1000)), Some(conns[0]));
@@ -304,7 +304,7 @@ mod tests {
         }
         assert_eq!(shed(&mut relay, at(1000)), None);
         relay.received(conns[5], b"ge", at(1000));
-        assert!(matches!(relay.poll_output(at(1000)), Some(Output::Send { .. })));
+        assert!(matches!(relay.poll_output(Wanted::All, at(1000)), Some(Output::Send { .. })));
         assert_eq!(shed(&mut relay, at(1002)), None);
         assert_eq!(shed(&mut relay, at(1003)), Some(conns[5]));
     }

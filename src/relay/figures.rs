@@ -9,6 +9,8 @@ const REFUSALS: [u16; 16] =
 /// What happened since the start; each counted where it happens.
 #[derive(Debug, Default)]
 pub(super) struct RelayFigures {
+    /// Bodies that are coming in now.
+    pub(super) uploads: u64,
     pub(super) published: u64,
     /// Messages sent to subscribers.
     pub(super) delivered: u64,
@@ -35,7 +37,7 @@ impl RelayFigures {
 
 impl fmt::Display for RelayFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { published, delivered, gaps, slow_readers, shed, refused } = self;
+        let Self { published, delivered, gaps, slow_readers, shed, refused, .. } = self;
         write!(f, "published={published} delivered={delivered} gaps={gaps}")?;
         write!(f, " slow_readers={slow_readers} shed={shed}")?;
         for (status, count) in REFUSALS.iter().zip(refused) {

@@ -1,7 +1,10 @@
-//! What `net` tells the relay of a connection: values only.
+//! Input: what `net` tells the relay, of one connection or of all. Values only.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
+
+use super::options::Options;
+use crate::hub::options::StoreOptions;
 
 /// A connection that was accepted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,4 +39,19 @@ pub enum Input<'a> {
     /// What [`super::Output::Connect`] asked for could not be opened, for this cause;
     /// `QuotaExceeded`: for want of descriptors of ours. [`Input::Closed`] follows.
     ConnectFailed(ErrorKind),
+}
+
+/// What `net` asks of the relay as a whole.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// Take other settings. Requests that are held keep those of their location.
+    Reload(&'a Options, Vec<StoreOptions>),
+    /// From now on every answer is the last of its connection. [`Command::Shutdown`] follows when
+    /// what has arrived so far is read.
+    AnnounceShutdown,
+    /// Stop: held requests end, idle connections are closed, begun messages have some time to end.
+    Shutdown,
+    /// Give back the room that tables do not need any more. Looks at every slot: for when many
+    /// connections or channels have gone.
+    Shrink,
 }

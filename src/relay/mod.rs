@@ -8,7 +8,6 @@
 mod client;
 mod conn;
 mod conn_key;
-mod counters;
 mod delivery;
 mod effects;
 mod eviction;
@@ -23,13 +22,15 @@ mod proxy;
 mod proxy_calls;
 mod request;
 mod site;
+mod state;
 mod step;
 mod timers;
 
 pub use self::conn_key::ConnKey;
 pub use self::delivery::Payload;
-pub use self::input::{Arrival, Input};
-pub use self::output::Output;
+pub use self::input::{Arrival, Command, Input};
+pub use self::output::{Output, Wanted};
+pub use self::state::State;
 
 use self::client::reading::{self, Next};
 use self::client::{Client, ConnTimer, Phase, answering};
@@ -43,7 +44,6 @@ use self::site::Site;
 use self::step::Step;
 use crate::clock::Now;
 use crate::http::HeaderSlots;
-use crate::hub::options::StoreOptions;
 use crate::hub::{self, Hub};
 
 /// Bytes of answers of one connection that are made before its socket has had some of them: a
@@ -82,14 +82,6 @@ impl Relay {
             name: Vec::new(),
             eviction: Eviction::default(),
         }
-    }
-
-    /// Takes other settings. Requests that are held keep those of their location.
-    pub fn reload(&mut self, options: &Options, stores: Vec<StoreOptions>, now: Now) {
-        self.site = Site::new(options);
-        self.reload_proxy(options);
-        self.renderer.set_server(options.server.clone());
-        self.hub.reload(stores, now);
     }
 
     /// A connection was accepted; gives the key that names it from here on.
@@ -199,14 +191,26 @@ impl Relay {
         }
     }
 
-    /// From now on every answer is the last of its connection. To be followed by
-    /// [`Relay::shutdown`] when what has arrived so far is read.
-    pub fn announce_shutdown(&mut self) {
-        self.effects.stopping = true;
+    /// Does what concerns the relay as a whole.
+    pub fn command(&mut self, command: Command<'_>, now: Now) {
+        match command {
+            Command::Reload(options, stores) => {
+                self.site = Site::new(options);
+                self.reload_proxy(options);
+                self.renderer.set_server(options.server.clone());
+                self.hub.reload(stores, now);
+            }
+            Command::AnnounceShutdown => self.effects.stopping = true,
+            Command::Shutdown => self.shutdown(now),
+            Command::Shrink => {
+                self.conns.shrink();
+                self.effects.shrink();
+                self.hub.shrink();
+            }
+        }
     }
 
-    /// Stops: held requests are ended, idle connections closed, begun messages waited for.
-    pub fn shutdown(&mut self, now: Now) {
+    fn shutdown(&mut self, now: Now) {
         self.effects.stopping = true;
         self.hub.shutdown(now);
         self.close_idle_upstreams();
@@ -222,30 +226,31 @@ impl Relay {
         }
     }
 
-    /// How many connections there are, with those that are to be opened.
+    /// How things stand. Costs next to nothing.
     #[must_use]
-    pub fn connections(&self) -> usize {
-        self.conns.len()
-    }
-
-    /// The domain, to look at.
-    #[must_use]
-    pub fn hub(&self) -> &Hub {
-        &self.hub
-    }
-
-    /// Timers that are set.
-    #[must_use]
-    pub fn timers(&self) -> usize {
-        self.effects.wheel.len() + self.hub.timers()
+    pub fn state(&self) -> State<'_> {
+        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.next_deadline());
+        let now = (!self.effects.ready.is_empty()).then_some(0);
+        let due = [now, self.effects.wheel.next_deadline(), self.hub.poll_timeout(), proxy];
+        State {
+            due_ms: due.into_iter().flatten().min(),
+            has_output: !self.effects.outputs.is_empty() || self.hub.has_output(),
+            connections: self.conns.len(),
+            upstreams: self.conns.upstreams(),
+            timers: self.effects.wheel.len() + self.hub.timers(),
+            upload_bytes: self.effects.uploading.get(),
+            figures: &self.effects.counters,
+            hub: &self.hub,
+        }
     }
 
     /// The next thing to do; answers to requests before deliveries of fan-outs. Stopping before
     /// `None` is how other connections have their turn.
-    pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+    pub fn poll_output(&mut self, wanted: Wanted, now: Now) -> Option<Output> {
         loop {
-            if let Some(output) = self.effects.outputs.pop_front() {
-                return Some(output);
+            let output = self.effects.outputs.pop_front();
+            if output.is_some() || wanted == Wanted::Answers {
+                return output;
             }
             let Some(output) = self.hub.poll_output() else {
                 self.renderer.forget_deliveries();
@@ -255,31 +260,7 @@ impl Relay {
         }
     }
 
-    /// The next thing to do that is no fan-out's.
-    pub fn poll_answer(&mut self) -> Option<Output> {
-        self.effects.outputs.pop_front()
-    }
-
-    /// Whether [`Relay::poll_output`] has more.
-    #[must_use]
-    pub fn has_output(&self) -> bool {
-        !self.effects.outputs.is_empty() || self.hub.has_output()
-    }
-
-    /// When [`Relay::handle_timeout`] has something to do, milliseconds.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.effects.ready.is_empty() {
-            return Some(0);
-        }
-        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.next_deadline());
-        [self.effects.wheel.next_deadline(), self.hub.poll_timeout(), proxy]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// Does what is due, up to a bound: [`Relay::poll_timeout`] tells whether there is more. To be
+    /// Does what is due, up to a bound: [`State::due_ms`] says whether there is more. To be
     /// called once a turn.
     pub fn handle_timeout(&mut self, now: Now) {
         self.renderer.set_time(now);

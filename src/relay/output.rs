@@ -61,3 +61,12 @@ pub enum Output {
         notice: Arc<Notice>,
     },
 }
+
+/// Which outputs are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those that inputs and timers have caused.
+    Answers,
+    /// Those of fan-outs too, behind the answers.
+    All,
+}

@@ -60,7 +60,7 @@ pub(super) mod tests {
     use crate::hub;
     use crate::message::MessageId;
     use crate::relay::options::Options;
-    use crate::relay::{Arrival, ConnKey, Output, Relay};
+    use crate::relay::{Arrival, Command, ConnKey, Output, Relay, Wanted};
 
     pub(in crate::relay) fn at(mono_ms: u64) -> Now {
         Now { mono_ms, unix_s: 1_700_000_000 }
@@ -81,16 +81,18 @@ pub(super) mod tests {
         let mut relay = relay();
         let conn = relay.accept(Arrival::default(), at(0));
         relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
-        assert!(matches!(relay.poll_output(at(0)), Some(Output::Send { .. })));
+        assert!(matches!(relay.poll_output(Wanted::All, at(0)), Some(Output::Send { .. })));
         relay.stalled(conn, at(0));
         relay.received(conn, b"GET / HT", at(0));
-        relay.announce_shutdown();
-        relay.shutdown(at(0));
+        relay.command(Command::AnnounceShutdown, at(0));
+        relay.command(Command::Shutdown, at(0));
         relay.drained(conn, at(0));
         relay.handle_timeout(at(0));
-        assert!(relay.poll_output(at(0)).is_none());
+        assert!(relay.poll_output(Wanted::All, at(0)).is_none());
         relay.handle_timeout(at(STOP_MS));
-        let Some(Output::Send { conn: to, payload, .. }) = relay.poll_output(at(STOP_MS)) else {
+        let Some(Output::Send { conn: to, payload, .. }) =
+            relay.poll_output(Wanted::All, at(STOP_MS))
+        else {
             panic!("nothing was sent")
         };
         assert_eq!((to, payload.slices(0).0.starts_with(b"HTTP/1.1 408 ")), (conn, true));
@@ -105,10 +107,12 @@ pub(super) mod tests {
         for time in (1_000..body_timeout_ms).step_by(1_000) {
             relay.received(conn, b"x", at(time));
             relay.handle_timeout(at(time));
-            assert!(relay.poll_output(at(time)).is_none(), "{time}");
+            assert!(relay.poll_output(Wanted::All, at(time)).is_none(), "{time}");
         }
         relay.handle_timeout(at(body_timeout_ms));
-        let Some(Output::Send { payload, .. }) = relay.poll_output(at(body_timeout_ms)) else {
+        let Some(Output::Send { payload, .. }) =
+            relay.poll_output(Wanted::All, at(body_timeout_ms))
+        else {
             panic!("nothing was sent")
         };
         assert!(payload.slices(0).0.starts_with(b"HTTP/1.1 404 "));
@@ -118,15 +122,15 @@ pub(super) mod tests {
     fn refused(relay: &mut Relay, now: Now) -> ConnKey {
         let conn = relay.accept(Arrival::default(), now);
         relay.received(conn, b"nonsense\r\n\r\n", now);
-        assert!(matches!(relay.poll_output(now), Some(Output::Send { .. })));
-        assert!(matches!(relay.poll_output(now), Some(Output::ShutdownWrite { .. })));
+        assert!(matches!(relay.poll_output(Wanted::All, now), Some(Output::Send { .. })));
+        assert!(matches!(relay.poll_output(Wanted::All, now), Some(Output::ShutdownWrite { .. })));
         conn
     }
 
     /// Whether the connection is aborted by now, which nothing else happens to.
     fn is_aborted(relay: &mut Relay, now: Now) -> bool {
         relay.handle_timeout(now);
-        match relay.poll_output(now) {
+        match relay.poll_output(Wanted::All, now) {
             None => false,
             Some(Output::Abort { .. }) => true,
             other => panic!("{other:?}"),
@@ -176,8 +180,8 @@ pub(super) mod tests {
     fn a_refused_client_has_a_second_when_the_daemon_stops() {
         let mut relay = relay();
         let conn = refused(&mut relay, at(0));
-        relay.announce_shutdown();
-        relay.shutdown(at(100));
+        relay.command(Command::AnnounceShutdown, at(0));
+        relay.command(Command::Shutdown, at(100));
         let late = refused(&mut relay, at(200));
         for time in [600, 1_090] {
             relay.received(conn, b"x", at(time));
@@ -196,13 +200,13 @@ pub(super) mod tests {
         }
         let now = at(60_000);
         let mut turns = 0;
-        while relay.poll_timeout().is_some_and(|at| at <= now.mono_ms) {
+        while relay.state().due_ms.is_some_and(|at| at <= now.mono_ms) {
             relay.handle_timeout(now);
-            let closed = std::iter::from_fn(|| relay.poll_answer()).count();
+            let closed = std::iter::from_fn(|| relay.poll_output(Wanted::Answers, now)).count();
             assert!(closed <= 100, "{closed} in one turn");
             turns += 1;
         }
         assert!((10..20).contains(&turns), "{turns} turns");
-        assert_eq!(relay.timers(), 0);
+        assert_eq!(relay.state().timers, 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use pushserver::clock::Now;
 use pushserver::message::{Cursor, MessageId};
+use pushserver::relay::Command;
 
 use crate::client::{Client, Phase};
 use crate::model::Name;
@@ -77,7 +78,7 @@ impl World {
         }
         let (stores, now) = (self.settings.stores.clone(), self.now());
         let options = self.settings.relay();
-        self.network.relay.reload(&options, stores.clone(), now);
+        self.network.relay.command(Command::Reload(&options, stores.clone()), now);
         self.model.reload(stores);
         for ms in [1_000, 60_000, 3_600_000, 3_600_000] {
             self.pass(ms);
@@ -90,7 +91,8 @@ impl World {
         self.note(|| "shutdown".to_owned());
         self.count("stops");
         if self.random.percent(50) {
-            self.network.relay.announce_shutdown();
+            let now = self.now();
+            self.network.relay.command(Command::AnnounceShutdown, now);
             self.stopping = true;
             for _ in 0..self.random.below(4) {
                 self.arrives();
@@ -119,7 +121,7 @@ impl World {
         assert!(self.clients.values().all(slow), "{:?}", self.clients);
         self.pass(15_000);
         self.pass(15_000);
-        assert_eq!(self.network.relay.connections(), 0, "{:?}", self.clients);
+        assert_eq!(self.network.relay.state().connections, 0, "{:?}", self.clients);
     }
 
     fn connects(&mut self) {

@@ -8,14 +8,14 @@ use crate::world::World;
 impl World {
     /// Whether messages that are gone are still to be dropped.
     pub(crate) fn is_behind(&self) -> bool {
-        self.network.relay.hub().poll_timeout() == Some(0)
+        self.network.relay.state().hub.poll_timeout() == Some(0)
     }
 
     /// Holds after every step.
     pub(crate) fn check(&mut self) {
         self.network.relay.check_invariants();
-        let hub = self.network.relay.hub();
-        assert_eq!(self.network.relay.connections(), self.clients.len(), "connections");
+        let hub = self.network.relay.state().hub;
+        assert_eq!(self.network.relay.state().connections, self.clients.len(), "connections");
         // What is gone for everybody may still have to be dropped.
         let is_behind = self.is_behind();
         let is_right = |has: usize, should: usize| has == should || is_behind && has > should;
@@ -32,7 +32,11 @@ impl World {
         let timers = held + hub.channels() + self.settings.stores.len();
         assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
         let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
-        assert_eq!(self.network.relay.timers() - hub.timers(), armed, "timers of connections");
+        assert_eq!(
+            self.network.relay.state().timers - hub.timers(),
+            armed,
+            "timers of connections"
+        );
     }
 
     /// Holds when the relay has nothing left to do until something happens.
@@ -59,11 +63,14 @@ impl World {
 
     /// Nothing is left when everybody is gone and time has passed.
     pub(crate) fn check_empty(&self) {
-        let hub = self.network.relay.hub();
-        assert_eq!((self.network.relay.connections(), hub.held(), self.network.told()), (0, 0, 0));
-        assert_eq!((hub.channels(), self.network.relay.timers()), (0, 0));
+        let hub = self.network.relay.state().hub;
+        assert_eq!(
+            (self.network.relay.state().connections, hub.held(), self.network.told()),
+            (0, 0, 0)
+        );
+        assert_eq!((hub.channels(), self.network.relay.state().timers), (0, 0));
         assert_eq!((hub.used_bytes(StoreId(0)), hub.used_bytes(StoreId(1))), (0, 0));
-        assert!(!self.network.relay.has_output());
-        assert_eq!(self.network.relay.poll_timeout(), None);
+        assert!(!self.network.relay.state().has_output);
+        assert_eq!(self.network.relay.state().due_ms, None);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use pushserver::clock::Now;
 use pushserver::message::MessageId;
-use pushserver::relay::{Arrival, ConnKey};
+use pushserver::relay::{Arrival, Command, ConnKey};
 
 use pushserver::net::pace::OUTPUTS_PER_TURN;
 use pushserver_testkit::{Network, Random};
@@ -152,7 +152,9 @@ impl World {
         let mut settings = self.settings.clone();
         settings.draw_again(&mut self.random);
         self.count("reloads");
-        self.network.relay.reload(&settings.relay(), settings.stores.clone(), self.model.now);
+        self.network
+            .relay
+            .command(Command::Reload(&settings.relay(), settings.stores.clone()), self.model.now);
         self.model.reload(settings.stores.clone());
         self.settings = settings;
     }
@@ -229,7 +231,7 @@ impl World {
 
     pub(crate) fn shutdown(&mut self) {
         let now = self.now();
-        self.network.relay.shutdown(now);
+        self.network.relay.command(Command::Shutdown, now);
         (self.stopping, self.holds_end) = (true, true);
         let waiting: Vec<u64> = self.model.waiting().map(|hold| hold.client).collect();
         for number in waiting {

@@ -16,7 +16,7 @@ use pushserver::clock::Now;
 use pushserver::hub;
 use pushserver::net::pace::{CROWD_READS, CROWD_READS_BESIDE, OUTPUTS_PER_TURN, READ_BYTES};
 use pushserver::relay::options::{Options, UpstreamAddress};
-use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay};
+use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 
 use crate::notices::Notices;
 use crate::peer::{End, Peer, Peers};
@@ -170,21 +170,21 @@ impl Network {
         self.record.note(Happened::Due);
         self.carry_out_answers();
         for _ in 0..self.pace {
-            let Some(output) = self.relay.poll_output(self.now) else { break };
+            let Some(output) = self.relay.poll_output(Wanted::All, self.now) else { break };
             self.carry_out(output);
         }
         for conn in std::mem::take(&mut self.gone) {
             self.tell(conn, Input::Closed);
         }
         self.relay.check_invariants();
-        let is_level = self.peers.open() == self.relay.connections() || self.relay.has_output();
-        assert!(is_level, "both tables have the same entries");
+        let state = self.relay.state();
+        assert!(state.has_output || self.peers.open() == state.connections, "tables differ");
         self.read_waiting();
     }
 
     /// Carries out whatever is no fan-out's, as a turn does first.
     pub fn carry_out_answers(&mut self) {
-        while let Some(output) = self.relay.poll_answer() {
+        while let Some(output) = self.relay.poll_output(Wanted::Answers, self.now) {
             self.carry_out(output);
         }
     }
@@ -206,9 +206,9 @@ impl Network {
     /// There is more to do, before any time passes.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        let is_due = self.relay.poll_timeout().is_some_and(|due| due <= self.now.mono_ms);
+        let state = self.relay.state();
         let waits = !self.again.is_empty() || !self.later.is_empty() || !self.gone.is_empty();
-        is_due || waits || self.relay.has_output()
+        waits || state.has_output || state.due_ms.is_some_and(|due| due <= self.now.mono_ms)
     }
 
     /// Lets time pass, both clocks alike; every deadline on the way is met when it is due.
@@ -218,7 +218,7 @@ impl Network {
     pub fn advance_ms(&mut self, ms: u64) {
         let until = self.now.mono_ms + ms;
         for _ in 0..TURNS_MAX {
-            let due = self.relay.poll_timeout().filter(|due| *due <= until);
+            let due = self.relay.state().due_ms.filter(|due| *due <= until);
             let is_over = due.is_none() && !self.is_busy();
             self.jump_to(due.unwrap_or(if is_over { until } else { 0 }));
             self.turn();
@@ -231,7 +231,7 @@ impl Network {
 
     /// Lets time pass until the next deadline; false if there is none.
     pub fn advance_to_deadline(&mut self) -> bool {
-        let Some(due) = self.relay.poll_timeout() else { return false };
+        let Some(due) = self.relay.state().due_ms else { return false };
         self.jump_to(due);
         self.settle();
         true
@@ -276,8 +276,8 @@ impl Network {
 
     /// Begins the next turn.
     fn read_waiting(&mut self) {
-        self.crowd_reads_left =
-            if self.relay.has_output() { CROWD_READS_BESIDE } else { CROWD_READS };
+        let fans_out = self.relay.state().has_output;
+        self.crowd_reads_left = if fans_out { CROWD_READS_BESIDE } else { CROWD_READS };
         while self.crowd_reads_left > 0 {
             let Some(conn) = self.later.pop_front() else { break };
             self.crowd_reads_left -= 1;

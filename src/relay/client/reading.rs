@@ -372,7 +372,7 @@ fn caller(client: &Client) -> Caller {
 #[cfg(test)]
 mod tests {
     use crate::relay::timers::tests::{at, relay};
-    use crate::relay::{Arrival, Output};
+    use crate::relay::{Arrival, Output, Wanted};
 
     #[test]
     fn pipeline_depth_requests_are_served_before_others_have_their_turn() {
@@ -385,9 +385,9 @@ mod tests {
             relay.received(conn, &requests, at(0));
         }
         let mut served = Vec::new();
-        while relay.poll_timeout() == Some(0) {
+        while relay.state().due_ms == Some(0) {
             relay.handle_timeout(at(0));
-            while let Some(output) = relay.poll_answer() {
+            while let Some(output) = relay.poll_output(Wanted::Answers, at(0)) {
                 let Output::Send { conn, .. } = output else { panic!("{output:?}") };
                 served.push(conn);
             }

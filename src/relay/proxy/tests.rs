@@ -3,9 +3,9 @@ use std::collections::HashMap;
 use super::*;
 use crate::hub;
 use crate::message::MessageId;
-use crate::relay::Arrival;
 use crate::relay::location::Pattern;
 use crate::relay::options::{Limits, Origins, PublisherOptions, SubscriberOptions};
+use crate::relay::{Arrival, Command, Wanted};
 use crate::store::StoreId;
 
 const START: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
@@ -114,7 +114,7 @@ impl World {
     fn step(&mut self, happens: impl FnOnce(&mut Relay, Now)) {
         happens(&mut self.relay, self.now);
         self.relay.handle_timeout(self.now);
-        while let Some(output) = self.relay.poll_output(self.now) {
+        while let Some(output) = self.relay.poll_output(Wanted::All, self.now) {
             let (conn, end) = match output {
                 Output::Send { conn, payload, .. } => {
                     let (head, body) = payload.slices(0);
@@ -194,8 +194,11 @@ impl World {
         }
         self.advance(10_000);
         // A channel that was made by PUT has a timer of its own.
-        let left =
-            (self.relay.connections(), self.relay.effects.wheel.len(), self.relay.hub().held());
+        let left = (
+            self.relay.state().connections,
+            self.relay.effects.wheel.len(),
+            self.relay.state().hub.held(),
+        );
         assert_eq!((left, self.relay.effects.uploading.get()), ((0, 0, 0), 0));
     }
 }
@@ -299,10 +302,10 @@ fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_an
     world.step(|relay, now| relay.stalled(client, now));
     let handed = b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /s/a\r\nContent-Length: 0\r\n\r\n";
     world.receives(upstream, handed);
-    assert_eq!(world.relay.hub().held(), 1);
+    assert_eq!(world.relay.state().hub.held(), 1);
     // The hold has ended, and what it was answered waits behind the rest.
     world.advance(2000);
-    assert_eq!((world.relay.hub().held(), world.ended.get(&client)), (0, None));
+    assert_eq!((world.relay.state().hub.held(), world.ended.get(&client)), (0, None));
     world.advance(13_010);
     assert_eq!(world.ended[&client], End::Abort);
     world.ends_empty(&[client]);
@@ -413,7 +416,7 @@ fn other_settings_lead_elsewhere_and_what_is_on_its_way_comes_to_its_end() {
     let busy_client = world.client();
     world.receives(busy_client, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
     let busy = world.opens();
-    world.step(|relay, now| relay.reload(&options(&[2]), Vec::new(), now));
+    world.step(|relay, now| relay.command(Command::Reload(&options(&[2]), Vec::new()), now));
     assert_eq!(world.ended.get(&idle), Some(&End::Close));
     assert_eq!(world.ended.get(&busy), None);
     world.receives(busy, LENGTH.as_bytes());
@@ -441,7 +444,7 @@ fn without_an_upstream_in_new_settings_what_is_on_its_way_comes_to_its_end() {
     world.receives(clients[2], GET);
     let mut none = options(&[1]);
     let proxy = none.proxy.take();
-    world.step(|relay, now| relay.reload(&none, Vec::new(), now));
+    world.step(|relay, now| relay.command(Command::Reload(&none, Vec::new()), now));
     assert_eq!(world.ended.get(&idle), Some(&End::Close));
     world.step(|relay, now| relay.connected(dialling, now));
     world.ends(repeated);
@@ -456,7 +459,7 @@ fn without_an_upstream_in_new_settings_what_is_on_its_way_comes_to_its_end() {
     }
     // And back again.
     let back = Options { proxy, ..none };
-    world.step(|relay, now| relay.reload(&back, Vec::new(), now));
+    world.step(|relay, now| relay.command(Command::Reload(&back, Vec::new()), now));
     world.receives(idle_client, GET);
     let upstream = world.opens();
     world.receives(upstream, LENGTH.as_bytes());
@@ -480,14 +483,14 @@ fn a_stop_lets_exchanges_end_and_closes_tunnels_and_idle_connections() {
     let other_end = world.opens();
     let switch = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     world.receives(other_end, switch);
-    world.step(|relay, now| relay.shutdown(now));
+    world.step(|relay, now| relay.command(Command::Shutdown, now));
     for (conn, end) in [(first, true), (idle, true), (tunnel, true), (other_end, true)] {
         assert_eq!(world.ended.contains_key(&conn), end);
     }
     assert!(!world.ended.contains_key(&busy));
     world.receives(asked, LENGTH.as_bytes());
     assert!(world.text(busy).contains("\r\nConnection: close\r\n"));
-    assert_eq!(world.relay.connections(), 0);
+    assert_eq!(world.relay.state().connections, 0);
 }
 
 /// Many clients, upstreams that answer, split, stall, cut off, poison and vanish: whoever gets a
@@ -694,7 +697,7 @@ fn who_rests_goes_to_the_new_upstream_when_the_settings_change() {
     world.ends(upstream);
     let upstream = world.opens();
     world.ends(upstream);
-    world.step(|relay, now| relay.reload(&options(&[2]), stores(), now));
+    world.step(|relay, now| relay.command(Command::Reload(&options(&[2]), stores()), now));
     let upstream = world.opens();
     assert_eq!(world.dialled.last().expect("a dial").1, address(2));
     world.receives(upstream, LENGTH.as_bytes());

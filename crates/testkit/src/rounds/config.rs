@@ -4,7 +4,7 @@
 use pushserver::clock::Now;
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
-use pushserver::relay::Relay;
+use pushserver::relay::{Command, Relay};
 use serde_json::Value;
 
 /// The bytes of a settings file.
@@ -20,7 +20,7 @@ pub fn round(data: &[u8]) {
     let now = Now { mono_ms: 0, unix_s: 1_700_000_001 };
     let hub = config.hub_options(first_id, 1);
     let mut relay = Relay::new(&config.relay_options(), hub.clone(), now);
-    relay.reload(&config.relay_options(), hub.stores, now);
+    relay.command(Command::Reload(&config.relay_options(), hub.stores), now);
     config.warnings().iter().for_each(|warning| one_line(warning));
     let printed = config.to_json().expect("there is one address at most");
     let again = read(printed.as_bytes()).unwrap_or_else(|error| panic!("{error}: {printed}"));

@@ -224,7 +224,7 @@ impl Target for InWorld {
     }
 
     fn check(&self) {
-        assert_eq!(self.network.relay.hub().held(), 0, "nobody is left, so nothing is held");
+        assert_eq!(self.network.relay.state().hub.held(), 0, "nobody is left, so nothing is held");
     }
 }
 

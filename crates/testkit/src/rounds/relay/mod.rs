@@ -29,6 +29,7 @@ mod play;
 mod settings;
 
 use play::Play;
+use pushserver::relay::Command;
 
 /// See the module.
 pub fn round(data: &[u8]) {
@@ -68,10 +69,10 @@ fn follow(play: &mut Play, script: &[u8]) {
             b'%' => play.network.pace = usize::from(number()).max(1),
             b'=' => play.reload(number()),
             b'^' => play.shed(usize::from(number())),
-            b'$' => play.network.relay.announce_shutdown(),
+            b'$' => play.network.relay.command(Command::AnnounceShutdown, play.network.now),
             b'#' => {
                 let now = play.network.now;
-                play.network.relay.shutdown(now);
+                play.network.relay.command(Command::Shutdown, now);
             }
             _ => {}
         }

@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use pushserver::relay::{Arrival, ConnKey};
+use pushserver::relay::{Arrival, Command, ConnKey};
 
 use crate::judge;
 use crate::network::{BEGIN_UNIX_S, Network};
@@ -100,7 +100,7 @@ impl Play {
 
     pub(crate) fn reload(&mut self, variant: u8) {
         let (relay, hub) = settings::options(variant);
-        self.network.relay.reload(&relay, hub.stores, self.network.now);
+        self.network.relay.command(Command::Reload(&relay, hub.stores), self.network.now);
         self.variant = variant;
     }
 
@@ -124,20 +124,20 @@ impl Play {
         assert_eq!(unfinished.count(), 0, "an answer has no end");
         self.all_vanish(|_| true);
         let Network { relay, now, .. } = &mut self.network;
-        assert_eq!((relay.connections(), relay.hub().held()), (0, 0));
+        assert_eq!((relay.state().connections, relay.state().hub.held()), (0, 0));
         let (options, mut hub) = settings::options(self.variant);
         for store in &mut hub.stores {
             store.memory.min_messages = 0;
             store.memory.message_timeout_ms = 1000;
         }
-        relay.reload(&options, hub.stores, *now);
+        relay.command(Command::Reload(&options, hub.stores), *now);
         assert_eq!(self.network.told(), 0, "subscribe notices without their unsubscribe");
         for ms in [1_000, 60_000, 3_600_000, 3_600_000] {
             self.network.advance_ms(ms);
         }
         let relay = &self.network.relay;
-        assert_eq!((relay.hub().channels(), relay.timers()), (0, 0));
-        assert_eq!(relay.poll_timeout(), None);
+        assert_eq!((relay.state().hub.channels(), relay.state().timers), (0, 0));
+        assert_eq!(relay.state().due_ms, None);
         for (_, peer) in self.network.peers.iter() {
             if peer.is_upstream {
                 judge::upstream(&peer.got);
