@@ -1,7 +1,7 @@
 """The process of the ``runserver`` behind the daemon of ``runpushserver --allrequests``.
 
-It leaves with its launcher, tells it of each start, and gives Django the addresses of clients as
-the daemon says them. ``upstream.py`` is the launcher's side. In any other process nothing happens.
+The process ends with its launcher, reports each start to it, and gives Django the client addresses
+that the daemon sends. ``upstream.py`` is the launcher's side. In other processes nothing happens.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pushserver import conf
 
 # Descriptors of the launcher's pipes: `reading:inode:writing`.
 PIPES_VARIABLE = "PUSH_SERVER_PIPES"
-# What the daemon shows beside a client's address (its setting `allrequests_secret`).
+# The secret that the daemon sends beside a client's address (its setting `allrequests_secret`).
 PROXY_SECRET_VARIABLE = "PUSH_SERVER_PROXY_SECRET"
 # The settings that the daemon was started with, as digests.
 STARTED_WITH_VARIABLE = "PUSH_SERVER_STARTED_WITH"
@@ -50,7 +50,7 @@ _theirs: dict[str, str | None] = {}
 
 
 def follow_launcher() -> None:
-    """Where this process was started so: does all that the module is for."""
+    """Does all that the module is for, if ``runpushserver --allrequests`` started this process."""
     pipes = inherited_pipes()
     if pipes is None:
         return
@@ -61,18 +61,18 @@ def follow_launcher() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
-    # It writes the head and the body of an answer apart. On a connection that the daemon keeps, the
-    # body would wait until the head is acknowledged: 40 ms on Linux.
+    # runserver writes the head and the body of an answer separately. On a kept connection the body
+    # would wait for the acknowledgement of the head: 40 ms on Linux.
     WSGIRequestHandler.disable_nagle_algorithm = True
     _wrap_applications()
-    with suppress(OSError):  # the launcher is gone, which the lifeline tells
+    with suppress(OSError):  # the launcher is gone, which the lifeline reports
         os.write(starts, (" and ".join(_changed()) + "\n").encode())
 
 
 def inherited_pipes() -> tuple[int, int] | None:
-    """The lifeline to read, and where to tell of starts.
+    """Two descriptors: the lifeline to read, and the pipe that reports starts.
 
-    ``None`` where only their numbers were inherited, as by what a view starts.
+    ``None`` if only the variable was inherited, as in processes that a view starts.
     """
     reading, inode, writing = (*os.environ.get(PIPES_VARIABLE, "").split(":"), "", "")[:3]
     try:
@@ -87,7 +87,7 @@ def started_with() -> dict[str, str]:
     found: dict[str, Any] = {"ALLOWED_HOSTS": settings.ALLOWED_HOSTS}
     try:
         found["PUSH_SERVER"] = conf.push_server()
-    except (ImproperlyConfigured, ValueError) as error:  # which the checks tell
+    except (ImproperlyConfigured, ValueError) as error:  # which the checks report
         found["PUSH_SERVER"] = str(error)
     return {name: _digest(value) for name, value in found.items()}
 
@@ -95,7 +95,7 @@ def started_with() -> dict[str, str]:
 def _digest(value: Any) -> str:
     try:
         text = json.dumps(value, cls=DjangoJSONEncoder)
-    except (TypeError, ValueError, RecursionError) as error:  # which the checks tell
+    except (TypeError, ValueError, RecursionError) as error:  # which the checks report
         text = str(error)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -106,10 +106,10 @@ def _changed() -> list[str]:
 
 
 def _wrap_applications() -> None:
-    """Every ``runserver`` takes its application from these settings, Daphne's and Werkzeug's too.
+    """Replaces the applications in the settings, from which every ``runserver`` takes them.
 
-    So middleware around the application sees what is right, and so do consumers of WebSockets,
-    which have no request of Django.
+    Daphne's and Werkzeug's too. So middleware around the application sees the right address, and so
+    do consumers of WebSockets, which have no request of Django.
     """
     _theirs["WSGI_APPLICATION"] = settings.WSGI_APPLICATION
     settings.WSGI_APPLICATION = f"{__name__}.wsgi_application"
@@ -119,7 +119,7 @@ def _wrap_applications() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    # Made when the server asks for it, so that the project's errors come where they always come.
+    # Loaded when the server asks for it, so that errors of the project appear where they always do.
     if name == "wsgi_application":
         return _around_wsgi(_load("WSGI_APPLICATION"))
     if name == "asgi_application":
@@ -167,7 +167,7 @@ def believe_environ(environ: dict[str, Any]) -> None:
         if _is_notice(secret):
             environ[_SECRET] = secret
     else:
-        # Over a Unix socket nobody has an address.
+        # A client of a Unix socket has no address.
         environ["REMOTE_ADDR"] = fields.get(_PEER, "")
         environ.pop("REMOTE_PORT", None)  # of Werkzeug: the daemon's
         if port := _outer_port():
@@ -201,7 +201,7 @@ def _is_daemon(secret: str) -> bool:
 
 
 def _is_notice(secret: str) -> bool:
-    """Whether it is for the view of notices, which looks at it itself."""
+    """Whether it is the secret of notices, which their view checks."""
     return any(constant_time_compare(secret, known) for known in conf.passthrough_secrets())
 
 

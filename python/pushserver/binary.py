@@ -47,7 +47,7 @@ def _candidates() -> Iterator[Path]:
     if (checkout / "Cargo.toml").is_file():
         target = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
         builds = [checkout / target / profile / NAME for profile in ("release", "debug")]
-        # Whichever was built last is what the developer works on.
+        # The newest build is the one that the developer works on.
         yield from sorted(filter(_is_executable, builds), key=_built, reverse=True)
 
 

@@ -1,7 +1,6 @@
-"""System checks of ``PUSH_SERVER``: each mistake that would show only later, or somewhere else.
+"""System checks of ``PUSH_SERVER``: mistakes that would otherwise appear later or elsewhere.
 
-The daemon refuses wrong settings too, but only where and when it starts: these speak up in every
-command.
+The daemon refuses wrong settings too, but only when it starts; the checks run in every command.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Settings = Mapping[str, Any]
 
 @register("pushserver")
 def check_push_server(**kwargs: Any) -> list[CheckMessage]:
-    """All checks; those of meaning only where the shape is right."""
+    """All checks; those of meaning only if keys and types are right."""
     try:
         push_server = conf.push_server()
     except (ImproperlyConfigured, ValueError) as error:  # ValueError: a port of 5000 digits
@@ -114,7 +113,7 @@ def _origins(push_server: Settings) -> Iterator[CheckMessage]:
 
 
 def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
-    """What the daemon tells arrives, and is believed."""
+    """Notices of the daemon arrive, and the view accepts them."""
     for path, place in _locations(push_server):
         url = place.get("passthrough")
         if not url:
@@ -163,7 +162,7 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
 
 
 def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
-    """Only who should can publish."""
+    """Not everybody can publish."""
     address = str(push_server["address"])
     is_here = address.startswith("unix:") or conf.is_loopback(address)
     for path, place in _locations(push_server):
@@ -199,13 +198,13 @@ def _allowed_front(push_server: Settings, allow: Any) -> str:
 def _networks(texts: Any) -> list[Any]:
     found = []
     for text in texts or ():
-        with suppress(ValueError):  # which the daemon tells
+        with suppress(ValueError):  # which the daemon reports
             found.append(ipaddress.ip_network(str(text), strict=False))
     return found
 
 
 def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
-    """Secrets go into headers."""
+    """Secrets fit into headers, and none is used twice."""
     places = [(f"{path}.", place) for path, place in _locations(push_server)]
     for path, place in [("", push_server), *places]:
         for key in ("secret", "passthrough_secret", "allrequests_secret"):

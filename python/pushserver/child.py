@@ -15,7 +15,7 @@ class Child:
     process: subprocess.Popen[Any]
 
     def stop(self, timeout_s: float = 10) -> None:
-        """Lets it leave in good order, or else ends it."""
+        """Terminates the process, and kills it if it does not end in time."""
         self.process.terminate()
         try:
             self.process.wait(timeout_s)

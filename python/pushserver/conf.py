@@ -1,7 +1,7 @@
-"""The setting ``PUSH_SERVER``, with a default for each missing key, and what follows from it.
+"""The setting ``PUSH_SERVER``, with defaults for missing keys, and the URLs that follow from it.
 
-Reads the settings at every call, so that ``override_settings`` works; never checks them beyond
-what it needs (``checks.py`` does, and so does the daemon at its start).
+Reads the settings at every call, so that ``override_settings`` works. Checks only what it needs;
+``checks.py`` and the daemon check the rest.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SECRET_VARIABLE = "PUSH_SERVER_PASSTHROUGH_SECRET"
 
 
 class NotReversible(ValueError):
-    """No URL can be made of a location's pattern; the daemon may serve it all the same."""
+    """No URL can be made of a location's pattern, though the daemon may serve it."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ def push_server() -> dict[str, Any]:
 
 
 def daemon_settings(push_server: Mapping[str, Any], use_ipv6: bool = False) -> dict[str, Any]:
-    """These settings as the daemon runs with them.
+    """These settings, as the daemon gets them.
 
-    Raises ``ImproperlyConfigured`` for an address that there is not.
+    Raises ``ImproperlyConfigured`` for an address that cannot be resolved.
     """
     made = dict(push_server)
-    # What Django serves under a name, the push locations beside it serve too.
+    # The push locations serve the names that Django serves.
     if allowed := [host for host in settings.ALLOWED_HOSTS if _is_name(host)]:
         made["hosts"] = [*(made.get("hosts") or ()), *allowed]
     made["address"] = _resolve(str(made["address"]), use_ipv6)
@@ -198,8 +198,7 @@ def subscriber_origin(request: HttpRequest | None = None) -> str:
 def explicit_host(key: str) -> tuple[str, bool]:
     """``publisher_host`` or ``subscriber_host`` as set: ``host:port`` or ``""``; and TLS.
 
-    One that means the daemon is left out where that is known to listen elsewhere than the settings
-    say, since the command line did.
+    ``""`` for the daemon itself, if the command line made it listen elsewhere.
     """
     conf = push_server()
     value = conf.get(key, {})
@@ -222,14 +221,14 @@ def is_daemon(conf: Mapping[str, Any], host: str) -> bool:
 
 
 def passthrough_secrets() -> list[str]:
-    """Whoever shows one of these to the passthrough view is the daemon."""
+    """The secrets by which the passthrough view recognises the daemon."""
     secrets = [place.get("passthrough_secret") for place in push_server()["locations"]]
     secrets.append(os.environ.get(SECRET_VARIABLE))
     return [str(secret) for secret in secrets if secret]
 
 
 def is_default_port() -> bool:
-    """Whether nothing says where the push server is, so that 8001 is a guess."""
+    """Whether no setting says where the push server is, so that 8001 is a guess."""
     given = getattr(settings, "PUSH_SERVER", None) or {}
     known = ("port", "publisher_host", "allrequests")
     return not os.environ.get(HOST_VARIABLE) and not any(given.get(key) for key in known)
@@ -293,7 +292,7 @@ def _is_name(host: object) -> bool:
 
 
 def _resolve(address: str, use_ipv6: bool) -> str:
-    """The daemon listens on addresses; names are for people."""
+    """The IP address of a name: the daemon listens on addresses only."""
     if address.startswith("unix:") or ":" in address:
         return address
     family = socket.AF_INET6 if use_ipv6 else socket.AF_UNSPEC

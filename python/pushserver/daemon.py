@@ -1,9 +1,9 @@
-"""A running daemon, as a child process that cannot outlive this one.
+"""A running daemon: a child process that cannot outlive this one.
 
-It gets its settings on standard input, which stays open as its life line: however this process
-ends, the pipe closes and the daemon leaves.
+It gets its settings on standard input, which stays open as its lifeline: however this process ends,
+the pipe closes and the daemon stops.
 
-What it says of wrong settings is said in terms of ``PUSH_SERVER``, here and nowhere else.
+Only this module translates the daemon's messages about settings into terms of ``PUSH_SERVER``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STDIN = "standard input: "
 
 
 class DaemonError(Exception):
-    """The daemon did not start, and why; of a status of 1 it has said that on standard error."""
+    """The daemon did not start. With status 1 it has written the reason to standard error."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -33,9 +33,9 @@ class DaemonError(Exception):
 
 
 def ask(binary: Path, settings: Mapping[str, Any], *arguments: str) -> str:
-    """What the binary prints about these settings.
+    """The output of the binary for these settings.
 
-    Raises ``DaemonError`` where it does not take them, with its reason.
+    Raises ``DaemonError`` with the reason if it refuses them.
     """
     asked = subprocess.run(
         [str(binary), "-q", "--config", "-", *arguments],
@@ -50,7 +50,7 @@ def ask(binary: Path, settings: Mapping[str, Any], *arguments: str) -> str:
 
 
 def _in_our_terms(said: str) -> str:
-    """Of the settings the daemon knows only that they come by standard input."""
+    """The daemon's message about settings, which to it are those of standard input."""
     text = said.strip().removeprefix("pushserver: ")
     if text.startswith(STDIN):
         text = "PUSH_SERVER: " + text.removeprefix(STDIN).removeprefix("--nginx-config: ")
@@ -65,9 +65,9 @@ def _written(settings: Mapping[str, Any]) -> str:
 
 
 class Daemon(Child):
-    """One daemon, accepting connections at ``url`` once it is made.
+    """One daemon, which accepts connections at ``url`` when the constructor returns.
 
-    Raises ``DaemonError`` where it does not within ``timeout_s``.
+    Raises ``DaemonError`` if it does not within ``timeout_s``.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Daemon(Child):
         stderr: int | IO[Any] | None = None,
         timeout_s: float = 30,
     ) -> None:
-        # Its own words on standard error would be about its own options.
+        # Checked first: the daemon's own message would name its options, not PUSH_SERVER.
         ask(binary, settings, "--check-config")
         self.process: subprocess.Popen[str] = subprocess.Popen(
             [str(binary), "--config", "-", "--exit-on-stdin-eof", *arguments],
@@ -88,7 +88,8 @@ class Daemon(Child):
             stderr=stderr,
             env=env,
             encoding="utf-8",
-            # Of a terminal's Ctrl-C it hears from us, once: a second signal means "at once".
+            # A terminal sends Ctrl-C to this process alone, which passes it on once: a second
+            # signal means "at once" to the daemon.
             start_new_session=True,
         )
         try:
@@ -99,7 +100,7 @@ class Daemon(Child):
             raise
 
     def wait(self) -> int:
-        """Waits until it leaves; its exit status."""
+        """Waits until the daemon ends, and returns its exit status."""
         assert self.process.stdout is not None, "it is a pipe"
         for _ in self.process.stdout:
             pass  # so that it never blocks on a full pipe
@@ -110,10 +111,10 @@ class Daemon(Child):
         self.process.send_signal(number)
 
     def stop(self, timeout_s: float = 10) -> None:
-        """Lets it leave in good order, or else ends it."""
+        """Terminates the daemon, and kills it if it does not end in time."""
         super().stop(timeout_s)
         for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(BrokenPipeError):  # what it never read
+            with suppress(BrokenPipeError):  # settings that the daemon did not read
                 assert pipe is not None, "both are pipes"
                 pipe.close()
 
@@ -123,11 +124,12 @@ class Daemon(Child):
             self.process.stdin.write(_written(settings) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # it left already, which waiting for it will tell
+            pass  # it has ended, which waiting for it reports
 
     def _wait_until_ready(self, timeout_s: float) -> str:
         assert self.process.stdout is not None, "it is a pipe"
-        # A pipe cannot be read with a timeout on every system, but its other end can be cut off.
+        # Not every system can read a pipe with a timeout, but the process at its other end can be
+        # killed.
         deadline = threading.Timer(timeout_s, self.process.kill)
         deadline.start()
         try:

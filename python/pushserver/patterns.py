@@ -1,8 +1,8 @@
-"""The text of a location's pattern, percent-encoded as it stands in the path of a request.
+"""Patterns of locations, percent-encoded as in the path of a request.
 
 The daemon does the same with the parsed expression (``src/relay/location/spelling.rs``), and also
-takes other spellings; here is the one that URLs are made of. ``tests/locations.json`` is the test
-of both.
+matches other spellings; this module has the one that URLs are made of. ``tests/locations.json``
+tests both.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 BYTES_MAX = 8 << 10
 
-# What clients encode in a path: RFC 3986 3.3 does not allow it there. Neither "?", which ends the
-# path, nor controls: no path has what they mean in a pattern.
+# Characters that clients encode in a path, as RFC 3986 section 3.3 does not allow them there.
+# Without "?", which ends the path, and controls: no path has what they mean in a pattern.
 _ENCODED_ASCII = ' "#<>[\\]^`{|}'
 _ENCODED = frozenset(_ENCODED_ASCII.encode()) | frozenset(range(0x80, 0x100))
 

@@ -1,6 +1,6 @@
 """Fixtures for pytest, which finds them by an entry point of the package.
 
-Costs nothing where they are not used: Django is imported by the fixtures, not by this module.
+Unused, they cost nothing: the fixtures import Django, not this module.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The shape of ``PUSH_SERVER``: which keys there are, and of which type their values.
 
-``schema.json`` says it, for the daemon too; here is what becomes of settings that are otherwise.
-What settings mean together is in ``checks.py``. Any object can be in settings: whatever the schema
-does not allow is a fault, never an exception, and nothing is followed deeper than the schema goes.
+``schema.json`` defines it, for the daemon too; this module reports settings that do not fit.
+``checks.py`` looks at what settings mean together. Settings may hold any object: one that the
+schema does not allow is a fault, never an exception, and nothing is followed deeper than the schema
+goes.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def _value(path: str, value: object, rule: Rule) -> Iterator[Fault]:
 
 
 def _plain(value: object) -> object:
-    """A lazy string as the string that the daemon gets; all else, and one that fails, as it is."""
+    """A lazy string as the string that the daemon gets; other values unchanged."""
     if isinstance(value, Promise):
         with suppress(Exception):
             return str(value)
@@ -155,7 +156,7 @@ def _plain(value: object) -> object:
 
 
 def _shown(value: object, write: Callable[[object], str] = repr) -> str:
-    """What a message can say of any object at all."""
+    """The value as a message shows it, whatever object it is."""
     try:
         return write(value).encode(errors="backslashreplace").decode()
     except Exception:  # nested too deep, too many digits, or a method of its own that fails

@@ -1,7 +1,7 @@
-"""What other applications can listen to.
+"""Signals for other applications.
 
 ``channel_subscribe``, ``channel_unsubscribe``: ``request``, ``channel_id``; a browser began or
-ended waiting. It does so around every update, so receivers should be quick.
+ended waiting. Both are sent around every update, so receivers should be quick.
 
 ``pre_send_update``: ``channel_id``, ``data``, ``already_serialized``, ``request`` (a
 ``urllib.request.Request`` whose headers may still be changed). ``post_send_update``: the same and

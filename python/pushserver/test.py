@@ -92,7 +92,7 @@ class PushServer:
             push_server["locations"] = [
                 _for_pages_of(self.live_server_url, place) for place in push_server["locations"]
             ]
-        # Its start and its end are no news in a test's output.
+        # The output of a test does not need the daemon's start and end.
         env = {"RUST_LOG": "warn"} | os.environ
         daemon = self._stack.enter_context(Daemon(find_binary(), push_server, env=env))
         self.url = daemon.url
@@ -111,7 +111,7 @@ class PushServer:
 class PushServerMixin:
     """For a ``LiveServerTestCase``: a push server for the class, as ``cls.push_server``.
 
-    It goes with the live server: see ``PushServer``.
+    Needs a live server: see ``PushServer``.
     """
 
     push_server: PushServer
@@ -120,7 +120,7 @@ class PushServerMixin:
     @classmethod
     def setUpClass(cls) -> None:
         if not isinstance(getattr(cls, "live_server_url", ""), str):
-            # As that of Channels: known to a test only, as the server is a process of its own.
+            # As with Channels, whose live server is another process.
             raise TypeError(
                 f"{cls.__qualname__}: PushServerMixin goes with a live server in this process, "
                 "as LiveServerTestCase has it; another process does not see its settings"
@@ -132,7 +132,7 @@ class PushServerMixin:
 
 
 def _for_this_machine(address: str, location: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A location of the project, where tests may publish, too: they are at ``address``."""
+    """A location of the project; tests, which come from ``address``, may publish, too."""
     if location["type"] != "publisher" or not location.get("allow"):
         return location
     return {**location, "allow": [*location["allow"], address]}
@@ -151,6 +151,6 @@ def _for_pages_of(origin: str, location: Mapping[str, Any]) -> dict[str, Any]:
     if place.get("passthrough"):
         path = urlsplit(str(place["passthrough"])).path
         place["passthrough"] = f"{origin}{path}"
-        # Whatever INTERNAL_IPS says.
+        # Notices are accepted for their secret, whatever INTERNAL_IPS has.
         place["passthrough_secret"] = place.get("passthrough_secret") or secrets.token_urlsafe(32)
     return place

@@ -1,8 +1,8 @@
 """The project's own ``runserver``, behind the daemon of ``runpushserver --allrequests``.
 
-Whatever ``runserver`` the project has is used, so autoreload and static files work. It listens on
-a free loopback port, and leaves with the command that started it, however that one ends. What is
-different in its own process is in ``behind.py``.
+It is the ``runserver`` that the project has, so autoreload and static files work. It listens on a
+free loopback port, and ends with the command that started it, however that one ends. ``behind.py``
+runs in its process.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from urllib.parse import urlsplit
 from pushserver import behind, conf
 from pushserver.child import Child
 
-# As long as somebody thinks about it in a debugger, or lets a download stand.
+# Long enough for somebody in a debugger, or for a paused download.
 PATIENCE_S = 3600
-# What `runserver` takes of each line of a request's head, and how many lines.
+# The limits of `runserver`: bytes of a line of a request's head, and lines.
 LINE_BYTES, LINES = 65536, 100
 
-# `runserver` has no limit but these; a project may need long to load after a change.
+# The daemon's limits are those of `runserver`; a project may load slowly after a change.
 LIMITS = {
     "header_timeout": PATIENCE_S,
     "body_timeout": PATIENCE_S,
@@ -42,9 +42,9 @@ LIMITS = {
 
 
 class Upstream(Child):
-    """A running ``runserver``. Changes the daemon's settings where they speak of Django.
+    """A running ``runserver``. Changes the daemon's settings that name Django's address.
 
-    ``command`` is what runs it, with arguments behind its address.
+    ``command`` is the management command, with arguments to follow its address.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Upstream(Child):
         push_server["allrequests"] = f"http://127.0.0.1:{self.port}"
         push_server["port"] = push_server["port"] or free_port()
         push_server["limits"] = LIMITS | (push_server.get("limits") or {})
-        # One is shown with the requests of clients, the other with notices: never one for both.
+        # One goes with the requests of clients, the other with notices: never one for both.
         proxy_secret, secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         push_server["allrequests_secret"] = proxy_secret
         push_server["locations"] = [
@@ -93,16 +93,16 @@ class Upstream(Child):
         threading.Thread(target=wait, daemon=True).start()
 
     def whenever_it_serves(self, callback: Callable[[str], None]) -> None:
-        """Calls back from another thread after each start, when it has said all that it says.
+        """Calls back from another thread after each start, behind the lines that it prints.
 
-        With the names of the settings that the daemon has no longer right, or ``""``.
+        With the names of the settings that changed since the daemon started, or ``""``.
         """
 
         def wait() -> None:
             while told := os.read(self._starts, 4096):
                 if not self._serves():
                     return
-                # The reloader's start is one, too; of several the last counts.
+                # The reloader reports a start, too; the last report counts.
                 os.set_blocking(self._starts, False)
                 with suppress(BlockingIOError):
                     told = os.read(self._starts, 4096) or told
@@ -112,16 +112,16 @@ class Upstream(Child):
         threading.Thread(target=wait, daemon=True).start()
 
     def status(self) -> int | None:
-        """Its exit status, if it has ended."""
+        """The exit status of ``runserver``, if it has ended."""
         return self.process.poll()
 
     def stop(self, timeout_s: float = 10) -> None:
-        """Lets it leave in good order, or else ends it."""
+        """Terminates ``runserver``, and kills it if it does not end in time."""
         os.close(self._lifeline)
         super().stop(timeout_s)
 
     def _serves(self) -> bool:
-        """Waits until it does; whether it lives so long."""
+        """Waits until ``runserver`` serves. ``False`` if it ends before."""
         while self.process.poll() is None:
             if _is_served(self.port):
                 return True
@@ -129,7 +129,7 @@ class Upstream(Child):
         return False
 
     def _command(self, command: Sequence[str], options: Mapping[str, Any]) -> list[str]:
-        # As this command was started: `python manage.py`, `django-admin`, or `python -m django`.
+        # Started in the same way: `python manage.py`, `django-admin`, or `python -m django`.
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         script = ["-m", spec.name.removesuffix(".__main__")] if spec else [sys.argv[0]]
         passed_on = []
@@ -146,10 +146,10 @@ class Upstream(Child):
     def _notifying_django(
         self, place: Mapping[str, Any], push_server: Mapping[str, Any], secret: str
     ) -> dict[str, Any]:
-        """A passthrough to where Django was goes straight to where it is now.
+        """The location, with its notices sent to the port where Django listens now.
 
-        It comes from a loopback address wherever the subscriber is, so INTERNAL_IPS says nothing:
-        hence the secret.
+        Notices come from a loopback address wherever the subscriber is, so INTERNAL_IPS cannot tell
+        them apart: hence the secret.
         """
         place = dict(place)
         if place.get("passthrough"):
@@ -172,9 +172,9 @@ def _host(push_server: Mapping[str, Any]) -> str:
 
 
 def _is_served(port: int) -> bool:
-    """Whether a server there takes a connection and, asked nothing, closes it.
+    """Whether a server accepts a connection there and closes it when asked nothing.
 
-    It listens a moment before it says so and serves.
+    ``runserver`` listens a moment before it reports that and serves.
     """
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.shutdown(socket.SHUT_WR)

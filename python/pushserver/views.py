@@ -1,6 +1,6 @@
-"""Where the daemon tells of subscribers that come and go.
+"""The view for notices of the daemon: a browser began or ended waiting.
 
-Its answer is 403 to everybody but the daemon: to be told of a subscription is to be told of a user.
+It answers 403 to everybody but the daemon, because a subscription reveals a user.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def passthrough(request: HttpRequest) -> HttpResponse:
     if not channel_id or subscribe == unsubscribe:
         raise PermissionDenied
     signal = signals.channel_subscribe if subscribe else signals.channel_unsubscribe
-    # Robust: one receiver's fault is logged by Django and does not keep the news from the others.
+    # Robust: Django logs the error of a receiver, and calls the others.
     signal.send_robust(sender=passthrough, request=request, channel_id=channel_id)
     return HttpResponse()
 
 
 def _is_from_daemon(request: HttpRequest) -> bool:
-    # Taken away, so that no receiver sees it; `headers` may have been read before.
+    # Removed, so that no receiver sees it; `headers` may have been read before.
     given = request.META.pop(SECRET, "")
     request.__dict__.pop("headers", None)
     # Behind a proxy every address is an internal one, so where a secret is set it alone decides.

@@ -16,8 +16,8 @@ from http.client import HTTPConnection, HTTPMessage, HTTPSConnection
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-# Idle for longer than this: likely closed by the server at the very moment it is used again (the
-# daemon closes after 60 s, nginx after 75).
+# A connection idle for longer may be closed by the server just when it is used again (the daemon
+# closes after 60 s, nginx after 75).
 IDLE_S_MAX = 20
 IDLE_CONNECTIONS_MAX = 8
 ANSWER_BYTES_MAX = 64 * 1024
@@ -73,8 +73,8 @@ class Pool:
             try:
                 connection.request("POST", target, body, headers)
             except (BrokenPipeError, ConnectionAbortedError, ConnectionResetError):
-                # It closed an idle connection. It lacks the end of the request, so it has not
-                # taken it and a new connection may.
+                # The server closed an idle connection. It lacks the end of the request, so it has
+                # not accepted it, and a new connection may send it.
                 connection.close()
             else:
                 return self._receive(origin, connection)
@@ -82,7 +82,7 @@ class Pool:
         try:
             connection.request("POST", target, body, headers)
         except (BrokenPipeError, ConnectionAbortedError, ConnectionResetError):
-            # A server that refuses a request in its middle has said why.
+            # A server that refuses a request before its end has sent the reason.
             if connection.sock is None:
                 raise
         return self._receive(origin, connection)
@@ -144,7 +144,7 @@ def _connect(origin: Origin, timeout_s: float) -> HTTPConnection:
 
 
 def _has_input(sock: socket.socket) -> bool:
-    """On an idle connection input is its end, or garbage."""
+    """Whether there is input. On an idle connection that is its end, or garbage."""
     if hasattr(select, "poll"):  # unlike select, right for descriptors above 1024 too
         poll = select.poll()
         poll.register(sock, select.POLLIN)

@@ -1,7 +1,7 @@
 """Sending updates, and the URLs of channels.
 
-Works wherever Django's settings do: views, commands, a shell, task queues. An update is sent at
-most once, and when ``send_update`` returns the push server has it.
+Works wherever Django's settings do: in views, commands, a shell, task queues. An update is sent at
+most once; when ``send_update`` returns, the push server has it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class UpdateNotSerializable(UpdateError, TypeError):
 
 
 class UpdateRejected(UpdateError):
-    """The answer was not that of a push server that took the update."""
+    """The push server, or another server, did not accept the update."""
 
     def __init__(self, message: str, channel_id: str, url: str, status: int) -> None:
         super().__init__(message, channel_id, url)

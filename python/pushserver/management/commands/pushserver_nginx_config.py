@@ -1,4 +1,4 @@
-"""``manage.py pushserver_nginx_config``: what ``runpushserver`` runs, for nginx and Nchan."""
+"""``manage.py pushserver_nginx_config``: the settings of ``runpushserver``, for nginx and Nchan."""
 
 from __future__ import annotations
 

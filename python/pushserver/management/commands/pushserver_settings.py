@@ -1,4 +1,4 @@
-"""``manage.py pushserver_settings``: what ``runpushserver`` runs, for a daemon of its own."""
+"""``manage.py pushserver_settings``: the settings of ``runpushserver``, for a separate daemon."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class Command(BaseCommand):
 
 
 def _replace(path: Path, text: str) -> None:
-    """The daemon may read it at any moment: it is the old one or the new one."""
+    """Replaces the file at once: the daemon may read it at any moment."""
     was = None
     with suppress(FileNotFoundError):
         was = path.stat()
     if was and not stat.S_ISREG(was.st_mode):
-        # It would be replaced as well, were it /dev/null.
+        # /dev/null would be replaced, too.
         raise CommandError(
             f"{path} is no regular file: leave out --output, and redirect the output"
         )

@@ -1,7 +1,8 @@
 """``manage.py runpushserver``: the daemon with the settings of this project.
 
-Starts it, passes signals on and leaves with it. With ``--allrequests`` the daemon stands in front
-of the project's own ``runserver``, which this starts too (``pushserver.upstream``).
+Starts the daemon, forwards signals to it and exits with it. With ``--allrequests`` the daemon
+stands in front of the project's own ``runserver``, which this command starts too
+(``pushserver.upstream``).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ LOGGING = {0: ["-q"], 1: [], 2: ["--access-log"], 3: ["--access-log", "-v"]}
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
-# Options of `runserver` that are ours, too; others go behind `--`.
+# Options of `runserver` that this command has, too; others go behind `--`.
 RUNSERVER_FLAGS = {
     "noreload": "do not use the auto-reloader.",
     "nothreading": "do not use threading.",
@@ -52,7 +53,7 @@ class Command(BaseCommand):
         return super().create_parser(prog_name, subcommand, epilog=epilog, **kwargs)
 
     def run_from_argv(self, argv: list[str]) -> None:
-        # Not left to argparse: to that, the first word behind -- may be our address.
+        # Not left to argparse, which may take the first word behind -- for the address.
         if "--" in argv:
             at = argv.index("--")
             argv, self.runserver_options = argv[:at], argv[at + 1 :]
@@ -123,7 +124,7 @@ class Command(BaseCommand):
             raise CommandError(f"the push server ended with status {status}", returncode=status)
 
     def daemon_settings(self, options: dict[str, Any]) -> dict[str, Any]:
-        """``PUSH_SERVER`` with what the command line says over it."""
+        """``PUSH_SERVER``, with the command line's address and port over it."""
         push_server = conf.push_server()
         given = getattr(settings, "PUSH_SERVER", None) or {}
         if options["allrequests"] and not given.get("port"):
@@ -159,7 +160,7 @@ class Command(BaseCommand):
         return [options["runserver_command"] or "runserver", *flags, *behind]
 
     def announce_start(self, binary: Path, url: str, changed: str) -> None:
-        """The last address that is seen is not the one behind, which that prints at each reload."""
+        """Prints the daemon's address after each start of ``runserver``, which prints its own."""
         if changed:
             text = f"{changed} changed: stop and start runpushserver again."
             self.stdout.write(self.style.WARNING(text))
@@ -184,12 +185,12 @@ class Command(BaseCommand):
 
 
 def _shown(url: str) -> str:
-    """As ``runserver`` shows it; a Unix socket's path ends with its name."""
+    """The URL as ``runserver`` shows it; a Unix socket's path without a slash at its end."""
     return url if url.startswith("unix:") else f"{url}/"
 
 
 def _with_remedy(error: DaemonError) -> str:
-    """What the daemon said names no option of ours."""
+    """The daemon's message, and how to set the address here."""
     if error.status != 1:
         return str(error)
     return (
@@ -199,20 +200,20 @@ def _with_remedy(error: DaemonError) -> str:
 
 
 def _end(daemon: Daemon, received: Sequence[int]) -> None:
-    # Of Ctrl-C it has heard; a second signal would mean "at once".
+    # After Ctrl-C the daemon has got a signal; a second one would mean "at once".
     if not received:
         daemon.signal(signal.SIGTERM)
 
 
 @contextmanager
 def _passing_on_signals(daemon: Daemon) -> Iterator[list[int]]:
-    """Signals to end go to the daemon, whose end then is ours. Gives those that were received.
+    """Forwards SIGINT and SIGTERM to the daemon. Yields the list of those received.
 
-    A thread passes them on. A handler in Python runs only when the main thread goes on, and a
-    signal that comes a moment before a read begins does not end it: nobody would hear of it.
+    A thread forwards them. A handler in Python runs only when the main thread goes on, and a signal
+    that comes a moment before a read begins does not interrupt the read: it would be lost.
     """
     received: list[int] = []
-    # Elsewhere Python has no say in signals; the daemon still leaves with its life line.
+    # Only the main thread may set handlers; without them the daemon still ends with its lifeline.
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
@@ -225,7 +226,7 @@ def _passing_on_signals(daemon: Daemon) -> Iterator[list[int]]:
                 received.append(number[0])
                 daemon.signal(number[0])
 
-    # The thread last: a signal that still raises KeyboardInterrupt must leave none that waits.
+    # The thread last: a signal that still raises KeyboardInterrupt must not leave it waiting.
     os.set_blocking(writing, False)
     wakeup_before = signal.set_wakeup_fd(writing)
     before = [signal.signal(number, _do_nothing) for number in ENDING]
@@ -243,12 +244,12 @@ def _passing_on_signals(daemon: Daemon) -> Iterator[list[int]]:
 
 
 def _do_nothing(number: int, frame: object) -> None:
-    # With a handler in Python a signal's number is written to the wakeup descriptor, at once.
+    # A signal that has a handler in Python is written to the wakeup descriptor at once.
     pass
 
 
 def _parse(addrport: str, use_ipv6: bool) -> tuple[str, int | None]:
-    """As of ``runserver``: ``8001``, ``127.0.0.1:8001``, ``[::1]:8001``; and ``unix:/path``."""
+    """Address and port of ``8001``, ``127.0.0.1:8001``, ``[::1]:8001``, or of ``unix:/path``."""
     if addrport.startswith("unix:"):
         return addrport, None
     match = re.match(naiveip_re, addrport)
