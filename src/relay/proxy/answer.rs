@@ -1,7 +1,8 @@
 //! The upstream's answer on its way to the client: its head, its body, a tunnel behind `101`.
 
-use super::exchange::{Body, Continue, Reframer, Stage};
+use super::exchange::{Body, Continue, Stage};
 use super::fault::Fault;
+use super::reframer::Reframer;
 use super::rewrite::{self, Ends, Missing};
 use crate::clock::Now;
 use crate::http::{

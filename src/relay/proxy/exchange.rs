@@ -4,9 +4,9 @@
 use std::rc::Rc;
 
 use super::kept::Kept;
-use super::rewrite::Ends;
+use super::reframer::Reframer;
 use crate::clock::Now;
-use crate::http::{BodyDecoder, HttpError, Version};
+use crate::http::{HttpError, Version};
 use crate::relay::ConnKey;
 use crate::relay::delivery::Persistence;
 use crate::relay::options::Limits;
@@ -208,137 +208,6 @@ impl Repeat {
             "GET" | "HEAD" | "OPTIONS" | "TRACE" => Self::Safe,
             "PUT" | "DELETE" => Self::Once,
             _ => Self::Never,
-        }
-    }
-}
-
-/// A body whose framing is taken off and put on anew.
-#[derive(Debug)]
-pub(super) struct Reframer {
-    decoder: BodyDecoder,
-    chunked: bool,
-}
-
-impl Reframer {
-    /// Of a request: chunks stay chunks.
-    pub(super) fn request(decoder: BodyDecoder, chunked: bool) -> Self {
-        Self { decoder, chunked }
-    }
-
-    /// Of an answer that ends for the client as `ends` says.
-    pub(super) fn answer(decoder: BodyDecoder, ends: Ends) -> Self {
-        Self { decoder, chunked: ends == Ends::Chunked }
-    }
-
-    /// Appends what `input` has of the body; gives how many bytes of `input` that were. Not to be
-    /// called once it is done.
-    ///
-    /// # Errors
-    /// As [`BodyDecoder::decode`].
-    pub(super) fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, HttpError> {
-        self.pass_with(input, out, |_| ())
-    }
-
-    /// As [`Reframer::pass`]; `look` sees the body without its framing.
-    fn pass_with(
-        &mut self,
-        input: &[u8],
-        out: &mut Vec<u8>,
-        mut look: impl FnMut(&[u8]),
-    ) -> Result<usize, HttpError> {
-        let mut used = 0;
-        while used < input.len() && !self.decoder.is_done() {
-            let decoded = self.decoder.decode(&input[used..])?;
-            used += decoded.consumed;
-            if decoded.data.is_empty() {
-                continue;
-            }
-            look(decoded.data);
-            if self.chunked {
-                push_size(out, decoded.data.len());
-                out.extend_from_slice(decoded.data);
-                out.extend_from_slice(b"\r\n");
-            } else {
-                out.extend_from_slice(decoded.data);
-            }
-        }
-        if self.chunked && self.decoder.is_done() {
-            out.extend_from_slice(LAST_CHUNK);
-        }
-        Ok(used)
-    }
-
-    /// The whole body has passed.
-    pub(super) fn is_done(&self) -> bool {
-        self.decoder.is_done()
-    }
-
-    /// The upstream has closed its connection: whether that ends the body, and then its last
-    /// bytes for the client.
-    pub(super) fn end(&self) -> Option<&'static [u8]> {
-        self.decoder.may_end().then_some(if self.chunked { LAST_CHUNK } else { b"" })
-    }
-}
-
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
-/// A chunk-size line.
-fn push_size(out: &mut Vec<u8>, size: usize) {
-    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
-    for digit in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[size >> (digit * 4) & 0xf]);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::{Framing, ResponseFraming};
-
-    fn answer(framing: ResponseFraming, ends: Ends) -> Reframer {
-        Reframer::answer(BodyDecoder::for_response(framing), ends)
-    }
-
-    #[test]
-    fn chunks_are_made_anew_and_their_extensions_and_trailers_are_dropped() {
-        let framing = ResponseFraming::Known(Framing::Chunked);
-        let input = b"5;a=b\r\nhello\r\n00010\r\n0123456789abcdef\r\n0\r\nTrailer: x\r\n\r\nGET";
-        for split in 0..input.len() {
-            let mut body = answer(framing, Ends::WithConnection);
-            let mut out = Vec::new();
-            let mut used = body.pass(&input[..split], &mut out).unwrap();
-            if !body.is_done() {
-                assert_eq!(used, split);
-                used += body.pass(&input[split..], &mut out).unwrap();
-            }
-            assert_eq!((&*out, used), (&b"hello0123456789abcdef"[..], input.len() - 3));
-            assert!(body.is_done());
-        }
-        let mut body = answer(framing, Ends::Chunked);
-        let mut out = Vec::new();
-        body.pass(input, &mut out).unwrap();
-        assert_eq!(out, b"5\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
-    }
-
-    #[test]
-    fn a_body_until_the_end_becomes_chunks_and_only_an_end_ends_it() {
-        let mut body = answer(ResponseFraming::UntilClose, Ends::Chunked);
-        let mut out = Vec::new();
-        body.pass(b"abc", &mut out).unwrap();
-        assert!(!body.is_done());
-        out.extend_from_slice(body.end().unwrap());
-        assert_eq!(out, b"3\r\nabc\r\n0\r\n\r\n");
-        let cut = answer(ResponseFraming::Known(Framing::Length(3)), Ends::After(3));
-        assert_eq!(cut.end(), None);
-    }
-
-    #[test]
-    fn a_chunk_size_is_hexadecimal_without_leading_zeros() {
-        for size in [0_usize, 1, 15, 16, 255, 256, 65_535, 65_536, 0x0012_3abc] {
-            let mut out = Vec::new();
-            push_size(&mut out, size);
-            assert_eq!(out, format!("{size:x}\r\n").into_bytes());
         }
     }
 }
