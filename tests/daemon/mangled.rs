@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use pushserver::http::HeadLimits;
 use serde_json::json;
 
-use pushserver_testkit::{Backend, Daemon, LONG, Manner, merge, subscriber, until};
+use pushserver_testkit::{Backend, Daemon, LONG, Manner, Random, judge, merge, subscriber, until};
 
 use crate::BINARY;
 
@@ -69,36 +69,25 @@ const PIECES: &[&str] = &[
     "?#",
 ];
 
-/// Xorshift.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    fn mangled(&mut self) -> Vec<u8> {
-        let mut bytes = REQUESTS[self.below(REQUESTS.len())].as_bytes().to_vec();
-        for _ in 0..self.below(4) {
-            let at = self.below(bytes.len());
-            match self.below(4) {
-                0 => bytes[at] = self.below(256) as u8,
-                1 => drop(bytes.drain(at..(at + 1 + self.below(8)).min(bytes.len()))),
-                2 => drop(bytes.splice(at..at, PIECES[self.below(PIECES.len())].bytes())),
-                _ => {
-                    let again = bytes[at..].to_vec();
-                    bytes.extend(again);
-                }
-            }
-            if bytes.is_empty() {
-                bytes.push(b'G');
+/// A request with some errors in it.
+fn mangled(random: &mut Random) -> Vec<u8> {
+    let mut bytes = random.pick(REQUESTS).as_bytes().to_vec();
+    for _ in 0..random.index(4) {
+        let at = random.index(bytes.len());
+        match random.index(4) {
+            0 => bytes[at] = random.index(256) as u8,
+            1 => drop(bytes.drain(at..(at + 1 + random.index(8)).min(bytes.len()))),
+            2 => drop(bytes.splice(at..at, random.pick(PIECES).bytes())),
+            _ => {
+                let again = bytes[at..].to_vec();
+                bytes.extend(again);
             }
         }
-        bytes
+        if bytes.is_empty() {
+            bytes.push(b'G');
+        }
     }
+    bytes
 }
 
 /// What was done.
@@ -118,14 +107,14 @@ impl AddAssign for Figures {
 }
 
 /// Sends some requests in some pieces on a connection of its own; what comes back must be sound.
-fn converse(address: SocketAddr, chance: &mut Chance) -> Figures {
+fn converse(address: SocketAddr, random: &mut Random) -> Figures {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
-    let requests = 1 + chance.below(4);
-    let sent: Vec<u8> = (0..requests).flat_map(|_| chance.mangled()).collect();
+    let requests = 1 + random.index(4);
+    let sent: Vec<u8> = (0..requests).flat_map(|_| mangled(random)).collect();
     let mut rest = &sent[..];
     while !rest.is_empty() {
-        let piece = 1 + chance.below(rest.len());
+        let piece = 1 + random.index(rest.len());
         // It may have closed already.
         if stream.write_all(&rest[..piece]).is_err() {
             break;
@@ -134,7 +123,7 @@ fn converse(address: SocketAddr, chance: &mut Chance) -> Figures {
     }
     let figures = Figures { connections: 1, requests: requests as u64, answers: 0 };
     let mut got = Vec::new();
-    let is_open = match chance.below(16) {
+    let is_open = match random.index(16) {
         0 | 1 => return figures,
         // It is still there while something is held, or more is waited for.
         2 => {
@@ -152,7 +141,7 @@ fn converse(address: SocketAddr, chance: &mut Chance) -> Figures {
         let as_expected = is_open || !is_silent(error.kind());
         assert!(as_expected, "neither answered nor closed: {}", sent.escape_ascii());
     }
-    let verdict = pushserver_testkit::judge::client(&sent, &got, &LIMITS, end.is_err());
+    let verdict = judge::client(&sent, &got, &LIMITS, end.is_err());
     assert!(verdict.is_whole || end.is_err(), "cut off: {}", got.escape_ascii());
     assert!(memchr::memmem::find(&got, b"HTTP/1.1 500").is_none(), "{}", got.escape_ascii());
     Figures { answers: verdict.answers, ..figures }
@@ -160,10 +149,10 @@ fn converse(address: SocketAddr, chance: &mut Chance) -> Figures {
 
 /// Sends so many requests at least; the same ones each time.
 fn run(address: SocketAddr, seed: u64, requests: u64) -> Figures {
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15 ^ (seed + 1));
+    let mut random = Random::new(seed);
     let mut figures = Figures::default();
     while figures.requests < requests {
-        figures += converse(address, &mut chance);
+        figures += converse(address, &mut random);
     }
     figures
 }

@@ -143,7 +143,7 @@ impl Client {
     pub fn chunks(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         let whole = self.take(|inbox| {
-            let (taken, is_whole) = unchunk(inbox, &mut body);
+            let (taken, is_whole) = unchunk(inbox, &mut body).expect("sound chunks");
             inbox.drain(..taken);
             is_whole.then_some(())
         });

@@ -2,10 +2,9 @@
 //! fuzzer's rounds of the relay, and of the real daemon for `tests/daemon/mangled.rs`.
 
 use pushserver::http::head::HEADERS_MAX;
-use pushserver::http::{
-    BodyDecoder, Framing, HeadLimits, HeaderSlots, Scan, parse_request, parse_response, scan,
-    scan_response,
-};
+use pushserver::http::{BodyDecoder, Framing, HeadLimits, HeaderSlots, Scan, parse_request, scan};
+
+use crate::answer::{Answer, Front};
 
 const WIDE: HeadLimits =
     HeadLimits { header_bytes: 1 << 20, headers: HEADERS_MAX, uri_bytes: 1 << 20 };
@@ -107,34 +106,26 @@ fn request(bytes: &[u8], limits: &HeadLimits) -> Option<(usize, Framing, Asked)>
 fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked, is_cut: bool) -> Behind<'b> {
     loop {
         let text = || bytes.escape_ascii();
-        let len = match scan_response(bytes, 0, &WIDE) {
-            Ok(Scan::Complete { len }) => len,
-            Ok(Scan::Partial { .. }) if is_cut => return Behind::Body,
-            other => panic!("no head of an answer: {other:?} {}", text()),
+        let front = Answer::read(bytes, request.is_head);
+        let (answer, length) = match front.unwrap_or_else(|wrong| panic!("{wrong}: {}", text())) {
+            Front::Whole(answer, length) => (answer, length),
+            Front::Body => return Behind::Body,
+            Front::Head if is_cut => return Behind::Body,
+            Front::Head => panic!("no head of an answer: {}", text()),
         };
-        let mut slots = HeaderSlots::new();
-        let head = parse_response(&bytes[..len], &mut slots, request.is_head)
-            .unwrap_or_else(|error| panic!("{error}: {}", text()));
-        bytes = &bytes[len..];
-        match head.status {
+        let rest = &bytes[length..];
+        match answer.status {
             101 => {
                 assert!(request.upgrades, "a tunnel that nobody asked for");
                 return Behind::Nothing;
             }
-            100..=199 if bytes.is_empty() => return Behind::Nothing,
-            100..=199 => continue,
-            _ => {}
+            100..=199 if rest.is_empty() => return Behind::Nothing,
+            100..=199 => bytes = rest,
+            _ if !answer.closes() => return Behind::Answers(rest),
+            _ => {
+                assert!(rest.is_empty(), "behind the last: {}", rest.escape_ascii());
+                return Behind::Nothing;
+            }
         }
-        let mut body = BodyDecoder::for_response(head.framing);
-        while !bytes.is_empty() && !body.is_done() {
-            let decoded = body.decode(bytes).unwrap_or_else(|error| panic!("{error}"));
-            bytes = &bytes[decoded.consumed..];
-        }
-        assert!(head.keep_alive || bytes.is_empty(), "behind the last: {}", bytes.escape_ascii());
-        return match body.is_done() {
-            false => Behind::Body,
-            true if head.keep_alive => Behind::Answers(bytes),
-            true => Behind::Nothing,
-        };
     }
 }
