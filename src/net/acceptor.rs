@@ -32,6 +32,9 @@ const LOOK_AGAIN_MS: u64 = 5;
 /// Amid a crowd so many silent clients make room as fast as newcomers that say nothing are let go.
 const SILENT_ENOUGH: usize = (SILENT_AMID_A_CROWD_MS / LOOK_AGAIN_MS) as usize;
 
+/// How many clients are asked for to make room for one newcomer, where each has asked again.
+const SPARE_MAX: usize = 256;
+
 /// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
 /// every Unix.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
@@ -103,29 +106,26 @@ impl Reactor {
     /// come to the door. A newcomer that says nothing for too long is let go.
     fn admit_or_keep(&mut self, newcomer: Newcomer, now: Now) -> bool {
         let has_spoken = self.open < self.connections_max || newcomer.stream.has_spoken();
-        let has_room = self.has_room(has_spoken, now);
+        let (has_room, silent) = self.has_room(has_spoken, now);
         if has_room {
             self.admit(newcomer, now);
-        } else {
-            // It may speak at any moment; but would keep all others out if it never did.
-            let silent_ms = if self.is_crowded(now) && self.relay.silent() < SILENT_ENOUGH {
-                LOOK_AGAIN_MS
-            } else {
-                SILENT_MS
-            };
-            let is_silent = !has_spoken && now.mono_ms >= newcomer.accepted_ms + silent_ms;
-            if has_spoken || is_silent {
-                self.pause_accepting("limits.connections or the limit of open files", now);
-            } else {
-                self.crowded_since_ms.get_or_insert(now.mono_ms);
-                self.accept_pending = Some(now.mono_ms + LOOK_AGAIN_MS);
-            }
-            if is_silent {
-                return true;
-            }
-            self.waiting = Some(newcomer);
+            return true;
         }
-        has_room
+        // It may speak at any moment; but would keep all others out if it never did.
+        let silent_ms =
+            if self.is_crowded(now) && silent < SILENT_ENOUGH { LOOK_AGAIN_MS } else { SILENT_MS };
+        let is_silent = !has_spoken && now.mono_ms >= newcomer.accepted_ms + silent_ms;
+        if has_spoken || is_silent {
+            self.pause_accepting("limits.connections or the limit of open files", now);
+        } else {
+            self.crowded_since_ms.get_or_insert(now.mono_ms);
+            self.accept_pending = Some(now.mono_ms + LOOK_AGAIN_MS);
+        }
+        if is_silent {
+            return true;
+        }
+        self.waiting = Some(newcomer);
+        false
     }
 
     /// Lets the one in who waits at the door, though it is one more than there may be.
@@ -142,21 +142,38 @@ impl Reactor {
         Ok(Newcomer { stream, peer, loopback_port, accepted_ms: now.mono_ms })
     }
 
-    /// Whether there is room for one more connection; another one is closed for it, if need be.
-    /// `has_spoken`: the new one has sent something.
-    fn has_room(&mut self, has_spoken: bool, now: Now) -> bool {
-        if self.open >= self.connections_max && self.make_room(has_spoken, now) {
+    /// Whether there is room for one more connection; another one is closed for it, if need be. And
+    /// how many clients that have sent nothing may make room later. `has_spoken`: the new one has
+    /// sent something.
+    fn has_room(&mut self, has_spoken: bool, now: Now) -> (bool, usize) {
+        let mut silent = 0;
+        if self.open >= self.connections_max {
+            silent = self.make_room(has_spoken, now);
             self.carry_out_answers(now);
             self.free_gone(now);
         }
-        self.open < self.connections_max
+        (self.open < self.connections_max, silent)
     }
 
-    fn make_room(&mut self, has_spoken: bool, now: Now) -> bool {
+    /// Has a connection closed, if one can be spared; gives how many clients that have sent nothing
+    /// may make room later.
+    fn make_room(&mut self, has_spoken: bool, now: Now) -> usize {
         let silent_ms = if self.is_crowded(now) { SILENT_AMID_A_CROWD_MS } else { SILENT_MS };
-        // One of a crowd may have asked again, and waits to be read.
-        let waits = |conn| find(&mut self.sockets, conn).is_some_and(|socket| socket.queued);
-        self.relay.make_room(silent_ms, has_spoken, waits, now)
+        let mut silent = 0;
+        for _ in 0..SPARE_MAX {
+            let spare = self.relay.spare(silent_ms, has_spoken, now);
+            silent = spare.silent;
+            let Some(conn) = spare.conn else { break };
+            // One of a crowd may have asked again, and waits to be read.
+            let is_unread = find(&mut self.sockets, conn)
+                .is_some_and(|socket| socket.queued && !socket.dialled);
+            let answer = if is_unread { Input::Unread } else { Input::Evicted };
+            self.relay.handle_input(conn, answer, now);
+            if !is_unread {
+                break;
+            }
+        }
+        silent
     }
 
     /// Whether others have waited for a second.

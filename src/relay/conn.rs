@@ -68,6 +68,13 @@ impl Connections {
         })
     }
 
+    /// A client's next bytes have come and wait to be read.
+    pub(super) fn note_unread(&mut self, conn: ConnKey) {
+        if let Some(client) = self.client_mut(conn) {
+            client.unread = true;
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }

@@ -11,11 +11,14 @@ use super::timers::ConnTimer;
 use crate::rate_limit::RateLimit;
 use crate::wheel::Wheel;
 
+/// The timers of connections.
+pub(super) type ConnWheel = Wheel<(ConnKey, ConnTimer)>;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Effects {
     pub(super) outputs: VecDeque<Output>,
-    pub(super) wheel: Wheel<(ConnKey, ConnTimer)>,
+    pub(super) wheel: ConnWheel,
     /// Connections with bytes that wait, to go on with in the next turn.
     pub(super) ready: VecDeque<ConnKey>,
     pub(super) counters: RelayFigures,

@@ -1,27 +1,31 @@
-//! Eviction: which connection is closed where there are as many as `limits.connections` allows.
-//! First one that is kept for the upstream's next request, which costs no more than a dial; then a
-//! client that has sent nothing since it connected; then a client that was refused and whose
-//! further bytes are dropped; then a client between two requests; last a client that has sent a part
-//! of a head, since a crowd that sends a byte at a time would keep everybody out. Of each kind the
-//! one that has been so for longest. Never one whose request is held or under way.
+//! Eviction: which connection is closed when `limits.connections` is reached; it closes none itself.
+//!
+//! First a connection that is kept for the next request to the upstream, which costs no more than a
+//! dial; then a client that has sent nothing since it connected; then a client that was refused and
+//! whose further bytes are dropped; then a client between two requests; last a client that has sent
+//! a part of a head, since a crowd that sends a byte at a time would keep everybody out. Of each
+//! kind the one that has been so for longest. Never a client whose request is held or under way,
+//! nor one whose next bytes wait to be read.
 
 use std::collections::BinaryHeap;
 
 use super::client::{Client, ConnTimer, Phase};
-use super::{ConnKey, Output, Relay};
+use super::conn::Connections;
+use super::conn_key::ConnKey;
+use super::effects::ConnWheel;
 use crate::clock::Now;
 use crate::wheel::TimerKey;
 
-/// Connections of each kind that one search finds, so that its cost is shared by so many newcomers.
+/// Connections of each kind that one search finds, so that so many newcomers share its cost.
 const FOUND_MAX: usize = 256;
 
 /// How many connections may be looked at in each millisecond, a few hundredths of it, where a
 /// search finds few: so connection attempts at the limit cannot force a full scan each.
 const LOOKS_PER_MS: usize = 1000;
 
-/// Clients that can make room, in the order in which they do.
+/// Why a client can be spared; in the order in which clients are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spare {
+enum Kind {
     /// Has sent nothing since it connected.
     Silent,
     /// Was refused, and has been sent its answer.
@@ -32,7 +36,16 @@ enum Spare {
     Begun,
 }
 
-const KINDS: [Spare; 4] = [Spare::Silent, Spare::Lingering, Spare::Idle, Spare::Begun];
+const KINDS: [Kind; 4] = [Kind::Silent, Kind::Lingering, Kind::Idle, Kind::Begun];
+
+/// What can be spared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spare {
+    /// The connection that can be spared best, if there is one.
+    pub conn: Option<ConnKey>,
+    /// How many clients have sent nothing and cannot be spared only because they may still do so.
+    pub silent: usize,
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -45,101 +58,84 @@ pub(super) struct Eviction {
     search_at_ms: [u64; KINDS.len()],
 }
 
-impl Relay {
-    /// Closes the connection that can be spared best; gives whether there is one.
+impl Eviction {
+    /// The connection that can be spared best: `kept` for the upstream, else a client. It stays the
+    /// answer until it is closed, sends something, or is known to have.
     ///
-    /// `silent_ms`: a client that has sent nothing, or no whole head, for so long can be spared.
-    /// `has_spoken`: the newcomer has sent something; only then a client that was served makes room
-    /// for it. `has_asked`: whether a client's next request has come, though it is not read yet.
-    pub fn make_room(
+    /// `until_ms`: a client that has sent nothing, or no whole head, cannot be spared if its timer is
+    /// due later. `has_spoken`: the newcomer has sent something; only then a client that was served
+    /// is spared for it.
+    pub(super) fn spare(
         &mut self,
-        silent_ms: u64,
-        has_spoken: bool,
-        mut has_asked: impl FnMut(ConnKey) -> bool,
+        kept: Option<ConnKey>,
+        conns: &Connections,
+        wheel: &ConnWheel,
+        (until_ms, has_spoken): (u64, bool),
         now: Now,
-    ) -> bool {
-        if let Some(conn) = self.proxy.as_mut().and_then(|proxy| proxy.take_oldest_idle()) {
-            self.effects.outputs.push_back(Output::Close { conn });
-            self.effects.counters.shed += 1;
-            return true;
-        }
-        // The timers that were set `silent_ms` ago or earlier are due by then.
-        let young_until_ms =
-            now.mono_ms + self.site.limits.header_timeout_ms.saturating_sub(silent_ms);
-        let kinds = if has_spoken { &KINDS[..] } else { &KINDS[..Spare::Idle as usize] };
-        for kind in kinds.iter().copied() {
-            let due_until_ms = match kind {
-                Spare::Silent | Spare::Begun => young_until_ms,
-                Spare::Lingering | Spare::Idle => u64::MAX,
-            };
-            let mut spare = self.next_spare(kind, due_until_ms, &mut has_asked);
-            if self.eviction.found[kind as usize].is_empty()
-                && spare.is_none()
-                && self.search_spare(kind, &mut has_asked, now)
-            {
-                spare = self.next_spare(kind, due_until_ms, &mut has_asked);
-            }
-            if let Some(conn) = spare {
-                self.close(conn, now);
-                self.effects.counters.shed += 1;
-                return true;
-            }
-        }
-        false
+    ) -> Spare {
+        let conn = kept.or_else(|| self.client(conns, wheel, (until_ms, has_spoken), now));
+        Spare { conn, silent: self.found[Kind::Silent as usize].len() }
     }
 
-    /// How many clients that have sent nothing could not make room only because they may still speak.
-    #[must_use]
-    pub fn silent(&self) -> usize {
-        self.eviction.found[Spare::Silent as usize].len()
-    }
-
-    /// Takes the client of this kind that has been so for longest, of those that were found, if its
-    /// timer is due by then.
-    fn next_spare(
+    fn client(
         &mut self,
-        kind: Spare,
-        due_until_ms: u64,
-        mut has_asked: impl FnMut(ConnKey) -> bool,
+        conns: &Connections,
+        wheel: &ConnWheel,
+        (until_ms, has_spoken): (u64, bool),
+        now: Now,
     ) -> Option<ConnKey> {
-        let found = &mut self.eviction.found[kind as usize];
+        let kinds = if has_spoken { &KINDS[..] } else { &KINDS[..Kind::Idle as usize] };
+        kinds.iter().find_map(|&kind| {
+            let due_until_ms = match kind {
+                Kind::Silent | Kind::Begun => until_ms,
+                Kind::Lingering | Kind::Idle => u64::MAX,
+            };
+            let best = self.next(kind, due_until_ms, conns, wheel);
+            if best.is_none()
+                && self.found[kind as usize].is_empty()
+                && self.search(kind, conns, wheel, now)
+            {
+                return self.next(kind, due_until_ms, conns, wheel);
+            }
+            best
+        })
+    }
+
+    /// The client of this kind that has been so for longest, of those that were found, if its timer
+    /// is due by then.
+    fn next(
+        &mut self,
+        kind: Kind,
+        due_until_ms: u64,
+        conns: &Connections,
+        wheel: &ConnWheel,
+    ) -> Option<ConnKey> {
+        let found = &mut self.found[kind as usize];
         while let Some(&(conn, timer)) = found.last() {
-            let is_so = self.conns.client(conn).and_then(spare) == Some((kind, timer));
-            let is_young = || self.effects.wheel.due_ms(timer).is_none_or(|due| due > due_until_ms);
-            if is_so && is_young() {
-                // All others are younger.
-                return None;
+            if conns.client(conn).and_then(kind_of) == Some((kind, timer)) {
+                // If it is too young all others are younger.
+                return wheel.due_ms(timer).is_some_and(|due| due <= due_until_ms).then_some(conn);
             }
             found.pop();
-            if is_so && !has_asked(conn) {
-                return Some(conn);
-            }
         }
         None
     }
 
     /// Looks at every connection for those that can be spared, because none of this kind is known;
     /// gives whether it did.
-    fn search_spare(
-        &mut self,
-        kind: Spare,
-        mut has_asked: impl FnMut(ConnKey) -> bool,
-        now: Now,
-    ) -> bool {
-        if now.mono_ms < self.eviction.search_at_ms[kind as usize] {
+    fn search(&mut self, kind: Kind, conns: &Connections, wheel: &ConnWheel, now: Now) -> bool {
+        if now.mono_ms < self.search_at_ms[kind as usize] {
             return false;
         }
         // The one that is so for the shortest time is on top. All of a kind have the same time to
         // wait, so the timer says since when.
         let mut longest = KINDS.map(|_| BinaryHeap::new());
-        for (conn, client) in self.conns.clients() {
-            let Some((kind, timer)) = spare(client) else { continue };
+        for (conn, client) in conns.clients() {
+            let Some((kind, timer)) = kind_of(client) else { continue };
             let longest = &mut longest[kind as usize];
-            let since = (self.effects.wheel.due_ms(timer), conn, timer);
+            let since = (wheel.due_ms(timer), conn, timer);
             let is_full = longest.len() == FOUND_MAX;
-            if is_full && longest.peek().is_some_and(|shortest| *shortest < since)
-                || has_asked(conn)
-            {
+            if is_full && longest.peek().is_some_and(|shortest| *shortest < since) {
                 continue;
             }
             longest.push(since);
@@ -147,13 +143,12 @@ impl Relay {
                 longest.pop();
             }
         }
-        self.eviction.found = longest.map(|longest| {
+        self.found = longest.map(|longest| {
             let longest = longest.into_sorted_vec().into_iter().rev();
             longest.map(|(_, conn, timer)| (conn, timer)).collect()
         });
-        let next_ms = now.mono_ms + (self.conns.len() / LOOKS_PER_MS) as u64;
-        for (found, search_at_ms) in self.eviction.found.iter().zip(&mut self.eviction.search_at_ms)
-        {
+        let next_ms = now.mono_ms + (conns.len() / LOOKS_PER_MS) as u64;
+        for (found, search_at_ms) in self.found.iter().zip(&mut self.search_at_ms) {
             if found.len() < FOUND_MAX {
                 *search_at_ms = next_ms;
             }
@@ -162,21 +157,24 @@ impl Relay {
     }
 }
 
-/// In what way a client can be spared, and the timer that says since when; `None`: it cannot.
-fn spare(client: &Client) -> Option<(Spare, TimerKey)> {
+/// Why a client can be spared, and the timer that says since when; `None`: it cannot.
+fn kind_of(client: &Client) -> Option<(Kind, TimerKey)> {
+    if client.unread {
+        return None;
+    }
     let has_nothing = client.buffer.is_none() && !client.ready && !client.stalled;
     match (&client.phase, client.timer) {
         (Phase::Head { .. }, Some((timer, ConnTimer::Head))) if has_nothing => {
-            Some((Spare::Silent, timer))
+            Some((Kind::Silent, timer))
         }
         (Phase::Lingering { .. }, Some((timer, ConnTimer::Linger))) => {
-            Some((Spare::Lingering, timer))
+            Some((Kind::Lingering, timer))
         }
         (Phase::Head { .. }, Some((timer, ConnTimer::Idle))) if has_nothing => {
-            Some((Spare::Idle, timer))
+            Some((Kind::Idle, timer))
         }
         (Phase::Head { .. }, Some((timer, ConnTimer::Head))) if !client.ready => {
-            Some((Spare::Begun, timer))
+            Some((Kind::Begun, timer))
         }
         _ => None,
     }
@@ -186,7 +184,7 @@ fn spare(client: &Client) -> Option<(Spare, TimerKey)> {
 mod tests {
     use super::*;
     use crate::relay::timers::tests::{at, relay};
-    use crate::relay::{Arrival, Wanted};
+    use crate::relay::{Arrival, Input, Output, Relay, Wanted};
 
     const BEGUN_MESSAGE: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nmessa";
 
@@ -197,9 +195,8 @@ mod tests {
 
     /// Who is closed next.
     fn shed(relay: &mut Relay, now: Now) -> Option<ConnKey> {
-        if !relay.make_room(1_000, true, |_| false, now) {
-            return None;
-        }
+        let conn = relay.spare(1_000, true, now).conn?;
+        relay.handle_input(conn, Input::Evicted, now);
         match relay.poll_output(Wanted::All, now) {
             Some(Output::Close { conn }) => Some(conn),
             other => panic!("{other:?}"),
@@ -254,10 +251,13 @@ mod tests {
         relay.received(under_way, BEGUN_MESSAGE, at(10));
         let silent = [100, 200].map(|time| relay.accept(Arrival::default(), at(time)));
         let room = |relay: &mut Relay, silent_ms, has_spoken, now| {
-            let is_made = relay.make_room(silent_ms, has_spoken, |_| false, now);
+            let spare = relay.spare(silent_ms, has_spoken, now).conn;
+            if let Some(conn) = spare {
+                relay.handle_input(conn, Input::Evicted, now);
+            }
             match relay.poll_output(Wanted::All, now) {
-                Some(Output::Close { conn }) if is_made => Some(conn),
-                None if !is_made => None,
+                Some(Output::Close { conn }) if spare == Some(conn) => spare,
+                None if spare.is_none() => None,
                 other => panic!("{other:?}"),
             }
         };
@@ -286,11 +286,13 @@ mod tests {
         for (time, conn) in conns.iter().enumerate() {
             ask(&mut relay, *conn, at(100 * time as u64));
         }
-        assert!(relay.make_room(1_000, true, |conn| conn == conns[0], at(900)));
-        assert!(
-            matches!(relay.poll_output(Wanted::All, at(0)), Some(Output::Close { conn }) if conn == conns[1])
-        );
-        assert!(!relay.make_room(1_000, true, |_| true, at(900)));
+        assert_eq!(relay.spare(1_000, true, at(900)).conn, Some(conns[0]));
+        relay.handle_input(conns[0], Input::Unread, at(900));
+        assert_eq!(shed(&mut relay, at(900)), Some(conns[1]));
+        assert_eq!(relay.spare(1_000, true, at(900)).conn, None);
+        // Another search does not find it either; until it is read.
+        assert_eq!(relay.spare(1_000, true, at(990)).conn, None);
+        relay.read_max(conns[0]);
         assert_eq!(shed(&mut relay, at(1000)), Some(conns[0]));
     }
 

@@ -39,6 +39,12 @@ pub enum Input<'a> {
     /// What [`super::Output::Connect`] asked for could not be opened, for this cause;
     /// `QuotaExceeded`: for want of descriptors of ours. [`Input::Closed`] follows.
     ConnectFailed(ErrorKind),
+    /// [`super::Relay::spare`] gave it, and it has to make room for another connection. It is
+    /// closed ([`super::Output::Close`]).
+    Evicted,
+    /// [`super::Relay::spare`] gave it, but its next bytes have come and wait to be read. It is not
+    /// spared before they are.
+    Unread,
 }
 
 /// What `net` asks of the relay as a whole.

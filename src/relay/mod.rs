@@ -28,6 +28,7 @@ mod timers;
 
 pub use self::conn_key::ConnKey;
 pub use self::delivery::Payload;
+pub use self::eviction::Spare;
 pub use self::input::{Arrival, Command, Input};
 pub use self::output::{Output, Wanted};
 pub use self::state::State;
@@ -93,6 +94,20 @@ impl Relay {
         conn
     }
 
+    /// The connection that can be spared best. To be answered, if there is one, by
+    /// [`Input::Evicted`] or [`Input::Unread`].
+    ///
+    /// `silent_ms`: a client that has sent nothing, or no whole head, for so long can be spared.
+    /// `has_spoken`: the newcomer has sent something; only then a client that was served is spared
+    /// for it.
+    pub fn spare(&mut self, silent_ms: u64, has_spoken: bool, now: Now) -> Spare {
+        let Self { conns, eviction, effects, site, proxy, .. } = self;
+        let kept = proxy.as_ref().and_then(|proxy| proxy.oldest_idle());
+        // Timers of heads that were set `silent_ms` ago or earlier are due by then.
+        let until_ms = now.mono_ms + site.limits.header_timeout_ms.saturating_sub(silent_ms);
+        eviction.spare(kept, conns, &effects.wheel, (until_ms, has_spoken), now)
+    }
+
     /// How many bytes may be read from a connection now; 0: none, and `ResumeRead` will come.
     pub fn read_max(&mut self, conn: ConnKey) -> usize {
         if let Some(client) = self.conns.client_mut(conn) {
@@ -112,6 +127,8 @@ impl Relay {
             Input::Drained => self.drained(conn, now),
             Input::Connected => self.connected(conn, now),
             Input::ConnectFailed(cause) => self.connect_failed(conn, cause, now),
+            Input::Evicted => self.evicted(conn, now),
+            Input::Unread => self.conns.note_unread(conn),
         }
     }
 

@@ -144,4 +144,16 @@ impl Relay {
             reading::serve(client, head, body, found, &mut step);
         }
     }
+
+    /// Closes a connection, of either kind, to make room for another one.
+    pub(super) fn evicted(&mut self, conn: ConnKey, now: Now) {
+        self.effects.counters.shed += 1;
+        if self.conns.client(conn).is_some() {
+            return self.close(conn, now);
+        }
+        if let Some(proxy) = &mut self.proxy {
+            proxy.forget_idle(conn);
+        }
+        self.effects.outputs.push_back(Output::Close { conn });
+    }
 }

@@ -91,6 +91,8 @@ impl World {
             }
             Input::Progressed => client.arm(Timer::Write, &limits, now_ms),
             Input::Drained => self.drained(number),
+            // `World::shed` tells the relay, and the model.
+            Input::Evicted | Input::Unread => {}
             Input::Received(_) | Input::Connected | Input::ConnectFailed(_) => {
                 panic!("there is no upstream")
             }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use pushserver::clock::Now;
 use pushserver::message::MessageId;
-use pushserver::relay::{Arrival, Command, ConnKey};
+use pushserver::relay::{Arrival, Command, ConnKey, Input};
 
 use pushserver::net::pace::OUTPUTS_PER_TURN;
 use pushserver_testkit::{Network, Random};
@@ -166,8 +166,11 @@ impl World {
             let silent_ms = self.random.pick(&[0, 100, 1_000]);
             let has_spoken = self.random.percent(70);
             let spared = self.next_spared(silent_ms, has_spoken);
-            let is_made = self.network.relay.make_room(silent_ms, has_spoken, |_| false, now);
-            assert_eq!(is_made, spared.is_some(), "room is made");
+            let spare = self.network.relay.spare(silent_ms, has_spoken, now).conn;
+            if let Some(conn) = spare {
+                self.network.relay.handle_input(conn, Input::Evicted, now);
+            }
+            assert_eq!(spare.is_some(), spared.is_some(), "room is made");
             let Some((kind, number)) = spared else { return };
             self.count(
                 [

@@ -19,7 +19,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("src/relay/proxy/mod.rs", "Relay"),
     ("src/relay/proxy/upload.rs", "Relay"),
     ("src/relay/proxy/upstream.rs", "Relay"),
-    ("src/relay/eviction.rs", "Relay"),
     ("src/relay/proxy_calls.rs", "Relay"),
 ];
 

@@ -46,6 +46,8 @@ pub(in crate::relay) struct Client {
     pub(in crate::relay) paused: bool,
     /// It is in the list of those to go on with.
     pub(in crate::relay) ready: bool,
+    /// Its next bytes have come and wait to be read.
+    pub(in crate::relay) unread: bool,
 }
 
 const _: () = assert!(size_of::<Client>() <= 128);
@@ -69,6 +71,7 @@ impl Client {
             stalled: false,
             paused: false,
             ready: false,
+            unread: false,
         }
     }
 
@@ -210,6 +213,7 @@ impl Client {
 
     /// How many bytes may be read from its socket now; 0: none, and reading is to be resumed.
     pub(in crate::relay) fn read_max(&mut self, limits: &Limits) -> usize {
+        self.unread = false;
         self.paused = !self.wants_read(limits);
         if self.paused { 0 } else { self.reads_at_most(limits) }
     }

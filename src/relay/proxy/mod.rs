@@ -109,8 +109,13 @@ impl Proxy {
     }
 
     /// The connection that waits longest for a request.
-    pub(super) fn take_oldest_idle(&mut self) -> Option<ConnKey> {
-        self.pool.take_oldest()
+    pub(super) fn oldest_idle(&self) -> Option<ConnKey> {
+        self.pool.oldest()
+    }
+
+    /// A connection waits for no request any more.
+    pub(super) fn forget_idle(&mut self, conn: ConnKey) {
+        self.pool.forget(conn);
     }
 
     /// How many addresses there are, at least 1.

@@ -60,12 +60,15 @@ impl Pool {
     /// A connection that was idle for too long.
     pub(super) fn expired(&mut self, now_ms: u64) -> Option<ConnKey> {
         let (_, since_ms) = self.idle.front()?;
-        (since_ms + IDLE_MS <= now_ms).then(|| self.take_oldest()).flatten()
+        (since_ms + IDLE_MS <= now_ms)
+            .then(|| self.idle.pop_front())
+            .flatten()
+            .map(|(conn, _)| conn)
     }
 
     /// The connection that is idle longest.
-    pub(super) fn take_oldest(&mut self) -> Option<ConnKey> {
-        self.idle.pop_front().map(|(conn, _)| conn)
+    pub(super) fn oldest(&self) -> Option<ConnKey> {
+        self.idle.front().map(|(conn, _)| *conn)
     }
 
     /// Whether requests wait, so that another one should wait behind them.

@@ -5,7 +5,7 @@ use crate::hub;
 use crate::message::MessageId;
 use crate::relay::location::Pattern;
 use crate::relay::options::{Limits, Origins, PublisherOptions, SubscriberOptions};
-use crate::relay::{Arrival, Command, Wanted};
+use crate::relay::{Arrival, Command, Input, Wanted};
 use crate::store::StoreId;
 
 const START: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
@@ -333,10 +333,13 @@ fn what_is_kept_for_the_upstreams_next_request_makes_room_first() {
     assert!(world.text(client).ends_with("hello"));
     for closed in [upstream, client] {
         assert!(!world.ended.contains_key(&closed));
-        world.step(|relay, now| assert!(relay.make_room(1_000, true, |_| false, now)));
+        world.step(|relay, now| {
+            let spare = relay.spare(1_000, true, now).conn.unwrap();
+            relay.handle_input(spare, Input::Evicted, now);
+        });
         assert_eq!(world.ended[&closed], End::Close);
     }
-    world.step(|relay, now| assert!(!relay.make_room(1_000, true, |_| false, now)));
+    world.step(|relay, now| assert_eq!(relay.spare(1_000, true, now).conn, None));
     world.ends_empty(&[]);
 }
 

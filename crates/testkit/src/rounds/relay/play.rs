@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use pushserver::relay::{Arrival, Command, ConnKey};
+use pushserver::relay::{Arrival, Command, ConnKey, Input};
 
 use crate::judge;
 use crate::network::{BEGIN_UNIX_S, Network};
@@ -107,7 +107,8 @@ impl Play {
     pub(crate) fn shed(&mut self, count: usize) {
         let Network { relay, now, .. } = &mut self.network;
         for _ in 0..count {
-            relay.make_room(1_000, count.is_multiple_of(2), |_| false, *now);
+            let Some(conn) = relay.spare(1_000, count.is_multiple_of(2), *now).conn else { return };
+            relay.handle_input(conn, Input::Evicted, *now);
         }
     }
 
