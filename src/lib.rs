@@ -24,6 +24,7 @@ pub mod arena;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod figures;
 pub mod http;
 pub mod hub;
 pub mod log_targets;

@@ -1,0 +1,242 @@
+//! Figures: what there is now and what happened since the start, as typed fields of one struct for
+//! each layer. Counts nothing itself. Whatever shows figures (the log line at SIGUSR1, …) is a
+//! writer over [`Figures::each`], so that a new one needs a field here and nothing else.
+
+use std::fmt;
+
+/// How a figure moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What there is now: rises and falls.
+    Gauge,
+    /// What happened since the start: only rises.
+    Counter,
+}
+
+/// One figure, to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figure {
+    /// Unique among all; a word of `[a-z0-9_]`, its unit last.
+    pub name: &'static str,
+    /// How it moves.
+    pub kind: Kind,
+    /// What it is.
+    pub value: u64,
+}
+
+/// Defines the figures of a layer, each once: how it moves, its name, what it means.
+macro_rules! figures {
+    ($(#[$about:meta])* $layer:ident { $($(#[$meaning:meta])* $kind:ident $name:ident,)+ }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct $layer {
+            $($(#[$meaning])* pub $name: u64,)+
+        }
+
+        impl $layer {
+            /// Every figure, in the order in which it is defined.
+            pub fn each(&self) -> impl Iterator<Item = Figure> + use<> {
+                let figure = |name, kind, value| Figure { name, kind, value };
+                [$(figure(stringify!($name), Kind::$kind, self.$name),)+].into_iter()
+            }
+        }
+    };
+}
+
+figures! {
+    /// Of the loop and its sockets.
+    NetFigures {
+        /// Seconds since the start.
+        Gauge uptime_s,
+        /// Open connections, with those to an upstream.
+        Gauge connections,
+        /// Connections that clients made.
+        Counter accepted,
+        /// How often accepting paused at a limit.
+        Counter accept_pauses,
+        /// Turns of the loop that took longer than 100 ms.
+        Counter slow_turns,
+        /// The longest turn, milliseconds.
+        Gauge longest_turn_ms,
+    }
+}
+
+figures! {
+    /// Of connections, requests and answers.
+    RelayFigures {
+        /// Connections to the upstream.
+        Gauge upstreams,
+        /// Requests whose body is still coming in.
+        Gauge uploads,
+        /// Bytes of those bodies.
+        Gauge upload_bytes,
+        /// Timers that are set, with those of the hub.
+        Gauge timers,
+        /// Messages that publishers got an acknowledgement for.
+        Counter published,
+        /// Messages sent to subscribers.
+        Counter delivered,
+        /// Deliveries that reported a gap.
+        Counter gaps,
+        /// Connections cut because their client took nothing for `write_timeout`.
+        Counter slow_readers,
+        /// Connections closed to make room for others.
+        Counter shed,
+        /// Requests refused with this status; so the next ones.
+        Counter refused_400,
+        /// As above.
+        Counter refused_401,
+        /// As above.
+        Counter refused_403,
+        /// As above.
+        Counter refused_404,
+        /// As above.
+        Counter refused_405,
+        /// As above.
+        Counter refused_408,
+        /// As above.
+        Counter refused_413,
+        /// As above.
+        Counter refused_414,
+        /// As above.
+        Counter refused_417,
+        /// As above.
+        Counter refused_421,
+        /// As above.
+        Counter refused_431,
+        /// As above.
+        Counter refused_501,
+        /// As above.
+        Counter refused_502,
+        /// As above.
+        Counter refused_503,
+        /// As above.
+        Counter refused_504,
+        /// As above.
+        Counter refused_505,
+    }
+}
+
+figures! {
+    /// Of channels, messages and held requests.
+    HubFigures {
+        /// Requests that are held.
+        Gauge held,
+        /// Fan-outs in progress.
+        Gauge fanouts,
+        /// Channels that exist.
+        Gauge channels,
+        /// Messages in all stores.
+        Gauge messages,
+        /// What those messages count against the stores' budgets, bytes.
+        Gauge message_bytes,
+        /// Messages removed because their time was up.
+        Counter expired,
+        /// Messages removed because of a limit.
+        Counter evicted,
+    }
+}
+
+figures! {
+    /// Of the notices to Django.
+    PassthroughFigures {
+        /// Notices that wait to be sent.
+        Gauge passthrough_queue,
+        /// Notices answered with a status of 2xx.
+        Counter passthrough_sent,
+        /// Notices answered with another status, or not delivered.
+        Counter passthrough_failed,
+        /// Notices not answered in time.
+        Counter passthrough_timed_out,
+        /// Holds of which neither notice was sent, because the queue was full.
+        Counter passthrough_dropped,
+    }
+}
+
+impl RelayFigures {
+    /// Counts an answer of ours with this status, if it refuses a request.
+    pub fn count_answer(&mut self, status: u16) {
+        *match status {
+            400 => &mut self.refused_400,
+            401 => &mut self.refused_401,
+            403 => &mut self.refused_403,
+            404 => &mut self.refused_404,
+            405 => &mut self.refused_405,
+            408 => &mut self.refused_408,
+            413 => &mut self.refused_413,
+            414 => &mut self.refused_414,
+            417 => &mut self.refused_417,
+            421 => &mut self.refused_421,
+            431 => &mut self.refused_431,
+            501 => &mut self.refused_501,
+            502 => &mut self.refused_502,
+            503 => &mut self.refused_503,
+            504 => &mut self.refused_504,
+            505 => &mut self.refused_505,
+            _ => return,
+        } += 1;
+    }
+}
+
+/// The figures of all layers at one time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Of the loop.
+    pub net: NetFigures,
+    /// Of the relay.
+    pub relay: RelayFigures,
+    /// Of the hub.
+    pub hub: HubFigures,
+    /// Of the notices.
+    pub passthrough: PassthroughFigures,
+}
+
+impl Figures {
+    /// Every figure, in the order of the log line.
+    pub fn each(&self) -> impl Iterator<Item = Figure> + use<> {
+        let of_relay = |kind| self.relay.each().filter(move |figure| figure.kind == kind);
+        let what_there_is = of_relay(Kind::Gauge).chain(self.hub.each());
+        let loop_and_relay = self.net.each().chain(what_there_is).chain(of_relay(Kind::Counter));
+        loop_and_relay.chain(self.passthrough.each())
+    }
+}
+
+/// The log line: `name=value`, with spaces between.
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Figure { name, value, .. }) in self.each().enumerate() {
+            let space = if index > 0 { " " } else { "" };
+            write!(f, "{space}{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_every_figure_once() {
+        let figures = Figures::default();
+        let names: Vec<&str> = figures.each().map(|figure| figure.name).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        assert_eq!(figures.to_string().split(' ').count(), names.len());
+        assert!(figures.to_string().starts_with("uptime_s=0 connections=0 "));
+        assert!(figures.to_string().ends_with(
+            " refused_505=0 passthrough_queue=0 \
+             passthrough_sent=0 passthrough_failed=0 passthrough_timed_out=0 passthrough_dropped=0"
+        ));
+    }
+
+    #[test]
+    fn refusals_are_counted_by_status() {
+        let mut relay = RelayFigures::default();
+        [200, 304, 404, 404, 410, 505].into_iter().for_each(|status| relay.count_answer(status));
+        let counted = relay.each().filter(|figure| figure.value > 0);
+        let counted: Vec<_> = counted.map(|figure| (figure.name, figure.value)).collect();
+        assert_eq!(counted, [("refused_404", 2), ("refused_505", 1)]);
+    }
+}
