@@ -28,6 +28,7 @@ pub struct Figure {
 macro_rules! figures {
     ($(#[$about:meta])* $layer:ident { $($(#[$meaning:meta])* $kind:ident $name:ident,)+ }) => {
         $(#[$about])*
+        #[allow(missing_docs, reason = "a refusal is named after its status")]
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct $layer {
             $($(#[$meaning])* pub $name: u64,)+
@@ -82,38 +83,11 @@ figures! {
         Counter slow_readers,
         /// Connections closed to make room for others.
         Counter shed,
-        /// Requests refused with this status; so the next ones.
-        Counter refused_400,
-        /// As above.
-        Counter refused_401,
-        /// As above.
-        Counter refused_403,
-        /// As above.
-        Counter refused_404,
-        /// As above.
-        Counter refused_405,
-        /// As above.
-        Counter refused_408,
-        /// As above.
-        Counter refused_413,
-        /// As above.
-        Counter refused_414,
-        /// As above.
-        Counter refused_417,
-        /// As above.
-        Counter refused_421,
-        /// As above.
-        Counter refused_431,
-        /// As above.
-        Counter refused_501,
-        /// As above.
-        Counter refused_502,
-        /// As above.
-        Counter refused_503,
-        /// As above.
-        Counter refused_504,
-        /// As above.
-        Counter refused_505,
+        // Requests refused with this status.
+        Counter refused_400, Counter refused_401, Counter refused_403, Counter refused_404,
+        Counter refused_405, Counter refused_408, Counter refused_413, Counter refused_414,
+        Counter refused_417, Counter refused_421, Counter refused_431, Counter refused_501,
+        Counter refused_502, Counter refused_503, Counter refused_504, Counter refused_505,
     }
 }
 
