@@ -13,6 +13,7 @@
 //! * `handover`: messages that the upstream hands over to a publisher location
 //! * `push`: the proxy beside the push locations
 //! * `memory`: constant, however much passes
+//! * `machine`: without sockets, so wherever bytes are split and whenever something is due
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
@@ -23,6 +24,7 @@ mod early;
 mod faults;
 mod fields;
 mod handover;
+mod machine;
 #[cfg(target_os = "linux")]
 mod memory;
 mod messages;
