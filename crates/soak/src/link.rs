@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use pushserver_testkit::Answer;
+use pushserver_testkit::answer::Front;
 use socket2::SockRef;
-
-use crate::wire::{self, Answer};
 
 /// See the module.
 pub(crate) struct Link {
@@ -22,9 +22,8 @@ pub(crate) struct Link {
 
 /// What reading came to.
 pub(crate) enum Reading {
-    /// An answer, and its body.
-    Answer(Answer, Vec<u8>),
-    /// Not yet.
+    Answer(Answer),
+    /// No answer is whole yet.
     NotYet,
     /// The daemon has ended the connection.
     Closed,
@@ -91,13 +90,12 @@ impl Link {
         let most = most.min(scratch.len());
         let mut left = most;
         loop {
-            match wire::read(&self.incoming) {
-                Ok(Some(answer)) => {
-                    let body = self.incoming[answer.body.0..answer.body.1].to_vec();
-                    self.incoming.drain(..answer.body.1);
-                    return Reading::Answer(answer, body);
+            match Answer::read(&self.incoming, false) {
+                Ok(Front::Whole(answer, length)) => {
+                    self.incoming.drain(..length);
+                    return Reading::Answer(answer);
                 }
-                Ok(None) => {}
+                Ok(Front::Head | Front::Body) => {}
                 Err(why) => return Reading::Broken(why),
             }
             if left == 0 {

@@ -6,7 +6,7 @@ use crate::events::{Deleted, Moment, Published};
 use crate::link::{Link, Reading};
 use crate::settings::KINDS;
 use crate::shared::Shared;
-use crate::wire::{self, Answer};
+use crate::wire::{self, Reply};
 
 /// Requests that may be open on one channel: several publishers at once.
 const OPEN_MAX: usize = 3;
@@ -161,7 +161,10 @@ impl Publisher {
         let Some(link) = &mut self.link else { return };
         link.flush();
         match link.read(usize::MAX, &mut shared.scratch) {
-            Reading::Answer(answer, body) => self.answered(&answer, &body, shared),
+            Reading::Answer(answer) => match Reply::read(&answer) {
+                Ok(reply) => self.answered(reply, &answer.body, shared),
+                Err(why) => self.failed(&why, shared),
+            },
             Reading::NotYet => {}
             Reading::Closed => self.failed("closed unasked", shared),
             Reading::Broken(why) => self.failed(&why, shared),
@@ -180,7 +183,7 @@ impl Publisher {
         }
     }
 
-    fn answered(&mut self, answer: &Answer, body: &[u8], shared: &mut Shared) {
+    fn answered(&mut self, reply: Reply, body: &[u8], shared: &mut Shared) {
         let acked = shared.moment();
         let Some(Doing { lane, sent, what }) = self.doing.take() else {
             return self.failed("an answer to nothing", shared);
@@ -189,10 +192,10 @@ impl Publisher {
         let faults = &mut shared.faults;
         let entry = &mut shared.lanes[lane];
         entry.open -= 1;
-        match (what, answer.status, information) {
+        match (what, reply.status, information) {
             (What::Publish { number, kept, ends }, 201 | 202, Some((queued, held, id))) => {
-                if (answer.status == 201) != (held > 0) {
-                    faults.note("201", || format!("{answer:?}, {held} were held"));
+                if (reply.status == 201) != (held > 0) {
+                    faults.note("201", || format!("{reply:?}, {held} were held"));
                 }
                 shared.tally.published += 1;
                 if id > entry.newest {
@@ -211,7 +214,7 @@ impl Publisher {
             (What::Delete, 404, _) => entry.model.unchanged(faults),
             (What::Look, 200, Some(_)) | (What::Look, 404, None) => {}
             _ => {
-                faults.note("status", || format!("{answer:?} to {what:?}"));
+                faults.note("status", || format!("{reply:?} to {what:?}"));
                 if !matches!(what, What::Look) {
                     entry.model.unchanged(faults);
                 }

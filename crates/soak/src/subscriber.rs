@@ -6,7 +6,7 @@ use crate::events::{Gap, Id, Moment, Observation, Saw};
 use crate::link::{Link, Reading};
 use crate::settings::HOLD_MS;
 use crate::shared::{Mutation, Shared};
-use crate::wire::{self, Answer, ContentType};
+use crate::wire::{self, ContentType, Reply};
 
 /// Bytes that a slow reader reads at a time.
 const SIP: usize = 1500;
@@ -87,7 +87,10 @@ impl Subscriber {
         link.flush();
         let slow = self.slow && !shared.finishing;
         match link.read(if slow { SIP } else { usize::MAX }, &mut shared.scratch) {
-            Reading::Answer(answer, body) => self.answered(&answer, &body, shared),
+            Reading::Answer(answer) => match Reply::read(&answer) {
+                Ok(reply) => self.answered(reply, &answer.body, shared),
+                Err(why) => self.failed(&why, shared),
+            },
             Reading::NotYet if slow && link.has_part() => {
                 let in_ms = 1 + shared.random.below(15);
                 shared.wake_in(in_ms, self.index, self.epoch);
@@ -121,30 +124,30 @@ impl Subscriber {
         }
     }
 
-    fn answered(&mut self, answer: &Answer, body: &[u8], shared: &mut Shared) {
+    fn answered(&mut self, reply: Reply, body: &[u8], shared: &mut Shared) {
         let read = shared.moment();
         let State::Asked { asked, interval, .. } = self.state else {
-            shared.faults.note("unasked answer", || format!("{answer:?}"));
+            shared.faults.note("unasked answer", || format!("{reply:?}"));
             return;
         };
-        if answer.closes != self.close {
-            shared.faults.note("connection", || format!("{answer:?}"));
+        if reply.closes != self.close {
+            shared.faults.note("connection", || format!("{reply:?}"));
         }
         let cursor = self.cursor;
         let (name, held_ms) = (shared.lanes[self.lane].name, read.ms - asked.ms);
-        let saw = match (answer.status, answer.id) {
-            (200, Some(id)) => match number_of(name, answer, body) {
-                Some(number) => Saw::Message { id, number, gap: answer.gap },
+        let saw = match (reply.status, reply.id) {
+            (200, Some(id)) => match number_of(name, reply, body) {
+                Some(number) => Saw::Message { id, number, gap: reply.gap },
                 None => {
-                    let detail = || format!("{answer:?} {}", body.escape_ascii());
+                    let detail = || format!("{reply:?} {}", body.escape_ascii());
                     shared.faults.note("corrupt", detail);
-                    Saw::Message { id, number: u64::MAX, gap: answer.gap }
+                    Saw::Message { id, number: u64::MAX, gap: reply.gap }
                 }
             },
             (304, echoed) if echoed == cursor => Saw::Nothing,
             (410, _) if !interval => Saw::Gone,
             _ => {
-                shared.faults.note("status", || format!("{answer:?} after {cursor:?}"));
+                shared.faults.note("status", || format!("{reply:?} after {cursor:?}"));
                 return self.rest(10, shared);
             }
         };
@@ -232,10 +235,10 @@ impl Subscriber {
 }
 
 /// The number of the message that an answer brings, if all of it is as it was published.
-fn number_of(channel: usize, answer: &Answer, body: &[u8]) -> Option<u64> {
-    let number = match answer.content_type {
+fn number_of(channel: usize, reply: Reply, body: &[u8]) -> Option<u64> {
+    let number = match reply.content_type {
         Some(ContentType::Of(number)) if body.is_empty() => number,
         _ => body::read(channel, body)?,
     };
-    (answer.content_type == wire::content_type(number)).then_some(number)
+    (reply.content_type == wire::content_type(number)).then_some(number)
 }

@@ -1,25 +1,23 @@
-//! Wire: the bytes of requests and answers. Reads strictly: what is not exactly an answer of this
-//! daemon is an error that says why.
+//! Wire: what requests say, and what answers say; never where an answer ends, which is the test
+//! kit's to find.
 
 use std::io::Write as _;
+use std::str::FromStr;
 
-use memchr::memmem;
 use pushserver::http::{parse_http_date, write_http_date};
+use pushserver_testkit::{Answer, Random};
 
 use crate::events::{Gap, Id};
-use pushserver_testkit::Random;
 
-/// One whole answer.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
+/// What an answer says of a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reply {
     pub(crate) status: u16,
     /// `Last-Modified` and `Etag`.
     pub(crate) id: Option<Id>,
     pub(crate) gap: Option<Gap>,
     pub(crate) content_type: Option<ContentType>,
     pub(crate) closes: bool,
-    /// Where in the buffer its body is.
-    pub(crate) body: (usize, usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,43 +28,33 @@ pub(crate) enum ContentType {
     Other,
 }
 
-/// The answer at the start of `bytes`; `None`: more has to come.
-pub(crate) fn read(bytes: &[u8]) -> Result<Option<Answer>, String> {
-    let Some(head_end) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
-    let head = std::str::from_utf8(&bytes[..head_end]).map_err(|_| "a head not of text")?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3));
-    let status = status.and_then(|digits| digits.parse().ok());
-    let mut answer = Answer { status: status.ok_or("no status line")?, ..Answer::default() };
-    let (mut modified, mut tag, mut length) = (None, None, None);
-    for line in lines {
-        let (name, value) = line.split_once(": ").ok_or_else(|| format!("the line {line:?}"))?;
-        let wrong = || format!("the line {line:?}");
-        match name {
-            "Last-Modified" => {
-                modified = Some(parse_http_date(value.as_bytes()).ok_or_else(wrong)?);
-            }
-            "Etag" => tag = Some(value.parse().map_err(|_| wrong())?),
-            "Content-Length" => length = Some(value.parse().map_err(|_| wrong())?),
-            "Content-Type" => {
-                let number = value.strip_prefix("text/x-").and_then(|digits| digits.parse().ok());
-                answer.content_type = Some(number.map_or(ContentType::Other, ContentType::Of));
-            }
-            "X-Push-Gap" if value == "unknown" => answer.gap = Some(Gap::Unknown),
-            "X-Push-Gap" => {
-                answer.gap = Some(Gap::Messages(value.parse().map_err(|_| wrong())?));
-            }
-            "Connection" => answer.closes = value == "close",
-            _ => {}
-        }
+impl Reply {
+    /// # Errors
+    /// A field has a value that the daemon never writes.
+    pub(crate) fn read(answer: &Answer) -> Result<Self, String> {
+        let modified = answer.header("Last-Modified").map(|date| {
+            parse_http_date(date.as_bytes()).ok_or_else(|| format!("Last-Modified: {date}"))
+        });
+        let gap = answer.header("X-Push-Gap").map(|value| match value {
+            "unknown" => Ok(Gap::Unknown),
+            count => number(count).map(Gap::Messages),
+        });
+        let content_type = answer.header("Content-Type").map(|value| {
+            let digits = value.strip_prefix("text/x-").and_then(|digits| digits.parse().ok());
+            digits.map_or(ContentType::Other, ContentType::Of)
+        });
+        Ok(Self {
+            status: answer.status,
+            id: modified.transpose()?.zip(answer.header("Etag").map(number).transpose()?),
+            gap: gap.transpose()?,
+            content_type,
+            closes: answer.closes(),
+        })
     }
-    answer.id = modified.zip(tag);
-    let length = match answer.status {
-        100 | 204 | 304 => 0,
-        status => length.ok_or_else(|| format!("a {status} without a length"))?,
-    };
-    answer.body = (head_end + 4, head_end + 4 + length);
-    Ok((bytes.len() >= answer.body.1).then_some(answer))
+}
+
+fn number<N: FromStr>(digits: &str) -> Result<N, String> {
+    digits.parse().map_err(|_| format!("{digits:?} is no number"))
 }
 
 /// What channel information says: messages, held requests, last id.
