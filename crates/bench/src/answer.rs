@@ -9,21 +9,21 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// One whole answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer<'a> {
-    pub(super) status: u16,
-    pub(super) cursor: Cursor,
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) cursor: Cursor,
     /// The `Server` header, or nothing.
-    pub(super) server: &'a [u8],
+    pub(crate) server: &'a [u8],
     /// The server will close the connection.
-    pub(super) close: bool,
-    pub(super) body: &'a [u8],
+    pub(crate) close: bool,
+    pub(crate) body: &'a [u8],
     /// Bytes of head and body together.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 /// What the bytes received so far are.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading<'a> {
+pub(crate) enum Reading<'a> {
     /// More has to come.
     Incomplete,
     Whole(Answer<'a>),
@@ -33,7 +33,7 @@ pub(super) enum Reading<'a> {
 
 /// The validators of an answer, byte for byte: what the next request asks after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     bytes: [u8; 62],
     /// `Last-Modified` is `bytes[..modified]`, `Etag` is `bytes[modified..end]`.
     modified: u8,
@@ -42,7 +42,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// Before the first message: the request carries no validators.
-    pub(super) const NONE: Self = Self { bytes: [0; 62], modified: 0, end: 0 };
+    pub(crate) const NONE: Self = Self { bytes: [0; 62], modified: 0, end: 0 };
 
     /// `None` if the two are too long together.
     fn new(last_modified: &[u8], etag: &[u8]) -> Option<Self> {
@@ -54,12 +54,12 @@ impl Cursor {
     }
 
     /// Whether it lacks one of the two.
-    pub(super) fn is_partial(&self) -> bool {
+    pub(crate) fn is_partial(&self) -> bool {
         self.modified == 0 || self.end == self.modified
     }
 
     /// Appends the request headers that carry it.
-    pub(super) fn write(&self, head: &mut Vec<u8>) {
+    pub(crate) fn write(&self, head: &mut Vec<u8>) {
         let (modified, tag) = self.bytes[..usize::from(self.end)].split_at(self.modified.into());
         if !modified.is_empty() {
             head.extend_from_slice(b"If-Modified-Since: ");
@@ -75,7 +75,7 @@ impl Cursor {
 }
 
 /// Reads the answer at the start of `bytes`.
-pub(super) fn read(bytes: &[u8]) -> Reading<'_> {
+pub(crate) fn read(bytes: &[u8]) -> Reading<'_> {
     let Some(head_end) = memmem::find(bytes, b"\r\n\r\n") else {
         return match bytes.len() {
             ..HEAD_BYTES_MAX => Reading::Incomplete,

@@ -3,21 +3,21 @@
 
 use std::collections::VecDeque;
 
-use super::answer::{self, Cursor, Reading};
-use super::stamp::Stamp;
-use super::target::Target;
+use crate::answer::{self, Cursor, Reading};
+use crate::stamp::Stamp;
+use crate::target::Target;
 
 /// A channel, as the load generator sees it.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     /// The lane that publishes to it.
-    pub(super) lane: usize,
+    pub(crate) lane: usize,
     /// Of the newest message handed to a publisher; 0 before the first.
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
     /// How many subscribers it has.
-    pub(super) subscribers: u32,
+    pub(crate) subscribers: u32,
     /// Subscribers that wait with their next poll until all have this message.
-    pub(super) gate: Vec<u32>,
+    pub(crate) gate: Vec<u32>,
     /// Messages on their way, oldest first; the sequence numbers are consecutive.
     rounds: VecDeque<Round>,
     publish_head: Box<[u8]>,
@@ -42,24 +42,24 @@ struct Round {
 
 /// A message that all subscribers of its channel have, times in nanoseconds of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Finished {
-    pub(super) sent_ns: u64,
-    pub(super) first_ns: u64,
-    pub(super) last_ns: u64,
+pub(crate) struct Finished {
+    pub(crate) sent_ns: u64,
+    pub(crate) first_ns: u64,
+    pub(crate) last_ns: u64,
 }
 
 /// What an answer to a poll carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Message {
-    pub(super) stamp: Stamp,
-    pub(super) cursor: Cursor,
+pub(crate) struct Message {
+    pub(crate) stamp: Stamp,
+    pub(crate) cursor: Cursor,
     /// The server will close the connection.
-    pub(super) close: bool,
+    pub(crate) close: bool,
 }
 
 /// An answer to a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Polled {
+pub(crate) enum Polled {
     /// More has to come.
     Incomplete,
     Message(Message),
@@ -77,7 +77,7 @@ pub(super) enum Polled {
 
 impl Channel {
     /// A channel with this name, whose messages have bodies of `size` bytes.
-    pub(super) fn new(target: &Target, name: &str, lane: usize, size: usize) -> Self {
+    pub(crate) fn new(target: &Target, name: &str, lane: usize, size: usize) -> Self {
         let publish_head = format!(
             "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n",
             target.publish.path(name),
@@ -106,7 +106,7 @@ impl Channel {
     }
 
     /// Begins the next message: its sequence number. Its time is told by [`Channel::sent`].
-    pub(super) fn publish(&mut self) -> u64 {
+    pub(crate) fn publish(&mut self) -> u64 {
         self.sequence += 1;
         if self.subscribers > 0 {
             let missing = self.subscribers;
@@ -116,13 +116,13 @@ impl Channel {
     }
 
     /// Appends the request that publishes a message.
-    pub(super) fn write_publish(&self, request: &mut Vec<u8>, stamp: Stamp, size: usize) {
+    pub(crate) fn write_publish(&self, request: &mut Vec<u8>, stamp: Stamp, size: usize) {
         request.extend_from_slice(&self.publish_head);
         stamp.write(request, size);
     }
 
     /// The message with this number counts as sent at `sent_ns`.
-    pub(super) fn sent(&mut self, sequence: u64, sent_ns: u64) {
+    pub(crate) fn sent(&mut self, sequence: u64, sent_ns: u64) {
         if let Some(round) = self.round(sequence) {
             round.sent_ns = sent_ns;
         }
@@ -130,7 +130,7 @@ impl Channel {
 
     /// One more subscriber has the message with this number. `Some` if it was the last; rounds
     /// end in order, so an older one that still misses someone keeps the newer ones open.
-    pub(super) fn delivered(&mut self, sequence: u64, now_ns: u64) -> Option<Finished> {
+    pub(crate) fn delivered(&mut self, sequence: u64, now_ns: u64) -> Option<Finished> {
         let round = self.round(sequence)?;
         let first_ns = *round.first_ns.get_or_insert(now_ns);
         round.missing = round.missing.saturating_sub(1);
@@ -145,7 +145,7 @@ impl Channel {
     }
 
     /// The poll that asks for what comes after `cursor`.
-    pub(super) fn poll_request(&mut self, cursor: &Cursor) -> &[u8] {
+    pub(crate) fn poll_request(&mut self, cursor: &Cursor) -> &[u8] {
         if self.request_cursor != *cursor {
             self.request.clear();
             self.request.extend_from_slice(&self.poll_head);
@@ -157,7 +157,7 @@ impl Channel {
     }
 
     /// Reads the answer to a poll; `run`, `index` and `size` are what its message must carry.
-    pub(super) fn read(&mut self, bytes: &[u8], run: u32, index: u32, size: usize) -> Polled {
+    pub(crate) fn read(&mut self, bytes: &[u8], run: u32, index: u32, size: usize) -> Polled {
         if bytes == self.seen {
             return Polled::Message(self.seen_message);
         }

@@ -5,24 +5,24 @@ use std::net::SocketAddr;
 
 use mio::{Registry, Token};
 
-use super::target::Target;
-use super::wire::Wire;
+use crate::target::Target;
+use crate::wire::Wire;
 
 /// See the module.
-pub(super) struct Dial {
+pub(crate) struct Dial {
     registry: Registry,
     publish_to: SocketAddr,
     subscribe_to: SocketAddr,
 }
 
 /// Whose connection an event is about: the subscriber or publisher with this index.
-pub(super) enum Whose {
+pub(crate) enum Whose {
     Subscriber(usize),
     Publisher(usize),
 }
 
 impl Dial {
-    pub(super) fn new(target: &Target, registry: Registry) -> Self {
+    pub(crate) fn new(target: &Target, registry: Registry) -> Self {
         let (publish_to, subscribe_to) = (target.publish.address, target.subscribe.address);
         Self { registry, publish_to, subscribe_to }
     }
@@ -31,7 +31,7 @@ impl Dial {
     ///
     /// # Errors
     /// The system's: no descriptor, no port.
-    pub(super) fn subscriber(&self, index: usize) -> io::Result<Wire> {
+    pub(crate) fn subscriber(&self, index: usize) -> io::Result<Wire> {
         Wire::connect(self.subscribe_to, &self.registry, Token(2 * index))
     }
 
@@ -39,7 +39,7 @@ impl Dial {
     ///
     /// # Errors
     /// As of [`Dial::subscriber`].
-    pub(super) fn publisher(&self, index: usize) -> io::Result<Wire> {
+    pub(crate) fn publisher(&self, index: usize) -> io::Result<Wire> {
         Wire::connect(self.publish_to, &self.registry, Token(2 * index + 1))
     }
 }

@@ -9,7 +9,7 @@ const OCTAVE_BITS: u32 = PER_OCTAVE.trailing_zeros();
 
 /// Counts of nanoseconds, by size.
 #[derive(Debug, Clone)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     counts: Box<[u64]>,
     total: u64,
     sum: u128,
@@ -26,7 +26,7 @@ impl Default for Histogram {
 
 impl Histogram {
     /// Counts one value, in nanoseconds.
-    pub(super) fn record(&mut self, ns: u64) {
+    pub(crate) fn record(&mut self, ns: u64) {
         self.counts[bucket(ns)] += 1;
         self.total += 1;
         self.sum += u128::from(ns);
@@ -36,7 +36,7 @@ impl Histogram {
 
     /// The smallest value that at least this share (0 to 1) of all values do not exceed, in
     /// nanoseconds; 0 when nothing was counted.
-    pub(super) fn percentile(&self, share: f64) -> u64 {
+    pub(crate) fn percentile(&self, share: f64) -> u64 {
         let rank = ((share * self.total as f64).ceil() as u64).clamp(1, self.total.max(1));
         let mut below = 0;
         for (index, count) in self.counts.iter().enumerate() {
@@ -50,7 +50,7 @@ impl Histogram {
 
     /// The counts in at most `rows_max` rows from the first to the last that is not empty, as many
     /// to each power of two as fit: upper bound in microseconds, count.
-    pub(super) fn plot(&self, rows_max: usize) -> Vec<(f64, u64)> {
+    pub(crate) fn plot(&self, rows_max: usize) -> Vec<(f64, u64)> {
         let mut width = (PER_OCTAVE / 8) as usize;
         loop {
             let rows = self.rows(width);
@@ -75,7 +75,7 @@ impl Histogram {
     }
 
     /// The figures that a report shows; `None` when nothing was counted.
-    pub(super) fn distribution(&self) -> Option<Distribution> {
+    pub(crate) fn distribution(&self) -> Option<Distribution> {
         if self.total == 0 {
             return None;
         }
@@ -95,15 +95,15 @@ impl Histogram {
 
 /// A histogram in a few figures, in microseconds.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Distribution {
-    pub(super) count: u64,
-    pub(super) mean_us: f64,
-    pub(super) min_us: f64,
-    pub(super) p50_us: f64,
-    pub(super) p90_us: f64,
-    pub(super) p99_us: f64,
-    pub(super) p999_us: f64,
-    pub(super) max_us: f64,
+pub(crate) struct Distribution {
+    pub(crate) count: u64,
+    pub(crate) mean_us: f64,
+    pub(crate) min_us: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p90_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
+    pub(crate) max_us: f64,
 }
 
 /// Values below `PER_OCTAVE` have a bucket each; above, the leading bit chooses the octave and the

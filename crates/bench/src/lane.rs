@@ -4,34 +4,34 @@
 
 use std::ops::Range;
 
-use super::tally::Tally;
+use crate::tally::Tally;
 
 /// The least rest after a fan-out.
 const REST_NS: u64 = 20_000_000;
 
 /// A set of channels with publishers of their own and one pace.
 #[derive(Debug)]
-pub(super) struct Lane {
-    pub(super) channels: Range<usize>,
-    pub(super) publishers: Range<usize>,
-    pub(super) pace: Pace,
-    pub(super) tally: Tally,
+pub(crate) struct Lane {
+    pub(crate) channels: Range<usize>,
+    pub(crate) publishers: Range<usize>,
+    pub(crate) pace: Pace,
+    pub(crate) tally: Tally,
     /// Messages that some subscriber still misses.
-    pub(super) open_rounds: usize,
+    pub(crate) open_rounds: usize,
     /// Messages whose publisher has no answer yet.
-    pub(super) open_answers: usize,
+    pub(crate) open_answers: usize,
     /// Messages still to publish.
-    pub(super) left: u64,
+    pub(crate) left: u64,
     /// Not before this time, in nanoseconds.
-    pub(super) next_ns: u64,
+    pub(crate) next_ns: u64,
     /// A fan-out is over whose subscribers have not all asked again.
-    pub(super) rest_due: bool,
+    pub(crate) rest_due: bool,
     turn: usize,
 }
 
 /// How a lane publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// One message each so many nanoseconds. A message is timed from when it was due, not from
     /// when it could be sent: else a slow server would hide its own delays.
     Open { interval_ns: u64 },
@@ -42,17 +42,17 @@ pub(super) enum Pace {
 
 /// A message that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Due {
+pub(crate) struct Due {
     /// The channel's index.
-    pub(super) channel: usize,
+    pub(crate) channel: usize,
     /// The publisher's index; always the same for a channel, so that its messages stay in order.
-    pub(super) publisher: usize,
+    pub(crate) publisher: usize,
     /// When it was to be sent; `None`: whenever it can be.
-    pub(super) intended_ns: Option<u64>,
+    pub(crate) intended_ns: Option<u64>,
 }
 
 impl Lane {
-    pub(super) fn new(channels: Range<usize>, publishers: Range<usize>, pace: Pace) -> Self {
+    pub(crate) fn new(channels: Range<usize>, publishers: Range<usize>, pace: Pace) -> Self {
         Self {
             channels,
             publishers,
@@ -68,13 +68,13 @@ impl Lane {
     }
 
     /// Allows so many messages from `now_ns` on.
-    pub(super) fn start(&mut self, messages: u64, now_ns: u64) {
+    pub(crate) fn start(&mut self, messages: u64, now_ns: u64) {
         self.left = messages;
         self.next_ns = now_ns;
     }
 
     /// The next message, if it is due. `ready`: all subscribers have asked again.
-    pub(super) fn due(&mut self, now_ns: u64, ready: bool) -> Option<Due> {
+    pub(crate) fn due(&mut self, now_ns: u64, ready: bool) -> Option<Due> {
         if self.left == 0 || now_ns < self.next_ns {
             return None;
         }
@@ -99,7 +99,7 @@ impl Lane {
     }
 
     /// When the next message may be due, if that is a matter of time alone.
-    pub(super) fn wakes_at(&self) -> Option<u64> {
+    pub(crate) fn wakes_at(&self) -> Option<u64> {
         let waits = match self.pace {
             Pace::Open { .. } => true,
             Pace::Closed { window, .. } => self.under_way() < window,
@@ -108,7 +108,7 @@ impl Lane {
     }
 
     /// All subscribers have asked: after a fan-out, as much rest as that took.
-    pub(super) fn all_have_asked(&mut self, now_ns: u64) {
+    pub(crate) fn all_have_asked(&mut self, now_ns: u64) {
         if std::mem::take(&mut self.rest_due)
             && let Pace::Closed { pause: true, .. } = self.pace
         {
@@ -117,7 +117,7 @@ impl Lane {
     }
 
     /// Whether every message sent has arrived and been answered.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.under_way() == 0
     }
 

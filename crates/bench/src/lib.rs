@@ -38,13 +38,13 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use self::machine::Machine;
-use self::options::{Asked, Options};
-use self::plan::Plan;
-use self::process::Process;
-use self::report::{Compared, Report};
-use self::target::Target;
 use crate::clock::Clock;
+use crate::machine::Machine;
+use crate::options::{Asked, Options};
+use crate::plan::Plan;
+use crate::process::Process;
+use crate::report::{Compared, Report};
+use crate::target::Target;
 
 /// Runs `pushserver bench` with the arguments after `bench`. 0: measured and nothing went wrong;
 /// 1: messages or connections went wrong, or there are no figures; 2: a wrong argument.

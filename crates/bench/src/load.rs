@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use mio::{Events, Poll};
 
-use super::channel::Channel;
-use super::dial::{Dial, Whose};
-use super::lane::{Lane, Pace};
-use super::plan::{Plan, Repoll};
-use super::progress::Progress;
-use super::publisher::Publisher;
-use super::subscriber::{State, Subscriber};
-use super::tally::Tally;
-use super::target::Target;
-use super::traffic::{Next, Traffic};
+use crate::channel::Channel;
 use crate::clock::Clock;
+use crate::dial::{Dial, Whose};
+use crate::lane::{Lane, Pace};
+use crate::plan::{Plan, Repoll};
+use crate::progress::Progress;
+use crate::publisher::Publisher;
+use crate::subscriber::{State, Subscriber};
+use crate::tally::Tally;
+use crate::target::Target;
+use crate::traffic::{Next, Traffic};
 
 /// Events and polls handled before the loop looks at what is due and at the urgent connections.
 const WORK_PER_TURN: usize = 32;
@@ -33,9 +33,9 @@ const SPIN_NS: u64 = 2_000_000;
 const MS: u64 = 1_000_000;
 
 /// The traffic with one server, and when it begins and ends.
-pub(super) struct Load {
+pub(crate) struct Load {
     poll: Poll,
-    pub(super) traffic: Traffic,
+    pub(crate) traffic: Traffic,
     progress: Progress,
     busy: bool,
     patience_ns: u64,
@@ -45,7 +45,7 @@ pub(super) struct Load {
     /// first does not delay what is measured on the second.
     urgent: std::ops::Range<usize>,
     /// Time spent on anything but waiting.
-    pub(super) worked_ns: u64,
+    pub(crate) worked_ns: u64,
 }
 
 impl Load {
@@ -53,7 +53,7 @@ impl Load {
     ///
     /// # Errors
     /// The system's: no descriptor.
-    pub(super) fn new(plan: &Plan, target: &Target, run: u32, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn new(plan: &Plan, target: &Target, run: u32, clock: Clock) -> io::Result<Self> {
         let poll = Poll::new()?;
         let dial = Dial::new(target, poll.registry().try_clone()?);
         let traffic = Traffic::new(plan, run, clock, dial);
@@ -89,7 +89,7 @@ impl Load {
     ///
     /// # Errors
     /// The system's, or the server does not accept in time.
-    pub(super) fn open_publishers(&mut self) -> io::Result<()> {
+    pub(crate) fn open_publishers(&mut self) -> io::Result<()> {
         let count = self.traffic.lanes.iter().map(|lane| lane.publishers.len()).sum();
         for index in 0..count {
             let wire = self.traffic.dial.publisher(index)?;
@@ -104,7 +104,7 @@ impl Load {
     ///
     /// # Errors
     /// The system's, or the server does not accept in time.
-    pub(super) fn open_subscribers(&mut self) -> io::Result<()> {
+    pub(crate) fn open_subscribers(&mut self) -> io::Result<()> {
         let planned = std::mem::take(&mut self.planned);
         let total: usize = planned.iter().sum();
         for (channel, count) in planned.into_iter().enumerate() {
@@ -138,7 +138,7 @@ impl Load {
 
     /// Publishes `rounds` messages to each channel of each lane and waits until all have arrived.
     /// `false`: some did not.
-    pub(super) fn warm_up(&mut self, rounds: u64) -> bool {
+    pub(crate) fn warm_up(&mut self, rounds: u64) -> bool {
         let now_ns = self.traffic.clock.mono_ns();
         let paces: Vec<Pace> = self.traffic.lanes.iter().map(|lane| lane.pace).collect();
         for lane in &mut self.traffic.lanes {
@@ -156,7 +156,7 @@ impl Load {
 
     /// Runs the load for so long, or until each lane has published so many messages, and then
     /// until all have arrived. Nanoseconds from the start to the last arrival.
-    pub(super) fn run(&mut self, length_ns: u64, messages: u64) -> u64 {
+    pub(crate) fn run(&mut self, length_ns: u64, messages: u64) -> u64 {
         let start_ns = self.traffic.clock.mono_ns();
         for lane in &mut self.traffic.lanes {
             lane.tally = Tally::default();
@@ -179,13 +179,13 @@ impl Load {
     }
 
     /// Lets so many milliseconds pass.
-    pub(super) fn rest(&mut self, ms: u64) {
+    pub(crate) fn rest(&mut self, ms: u64) {
         let end_ns = self.traffic.clock.mono_ns() + ms * MS;
         self.drive(|load| load.traffic.clock.mono_ns() >= end_ns);
     }
 
     /// Counts what has not arrived as lost. Call it once, at the very end.
-    pub(super) fn settle_accounts(&mut self) {
+    pub(crate) fn settle_accounts(&mut self) {
         for lane in &self.traffic.lanes {
             self.traffic.faults.unanswered += lane.open_answers as u64;
         }
@@ -199,7 +199,7 @@ impl Load {
     }
 
     /// Whether nothing is left to publish, to arrive, to be answered or to be asked.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let stored = matches!(self.traffic.repoll, Repoll::Stored { .. });
         self.traffic.repolls.is_empty()
             && self.traffic.lanes.iter().all(|lane| lane.left == 0 && lane.is_quiet())

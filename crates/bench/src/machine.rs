@@ -4,29 +4,29 @@ use std::fs;
 
 use serde::Serialize;
 
-use super::process::allowed_cpus;
+use crate::process::allowed_cpus;
 
 /// The machine, its limits, and this program.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Machine {
-    pub(super) version: &'static str,
-    pub(super) system: &'static str,
-    pub(super) architecture: &'static str,
-    pub(super) kernel: Option<String>,
-    pub(super) processor: Option<String>,
-    pub(super) cores: usize,
+pub(crate) struct Machine {
+    pub(crate) version: &'static str,
+    pub(crate) system: &'static str,
+    pub(crate) architecture: &'static str,
+    pub(crate) kernel: Option<String>,
+    pub(crate) processor: Option<String>,
+    pub(crate) cores: usize,
     /// The processors that the load generator may run on.
-    pub(super) load_cpus: Option<String>,
-    pub(super) memory_kib: Option<u64>,
+    pub(crate) load_cpus: Option<String>,
+    pub(crate) memory_kib: Option<u64>,
     /// Soft limit of open files, after it was raised.
-    pub(super) open_files: u64,
-    pub(super) somaxconn: Option<u64>,
-    pub(super) local_ports: Option<(u64, u64)>,
+    pub(crate) open_files: u64,
+    pub(crate) somaxconn: Option<u64>,
+    pub(crate) local_ports: Option<(u64, u64)>,
 }
 
 impl Machine {
     /// This machine; raises the limit of open files as far as it goes.
-    pub(super) fn look() -> Self {
+    pub(crate) fn look() -> Self {
         // Not raised: the number of subscribers adapts, and says so.
         let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
         Self {
@@ -46,14 +46,14 @@ impl Machine {
     }
 
     /// How many connections this process can have: by open files, and by local ports.
-    pub(super) fn connections_max(&self) -> usize {
+    pub(crate) fn connections_max(&self) -> usize {
         let ports = self.local_ports.map_or(u64::MAX, |(low, high)| high.saturating_sub(low));
         most_of(self.open_files.min(ports))
     }
 }
 
 /// Nine tenths: other files are open, and ports stay taken for a while after a connection ends.
-pub(super) fn most_of(limit: u64) -> usize {
+pub(crate) fn most_of(limit: u64) -> usize {
     usize::try_from(limit / 10 * 9).unwrap_or(usize::MAX).max(64)
 }
 

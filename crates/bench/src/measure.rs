@@ -1,33 +1,33 @@
 //! Measurement: one run from the first connection to the report, in its order.
 
-use super::histogram::Histogram;
-use super::lane::{Lane, Pace};
-use super::load::Load;
-use super::plan::{Plan, Repoll, Scenario};
-use super::process::{Calls, Process, Sample};
-use super::rehearsal::{self, Rehearsal};
-use super::report::{Report, median};
-use super::target::Target;
-use super::text;
 use crate::clock::{Clock, unix_time};
+use crate::histogram::Histogram;
+use crate::lane::{Lane, Pace};
+use crate::load::Load;
+use crate::plan::{Plan, Repoll, Scenario};
+use crate::process::{Calls, Process, Sample};
+use crate::rehearsal::{self, Rehearsal};
+use crate::report::{Report, median};
+use crate::target::Target;
+use crate::text;
 
 const PLOT_ROWS_MAX: usize = 20;
 
 /// How long each measurement goes on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Length {
-    pub(super) seconds: f64,
+pub(crate) struct Length {
+    pub(crate) seconds: f64,
     /// At most so many messages.
-    pub(super) messages: u64,
+    pub(crate) messages: u64,
     /// Count system calls too, in a phase of its own.
-    pub(super) count_calls: bool,
+    pub(crate) count_calls: bool,
 }
 
 /// Measures `plan` on `target`.
 ///
 /// # Errors
 /// Says why there are no figures at all; what merely went wrong under load is in the report.
-pub(super) fn measure(
+pub(crate) fn measure(
     plan: &Plan,
     target: &Target,
     length: Length,

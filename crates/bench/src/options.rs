@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Parser, ValueExt};
 
-use super::measure::Length;
-use super::plan::{Repoll, Scenario, Wishes};
-use super::stamp::SIZE_MIN;
-use super::target::{Target, Template};
+use crate::measure::Length;
+use crate::plan::{Repoll, Scenario, Wishes};
+use crate::stamp::SIZE_MIN;
+use crate::target::{Target, Template};
 
 /// Text of `--help`.
-pub(super) const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Measures a server of the push relay protocol, this one or another, from outside.
 
 usage: pushserver bench [SCENARIO] [OPTIONS]
@@ -75,21 +75,21 @@ connection or request failed.
 
 /// The command line, read.
 #[derive(Debug)]
-pub(super) struct Options {
-    pub(super) scenario: Scenario,
-    pub(super) target: Target,
+pub(crate) struct Options {
+    pub(crate) scenario: Scenario,
+    pub(crate) target: Target,
     /// The second server.
-    pub(super) compare: Option<Target>,
-    pub(super) rounds: usize,
-    pub(super) wishes: Wishes,
-    pub(super) length: Length,
-    pub(super) json: Option<PathBuf>,
-    pub(super) plot: bool,
+    pub(crate) compare: Option<Target>,
+    pub(crate) rounds: usize,
+    pub(crate) wishes: Wishes,
+    pub(crate) length: Length,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) plot: bool,
 }
 
 /// What a command line asks for.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     Help,
     Measure(Box<Options>),
 }
@@ -124,7 +124,7 @@ impl Server {
 ///
 /// # Errors
 /// Says which argument is wrong.
-pub(super) fn parse(mut arguments: Parser) -> Result<Asked, String> {
+pub(crate) fn parse(mut arguments: Parser) -> Result<Asked, String> {
     parse_arguments(&mut arguments).map_err(|error| error.to_string())
 }
 

@@ -6,7 +6,7 @@ const WINDOW: u64 = 64;
 
 /// The newest sequence number received, and which of the `WINDOW` numbers up to it.
 #[derive(Debug, Clone)]
-pub(super) struct Order {
+pub(crate) struct Order {
     newest: u64,
     /// Bit k: the message `newest - k` was received.
     received: u64,
@@ -14,7 +14,7 @@ pub(super) struct Order {
 
 /// What the arrival of one message means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// The one expected.
     Next,
     /// Newer than expected: so many were left out, though they may still come late.
@@ -34,7 +34,7 @@ impl Default for Order {
 
 impl Order {
     /// Notes the message with this number.
-    pub(super) fn note(&mut self, sequence: u64) -> Arrival {
+    pub(crate) fn note(&mut self, sequence: u64) -> Arrival {
         if sequence > self.newest {
             let step = sequence - self.newest;
             self.received = if step < WINDOW { self.received << step | 1 } else { 1 };
@@ -50,7 +50,7 @@ impl Order {
     }
 
     /// The newest sequence number received; 0 before the first.
-    pub(super) fn newest(&self) -> u64 {
+    pub(crate) fn newest(&self) -> u64 {
         self.newest
     }
 }

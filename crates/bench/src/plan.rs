@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::lane::Pace;
+use crate::lane::Pace;
 
 /// What to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Scenario {
+pub(crate) enum Scenario {
     /// One channel, many subscribers; some rest after each message.
     Fanout,
     /// Many channels with one subscriber each.
@@ -25,7 +25,7 @@ pub(super) enum Scenario {
 }
 
 impl Scenario {
-    pub(super) const ALL: [(&'static str, Self); 7] = [
+    pub(crate) const ALL: [(&'static str, Self); 7] = [
         ("fanout", Self::Fanout),
         ("channels", Self::Channels),
         ("cycle", Self::Cycle),
@@ -36,12 +36,12 @@ impl Scenario {
     ];
 
     /// As on the command line.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, scenario)| *scenario == self).map_or("", |(name, _)| name)
     }
 
     /// What the server's work is divided by.
-    pub(super) fn operation(self) -> &'static str {
+    pub(crate) fn operation(self) -> &'static str {
         match self {
             Self::Channels | Self::Publish => "message",
             Self::Poll => "poll",
@@ -52,7 +52,7 @@ impl Scenario {
 
 /// When a subscriber asks again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repoll {
+pub(crate) enum Repoll {
     /// As soon as it has a message.
     AtOnce,
     /// As soon as no delivery waits to be read, so that the polls do not delay what is measured.
@@ -66,51 +66,51 @@ pub(super) enum Repoll {
 
 /// What the command line says of the load; `None`: as the scenario has it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wishes {
-    pub(super) subscribers: Option<usize>,
-    pub(super) channels: Option<usize>,
-    pub(super) publishers: Option<usize>,
+pub(crate) struct Wishes {
+    pub(crate) subscribers: Option<usize>,
+    pub(crate) channels: Option<usize>,
+    pub(crate) publishers: Option<usize>,
     /// Messages per second.
-    pub(super) rate: Option<f64>,
-    pub(super) repoll: Option<Repoll>,
+    pub(crate) rate: Option<f64>,
+    pub(crate) repoll: Option<Repoll>,
     /// Stored messages to fetch in turn.
-    pub(super) stored: Option<u64>,
+    pub(crate) stored: Option<u64>,
     /// Bytes of a message.
-    pub(super) size: Option<usize>,
-    pub(super) busy: bool,
-    pub(super) quiet: bool,
+    pub(crate) size: Option<usize>,
+    pub(crate) busy: bool,
+    pub(crate) quiet: bool,
     /// How long nothing may move before what is missing counts as lost, in nanoseconds.
-    pub(super) patience_ns: Option<u64>,
+    pub(crate) patience_ns: Option<u64>,
 }
 
 /// What the load generator sets up.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
-    pub(super) scenario: Scenario,
-    pub(super) groups: Vec<Group>,
-    pub(super) repoll: Repoll,
+pub(crate) struct Plan {
+    pub(crate) scenario: Scenario,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) repoll: Repoll,
     /// Bytes of a message.
-    pub(super) size: usize,
+    pub(crate) size: usize,
     /// The loop never sleeps.
-    pub(super) busy: bool,
-    pub(super) quiet: bool,
+    pub(crate) busy: bool,
+    pub(crate) quiet: bool,
     /// How long nothing may move before what is missing counts as lost, in nanoseconds.
-    pub(super) patience_ns: u64,
+    pub(crate) patience_ns: u64,
 }
 
 /// Channels that are published to alike.
 #[derive(Debug, Clone)]
-pub(super) struct Group {
-    pub(super) channels: usize,
+pub(crate) struct Group {
+    pub(crate) channels: usize,
     /// Spread evenly over the channels.
-    pub(super) subscribers: usize,
-    pub(super) publishers: usize,
-    pub(super) pace: Pace,
+    pub(crate) subscribers: usize,
+    pub(crate) publishers: usize,
+    pub(crate) pace: Pace,
 }
 
 impl Repoll {
     /// The name on the command line, if it has one.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AtOnce => "at-once",
             Self::Soon => "soon",
@@ -122,7 +122,7 @@ impl Repoll {
 
 impl Plan {
     /// The scenario with what was asked for, and at most `connections_max` connections.
-    pub(super) fn new(scenario: Scenario, wishes: &Wishes, connections_max: usize) -> Self {
+    pub(crate) fn new(scenario: Scenario, wishes: &Wishes, connections_max: usize) -> Self {
         let few = wishes.publishers.unwrap_or(32).clamp(1, connections_max / 4);
         let room = connections_max.saturating_sub(few + 2);
         let subscribers = |default: usize| wishes.subscribers.unwrap_or(default).clamp(1, room);
@@ -184,22 +184,22 @@ impl Plan {
     }
 
     /// The name of a channel, not used by any other run.
-    pub(super) fn channel_name(run: u32, index: usize) -> String {
+    pub(crate) fn channel_name(run: u32, index: usize) -> String {
         format!("bench-{run:08x}-{index}")
     }
 
     /// How many subscribers there will be.
-    pub(super) fn subscribers(&self) -> usize {
+    pub(crate) fn subscribers(&self) -> usize {
         self.groups.iter().map(|group| group.subscribers).sum()
     }
 
     /// How many channels there will be.
-    pub(super) fn channels(&self) -> usize {
+    pub(crate) fn channels(&self) -> usize {
         self.groups.iter().map(|group| group.channels).sum()
     }
 
     /// How many publishers there will be.
-    pub(super) fn publishers(&self) -> usize {
+    pub(crate) fn publishers(&self) -> usize {
         self.groups.iter().map(|group| group.publishers).sum()
     }
 }

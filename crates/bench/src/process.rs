@@ -12,16 +12,16 @@ use serde::Serialize;
 
 /// A process and its children, as they were when it was first looked at.
 #[derive(Debug, Clone)]
-pub(super) struct Process {
+pub(crate) struct Process {
     pids: Vec<u32>,
 }
 
 /// One look.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     /// Processor time used so far, user and system, in nanoseconds.
-    pub(super) cpu_ns: u64,
-    pub(super) resident_bytes: u64,
+    pub(crate) cpu_ns: u64,
+    pub(crate) resident_bytes: u64,
 }
 
 impl Process {
@@ -29,7 +29,7 @@ impl Process {
     ///
     /// # Errors
     /// There is no such process, or no `/proc`.
-    pub(super) fn find(pid: u32) -> io::Result<Self> {
+    pub(crate) fn find(pid: u32) -> io::Result<Self> {
         fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let mut pids = vec![pid];
         for entry in fs::read_dir("/proc")?.flatten() {
@@ -44,7 +44,7 @@ impl Process {
     }
 
     /// Processor time and memory, now. What has vanished counts as 0.
-    pub(super) fn sample(&self) -> Sample {
+    pub(crate) fn sample(&self) -> Sample {
         Sample {
             cpu_ns: self.pids.iter().map(|pid| cpu_ns(*pid)).sum(),
             resident_bytes: self.pids.iter().map(|pid| resident_bytes(*pid)).sum(),
@@ -52,7 +52,7 @@ impl Process {
     }
 
     /// The smallest limit of open files among its processes that hold connections.
-    pub(super) fn open_files_max(&self) -> Option<u64> {
+    pub(crate) fn open_files_max(&self) -> Option<u64> {
         let pid = self.pids.last()?;
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
         let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
@@ -60,7 +60,7 @@ impl Process {
     }
 
     /// What runs there and on which processors, for the report.
-    pub(super) fn describe(&self) -> Option<String> {
+    pub(crate) fn describe(&self) -> Option<String> {
         let pid = self.pids.last()?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         Some(format!("{} (pid {pid}, cpus {})", name.trim(), allowed_cpus(&pid.to_string())?))
@@ -70,7 +70,7 @@ impl Process {
     ///
     /// # Errors
     /// There is no `strace`, or it may not attach.
-    pub(super) fn trace(&self) -> io::Result<Trace> {
+    pub(crate) fn trace(&self) -> io::Result<Trace> {
         let output = std::env::temp_dir().join(format!("bench-strace-{}", std::process::id()));
         let mut command = Command::new("strace");
         command.args(["-c", "-f", "-q", "-o"]).arg(&output);
@@ -95,16 +95,16 @@ impl Process {
 
 /// A running `strace -c`.
 #[derive(Debug)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     child: Child,
     output: PathBuf,
 }
 
 /// System calls by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Calls {
-    pub(super) total: u64,
-    pub(super) by_name: BTreeMap<String, u64>,
+pub(crate) struct Calls {
+    pub(crate) total: u64,
+    pub(crate) by_name: BTreeMap<String, u64>,
 }
 
 impl Trace {
@@ -112,7 +112,7 @@ impl Trace {
     ///
     /// # Errors
     /// `strace` could not be told to end, or left no table.
-    pub(super) fn finish(mut self) -> io::Result<Calls> {
+    pub(crate) fn finish(mut self) -> io::Result<Calls> {
         // Only an interrupt makes strace let go and write its table; std can but kill.
         let interrupt = format!("kill -INT {}", self.child.id());
         Command::new("sh").arg("-c").arg(interrupt).status()?;
@@ -144,7 +144,7 @@ fn is_traced(pid: u32) -> bool {
 }
 
 /// The processors that a process may run on, as `0` or `0-3`.
-pub(super) fn allowed_cpus(pid: &str) -> Option<String> {
+pub(crate) fn allowed_cpus(pid: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     Some(line.trim().to_owned())

@@ -8,18 +8,18 @@ const INTERVAL_NS: u64 = 200_000_000;
 
 /// The line.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     visible: bool,
     next_ns: u64,
 }
 
 impl Progress {
-    pub(super) fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         Self { visible: !quiet && stderr().is_terminal(), next_ns: 0 }
     }
 
     /// Shows the text, unless the last one is too young.
-    pub(super) fn show(&mut self, now_ns: u64, text: impl FnOnce() -> String) {
+    pub(crate) fn show(&mut self, now_ns: u64, text: impl FnOnce() -> String) {
         if self.visible && now_ns >= self.next_ns {
             self.next_ns = now_ns + INTERVAL_NS;
             // A terminal that is gone is no reason to stop measuring.

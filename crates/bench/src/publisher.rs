@@ -3,33 +3,33 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::answer::{self, Reading};
-use super::wire::Wire;
+use crate::answer::{self, Reading};
+use crate::wire::Wire;
 
 /// A keep-alive connection that publishes.
 #[derive(Debug)]
-pub(super) struct Publisher {
-    pub(super) wire: Wire,
+pub(crate) struct Publisher {
+    pub(crate) wire: Wire,
     /// Messages that wait until the one under way is answered, oldest first.
-    pub(super) queue: VecDeque<Job>,
+    pub(crate) queue: VecDeque<Job>,
     /// The message under way.
     under_way: Option<Job>,
     /// Reused for every request.
-    pub(super) request: Vec<u8>,
+    pub(crate) request: Vec<u8>,
 }
 
 /// A message to publish.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Job {
-    pub(super) channel: usize,
-    pub(super) sequence: u64,
+pub(crate) struct Job {
+    pub(crate) channel: usize,
+    pub(crate) sequence: u64,
     /// When it was to be sent, or was sent; `None`: not yet, and nothing was intended.
-    pub(super) sent_ns: Option<u64>,
+    pub(crate) sent_ns: Option<u64>,
 }
 
 /// The answer to a publish.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Answered {
+pub(crate) enum Answered {
     /// More has to come.
     Incomplete,
     /// With this status.
@@ -42,12 +42,12 @@ pub(super) enum Answered {
 }
 
 impl Publisher {
-    pub(super) fn new(wire: Wire) -> Self {
+    pub(crate) fn new(wire: Wire) -> Self {
         Self { wire, queue: VecDeque::new(), under_way: None, request: Vec::new() }
     }
 
     /// The next message to send, if the connection is free for it.
-    pub(super) fn next(&mut self) -> Option<Job> {
+    pub(crate) fn next(&mut self) -> Option<Job> {
         if self.under_way.is_some() || !self.wire.is_connected() {
             return None;
         }
@@ -58,13 +58,13 @@ impl Publisher {
     ///
     /// # Errors
     /// The connection is lost.
-    pub(super) fn send(&mut self, job: Job) -> io::Result<()> {
+    pub(crate) fn send(&mut self, job: Job) -> io::Result<()> {
         self.under_way = Some(job);
         self.wire.send(&self.request)
     }
 
     /// Takes `fresh` bytes from the connection.
-    pub(super) fn read(&mut self, fresh: &[u8]) -> Answered {
+    pub(crate) fn read(&mut self, fresh: &[u8]) -> Answered {
         let answered = match (answer::read(self.wire.joined(fresh)), self.under_way) {
             (Reading::Incomplete, _) => Answered::Incomplete,
             (Reading::Broken(why), _) => Answered::Damaged(why),
@@ -85,12 +85,12 @@ impl Publisher {
     }
 
     /// Whether a message waits for its answer.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.under_way.is_some()
     }
 
     /// Goes on with another connection; the message under way, if any, gets no answer any more.
-    pub(super) fn replace(&mut self, wire: Wire) -> Option<Job> {
+    pub(crate) fn replace(&mut self, wire: Wire) -> Option<Job> {
         self.wire = wire;
         self.under_way.take()
     }

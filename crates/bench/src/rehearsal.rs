@@ -6,16 +6,16 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::answer::{self, Reading};
-use super::target::Target;
+use crate::answer::{self, Reading};
+use crate::target::Target;
 
 /// What the load must know of the server.
 #[derive(Debug, Clone)]
-pub(super) struct Rehearsal {
+pub(crate) struct Rehearsal {
     /// Its `Server` header.
-    pub(super) server: String,
+    pub(crate) server: String,
     /// A poll of an unknown channel is refused: channels have to be created.
-    pub(super) must_create: bool,
+    pub(crate) must_create: bool,
 }
 
 /// A poll that is answered within this time is not held.
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Says which request went wrong and how.
-pub(super) fn rehearse(target: &Target, channel: &str) -> Result<Rehearsal, String> {
+pub(crate) fn rehearse(target: &Target, channel: &str) -> Result<Rehearsal, String> {
     let publish = format!("{} {} of {}", "POST", target.publish, channel);
     let subscribe = format!("GET {} of {}", target.subscribe, channel);
     let mut publisher = Line::open(target.publish.address, &target.publish.host)
@@ -75,7 +75,7 @@ pub(super) fn rehearse(target: &Target, channel: &str) -> Result<Rehearsal, Stri
 ///
 /// # Errors
 /// Says which request went wrong and how.
-pub(super) fn create(
+pub(crate) fn create(
     target: &Target,
     channels: impl Iterator<Item = String>,
 ) -> Result<(), String> {

@@ -2,78 +2,78 @@
 
 use serde::Serialize;
 
-use super::histogram::Distribution;
-use super::plan::Scenario;
-use super::process::Calls;
-use super::tally::Faults;
+use crate::histogram::Distribution;
+use crate::plan::Scenario;
+use crate::process::Calls;
+use crate::tally::Faults;
 
 /// One measurement. Times in microseconds; what could not be measured is left out.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Report {
-    pub(super) label: String,
+pub(crate) struct Report {
+    pub(crate) label: String,
     /// The `Server` header.
-    pub(super) server: String,
+    pub(crate) server: String,
     /// The server's process.
-    pub(super) process: Option<String>,
-    pub(super) publish: String,
-    pub(super) subscribe: String,
-    pub(super) scenario: Scenario,
-    pub(super) subscribers: usize,
-    pub(super) channels: usize,
-    pub(super) publishers: usize,
-    pub(super) message_bytes: usize,
+    pub(crate) process: Option<String>,
+    pub(crate) publish: String,
+    pub(crate) subscribe: String,
+    pub(crate) scenario: Scenario,
+    pub(crate) subscribers: usize,
+    pub(crate) channels: usize,
+    pub(crate) publishers: usize,
+    pub(crate) message_bytes: usize,
     /// `at-once`, `soon`, `after-all`, or `stored`.
-    pub(super) repoll: &'static str,
+    pub(crate) repoll: &'static str,
     /// Messages per second of the open loop; absent in a closed loop.
-    pub(super) rate: Option<f64>,
-    pub(super) seconds: f64,
-    pub(super) published: u64,
-    pub(super) deliveries: u64,
+    pub(crate) rate: Option<f64>,
+    pub(crate) seconds: f64,
+    pub(crate) published: u64,
+    pub(crate) deliveries: u64,
     /// Published → delivered; of stored messages, asked → delivered.
-    pub(super) latency: Option<Distribution>,
+    pub(crate) latency: Option<Distribution>,
     /// Published → first delivery of each fan-out.
-    pub(super) first: Option<Distribution>,
+    pub(crate) first: Option<Distribution>,
     /// Published → last delivery of each fan-out.
-    pub(super) last: Option<Distribution>,
+    pub(crate) last: Option<Distribution>,
     /// Published → the publisher's answer.
-    pub(super) answer: Option<Distribution>,
+    pub(crate) answer: Option<Distribution>,
     /// The one-subscriber channel of `isolation`, at all times.
-    pub(super) beside: Option<Distribution>,
+    pub(crate) beside: Option<Distribution>,
     /// The same, for messages sent while a fan-out was under way.
-    pub(super) beside_during: Option<Distribution>,
+    pub(crate) beside_during: Option<Distribution>,
     /// Median over the fan-outs.
-    pub(super) deliveries_per_second_within: Option<f64>,
+    pub(crate) deliveries_per_second_within: Option<f64>,
     /// What the server's work is divided by.
-    pub(super) operation: &'static str,
-    pub(super) operations: u64,
+    pub(crate) operation: &'static str,
+    pub(crate) operations: u64,
     /// Over the whole run, with rests.
-    pub(super) operations_per_second: Option<f64>,
-    pub(super) server_cpu_us_per_operation: Option<f64>,
+    pub(crate) operations_per_second: Option<f64>,
+    pub(crate) server_cpu_us_per_operation: Option<f64>,
     /// From accepting to holding, with the kernel's part.
-    pub(super) server_cpu_us_per_subscriber: Option<f64>,
-    pub(super) resident_bytes_before: Option<u64>,
-    pub(super) resident_bytes_held: Option<u64>,
-    pub(super) resident_bytes_per_poll: Option<f64>,
-    pub(super) calls: Option<Calls>,
-    pub(super) calls_per_operation: Option<f64>,
+    pub(crate) server_cpu_us_per_subscriber: Option<f64>,
+    pub(crate) resident_bytes_before: Option<u64>,
+    pub(crate) resident_bytes_held: Option<u64>,
+    pub(crate) resident_bytes_per_poll: Option<f64>,
+    pub(crate) calls: Option<Calls>,
+    pub(crate) calls_per_operation: Option<f64>,
     /// Holds that ended without a message; not a fault.
-    pub(super) timeouts: u64,
-    pub(super) faults: Faults,
+    pub(crate) timeouts: u64,
+    pub(crate) faults: Faults,
     /// The share of time in which the load generator was at work; near 1 it may be what limits.
-    pub(super) generator_busy: f64,
+    pub(crate) generator_busy: f64,
     /// Deliveries by time, for the plot: upper bound in microseconds, count.
-    pub(super) plot: Vec<(f64, u64)>,
+    pub(crate) plot: Vec<(f64, u64)>,
 }
 
 /// A figure of a report that can be compared.
-pub(super) struct Figure {
-    pub(super) name: &'static str,
-    pub(super) unit: &'static str,
-    pub(super) of: fn(&Report) -> Option<f64>,
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) of: fn(&Report) -> Option<f64>,
 }
 
 /// Everything that is compared, in the order in which it is shown.
-pub(super) const FIGURES: [Figure; 17] = [
+pub(crate) const FIGURES: [Figure; 17] = [
     Figure { name: "first delivery, median", unit: "us", of: |r| Some(r.first.as_ref()?.p50_us) },
     Figure { name: "delivery, p50", unit: "us", of: |r| Some(r.latency.as_ref()?.p50_us) },
     Figure { name: "delivery, p99", unit: "us", of: |r| Some(r.latency.as_ref()?.p99_us) },
@@ -103,18 +103,18 @@ pub(super) const FIGURES: [Figure; 17] = [
 
 /// One figure of two servers.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Compared {
-    pub(super) figure: &'static str,
-    pub(super) unit: &'static str,
+pub(crate) struct Compared {
+    pub(crate) figure: &'static str,
+    pub(crate) unit: &'static str,
     /// Median over the rounds; of memory the largest.
-    pub(super) a: f64,
-    pub(super) b: f64,
+    pub(crate) a: f64,
+    pub(crate) b: f64,
     /// Of the medians.
-    pub(super) a_to_b: f64,
+    pub(crate) a_to_b: f64,
 }
 
 /// Sets the medians of two servers side by side.
-pub(super) fn compare(a: &[Report], b: &[Report]) -> Vec<Compared> {
+pub(crate) fn compare(a: &[Report], b: &[Report]) -> Vec<Compared> {
     FIGURES
         .iter()
         .filter_map(|figure| {
@@ -131,7 +131,7 @@ pub(super) fn compare(a: &[Report], b: &[Report]) -> Vec<Compared> {
 }
 
 /// The middle value, or the mean of the two in the middle; `None` of nothing.
-pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

@@ -2,7 +2,7 @@
 //! to a fixed size. A body that does not read back byte for byte was damaged on its way.
 
 /// The shortest body that holds a stamp, in bytes.
-pub(super) const SIZE_MIN: usize = 67;
+pub(crate) const SIZE_MIN: usize = 67;
 
 const MARK: &[u8] = b"pushserver-bench ";
 /// Repeated to fill a body after the stamp.
@@ -10,20 +10,20 @@ const FILL: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789\n";
 
 /// What a message says of itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     /// Tells this run's messages from those of another.
-    pub(super) run: u32,
+    pub(crate) run: u32,
     /// The index of its channel.
-    pub(super) channel: u32,
+    pub(crate) channel: u32,
     /// Its place in the channel, from 1.
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
     /// When it was sent, or was to be sent: nanoseconds of the load generator's clock.
-    pub(super) sent_ns: u64,
+    pub(crate) sent_ns: u64,
 }
 
 impl Stamp {
     /// Appends the body of `size` bytes, at least [`SIZE_MIN`].
-    pub(super) fn write(&self, body: &mut Vec<u8>, size: usize) {
+    pub(crate) fn write(&self, body: &mut Vec<u8>, size: usize) {
         let end = body.len() + size;
         body.extend_from_slice(MARK);
         number(body, u64::from(self.run), 10);
@@ -37,7 +37,7 @@ impl Stamp {
     }
 
     /// The stamp of a body that [`Stamp::write`] made with this size; `None` for any other bytes.
-    pub(super) fn read(body: &[u8], size: usize) -> Option<Self> {
+    pub(crate) fn read(body: &[u8], size: usize) -> Option<Self> {
         if body.len() != size {
             return None;
         }

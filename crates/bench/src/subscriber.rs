@@ -1,21 +1,21 @@
 //! Subscriber: a connection that polls, and after each message asks for the next.
 
-use super::answer::Cursor;
-use super::order::Order;
-use super::wire::Wire;
+use crate::answer::Cursor;
+use crate::order::Order;
+use crate::wire::Wire;
 
 /// A keep-alive connection that polls one channel.
 #[derive(Debug)]
-pub(super) struct Subscriber {
-    pub(super) wire: Wire,
+pub(crate) struct Subscriber {
+    pub(crate) wire: Wire,
     /// The channel's index.
-    pub(super) channel: u32,
-    pub(super) state: State,
+    pub(crate) channel: u32,
+    pub(crate) state: State,
     /// Of the last message it received.
-    pub(super) cursor: Cursor,
-    pub(super) order: Order,
+    pub(crate) cursor: Cursor,
+    pub(crate) order: Order,
     /// When it asked, in nanoseconds; kept only where it counts.
-    pub(super) asked_ns: u64,
+    pub(crate) asked_ns: u64,
 }
 
 /// What a subscriber does.
@@ -26,7 +26,7 @@ pub(super) struct Subscriber {
 ///      └────────────┴──► Gone
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     /// The connection is not there yet; it polls as soon as it is.
     Connecting,
     /// It has asked.
@@ -38,7 +38,7 @@ pub(super) enum State {
 }
 
 impl Subscriber {
-    pub(super) fn new(wire: Wire, channel: u32, state: State) -> Self {
+    pub(crate) fn new(wire: Wire, channel: u32, state: State) -> Self {
         Self { wire, channel, state, cursor: Cursor::NONE, order: Order::default(), asked_ns: 0 }
     }
 }

@@ -4,36 +4,36 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::channel::Finished;
-use super::histogram::Histogram;
-use super::order::Arrival;
+use crate::channel::Finished;
+use crate::histogram::Histogram;
+use crate::order::Arrival;
 
 /// Times and counts of one lane since the last reset. All times in nanoseconds.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// Messages that the publisher was answered for.
-    pub(super) published: u64,
+    pub(crate) published: u64,
     /// Messages that a subscriber received.
-    pub(super) deliveries: u64,
+    pub(crate) deliveries: u64,
     /// Published → delivered; for stored messages, asked → delivered.
-    pub(super) latency: Histogram,
+    pub(crate) latency: Histogram,
     /// Published → delivered to the first subscriber of a channel that has several.
-    pub(super) first: Histogram,
+    pub(crate) first: Histogram,
     /// Published → delivered to the last subscriber of a channel that has several.
-    pub(super) last: Histogram,
+    pub(crate) last: Histogram,
     /// Published → the publisher's answer.
-    pub(super) answer: Histogram,
+    pub(crate) answer: Histogram,
     /// Of `latency`, the messages that were sent while a fan-out of the first lane was under way.
-    pub(super) during: Histogram,
+    pub(crate) during: Histogram,
     /// How long the newest fan-out took.
-    pub(super) last_took_ns: u64,
+    pub(crate) last_took_ns: u64,
     /// Deliveries per second within each fan-out.
-    pub(super) rates: Vec<f64>,
+    pub(crate) rates: Vec<f64>,
 }
 
 impl Tally {
     /// Notes a fan-out that is over.
-    pub(super) fn finished(&mut self, round: Finished, subscribers: u32) {
+    pub(crate) fn finished(&mut self, round: Finished, subscribers: u32) {
         let took_ns = round.last_ns.saturating_sub(round.sent_ns);
         self.last_took_ns = took_ns;
         if subscribers > 1 {
@@ -46,28 +46,28 @@ impl Tally {
 
 /// What must not happen; every count must be 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     /// Messages that a subscriber has not received at all.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Messages received twice.
-    pub(super) repeated: u64,
+    pub(crate) repeated: u64,
     /// Messages received after a newer one.
-    pub(super) reordered: u64,
+    pub(crate) reordered: u64,
     /// Answers that cannot be read, or bodies that are not as published.
-    pub(super) damaged: u64,
+    pub(crate) damaged: u64,
     /// Connections that were refused, reset, or closed without notice.
-    pub(super) resets: u64,
+    pub(crate) resets: u64,
     /// Answers with another status than the protocol's success, by status.
-    pub(super) refused: BTreeMap<u16, u64>,
+    pub(crate) refused: BTreeMap<u16, u64>,
     /// Messages without an answer to their publisher when patience ended.
-    pub(super) unanswered: u64,
+    pub(crate) unanswered: u64,
     /// What the first damaged answer was.
-    pub(super) damage: Option<&'static str>,
+    pub(crate) damage: Option<&'static str>,
 }
 
 impl Faults {
     /// Notes the order of one message; `false` if it was received before.
-    pub(super) fn note(&mut self, arrival: Arrival) -> bool {
+    pub(crate) fn note(&mut self, arrival: Arrival) -> bool {
         match arrival {
             Arrival::Next => {}
             Arrival::Ahead(skipped) => self.lost += skipped,
@@ -81,18 +81,18 @@ impl Faults {
     }
 
     /// Notes an answer that is not what was published.
-    pub(super) fn damaged(&mut self, why: &'static str) {
+    pub(crate) fn damaged(&mut self, why: &'static str) {
         self.damaged += 1;
         self.damage.get_or_insert(why);
     }
 
     /// Notes an answer with this status.
-    pub(super) fn refused(&mut self, status: u16) {
+    pub(crate) fn refused(&mut self, status: u16) {
         *self.refused.entry(status).or_default() += 1;
     }
 
     /// Whether anything happened.
-    pub(super) fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         *self != Self::default()
     }
 }

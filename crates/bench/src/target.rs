@@ -9,23 +9,23 @@ const PLACE: &str = "{channel}";
 
 /// A server under load: how to publish and how to subscribe.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// What reports call it.
-    pub(super) label: String,
-    pub(super) publish: Template,
-    pub(super) subscribe: Template,
+    pub(crate) label: String,
+    pub(crate) publish: Template,
+    pub(crate) subscribe: Template,
     /// The server's process, if it may be looked at; its children count with it.
-    pub(super) pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
 }
 
 /// A URL with a place for the channel's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template {
+pub(crate) struct Template {
     /// As it was given.
     text: String,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The `Host` header.
-    pub(super) host: String,
+    pub(crate) host: String,
     before: String,
     after: String,
 }
@@ -36,7 +36,7 @@ impl Template {
     /// # Errors
     /// Says what is wrong with the URL; or that it leads away from this machine and `remote` does
     /// not allow it.
-    pub(super) fn parse(url: &str, remote: bool) -> Result<Self, String> {
+    pub(crate) fn parse(url: &str, remote: bool) -> Result<Self, String> {
         let wrong = |why: &str| format!("{url}: {why}");
         let rest = url.strip_prefix("http://").ok_or_else(|| wrong("must start with http://"))?;
         let slash = rest.find('/').ok_or_else(|| wrong("has no path"))?;
@@ -55,7 +55,7 @@ impl Template {
     }
 
     /// The request target for this channel.
-    pub(super) fn path(&self, channel: &str) -> String {
+    pub(crate) fn path(&self, channel: &str) -> String {
         format!("{}{channel}{}", self.before, self.after)
     }
 }

@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
-use super::histogram::Distribution;
-use super::machine::Machine;
-use super::report::{Compared, Report};
-use super::tally::Faults;
+use crate::histogram::Distribution;
+use crate::machine::Machine;
+use crate::report::{Compared, Report};
+use crate::tally::Faults;
 
 const BAR: usize = 48;
 
 /// What it was measured on, in two lines.
-pub(super) fn machine(machine: &Machine) -> String {
+pub(crate) fn machine(machine: &Machine) -> String {
     let unknown = || "unknown".to_owned();
     format!(
         "pushserver {} bench; load on cpus {} of {} ({}), {} {}\nopen files {}, somaxconn {}\n",
@@ -26,7 +26,7 @@ pub(super) fn machine(machine: &Machine) -> String {
 }
 
 /// One measurement.
-pub(super) fn report(report: &Report, plot: bool) -> String {
+pub(crate) fn report(report: &Report, plot: bool) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write_report(&mut text, report, plot);
@@ -135,7 +135,7 @@ fn write_faults(text: &mut String, r: &Report) -> std::fmt::Result {
 }
 
 /// What must not happen, in one line; what went wrong in a few words more.
-pub(super) fn faults(faults: &Faults) -> String {
+pub(crate) fn faults(faults: &Faults) -> String {
     let Faults { lost, repeated, reordered, damaged, resets, unanswered, .. } = faults;
     let mut text = format!(
         "lost {lost}, repeated {repeated}, reordered {reordered}, damaged {damaged}, \
@@ -165,7 +165,7 @@ fn write_plot(text: &mut String, rows: &[(f64, u64)]) -> std::fmt::Result {
 }
 
 /// The medians of two servers.
-pub(super) fn comparison(a: &str, b: &str, rounds: usize, rows: &[Compared]) -> String {
+pub(crate) fn comparison(a: &str, b: &str, rounds: usize, rows: &[Compared]) -> String {
     let mut text = format!(
         "\nmedians of {rounds}, measured in turn\n  {:<30}{:>13}{:>13}{:>10}\n",
         "",

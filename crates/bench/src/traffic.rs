@@ -4,15 +4,15 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::channel::{Channel, Message, Polled};
-use super::clock::Clock;
-use super::dial::Dial;
-use super::lane::{Due, Lane};
-use super::plan::{Plan, Repoll};
-use super::publisher::{Answered, Job, Publisher};
-use super::stamp::Stamp;
-use super::subscriber::{State, Subscriber};
-use super::tally::Faults;
+use crate::channel::{Channel, Message, Polled};
+use crate::clock::Clock;
+use crate::dial::Dial;
+use crate::lane::{Due, Lane};
+use crate::plan::{Plan, Repoll};
+use crate::publisher::{Answered, Job, Publisher};
+use crate::stamp::Stamp;
+use crate::subscriber::{State, Subscriber};
+use crate::tally::Faults;
 
 /// A poll that waits for deliveries to be read goes out within this time. Later than 40 ms after
 /// the delivery the kernel would acknowledge that by itself, at the server's cost.
@@ -20,38 +20,38 @@ const SOON_NS: u64 = 25_000_000;
 
 /// A poll to come.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Next {
+pub(crate) struct Next {
     /// The subscriber's index.
-    pub(super) subscriber: u32,
+    pub(crate) subscriber: u32,
     /// Until then it may wait for deliveries to be read, in nanoseconds.
-    pub(super) latest_ns: u64,
+    pub(crate) latest_ns: u64,
 }
 
 /// All connections to one server, and what is counted on them.
-pub(super) struct Traffic {
-    pub(super) dial: Dial,
-    pub(super) clock: Clock,
+pub(crate) struct Traffic {
+    pub(crate) dial: Dial,
+    pub(crate) clock: Clock,
     /// Tells this run's messages from others.
-    pub(super) run: u32,
+    pub(crate) run: u32,
     size: usize,
-    pub(super) repoll: Repoll,
-    pub(super) channels: Vec<Channel>,
-    pub(super) subscribers: Vec<Subscriber>,
-    pub(super) publishers: Vec<Publisher>,
-    pub(super) lanes: Vec<Lane>,
-    pub(super) faults: Faults,
+    pub(crate) repoll: Repoll,
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) subscribers: Vec<Subscriber>,
+    pub(crate) publishers: Vec<Publisher>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) faults: Faults,
     /// Holds that ended without a message; not a fault.
-    pub(super) timeouts: u64,
+    pub(crate) timeouts: u64,
     /// Subscribers that are to ask again.
-    pub(super) repolls: VecDeque<Next>,
+    pub(crate) repolls: VecDeque<Next>,
     /// Stored messages still to ask for ([`Repoll::Stored`]).
-    pub(super) fetches_left: u64,
+    pub(crate) fetches_left: u64,
     /// Subscribers whose connection is being established.
-    pub(super) connecting: usize,
+    pub(crate) connecting: usize,
     /// Subscribers that stay away after a fault.
-    pub(super) gone: usize,
+    pub(crate) gone: usize,
     /// When something last arrived.
-    pub(super) progress_ns: u64,
+    pub(crate) progress_ns: u64,
     /// When the first lane's last fan-out ended.
     fanout_ended_ns: u64,
     scratch: Box<[u8]>,
@@ -59,7 +59,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// Nothing connected yet.
-    pub(super) fn new(plan: &Plan, run: u32, clock: Clock, dial: Dial) -> Self {
+    pub(crate) fn new(plan: &Plan, run: u32, clock: Clock, dial: Dial) -> Self {
         Self {
             dial,
             clock,
@@ -83,7 +83,7 @@ impl Traffic {
     }
 
     /// An event on a subscriber's connection.
-    pub(super) fn subscriber_ready(&mut self, index: usize, readable: bool, closed: bool) {
+    pub(crate) fn subscriber_ready(&mut self, index: usize, readable: bool, closed: bool) {
         let subscriber = &mut self.subscribers[index];
         if subscriber.state == State::Gone {
             return;
@@ -105,7 +105,7 @@ impl Traffic {
     }
 
     /// Sends the next poll of this subscriber.
-    pub(super) fn ask(&mut self, index: usize) {
+    pub(crate) fn ask(&mut self, index: usize) {
         let subscriber = &mut self.subscribers[index];
         if subscriber.state == State::Gone {
             return;
@@ -194,8 +194,8 @@ impl Traffic {
             lane.tally.deliveries += 1;
             lane.tally.latency.record(now_ns.saturating_sub(subscriber.asked_ns));
             if sequence >= count {
-                subscriber.cursor = super::answer::Cursor::NONE;
-                subscriber.order = super::order::Order::default();
+                subscriber.cursor = crate::answer::Cursor::NONE;
+                subscriber.order = crate::order::Order::default();
             }
             return self.fetch(index);
         }
@@ -285,7 +285,7 @@ impl Traffic {
     }
 
     /// Hands over every message that is due.
-    pub(super) fn publish_due(&mut self, now_ns: u64) {
+    pub(crate) fn publish_due(&mut self, now_ns: u64) {
         for lane in 0..self.lanes.len() {
             let ready = self.repolls.is_empty() && self.connecting == 0;
             while let Some(due) = self.lanes[lane].due(now_ns, ready) {
@@ -326,7 +326,7 @@ impl Traffic {
     }
 
     /// An event on a publisher's connection.
-    pub(super) fn publisher_ready(&mut self, index: usize, readable: bool, closed: bool) {
+    pub(crate) fn publisher_ready(&mut self, index: usize, readable: bool, closed: bool) {
         match self.publishers[index].wire.writable() {
             Ok(false) => {}
             Ok(true) => self.publish_next(index),

@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 
 /// A socket, and what of a request or an answer did not fit into one system call.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     connected: bool,
     /// The end of a request that the socket refused; empty nearly always.
@@ -23,14 +23,14 @@ impl Wire {
     ///
     /// # Errors
     /// The system's: no descriptor, no local port.
-    pub(super) fn connect(to: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+    pub(crate) fn connect(to: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
         let mut stream = TcpStream::connect(to)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self { stream, connected: false, unsent: Vec::new(), partial: Vec::new() })
     }
 
     /// Whether requests can be sent.
-    pub(super) fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.connected
     }
 
@@ -38,7 +38,7 @@ impl Wire {
     ///
     /// # Errors
     /// The connection was refused or lost.
-    pub(super) fn writable(&mut self) -> io::Result<bool> {
+    pub(crate) fn writable(&mut self) -> io::Result<bool> {
         if self.connected {
             if !self.unsent.is_empty() {
                 let rest = std::mem::take(&mut self.unsent);
@@ -64,7 +64,7 @@ impl Wire {
     ///
     /// # Errors
     /// The connection is lost.
-    pub(super) fn send(&mut self, request: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, request: &[u8]) -> io::Result<()> {
         if !self.unsent.is_empty() {
             self.unsent.extend_from_slice(request);
             return Ok(());
@@ -89,7 +89,7 @@ impl Wire {
     ///
     /// # Errors
     /// The connection is lost.
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             match self.stream.read(buffer) {
                 Ok(count) => return Ok(Some(count)),
@@ -101,7 +101,7 @@ impl Wire {
     }
 
     /// All bytes of the answer under way: `fresh`, after what was kept of it.
-    pub(super) fn joined<'a>(&'a mut self, fresh: &'a [u8]) -> &'a [u8] {
+    pub(crate) fn joined<'a>(&'a mut self, fresh: &'a [u8]) -> &'a [u8] {
         if self.partial.is_empty() {
             return fresh;
         }
@@ -110,14 +110,14 @@ impl Wire {
     }
 
     /// Keeps `fresh`, which [`Wire::joined`] was given, because the answer is not whole.
-    pub(super) fn keep(&mut self, fresh: &[u8]) {
+    pub(crate) fn keep(&mut self, fresh: &[u8]) {
         if self.partial.is_empty() {
             self.partial.extend_from_slice(fresh);
         }
     }
 
     /// The answer was whole and is dealt with.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.partial.clear();
     }
 }
