@@ -1,10 +1,11 @@
-//! Body: bytes that say what they are: channel, number and size, then a pattern that no other body
-//! has at the same place. One byte changed, lost or added is seen.
+//! Body: the content of a message: channel, number and size, then a pattern that depends on the
+//! number. A body with one byte changed, lost or added is refused.
 
-/// Shorter bodies cannot say what they are; the empty one is told by its id alone.
+/// A shorter body has no room for channel, number and size; the content type identifies an empty
+/// message.
 pub(crate) const SIZE_MIN: usize = 44;
 
-/// Of prime length, so that it meets sizes and pages everywhere differently.
+/// Prime, so that the pattern never repeats at the boundaries of buffers and pages.
 const PATTERN_LEN: usize = 251;
 
 /// Appends the body of `size` bytes, 0 or at least [`SIZE_MIN`].
@@ -21,7 +22,7 @@ pub(crate) fn write(channel: usize, number: u64, size: usize, out: &mut Vec<u8>)
     }
 }
 
-/// The number of a message of `channel`, if the body is whole; `None`: something is wrong.
+/// The number of a message of `channel`, if the body is intact.
 pub(crate) fn read(channel: usize, body: &[u8]) -> Option<u64> {
     let number = std::str::from_utf8(body.get(9..21)?).ok()?.parse().ok()?;
     let rest = body.strip_prefix(stamp(channel, number, body.len()).as_bytes())?;

@@ -1,29 +1,29 @@
-//! Events: what the clients report to the model, and what it says of them: values only.
+//! Events: what the clients report to the model, and what the model counts. Values without logic.
 
 use std::collections::BTreeMap;
 
-/// Of a message: unix second and tag.
+/// A message's id: Unix second and tag.
 pub(crate) type Id = (u64, u32);
 
-/// Of the clients: when something was sent, or its answer was read.
+/// When a client sent a request or read an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// Rises with everything that is sent or read.
+    /// Increases with each request sent and each answer read.
     pub(crate) tick: u64,
-    /// Rises with each look at the sockets: what was written to two of them in an order is read in
-    /// that order, or within the same turn or the next.
+    /// Increases with each poll of the sockets. What the daemon writes to two sockets one after the
+    /// other is read in that order, in the same turn, or in the other order one turn apart.
     pub(crate) turn: u64,
     pub(crate) ms: u64,
 }
 
-/// When a channel's messages go by themselves.
+/// When a channel's messages are removed without a DELETE.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
-    /// The newest so many are kept; 0: all.
+    /// How many messages are kept, the newest; 0: all.
     pub(crate) cap: usize,
-    /// How long, milliseconds; 0: for ever.
+    /// How long a message is kept, milliseconds; 0: without limit.
     pub(crate) timeout_ms: u64,
-    /// Memory is so short that any message may go at any time.
+    /// The store has so little memory that any message may be removed at any time.
     pub(crate) tight: bool,
 }
 
@@ -34,15 +34,15 @@ pub(crate) enum Gap {
     Unknown,
 }
 
-/// A publisher's answer.
+/// The answer to a POST.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Published {
     pub(crate) id: Id,
-    /// Which of its channel's messages it is, by the clients' count; stands in its body.
+    /// The message's number in its channel, counted by the clients; its body holds it too.
     pub(crate) number: u64,
-    /// Published where messages are stored.
+    /// Published at a location that stores messages.
     pub(crate) kept: bool,
-    /// Messages in the queue, as the answer said.
+    /// Messages in the queue, according to the answer.
     pub(crate) queued: usize,
     pub(crate) sent: Moment,
     pub(crate) acked: Moment,
@@ -58,10 +58,10 @@ pub(crate) struct Deleted {
     pub(crate) acked: Moment,
 }
 
-/// A subscriber's answer.
+/// The answer to a poll.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observation {
-    /// Where the subscriber stood; `None`: it wants the oldest.
+    /// The cursor of the poll; `None`: it asked for the oldest message.
     pub(crate) cursor: Option<Id>,
     pub(crate) asked: Moment,
     pub(crate) read: Moment,
@@ -72,7 +72,7 @@ pub(crate) struct Observation {
 pub(crate) enum Saw {
     Message {
         id: Id,
-        /// As its body says.
+        /// From its body.
         number: u64,
         gap: Option<Gap>,
     },
@@ -82,17 +82,17 @@ pub(crate) enum Saw {
     Gone,
 }
 
-/// What was wrong: how often, and the first few in words.
+/// Wrong answers: how many of each kind, and the first few in words.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// By kind.
+    /// How many of each kind.
     pub counts: BTreeMap<&'static str, u64>,
-    /// The first twenty.
+    /// The first twenty of each run, in words.
     pub first: Vec<String>,
 }
 
 impl Faults {
-    /// One more.
+    /// Counts a fault of the kind `what`.
     pub fn note(&mut self, what: &'static str, detail: impl FnOnce() -> String) {
         *self.counts.entry(what).or_default() += 1;
         if self.first.len() < 20 {
@@ -100,13 +100,13 @@ impl Faults {
         }
     }
 
-    /// Of all kinds.
+    /// How many of all kinds.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// Adds those of another run.
+    /// Adds the faults of another run.
     pub fn add(&mut self, other: &Self) {
         for (what, count) in &other.counts {
             *self.counts.entry(what).or_default() += count;
@@ -115,27 +115,27 @@ impl Faults {
     }
 }
 
-/// What was right, by kind, so that a run that tried nothing is seen.
+/// Correct answers by kind, so that a run that tested nothing is noticed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Messages.
+    /// Answers with a message.
     pub messages: u64,
-    /// Gaps that were told.
+    /// Answers with a counted gap.
     pub gaps: u64,
-    /// Messages that the gaps counted.
+    /// Messages counted by these gaps.
     pub skipped: u64,
-    /// Gaps of unknown size.
+    /// Answers with a gap of unknown size.
     pub unknown: u64,
-    /// Messages that a DELETE took before a subscriber came.
+    /// Messages that a DELETE removed before a subscriber asked for them.
     pub taken: u64,
-    /// 304.
+    /// Answers 304.
     pub nothing: u64,
-    /// 410.
+    /// Answers 410.
     pub gone: u64,
 }
 
 impl Seen {
-    /// Adds what another run saw.
+    /// Adds the answers of another run.
     pub fn add(&mut self, other: Self) {
         self.messages += other.messages;
         self.gaps += other.gaps;

@@ -1,6 +1,5 @@
-//! Hostile: a client that misbehaves, and one that uses rare features: one misdeed after the other,
-//! each with the answer that must come, on channels of its own that expire. A wrong answer is a
-//! panic.
+//! Hostile: a client that misbehaves or uses rare features. It does one misdeed after the other, on
+//! new channels that expire, and panics if the answer is not the expected one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -13,16 +12,16 @@ use crate::settings::HOLD_MS;
 use pushserver_testkit::Random;
 use pushserver_testkit::{Backend, Client, LONG, post, until};
 
-/// Connections that do nothing, and requests that wait for their time to end.
+/// Idle connections that are kept open at once.
 const IDLE_MAX: usize = 50;
 
 /// See the module.
 pub(crate) struct Hostile {
     address: SocketAddr,
     random: Random,
-    /// How many channels it has made.
+    /// How many channels it has named.
     made: u64,
-    /// How often it did what.
+    /// How often it did each misdeed.
     pub(crate) done: BTreeMap<&'static str, u64>,
     idle: VecDeque<Client>,
     held: VecDeque<(Client, Instant)>,
@@ -30,7 +29,7 @@ pub(crate) struct Hostile {
 
 type Misdeed = (&'static str, u64, fn(&mut Hostile));
 
-/// With their weights.
+/// Name, weight and function of each misdeed.
 const MISDEEDS: [Misdeed; 14] = [
     ("nonsense", 10, Hostile::nonsense),
     ("cut off", 10, Hostile::cut_off),
@@ -54,8 +53,8 @@ impl Hostile {
         Self { address, random: Random::new(seed), made: 0, done: BTreeMap::new(), idle, held }
     }
 
-    /// One of each, so that whatever the daemon makes once has been made: its connection to the
-    /// backend too.
+    /// Does each misdeed once, so that the daemon has allocated what it allocates once and keeps,
+    /// its connection to the backend included.
     pub(crate) fn rehearse(&mut self, backend: &Backend) {
         for (_, _, misdeed) in MISDEEDS {
             misdeed(self);
@@ -70,8 +69,8 @@ impl Hostile {
         self.leave();
     }
 
-    /// Goes on until told to stop, about `rate` times a second, and leaves.
-    /// `backend`: who is told of subscribers; what it was told is dropped.
+    /// Does random misdeeds, about `rate` a second, until `stop` is set; then closes its
+    /// connections. Drops the notices that `backend` gets.
     pub(crate) fn run(&mut self, rate: u32, stop: &AtomicBool, backend: &mut Backend) {
         let weights = MISDEEDS.map(|(_, weight, _)| weight);
         while !stop.load(Ordering::Acquire) {
@@ -93,7 +92,7 @@ impl Hostile {
         Client::tcp(self.address)
     }
 
-    /// A new channel's name.
+    /// The name of a new channel.
     fn name(&mut self) -> String {
         self.made += 1;
         format!("m{}", self.made)
@@ -128,7 +127,7 @@ impl Hostile {
             }
             _ => ("GET /s/brief/m?last_event_id=x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         };
-        // It may be answered before all of it is read.
+        // The daemon may answer before it has read the whole request.
         let mut client = self.connect();
         client.try_send(request.as_bytes());
         assert_eq!(client.answer().status, status, "{:.80}", request);
@@ -143,7 +142,7 @@ impl Hostile {
         if self.random.percent(50) {
             client.reset();
         }
-        // Else its end is an orderly one, of which half a request is left.
+        // Otherwise the drop closes the connection in order, in the middle of a request.
     }
 
     fn half_closed(&mut self) {
@@ -174,7 +173,7 @@ impl Hostile {
         assert_eq!(client.answer().status, 202);
         let mut narrow = Client::narrow(self.address);
         narrow.get(&format!("/s/brief/{name}"));
-        // It is reset with most of its message unread.
+        // When the reset comes, most of the message is unread.
         assert_eq!(client.get(&format!("/p/brief/{name}")).answer().status, 200);
         narrow.reset();
     }
@@ -213,7 +212,7 @@ impl Hostile {
             assert_eq!(clients[loser].answer().status, 409);
             let status = publisher.post(&info, b"m").answer().status;
             let winner = &mut clients[1 - loser];
-            // The newest is not held yet when the message comes, perhaps.
+            // The newest poll may not be held yet when the message comes.
             assert!(status == 201 || (status == 202 && location == "last"), "{status}");
             assert_eq!(winner.answer().text(), "m");
         }
@@ -256,7 +255,8 @@ impl Hostile {
         }
     }
 
-    /// On a location whose backend is told; sometimes it leaves before its message.
+    /// Polls where the daemon sends notices to the backend; half the time it resets the connection
+    /// before the message.
     fn told(&mut self) {
         let name = self.name();
         let mut client = self.connect();
@@ -270,7 +270,7 @@ impl Hostile {
         assert_eq!(client.answer().text(), "m");
     }
 
-    /// A head in small pieces.
+    /// Sends a head in small pieces.
     fn crawl(&mut self) {
         let request = format!("GET /p/brief/{} HTTP/1.1\r\nHost: a\r\n\r\n", self.name());
         let mut client = self.connect();
@@ -281,7 +281,7 @@ impl Hostile {
         assert_eq!(client.answer().status, 404);
     }
 
-    /// Until its time is over.
+    /// Polls until the hold times out.
     fn wait(&mut self) {
         let path = format!("/s/brief/{}", self.name());
         let mut client = self.connect();

@@ -1,4 +1,5 @@
-//! Link: one connection of a client: bytes to be sent, bytes that came, and how it ends.
+//! Link: one connection of a client, with requests to send and answers to read. Knows neither
+//! channels nor the model.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -10,22 +11,22 @@ use pushserver_testkit::Answer;
 use pushserver_testkit::answer::Front;
 use socket2::SockRef;
 
-/// See the module.
+/// One connection.
 pub(crate) struct Link {
     stream: TcpStream,
     out: Vec<u8>,
     sent: usize,
     incoming: Vec<u8>,
-    /// Nothing more is sent after what waits.
+    /// The sending side ends after `out`.
     ends: bool,
 }
 
-/// What reading came to.
+/// The result of a read.
 pub(crate) enum Reading {
     Answer(Answer),
     /// No answer is whole yet.
     NotYet,
-    /// The daemon has ended the connection.
+    /// The daemon has closed the connection, not within an answer.
     Closed,
     Broken(String),
 }
@@ -55,17 +56,17 @@ impl Link {
         Self { stream, out: Vec::new(), sent: 0, incoming: Vec::new(), ends: false }
     }
 
-    /// Where to write a request; then [`Link::flush`].
+    /// The buffer for the next request; [`Link::flush`] sends it.
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
 
-    /// Sends what the socket takes.
+    /// Sends as much as the socket takes.
     pub(crate) fn flush(&mut self) {
         while self.sent < self.out.len() {
             match self.stream.write(&self.out[self.sent..]) {
                 Ok(length) => self.sent += length,
-                // Reading tells how it ended.
+                // The next read reports the error.
                 Err(_) => return,
             }
         }
@@ -79,7 +80,7 @@ impl Link {
         }
     }
 
-    /// Sends no more after this.
+    /// Sends the rest, then ends the sending side.
     pub(crate) fn end_sending(&mut self) {
         self.ends = true;
         self.flush();
@@ -106,7 +107,7 @@ impl Link {
                 Ok(0) => return Reading::Broken("cut within an answer".to_owned()),
                 Ok(length) => {
                     self.incoming.extend_from_slice(&scratch[..length]);
-                    // The narrow reader's allowance is for one turn; others go on to the end.
+                    // A slow reader takes `most` bytes a turn; others empty the socket.
                     left = if most == scratch.len() { most } else { left - length };
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Reading::NotYet,
@@ -116,12 +117,12 @@ impl Link {
         }
     }
 
-    /// Whether anything has come that is not an answer yet.
+    /// Whether a part of an answer has come.
     pub(crate) fn has_part(&self) -> bool {
         !self.incoming.is_empty()
     }
 
-    /// Goes without a word: the daemon's side is reset.
+    /// Closes the connection with a reset (RST).
     pub(crate) fn reset(self) {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }

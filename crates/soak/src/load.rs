@@ -1,5 +1,5 @@
-//! Load: publishers and subscribers at random; one thread, one loop, any number of connections.
-//! What they do is in `publisher.rs` and `subscriber.rs`; what is right is in `model.rs`.
+//! Load: the publishers and subscribers of a run, and the event loop that serves them on one
+//! thread. `publisher.rs` and `subscriber.rs` decide what they do, `model.rs` what is right.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use crate::publisher::Publisher;
 use crate::shared::{Options, Shared, Tally};
 use crate::subscriber::Subscriber;
 
-/// How long the last messages may take to come.
+/// How long the last deliveries may take.
 const LAST: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// A run under way.
 pub struct Load {
     shared: Shared,
     subscribers: Vec<Subscriber>,
@@ -23,7 +23,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Connects everybody to the daemon at `address`; all ask at once.
+    /// Connects the subscribers to the daemon at `address` and sends their first polls.
     #[must_use]
     pub fn new(address: SocketAddr, options: Options) -> Self {
         let mut shared = Shared::new(address, options);
@@ -59,7 +59,8 @@ impl Load {
         }
     }
 
-    /// Lets everyone get what is left; what does not come is a fault.
+    /// Publishes no more and waits until every subscriber has all messages; a missing one is a
+    /// fault.
     pub fn finish(&mut self, events: &mut Events) {
         self.shared.finishing = true;
         let begin = Instant::now();
@@ -85,19 +86,19 @@ impl Load {
         model.is_at_end(subscriber.cursor) && model.unsettled() == 0
     }
 
-    /// What was done.
+    /// What the clients did.
     #[must_use]
     pub fn tally(&self) -> Tally {
         self.shared.tally
     }
 
-    /// What was wrong.
+    /// Wrong answers.
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
     }
 
-    /// What subscribers saw, of all channels together.
+    /// Correct answers of all channels.
     #[must_use]
     pub fn seen(&self) -> Seen {
         let mut sum = Seen::default();
@@ -105,7 +106,7 @@ impl Load {
         sum
     }
 
-    /// Deletes every channel, so that none lives on because of a PUT.
+    /// Deletes every channel: one that a PUT created outlives its subscribers.
     pub fn delete_all(&self, daemon: &Daemon) {
         for lane in &self.shared.lanes {
             let request = format!("DELETE {} HTTP/1.1\r\nHost: a\r\n\r\n", lane.path('p'));

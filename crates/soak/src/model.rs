@@ -1,55 +1,55 @@
-//! Model: what subscribers may see of a channel, judged from outside: the history that the answers
-//! to its publishers give, against each answer that a subscriber got.
+//! Model: the history of a channel, as the answers to its publishers give it. Each answer to a
+//! subscriber is judged by it.
 //!
-//! Pure: told of moments, ids and numbers only. It never guesses: where the order of two things is
-//! not known from their answers, both orders are right. Ids order the messages of a channel, and a
-//! DELETE's answer names the last message before it, so any number of publishers may be at work.
+//! Pure: its inputs are moments, ids and numbers. It never guesses: where the answers do not tell
+//! the order of two events, both orders are right. Ids order the messages of a channel, and a
+//! DELETE's answer names the last message before it, so publishers may publish at the same time.
 
 use crate::events::Gap::{Messages, Unknown};
 use crate::events::{Deleted, Faults, Gap, Id, Moment, Observation, Published, Rules, Saw, Seen};
 
-/// How much earlier than by the clients' clock a message may expire: the daemon reads its clock
-/// once a turn.
+/// How much earlier than by the clients' clock a message may expire, milliseconds: the daemon reads
+/// its clock once a turn.
 const SLACK_MS: u64 = 500;
 
-/// So many turns after a publisher's answer, everything that was written before it is read.
+/// Turns after a publisher's answer until all that the daemon wrote before it has been read.
 const TURNS: u64 = 3;
 
-/// Beyond so many runs of lost messages the daemon may say `unknown`.
+/// Runs of lost messages that the daemon counts; beyond them it may say `unknown`.
 const RUNS_TOLD: usize = 31;
 
-/// A message in its place.
+/// A message in the history.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     published: Published,
     /// How many DELETEs came before it.
     life: u32,
-    /// How many messages were kept in its life, this one too.
+    /// How many messages of its life were stored, up to this one.
     place: usize,
-    /// It was in the queue when the channel was deleted.
+    /// A DELETE removed it from the queue.
     taken: bool,
 }
 
-/// One channel; see the module.
+/// The model of one channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
     name: String,
     rules: Rules,
-    /// By id.
+    /// Ordered by id.
     history: Vec<Entry>,
-    /// In their order.
+    /// In order.
     deletes: Vec<Deleted>,
-    /// Of the channel while it had no message.
+    /// DELETEs of the channel while it had no message.
     empty_deletes: Vec<Deleted>,
     life: u32,
-    /// Kept in this life so far.
+    /// How many messages of this life were stored so far.
     place: usize,
-    /// Requests that may change the channel and have no answer yet.
+    /// POSTs and DELETEs without an answer yet.
     open: usize,
-    /// Since nothing was open; in the order of their answers.
+    /// Messages since `open` was last 0, in the order of their answers.
     news: Vec<Published>,
     new_deletes: Vec<Deleted>,
-    /// To be judged when nothing is open: only then is the history whole.
+    /// Judged when `open` is 0: only then is the history complete.
     waiting: Vec<Observation>,
     pub(crate) seen: Seen,
 }
@@ -72,7 +72,7 @@ impl Channel {
         }
     }
 
-    /// A POST or DELETE is sent; it ends with one of the three below.
+    /// A POST or DELETE is sent; one of the three methods below ends it.
     pub(crate) fn begin(&mut self) {
         self.open += 1;
     }
@@ -87,7 +87,7 @@ impl Channel {
         self.end(faults);
     }
 
-    /// It changed nothing.
+    /// The request changed nothing.
     pub(crate) fn unchanged(&mut self, faults: &mut Faults) {
         self.end(faults);
     }
@@ -97,12 +97,12 @@ impl Channel {
         self.settle(faults);
     }
 
-    /// Answers that are not judged yet.
+    /// How many answers are not judged yet.
     pub(crate) fn unsettled(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether one who stands at `cursor` has all that there is for sure.
+    /// Whether a subscriber at `cursor` has every message that is certainly in the queue.
     pub(crate) fn is_at_end(&self, cursor: Option<Id>) -> bool {
         let is_there = |entry: &&Entry| {
             entry.life == self.life && entry.published.kept && !self.may_go_by_itself()
@@ -183,7 +183,7 @@ impl Channel {
         self.place = 0;
     }
 
-    /// How many messages are in the queue, if that is sure.
+    /// How many messages are in the queue, if that is certain.
     fn queued(&self) -> Option<usize> {
         let queued = if self.rules.cap == 0 { self.place } else { self.place.min(self.rules.cap) };
         (!self.may_go_by_itself()).then_some(queued)
@@ -233,7 +233,7 @@ impl Channel {
         let cursor = seen.cursor.unwrap_or_default();
         let first = self.history.partition_point(|entry| entry.published.id <= cursor);
         let missed = &self.history[first..index];
-        // What a DELETE took is no gap; but one that came after `entry` did not take it before.
+        // Messages that a DELETE removed are no gap, unless that DELETE came after `entry`.
         let taken = |missed: &&Entry| missed.taken && missed.life < entry.life;
         if let Some(last) = missed.iter().rev().find(|missed| missed.published.kept)
             && last.life == entry.life
@@ -264,7 +264,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Whether the message at `index` could still be there when the subscriber asked.
+    /// Whether the message at `index` could be in the queue when the subscriber asked.
     fn judge_presence(
         &self,
         seen: &Observation,
@@ -287,7 +287,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Whether a message of a life that is not over yet may have gone before the answer.
+    /// Whether a message of the same life may have been removed before the answer.
     fn may_be_gone(&self, entry: &Entry, seen: &Observation) -> bool {
         if entry.taken {
             return false;
@@ -303,7 +303,7 @@ impl Channel {
         timeout_ms > 0 && seen.read.ms + SLACK_MS >= entry.published.sent.ms + timeout_ms
     }
 
-    /// The message that pushes the one at `index` out of the queue.
+    /// The message whose arrival removes the one at `index`, by `max_messages`.
     fn follower(&self, index: usize) -> Option<Published> {
         if self.rules.cap == 0 {
             return None;
@@ -314,8 +314,8 @@ impl Channel {
         later.into_iter().find(|other| other.place == place).map(|other| other.published)
     }
 
-    /// Whether the daemon may have forgotten how many were lost: their channel was deleted since,
-    /// or was gone for a time, or they are of too many runs.
+    /// Whether the daemon may not know how many were lost: their channel was deleted since, or
+    /// expired for a time, or they form too many runs.
     fn may_be_unknown(&self, seen: &Observation, first: usize, index: usize) -> bool {
         let entry = &self.history[index];
         let deleted_since = self.deletes.iter().any(|deleted| {
@@ -333,7 +333,7 @@ impl Channel {
     }
 
     fn judge_nothing(&self, seen: &Observation) -> Result<(), (&'static str, String)> {
-        // Before it asked; or while it waited, which should have woken it.
+        // Published before the poll; or during it, in time to answer it.
         let was_there = |entry: &&Entry| {
             let Published { kept, acked, .. } = entry.published;
             kept && (acked.tick < seen.asked.tick || acked.turn + TURNS < seen.read.turn)
