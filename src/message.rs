@@ -98,7 +98,7 @@ pub struct Message {
 /// How a subscriber receives its messages.
 ///
 /// Event streams and WebSockets will be further variants: the hub asks only whether a delivery
-/// ends the subscription, `relay/delivery.rs` renders each in a `match`.
+/// ends the subscription, `relay/render/mod.rs` renders each in a `match`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// The request is held until there is a message.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::Delivery;
-use crate::relay::location::Pattern;
+use crate::relay::location::pattern::Pattern;
 use crate::store::StoreId;
 
 /// The relay's settings.
@@ -78,6 +78,34 @@ pub enum Role {
     /// Gives messages.
     Subscriber(SubscriberOptions),
 }
+
+impl Role {
+    /// The location's `type`.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Publisher(_) => "publisher",
+            Self::Subscriber(_) => "subscriber",
+        }
+    }
+
+    /// The value of `Allow`.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Self::Publisher(_) => METHODS,
+            Self::Subscriber(_) => "GET, OPTIONS",
+        }
+    }
+
+    pub(super) fn allow_origin(&self) -> &Origins {
+        match self {
+            Self::Publisher(publisher) => &publisher.allow_origin,
+            Self::Subscriber(subscriber) => &subscriber.allow_origin,
+        }
+    }
+}
+
+/// Every method that some location serves.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
 /// A publisher location's settings.
 #[derive(Debug, Clone)]

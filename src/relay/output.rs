@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::conn_key::ConnKey;
-use super::delivery::Payload;
 use super::notice::{Event, Notice};
 use super::options::UpstreamAddress;
+use super::render::payload::Payload;
 
 /// What `net` has to do.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! What the proxy does to a client.
 
 use super::client::{ConnTimer, Phase, answering, reading};
-use super::delivery::{Payload, Persistence};
 use super::location::Found;
+use super::render::Persistence;
+use super::render::payload::Payload;
 use super::timers::TIMERS_PER_TURN;
 use super::{ConnKey, Output, Relay};
 use crate::clock::Now;

@@ -2,8 +2,8 @@
 //! nothing.
 
 use super::conn_key::ConnKey;
-use super::delivery::Renderer;
 use super::effects::Effects;
+use super::render::Renderer;
 use super::site::Site;
 use crate::clock::Now;
 use crate::hub::Hub;

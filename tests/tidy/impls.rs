@@ -12,7 +12,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("src/net/acceptor.rs", "Reactor"),
     ("src/net/shutdown.rs", "Reactor"),
     ("src/net/watchdog.rs", "Reactor"),
-    ("src/relay/location.rs", "Role"),
     ("src/relay/proxy/answer.rs", "Relay"),
     ("src/relay/proxy/fault.rs", "Relay"),
     ("src/relay/proxy/handover.rs", "Relay"),

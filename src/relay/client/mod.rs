@@ -9,12 +9,12 @@ pub(in crate::relay) mod reading;
 use std::net::IpAddr;
 
 use self::access::shown_peer;
-use super::delivery::Payload;
 use super::effects::Effects;
 use super::input::Arrival;
 use super::notice::Event;
 use super::options::Limits;
 use super::output::Output;
+use super::render::payload::Payload;
 use super::step::Step;
 use super::timers::{LINGER_ALL_MS, LINGER_MS, STOP_MS};
 use crate::http::RequestHead;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::http::{BodyDecoder, HttpError};
 use crate::hub::SubscriptionKey;
-use crate::relay::delivery::Exchange;
 use crate::relay::effects::Share;
 use crate::relay::notice::Notice;
 use crate::relay::proxy::Proxied;
+use crate::relay::render::Exchange;
 use crate::relay::request::admission::Refusal;
 
 /// What a connection is doing. [`super::Client::enter`] alone changes it.

@@ -15,12 +15,12 @@ use crate::http::{
 };
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
 use crate::message::Cursor;
-use crate::relay::delivery::{Exchange, Persistence};
 use crate::relay::effects::Share;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::notice::{Notice, passed_headers};
 use crate::relay::options::SubscriberOptions;
 use crate::relay::output::Output;
+use crate::relay::render::{Exchange, Persistence};
 use crate::relay::request::admission::{Admitted, Caller, Question, Refusal, admit};
 use crate::relay::step::Step;
 

@@ -9,7 +9,7 @@ use regex_syntax::hir::{
 };
 use regex_syntax::utf8::{Utf8Sequence, Utf8Sequences};
 
-use super::PatternError;
+use super::error::PatternError;
 
 /// Reads an expression as it is matched: by bytes.
 ///

@@ -10,8 +10,8 @@ use crate::http::{
     head::HEADERS_MAX, mend_response, parse_response, scan_response,
 };
 use crate::relay::client::Phase;
-use crate::relay::delivery::Persistence;
 use crate::relay::options::Limits;
+use crate::relay::render::Persistence;
 use crate::relay::{ConnKey, Output, Relay};
 
 /// How large the head of an upstream's answer may be, whatever `limits.header_bytes` says: several

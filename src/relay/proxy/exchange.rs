@@ -8,8 +8,8 @@ use super::reframer::Reframer;
 use crate::clock::Now;
 use crate::http::{HttpError, Version};
 use crate::relay::ConnKey;
-use crate::relay::delivery::Persistence;
 use crate::relay::options::Limits;
+use crate::relay::render::Persistence;
 
 /// See the module.
 ///

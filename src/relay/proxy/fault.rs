@@ -12,8 +12,9 @@ use super::exchange::Stage;
 use crate::clock::Now;
 use crate::http::HeadWriter;
 use crate::relay::client::{ConnTimer, Phase};
-use crate::relay::delivery::{Exchange, Payload, Persistence};
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
+use crate::relay::render::payload::Payload;
+use crate::relay::render::{Exchange, Persistence};
 use crate::relay::request::accept::ranges;
 use crate::relay::{ConnKey, Output, Relay};
 

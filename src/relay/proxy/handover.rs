@@ -15,9 +15,9 @@ use crate::http::{
     parse_request,
 };
 use crate::relay::client::Phase;
-use crate::relay::delivery::Persistence;
 use crate::relay::location::Found;
 use crate::relay::options::Role;
+use crate::relay::render::Persistence;
 use crate::relay::{ConnKey, Relay};
 
 impl Relay {

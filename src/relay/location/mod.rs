@@ -10,11 +10,13 @@ use super::options::{LocationOptions, Origins, Role, SubscriberOptions};
 use crate::rate_limit::RateLimit;
 use crate::store::StoreId;
 
-mod pattern;
+mod error;
+pub(in crate::relay) mod pattern;
 pub(crate) mod spelling;
 
+pub use error::PatternError;
 pub(crate) use pattern::NEST_MAX;
-pub use pattern::{Pattern, PatternError};
+pub use pattern::Pattern;
 
 /// Which of a location's origins a request came from; says which header lines its answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,31 +131,6 @@ impl Location {
     }
 }
 
-impl Role {
-    /// The location's `type`.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Publisher(_) => "publisher",
-            Self::Subscriber(_) => "subscriber",
-        }
-    }
-
-    /// The value of `Allow`.
-    pub(super) fn methods(&self) -> &'static str {
-        match self {
-            Self::Publisher(_) => METHODS,
-            Self::Subscriber(_) => "GET, OPTIONS",
-        }
-    }
-
-    fn allow_origin(&self) -> &Origins {
-        match self {
-            Self::Publisher(publisher) => &publisher.allow_origin,
-            Self::Subscriber(subscriber) => &subscriber.allow_origin,
-        }
-    }
-}
-
 fn subscriber_lines(options: &SubscriberOptions) -> String {
     let credentials = "Access-Control-Allow-Credentials: true\r\n";
     format!("{}{EXPOSE}", if options.allow_credentials { credentials } else { "" })
@@ -176,9 +153,6 @@ fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {
 
 /// Of a location's origins, in a log line.
 const ORIGINS_SHOWN: usize = 5;
-
-/// Every method that some location serves.
-pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
 /// The path that stands for the server itself, in `OPTIONS *` (RFC 9110 9.3.7).
 pub(super) const SERVER: &[u8] = b"*";

@@ -3,12 +3,12 @@
 
 use std::io::Write as _;
 
-use super::request::accept::ranges;
 use crate::hub::Information;
+use crate::relay::request::accept::ranges;
 
 /// One of the media types that channel information can be had in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Form(u8);
+pub(in crate::relay) struct Form(u8);
 
 #[derive(Debug, Clone, Copy)]
 enum Syntax {
@@ -36,11 +36,11 @@ const FORMS: [(&str, Syntax); 12] = [
 ];
 
 impl Form {
-    pub(super) const PLAIN: Self = Self(0);
+    pub(in crate::relay) const PLAIN: Self = Self(0);
 
     /// The first form in the fields `accept` that there is; weights other than 0 are not compared,
     /// as in Nchan.
-    pub(super) fn of<'b>(accept: impl IntoIterator<Item = &'b [u8]>) -> Self {
+    pub(in crate::relay) fn of<'b>(accept: impl IntoIterator<Item = &'b [u8]>) -> Self {
         let form = |name: &[u8]| {
             FORMS.iter().position(|(form, _)| name.eq_ignore_ascii_case(form.as_bytes()))
         };
@@ -50,12 +50,12 @@ impl Form {
         }
     }
 
-    pub(super) fn media_type(self) -> &'static str {
+    pub(in crate::relay) fn media_type(self) -> &'static str {
         FORMS[usize::from(self.0)].0
     }
 
     /// Appends the information to `out`.
-    pub(super) fn write(self, information: &Information, out: &mut Vec<u8>) {
+    pub(in crate::relay) fn write(self, information: &Information, out: &mut Vec<u8>) {
         let Information { messages, subscribers, last_message_id: id, .. } = information;
         let requested = information.requested.map_or(-1, |seconds| seconds as i64);
         let written = match FORMS[usize::from(self.0)].1 {

@@ -1,54 +1,21 @@
 //! Writes answers: deliveries, ends of holds, channel information and errors. The bytes of a
 //! delivery are made once for all subscribers of a fan-out that get the same ones.
 
+pub(in crate::relay) mod information;
+pub(in crate::relay) mod payload;
+
 use std::rc::Rc;
 
-use super::information::Form;
-use super::location::{Found, Location, METHODS, OriginSlot};
-use super::options::Role;
+use self::information::Form;
+use self::payload::Payload;
+use super::location::{Found, Location, OriginSlot};
+use super::options::{METHODS, Role};
 use crate::clock::Now;
 use crate::http::response::{self, HeadWriter, write_decimal};
 use crate::http::{DateCache, RequestHead, Version, write_http_date};
 use crate::hub::Information;
 use crate::message::{Cursor, Message, MessageId};
 use crate::store::Gap;
-
-/// Bytes on their way to a socket.
-#[derive(Debug, Clone)]
-pub enum Payload {
-    /// Of one connection.
-    Owned(Vec<u8>),
-    /// The same for many connections.
-    Shared(Rc<[u8]>),
-    /// A head, then the message's body, which is too large to be copied.
-    WithBody(Rc<[u8]>, Rc<Message>),
-}
-
-impl Payload {
-    /// How many bytes.
-    #[must_use]
-    #[allow(clippy::len_without_is_empty, reason = "there is no empty answer")]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Owned(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
-            Self::WithBody(head, message) => head.len() + message.body.len(),
-        }
-    }
-
-    /// The bytes from `from` on, in two pieces.
-    #[must_use]
-    pub fn slices(&self, from: usize) -> (&[u8], &[u8]) {
-        match self {
-            Self::Owned(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
-            Self::Shared(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
-            Self::WithBody(head, message) => (
-                head.get(from..).unwrap_or_default(),
-                message.body.get(from.saturating_sub(head.len())..).unwrap_or_default(),
-            ),
-        }
-    }
-}
 
 /// A body up to this size is copied behind its head, so that one slice is sent and not two.
 const COPIED_BODY_MAX: usize = 16 << 10;
@@ -58,7 +25,7 @@ const CACHE_MAX: usize = 8;
 
 /// What becomes of a connection after an answer, and how that is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Persistence {
+pub(in crate::relay) enum Persistence {
     /// HTTP/1.1: kept, and nothing said.
     Keep,
     /// HTTP/1.0 whose client asked for it: kept, and said.
@@ -69,7 +36,7 @@ pub(super) enum Persistence {
 
 impl Persistence {
     /// Behind the answer to a request. `stopping`: every answer is the last.
-    pub(super) fn of(head: &RequestHead<'_>, stopping: bool) -> Self {
+    pub(in crate::relay) fn of(head: &RequestHead<'_>, stopping: bool) -> Self {
         match (head.keep_alive && !stopping, head.version) {
             (false, _) => Self::Close,
             (true, Version::Http10) => Self::KeepAlive,
@@ -77,7 +44,7 @@ impl Persistence {
         }
     }
 
-    pub(super) fn line(self) -> &'static [u8] {
+    pub(in crate::relay) fn line(self) -> &'static [u8] {
         match self {
             Self::Keep => b"",
             Self::KeepAlive => b"Connection: keep-alive\r\n",
@@ -88,26 +55,26 @@ impl Persistence {
 
 /// A request that is being served: what its answer depends on.
 #[derive(Debug, Clone)]
-pub(super) struct Exchange {
+pub(in crate::relay) struct Exchange {
     /// `None`: no location serves its path.
-    pub(super) location: Option<Rc<Location>>,
-    pub(super) origin: OriginSlot,
-    pub(super) persistence: Persistence,
+    pub(in crate::relay) location: Option<Rc<Location>>,
+    pub(in crate::relay) origin: OriginSlot,
+    pub(in crate::relay) persistence: Persistence,
     /// Of channel information.
-    pub(super) form: Form,
+    pub(in crate::relay) form: Form,
     /// The answer has no body.
-    pub(super) is_head: bool,
+    pub(in crate::relay) is_head: bool,
 }
 
 impl Exchange {
     /// Of a request that no location has to do with.
-    pub(super) fn bare(persistence: Persistence, is_head: bool) -> Self {
+    pub(in crate::relay) fn bare(persistence: Persistence, is_head: bool) -> Self {
         let (origin, form) = (OriginSlot::UNLISTED, Form::PLAIN);
         Self { location: None, origin, persistence, form, is_head }
     }
 
     /// To a request, by the location that was found for it.
-    pub(super) fn to(
+    pub(in crate::relay) fn to(
         head: &RequestHead<'_>,
         found: Option<&Found<'_>>,
         persistence: Persistence,
@@ -137,7 +104,7 @@ impl Exchange {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Renderer {
+pub(in crate::relay) struct Renderer {
     dates: DateCache,
     /// `Server` and `Date`, remade once a second.
     common: Vec<u8>,
@@ -149,7 +116,7 @@ pub(super) struct Renderer {
 }
 
 impl Renderer {
-    pub(super) fn new(server: String, now: Now) -> Self {
+    pub(in crate::relay) fn new(server: String, now: Now) -> Self {
         let mut renderer = Self {
             dates: DateCache::default(),
             common: Vec::new(),
@@ -162,12 +129,12 @@ impl Renderer {
         renderer
     }
 
-    pub(super) fn set_server(&mut self, server: String) {
+    pub(in crate::relay) fn set_server(&mut self, server: String) {
         self.server = server;
         self.remake_common();
     }
 
-    pub(super) fn set_time(&mut self, now: Now) {
+    pub(in crate::relay) fn set_time(&mut self, now: Now) {
         if now.unix_s != self.unix_s {
             self.unix_s = now.unix_s;
             self.remake_common();
@@ -189,7 +156,7 @@ impl Renderer {
     }
 
     /// The lines `Server` and `Date`, each if it is wanted.
-    pub(super) fn server_and_date(&self, server: bool, date: bool) -> &[u8] {
+    pub(in crate::relay) fn server_and_date(&self, server: bool, date: bool) -> &[u8] {
         match (server, date) {
             (true, true) => &self.common,
             (true, false) => &self.common[..self.date_at],
@@ -199,7 +166,7 @@ impl Renderer {
     }
 
     /// A message for one of many who waited: made once, then shared.
-    pub(super) fn shared_delivery(
+    pub(in crate::relay) fn shared_delivery(
         &mut self,
         exchange: &Exchange,
         message: &Rc<Message>,
@@ -223,13 +190,18 @@ impl Renderer {
     }
 
     /// Lets go of the messages of fan-outs that are over.
-    pub(super) fn forget_deliveries(&mut self) {
+    pub(in crate::relay) fn forget_deliveries(&mut self) {
         self.cache.clear();
     }
 
     /// A message for one subscriber. The same bytes as [`Renderer::shared_delivery`], unless
     /// there is a gap to tell.
-    pub(super) fn delivery(&self, exchange: &Exchange, message: &Rc<Message>, gap: Gap) -> Payload {
+    pub(in crate::relay) fn delivery(
+        &self,
+        exchange: &Exchange,
+        message: &Rc<Message>,
+        gap: Gap,
+    ) -> Payload {
         let copied = message.body.len() <= COPIED_BODY_MAX;
         let mut lines = Vec::with_capacity(208);
         write_validators(message.id, &mut lines);
@@ -255,7 +227,7 @@ impl Renderer {
 
     /// 304; echoes the cursor if the request gave one, and says to caches what a 200 says (RFC
     /// 9110 15.4.5).
-    pub(super) fn nothing_new(&self, exchange: &Exchange, cursor: Cursor) -> Payload {
+    pub(in crate::relay) fn nothing_new(&self, exchange: &Exchange, cursor: Cursor) -> Payload {
         let mut out = Vec::with_capacity(512);
         let mut lines = Vec::with_capacity(192);
         if cursor.given {
@@ -267,7 +239,7 @@ impl Renderer {
     }
 
     /// Channel information.
-    pub(super) fn information(
+    pub(in crate::relay) fn information(
         &self,
         exchange: &Exchange,
         status: u16,
@@ -288,7 +260,7 @@ impl Renderer {
     }
 
     /// 204 to OPTIONS; of the server itself where the exchange has no location.
-    pub(super) fn options(&self, exchange: &Exchange) -> Payload {
+    pub(in crate::relay) fn options(&self, exchange: &Exchange) -> Payload {
         let mut out = Vec::with_capacity(512);
         let head = self.begin(&mut out, 204, exchange).lines(NO_STORE);
         match &exchange.location {
@@ -302,7 +274,7 @@ impl Renderer {
 
     /// One line of text that says what is wrong and what to do; `lines`: further header lines.
     /// With every 503 goes how soon to try again (RFC 9110 15.6.4).
-    pub(super) fn text(
+    pub(in crate::relay) fn text(
         &self,
         exchange: &Exchange,
         status: u16,

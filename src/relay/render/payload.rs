@@ -1,0 +1,42 @@
+//! Payload: bytes on their way to a socket. Never copied on the way.
+
+use std::rc::Rc;
+
+use crate::message::Message;
+
+/// Bytes on their way to a socket.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// Of one connection.
+    Owned(Vec<u8>),
+    /// The same for many connections.
+    Shared(Rc<[u8]>),
+    /// A head, then the message's body, which is too large to be copied.
+    WithBody(Rc<[u8]>, Rc<Message>),
+}
+
+impl Payload {
+    /// How many bytes.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "there is no empty answer")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Owned(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+            Self::WithBody(head, message) => head.len() + message.body.len(),
+        }
+    }
+
+    /// The bytes from `from` on, in two pieces.
+    #[must_use]
+    pub fn slices(&self, from: usize) -> (&[u8], &[u8]) {
+        match self {
+            Self::Owned(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
+            Self::Shared(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
+            Self::WithBody(head, message) => (
+                head.get(from..).unwrap_or_default(),
+                message.body.get(from.saturating_sub(head.len())..).unwrap_or_default(),
+            ),
+        }
+    }
+}
