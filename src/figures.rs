@@ -26,7 +26,9 @@ pub struct Figure {
 
 /// Defines the figures of a layer, each once: how it moves, its name, what it means.
 macro_rules! figures {
-    ($(#[$about:meta])* $layer:ident { $($(#[$meaning:meta])* $kind:ident $name:ident,)+ }) => {
+    ($(#[$about:meta])* pub struct $layer:ident {
+        $($(#[$meaning:meta])* $kind:ident $name:ident,)+
+    }) => {
         $(#[$about])*
         #[allow(missing_docs, reason = "a refusal is named after its status")]
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +48,7 @@ macro_rules! figures {
 
 figures! {
     /// Of the loop and its sockets.
-    NetFigures {
+    pub struct NetFigures {
         /// Seconds since the start.
         Gauge uptime_s,
         /// Open connections, with those to an upstream.
@@ -64,7 +66,7 @@ figures! {
 
 figures! {
     /// Of connections, requests and answers.
-    RelayFigures {
+    pub struct RelayFigures {
         /// Connections to the upstream.
         Gauge upstreams,
         /// Requests whose body is still coming in.
@@ -93,7 +95,7 @@ figures! {
 
 figures! {
     /// Of channels, messages and held requests.
-    HubFigures {
+    pub struct HubFigures {
         /// Requests that are held.
         Gauge held,
         /// Fan-outs in progress.
@@ -113,7 +115,7 @@ figures! {
 
 figures! {
     /// Of the notices to Django.
-    PassthroughFigures {
+    pub struct PassthroughFigures {
         /// Notices that wait to be sent.
         Gauge passthrough_queue,
         /// Notices answered with a status of 2xx.
