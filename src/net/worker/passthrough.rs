@@ -340,10 +340,10 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::{self, Receiver, Sender};
 
-    use socket2::{Domain, Socket, Type};
+    use pushserver_testkit::Absent;
 
     use super::super::queue::WORKERS_MAX;
     use super::*;
@@ -468,11 +468,8 @@ mod tests {
 
     #[test]
     fn a_dead_backend_is_counted_as_failed() {
-        // Its port is taken, and nobody listens on it.
-        let absent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        absent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        let address = absent.local_addr().unwrap().as_socket().unwrap();
-        let url = format!("http://{address}/");
+        let absent = Absent::bind();
+        let url = format!("{}/", absent.url());
         let mut passthrough = Passthrough::new(10);
         let hold = hold(&url, "a");
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
