@@ -107,3 +107,29 @@ fn what_tests_share_is_used() {
     }
     assert!(wrong.is_empty(), "for nobody: {wrong:#?}");
 }
+
+/// Longest line of a document.
+const COLUMNS_MAX: usize = 100;
+
+#[test]
+fn lines_of_documents_fit_beside_a_diff() {
+    let mut documents = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    for path in files(&root().join("docs")) {
+        let name = path.file_name().expect("a file").to_str().expect("ASCII").to_owned();
+        documents.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+    }
+    let mut wrong = Vec::new();
+    for document in &documents {
+        let mut is_code = false;
+        for (line, at) in read(document).lines().zip(1..) {
+            is_code ^= line.starts_with("```");
+            // Tables and commands cannot be broken, nor can one long word, such as a link.
+            let is_whole = is_code || line.starts_with("    ") || line.starts_with('|');
+            let is_word = !line.trim_start_matches(['*', '-', ' ']).contains(' ');
+            if line.chars().count() > COLUMNS_MAX && !is_whole && !is_word {
+                wrong.push(format!("{document}:{at}"));
+            }
+        }
+    }
+    assert!(documents.len() > 8 && wrong.is_empty(), "over {COLUMNS_MAX} columns: {wrong:#?}");
+}
