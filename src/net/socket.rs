@@ -25,8 +25,6 @@ pub(super) struct Socket {
     pub(super) closing: bool,
     /// To be shut for writing when the outbox is empty.
     pub(super) shutting: bool,
-    /// Has bytes that were not wanted when they came; the edge will not come again.
-    pub(super) unread: bool,
     /// We have opened it, not the peer.
     pub(super) dialled: bool,
     /// It is not open yet.
@@ -63,7 +61,6 @@ impl Socket {
             outbox: None,
             closing: false,
             shutting: false,
-            unread: false,
             dialled: false,
             connecting: false,
             ended: false,

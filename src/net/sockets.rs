@@ -71,7 +71,6 @@ impl Reactor {
             let most = self.relay.read_max(conn).min(READ_BYTES);
             let Some(socket) = find(&mut self.sockets, conn) else { return };
             if most == 0 {
-                socket.unread = true;
                 // A client's end lies behind bytes that nobody will read; those of an upstream are
                 // still wanted, later.
                 if socket.ended && !socket.dialled {
@@ -79,7 +78,6 @@ impl Reactor {
                 }
                 return;
             }
-            socket.unread = false;
             let ended = socket.ended;
             match socket.stream.read(&mut self.scratch[..most]) {
                 Ok(0) => return self.relay.handle_input(conn, Input::Ended, now),
@@ -158,11 +156,8 @@ impl Reactor {
                 self.drop_socket(conn);
             }
             Output::Connect { conn, to } => self.connect(conn, &to, now),
-            Output::ResumeRead { conn } => {
-                if find(&mut self.sockets, conn).is_some_and(|socket| socket.unread) {
-                    self.read_again(conn);
-                }
-            }
+            // The edge will not come again for bytes that were not wanted when they came.
+            Output::ResumeRead { conn } => self.read_again(conn),
             Output::Notify { event, notice } => {
                 self.passthrough.notify(event, notice, now.mono_ms);
             }
