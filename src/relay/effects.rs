@@ -21,7 +21,7 @@ pub(super) struct Effects {
     pub(super) wheel: ConnWheel,
     /// Connections with bytes that wait, to go on with in the next turn.
     pub(super) ready: VecDeque<ConnKey>,
-    pub(super) counters: RelayFigures,
+    pub(super) figures: RelayFigures,
     /// Bytes of bodies that are not whole yet.
     pub(super) uploading: Rc<Cell<usize>>,
     /// Bytes of answers that were made so far, but for those of the upstream.
@@ -38,7 +38,7 @@ impl Effects {
             outputs: VecDeque::new(),
             wheel: Wheel::new(now_ms),
             ready: VecDeque::new(),
-            counters: RelayFigures::default(),
+            figures: RelayFigures::default(),
             uploading: Rc::default(),
             answered: 0,
             oversized_heads: RateLimit::default(),

@@ -255,7 +255,7 @@ impl Relay {
             upstreams: self.conns.upstreams(),
             timers: self.effects.wheel.len() + self.hub.timers(),
             upload_bytes: self.effects.uploading.get(),
-            figures: &self.effects.counters,
+            figures: &self.effects.figures,
             hub: &self.hub,
         }
     }
@@ -347,7 +347,7 @@ impl Relay {
 
     /// Passes on what the hub answers.
     fn on_hub(&mut self, output: hub::Output, now: Now) {
-        self.effects.counters.published +=
+        self.effects.figures.published +=
             u64::from(matches!(output, hub::Output::Published { .. }));
         match self.client(ConnKey::from_bits(output.peer().0), now) {
             Some((client, mut step)) => answering::answer(client, output, &mut step),

@@ -148,7 +148,7 @@ impl Relay {
 
     /// Closes a connection, of either kind, to make room for another one.
     pub(super) fn evicted(&mut self, conn: ConnKey, now: Now) {
-        self.effects.counters.shed += 1;
+        self.effects.figures.shed += 1;
         if self.conns.client(conn).is_some() {
             return self.close(conn, now);
         }

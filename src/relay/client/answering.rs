@@ -42,8 +42,8 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
             (status, step.renderer.text(&exchange, status, b"", text))
         }
         O::Deliver { message, gap, crowd, .. } => {
-            step.effects.counters.delivered += 1;
-            step.effects.counters.gaps += u64::from(gap != Gap::NONE);
+            step.effects.figures.delivered += 1;
+            step.effects.figures.gaps += u64::from(gap != Gap::NONE);
             let payload = if held && gap == Gap::NONE {
                 step.renderer.shared_delivery(&exchange, &message)
             } else {
@@ -129,7 +129,7 @@ fn send(
     step: &mut Step<'_>,
 ) {
     client.log_access(status);
-    step.effects.counters.answered(status);
+    step.effects.figures.answered(status);
     step.effects.answered += payload.len() as u64;
     step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd });
     if persistence == Persistence::Close {
@@ -174,7 +174,7 @@ pub(in crate::relay) fn refuse_and_linger(
     step: &mut Step<'_>,
 ) {
     client.log_access(status);
-    step.effects.counters.answered(status);
+    step.effects.figures.answered(status);
     step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd: None });
     client.linger(step);
 }

@@ -89,8 +89,8 @@ impl Client {
             // Does nothing where it was the hub that ended the hold.
             step.hub.unsubscribe(*subscription, step.now);
         }
-        step.effects.counters.uploads += u64::from(matches!(self.phase, Phase::Body(_)));
-        step.effects.counters.uploads -= u64::from(matches!(before, Phase::Body(_)));
+        step.effects.figures.uploads += u64::from(matches!(self.phase, Phase::Body(_)));
+        step.effects.figures.uploads -= u64::from(matches!(before, Phase::Body(_)));
         // Every other phase sets its own, or has the answer do so.
         if matches!(self.phase, Phase::Waiting { .. } | Phase::Closing) {
             self.disarm(step.effects);

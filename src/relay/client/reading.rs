@@ -263,7 +263,7 @@ pub(in crate::relay) fn timed_out(
             return;
         }
         ConnTimer::Linger | ConnTimer::Write => {
-            step.effects.counters.slow_readers += u64::from(timer == ConnTimer::Write);
+            step.effects.figures.slow_readers += u64::from(timer == ConnTimer::Write);
             log::debug!("event=abort conn={} timer={timer:?}", step.conn.index());
             return step.effects.outputs.push_back(Output::Abort { conn: step.conn });
         }
