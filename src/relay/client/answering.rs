@@ -10,7 +10,7 @@ use crate::hub::{self, End};
 use crate::relay::notice::Event;
 use crate::relay::output::Output;
 use crate::relay::render::payload::Payload;
-use crate::relay::render::{Exchange, Persistence};
+use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Concern, Refusal};
 use crate::relay::step::Step;
 use crate::store::Gap;
@@ -24,47 +24,47 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
         O::Asked { .. } => return,
         _ => {}
     }
-    let Some((exchange, held)) = take_exchange(client, step) else { return };
+    let Some((reply, held)) = take_reply(client, step) else { return };
     let (status, payload) = match output {
         O::Published { waiting, information, .. } => {
             let status = if waiting { 201 } else { 202 };
-            (status, step.renderer.information(&exchange, status, &information))
+            (status, step.renderer.information(&reply, status, &information))
         }
         O::Exists { information, .. } | O::Deleted { information, .. } => {
-            (200, step.renderer.information(&exchange, 200, &information))
+            (200, step.renderer.information(&reply, 200, &information))
         }
         O::Missing { .. } => {
             let text = "there is no such channel, and this request does not create it";
-            (404, step.renderer.text(&exchange, 404, b"", text))
+            (404, step.renderer.text(&reply, 404, b"", text))
         }
         O::Refused { refusal, .. } => {
             let (status, text) = words(refusal);
-            (status, step.renderer.text(&exchange, status, b"", text))
+            (status, step.renderer.text(&reply, status, b"", text))
         }
         O::Deliver { message, gap, crowd, .. } => {
             step.effects.figures.delivered += 1;
             step.effects.figures.gaps += u64::from(gap != Gap::NONE);
             let payload = if held && gap == Gap::NONE {
-                step.renderer.shared_delivery(&exchange, &message)
+                step.renderer.shared_delivery(&reply, &message)
             } else {
-                step.renderer.delivery(&exchange, &message, gap)
+                step.renderer.delivery(&reply, &message, gap)
             };
-            return send(client, crowd, exchange.persistence, 200, payload, step);
+            return send(client, crowd, reply.persistence, 200, payload, step);
         }
         O::Ended { end, cursor, .. } => match end {
-            End::NothingNew | End::Shutdown => (304, step.renderer.nothing_new(&exchange, cursor)),
+            End::NothingNew | End::Shutdown => (304, step.renderer.nothing_new(&reply, cursor)),
             End::Deleted => {
                 let text = "the channel was deleted";
-                (410, step.renderer.text(&exchange, 410, b"", text))
+                (410, step.renderer.text(&reply, 410, b"", text))
             }
             End::Displaced => {
                 let text = "another subscriber has the one place of this channel";
-                (409, step.renderer.text(&exchange, 409, b"", text))
+                (409, step.renderer.text(&reply, 409, b"", text))
             }
         },
         O::Held { .. } | O::Asked { .. } => return,
     };
-    respond(client, exchange.persistence, status, payload, step);
+    respond(client, reply.persistence, status, payload, step);
 }
 
 fn words(refusal: hub::Refusal) -> (u16, &'static str) {
@@ -85,28 +85,28 @@ fn hold(client: &mut Client, subscription: hub::SubscriptionKey, step: &mut Step
         step.hub.unsubscribe(subscription, step.now);
         return client.close(step);
     }
-    let Phase::AwaitingHub { exchange, notice } = client.enter(Phase::IDLE, step) else { return };
+    let Phase::AwaitingHub { reply, notice } = client.enter(Phase::IDLE, step) else { return };
     if let Some(notice) = &notice {
         let notice = Arc::clone(notice);
         step.effects.outputs.push_back(Output::Notify { event: Event::Subscribe, notice });
     }
-    client.enter(Phase::Waiting { exchange, subscription, notice }, step);
+    client.enter(Phase::Waiting { reply, subscription, notice }, step);
 }
 
-/// Takes the exchange that the hub has answered, and whether it was held.
-fn take_exchange(client: &mut Client, step: &mut Step<'_>) -> Option<(Exchange, bool)> {
+/// Takes the reply that the hub has answered, and whether it was held.
+fn take_reply(client: &mut Client, step: &mut Step<'_>) -> Option<(Reply, bool)> {
     if !matches!(client.phase, Phase::AwaitingHub { .. } | Phase::Waiting { .. }) {
         return None;
     }
-    let (mut exchange, held) = match client.enter(Phase::IDLE, step) {
-        Phase::AwaitingHub { exchange, .. } => (exchange, false),
-        Phase::Waiting { exchange, .. } => (exchange, true),
+    let (mut reply, held) = match client.enter(Phase::IDLE, step) {
+        Phase::AwaitingHub { reply, .. } => (reply, false),
+        Phase::Waiting { reply, .. } => (reply, true),
         _ => return None,
     };
     if step.effects.stopping {
-        exchange.persistence = Persistence::Close;
+        reply.persistence = Persistence::Close;
     }
-    Some((exchange, held))
+    Some((reply, held))
 }
 
 /// Sends the answer to a request whose body was consumed.
@@ -142,15 +142,15 @@ fn send(
 /// Refuses a request whose body is complete.
 pub(super) fn refuse_whole(
     client: &mut Client,
-    exchange: &Exchange,
+    reply: &Reply,
     refusal: &Refusal,
     head: &RequestHead<'_>,
     step: &mut Step<'_>,
 ) {
-    warn_of_refusal(exchange, refusal, head, step);
+    warn_of_refusal(reply, refusal, head, step);
     let Refusal { status, lines, text, .. } = refusal;
-    let payload = step.renderer.text(exchange, *status, lines, text);
-    respond(client, exchange.persistence, *status, payload, step);
+    let payload = step.renderer.text(reply, *status, lines, text);
+    respond(client, reply.persistence, *status, payload, step);
 }
 
 /// Answers what cannot be read as a request, and lets the connection end. `is_head`: it could be
@@ -161,8 +161,8 @@ pub(in crate::relay) fn fail(
     is_head: bool,
     step: &mut Step<'_>,
 ) {
-    let exchange = Exchange::bare(Persistence::Close, is_head);
-    let payload = step.renderer.text(&exchange, error.status, b"", &error.message);
+    let reply = Reply::bare(Persistence::Close, is_head);
+    let payload = step.renderer.text(&reply, error.status, b"", &error.message);
     refuse_and_linger(client, error.status, payload, step);
 }
 
@@ -181,13 +181,13 @@ pub(in crate::relay) fn refuse_and_linger(
 
 /// Logs a refusal that the operator may not have meant.
 pub(super) fn warn_of_refusal(
-    exchange: &Exchange,
+    reply: &Reply,
     refusal: &Refusal,
     head: &RequestHead<'_>,
     step: &mut Step<'_>,
 ) {
     match refusal.concern {
-        Some(Concern::Origin) => warn_of_origin(exchange, head, step),
+        Some(Concern::Origin) => warn_of_origin(reply, head, step),
         Some(Concern::Host) => {
             if let Some(times) = step.site.hosts.refusals.note(step.now.mono_ms) {
                 log::warn!(
@@ -203,9 +203,9 @@ pub(super) fn warn_of_refusal(
 
 /// Logs a request from an origin that its location does not list: the browser keeps the answer
 /// from the page, or the page may not publish. Neither says why.
-pub(super) fn warn_of_origin(exchange: &Exchange, head: &RequestHead<'_>, step: &mut Step<'_>) {
-    if let Some(location) = &exchange.location
-        && !location.admits(exchange.origin)
+pub(super) fn warn_of_origin(reply: &Reply, head: &RequestHead<'_>, step: &mut Step<'_>) {
+    if let Some(location) = &reply.location
+        && !location.admits(reply.origin)
         && let Some(origin) = head.header("Origin")
         && let Some(times) = step.site.routes.foreign_origins.note(step.now.mono_ms)
     {

@@ -7,7 +7,7 @@ use crate::hub::SubscriptionKey;
 use crate::relay::effects::Share;
 use crate::relay::notice::Notice;
 use crate::relay::proxy::Proxied;
-use crate::relay::render::Exchange;
+use crate::relay::render::Reply;
 use crate::relay::request::admission::Refusal;
 
 /// What a connection is doing. [`super::Client::enter`] alone changes it.
@@ -28,10 +28,10 @@ pub(in crate::relay) enum Phase {
     /// Part of a request's body is here. Boxed: rare, and a held request pays for no other phase.
     Body(Box<Upload>),
     /// The hub was asked and has not answered.
-    AwaitingHub { exchange: Exchange, notice: Option<Arc<Notice>> },
+    AwaitingHub { reply: Reply, notice: Option<Arc<Notice>> },
     /// Held. Bytes that come now are the next request, which waits; more than a request can have
     /// end the hold.
-    Waiting { exchange: Exchange, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
+    Waiting { reply: Reply, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
     /// Goes through the upstream. What comes now is the request's body, or the next request, which
     /// waits. Boxed: a held request pays for no other phase.
     Proxied(Box<Proxied>),
@@ -67,7 +67,7 @@ pub(in crate::relay) struct Upload {
     pub(super) head: Box<[u8]>,
     pub(super) decoder: BodyDecoder,
     /// What it will be answered, whatever its body and new settings say.
-    pub(super) refused: Option<(Exchange, Refusal)>,
+    pub(super) refused: Option<(Reply, Refusal)>,
     /// Only a publisher's POST has use for its body, if it may publish.
     pub(super) keeps_body: bool,
     pub(super) body: Vec<u8>,

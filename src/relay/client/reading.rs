@@ -20,7 +20,7 @@ use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::notice::{Notice, passed_headers};
 use crate::relay::options::SubscriberOptions;
 use crate::relay::output::Output;
-use crate::relay::render::{Exchange, Persistence};
+use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Admitted, Caller, Question, Refusal, admit};
 use crate::relay::step::Step;
 
@@ -142,13 +142,13 @@ fn begin_body(
     // short that it is on its way already: then the connection is kept.
     let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
     let admitted = admit(step.site, caller(client), head, found, step.name);
-    let refused = admitted.err().map(|refusal| (reply_to(head, found, step), refusal));
+    let refused = admitted.err().map(|refusal| (reply(head, found, step), refusal));
     if (!short || head.expect_continue)
-        && let Some((exchange, refusal)) = refused
+        && let Some((reply, refusal)) = refused
     {
         client.note_access(head, step);
-        warn_of_refusal(&exchange, &refusal, head, step);
-        refuse_early(client, exchange, &refusal, step);
+        warn_of_refusal(&reply, &refusal, head, step);
+        refuse_early(client, reply, &refusal, step);
         return input.len();
     }
     if head.expect_continue {
@@ -184,10 +184,10 @@ fn read_body(client: &mut Client, input: &[u8], step: &mut Step<'_>) -> usize {
     let mut slots = HeaderSlots::new();
     match (parse_request(&upload.head, &mut slots, &step.site.head_limits), outcome) {
         (Ok(head), Ok(_)) => match upload.refused {
-            Some((mut exchange, refusal)) => {
+            Some((mut reply, refusal)) => {
                 client.note_access(&head, step);
-                exchange.persistence = Persistence::of(&head, step.effects.stopping);
-                refuse_whole(client, &exchange, &refusal, &head, step);
+                reply.persistence = Persistence::of(&head, step.effects.stopping);
+                refuse_whole(client, &reply, &refusal, &head, step);
             }
             None => {
                 let found = step.site.routes.find(head.path);
@@ -211,9 +211,9 @@ fn fail_request(
 ) {
     client.note_access(head, step);
     let found = step.site.routes.find(head.path);
-    let mut exchange = reply_to(head, found.as_ref(), step);
-    exchange.persistence = Persistence::Close;
-    let payload = step.renderer.text(&exchange, error.status, b"", &error.message);
+    let mut reply = reply(head, found.as_ref(), step);
+    reply.persistence = Persistence::Close;
+    let payload = step.renderer.text(&reply, error.status, b"", &error.message);
     refuse_and_linger(client, error.status, payload, step);
 }
 
@@ -224,12 +224,12 @@ fn fail_begun(client: &mut Client, error: &HttpError, is_head: bool, step: &mut 
         let refused = upload.refused.take();
         let mut slots = HeaderSlots::new();
         if let Ok(head) = parse_request(&bytes, &mut slots, &step.site.head_limits) {
-            let Some((exchange, refusal)) = refused else {
+            let Some((reply, refusal)) = refused else {
                 return fail_request(client, &head, error, step);
             };
             client.note_access(&head, step);
-            warn_of_refusal(&exchange, &refusal, &head, step);
-            return refuse_early(client, exchange, &refusal, step);
+            warn_of_refusal(&reply, &refusal, &head, step);
+            return refuse_early(client, reply, &refusal, step);
         }
     } else if let Some(buffer) = client.buffer.take() {
         client.note_unread(&buffer.bytes, step);
@@ -237,15 +237,10 @@ fn fail_begun(client: &mut Client, error: &HttpError, is_head: bool, step: &mut 
     fail(client, error, is_head, step);
 }
 
-fn refuse_early(
-    client: &mut Client,
-    mut exchange: Exchange,
-    refusal: &Refusal,
-    step: &mut Step<'_>,
-) {
-    exchange.persistence = Persistence::Close;
+fn refuse_early(client: &mut Client, mut reply: Reply, refusal: &Refusal, step: &mut Step<'_>) {
+    reply.persistence = Persistence::Close;
     let Refusal { status, lines, text, .. } = refusal;
-    let payload = step.renderer.text(&exchange, *status, lines, text);
+    let payload = step.renderer.text(&reply, *status, lines, text);
     refuse_and_linger(client, *status, payload, step);
 }
 
@@ -286,20 +281,20 @@ pub(in crate::relay) fn serve(
     step: &mut Step<'_>,
 ) {
     client.note_access(head, step);
-    let exchange = reply_to(head, found, step);
+    let reply = reply(head, found, step);
     let admitted = match admit(step.site, caller(client), head, found, step.name) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refuse_whole(client, &exchange, &refusal, head, step),
+        Err(refusal) => return refuse_whole(client, &reply, &refusal, head, step),
     };
-    warn_of_origin(&exchange, head, step);
+    warn_of_origin(&reply, head, step);
     match admitted {
         Admitted::Methods => {
-            let payload = step.renderer.options(&exchange);
-            respond(client, exchange.persistence, 204, payload, step);
+            let payload = step.renderer.options(&reply);
+            respond(client, reply.persistence, 204, payload, step);
         }
         Admitted::Channel(location, question) => {
             let notice = notice(client, location, head, step.name);
-            client.enter(Phase::AwaitingHub { exchange, notice }, step);
+            client.enter(Phase::AwaitingHub { reply, notice }, step);
             let name = ChannelName { store: location.store, name: step.name };
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }
@@ -361,8 +356,8 @@ fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
     }
 }
 
-fn reply_to(head: &RequestHead<'_>, found: Option<&Found<'_>>, step: &Step<'_>) -> Exchange {
-    Exchange::to(head, found, Persistence::of(head, step.effects.stopping))
+fn reply(head: &RequestHead<'_>, found: Option<&Found<'_>>, step: &Step<'_>) -> Reply {
+    Reply::to(head, found, Persistence::of(head, step.effects.stopping))
 }
 
 fn caller(client: &Client) -> Caller {

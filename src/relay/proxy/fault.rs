@@ -14,7 +14,7 @@ use crate::http::HeadWriter;
 use crate::relay::client::{ConnTimer, Phase};
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 use crate::relay::render::payload::Payload;
-use crate::relay::render::{Exchange, Persistence};
+use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::accept::ranges;
 use crate::relay::{ConnKey, Output, Relay};
 
@@ -211,7 +211,7 @@ impl Relay {
             let common = self.renderer.server_and_date(true, true);
             (status, page(status, [common, persistence.line()], &words, waits))
         } else {
-            let exchange = Exchange::bare(persistence, ask.is_head);
+            let exchange = Reply::bare(persistence, ask.is_head);
             (fault.status(), self.renderer.text(&exchange, fault.status(), b"", &words))
         };
         if unfinished {

@@ -40,7 +40,7 @@ use self::upload::sound_body;
 use super::client::access::shown_peer;
 use super::client::{ConnTimer, Phase};
 use super::options::{LocationOptions, Options, ProxyOptions, Role, UpstreamAddress};
-use super::render::{Exchange, Persistence};
+use super::render::{Persistence, Reply};
 use super::{ConnKey, Output, Relay};
 use crate::clock::Now;
 use crate::http::{BodyDecoder, Framing, RequestHead};
@@ -148,7 +148,7 @@ impl Relay {
             } else {
                 Persistence::of(head, self.effects.stopping)
             };
-            let exchange = Exchange::bare(persistence, head.method == "HEAD");
+            let exchange = Reply::bare(persistence, head.method == "HEAD");
             let status = answer.status;
             let payload = self.renderer.text(&exchange, status, &answer.lines, answer.text);
             if has_body {

@@ -53,9 +53,9 @@ impl Persistence {
     }
 }
 
-/// A request that is being served: what its answer depends on.
+/// What the answer to a request depends on.
 #[derive(Debug, Clone)]
-pub(in crate::relay) struct Exchange {
+pub(in crate::relay) struct Reply {
     /// `None`: no location serves its path.
     pub(in crate::relay) location: Option<Rc<Location>>,
     pub(in crate::relay) origin: OriginSlot,
@@ -66,7 +66,7 @@ pub(in crate::relay) struct Exchange {
     pub(in crate::relay) is_head: bool,
 }
 
-impl Exchange {
+impl Reply {
     /// Of a request that no location has to do with.
     pub(in crate::relay) fn bare(persistence: Persistence, is_head: bool) -> Self {
         let (origin, form) = (OriginSlot::UNLISTED, Form::PLAIN);
@@ -95,7 +95,7 @@ impl Exchange {
 
     /// Whether a delivery has the same bytes for both.
     fn same_bytes(&self, other: &Self) -> bool {
-        let address = |exchange: &Self| exchange.location.as_ref().map(Rc::as_ptr);
+        let address = |reply: &Self| reply.location.as_ref().map(Rc::as_ptr);
         address(self) == address(other)
             && self.origin == other.origin
             && self.persistence == other.persistence
@@ -112,7 +112,7 @@ pub(in crate::relay) struct Renderer {
     date_at: usize,
     server: String,
     unix_s: u64,
-    cache: Vec<(Exchange, Rc<Message>, Payload)>,
+    cache: Vec<(Reply, Rc<Message>, Payload)>,
 }
 
 impl Renderer {
@@ -168,24 +168,24 @@ impl Renderer {
     /// A message for one of many who waited: made once, then shared.
     pub(in crate::relay) fn shared_delivery(
         &mut self,
-        exchange: &Exchange,
+        reply: &Reply,
         message: &Rc<Message>,
     ) -> Payload {
         let known = self
             .cache
             .iter()
-            .find(|(known, of, _)| Rc::ptr_eq(of, message) && known.same_bytes(exchange));
+            .find(|(known, of, _)| Rc::ptr_eq(of, message) && known.same_bytes(reply));
         if let Some((_, _, payload)) = known {
             return payload.clone();
         }
-        let payload = match self.delivery(exchange, message, Gap::NONE) {
+        let payload = match self.delivery(reply, message, Gap::NONE) {
             Payload::Owned(bytes) => Payload::Shared(bytes.into()),
             other => other,
         };
         if self.cache.len() == CACHE_MAX {
             self.cache.remove(0);
         }
-        self.cache.push((exchange.clone(), Rc::clone(message), payload.clone()));
+        self.cache.push((reply.clone(), Rc::clone(message), payload.clone()));
         payload
     }
 
@@ -198,7 +198,7 @@ impl Renderer {
     /// there is a gap to tell.
     pub(in crate::relay) fn delivery(
         &self,
-        exchange: &Exchange,
+        reply: &Reply,
         message: &Rc<Message>,
         gap: Gap,
     ) -> Payload {
@@ -207,7 +207,7 @@ impl Renderer {
         write_validators(message.id, &mut lines);
         write_caching(Some(message.id.tag), &mut lines);
         let mut out = Vec::with_capacity(512 + if copied { message.body.len() } else { 0 });
-        let mut head = self.begin(&mut out, 200, exchange).lines(&lines);
+        let mut head = self.begin(&mut out, 200, reply).lines(&lines);
         match gap {
             Gap::NONE => {}
             Gap::Messages(skipped) => head = head.number("X-Push-Gap", skipped),
@@ -227,45 +227,45 @@ impl Renderer {
 
     /// 304; echoes the cursor if the request gave one, and says to caches what a 200 says (RFC
     /// 9110 15.4.5).
-    pub(in crate::relay) fn nothing_new(&self, exchange: &Exchange, cursor: Cursor) -> Payload {
+    pub(in crate::relay) fn nothing_new(&self, reply: &Reply, cursor: Cursor) -> Payload {
         let mut out = Vec::with_capacity(512);
         let mut lines = Vec::with_capacity(192);
         if cursor.given {
             write_validators(cursor.id(), &mut lines);
         }
         write_caching(cursor.given.then_some(cursor.tag), &mut lines);
-        self.begin(&mut out, 304, exchange).lines(&lines).finish();
+        self.begin(&mut out, 304, reply).lines(&lines).finish();
         Payload::Owned(out)
     }
 
     /// Channel information.
     pub(in crate::relay) fn information(
         &self,
-        exchange: &Exchange,
+        reply: &Reply,
         status: u16,
         information: &Information,
     ) -> Payload {
         let mut body = Vec::with_capacity(256);
-        exchange.form.write(information, &mut body);
+        reply.form.write(information, &mut body);
         let mut out = Vec::with_capacity(384 + body.len());
-        self.begin(&mut out, status, exchange)
+        self.begin(&mut out, status, reply)
             .lines(NO_STORE)
-            .field("Content-Type", exchange.form.media_type().as_bytes())
+            .field("Content-Type", reply.form.media_type().as_bytes())
             .number("Content-Length", body.len() as u64)
             .finish();
-        if !exchange.is_head {
+        if !reply.is_head {
             out.extend_from_slice(&body);
         }
         Payload::Owned(out)
     }
 
-    /// 204 to OPTIONS; of the server itself where the exchange has no location.
-    pub(in crate::relay) fn options(&self, exchange: &Exchange) -> Payload {
+    /// 204 to OPTIONS; of the server itself of a reply without a location.
+    pub(in crate::relay) fn options(&self, reply: &Reply) -> Payload {
         let mut out = Vec::with_capacity(512);
-        let head = self.begin(&mut out, 204, exchange).lines(NO_STORE);
-        match &exchange.location {
+        let head = self.begin(&mut out, 204, reply).lines(NO_STORE);
+        match &reply.location {
             Some(location) => {
-                head.lines(location.allow()).lines(location.preflight(exchange.origin)).finish();
+                head.lines(location.allow()).lines(location.preflight(reply.origin)).finish();
             }
             None => head.field("Allow", METHODS.as_bytes()).finish(),
         }
@@ -276,32 +276,32 @@ impl Renderer {
     /// With every 503 goes how soon to try again (RFC 9110 15.6.4).
     pub(in crate::relay) fn text(
         &self,
-        exchange: &Exchange,
+        reply: &Reply,
         status: u16,
         lines: &[u8],
         message: &str,
     ) -> Payload {
         let mut out = Vec::with_capacity(512);
         let retry: &[u8] = if status == 503 { b"Retry-After: 5\r\n" } else { b"" };
-        self.begin(&mut out, status, exchange)
+        self.begin(&mut out, status, reply)
             .lines(NO_STORE)
             .lines(lines)
             .lines(retry)
             .field("Content-Type", response::TEXT)
             .number("Content-Length", message.len() as u64 + 1)
             .finish();
-        if !exchange.is_head {
+        if !reply.is_head {
             out.extend_from_slice(message.as_bytes());
             out.push(b'\n');
         }
         Payload::Owned(out)
     }
 
-    fn begin<'o>(&self, out: &'o mut Vec<u8>, status: u16, exchange: &Exchange) -> HeadWriter<'o> {
+    fn begin<'o>(&self, out: &'o mut Vec<u8>, status: u16, reply: &Reply) -> HeadWriter<'o> {
         HeadWriter::response(out, status)
             .lines(&self.common)
-            .lines(exchange.persistence.line())
-            .lines(exchange.lines())
+            .lines(reply.persistence.line())
+            .lines(reply.lines())
     }
 }
 
