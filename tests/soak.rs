@@ -1,5 +1,4 @@
-//! A short run of what `crates/soak` does for long, the tests of its model, and the
-//! proof that it would see a wrong delivery.
+//! A short run of `crates/soak`, and the proof that its model finds wrong deliveries.
 
 #![allow(missing_docs, reason = "tests are named as sentences")]
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]

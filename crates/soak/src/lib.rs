@@ -1,7 +1,7 @@
-//! Load that knows what must come of it: publishers and subscribers on the real daemon, whose every
-//! answer is judged by a model; beside them clients that misbehave, and a watch on what the daemon
-//! holds. `main.rs` is the command, `tests/soak.rs` of the daemon's package a short run of it. The
-//! API is for this repository only.
+//! Soak: random load on the real daemon. Publishers and subscribers do what chance says, and a
+//! model judges every answer; hostile clients run beside them, and the daemon's memory and
+//! descriptors are watched. `main.rs` is the command; `tests/soak.rs` of the daemon's package is a
+//! short run of it. The API is for this repository only.
 
 #![forbid(unsafe_code)]
 #![allow(

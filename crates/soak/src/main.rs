@@ -1,4 +1,5 @@
-//! The command `pushserver-soak`. docs/testing.md says what is done and what is checked.
+//! The command `pushserver-soak`: reads the command line and starts a run. docs/testing.md says
+//! what a run does and checks.
 //!
 //! ```text
 //! cargo build --release

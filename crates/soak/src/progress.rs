@@ -1,5 +1,5 @@
-//! Progress: one line of figures for each step, after which the daemon is made to read its settings
-//! again.
+//! Progress: prints a line of figures every ten seconds, and then makes the daemon reload its
+//! settings.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use pushserver_testkit::Daemon;
 
 use crate::load::Load;
 
-/// Between two lines of progress.
+/// The time between two lines.
 const STEP: Duration = Duration::from_secs(10);
 
-/// Between two looks at the memory.
+/// The time between two samples of the daemon's memory.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
 
-/// See the module.
+/// What the lines are made of.
 pub(crate) struct Progress {
     begin: Instant,
     looked: Instant,
     told: Instant,
-    /// Resident memory at each look of this round, KiB.
+    /// Samples of resident memory in this round, KiB.
     looks_kib: Vec<usize>,
     published: u64,
     delivered: u64,
@@ -43,7 +43,7 @@ impl Progress {
         (self.published, self.delivered) = (0, 0);
     }
 
-    /// To be called often.
+    /// Takes a sample or prints a line, if one is due. Call it often.
     pub(crate) fn look(&mut self, daemon: &Daemon, load: &Load) {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
@@ -73,12 +73,12 @@ impl Progress {
         (self.published, self.delivered) = (load.tally().published, load.tally().delivered);
     }
 
-    /// Since the start.
+    /// Minutes since the start.
     pub(crate) fn minutes(&self) -> f64 {
         self.begin.elapsed().as_secs_f64() / 60.0
     }
 
-    /// Of this round.
+    /// Mean resident memory of this round, KiB.
     pub(crate) fn mean_kib(&self) -> f64 {
         self.looks_kib.iter().sum::<usize>() as f64 / self.looks_kib.len().max(1) as f64
     }

@@ -1,5 +1,5 @@
-//! Publisher: publishes in bursts and at leisure, deletes channels, inspects them, ends in the
-//! middle of a message, and half-closes.
+//! Publisher: a client that publishes in bursts and one by one, deletes and inspects channels,
+//! breaks off in the middle of a message, and half-closes connections.
 
 use crate::body;
 use crate::events::{Deleted, Moment, Published};
@@ -8,15 +8,15 @@ use crate::settings::KINDS;
 use crate::shared::Shared;
 use crate::wire::{self, Reply};
 
-/// Requests that may be open on one channel: several publishers at once.
+/// Publishers that may have a request open on one channel at once.
 const OPEN_MAX: usize = 3;
 
-/// Answers that may wait to be judged before a channel is left alone for a moment.
+/// Answers of a channel that may wait to be judged; above it nobody publishes there.
 const UNSETTLED_MAX: usize = 2000;
 
-/// See the module.
+/// A publisher, with at most one request open.
 pub(crate) struct Publisher {
-    /// Names it to the poll.
+    /// Identifies its connection to the poll.
     token: usize,
     link: Option<Link>,
     doing: Option<Doing>,
@@ -46,7 +46,7 @@ impl Publisher {
         Self { token, link: None, doing: None }
     }
 
-    /// Whether an answer is still to come.
+    /// Whether it waits for an answer.
     pub(crate) fn is_busy(&self) -> bool {
         self.doing.is_some()
     }
@@ -99,7 +99,7 @@ impl Publisher {
         }
     }
 
-    /// Ends in the middle of a message, which must never be seen.
+    /// Breaks off in the middle of a message, which no subscriber may ever get.
     fn cut(&mut self, lane: usize, shared: &mut Shared) {
         shared.tally.cut += 1;
         let (number, bytes) = message(lane, shared);
@@ -135,7 +135,7 @@ impl Publisher {
         link.flush();
     }
 
-    /// Notes what is asked; gives the connection for it.
+    /// Notes the request; returns the connection for it.
     fn begin(&mut self, doing: Doing, shared: &mut Shared) -> &mut Link {
         let link = self.connection(shared);
         self.doing = Some(doing);
@@ -147,7 +147,7 @@ impl Publisher {
         self.link.insert(link)
     }
 
-    /// Its connection, or a new one; now and then it begins anew.
+    /// Its connection, or a new one; about one time in 2000 it drops the old one.
     fn connection(&mut self, shared: &mut Shared) -> Link {
         let kept = self.link.take();
         match kept.filter(|_| shared.random.below(2000) > 0) {
@@ -156,7 +156,7 @@ impl Publisher {
         }
     }
 
-    /// Its socket takes or has bytes.
+    /// Its socket is writable or readable.
     pub(crate) fn ready(&mut self, shared: &mut Shared) {
         let Some(link) = &mut self.link else { return };
         link.flush();
@@ -204,7 +204,7 @@ impl Publisher {
                 let published = Published { id, number, kept, queued, sent, acked };
                 entry.model.published(published, faults);
                 if ends {
-                    // The daemon ends it too; nothing is to come.
+                    // The daemon closes it too; no more answers will come.
                     self.link = None;
                 }
             }
@@ -223,7 +223,8 @@ impl Publisher {
     }
 }
 
-/// A number and a body; the empty one only where the content type tells the number.
+/// The next message's number and body; the body may be empty only if the content type holds the
+/// number.
 fn message(lane: usize, shared: &mut Shared) -> (u64, Vec<u8>) {
     let entry = &mut shared.lanes[lane];
     let number = entry.next_number;

@@ -1,4 +1,4 @@
-//! Rest: what the daemon holds when no client is connected.
+//! Rest: the daemon's memory and descriptors when no client is connected.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -11,16 +11,16 @@ use crate::progress::LOOK;
 /// How long the last channels may take to expire.
 const LAST: Duration = Duration::from_secs(60);
 
-/// The daemon gives memory back when more than 4 MiB have gone, a second later
-/// (`net/memory_return.rs`).
+/// MiB to publish and delete, so that the daemon returns free memory to the system: it does so a
+/// second after more than 4 MiB became free (`net/memory_return.rs`).
 const GIVEN_BACK_MIB: usize = 8;
 const GIVEN_BACK_WITHIN: Duration = Duration::from_millis(2500);
 
-/// How much more memory the daemon may have with nobody there than before the first came: tables
-/// that never grow further.
+/// How much more resident memory the daemon may have than before the first client: tables that
+/// reached their final size.
 const KEPT_KIB: usize = 2 << 10;
 
-/// What the daemon has with nobody there.
+/// What the daemon holds without clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rest {
     descriptors: usize,
@@ -28,9 +28,9 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// Waits until every size that the daemon counts is 0, and as few descriptors are open as
-    /// `before`; then makes it give back what it does not use, and looks. `None`: something is
-    /// left, as it says.
+    /// Waits until every size that the daemon reports is 0 and no more descriptors are open than
+    /// `before`; then makes the daemon return free memory, and measures. `None`: something is left;
+    /// a printed line says what.
     pub(crate) fn reached(daemon: &Daemon, before: Option<Self>) -> Option<Self> {
         until_nothing_is_left(daemon, before)?;
         let mut client = daemon.connect();
@@ -57,7 +57,7 @@ impl Rest {
     }
 }
 
-/// Gives how many descriptors are open at last; `None`: too much is left, as it says.
+/// The open descriptors in the end; `None`: something is left, and a printed line says what.
 fn until_nothing_is_left(daemon: &Daemon, before: Option<Rest>) -> Option<usize> {
     let begin = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Runs: exactness for a number of deliveries, and the soak for a time.
+//! Runs: exactness at full speed for a number of deliveries, and the soak for a length of time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -16,16 +16,16 @@ use crate::settings::settings;
 use crate::shared::{Options, Tally};
 use crate::watch::Trend;
 
-/// Deliveries a second of the soak, and misdeeds: well below what the machine can do.
+/// Deliveries and misdeeds a second during the soak: well below what the machine can do.
 const SOAK_RATE: u64 = 3000;
 const MISDEED_RATE: u32 = 100;
 
-/// After so much of the soak all leave, so that what is left is seen: with somebody there, messages
-/// that come and go are megabytes.
+/// Length of a round of the soak. At its end all clients leave, so that a leak shows: under load
+/// the messages in transit are megabytes.
 const ROUND: Duration = Duration::from_secs(60);
 
-/// As fast as it goes, until so many messages are delivered. `daemon`: the program. Tells what came
-/// of it; gives whether all was right.
+/// Runs at full speed until `deliveries` messages are delivered. `daemon`: path of the program.
+/// Prints the result; returns whether every answer was right.
 pub fn exactness(daemon: &str, deliveries: u64, options: Options) -> bool {
     println!("{deliveries} deliveries, {options:?}");
     let absent = Absent::bind();
@@ -43,9 +43,9 @@ pub fn exactness(daemon: &str, deliveries: u64, options: Options) -> bool {
     came_of.told(&daemon)
 }
 
-/// Everything at once, below what the machine can do, for so long; in between and at the end all
-/// leave, and nothing may be left. `daemon`: the program. Tells what came of it; gives whether all
-/// was right.
+/// Runs load and hostile clients together for `duration`, below what the machine can do. At the end
+/// of each round all clients leave, and the daemon must hold nothing. `daemon`: path of the
+/// program. Prints the result; returns whether everything was right.
 pub fn soak(daemon: &str, duration: Duration, mut options: Options) -> bool {
     if options.rate == 0 {
         options.rate = SOAK_RATE;
@@ -87,7 +87,7 @@ pub fn soak(daemon: &str, duration: Duration, mut options: Options) -> bool {
     judge("with nobody there", &resting, Trend::is_flat) && may_be_chance && was_right
 }
 
-/// Gives what came of it; `None`: a misdeed had another answer than it should.
+/// One round under load; `None`: a misdeed got an unexpected answer.
 fn soak_round(
     duration: Duration,
     daemon: &Daemon,
@@ -127,7 +127,7 @@ fn judge(what: &str, rounds: &[(f64, f64)], is_right: fn(&Trend) -> bool) -> boo
     is_right(&trend)
 }
 
-/// Of one run under load, or of several.
+/// The results of one round, or of several.
 #[derive(Default)]
 struct CameOf {
     tally: Tally,
@@ -142,7 +142,7 @@ impl CameOf {
         self.faults.add(load.faults());
     }
 
-    /// Tells what was tried, what went wrong, and what the daemon said beside it. Whether all was
+    /// Prints what was tried, what went wrong, and what the daemon logged; returns whether all was
     /// right.
     fn told(&self, daemon: &Daemon) -> bool {
         println!("{:?}\n{:?}", self.tally, self.seen);

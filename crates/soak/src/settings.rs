@@ -1,23 +1,23 @@
-//! Settings: the daemon's; for each kind of channel a store, and the locations that lead to it.
+//! Settings: the daemon's configuration, with a store and locations for each kind of channel.
 
 use serde_json::{Value, json};
 
 use crate::events::Rules;
 
 /// A kind of channel. Its channels are at `/p/KIND/NAME` (publishers), `/q/KIND/NAME` (publishers
-/// whose messages nobody keeps), `/s/KIND/NAME` (long polls) and `/i/KIND/NAME` (interval polls).
+/// whose messages are not stored), `/s/KIND/NAME` (long polls) and `/i/KIND/NAME` (interval polls).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) rules: Rules,
-    /// Publishes to a channel for each DELETE, about.
+    /// About how many POSTs come to a channel for each DELETE.
     pub(crate) publishes_per_delete: u64,
 }
 
 /// How long a request is held, milliseconds.
 pub(crate) const HOLD_MS: u64 = 3000;
 
-/// Bytes of the store where memory is short.
+/// `max_memory` of the store for the kind `tight`, bytes.
 const TIGHT_BYTES: usize = 200_000;
 
 const BRIEF_MS: u64 = 1500;
@@ -36,7 +36,7 @@ pub(crate) const KINDS: [Kind; 5] = [
     Kind { name: "tight", rules: Rules { tight: true, ..LASTING }, publishes_per_delete: 300 },
 ];
 
-/// Settings with all of them; `told`: the URL for notices of the location `/n/`.
+/// Settings with all kinds; `told`: the passthrough URL of the location `/n/`.
 #[must_use]
 pub fn settings(told: &str) -> Value {
     let mut stores = serde_json::Map::new();

@@ -1,5 +1,5 @@
-//! Shared: what all publishers and subscribers of a run have in common: channels, chance, time,
-//! the poll, and what came of it.
+//! Shared: the state that all publishers and subscribers of a run share: channels, randomness,
+//! time, the poll and the counts. Knows no single client.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,18 +14,18 @@ use crate::link::Link;
 use crate::model::Channel;
 use crate::settings::KINDS;
 
-/// A way in which a subscriber could have been served wrong.
+/// A wrong delivery, made up to test the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation {
-    /// A message did not come.
+    /// A message is missing.
     Lost,
-    /// A message came twice.
+    /// A message comes twice.
     Repeated,
-    /// A message came before an older one.
+    /// A message comes before an older one.
     Reordered,
-    /// A message came with other bytes.
+    /// A message comes with another body.
     Corrupt,
-    /// A gap was told that was none, or another one.
+    /// A gap is reported where there is none, or with another size.
     Gap,
 }
 
@@ -40,46 +40,46 @@ impl Mutation {
     ];
 }
 
-/// What a run is.
+/// What a run does.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Of all chance.
+    /// Seed of the randomness.
     pub seed: u64,
-    /// How many, of all kinds.
+    /// Number of channels, of all kinds together.
     pub channels: usize,
-    /// How many connections poll.
+    /// Number of connections that poll.
     pub subscribers: usize,
-    /// How many connections publish.
+    /// Number of connections that publish.
     pub publishers: usize,
-    /// Most deliveries a second; 0: as many as there can be.
+    /// Largest number of deliveries a second; 0: no limit.
     pub rate: u64,
-    /// Spoils what subscribers saw, so that the model must complain.
+    /// Falsifies what subscribers saw; the model must find it.
     pub mutation: Option<Mutation>,
 }
 
-/// What was done.
+/// What the clients did.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally {
-    /// Messages that were acknowledged.
+    /// POSTs that were answered with success.
     pub published: u64,
-    /// Messages that subscribers got.
+    /// Messages that subscribers received.
     pub delivered: u64,
-    /// Of their bodies.
+    /// Bytes of their bodies.
     pub bytes: u64,
-    /// Channels that were deleted.
+    /// DELETEs that were sent.
     pub deletes: u64,
-    /// Publishes that ended before they were whole.
+    /// POSTs broken off before they were complete.
     pub cut: u64,
-    /// Subscribers that went, politely or not, and came back with their cursor.
+    /// Times that a subscriber closed or reset its connection and came back with its cursor.
     pub reconnects: u64,
-    /// That came back without.
+    /// Times that one came back without a cursor.
     pub restarts: u64,
-    /// Requests that were left alone while they waited or were answered.
+    /// Polls whose subscriber closed the connection while they were held or answered.
     pub vanished: u64,
 }
 
 impl Tally {
-    /// Adds what another run did.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: Self) {
         self.published += other.published;
         self.delivered += other.delivered;
@@ -92,7 +92,7 @@ impl Tally {
     }
 }
 
-/// A channel and its pace.
+/// A channel: its model, and when to publish next.
 pub(crate) struct Lane {
     pub(crate) model: Channel,
     pub(crate) kind: usize,
@@ -102,15 +102,15 @@ pub(crate) struct Lane {
     /// Subscribers that have the newest message.
     pub(crate) caught_up: usize,
     pub(crate) followers: usize,
-    /// Not before this time, unless enough have caught up.
+    /// The next message is due at this time, or when enough subscribers have caught up.
     pub(crate) due_ms: u64,
-    /// Messages that follow at once.
+    /// Messages left in the burst; each is due at once.
     pub(crate) burst: u64,
     pub(crate) open: usize,
 }
 
 impl Lane {
-    /// The channel with this number; `followers`: how many subscribe to it.
+    /// The channel with the number `name` and this many subscribers.
     pub(crate) fn new(name: usize, followers: usize) -> Self {
         let kind = name % KINDS.len();
         Self {
@@ -132,22 +132,22 @@ impl Lane {
     }
 }
 
-/// See the module.
+/// The shared state of a run.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) random: Random,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) faults: Faults,
     pub(crate) tally: Tally,
-    /// For what is read; kept for its room.
+    /// The buffer for reads.
     pub(crate) scratch: Vec<u8>,
-    /// No more publishing, no more misdeeds: all get what is left.
+    /// Publishers stop, and subscribers fetch what is left.
     pub(crate) finishing: bool,
     poll: Poll,
     address: SocketAddr,
     start: Instant,
     now: Moment,
-    /// When, which subscriber, in which of its epochs.
+    /// Time in milliseconds, subscriber, and the epoch in which it asked for the timer.
     timers: BinaryHeap<Reverse<(u64, usize, u64)>>,
 }
 
@@ -172,7 +172,7 @@ impl Shared {
         }
     }
 
-    /// Waits for what is ready, a millisecond at most; gives whether there is anything to look at.
+    /// Waits for events, at most a millisecond; `false`: a signal interrupted it.
     pub(crate) fn wait(&mut self, events: &mut Events) -> bool {
         match self.poll.poll(events, Some(Duration::from_millis(1))) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return false,
@@ -183,7 +183,7 @@ impl Shared {
         true
     }
 
-    /// The moment of what is sent or read now; no other is the same.
+    /// The moment of the next request or answer; each call returns a new one.
     pub(crate) fn moment(&mut self) -> Moment {
         self.now.tick += 1;
         self.now
@@ -193,18 +193,18 @@ impl Shared {
         self.now.ms
     }
 
-    /// Whether more may be delivered now.
+    /// Whether the rate allows another message now.
     pub(crate) fn is_within_rate(&self) -> bool {
         let rate = self.options.rate;
         rate == 0 || self.tally.delivered * 1000 < rate * (self.now.ms + 20)
     }
 
-    /// A connection; `token`: of a subscriber or, after those, of a publisher.
+    /// Opens a connection. `token`: subscribers come first, then publishers.
     pub(crate) fn open(&self, token: usize, narrow: bool) -> Link {
         Link::open(self.address, narrow, self.poll.registry(), Token(token))
     }
 
-    /// Has a subscriber woken in so many milliseconds, if it is in the same epoch then.
+    /// Sets a timer of a subscriber; it is void if the epoch has changed by then.
     pub(crate) fn wake_in(&mut self, ms: u64, subscriber: usize, epoch: u64) {
         self.timers.push(Reverse((self.now.ms + ms, subscriber, epoch)));
     }
@@ -213,7 +213,7 @@ impl Shared {
         self.lanes[lane].model.observed(observation, &mut self.faults);
     }
 
-    /// A subscriber that is to be woken by now, and the epoch in which it asked for that.
+    /// The next expired timer: its subscriber, and the epoch in which it was set.
     pub(crate) fn next_due(&mut self) -> Option<(usize, u64)> {
         let Reverse((due_ms, index, epoch)) = self.timers.peek().copied()?;
         (due_ms <= self.now.ms).then(|| self.timers.pop())?;

@@ -1,5 +1,5 @@
-//! Subscriber: polls, follows its cursor, reads slowly, rests, vanishes, and comes back with its
-//! cursor or without.
+//! Subscriber: a client that polls and follows its cursor. At random it reads slowly, pauses,
+//! closes its connection, and comes back with its cursor or without.
 
 use crate::body;
 use crate::events::{Gap, Id, Moment, Observation, Saw};
@@ -8,26 +8,26 @@ use crate::settings::HOLD_MS;
 use crate::shared::{Mutation, Shared};
 use crate::wire::{self, ContentType, Reply};
 
-/// Bytes that a slow reader reads at a time.
+/// Bytes that a slow reader reads in a turn.
 const SIP: usize = 1500;
 
-/// One in so many observations is spoilt by a [`Mutation`].
+/// A [`Mutation`] falsifies one of so many observations.
 const SPOILT_EVERY: u64 = 200;
 
-/// See the module.
+/// A subscriber, with at most one poll open.
 pub(crate) struct Subscriber {
-    /// Names it to the poll and to timers.
+    /// Identifies it to the poll and to timers.
     index: usize,
     pub(crate) lane: usize,
     pub(crate) cursor: Option<Id>,
     slow: bool,
     state: State,
     link: Option<Link>,
-    /// Rises with every request and every rest: a timer of an earlier one is void.
+    /// Increases with every request and every pause: timers of an earlier epoch are void.
     epoch: u64,
-    /// It has asked that the connection end with the answer.
+    /// Its request said `Connection: close`.
     close: bool,
-    /// Before a message that was kept from the model.
+    /// The cursor before a message that [`Mutation::Lost`] kept from the model.
     hidden: Option<Option<Id>>,
 }
 
@@ -40,10 +40,10 @@ impl std::fmt::Debug for Subscriber {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// A request is on its way, held or being answered. `vanishes`: when its timer is up, else
-    /// that is for reading on.
+    /// A poll is sent, held or being answered. `vanishes`: its timer closes the connection;
+    /// otherwise its timer reads on.
     Asked { asked: Moment, interval: bool, vanishes: bool },
-    /// It asks when its timer is up; on the same connection if it has one.
+    /// Its timer sends the next poll, on the same connection if it has one.
     Resting,
 }
 
@@ -62,7 +62,7 @@ impl Subscriber {
         }
     }
 
-    /// Sends its next request, on a new connection if it has none.
+    /// Sends its next poll, on a new connection if it has none.
     pub(crate) fn ask(&mut self, shared: &mut Shared) {
         let asked = shared.moment();
         let interval = shared.random.percent(3) && !shared.finishing;
@@ -81,7 +81,7 @@ impl Subscriber {
         }
     }
 
-    /// Its socket takes or has bytes.
+    /// Its socket is writable or readable.
     pub(crate) fn ready(&mut self, shared: &mut Shared) {
         let Some(link) = &mut self.link else { return };
         link.flush();
@@ -107,7 +107,7 @@ impl Subscriber {
         self.rest(10, shared);
     }
 
-    /// A timer of this epoch is up.
+    /// A timer set in this epoch has expired.
     pub(crate) fn wakes(&mut self, epoch: u64, shared: &mut Shared) {
         if self.epoch != epoch {
             return;
@@ -151,7 +151,7 @@ impl Subscriber {
                 return self.rest(10, shared);
             }
         };
-        // The daemon's clock has a step of 10 ms and may be read a moment before ours.
+        // The daemon's clock has steps of 10 ms and may be read a moment before ours.
         if saw == Saw::Nothing && !interval && held_ms + 100 < HOLD_MS - HOLD_MS / 10 {
             shared.faults.note("304 too early", || format!("after {held_ms} ms"));
         }
@@ -192,7 +192,7 @@ impl Subscriber {
         shared.observe(self.lane, observation);
     }
 
-    /// What it does after an answer.
+    /// Chooses what to do after an answer.
     fn go_on(&mut self, saw: Saw, shared: &mut Shared) {
         if self.close {
             self.link = None;
@@ -225,7 +225,7 @@ impl Subscriber {
         shared.wake_in(ms, self.index, self.epoch);
     }
 
-    /// Ends the connection, one way or the other.
+    /// Closes the connection, most often with a reset.
     fn leave(&mut self, shared: &mut Shared) {
         let Some(link) = self.link.take() else { return };
         if shared.random.percent(80) {
@@ -234,7 +234,7 @@ impl Subscriber {
     }
 }
 
-/// The number of the message that an answer brings, if all of it is as it was published.
+/// The number of the message in an answer, if body and content type are as published.
 fn number_of(channel: usize, reply: Reply, body: &[u8]) -> Option<u64> {
     let number = match reply.content_type {
         Some(ContentType::Of(number)) if body.is_empty() => number,

@@ -1,24 +1,24 @@
-//! Watch: whether the daemon's memory grows with time, by a trend through samples of it.
+//! Watch: decides from samples whether the daemon's memory grows with time.
 
-/// The rounds whose memory is judged: those after the first third.
+/// The share of rounds at the start that is not judged.
 const WARM_UP: f64 = 1.0 / 3.0;
 
-/// What nobody uses is flat if it would have grown by less than this in the time judged.
+/// Memory without clients is flat if the trend over the judged time is less than this.
 const FLAT_KIB: f64 = 500.0;
 
-/// How memory goes, by least squares over the rounds after the first third.
+/// The trend of memory: least squares over the rounds after the first third.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trend {
     /// KiB a minute, and its standard error.
     pub(crate) slope: f64,
     pub(crate) error: f64,
     pub(crate) mean_kib: f64,
-    /// From the first round judged to the last.
+    /// From the first judged round to the last.
     pub(crate) minutes: f64,
 }
 
 impl Trend {
-    /// `rounds`: when, minutes, and how much, KiB. `None`: too few of them.
+    /// `rounds`: time in minutes, memory in KiB. `None`: too few rounds.
     pub(crate) fn of(rounds: &[(f64, f64)]) -> Option<Self> {
         let warm = &rounds[(rounds.len() as f64 * WARM_UP) as usize..];
         if warm.len() < 3 {
@@ -35,18 +35,18 @@ impl Trend {
         Some(Self { slope, error, mean_kib, minutes })
     }
 
-    /// KiB in all.
+    /// Growth over the judged time.
     pub(crate) fn growth_kib(&self) -> f64 {
         self.slope * self.minutes
     }
 
-    /// Whether what nobody uses stayed as it was.
+    /// Whether memory without clients stayed the same.
     pub(crate) fn is_flat(&self) -> bool {
         self.growth_kib() < FLAT_KIB
     }
 
-    /// Whether a rise cannot be told from chance: for memory under load, which differs by megabytes
-    /// from one moment to the next.
+    /// Whether a rise is within twice its standard error: for memory under load, which varies by
+    /// megabytes.
     pub(crate) fn may_be_chance(&self) -> bool {
         self.slope < 2.0 * self.error
     }

@@ -1,5 +1,4 @@
-//! Wire: what requests say, and what answers say; never where an answer ends, which is the test
-//! kit's to find.
+//! Wire: writes requests, and reads the fields of answers. The test kit finds where an answer ends.
 
 use std::io::Write as _;
 use std::str::FromStr;
@@ -9,7 +8,7 @@ use pushserver_testkit::{Answer, Random};
 
 use crate::events::{Gap, Id};
 
-/// What an answer says of a message.
+/// The status and the fields of an answer that the model needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -22,9 +21,9 @@ pub(crate) struct Reply {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContentType {
-    /// Of the message with this number.
+    /// The content type of the message with this number.
     Of(u64),
-    /// What the daemon writes itself.
+    /// Any other, as in the daemon's own answers.
     Other,
 }
 
@@ -57,7 +56,7 @@ fn number<N: FromStr>(digits: &str) -> Result<N, String> {
     digits.parse().map_err(|_| format!("{digits:?} is no number"))
 }
 
-/// What channel information says: messages, held requests, last id.
+/// Reads channel information: messages, held requests, last id.
 pub(crate) fn information(body: &[u8]) -> Option<(usize, usize, Id)> {
     let text = std::str::from_utf8(body).ok()?;
     let value = |name: &str| {
@@ -70,7 +69,7 @@ pub(crate) fn information(body: &[u8]) -> Option<(usize, usize, Id)> {
     Some((messages, held, (time.parse().ok()?, tag.parse().ok()?)))
 }
 
-/// Appends a GET with its cursor in one of the places where it may stand.
+/// Appends a GET, with its cursor in one of the fields or parameters that may hold it.
 pub(crate) fn get(
     path: &str,
     cursor: Option<Id>,
@@ -101,7 +100,7 @@ pub(crate) fn get(
     out.extend_from_slice(if close { b"Connection: close\r\n\r\n" } else { b"\r\n" });
 }
 
-/// Appends a POST; every third message has a content type, one of ten comes in chunks.
+/// Appends a POST. Every third message has a content type; one in ten is sent in chunks.
 pub(crate) fn post(path: &str, number: u64, body: &[u8], random: &mut Random, out: &mut Vec<u8>) {
     text(out, format_args!("POST {path} HTTP/1.1\r\nHost: a\r\n"));
     if let Some(ContentType::Of(number)) = content_type(number) {
@@ -123,7 +122,7 @@ pub(crate) fn post(path: &str, number: u64, body: &[u8], random: &mut Random, ou
     out.extend_from_slice(b"0\r\n\r\n");
 }
 
-/// The content type of a message.
+/// The content type of the message with this number, if it has one.
 pub(crate) fn content_type(number: u64) -> Option<ContentType> {
     number.is_multiple_of(3).then_some(ContentType::Of(number))
 }
