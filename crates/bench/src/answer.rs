@@ -1,10 +1,10 @@
-//! Answer: just enough of an HTTP/1.1 answer: where it ends, its status, and the cursor in it
-//! (Basic HTTP Push Relay Protocol 3). Trusts the server to frame it by `Content-Length`, and says
-//! so where it does not.
+//! Answer: the parts of an HTTP/1.1 answer that a measurement needs: its length, its status, and
+//! its cursor (Basic HTTP Push Relay Protocol 3). Reads only answers framed by `Content-Length`;
+//! others are an error.
 
 use memchr::{memchr, memmem};
 
-/// The longest head it looks through, in bytes.
+/// Bytes of the longest head that is read.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// One whole answer.
@@ -12,7 +12,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
     pub(crate) cursor: Cursor,
-    /// The `Server` header, or nothing.
+    /// The `Server` header; empty if there is none.
     pub(crate) server: &'a [u8],
     /// The server will close the connection.
     pub(crate) close: bool,
@@ -24,14 +24,14 @@ pub(crate) struct Answer<'a> {
 /// What the bytes received so far are.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reading<'a> {
-    /// More has to come.
+    /// The answer is not whole yet.
     Incomplete,
     Whole(Answer<'a>),
     /// Not an answer that this client can read; says why.
     Broken(&'static str),
 }
 
-/// The validators of an answer, byte for byte: what the next request asks after.
+/// The validators of an answer, byte for byte; the next request sends them back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cursor {
     bytes: [u8; 62],
@@ -41,7 +41,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Before the first message: the request carries no validators.
+    /// The cursor before the first message: a request without validators.
     pub(crate) const NONE: Self = Self { bytes: [0; 62], modified: 0, end: 0 };
 
     /// `None` if the two are too long together.
@@ -53,12 +53,12 @@ impl Cursor {
         Some(Self { bytes, modified: last_modified.len() as u8, end: end as u8 })
     }
 
-    /// Whether it lacks one of the two.
+    /// Whether one of the two is missing.
     pub(crate) fn is_partial(&self) -> bool {
         self.modified == 0 || self.end == self.modified
     }
 
-    /// Appends the request headers that carry it.
+    /// Appends it as request headers.
     pub(crate) fn write(&self, head: &mut Vec<u8>) {
         let (modified, tag) = self.bytes[..usize::from(self.end)].split_at(self.modified.into());
         if !modified.is_empty() {
@@ -132,7 +132,7 @@ impl<'a> Fields<'a> {
             rest = &rest[end + 1..];
             let Some(colon) = memchr(b':', line) else { continue };
             let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii_start());
-            // One length can be only one of the names: most fields cost one comparison.
+            // No two names have the same length: most fields cost one comparison.
             match name.len() {
                 14 if name.eq_ignore_ascii_case(b"content-length") => {
                     let length = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());

@@ -1,5 +1,5 @@
 //! Channel: one channel under load, with its prebuilt requests, the newest answer already read, and
-//! the messages that are on their way to its subscribers. Never touches a socket.
+//! the messages that not all subscribers have received. Never touches a socket.
 
 use std::collections::VecDeque;
 
@@ -12,35 +12,35 @@ use crate::target::Target;
 pub(crate) struct Channel {
     /// The lane that publishes to it.
     pub(crate) lane: usize,
-    /// Of the newest message handed to a publisher; 0 before the first.
+    /// The number of the newest message handed to a publisher; 0 before the first.
     pub(crate) sequence: u64,
     /// How many subscribers it has.
     pub(crate) subscribers: u32,
-    /// Subscribers that wait with their next poll until all have this message.
+    /// Subscribers that delay their next poll until all have this message.
     pub(crate) gate: Vec<u32>,
-    /// Messages on their way, oldest first; the sequence numbers are consecutive.
+    /// Messages that some subscriber has not received, oldest first, with consecutive numbers.
     rounds: VecDeque<Round>,
     publish_head: Box<[u8]>,
     poll_head: Box<[u8]>,
-    /// The next poll of a subscriber at `request_cursor`.
+    /// The poll of a subscriber whose cursor is `request_cursor`.
     request: Vec<u8>,
     request_cursor: Cursor,
-    /// The newest answer that carried a message, and what was read in it. Nearly all subscribers
-    /// of a channel get the same bytes: one comparison replaces reading them.
+    /// The newest answer with a message, and what was read in it. Nearly all subscribers of a
+    /// channel get the same bytes: one comparison replaces parsing them.
     seen: Vec<u8>,
     seen_message: Message,
 }
 
-/// One message on its way.
+/// A message that some subscriber has not received.
 #[derive(Debug)]
 struct Round {
     sent_ns: u64,
     first_ns: Option<u64>,
-    /// Subscribers that do not have it yet.
+    /// How many subscribers have not received it.
     missing: u32,
 }
 
-/// A message that all subscribers of its channel have, times in nanoseconds of the clock.
+/// A message that all subscribers of its channel have received; times in nanoseconds of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) sent_ns: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Finished {
     pub(crate) last_ns: u64,
 }
 
-/// What an answer to a poll carried.
+/// A message in an answer to a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) stamp: Stamp,
@@ -60,10 +60,10 @@ pub(crate) struct Message {
 /// An answer to a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Polled {
-    /// More has to come.
+    /// The answer is not whole yet.
     Incomplete,
     Message(Message),
-    /// The hold has ended without a message (304, and 408 of the push module): poll again.
+    /// The hold timed out (304, and 408 of nginx's push module): poll again.
     Timeout {
         close: bool,
     },
@@ -71,7 +71,7 @@ pub(crate) enum Polled {
     Refused {
         status: u16,
     },
-    /// Unreadable, or the message is not one of this run's, or it is not as it was published.
+    /// The answer cannot be read, or its message is of another run or not as published.
     Damaged(&'static str),
 }
 
@@ -105,7 +105,7 @@ impl Channel {
         }
     }
 
-    /// Begins the next message: its sequence number. Its time is told by [`Channel::sent`].
+    /// Begins the next message; returns its sequence number. [`Channel::sent`] sets its time.
     pub(crate) fn publish(&mut self) -> u64 {
         self.sequence += 1;
         if self.subscribers > 0 {
@@ -121,15 +121,15 @@ impl Channel {
         stamp.write(request, size);
     }
 
-    /// The message with this number counts as sent at `sent_ns`.
+    /// Sets the time from which the message with this number is timed.
     pub(crate) fn sent(&mut self, sequence: u64, sent_ns: u64) {
         if let Some(round) = self.round(sequence) {
             round.sent_ns = sent_ns;
         }
     }
 
-    /// One more subscriber has the message with this number. `Some` if it was the last; rounds
-    /// end in order, so an older one that still misses someone keeps the newer ones open.
+    /// Notes that one more subscriber has the message with this number. `Some` if it was the last
+    /// one. The record of a message is dropped only after those of all older messages.
     pub(crate) fn delivered(&mut self, sequence: u64, now_ns: u64) -> Option<Finished> {
         let round = self.round(sequence)?;
         let first_ns = *round.first_ns.get_or_insert(now_ns);
@@ -144,7 +144,7 @@ impl Channel {
         Some(Finished { sent_ns, first_ns, last_ns: now_ns })
     }
 
-    /// The poll that asks for what comes after `cursor`.
+    /// The poll for the message after `cursor`.
     pub(crate) fn poll_request(&mut self, cursor: &Cursor) -> &[u8] {
         if self.request_cursor != *cursor {
             self.request.clear();

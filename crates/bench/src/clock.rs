@@ -1,4 +1,4 @@
-//! Time: the only reader of the clocks here.
+//! Clock: monotonic and Unix time; the only reader of the system's clocks in this crate.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! Dial: opens the connections to one server, and names them to the poll.
+//! Dial: opens connections to one server and registers them with the poll. Owns none of them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,14 +8,14 @@ use mio::{Registry, Token};
 use crate::target::Target;
 use crate::wire::Wire;
 
-/// See the module.
+/// The server's addresses, and the poll's registry.
 pub(crate) struct Dial {
     registry: Registry,
     publish_to: SocketAddr,
     subscribe_to: SocketAddr,
 }
 
-/// Whose connection an event is about: the subscriber or publisher with this index.
+/// The owner of a connection, by its index.
 pub(crate) enum Whose {
     Subscriber(usize),
     Publisher(usize),

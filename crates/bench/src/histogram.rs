@@ -7,7 +7,7 @@ use serde::Serialize;
 const PER_OCTAVE: u64 = 128;
 const OCTAVE_BITS: u32 = PER_OCTAVE.trailing_zeros();
 
-/// Counts of nanoseconds, by size.
+/// Counts of times, by length.
 #[derive(Debug, Clone)]
 pub(crate) struct Histogram {
     counts: Box<[u64]>,
@@ -48,8 +48,8 @@ impl Histogram {
         0
     }
 
-    /// The counts in at most `rows_max` rows from the first to the last that is not empty, as many
-    /// to each power of two as fit: upper bound in microseconds, count.
+    /// The counts in at most `rows_max` rows, from the first row that is not empty to the last;
+    /// each power of two has as many rows as fit. A row: upper bound in microseconds, count.
     pub(crate) fn plot(&self, rows_max: usize) -> Vec<(f64, u64)> {
         let mut width = (PER_OCTAVE / 8) as usize;
         loop {

@@ -1,12 +1,12 @@
-//! Lane: when the next message is due: at a fixed rate whatever the server does (open loop), or as
-//! soon as the messages before it are delivered and answered (closed loop). Never reads a clock:
-//! time comes as `now_ns`.
+//! Lane: a set of channels, and when their next message is due: at a fixed rate (open loop), or
+//! when the messages before it are delivered and answered (closed loop). Never reads a clock: time
+//! comes as `now_ns`.
 
 use std::ops::Range;
 
 use crate::tally::Tally;
 
-/// The least rest after a fan-out.
+/// The shortest pause after a fan-out, nanoseconds.
 const REST_NS: u64 = 20_000_000;
 
 /// A set of channels with publishers of their own and one pace.
@@ -16,15 +16,15 @@ pub(crate) struct Lane {
     pub(crate) publishers: Range<usize>,
     pub(crate) pace: Pace,
     pub(crate) tally: Tally,
-    /// Messages that some subscriber still misses.
+    /// Messages that some subscriber has not received.
     pub(crate) open_rounds: usize,
     /// Messages whose publisher has no answer yet.
     pub(crate) open_answers: usize,
-    /// Messages still to publish.
+    /// Messages that are still to be published.
     pub(crate) left: u64,
-    /// Not before this time, in nanoseconds.
+    /// The next message is not due before this time, in nanoseconds.
     pub(crate) next_ns: u64,
-    /// A fan-out is over whose subscribers have not all asked again.
+    /// A fan-out is complete, but not all its subscribers have polled again.
     pub(crate) rest_due: bool,
     turn: usize,
 }
@@ -32,11 +32,11 @@ pub(crate) struct Lane {
 /// How a lane publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// One message each so many nanoseconds. A message is timed from when it was due, not from
-    /// when it could be sent: else a slow server would hide its own delays.
+    /// One message every `interval_ns`. A message is timed from when it was due, not from when it
+    /// could be sent: otherwise a slow server would hide its own delays.
     Open { interval_ns: u64 },
-    /// At most `window` messages under way; with `pause`, some rest after each, so that the next
-    /// does not find the server still busy with the polls of the last.
+    /// At most `window` messages under way. With `pause`, the next message waits after a fan-out,
+    /// so that the server has handled the new polls.
     Closed { window: usize, pause: bool },
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Due {
     pub(crate) channel: usize,
     /// The publisher's index; always the same for a channel, so that its messages stay in order.
     pub(crate) publisher: usize,
-    /// When it was to be sent; `None`: whenever it can be.
+    /// The time at which it is due; `None`: it is timed from when it is sent.
     pub(crate) intended_ns: Option<u64>,
 }
 
@@ -67,13 +67,13 @@ impl Lane {
         }
     }
 
-    /// Allows so many messages from `now_ns` on.
+    /// Allows this many messages from `now_ns` on.
     pub(crate) fn start(&mut self, messages: u64, now_ns: u64) {
         self.left = messages;
         self.next_ns = now_ns;
     }
 
-    /// The next message, if it is due. `ready`: all subscribers have asked again.
+    /// The next message, if it is due. `ready`: all subscribers have polled again.
     pub(crate) fn due(&mut self, now_ns: u64, ready: bool) -> Option<Due> {
         if self.left == 0 || now_ns < self.next_ns {
             return None;
@@ -98,7 +98,7 @@ impl Lane {
         Some(Due { channel: self.channels.start + at, publisher, intended_ns })
     }
 
-    /// When the next message may be due, if that is a matter of time alone.
+    /// When the next message is due, if only time is missing.
     pub(crate) fn wakes_at(&self) -> Option<u64> {
         let waits = match self.pace {
             Pace::Open { .. } => true,
@@ -107,7 +107,8 @@ impl Lane {
         (self.left > 0 && waits).then_some(self.next_ns)
     }
 
-    /// All subscribers have asked: after a fan-out, as much rest as that took.
+    /// All subscribers have polled again: after a fan-out, begins a pause of that fan-out's length
+    /// and `REST_NS`.
     pub(crate) fn all_have_asked(&mut self, now_ns: u64) {
         if std::mem::take(&mut self.rest_due)
             && let Pace::Closed { pause: true, .. } = self.pace
@@ -116,7 +117,7 @@ impl Lane {
         }
     }
 
-    /// Whether every message sent has arrived and been answered.
+    /// Whether every message is delivered and answered.
     pub(crate) fn is_quiet(&self) -> bool {
         self.under_way() == 0
     }

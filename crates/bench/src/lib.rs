@@ -1,6 +1,7 @@
-//! `pushserver bench`: measures a server of the push relay protocol from outside, as its
-//! publishers and subscribers see it. One process, one event loop of its own; imports nothing of
-//! the hub, the relay or the store, so that any server of the protocol can be measured alike.
+//! Bench: `pushserver bench` measures a server of the push relay protocol from outside, as its
+//! publishers and subscribers see it, with an event loop of its own. It imports nothing from the
+//! server, so that it measures all servers of the protocol alike. The API is for this repository
+//! only.
 //!
 //! In reading order: `options` (command line), `plan` (scenarios), `measure` (one measurement),
 //! `load` and `traffic` (the event loop), `report` and `text` (figures).
@@ -46,8 +47,8 @@ use crate::process::Process;
 use crate::report::{Compared, Report};
 use crate::target::Target;
 
-/// Runs `pushserver bench` with the arguments after `bench`. 0: measured and nothing went wrong;
-/// 1: messages or connections went wrong, or there are no figures; 2: a wrong argument.
+/// Runs `pushserver bench` with the arguments after `bench`. Exit codes: 0 without faults; 1 with
+/// faults under load, or without figures; 2 for a wrong argument.
 #[must_use]
 pub fn run(arguments: lexopt::Parser) -> ExitCode {
     let options = match options::parse(arguments) {
@@ -68,7 +69,7 @@ pub fn run(arguments: lexopt::Parser) -> ExitCode {
     }
 }
 
-/// Everything that was measured.
+/// The document of `--json`.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     machine: Machine,
@@ -77,7 +78,7 @@ struct Document<'a> {
     comparison: Vec<Compared>,
 }
 
-/// Measures each server as often as asked, in turn. `false`: something went wrong under load.
+/// Measures each server `rounds` times, in turn. `false`: there were faults under load.
 fn measure_all(options: &Options) -> Result<bool, String> {
     let clock = Clock::start();
     let machine = Machine::look();
@@ -117,7 +118,8 @@ fn measure_all(options: &Options) -> Result<bool, String> {
     Ok(!failed)
 }
 
-/// The plan, cut down to what this machine and the servers can hold; says so if it was.
+/// The plan, with no more connections than this machine and the servers can hold; prints a line if
+/// that changes it.
 fn plan(options: &Options, machine: &Machine, targets: &[&Target]) -> Plan {
     let servers = targets.iter().filter_map(|target| {
         Process::find(target.pid?).ok()?.open_files_max().map(machine::most_of)

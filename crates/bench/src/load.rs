@@ -1,9 +1,9 @@
-//! Load: the load generator's event loop, which connects, turns, and decides how long to go on.
-//! Never reads an answer: what happens on a connection is in `traffic.rs`.
+//! Load: the load generator's event loop. It connects, polls, and decides when a phase ends. Never
+//! reads an answer: `traffic.rs` does.
 //!
 //! The loop must be faster than the servers it measures: requests are prebuilt, sockets are
-//! registered once, and a delivery costs one read, one write and no allocation. A turn handles a
-//! few events only, so that the loop measures the server's delays and not its own.
+//! registered once, and a delivery costs one read, one write and no allocation. A turn handles only
+//! a few events, so that the loop measures the server's delays and not its own.
 
 use std::io;
 use std::time::Duration;
@@ -22,34 +22,34 @@ use crate::tally::Tally;
 use crate::target::Target;
 use crate::traffic::{Next, Traffic};
 
-/// Events and polls handled before the loop looks at what is due and at the urgent connections.
+/// Events and polls handled before the loop publishes what is due and reads urgent connections.
 const WORK_PER_TURN: usize = 32;
-/// Connections being established at once, well below any server's backlog.
+/// Connections that are established at once: well below any server's listen backlog.
 const CONNECTING_MAX: usize = 64;
-/// How long nothing may move when a subscriber is gone, so that something is missing for good.
+/// How long nothing may arrive when a subscriber is gone: then some message never arrives.
 const PATIENCE_GONE_NS: u64 = 1_000_000_000;
-/// A wait shorter than this is spun, since the system waits in whole milliseconds.
+/// A shorter wait is a busy loop, because the system waits in whole milliseconds.
 const SPIN_NS: u64 = 2_000_000;
 const MS: u64 = 1_000_000;
 
-/// The traffic with one server, and when it begins and ends.
+/// The event loop of a measurement.
 pub(crate) struct Load {
     poll: Poll,
     pub(crate) traffic: Traffic,
     progress: Progress,
     busy: bool,
     patience_ns: u64,
-    /// The subscribers to come; how many on each channel.
+    /// The number of subscribers to open on each channel.
     planned: Vec<usize>,
-    /// Subscribers of the lane beside the first: looked at in every turn, so that the load on the
-    /// first does not delay what is measured on the second.
+    /// Subscribers of the second lane: read in every turn, so that the first lane's load does not
+    /// delay the second lane's measurement.
     urgent: std::ops::Range<usize>,
     /// Time spent on anything but waiting.
     pub(crate) worked_ns: u64,
 }
 
 impl Load {
-    /// Everything that `plan` needs on `target`, with nothing connected yet.
+    /// The channels and lanes of `plan` on `target`, without connections.
     ///
     /// # Errors
     /// The system's: no descriptor.
@@ -99,8 +99,8 @@ impl Load {
         self.drive(connected).then_some(()).ok_or(io::ErrorKind::TimedOut.into())
     }
 
-    /// Connects the subscribers, a few at a time; each polls as soon as it is connected, unless
-    /// stored messages are to be fetched.
+    /// Connects the subscribers, a few at a time. Each polls as soon as it is connected, except
+    /// when the plan is to fetch stored messages.
     ///
     /// # Errors
     /// The system's, or the server does not accept in time.
@@ -136,13 +136,13 @@ impl Load {
             .ok_or(io::ErrorKind::TimedOut.into())
     }
 
-    /// Publishes `rounds` messages to each channel of each lane and waits until all have arrived.
-    /// `false`: some did not.
+    /// Publishes `rounds` messages to each channel of each lane and waits until all are delivered.
+    /// `false`: some were not.
     pub(crate) fn warm_up(&mut self, rounds: u64) -> bool {
         let now_ns = self.traffic.clock.mono_ns();
         let paces: Vec<Pace> = self.traffic.lanes.iter().map(|lane| lane.pace).collect();
         for lane in &mut self.traffic.lanes {
-            // As fast as answers come, though never two messages of a channel at once.
+            // As fast as answers come, but never two messages of a channel at once.
             let window = lane.publishers.len().min(lane.channels.len());
             lane.pace = Pace::Closed { window, pause: false };
             lane.start(rounds * lane.channels.len() as u64, now_ns);
@@ -154,8 +154,8 @@ impl Load {
         whole
     }
 
-    /// Runs the load for so long, or until each lane has published so many messages, and then
-    /// until all have arrived. Nanoseconds from the start to the last arrival.
+    /// Runs the load for `length_ns`, or until each lane has published `messages`; then waits until
+    /// all are delivered. Returns the nanoseconds from the start to the last arrival.
     pub(crate) fn run(&mut self, length_ns: u64, messages: u64) -> u64 {
         let start_ns = self.traffic.clock.mono_ns();
         for lane in &mut self.traffic.lanes {
@@ -178,13 +178,13 @@ impl Load {
         self.traffic.progress_ns.saturating_sub(start_ns)
     }
 
-    /// Lets so many milliseconds pass.
+    /// Serves the connections for `ms` milliseconds.
     pub(crate) fn rest(&mut self, ms: u64) {
         let end_ns = self.traffic.clock.mono_ns() + ms * MS;
         self.drive(|load| load.traffic.clock.mono_ns() >= end_ns);
     }
 
-    /// Counts what has not arrived as lost. Call it once, at the very end.
+    /// Counts messages that did not arrive as lost. Call it once, at the end.
     pub(crate) fn settle_accounts(&mut self) {
         for lane in &self.traffic.lanes {
             self.traffic.faults.unanswered += lane.open_answers as u64;
@@ -198,7 +198,7 @@ impl Load {
         }
     }
 
-    /// Whether nothing is left to publish, to arrive, to be answered or to be asked.
+    /// Whether every message is published, delivered and answered, and every poll sent.
     pub(crate) fn is_over(&self) -> bool {
         let stored = matches!(self.traffic.repoll, Repoll::Stored { .. });
         self.traffic.repolls.is_empty()
@@ -206,7 +206,7 @@ impl Load {
             && !(stored && self.traffic.subscribers.iter().any(|s| s.state == State::Polling))
     }
 
-    /// Turns until `done`. `false`: nothing has moved for too long.
+    /// Runs turns until `done`. `false`: nothing has arrived for too long.
     fn drive(&mut self, done: impl Fn(&Self) -> bool) -> bool {
         let mut events = Events::with_capacity(WORK_PER_TURN);
         self.traffic.progress_ns = self.traffic.clock.mono_ns();
@@ -243,7 +243,7 @@ impl Load {
         if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
         {
-            // Only a descriptor that is not an epoll could cause this.
+            // Only an invalid epoll descriptor could cause this.
             self.traffic.faults.damaged("the event loop of the load generator failed");
             return u64::MAX;
         }
@@ -272,7 +272,7 @@ impl Load {
         for index in self.urgent.clone() {
             self.traffic.subscriber_ready(index, true, false);
         }
-        // Its answers too: the next message on a connection waits for them.
+        // Publishers of the second lane too: a connection's next message waits for the answer.
         let urgent = self.traffic.lanes.get(1).map_or(0..0, |lane| lane.publishers.clone());
         for index in urgent {
             self.traffic.publisher_ready(index, true, false);

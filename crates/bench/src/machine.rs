@@ -25,9 +25,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// This machine; raises the limit of open files as far as it goes.
+    /// Reads this machine's data, and raises the limit of open files as far as possible.
     pub(crate) fn look() -> Self {
-        // Not raised: the number of subscribers adapts, and says so.
+        // If it cannot be raised, the plan has fewer subscribers, and a message says so.
         let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -45,14 +45,15 @@ impl Machine {
         }
     }
 
-    /// How many connections this process can have: by open files, and by local ports.
+    /// How many connections this process can open, limited by open files and local ports.
     pub(crate) fn connections_max(&self) -> usize {
         let ports = self.local_ports.map_or(u64::MAX, |(low, high)| high.saturating_sub(low));
         most_of(self.open_files.min(ports))
     }
 }
 
-/// Nine tenths: other files are open, and ports stay taken for a while after a connection ends.
+/// Nine tenths of a limit: other files are open, and a port stays in use for a while after its
+/// connection ends.
 pub(crate) fn most_of(limit: u64) -> usize {
     usize::try_from(limit / 10 * 9).unwrap_or(usize::MAX).max(64)
 }
@@ -67,7 +68,7 @@ fn field(path: &str, name: &str) -> Option<String> {
     Some(value.trim_start_matches([' ', '\t', ':']).to_owned())
 }
 
-/// All processors, also those that this process may not run on.
+/// The number of all processors, also of those that this process may not run on.
 fn online_cpus() -> usize {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let cpus = stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "));

@@ -1,4 +1,4 @@
-//! Measurement: one run from the first connection to the report, in its order.
+//! Measurement: one run, from the first connection to the report, step by step.
 
 use crate::clock::{Clock, unix_time};
 use crate::histogram::Histogram;
@@ -13,20 +13,20 @@ use crate::text;
 
 const PLOT_ROWS_MAX: usize = 20;
 
-/// How long each measurement goes on.
+/// How long a measurement lasts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Length {
     pub(crate) seconds: f64,
-    /// At most so many messages.
+    /// The largest number of messages.
     pub(crate) messages: u64,
-    /// Count system calls too, in a phase of its own.
+    /// Whether to count system calls, in a separate phase.
     pub(crate) count_calls: bool,
 }
 
 /// Measures `plan` on `target`.
 ///
 /// # Errors
-/// Says why there are no figures at all; what merely went wrong under load is in the report.
+/// Says why there are no figures. Faults under load are in the report instead.
 pub(crate) fn measure(
     plan: &Plan,
     target: &Target,
@@ -59,7 +59,7 @@ pub(crate) fn measure(
     Ok(work.report(target, &rehearsal, opened, measured, calls))
 }
 
-/// A number that no other run has, near enough: its messages and channels are told apart by it.
+/// A number that identifies this run's messages and channels; another run hardly has the same.
 fn run_number(clock: Clock) -> u32 {
     let (seconds, micros) = unix_time();
     let mixed = (seconds << 20 | u64::from(micros)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -80,7 +80,7 @@ struct Opened {
     after: Option<Sample>,
 }
 
-/// What the measured phase gave; the times are in the tallies.
+/// The result of the measured phase; the tallies hold the times.
 #[derive(Clone, Copy)]
 struct Measured {
     took_ns: u64,
@@ -101,7 +101,7 @@ impl<'a> Work<'a> {
         Ok(Self { plan, load, process })
     }
 
-    /// Connects everything; stored messages are published before they are asked for.
+    /// Opens all connections. Messages to fetch are published before the subscribers connect.
     fn open(&mut self) -> Result<Opened, String> {
         self.load.open_publishers().map_err(|error| format!("opening publishers: {error}"))?;
         if let Repoll::Stored { count } = self.plan.repoll
@@ -123,7 +123,7 @@ impl<'a> Work<'a> {
         Ok(Opened { before, after })
     }
 
-    /// One message to everyone, unmeasured: all is connected, all caches are warm.
+    /// Sends one message to every subscriber, without measuring, so that all caches are warm.
     fn warm_up(&mut self) -> bool {
         if let Repoll::Stored { .. } = self.plan.repoll {
             return true;
@@ -145,7 +145,7 @@ impl<'a> Work<'a> {
         Measured { took_ns, cpu_ns, worked_ns, is_whole }
     }
 
-    /// Runs for a little under `strace`; the tallies of the measured phase are kept.
+    /// Runs for two seconds under `strace`; keeps the tallies of the measured phase.
     fn count_calls(&mut self) -> Result<(Calls, u64), String> {
         let process = self.process.as_ref().ok_or("--syscalls needs --pid")?;
         let trace = process.trace().map_err(|error| format!("strace: {error}"))?;
@@ -166,7 +166,7 @@ impl<'a> Work<'a> {
         Ok((calls, operations))
     }
 
-    /// Waits until the server has nothing left to do, and looks at it then.
+    /// Waits until the server is idle, then samples its process.
     fn quiet_sample(&mut self) -> Option<Sample> {
         self.load.rest(50);
         let mut last = self.process.as_ref()?.sample();
@@ -261,7 +261,7 @@ fn rate(plan: &Plan) -> Option<f64> {
     }
 }
 
-/// How often the server did what the scenario is about.
+/// How many operations the server did, as the scenario counts them.
 fn operations(scenario: Scenario, load: &Load) -> u64 {
     let count = |lane: &Lane| match scenario {
         Scenario::Channels | Scenario::Publish => lane.tally.published,

@@ -10,7 +10,7 @@ use crate::plan::{Repoll, Scenario, Wishes};
 use crate::stamp::SIZE_MIN;
 use crate::target::{Target, Template};
 
-/// Text of `--help`.
+/// The text of `--help`.
 pub(crate) const HELP: &str = "\
 Measures a server of the push relay protocol, this one or another, from outside.
 
@@ -73,7 +73,7 @@ delays. Exit code 1: a message was lost, repeated, reordered or damaged, or a
 connection or request failed.
 ";
 
-/// The command line, read.
+/// The options that the command line gives.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) scenario: Scenario,
@@ -87,14 +87,14 @@ pub(crate) struct Options {
     pub(crate) plot: bool,
 }
 
-/// What a command line asks for.
+/// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Asked {
     Help,
     Measure(Box<Options>),
 }
 
-/// A server as it stands on the command line.
+/// A server as the command line names it.
 #[derive(Debug, Default)]
 struct Server {
     base: Option<String>,

@@ -1,7 +1,7 @@
-//! Order: what a subscriber has received of one channel. Finds gaps, repeats and messages out of
-//! order in constant memory. Sequence numbers start at 1.
+//! Order: the sequence numbers that a subscriber has received on one channel, from 1. Finds gaps,
+//! repeats and messages out of order, in constant memory.
 
-/// How far back a late message is told from a repeated one.
+/// How many numbers back a late message can be told from a repeated one.
 const WINDOW: u64 = 64;
 
 /// The newest sequence number received, and which of the `WINDOW` numbers up to it.
@@ -15,13 +15,13 @@ pub(crate) struct Order {
 /// What the arrival of one message means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// The one expected.
+    /// The expected message.
     Next,
-    /// Newer than expected: so many were left out, though they may still come late.
+    /// Newer than expected: this many were skipped, and may still come late.
     Ahead(u64),
-    /// One that was left out before.
+    /// A message that was skipped before.
     Late,
-    /// One that was received before, or one too old to tell.
+    /// A message received before, or too old to tell.
     Repeated,
 }
 

@@ -1,14 +1,14 @@
-//! Plan: what a scenario opens, and how it publishes. Never connects anything.
+//! Plan: the connections that a scenario opens, and how it publishes. Opens none itself.
 
 use serde::Serialize;
 
 use crate::lane::Pace;
 
-/// What to measure.
+/// The kind of load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scenario {
-    /// One channel, many subscribers; some rest after each message.
+    /// One channel, many subscribers; a pause after each message.
     Fanout,
     /// Many channels with one subscriber each.
     Channels,
@@ -16,11 +16,11 @@ pub(crate) enum Scenario {
     Cycle,
     /// Held polls, and no messages: memory.
     Idle,
-    /// Messages that nobody waits for.
+    /// Messages without subscribers.
     Publish,
     /// Stored messages are fetched.
     Poll,
-    /// A channel with one subscriber beside fan-outs on another.
+    /// A channel with one subscriber, during fan-outs on another.
     Isolation,
 }
 
@@ -35,12 +35,12 @@ impl Scenario {
         ("isolation", Self::Isolation),
     ];
 
-    /// As on the command line.
+    /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, scenario)| *scenario == self).map_or("", |(name, _)| name)
     }
 
-    /// What the server's work is divided by.
+    /// The operation that figures are given for.
     pub(crate) fn operation(self) -> &'static str {
         match self {
             Self::Channels | Self::Publish => "message",
@@ -50,21 +50,21 @@ impl Scenario {
     }
 }
 
-/// When a subscriber asks again.
+/// When a subscriber polls again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repoll {
-    /// As soon as it has a message.
+    /// As soon as it has the message.
     AtOnce,
-    /// As soon as no delivery waits to be read, so that the polls do not delay what is measured.
+    /// As soon as no delivery waits to be read, so that polls do not delay the measurement.
     Soon,
-    /// When all subscribers of the channel have the message: all at one instant. On loopback this
-    /// costs the server about 9 us more for each: acknowledgements no longer travel with the polls.
+    /// All at once, when all subscribers of the channel have the message. On loopback this costs
+    /// the server about 9 us more for each: acknowledgements no longer travel with the polls.
     AfterAll,
-    /// At once, for `count` stored messages in turn and then from the first again.
+    /// At once, for `count` stored messages one after the other, then from the first again.
     Stored { count: u64 },
 }
 
-/// What the command line says of the load; `None`: as the scenario has it.
+/// The load as the command line sets it; `None`: the scenario's default.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
     pub(crate) subscribers: Option<usize>,
@@ -73,7 +73,7 @@ pub(crate) struct Wishes {
     /// Messages per second.
     pub(crate) rate: Option<f64>,
     pub(crate) repoll: Option<Repoll>,
-    /// Stored messages to fetch in turn.
+    /// Stored messages to fetch, one after the other.
     pub(crate) stored: Option<u64>,
     /// Bytes of a message.
     pub(crate) size: Option<usize>,
@@ -83,7 +83,7 @@ pub(crate) struct Wishes {
     pub(crate) patience_ns: Option<u64>,
 }
 
-/// What the load generator sets up.
+/// What the load generator does.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
@@ -91,14 +91,14 @@ pub(crate) struct Plan {
     pub(crate) repoll: Repoll,
     /// Bytes of a message.
     pub(crate) size: usize,
-    /// The loop never sleeps.
+    /// Whether the loop never sleeps.
     pub(crate) busy: bool,
     pub(crate) quiet: bool,
     /// How long nothing may move before what is missing counts as lost, in nanoseconds.
     pub(crate) patience_ns: u64,
 }
 
-/// Channels that are published to alike.
+/// Channels with the same pace.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
     pub(crate) channels: usize,
@@ -121,7 +121,7 @@ impl Repoll {
 }
 
 impl Plan {
-    /// The scenario with what was asked for, and at most `connections_max` connections.
+    /// The plan of a scenario with these wishes, with at most `connections_max` connections.
     pub(crate) fn new(scenario: Scenario, wishes: &Wishes, connections_max: usize) -> Self {
         let few = wishes.publishers.unwrap_or(32).clamp(1, connections_max / 4);
         let room = connections_max.saturating_sub(few + 2);

@@ -1,5 +1,5 @@
-//! Process: the server's process seen from outside, with its processor time, resident memory and
-//! system calls. Reads `/proc`; where there is none, the figures are left out.
+//! Process: processor time, resident memory and system calls of the server's process, from outside.
+//! Reads `/proc`; without it there are no such figures.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// A process and its children, as they were when it was first looked at.
+/// A process and the children that it had when it was found.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
     pids: Vec<u32>,
 }
 
-/// One look.
+/// One sample.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     /// Processor time used so far, user and system, in nanoseconds.
@@ -43,7 +43,7 @@ impl Process {
         Ok(Self { pids })
     }
 
-    /// Processor time and memory, now. What has vanished counts as 0.
+    /// Processor time and memory now. A process that has ended counts as 0.
     pub(crate) fn sample(&self) -> Sample {
         Sample {
             cpu_ns: self.pids.iter().map(|pid| cpu_ns(*pid)).sum(),
@@ -51,7 +51,7 @@ impl Process {
         }
     }
 
-    /// The smallest limit of open files among its processes that hold connections.
+    /// The limit of open files of its last child, which holds the connections; or its own.
     pub(crate) fn open_files_max(&self) -> Option<u64> {
         let pid = self.pids.last()?;
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
@@ -59,14 +59,14 @@ impl Process {
         line.split_whitespace().nth(3)?.parse().ok()
     }
 
-    /// What runs there and on which processors, for the report.
+    /// The program's name and its processors, for the report.
     pub(crate) fn describe(&self) -> Option<String> {
         let pid = self.pids.last()?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         Some(format!("{} (pid {pid}, cpus {})", name.trim(), allowed_cpus(&pid.to_string())?))
     }
 
-    /// Begins to count system calls. Slows the process down by much.
+    /// Starts to count system calls. Makes the process much slower.
     ///
     /// # Errors
     /// There is no `strace`, or it may not attach.
@@ -113,7 +113,7 @@ impl Trace {
     /// # Errors
     /// `strace` could not be told to end, or left no table.
     pub(crate) fn finish(mut self) -> io::Result<Calls> {
-        // Only an interrupt makes strace let go and write its table; std can but kill.
+        // strace detaches and writes its table only when it is interrupted; std can only kill.
         let interrupt = format!("kill -INT {}", self.child.id());
         Command::new("sh").arg("-c").arg(interrupt).status()?;
         self.child.wait()?;
@@ -152,11 +152,11 @@ pub(crate) fn allowed_cpus(pid: &str) -> Option<String> {
 
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before may hold anything, even a closing parenthesis.
+    // The name before it may contain anything, even a closing parenthesis.
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Nanoseconds from the scheduler's accounts, of all threads.
+/// Nanoseconds of all threads, from the scheduler's statistics.
 fn cpu_ns(pid: u32) -> u64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
     let of_thread = |path: PathBuf| {

@@ -1,12 +1,12 @@
-//! Progress: one line on a terminal that says how far the work is. Writes nothing where standard
-//! error is no terminal.
+//! Progress: one line on the terminal that says how far the measurement is. Writes nothing if
+//! standard error is not a terminal.
 
 use std::io::{IsTerminal, Write, stderr};
 
-/// The line is renewed no more often.
+/// The shortest time between two updates.
 const INTERVAL_NS: u64 = 200_000_000;
 
-/// The line.
+/// The progress line.
 #[derive(Debug)]
 pub(crate) struct Progress {
     visible: bool,
@@ -18,11 +18,11 @@ impl Progress {
         Self { visible: !quiet && stderr().is_terminal(), next_ns: 0 }
     }
 
-    /// Shows the text, unless the last one is too young.
+    /// Shows the text, unless the last update is too recent.
     pub(crate) fn show(&mut self, now_ns: u64, text: impl FnOnce() -> String) {
         if self.visible && now_ns >= self.next_ns {
             self.next_ns = now_ns + INTERVAL_NS;
-            // A terminal that is gone is no reason to stop measuring.
+            // The measurement goes on without a terminal.
             let _ = write!(stderr(), "\r\x1b[K{}", text());
         }
     }

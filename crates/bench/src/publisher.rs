@@ -1,4 +1,4 @@
-//! Publisher: a connection that publishes one message at a time; the others wait in line.
+//! Publisher: a connection that publishes one message at a time, with a queue of the others.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,7 +10,7 @@ use crate::wire::Wire;
 #[derive(Debug)]
 pub(crate) struct Publisher {
     pub(crate) wire: Wire,
-    /// Messages that wait until the one under way is answered, oldest first.
+    /// Messages to send after the answer to the one under way, oldest first.
     pub(crate) queue: VecDeque<Job>,
     /// The message under way.
     under_way: Option<Job>,
@@ -23,16 +23,16 @@ pub(crate) struct Publisher {
 pub(crate) struct Job {
     pub(crate) channel: usize,
     pub(crate) sequence: u64,
-    /// When it was to be sent, or was sent; `None`: not yet, and nothing was intended.
+    /// When it was due, or was sent; `None`: not sent yet, and without a due time.
     pub(crate) sent_ns: Option<u64>,
 }
 
 /// The answer to a publish.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answered {
-    /// More has to come.
+    /// The answer is not whole yet.
     Incomplete,
-    /// With this status.
+    /// The answer to this message.
     Status {
         job: Job,
         status: u16,
@@ -63,7 +63,7 @@ impl Publisher {
         self.wire.send(&self.request)
     }
 
-    /// Takes `fresh` bytes from the connection.
+    /// Reads `fresh` bytes from the connection.
     pub(crate) fn read(&mut self, fresh: &[u8]) -> Answered {
         let answered = match (answer::read(self.wire.joined(fresh)), self.under_way) {
             (Reading::Incomplete, _) => Answered::Incomplete,
@@ -84,12 +84,12 @@ impl Publisher {
         answered
     }
 
-    /// Whether a message waits for its answer.
+    /// Whether a message has no answer yet.
     pub(crate) fn is_waiting(&self) -> bool {
         self.under_way.is_some()
     }
 
-    /// Goes on with another connection; the message under way, if any, gets no answer any more.
+    /// Continues on another connection; returns the message under way, which gets no answer.
     pub(crate) fn replace(&mut self, wire: Wire) -> Option<Job> {
         self.wire = wire;
         self.under_way.take()

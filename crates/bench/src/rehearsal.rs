@@ -1,6 +1,6 @@
-//! Rehearsal: before the load one message goes the whole way, so that a wrong URL or a server of
-//! another protocol is reported at once and in words. Creates channels where the server wants that.
-//! Uses blocking sockets.
+//! Rehearsal: publishes and receives one message before the load, so that a wrong URL or a server
+//! of another protocol is reported at once. Creates channels if the server requires it. Uses
+//! blocking sockets.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,12 +9,12 @@ use std::time::Duration;
 use crate::answer::{self, Reading};
 use crate::target::Target;
 
-/// What the load must know of the server.
+/// What the load needs to know about the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Rehearsal {
     /// Its `Server` header.
     pub(crate) server: String,
-    /// A poll of an unknown channel is refused: channels have to be created.
+    /// The server refuses polls of unknown channels: they must be created first.
     pub(crate) must_create: bool,
 }
 
@@ -23,7 +23,7 @@ const HELD: Duration = Duration::from_millis(300);
 /// Any other answer must come within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Polls a channel, publishes to it, and takes the message.
+/// Polls a channel, publishes to it, and receives the message.
 ///
 /// # Errors
 /// Says which request went wrong and how.
@@ -109,7 +109,7 @@ struct Line<'a> {
     host: &'a str,
 }
 
-/// An answer, copied out.
+/// An answer that owns its bytes.
 struct Copied {
     status: u16,
     body: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Report: the figures of one measurement, and how several are set side by side.
+//! Report: the figures of one measurement, and the comparison of several.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::plan::Scenario;
 use crate::process::Calls;
 use crate::tally::Faults;
 
-/// One measurement. Times in microseconds; what could not be measured is left out.
+/// The figures of one measurement. Times in microseconds; `None` was not measured.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
     pub(crate) label: String,
@@ -43,23 +43,23 @@ pub(crate) struct Report {
     pub(crate) beside_during: Option<Distribution>,
     /// Median over the fan-outs.
     pub(crate) deliveries_per_second_within: Option<f64>,
-    /// What the server's work is divided by.
+    /// The operation that figures are given for.
     pub(crate) operation: &'static str,
     pub(crate) operations: u64,
-    /// Over the whole run, with rests.
+    /// Over the whole run, pauses included.
     pub(crate) operations_per_second: Option<f64>,
     pub(crate) server_cpu_us_per_operation: Option<f64>,
-    /// From accepting to holding, with the kernel's part.
+    /// From accepting the connection to holding the poll, with the kernel's share.
     pub(crate) server_cpu_us_per_subscriber: Option<f64>,
     pub(crate) resident_bytes_before: Option<u64>,
     pub(crate) resident_bytes_held: Option<u64>,
     pub(crate) resident_bytes_per_poll: Option<f64>,
     pub(crate) calls: Option<Calls>,
     pub(crate) calls_per_operation: Option<f64>,
-    /// Holds that ended without a message; not a fault.
+    /// Polls that timed out without a message; not a fault.
     pub(crate) timeouts: u64,
     pub(crate) faults: Faults,
-    /// The share of time in which the load generator was at work; near 1 it may be what limits.
+    /// The share of time in which the load generator worked; near 1 it may be the bottleneck.
     pub(crate) generator_busy: f64,
     /// Deliveries by time, for the plot: upper bound in microseconds, count.
     pub(crate) plot: Vec<(f64, u64)>,
@@ -72,7 +72,7 @@ pub(crate) struct Figure {
     pub(crate) of: fn(&Report) -> Option<f64>,
 }
 
-/// Everything that is compared, in the order in which it is shown.
+/// All compared figures, in the order of the output.
 pub(crate) const FIGURES: [Figure; 17] = [
     Figure { name: "first delivery, median", unit: "us", of: |r| Some(r.first.as_ref()?.p50_us) },
     Figure { name: "delivery, p50", unit: "us", of: |r| Some(r.latency.as_ref()?.p50_us) },
@@ -106,21 +106,21 @@ pub(crate) const FIGURES: [Figure; 17] = [
 pub(crate) struct Compared {
     pub(crate) figure: &'static str,
     pub(crate) unit: &'static str,
-    /// Median over the rounds; of memory the largest.
+    /// Median over the rounds; for memory the maximum.
     pub(crate) a: f64,
     pub(crate) b: f64,
-    /// Of the medians.
+    /// Ratio of `a` to `b`.
     pub(crate) a_to_b: f64,
 }
 
-/// Sets the medians of two servers side by side.
+/// Compares the medians of two servers.
 pub(crate) fn compare(a: &[Report], b: &[Report]) -> Vec<Compared> {
     FIGURES
         .iter()
         .filter_map(|figure| {
             let of = |reports: &[Report]| {
                 let values: Vec<f64> = reports.iter().filter_map(figure.of).collect();
-                // Memory that a server keeps from one round serves the next.
+                // A server reuses in the next round the memory of the last.
                 let grows_once = figure.unit == "B";
                 if grows_once { values.into_iter().reduce(f64::max) } else { median(values) }
             };

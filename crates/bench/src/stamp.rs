@@ -1,5 +1,5 @@
-//! Stamp: the body of a message, which says what was sent, where, in which order and when, padded
-//! to a fixed size. A body that does not read back byte for byte was damaged on its way.
+//! Stamp: the body of a message: run, channel, number and time, padded to a fixed size. A body that
+//! is not exactly as written is refused.
 
 /// The shortest body that holds a stamp, in bytes.
 pub(crate) const SIZE_MIN: usize = 67;
@@ -11,13 +11,13 @@ const FILL: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789\n";
 /// What a message says of itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    /// Tells this run's messages from those of another.
+    /// Identifies this run's messages.
     pub(crate) run: u32,
     /// The index of its channel.
     pub(crate) channel: u32,
     /// Its place in the channel, from 1.
     pub(crate) sequence: u64,
-    /// When it was sent, or was to be sent: nanoseconds of the load generator's clock.
+    /// When it was due or sent: nanoseconds of the load generator's clock.
     pub(crate) sent_ns: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Subscriber: a connection that polls, and after each message asks for the next.
+//! Subscriber: a connection that polls one channel, and its state.
 
 use crate::answer::Cursor;
 use crate::order::Order;
@@ -11,14 +11,14 @@ pub(crate) struct Subscriber {
     /// The channel's index.
     pub(crate) channel: u32,
     pub(crate) state: State,
-    /// Of the last message it received.
+    /// The cursor of the last message it received.
     pub(crate) cursor: Cursor,
     pub(crate) order: Order,
-    /// When it asked, in nanoseconds; kept only where it counts.
+    /// When it polled, in nanoseconds; set only for [`Repoll::Stored`](crate::plan::Repoll).
     pub(crate) asked_ns: u64,
 }
 
-/// What a subscriber does.
+/// The state of a subscriber.
 ///
 /// ```text
 /// Connecting ──► Polling ◄──► Resting
@@ -27,13 +27,13 @@ pub(crate) struct Subscriber {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The connection is not there yet; it polls as soon as it is.
+    /// Its connection is being established; then it polls.
     Connecting,
-    /// It has asked.
+    /// It has sent a poll.
     Polling,
-    /// It has a message, and does not ask yet.
+    /// It has a message and has not polled again.
     Resting,
-    /// It was refused or damaged, and stays away.
+    /// Its poll was refused or its answer damaged; it polls no more.
     Gone,
 }
 

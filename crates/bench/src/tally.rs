@@ -1,4 +1,4 @@
-//! Tally: what is counted while load runs: times, deliveries, and everything that must not happen.
+//! Tally: times and counts under load, and the faults, which must not happen.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::order::Arrival;
 /// Times and counts of one lane since the last reset. All times in nanoseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Messages that the publisher was answered for.
+    /// Messages whose publisher got an answer of success.
     pub(crate) published: u64,
     /// Messages that a subscriber received.
     pub(crate) deliveries: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Tally {
     pub(crate) last: Histogram,
     /// Published → the publisher's answer.
     pub(crate) answer: Histogram,
-    /// Of `latency`, the messages that were sent while a fan-out of the first lane was under way.
+    /// The part of `latency` for messages sent during a fan-out of the first lane.
     pub(crate) during: Histogram,
     /// How long the newest fan-out took.
     pub(crate) last_took_ns: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Notes a fan-out that is over.
+    /// Records a complete fan-out.
     pub(crate) fn finished(&mut self, round: Finished, subscribers: u32) {
         let took_ns = round.last_ns.saturating_sub(round.sent_ns);
         self.last_took_ns = took_ns;
@@ -47,26 +47,26 @@ impl Tally {
 /// What must not happen; every count must be 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Faults {
-    /// Messages that a subscriber has not received at all.
+    /// Messages that a subscriber did not receive.
     pub(crate) lost: u64,
     /// Messages received twice.
     pub(crate) repeated: u64,
     /// Messages received after a newer one.
     pub(crate) reordered: u64,
-    /// Answers that cannot be read, or bodies that are not as published.
+    /// Unreadable answers, and bodies that are not as published.
     pub(crate) damaged: u64,
     /// Connections that were refused, reset, or closed without notice.
     pub(crate) resets: u64,
-    /// Answers with another status than the protocol's success, by status.
+    /// Answers whose status is not one of success, by status.
     pub(crate) refused: BTreeMap<u16, u64>,
-    /// Messages without an answer to their publisher when patience ended.
+    /// Messages whose publisher got no answer in time.
     pub(crate) unanswered: u64,
-    /// What the first damaged answer was.
+    /// Why the first damaged answer counts as damaged.
     pub(crate) damage: Option<&'static str>,
 }
 
 impl Faults {
-    /// Notes the order of one message; `false` if it was received before.
+    /// Records the order of one message; `false` if it was received before.
     pub(crate) fn note(&mut self, arrival: Arrival) -> bool {
         match arrival {
             Arrival::Next => {}
@@ -80,18 +80,18 @@ impl Faults {
         arrival != Arrival::Repeated
     }
 
-    /// Notes an answer that is not what was published.
+    /// Records a damaged answer.
     pub(crate) fn damaged(&mut self, why: &'static str) {
         self.damaged += 1;
         self.damage.get_or_insert(why);
     }
 
-    /// Notes an answer with this status.
+    /// Records an answer with this status.
     pub(crate) fn refused(&mut self, status: u16) {
         *self.refused.entry(status).or_default() += 1;
     }
 
-    /// Whether anything happened.
+    /// Whether there is any fault.
     pub(crate) fn any(&self) -> bool {
         *self != Self::default()
     }

@@ -1,27 +1,27 @@
-//! Target: where the load goes: URL templates with `{channel}`, resolved once, and kept to this
-//! machine.
+//! Target: the server under load: URL templates with `{channel}`, resolved once. Refuses other
+//! machines unless they are allowed.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-/// What stands for the channel's name in a template.
+/// The placeholder for the channel's name in a template.
 const PLACE: &str = "{channel}";
 
-/// A server under load: how to publish and how to subscribe.
+/// A server under load: where to publish and where to subscribe.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    /// What reports call it.
+    /// Its name in reports.
     pub(crate) label: String,
     pub(crate) publish: Template,
     pub(crate) subscribe: Template,
-    /// The server's process, if it may be looked at; its children count with it.
+    /// The server's process, if its figures are wanted; its children count with it.
     pub(crate) pid: Option<u32>,
 }
 
 /// A URL with a place for the channel's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
-    /// As it was given.
+    /// The URL as given.
     text: String,
     pub(crate) address: SocketAddr,
     /// The `Host` header.

@@ -1,4 +1,4 @@
-//! Text: reports for people, in plain text that fits into 80 columns.
+//! Text: reports for readers at a terminal, in at most 80 columns. Computes no figure.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::tally::Faults;
 
 const BAR: usize = 48;
 
-/// What it was measured on, in two lines.
+/// The machine, in two lines.
 pub(crate) fn machine(machine: &Machine) -> String {
     let unknown = || "unknown".to_owned();
     format!(
@@ -25,7 +25,7 @@ pub(crate) fn machine(machine: &Machine) -> String {
     )
 }
 
-/// One measurement.
+/// The report of one measurement.
 pub(crate) fn report(report: &Report, plot: bool) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -134,7 +134,7 @@ fn write_faults(text: &mut String, r: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-/// What must not happen, in one line; what went wrong in a few words more.
+/// All counts of faults in one line, with details of those that are not 0.
 pub(crate) fn faults(faults: &Faults) -> String {
     let Faults { lost, repeated, reordered, damaged, resets, unanswered, .. } = faults;
     let mut text = format!(
@@ -151,7 +151,7 @@ pub(crate) fn faults(faults: &Faults) -> String {
     text
 }
 
-/// Bars of deliveries by time, on a logarithmic scale of times.
+/// Bars of deliveries by latency, on a logarithmic scale.
 fn write_plot(text: &mut String, rows: &[(f64, u64)]) -> std::fmt::Result {
     let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
     let total = rows.iter().map(|(_, count)| count).sum::<u64>().max(1);
@@ -164,7 +164,7 @@ fn write_plot(text: &mut String, rows: &[(f64, u64)]) -> std::fmt::Result {
     Ok(())
 }
 
-/// The medians of two servers.
+/// The comparison of two servers.
 pub(crate) fn comparison(a: &str, b: &str, rounds: usize, rows: &[Compared]) -> String {
     let mut text = format!(
         "\nmedians of {rounds}, measured in turn\n  {:<30}{:>13}{:>13}{:>10}\n",
@@ -185,7 +185,7 @@ pub(crate) fn comparison(a: &str, b: &str, rounds: usize, rows: &[Compared]) -> 
     text
 }
 
-/// A time with three digits or so: `7.05 us`, `65.2 ms`, `1.40 s`.
+/// A time with about three digits: `7.05 us`, `65.2 ms`, `1.40 s`.
 fn time(us: f64) -> String {
     let (value, unit) = match us {
         ..1e3 => (us, "us"),

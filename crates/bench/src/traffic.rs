@@ -1,5 +1,5 @@
-//! Traffic: the connections to one server and what is counted on them. When bytes arrive it takes
-//! deliveries and answers, counts, asks again, and publishes what is due. Never waits.
+//! Traffic: the connections to one server, and their counts. Reads deliveries and answers, counts
+//! them, polls again, and publishes what is due. Never waits.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,24 +14,24 @@ use crate::stamp::Stamp;
 use crate::subscriber::{State, Subscriber};
 use crate::tally::Faults;
 
-/// A poll that waits for deliveries to be read goes out within this time. Later than 40 ms after
-/// the delivery the kernel would acknowledge that by itself, at the server's cost.
+/// The longest delay of a poll that waits until deliveries are read. The kernel acknowledges a
+/// delivery by itself after 40 ms, which costs the server.
 const SOON_NS: u64 = 25_000_000;
 
-/// A poll to come.
+/// A poll to send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Next {
     /// The subscriber's index.
     pub(crate) subscriber: u32,
-    /// Until then it may wait for deliveries to be read, in nanoseconds.
+    /// The latest time to send it, in nanoseconds, though deliveries wait to be read.
     pub(crate) latest_ns: u64,
 }
 
-/// All connections to one server, and what is counted on them.
+/// All connections to one server, and their counts.
 pub(crate) struct Traffic {
     pub(crate) dial: Dial,
     pub(crate) clock: Clock,
-    /// Tells this run's messages from others.
+    /// Identifies this run's messages.
     pub(crate) run: u32,
     size: usize,
     pub(crate) repoll: Repoll,
@@ -40,25 +40,25 @@ pub(crate) struct Traffic {
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) faults: Faults,
-    /// Holds that ended without a message; not a fault.
+    /// Polls that timed out without a message; not a fault.
     pub(crate) timeouts: u64,
-    /// Subscribers that are to ask again.
+    /// Polls to send.
     pub(crate) repolls: VecDeque<Next>,
-    /// Stored messages still to ask for ([`Repoll::Stored`]).
+    /// Stored messages still to fetch ([`Repoll::Stored`]).
     pub(crate) fetches_left: u64,
     /// Subscribers whose connection is being established.
     pub(crate) connecting: usize,
-    /// Subscribers that stay away after a fault.
+    /// Subscribers that stopped after a fault.
     pub(crate) gone: usize,
-    /// When something last arrived.
+    /// When an answer or a connection last arrived.
     pub(crate) progress_ns: u64,
-    /// When the first lane's last fan-out ended.
+    /// When the first lane's last fan-out ended; `u64::MAX` during one.
     fanout_ended_ns: u64,
     scratch: Box<[u8]>,
 }
 
 impl Traffic {
-    /// Nothing connected yet.
+    /// The traffic of a plan, without connections.
     pub(crate) fn new(plan: &Plan, run: u32, clock: Clock, dial: Dial) -> Self {
         Self {
             dial,
@@ -142,7 +142,7 @@ impl Traffic {
                 subscriber.wire.finish();
                 self.polled(index, polled);
             }
-            // A short read means drained, unless the end of the stream is announced.
+            // After a short read the socket is empty, unless the server has closed.
             let drained = count < self.scratch.len() && !closed;
             let subscriber = &self.subscribers[index];
             if drained || subscriber.state == State::Gone || !subscriber.wire.is_connected() {
@@ -208,7 +208,7 @@ impl Traffic {
         if channel.lane > 0 && self.fanout_ended_ns >= sent_ns {
             lane.tally.during.record(now_ns.saturating_sub(sent_ns));
         }
-        // What is measured beside the fan-outs must not wait for their polls.
+        // The second lane's measurement must not wait for the polls of the first.
         let at_once = self.repoll == Repoll::AtOnce || channel.lane > 0;
         if !at_once {
             subscriber.state = State::Resting;
@@ -224,7 +224,7 @@ impl Traffic {
             lane.tally.finished(round, channel.subscribers);
             let all = channel.gate.drain(..);
             self.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
-            // What the second lane's messages have to wait for.
+            // Messages of the second lane sent before this time count as `during`.
             if channel.lane == 0 {
                 self.fanout_ended_ns = if lane.open_rounds == 0 { now_ns } else { u64::MAX };
             }
@@ -243,7 +243,7 @@ impl Traffic {
         }
     }
 
-    /// The subscriber has nothing new and asks once more.
+    /// The subscriber got no new message and polls once more.
     fn again(&mut self, index: usize) {
         match self.repoll {
             Repoll::Stored { .. } => self.fetch(index),
@@ -251,8 +251,8 @@ impl Traffic {
         }
     }
 
-    /// The connection has ended. With nothing asked that may happen at any time (RFC 9112 9.5);
-    /// else a held poll, or a message with it, is lost.
+    /// The connection has ended. Without a request that may happen at any time (RFC 9112 section
+    /// 9.5); otherwise a held poll is lost, or a message in its answer.
     fn subscriber_lost(&mut self, index: usize) {
         let subscriber = &self.subscribers[index];
         if !subscriber.wire.is_connected() {
@@ -269,7 +269,7 @@ impl Traffic {
         self.gone += 1;
     }
 
-    /// Goes on with another connection, and asks as soon as it stands.
+    /// Continues on another connection, and polls as soon as that is established.
     fn reconnect(&mut self, index: usize) {
         match self.dial.subscriber(index) {
             Ok(wire) => {
@@ -284,7 +284,7 @@ impl Traffic {
         }
     }
 
-    /// Hands over every message that is due.
+    /// Publishes every message that is due.
     pub(crate) fn publish_due(&mut self, now_ns: u64) {
         for lane in 0..self.lanes.len() {
             let ready = self.repolls.is_empty() && self.connecting == 0;
@@ -309,7 +309,7 @@ impl Traffic {
         self.publish_next(due.publisher);
     }
 
-    /// Sends what waits for this publisher's connection, if that is free.
+    /// Sends the publisher's next message, if its connection is free.
     fn publish_next(&mut self, index: usize) {
         let publisher = &mut self.publishers[index];
         let Some(mut job) = publisher.next() else { return };
@@ -376,14 +376,14 @@ impl Traffic {
     }
 
     fn publisher_lost(&mut self, index: usize) {
-        // RFC 9112 9.5, as above.
+        // A fault only with a request open: RFC 9112 section 9.5.
         self.faults.resets += u64::from(self.publishers[index].is_waiting());
         if self.publishers[index].wire.is_connected() && self.replace_publisher(index).is_err() {
             self.faults.resets += 1;
         }
     }
 
-    /// A new connection for this publisher; what was under way is given up.
+    /// Opens a new connection for this publisher; a message under way counts as unanswered.
     fn replace_publisher(&mut self, index: usize) -> io::Result<()> {
         let wire = self.dial.publisher(index)?;
         if let Some(job) = self.publishers[index].replace(wire) {

@@ -1,5 +1,5 @@
-//! Wire: one keep-alive connection, registered once, edge-triggered, for both directions; one write
-//! per request and one read per answer. Knows no HTTP.
+//! Wire: one keep-alive connection, registered once for both directions, edge-triggered: one write
+//! for a request and one read for an answer. Knows no HTTP.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -7,19 +7,19 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-/// A socket, and what of a request or an answer did not fit into one system call.
+/// A socket, with the parts of requests and answers that one system call did not transfer.
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: TcpStream,
     connected: bool,
-    /// The end of a request that the socket refused; empty nearly always.
+    /// The end of a request that the socket did not take; nearly always empty.
     unsent: Vec<u8>,
-    /// The start of an answer whose rest is still to come; empty nearly always.
+    /// The start of an answer that is not whole; nearly always empty.
     partial: Vec<u8>,
 }
 
 impl Wire {
-    /// Begins to connect; the first writable event says how it went.
+    /// Starts to connect; at the first writable event [`Wire::writable`] says whether it succeeded.
     ///
     /// # Errors
     /// The system's: no descriptor, no local port.
@@ -34,7 +34,7 @@ impl Wire {
         self.connected
     }
 
-    /// Call it at a writable event. `true`: the connection has just been established.
+    /// Call it at each writable event. `true`: the connection has just been established.
     ///
     /// # Errors
     /// The connection was refused or lost.
@@ -54,13 +54,13 @@ impl Wire {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
             Err(error) => return Err(error),
         }
-        // A request is one write: nothing to wait for before it leaves.
+        // A request is one write: there is nothing to wait for.
         self.stream.set_nodelay(true)?;
         self.connected = true;
         Ok(true)
     }
 
-    /// Sends a request, at once as far as the socket takes it.
+    /// Sends a request; keeps what the socket does not take.
     ///
     /// # Errors
     /// The connection is lost.
@@ -85,7 +85,7 @@ impl Wire {
         Ok(())
     }
 
-    /// One read. `None`: nothing has come; `Some(0)`: the server has closed.
+    /// Reads once. `None`: there is nothing to read; `Some(0)`: the server has closed.
     ///
     /// # Errors
     /// The connection is lost.
@@ -100,7 +100,7 @@ impl Wire {
         }
     }
 
-    /// All bytes of the answer under way: `fresh`, after what was kept of it.
+    /// All bytes of the answer so far: those kept, then `fresh`.
     pub(crate) fn joined<'a>(&'a mut self, fresh: &'a [u8]) -> &'a [u8] {
         if self.partial.is_empty() {
             return fresh;
@@ -109,14 +109,14 @@ impl Wire {
         &self.partial
     }
 
-    /// Keeps `fresh`, which [`Wire::joined`] was given, because the answer is not whole.
+    /// Keeps `fresh`, after [`Wire::joined`] with the same bytes, because the answer is not whole.
     pub(crate) fn keep(&mut self, fresh: &[u8]) {
         if self.partial.is_empty() {
             self.partial.extend_from_slice(fresh);
         }
     }
 
-    /// The answer was whole and is dealt with.
+    /// The answer is read; drops its bytes.
     pub(crate) fn finish(&mut self) {
         self.partial.clear();
     }
