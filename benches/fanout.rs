@@ -1,6 +1,6 @@
-//! Fan-out over real sockets: the released daemon and its load generator, 1,000 and 10,000 long
-//! polls. Prints system calls, processor time and resident bytes beside their budgets.
-//! `cargo bench --bench fanout`. Counting system calls needs `strace`; without it that line says so.
+//! Fan-out: the released daemon under its own load generator, over real sockets, with 1,000 and
+//! 10,000 long polls. Prints system calls, processor time and resident bytes, with budgets. Without
+//! `strace` it counts no system calls, and says so. Run with `cargo bench --bench fanout`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -52,7 +52,7 @@ fn line(figures: &Value, key: &str, what: &str, budget: f64) {
     }
 }
 
-/// A daemon on a free port; stops when its standard input ends.
+/// A daemon on a free port. It stops when its standard input ends.
 struct Daemon(Child);
 
 impl Daemon {

@@ -1,4 +1,4 @@
-//! What does it cost to read the head of a browser's long poll? Prints nanoseconds per head beside
+//! Head: the cost of reading the head of a browser's long poll. Prints nanoseconds per head, with
 //! the budget of 400 ns. Run with `cargo bench --bench head`.
 
 use std::hint::black_box;
@@ -10,7 +10,7 @@ const BUDGET_NS: f64 = 400.0;
 const ROUNDS: usize = 201;
 const HEADS_PER_ROUND: u32 = 5_000;
 
-/// What Firefox sends, with the cursor of a page that has had a message.
+/// A request of Firefox, with the cursor of a page that has received a message.
 const HEAD: &[u8] = b"GET /subscriber/room-17 HTTP/1.1\r\n\
 Host: localhost:8001\r\n\
 User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
@@ -65,6 +65,6 @@ fn report(what: &str, budget_ns: Option<f64>, work: impl Fn() -> usize) {
         .collect();
     rounds.sort_by(f64::total_cmp);
     let budget = budget_ns.map_or(String::new(), |ns| format!("   budget {ns:.0} ns"));
-    // The fastest round is the one that other work on the machine disturbed least.
+    // Other work on the machine disturbed the fastest round least.
     println!("{what:<22}{:>5.0} ns {:>5.0} ns{budget}", rounds[0], rounds[ROUNDS / 2]);
 }

@@ -1,5 +1,5 @@
-//! What a delivery costs in the hub: nanoseconds for one subscriber of 10,000 to be woken and to
-//! wait again. `cargo bench --bench hub`.
+//! Hub: the cost of a delivery in the hub. Prints nanoseconds to deliver to one of 10,000
+//! subscribers and to hold its next request. Run with `cargo bench --bench hub`.
 
 mod support;
 

@@ -1,8 +1,9 @@
-//! The limit: the least that any server on this machine must do for the work of `pushserver bench`.
+//! Limit: a server that does only what any server must do under `pushserver bench`: the lower bound
+//! of the cost on this machine.
 //!
-//! It reads no header, checks nothing, keeps no queue, and trusts that a request comes in one
-//! piece: a POST is written to every poll held on the channel as one answer made beforehand. What a
-//! real server needs beyond this is the price of being one; the ratio is what we report.
+//! It reads no header, checks nothing, keeps no queue, and expects each request in one piece. It
+//! makes one answer from a POST and writes it to every poll held on the channel. Results are given
+//! as the ratio of a real server's cost to this one.
 //!
 //! ```text
 //! cargo build --release --example limit
@@ -43,19 +44,19 @@ struct Server {
     listener: TcpListener,
     connections: Slab<TcpStream>,
     channels: HashMap<Box<[u8]>, Channel>,
-    /// The tag of the newest message, of whatever channel: cursors only have to differ.
+    /// The tag of the newest message of all channels: cursors only have to differ.
     tag: u64,
     scratch: Box<[u8]>,
 }
 
 #[derive(Default)]
 struct Channel {
-    /// Connections with a poll; one that has closed since is written to in vain.
+    /// Connections with a poll; a write to one that has closed since is ignored.
     held: Vec<usize>,
     /// The newest message as the answer to a poll.
     answer: Vec<u8>,
-    /// Messages that came while nobody was there: without them, a message in the moment between a
-    /// delivery and the next poll would be lost.
+    /// Messages that came while no poll was held: otherwise a message between a delivery and the
+    /// next poll would be lost.
     missed: VecDeque<Vec<u8>>,
 }
 
@@ -125,7 +126,7 @@ impl Server {
         }
     }
 
-    /// `GET /s/NAME `, `GET /o/NAME ` or `POST /p/NAME `, and for the last a body after a blank line.
+    /// `GET /s/NAME `, `GET /o/NAME ` or `POST /p/NAME `; a POST has a body after a blank line.
     fn request(&mut self, index: usize, length: usize) {
         let request = &self.scratch[..length];
         let start = if request[0] == b'P' { 8 } else { 7 };
@@ -170,7 +171,7 @@ impl Server {
     }
 }
 
-/// Answers are small and are read at once: a socket that refuses one is given up.
+/// Answers are small and are read at once: a socket that does not take one is dropped.
 fn write(connections: &mut Slab<TcpStream>, index: usize, answer: &[u8]) {
     if let Some(stream) = connections.get_mut(index)
         && stream.write(answer).is_err()

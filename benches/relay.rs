@@ -1,6 +1,7 @@
-//! What a delivery costs in the relay, without sockets: nanoseconds for one subscriber of 10,000
-//! to be sent a message and to ask for the next, how often it allocates, and the bytes of 100,000
-//! requests that wait; and a large head that comes in tiny pieces. `cargo bench --bench relay`.
+//! Relay: the cost of a delivery in the relay, without sockets. Prints nanoseconds to deliver to
+//! one of 10,000 subscribers and to hold its next request, the allocations for that, the bytes of
+//! each of 100,000 held requests, and the time for a large head in small pieces. Run with
+//! `cargo bench --bench relay`.
 
 mod support;
 
@@ -84,7 +85,7 @@ fn idle(what: &str, budget: f64, channel: impl Fn(usize) -> String) {
     support::report(&format!("relay: idle long poll, {what}"), bytes, "bytes", budget);
 }
 
-/// Twice the length may cost twice the time: no byte is looked at for each piece again.
+/// Twice the length may cost twice the time: no piece makes the relay scan earlier bytes again.
 fn pieces() {
     for (lines, budget) in [(47, "2.5"), (95, "5")] {
         let filler: String = (0..lines).map(|n| format!("A{n}: {}\r\n", "x".repeat(268))).collect();

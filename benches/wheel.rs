@@ -1,5 +1,5 @@
-//! What a timer costs: nanoseconds to set and cancel one, and to set and expire one, with 100,000
-//! timers in the wheel, beside the budget. `cargo bench --bench wheel`.
+//! Wheel: the cost of a timer. Prints nanoseconds to set and cancel one, and to set and expire one,
+//! with 100,000 timers in the wheel, with budgets. Run with `cargo bench --bench wheel`.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use pushserver::arena::Key;
 use pushserver::wheel::{TimerKey, Wheel};
 
-/// Of the size that the hub's and the relay's timers have.
+/// As large as the timers of the hub and the relay.
 #[derive(Clone, Copy)]
 #[expect(dead_code, reason = "as in the daemon, there is more than one kind")]
 enum Timer {
@@ -24,8 +24,8 @@ fn main() {
     report("set + expire", 120.0, &set_and_expire());
 }
 
-/// Each timer in turn is cancelled and set again, in an order unlike that of setting: as held
-/// polls are, which hardly ever time out.
+/// Cancels a random timer and sets it again, as a delivery does to held polls: they hardly ever
+/// expire.
 fn set_and_cancel() -> Vec<f64> {
     let mut random = Random(1);
     let mut wheel = Wheel::new(0);
@@ -40,7 +40,7 @@ fn set_and_cancel() -> Vec<f64> {
     })
 }
 
-/// 100,000 timers are set over a minute and time goes by in steps of 10 ms until none is left.
+/// Sets 100,000 timers, then advances time in steps of 10 ms until none is left.
 fn set_and_expire() -> Vec<f64> {
     let mut random = Random(1);
     let mut wheel = Wheel::new(0);
@@ -83,7 +83,7 @@ fn report(what: &str, budget: f64, ns: &[f64]) {
     );
 }
 
-/// A linear congruential generator: cheap enough not to be what is measured.
+/// A linear congruential generator: too cheap to distort the measurement.
 struct Random(u64);
 
 impl Random {

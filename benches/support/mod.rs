@@ -1,5 +1,5 @@
-//! What the pure benches share: an allocator that counts, and a line that puts a figure beside its
-//! budget.
+//! Support: a counting allocator, and lines of figures with budgets, for the benches without
+//! sockets.
 #![allow(dead_code, reason = "each bench uses what it needs")]
 
 use std::alloc::System;
@@ -10,19 +10,19 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Counts what is allocated from here on.
+/// Starts to count allocations.
 pub(crate) fn allocations() -> Region<'static, System> {
     Region::new(ALLOCATOR)
 }
 
-/// Bytes that are allocated now and were not at the start of `region`.
+/// Bytes allocated now beyond those at the start of `region`.
 pub(crate) fn bytes_held(region: &Region<'static, System>) -> f64 {
     let change = region.change();
     change.bytes_allocated as f64 - change.bytes_deallocated as f64
 }
 
-/// Runs `round`, which waits for `each` deliveries, and reports the medians of its two times (for
-/// holding, for delivering) and what it allocates, all for one delivery. `budgets`: nanoseconds.
+/// Runs `round`, which makes `each` deliveries, many times. Reports the medians of its two times
+/// (to hold, to deliver) and its allocations, all per delivery. `budgets`: nanoseconds.
 pub(crate) fn report_rounds(
     layer: &str,
     each: usize,
@@ -44,7 +44,7 @@ pub(crate) fn report_rounds(
     report(&format!("{layer}: allocations per delivery"), allocations, "", 0.01);
 }
 
-/// Prints a figure beside its budget.
+/// Prints a figure with its budget.
 pub(crate) fn report(what: &str, figure: f64, unit: &str, budget: f64) {
     let verdict = if figure <= budget { "ok" } else { "OVER BUDGET" };
     println!("{what}: {figure:.1} {unit}, budget {budget} {unit}: {verdict}");
