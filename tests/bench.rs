@@ -2,13 +2,13 @@
 //! that behaves, and against one that does not.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use pushserver_testkit::{Absent, Start};
+use pushserver_testkit::backend::Seen;
+use pushserver_testkit::{Absent, Client, Start, Upstream};
 use serde_json::Value;
 
 /// The daemon under test.
@@ -33,64 +33,30 @@ type Channels = Arc<(Mutex<HashMap<String, Vec<Vec<u8>>>>, Condvar)>;
 
 /// A server with a thread for each connection, on a free port.
 fn serve(fault: Fault) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
+    let upstream = Upstream::start();
+    let address = upstream.address;
     let channels = Channels::default();
     thread::spawn(move || {
-        for stream in listener.incoming() {
+        for client in upstream.connections {
             let channels = Arc::clone(&channels);
-            let Ok(stream) = stream else { continue };
-            thread::spawn(move || converse(&stream, &channels, fault));
+            thread::spawn(move || converse(client, &channels, fault));
         }
     });
     address
 }
 
-struct Request {
-    method: String,
-    /// The channel's.
-    name: String,
-    /// Of the message that the subscriber has.
-    tag: Option<usize>,
-    body: Vec<u8>,
-}
-
-impl Request {
-    /// `None`: the client sends no more, or something else.
-    fn read(reader: &mut impl BufRead) -> Option<Self> {
-        let (mut line, mut length, mut tag) = (String::new(), 0, None);
-        reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
-        let (method, path) = line.split_once(' ')?;
-        let name = path.split(['/', ' ']).nth(2)?.to_owned();
-        let method = method.to_owned();
-        loop {
-            let mut field = String::new();
-            reader.read_line(&mut field).ok()?;
-            if field == "\r\n" {
-                break;
-            }
-            let (key, value) = field.split_once(": ")?;
-            match key {
-                "Content-Length" => length = value.trim().parse().ok()?,
-                "If-None-Match" => tag = Some(value.trim().parse::<usize>().ok()?),
-                _ => {}
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        Some(Self { method, name, tag, body })
-    }
-}
-
-fn converse(stream: &TcpStream, channels: &Channels, fault: Fault) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut stream = stream;
+fn converse(mut client: Client, channels: &Channels, fault: Fault) -> Option<()> {
     let mut posts = HashMap::<String, usize>::new();
     loop {
-        let Request { method, name, tag, mut body } = Request::read(&mut reader)?;
+        let request = Seen::of(&mut client)?;
+        let (method, path) = request.head.split_once(' ')?;
+        let name = path.split(['/', ' ']).nth(2)?.to_owned();
+        // Of the message that the subscriber has.
+        let tag = request.header("If-None-Match").and_then(|tag| tag.parse::<usize>().ok());
+        let mut body = request.body.clone().into_bytes();
         let (messages, arrived) = &**channels;
         let mut messages = messages.lock().ok()?;
-        let answer = match method.as_str() {
+        let answer = match method {
             "GET" => {
                 if fault == Fault::WantsChannelsMade && !messages.contains_key(&name) {
                     b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec()
@@ -131,7 +97,7 @@ fn converse(stream: &TcpStream, channels: &Channels, fault: Fault) -> Option<()>
             }
         };
         drop(messages);
-        stream.write_all(&answer).ok()?;
+        client.try_send(&answer).then_some(())?;
     }
 }
 

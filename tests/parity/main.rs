@@ -15,19 +15,15 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread;
 
 use nginx::Nginx;
-use pushserver_testkit::transcripts::corpus::{caught, transcripts, until_the_next_second};
+use pushserver_testkit::transcripts::corpus::{caught, in_one_second, transcripts};
+use pushserver_testkit::transcripts::run;
+use pushserver_testkit::transcripts::targets::{OverTcp, complete};
 use pushserver_testkit::transcripts::transcript::{Nchan, Only, Transcript};
-use pushserver_testkit::transcripts::{run, targets};
 
 /// The daemon under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
-
-/// Transcripts that run side by side.
-const THREADS: usize = 8;
 
 /// Runs of one transcript, while it crosses into another second than it began in: ids and ages in
 /// transcripts are those of one second.
@@ -46,7 +42,8 @@ fn nginx_differs_where_the_table_says_so_and_nowhere_else() {
     let known = known();
     let mut found = Differences::new();
     for round in 1..=ROUNDS {
-        let outcomes = in_one_second(std::mem::take(&mut pending));
+        let start = |transcript: &Transcript| Nginx::start(complete(&transcript.settings));
+        let outcomes = in_one_second(std::mem::take(&mut pending), start, differences);
         for (transcript, differences, is_one_second) in outcomes {
             let name = &transcript.name;
             let as_known = known.get(name).map_or(&[][..], Vec::as_slice) == differences;
@@ -80,37 +77,14 @@ fn nginx_differs_where_the_table_says_so_and_nowhere_else() {
     }
 }
 
-/// Each on an nginx of its own, all begun when a second begins. With what differed, and whether
-/// it took no more than this second.
-fn in_one_second(transcripts: Vec<&Transcript>) -> Vec<(&Transcript, Vec<String>, bool)> {
-    let waiting: Vec<_> = transcripts
-        .into_iter()
-        .map(|transcript| (transcript, Nginx::start(targets::complete(&transcript.settings))))
-        .collect();
-    let waiting = Mutex::new(waiting);
-    let outcomes = Mutex::new(Vec::new());
-    until_the_next_second();
-    let next = || waiting.lock().expect("nobody panics with it").pop();
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Some((transcript, nginx)) = next() {
-                    let begin = targets::unix_s();
-                    let mut target = targets::OverTcp::new(nginx);
-                    let differences = caught(transcript, || {
-                        Ok(run::differences(transcript, &mut target, comparable))
-                    });
-                    let mut differences = differences.unwrap_or_else(|what| vec![what]);
-                    if target.log().contains("exited on signal") {
-                        differences.push("the worker process has died: keep this away".to_owned());
-                    }
-                    let outcome = (transcript, differences, targets::unix_s() == begin);
-                    outcomes.lock().expect("nobody panics with it").push(outcome);
-                }
-            });
-        }
-    });
-    outcomes.into_inner().expect("nobody panics with it")
+/// What differs on an nginx.
+fn differences(transcript: &Transcript, target: &mut OverTcp<Nginx>) -> Vec<String> {
+    let differences = caught(transcript, || Ok(run::differences(transcript, target, comparable)));
+    let mut differences = differences.unwrap_or_else(|what| vec![what]);
+    if target.log().contains("exited on signal") {
+        differences.push("the worker process has died: keep this away".to_owned());
+    }
+    differences
 }
 
 /// Of an answer in a transcript, what production must have, too: the status; the headers that a

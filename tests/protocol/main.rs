@@ -7,12 +7,8 @@
 mod document;
 
 use std::process::Stdio;
-use std::sync::Mutex;
-use std::thread;
 
-use pushserver_testkit::transcripts::corpus::{
-    caught, directory, transcripts, until_the_next_second,
-};
+use pushserver_testkit::transcripts::corpus::{caught, directory, in_one_second, transcripts};
 use pushserver_testkit::transcripts::run;
 use pushserver_testkit::transcripts::targets::{self, InWorld, OverTcp, Split};
 use pushserver_testkit::transcripts::transcript::{Only, Transcript};
@@ -88,9 +84,6 @@ fn every_transcript_holds_when_its_bytes_come_in_random_pieces() {
 /// ids and ages in transcripts are those of one second; it is repeated in the next round.
 const ROUNDS: usize = 20;
 
-/// Transcripts that run side by side over TCP, each on a daemon of its own.
-const THREADS: usize = 8;
-
 #[test]
 fn every_transcript_holds_over_tcp() {
     if is_update() {
@@ -100,34 +93,22 @@ fn every_transcript_holds_over_tcp() {
     let mut pending: Vec<_> =
         all.iter().filter(|transcript| transcript.only != Some(Only::World)).collect();
     let mut failures = Vec::new();
-    for round in 1.. {
-        // Killed, this test closes their standard input.
-        let start = |transcript: &&Transcript| {
-            let start = Start::with(BINARY, targets::complete(&transcript.settings));
-            start.args(["--exit-on-stdin-eof"]).stdin(Stdio::piped()).start()
-        };
-        let daemons: Vec<_> = pending.iter().map(start).collect();
-        let waiting: Vec<_> = pending.drain(..).zip(daemons).collect();
-        let waiting = Mutex::new(waiting);
-        until_the_next_second();
-        let outcomes = Mutex::new(Vec::new());
-        let next = || waiting.lock().unwrap().pop();
-        thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    while let Some((transcript, daemon)) = next() {
-                        let outcome = over_tcp(transcript, daemon);
-                        outcomes.lock().unwrap().push((transcript, outcome));
-                    }
-                });
-            }
-        });
-        for (transcript, outcome) in outcomes.into_inner().unwrap() {
+    // Killed, this test closes their standard input.
+    let start = |transcript: &Transcript| {
+        let start = Start::with(BINARY, targets::complete(&transcript.settings));
+        start.args(["--exit-on-stdin-eof"]).stdin(Stdio::piped()).start()
+    };
+    let check = |transcript: &Transcript, target: &mut OverTcp<Daemon>| {
+        let outcome = caught(transcript, || run::check(transcript, target));
+        outcome.map_err(|what| format!("over TCP: {what}\n{}", target.log()))
+    };
+    for round in 1..=ROUNDS {
+        let outcomes = in_one_second(std::mem::take(&mut pending), start, check);
+        for (transcript, outcome, is_one_second) in outcomes {
             match outcome {
-                Outcome::Differs(what) => failures.push(what),
-                Outcome::AnotherSecond(what) if round == ROUNDS => failures.push(what),
-                Outcome::AnotherSecond(_) => pending.push(transcript),
-                Outcome::Holds => {}
+                Err(what) if is_one_second || round == ROUNDS => failures.push(what),
+                Err(_) => pending.push(transcript),
+                Ok(()) => {}
             }
         }
         if pending.is_empty() {
@@ -135,20 +116,4 @@ fn every_transcript_holds_over_tcp() {
         }
     }
     none_failed(&failures, all.len());
-}
-
-enum Outcome {
-    Holds,
-    Differs(String),
-    AnotherSecond(String),
-}
-
-fn over_tcp(transcript: &Transcript, daemon: Daemon) -> Outcome {
-    let mut target = OverTcp::new(daemon);
-    let begin = targets::unix_s();
-    match caught(transcript, || run::check(transcript, &mut target)) {
-        Ok(()) => Outcome::Holds,
-        Err(what) if targets::unix_s() != begin => Outcome::AnotherSecond(what),
-        Err(what) => Outcome::Differs(format!("over TCP: {what}\n{}", target.log())),
-    }
 }

@@ -32,6 +32,18 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The next request of a client; `None` if its connection ends instead.
+    pub fn of(client: &mut Client) -> Option<Self> {
+        loop {
+            match Self::take(&mut client.inbox) {
+                // The daemon may keep its connection for as long as it likes.
+                None if client.fill_until(Instant::now() + LONG) == Some(false) => return None,
+                None => {}
+                seen => return seen,
+            }
+        }
+    }
+
     /// Takes the first request out of `inbox`; `None` while it is not whole.
     fn take(inbox: &mut Vec<u8>) -> Option<Self> {
         let begin = head_bytes(inbox)?;
@@ -93,14 +105,7 @@ impl Backend {
 }
 
 fn serve(mut client: Client, manner: Manner, tell: &Sender<Seen>) {
-    loop {
-        let Some(seen) = Seen::take(&mut client.inbox) else {
-            // The daemon may keep its connection for as long as it likes.
-            if client.fill_until(Instant::now() + LONG) == Some(false) {
-                return;
-            }
-            continue;
-        };
+    while let Some(seen) = Seen::of(&mut client) {
         // The test may be over.
         let _ = tell.send(seen);
         let status = match manner {

@@ -54,13 +54,11 @@ pub struct Network {
 
 impl Network {
     /// Nobody is there yet, at [`BEGIN_UNIX_S`].
-    #[must_use]
     pub fn new(options: &Options, hub: hub::options::Options) -> Self {
         Self::at(Now { mono_ms: 0, unix_s: BEGIN_UNIX_S }, options, hub)
     }
 
     /// Nobody is there yet.
-    #[must_use]
     pub fn at(now: Now, options: &Options, hub: hub::options::Options) -> Self {
         Self {
             relay: Relay::new(options, hub, now),
@@ -204,7 +202,6 @@ impl Network {
     }
 
     /// There is more to do, before any time passes.
-    #[must_use]
     pub fn is_busy(&self) -> bool {
         let state = self.relay.state();
         let waits = !self.again.is_empty() || !self.later.is_empty() || !self.gone.is_empty();
@@ -250,7 +247,6 @@ impl Network {
     }
 
     /// How many holds Django was told of, and not yet of their end.
-    #[must_use]
     pub fn told(&self) -> usize {
         self.notices.len()
     }

@@ -90,7 +90,6 @@ impl Peers {
     }
 
     /// How many have a connection.
-    #[must_use]
     pub fn open(&self) -> usize {
         self.0.values().filter(|peer| peer.end.is_none()).count()
     }
@@ -99,7 +98,6 @@ impl Peers {
     ///
     /// # Panics
     /// If there was none.
-    #[must_use]
     pub fn get(&self, conn: ConnKey) -> &Peer {
         &self.0[&conn]
     }

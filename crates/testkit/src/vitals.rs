@@ -13,7 +13,6 @@ pub struct Vitals {
 
 impl Vitals {
     /// Of the process with this id.
-    #[must_use]
     pub fn of(id: u32) -> Self {
         Self { id }
     }

@@ -2,9 +2,11 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::transcripts::targets::{OverTcp, Server, unix_s};
 use crate::transcripts::transcript::Transcript;
 
 /// Where they are.
@@ -40,8 +42,36 @@ pub fn caught<T>(
     outcome.map_err(|what| format!("tests/transcripts/{}.http:{what}", transcript.name))
 }
 
+/// Transcripts that run side by side.
+const THREADS: usize = 8;
+
+/// Runs each on a server of its own, all begun when a second begins: ids and ages in transcripts are
+/// those of one second. Gives what came of it, and whether it took no more than that second.
+pub fn in_one_second<S: Server + Send, T: Send>(
+    transcripts: Vec<&Transcript>,
+    start: impl Fn(&Transcript) -> S,
+    run: impl Fn(&Transcript, &mut OverTcp<S>) -> T + Sync,
+) -> Vec<(&Transcript, T, bool)> {
+    let waiting: Vec<_> = transcripts.into_iter().map(|one| (one, start(one))).collect();
+    let (waiting, outcomes) = (Mutex::new(waiting), Mutex::new(Vec::new()));
+    until_the_next_second();
+    let next = || waiting.lock().unwrap().pop();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some((transcript, server)) = next() {
+                    let begin = unix_s();
+                    let outcome = run(transcript, &mut OverTcp::new(server));
+                    outcomes.lock().unwrap().push((transcript, outcome, unix_s() == begin));
+                }
+            });
+        }
+    });
+    outcomes.into_inner().unwrap()
+}
+
 /// Tags begin at 0 only in a second that began after the daemon did.
-pub fn until_the_next_second() {
+fn until_the_next_second() {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
     thread::sleep(Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos())));
 }

@@ -275,7 +275,7 @@ impl<S: Server> OverTcp<S> {
 }
 
 /// The wall clock.
-pub fn unix_s() -> u64 {
+pub(crate) fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs()
 }
 
