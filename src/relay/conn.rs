@@ -1,20 +1,31 @@
 //! The table of connections: clients that were accepted and upstreams that were dialled, under one
 //! kind of key. Decides nothing.
 
-use super::client::Client;
+use super::client::{Client, Phase};
 use super::conn_key::{ConnKey, Connection};
-use super::proxy::Upstream;
+use super::exchange_key::ExchangeKey;
 use crate::arena::Arena;
+use crate::wheel::TimerKey;
 
 /// One connection.
 #[derive(Debug)]
 pub(super) enum Conn {
     Client(Client),
-    /// Boxed, so that a held request does not pay for it.
-    Upstream(Box<Upstream>),
+    Upstream(Upstream),
 }
 
 const _: () = assert!(size_of::<Conn>() == size_of::<Client>());
+
+/// A connection to the upstream.
+#[derive(Debug, Default)]
+pub(super) struct Upstream {
+    /// Whose request it has; `None`: it is idle, or about to be closed.
+    pub(super) exchange: Option<ExchangeKey>,
+    /// Reading was refused and has to be resumed.
+    pub(super) paused: bool,
+    /// Closes it, if it does not take what it still has to.
+    pub(super) timer: Option<TimerKey>,
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -52,26 +63,19 @@ impl Connections {
         }
     }
 
+    /// The exchange that a client has with the upstream.
+    pub(super) fn exchange(&self, conn: ConnKey) -> Option<ExchangeKey> {
+        match self.client(conn)?.phase {
+            Phase::Proxied(key) => Some(key),
+            _ => None,
+        }
+    }
+
     /// The upstream with this key, if it lives.
     pub(super) fn upstream_mut(&mut self, conn: ConnKey) -> Option<&mut Upstream> {
         match self.all.get_mut(conn) {
             Some(Conn::Upstream(upstream)) => Some(upstream),
             _ => None,
-        }
-    }
-
-    /// Every upstream.
-    pub(super) fn upstreams_mut(&mut self) -> impl Iterator<Item = &mut Upstream> {
-        self.all.iter_mut().filter_map(|conn| match conn {
-            Conn::Upstream(upstream) => Some(&mut **upstream),
-            Conn::Client(_) => None,
-        })
-    }
-
-    /// A client's next bytes have come and wait to be read.
-    pub(super) fn note_unread(&mut self, conn: ConnKey) {
-        if let Some(client) = self.client_mut(conn) {
-            client.unread = true;
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::conn_key::ConnKey;
+use super::exchange_key::ExchangeKey;
 use super::figures::RelayFigures;
 use super::output::Output;
 use super::timers::ConnTimer;
@@ -21,6 +22,8 @@ pub(super) struct Effects {
     pub(super) wheel: ConnWheel,
     /// Connections with bytes that wait, to go on with in the next turn.
     pub(super) ready: VecDeque<ConnKey>,
+    /// Exchanges whose client has left them.
+    pub(super) left: Vec<ExchangeKey>,
     pub(super) figures: RelayFigures,
     /// Bytes of bodies that are not whole yet.
     pub(super) uploading: Rc<Cell<usize>>,
@@ -38,6 +41,7 @@ impl Effects {
             outputs: VecDeque::new(),
             wheel: Wheel::new(now_ms),
             ready: VecDeque::new(),
+            left: Vec::new(),
             figures: RelayFigures::default(),
             uploading: Rc::default(),
             answered: 0,

@@ -10,14 +10,15 @@ mod conn;
 mod conn_key;
 mod effects;
 mod eviction;
+mod exchange_key;
 mod figures;
+mod forwarding;
 mod input;
 pub mod location;
 pub mod notice;
 pub mod options;
 mod output;
 mod proxy;
-mod proxy_calls;
 mod render;
 mod request;
 mod site;
@@ -32,16 +33,20 @@ pub use self::output::{Output, Wanted};
 pub use self::render::payload::Payload;
 pub use self::state::State;
 
+use self::client::events::happened;
 use self::client::reading::{self, Next};
 use self::client::{Client, ConnTimer, Phase, answering};
 use self::conn::{Conn, Connections};
 use self::effects::Effects;
 use self::eviction::Eviction;
+use self::exchange_key::ExchangeKey;
+use self::forwarding::{Forwarding, is_tunnel, passes_up};
 use self::options::Options;
 use self::proxy::Proxy;
 use self::render::Renderer;
 use self::site::Site;
 use self::step::Step;
+use self::timers::TIMERS_PER_TURN;
 use crate::clock::Now;
 use crate::http::HeaderSlots;
 use crate::hub::{self, Hub};
@@ -74,10 +79,7 @@ impl Relay {
             hub: Hub::new(hub, now),
             site: Site::new(options),
             renderer: Renderer::new(options.server.clone(), now),
-            proxy: options
-                .proxy
-                .as_ref()
-                .map(|proxy| Box::new(Proxy::new(proxy, &options.locations))),
+            proxy: Proxy::of(options),
             effects: Effects::new(now.mono_ms),
             name: Vec::new(),
             eviction: Eviction::default(),
@@ -109,34 +111,37 @@ impl Relay {
 
     /// How many bytes may be read from a connection now; 0: none, and `ResumeRead` will come.
     pub fn read_max(&mut self, conn: ConnKey) -> usize {
-        if let Some(client) = self.conns.client_mut(conn) {
-            return client.read_max(&self.site.limits);
-        }
-        if self.upstream_wants_read(conn) { usize::MAX } else { 0 }
+        forwarding::read_max(conn, &mut self.conns, self.proxy.as_deref(), &self.site.limits)
     }
 
     /// Takes what happened to a connection.
     pub fn handle_input(&mut self, conn: ConnKey, input: Input<'_>, now: Now) {
+        if let Input::Received(_) = input {
+            // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
+            self.renderer.set_time(now);
+        }
+        let Some((client, mut step)) = self.client(conn, now) else {
+            if let Some(mut forwarding) = self.forwarding(now) {
+                forwarding.handle_input(conn, input);
+            }
+            return self.settle(now);
+        };
         match input {
             Input::Received(bytes) => self.received(conn, bytes, now),
-            Input::Ended => self.peer_ended(conn, now),
-            Input::Closed => self.closed(conn, now),
-            Input::Stalled => self.stalled(conn, now),
-            Input::Progressed => self.progressed(conn, now),
-            Input::Drained => self.drained(conn, now),
-            Input::Connected => self.connected(conn, now),
-            Input::ConnectFailed(cause) => self.connect_failed(conn, cause, now),
-            Input::Evicted => self.evicted(conn, now),
-            Input::Unread => self.conns.note_unread(conn),
+            Input::Closed => {
+                client.vanish(&mut step);
+                self.conns.remove(conn);
+            }
+            input => happened(client, input, &mut step),
         }
+        if let (Input::Drained, Some(key)) = (input, self.conns.exchange(conn)) {
+            self.tell(key, proxy::Input::ClientDrained, now);
+        }
+        self.settle(now);
     }
 
     fn received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
-        // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
-        self.renderer.set_time(now);
-        let Some((client, mut step)) = self.client(conn, now) else {
-            return self.upstream_received(conn, bytes, now);
-        };
+        let Some((client, mut step)) = self.client(conn, now) else { return };
         match client.phase {
             // Where its socket takes no more, only that is waited for.
             Phase::Lingering { .. } if !client.stalled => client.arm(ConnTimer::Linger, &mut step),
@@ -158,61 +163,16 @@ impl Relay {
         }
     }
 
-    fn peer_ended(&mut self, conn: ConnKey, now: Now) {
-        match self.client(conn, now) {
-            Some((Client { phase: Phase::Proxied(_), ended, .. }, _)) => {
-                *ended = true;
-                self.close(conn, now);
-            }
-            Some((client, mut step)) => client.end(&mut step),
-            None => self.upstream_ended(conn, true, now),
-        }
-    }
-
-    fn closed(&mut self, conn: ConnKey, now: Now) {
-        self.abandon(conn, now);
-        self.upstream_ended(conn, false, now);
-        if let Some((client, mut step)) = self.client(conn, now) {
-            client.vanish(&mut step);
-        }
-        if let Some(Conn::Upstream(upstream)) = self.conns.remove(conn)
-            && let Some(timer) = upstream.timer
-        {
-            self.effects.wheel.cancel(timer);
-        }
-    }
-
-    fn stalled(&mut self, conn: ConnKey, now: Now) {
-        match self.client(conn, now) {
-            Some((client, mut step)) => client.stall(&mut step),
-            None => self.upstream_blocked(conn, true, now),
-        }
-    }
-
-    fn progressed(&mut self, conn: ConnKey, now: Now) {
-        match self.client(conn, now) {
-            Some((client, mut step)) => client.arm(ConnTimer::Write, &mut step),
-            None => self.upstream_progressed(conn, now),
-        }
-    }
-
-    fn drained(&mut self, conn: ConnKey, now: Now) {
-        let Some((client, mut step)) = self.client(conn, now) else {
-            return self.upstream_blocked(conn, false, now);
-        };
-        client.drain(&mut step);
-        if matches!(client.phase, Phase::Proxied(_)) {
-            self.arm_exchange(conn, now);
-            self.resume_upstream(conn);
-        }
-    }
-
     /// Does what concerns the relay as a whole.
     pub fn command(&mut self, command: Command<'_>, now: Now) {
         match command {
             Command::Reload(options, stores) => {
                 self.site = Site::new(options);
-                self.reload_proxy(options);
+                match self.forwarding(now) {
+                    Some(mut forwarding) => forwarding.reload(options),
+                    None => self.proxy = Proxy::of(options),
+                }
+                self.settle(now);
                 self.renderer.set_server(options.server.clone());
                 self.hub.reload(stores, now);
             }
@@ -221,6 +181,7 @@ impl Relay {
             Command::Shrink => {
                 self.conns.shrink();
                 self.effects.shrink();
+                self.proxy.iter_mut().for_each(|proxy| proxy.shrink());
                 self.hub.shrink();
             }
         }
@@ -229,17 +190,19 @@ impl Relay {
     fn shutdown(&mut self, now: Now) {
         self.effects.stopping = true;
         self.hub.shutdown(now);
-        self.close_idle_upstreams();
         let conns: Vec<ConnKey> = self.conns.keys().collect();
+        if let Some(proxy) = &mut self.proxy {
+            proxy.close_idle();
+        }
         for conn in conns {
+            let is_tunnel = is_tunnel(conn, &self.conns, self.proxy.as_deref());
             match self.client(conn, now) {
-                Some((Client { phase: Phase::Proxied(proxied), .. }, _)) if proxied.is_tunnel() => {
-                    self.close(conn, now);
-                }
+                Some((client, mut step)) if is_tunnel => client.close(&mut step),
                 Some((client, mut step)) => client.shut_down(&mut step),
                 None => {}
             }
         }
+        self.settle(now);
     }
 
     /// How things stand. Costs next to nothing.
@@ -282,8 +245,9 @@ impl Relay {
         self.renderer.set_time(now);
         self.timers_due(now);
         self.hub.handle_timeout(now);
-        if self.proxy.is_some() {
-            self.proxy_timeout(now);
+        if let Some(mut forwarding) = self.forwarding(now) {
+            forwarding.handle_timeout();
+            self.settle(now);
         }
         for _ in 0..self.effects.ready.len() {
             let Some(conn) = self.effects.ready.pop_front() else { break };
@@ -294,17 +258,41 @@ impl Relay {
         }
     }
 
+    /// Does what is due for connections, up to a bound.
+    fn timers_due(&mut self, now: Now) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some((conn, timer)) = self.effects.wheel.pop_expired(now.mono_ms) else { return };
+            let Some((client, mut step)) = self.client(conn, now) else {
+                // A connection of the upstream that was to be closed behind what it still takes.
+                self.effects.outputs.push_back(Output::Abort { conn });
+                continue;
+            };
+            client.timer = None;
+            match client.phase {
+                Phase::Proxied(key) if timer != ConnTimer::Write => {
+                    self.tell(key, proxy::Input::TimedOut(timer), now);
+                    self.settle(now);
+                }
+                _ => reading::timed_out(client, timer, false, &mut step),
+            }
+        }
+    }
+
     /// Goes on with the bytes that wait on a connection.
     fn go_on(&mut self, conn: ConnKey, now: Now) {
-        let Some((client, mut step)) = self.client(conn, now) else { return };
-        if !client.goes_on() {
+        let Some((client, _)) = self.client(conn, now).filter(|(client, _)| client.goes_on())
+        else {
             return;
+        };
+        if let Some(buffer) = client.take_waiting() {
+            let used = self.advance(conn, &buffer.bytes, now);
+            if let Some((client, mut step)) = self.client(conn, now) {
+                client.keep_rest(buffer, used, &mut step);
+            }
         }
-        let Some(buffer) = client.take_waiting() else { return client.read_on(&mut step) };
-        let used = self.advance(conn, &buffer.bytes, now);
+        let passes_up = passes_up(conn, &self.conns, self.proxy.as_deref());
         if let Some((client, mut step)) = self.client(conn, now) {
-            client.keep_rest(buffer, used, &mut step);
-            client.read_on(&mut step);
+            client.read_on(passes_up, &mut step);
         }
     }
 
@@ -323,12 +311,20 @@ impl Relay {
                 Next::Wait => return used,
                 Next::Gone => return input.len(),
                 Next::Used(len) => len,
-                Next::Forward(head, len) => len + self.forward(conn, &head, &rest[len..], now),
-                Next::PassUp => match self.pass_up(conn, rest, now) {
-                    Some(len) => len,
-                    None => return used,
-                },
+                Next::Forward(head, len) => {
+                    if let Some(mut forwarding) = self.forwarding(now) {
+                        forwarding.open(conn, &head, &rest[len..]);
+                    }
+                    len
+                }
+                Next::PassUp(_)
+                    if rest.is_empty() || !passes_up(conn, &self.conns, self.proxy.as_deref()) =>
+                {
+                    return used;
+                }
+                Next::PassUp(key) => self.tell(key, proxy::Input::FromClient(rest), now),
             };
+            self.settle(now);
             // Also between two requests that came together, so that the answers keep their order.
             while self.hub.has_answer()
                 && let Some(output) = self.hub.poll_output()
@@ -336,11 +332,11 @@ impl Relay {
                 self.on_hub(output, now);
             }
         }
-        if used < input.len()
-            && let Some((client, mut step)) = self.client(conn, now)
-            && matches!(client.phase, Phase::Head { .. } | Phase::Body(_))
-        {
-            client.queue(&mut step);
+        let Some((client, mut step)) = self.client(conn, now) else { return input.len() };
+        match client.phase {
+            Phase::Lingering { .. } | Phase::Closing => return input.len(),
+            Phase::Head { .. } | Phase::Body(_) if used < input.len() => client.queue(&mut step),
+            _ => {}
         }
         used
     }
@@ -359,6 +355,27 @@ impl Relay {
         }
     }
 
+    /// Does what the proxy wants done.
+    fn settle(&mut self, now: Now) {
+        while let Some(mut forwarding) = self.forwarding(now)
+            && let Some(conn) = forwarding.carry_out()
+        {
+            self.go_on(conn, now);
+        }
+    }
+
+    /// Tells an exchange what happened; gives how many of its client's bytes are dealt with.
+    fn tell(&mut self, key: ExchangeKey, input: proxy::Input<'_>, now: Now) -> usize {
+        self.forwarding(now).map_or(0, |mut forwarding| forwarding.tell(key, input))
+    }
+
+    /// What passes between the proxy and connections, if there is a proxy.
+    fn forwarding(&mut self, now: Now) -> Option<Forwarding<'_>> {
+        let Self { proxy, conns, hub, site, renderer, effects, name, .. } = self;
+        let proxy = proxy.as_mut()?;
+        Some(Forwarding { proxy, conns, hub, site, renderer, effects, name, now })
+    }
+
     /// The client with this key, and what its steps may use.
     fn client(&mut self, conn: ConnKey, now: Now) -> Option<(&mut Client, Step<'_>)> {
         let Self { conns, hub, site, renderer, effects, name, .. } = self;
@@ -373,7 +390,10 @@ impl Relay {
     pub fn check_invariants(&self) {
         self.hub.check_invariants();
         for (conn, client) in self.conns.clients() {
-            assert!(client.is_watched(), "{conn:?}: {client:?}");
+            assert!(
+                client.is_watched(is_tunnel(conn, &self.conns, self.proxy.as_deref())),
+                "{conn:?}: {client:?}"
+            );
         }
     }
 }

@@ -60,7 +60,7 @@ pub(super) mod tests {
     use crate::hub;
     use crate::message::MessageId;
     use crate::relay::options::Options;
-    use crate::relay::{Arrival, Command, ConnKey, Output, Relay, Wanted};
+    use crate::relay::{Arrival, Command, ConnKey, Input, Output, Relay, Wanted};
 
     pub(in crate::relay) fn at(mono_ms: u64) -> Now {
         Now { mono_ms, unix_s: 1_700_000_000 }
@@ -82,11 +82,11 @@ pub(super) mod tests {
         let conn = relay.accept(Arrival::default(), at(0));
         relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
         assert!(matches!(relay.poll_output(Wanted::All, at(0)), Some(Output::Send { .. })));
-        relay.stalled(conn, at(0));
+        relay.handle_input(conn, Input::Stalled, at(0));
         relay.received(conn, b"GET / HT", at(0));
         relay.command(Command::AnnounceShutdown, at(0));
         relay.command(Command::Shutdown, at(0));
-        relay.drained(conn, at(0));
+        relay.handle_input(conn, Input::Drained, at(0));
         relay.handle_timeout(at(0));
         assert!(relay.poll_output(Wanted::All, at(0)).is_none());
         relay.handle_timeout(at(STOP_MS));
@@ -161,17 +161,17 @@ pub(super) mod tests {
     fn a_refused_client_has_its_time_once_it_has_the_answer() {
         let mut relay = relay();
         let conn = refused(&mut relay, at(0));
-        relay.stalled(conn, at(0));
+        relay.handle_input(conn, Input::Stalled, at(0));
         let Limits { write_timeout_ms, .. } = Limits::default();
         // What it sends is no progress of the answer.
         relay.received(conn, b"x", at(write_timeout_ms - 10));
         assert!(!is_aborted(&mut relay, at(write_timeout_ms - 10)));
-        relay.drained(conn, at(write_timeout_ms - 10));
+        relay.handle_input(conn, Input::Drained, at(write_timeout_ms - 10));
         relay.received(conn, b"x", at(write_timeout_ms));
         assert!(!is_aborted(&mut relay, at(write_timeout_ms + LINGER_MS - 10)));
         assert!(is_aborted(&mut relay, at(write_timeout_ms + LINGER_MS)));
         let conn = refused(&mut relay, at(50_000));
-        relay.stalled(conn, at(50_000));
+        relay.handle_input(conn, Input::Stalled, at(50_000));
         relay.received(conn, b"x", at(60_000));
         assert!(is_aborted(&mut relay, at(50_000 + write_timeout_ms)));
     }

@@ -13,19 +13,6 @@ const IN_CIRCLES: &[&str] = &[
     "src/net/acceptor.rs",
     "src/net/shutdown.rs",
     "src/net/watchdog.rs",
-    "src/relay/client/mod.rs",
-    "src/relay/conn.rs",
-    "src/relay/eviction.rs",
-    "src/relay/mod.rs",
-    "src/relay/proxy/exchange.rs",
-    "src/relay/proxy/fault.rs",
-    "src/relay/proxy/mod.rs",
-    "src/relay/proxy/pool.rs",
-    "src/relay/proxy/upload.rs",
-    "src/relay/proxy/upstream.rs",
-    "src/relay/client/answering.rs",
-    "src/relay/client/phase.rs",
-    "src/relay/client/reading.rs",
 ];
 
 #[test]

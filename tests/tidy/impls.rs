@@ -12,13 +12,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("src/net/acceptor.rs", "Reactor"),
     ("src/net/shutdown.rs", "Reactor"),
     ("src/net/watchdog.rs", "Reactor"),
-    ("src/relay/proxy/answer.rs", "Relay"),
-    ("src/relay/proxy/fault.rs", "Relay"),
-    ("src/relay/proxy/handover.rs", "Relay"),
-    ("src/relay/proxy/mod.rs", "Relay"),
-    ("src/relay/proxy/upload.rs", "Relay"),
-    ("src/relay/proxy/upstream.rs", "Relay"),
-    ("src/relay/proxy_calls.rs", "Relay"),
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 
 pub(in crate::relay) mod access;
 pub(in crate::relay) mod answering;
+pub(in crate::relay) mod events;
 mod phase;
 pub(in crate::relay) mod reading;
 
@@ -91,6 +92,9 @@ impl Client {
         }
         step.effects.figures.uploads += u64::from(matches!(self.phase, Phase::Body(_)));
         step.effects.figures.uploads -= u64::from(matches!(before, Phase::Body(_)));
+        if let Phase::Proxied(key) = before {
+            step.effects.left.push(key);
+        }
         // Every other phase sets its own, or has the answer do so.
         if matches!(self.phase, Phase::Waiting { .. } | Phase::Closing) {
             self.disarm(step.effects);
@@ -184,8 +188,8 @@ impl Client {
     }
 
     /// Behind the bytes that waited: reads on, or ends where there will be no more.
-    pub(in crate::relay) fn read_on(&mut self, step: &mut Step<'_>) {
-        if self.paused && self.wants_read(&step.site.limits) {
+    pub(in crate::relay) fn read_on(&mut self, passes_up: bool, step: &mut Step<'_>) {
+        if self.paused && self.wants_read(passes_up, &step.site.limits) {
             self.paused = false;
             // The peer's end, if that is what comes next, will be told again.
             return step.effects.outputs.push_back(Output::ResumeRead { conn: step.conn });
@@ -212,20 +216,20 @@ impl Client {
     }
 
     /// How many bytes may be read from its socket now; 0: none, and reading is to be resumed.
-    pub(in crate::relay) fn read_max(&mut self, limits: &Limits) -> usize {
+    pub(in crate::relay) fn read_max(&mut self, passes_up: bool, limits: &Limits) -> usize {
         self.unread = false;
-        self.paused = !self.wants_read(limits);
+        self.paused = !self.wants_read(passes_up, limits);
         if self.paused { 0 } else { self.reads_at_most(limits) }
     }
 
     /// Whether more bytes may be read from its socket. Behind a held request reading never pauses:
     /// the pause could last for ever, and would hide the client's end, which comes after the bytes
     /// that wait. Every other pause has a timer, or is over within a few turns.
-    pub(in crate::relay) fn wants_read(&self, limits: &Limits) -> bool {
+    pub(in crate::relay) fn wants_read(&self, passes_up: bool, limits: &Limits) -> bool {
         match &self.phase {
             Phase::Closing => false,
             Phase::Lingering { .. } | Phase::Waiting { .. } => true,
-            Phase::Proxied(proxied) if proxied.takes_bytes() => true,
+            Phase::Proxied(_) if passes_up => true,
             Phase::Head { .. } | Phase::Body(_) if !self.stalled && !self.ready => true,
             _ => self.kept_bytes() < limits.header_bytes,
         }
@@ -347,11 +351,11 @@ impl Client {
     }
 
     /// Whether it cannot stay for ever without a word.
-    pub(in crate::relay) fn is_watched(&self) -> bool {
+    pub(in crate::relay) fn is_watched(&self, is_tunnel: bool) -> bool {
         let timer = self.timer.map(|(_, timer)| timer);
         let waits = match &self.phase {
             Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => true,
-            Phase::Proxied(proxied) => proxied.is_tunnel(),
+            Phase::Proxied(_) => is_tunnel,
             Phase::Head { .. } | Phase::Body(_) | Phase::Lingering { .. } => false,
         };
         let is_watched = if self.stalled { timer == Some(ConnTimer::Write) } else { waits };

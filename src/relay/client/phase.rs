@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::http::{BodyDecoder, HttpError};
 use crate::hub::SubscriptionKey;
 use crate::relay::effects::Share;
+use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::notice::Notice;
-use crate::relay::proxy::Proxied;
 use crate::relay::render::Reply;
 use crate::relay::request::admission::Refusal;
 
@@ -33,8 +33,8 @@ pub(in crate::relay) enum Phase {
     /// end the hold.
     Waiting { reply: Reply, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
     /// Goes through the upstream. What comes now is the request's body, or the next request, which
-    /// waits. Boxed: a held request pays for no other phase.
-    Proxied(Box<Proxied>),
+    /// waits.
+    Proxied(ExchangeKey),
     /// Refused; the answer is on its way, and what still comes is dropped, because closing at once
     /// would take the answer away again (RFC 9112 9.6). Not beyond this time, milliseconds.
     Lingering { until_ms: u64 },

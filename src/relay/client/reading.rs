@@ -16,6 +16,7 @@ use crate::http::{
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
 use crate::message::Cursor;
 use crate::relay::effects::Share;
+use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::notice::{Notice, passed_headers};
 use crate::relay::options::SubscriberOptions;
@@ -36,7 +37,7 @@ pub(in crate::relay) enum Next<'b> {
     /// They begin with a head of this length, of a request that is the upstream's.
     Forward(RequestHead<'b>, usize),
     /// They belong to the exchange with the upstream.
-    PassUp,
+    PassUp(ExchangeKey),
     /// Nobody reads what still comes.
     Gone,
 }
@@ -52,7 +53,7 @@ pub(in crate::relay) fn read<'b>(
         Phase::Head { .. } | Phase::Body(_) if input.is_empty() => Next::Wait,
         Phase::Head { .. } => read_head(client, input, slots, step),
         Phase::Body(_) => Next::Used(read_body(client, input, step)),
-        Phase::Proxied(_) => Next::PassUp,
+        Phase::Proxied(key) => Next::PassUp(key),
         Phase::AwaitingHub { .. } | Phase::Waiting { .. } => Next::Wait,
         Phase::Lingering { .. } | Phase::Closing => Next::Gone,
     }

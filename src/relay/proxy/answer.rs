@@ -1,275 +1,290 @@
-//! The upstream's answer on its way to the client: its head, its body, a tunnel behind `101`.
+//! The answer's way: from the upstream to the client: its head, its body, a tunnel behind `101`;
+//! and what becomes of both connections behind it.
 
-use super::exchange::{Body, Continue, Stage};
-use super::fault::Fault;
+use super::context::Context;
+use super::effect::{ClientEffect, UpstreamEffect};
+use super::exchange::{Exchange, Stage};
+use super::fault::{CLOSED, Fault};
+use super::handover::publishes;
 use super::reframer::Reframer;
+use super::request::{refuse_without_body, repeat, serve};
 use super::rewrite::{self, Ends, Missing};
-use crate::clock::Now;
+use super::upload::Continue;
 use crate::http::{
-    BodyDecoder, HeadLimits, HeaderSlots, HttpError, ResponseHead, Scan, Version,
-    head::HEADERS_MAX, mend_response, parse_response, scan_response,
+    BodyDecoder, Framing, HeaderSlots, HttpError, ResponseFraming, ResponseHead, Version,
+    mend_response, parse_response,
 };
-use crate::relay::client::Phase;
-use crate::relay::options::Limits;
 use crate::relay::render::Persistence;
-use crate::relay::{ConnKey, Output, Relay};
 
-/// How large the head of an upstream's answer may be, whatever `limits.header_bytes` says: several
-/// cookies as large as browsers take them.
-const HEAD_BYTES: usize = 128 << 10;
-
-/// Bounds of the head of an upstream's answer, and of a request that was rewritten.
-pub(super) fn answer_limits(limits: &Limits) -> HeadLimits {
-    let header_bytes = limits.header_bytes.max(HEAD_BYTES);
-    HeadLimits { header_bytes, headers: HEADERS_MAX, uri_bytes: header_bytes }
-}
-
-/// What to do behind a head.
-enum Next {
-    /// More of the head is needed.
-    Wait,
-    /// So many bytes were a head; another one follows.
-    Interim(usize),
-    /// So many bytes were the head; the body follows.
-    Body(usize),
-    /// Nothing: the exchange is over.
-    Done,
-}
-
-impl Relay {
-    /// Bytes came from an upstream.
-    pub(in crate::relay) fn upstream_received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
-        let Some(upstream) = self.conns.upstream_mut(conn) else { return };
-        let Some(client) = upstream.client else {
-            // Nobody has asked: whatever it says, the next answer would not begin behind it.
-            if let Some(proxy) = &mut self.proxy {
-                proxy.pool.forget(conn);
-            }
-            return self.effects.outputs.push_back(Output::Abort { conn });
-        };
-        upstream.spoke = true;
-        if upstream.buffer.is_empty() {
-            let used = self.pass_down(client, conn, bytes, now);
-            if let Some(upstream) = self.conns.upstream_mut(conn)
-                && upstream.client.is_some()
-            {
-                upstream.buffer.extend_from_slice(&bytes[used..]);
-            }
-            return;
-        }
-        upstream.buffer.extend_from_slice(bytes);
-        let mut buffer = std::mem::take(&mut upstream.buffer);
-        let used = self.pass_down(client, conn, &buffer, now);
-        if let Some(upstream) = self.conns.upstream_mut(conn)
-            && upstream.client.is_some()
-        {
-            buffer.drain(..used);
-            upstream.buffer = buffer;
-        }
-    }
-
-    /// Passes an upstream's bytes on to the client; gives how many are dealt with, fewer than all
-    /// only where a head is not complete.
-    fn pass_down(&mut self, client: ConnKey, upstream: ConnKey, input: &[u8], now: Now) -> usize {
-        let mut used = 0;
-        // A head and the body behind it leave together.
-        let mut out = Vec::new();
-        loop {
-            let Some(proxied) = self.proxied(client) else { return input.len() };
-            let rest = &input[used..];
-            match &mut proxied.stage {
-                // Nothing was asked yet.
-                Stage::Connecting => return self.bad_answer(client, input, BEFORE_ASKED, now),
-                Stage::Asked => match self.pass_head(client, upstream, rest, &mut out, now) {
-                    Ok(Next::Wait) => {
-                        self.arm_exchange(client, now);
-                        return used;
-                    }
-                    Ok(Next::Interim(len) | Next::Body(len)) => used += len,
-                    Ok(Next::Done) => return input.len(),
-                    Err(error) => return self.bad_answer(client, input, &error.message, now),
-                },
-                Stage::Answering(body, _) => {
-                    out.reserve(rest.len() + 16);
-                    let passed = body.pass(rest, &mut out);
-                    let is_done = body.is_done();
-                    if !out.is_empty() {
-                        self.send_owned(client, out);
-                    }
-                    match passed {
-                        Ok(len) if is_done => self.finish(client, len == rest.len(), now),
-                        Ok(_) => self.arm_exchange(client, now),
-                        Err(error) => {
-                            self.warn_of_fault(&error.message, now);
-                            self.cut(client, now);
-                        }
-                    }
-                    return input.len();
-                }
-                // Whatever it says behind its answer.
-                Stage::Answered | Stage::HandedOver(_) => return input.len(),
-                Stage::Tunnel => {
-                    out.extend_from_slice(rest);
-                    if !out.is_empty() {
-                        self.send_owned(client, out);
-                        self.arm_exchange(client, now);
-                    }
-                    return input.len();
-                }
-            }
-        }
-    }
-
-    /// Reads the head of an answer and writes it to `out` as the client gets it.
-    fn pass_head(
-        &mut self,
-        client: ConnKey,
-        upstream: ConnKey,
-        input: &[u8],
-        out: &mut Vec<u8>,
-        now: Now,
-    ) -> Result<Next, HttpError> {
-        let Some(connection) = self.conns.upstream_mut(upstream) else { return Ok(Next::Done) };
-        let limits = answer_limits(&self.site.limits);
-        let len = match scan_response(input, connection.scanned, &limits)? {
-            Scan::Complete { len } => len,
-            Scan::Partial { scanned } => {
-                connection.scanned = scanned;
-                return Ok(Next::Wait);
-            }
-        };
-        connection.scanned = 0;
-        let Some(proxied) = self.proxied(client) else { return Ok(Next::Done) };
-        let ask = proxied.ask;
-        let (mut slots, mut slots_of_mended) = (HeaderSlots::new(), HeaderSlots::new());
-        let mended;
-        let head = match parse_response(&input[..len], &mut slots, ask.is_head) {
-            Ok(head) => head,
-            Err(error) => {
-                mended = mend_response(&input[..len]).ok_or(error)?;
-                parse_response(&mended, &mut slots_of_mended, ask.is_head)?
-            }
-        };
-        match head.status {
-            101 if ask.wants_upgrade && rewrite::tunnel(head.upgrade).is_some() => {
-                self.open_tunnel(client, &head, out, now);
-                Ok(Next::Body(len))
-            }
-            101 => Err(HttpError::new(502, "it changes to a protocol that nobody asked for")),
-            100 => {
-                // Anybody else has not asked for it, or does not wait for it any more.
-                if std::mem::take(&mut proxied.awaited) != Continue::None {
-                    self.send_continue(client);
-                    self.arm_exchange(client, now);
-                }
-                Ok(Next::Interim(len))
-            }
-            102..=199 => {
-                if ask.version == Version::Http11 {
-                    let mut interim = Vec::with_capacity(len);
-                    rewrite::write_answer(&mut interim, &head, Ends::NoBody, [b"", b""]);
-                    self.send_owned(client, interim);
-                }
-                Ok(Next::Interim(len))
-            }
-            _ if self.hands_over(client, &head, input.len() == len, now) => Ok(Next::Done),
-            _ => {
-                out.reserve(input.len() + 256);
-                self.begin_answer(client, &head, out);
-                Ok(Next::Body(len))
-            }
-        }
-    }
-
-    /// Writes the head of a final answer.
-    fn begin_answer(&mut self, conn: ConnKey, head: &ResponseHead<'_>, out: &mut Vec<u8>) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        client.log_access(head.status);
-        let Phase::Proxied(proxied) = &mut client.phase else { return };
-        let ends = rewrite::ends(head, proxied.ask.version);
-        if ends == Ends::WithConnection || proxied.upload.is_some() || self.effects.stopping {
-            proxied.persistence = Persistence::Close;
-        }
-        proxied.ask.once |= !head.keep_alive;
-        proxied.body = Body::Passed;
-        let decoder = BodyDecoder::for_response(head.framing);
-        let body = Reframer::answer(decoder, ends);
-        proxied.stage = Stage::Answering(body, ends == Ends::WithConnection);
-        if let Some(proxy) = &mut self.proxy {
-            proxy.is_http_1_0 = head.version == Version::Http10;
-        }
-        let missing = Missing::of(head);
-        let ours = self.renderer.server_and_date(missing.server, missing.date);
-        rewrite::write_answer(out, head, ends, [ours, proxied.persistence.line()]);
-    }
-
-    /// 101: from here on bytes pass both ways.
-    fn open_tunnel(&mut self, conn: ConnKey, head: &ResponseHead<'_>, out: &mut Vec<u8>, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        client.log_access(head.status);
-        let Phase::Proxied(proxied) = &mut client.phase else { return };
-        proxied.stage = Stage::Tunnel;
-        proxied.upload = None;
-        proxied.body = Body::Passed;
-        let missing = Missing::of(head);
-        let ours = self.renderer.server_and_date(missing.server, missing.date);
-        rewrite::write_answer(out, head, Ends::NoBody, [ours, b""]);
-        if self.effects.stopping {
-            return self.close(conn, now);
-        }
-        // What the client has sent already.
-        self.go_on(conn, now);
-        self.arm_exchange(conn, now);
-    }
-
-    /// Answers 502, or cuts off what was begun.
-    fn bad_answer(&mut self, client: ConnKey, input: &[u8], cause: &str, now: Now) -> usize {
-        self.warn_of_fault(cause, now);
-        if self.is_answered(client) {
-            self.cut(client, now);
-        } else {
-            self.answer_for_upstream(client, &Fault::Unreadable(cause), now);
-        }
-        input.len()
-    }
-
-    /// The answer has passed. `exact`: nothing came behind it.
-    pub(super) fn finish(&mut self, conn: ConnKey, exact: bool, now: Now) {
-        let Some(proxied) = self.proxied(conn) else { return };
-        if proxied.upload.is_some() {
-            return self.pass_the_rest(conn, now);
-        }
-        let persistence = proxied.persistence;
-        self.give_back(conn, exact, now);
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        client.phase = Phase::Head { scanned: 0 };
-        if persistence == Persistence::Close || self.effects.stopping || client.ended {
-            self.close(conn, now);
-        } else {
-            self.await_request(conn, now);
-        }
-    }
-
-    /// Keeps the connection of an exchange for another one, or closes it where it is not certain
-    /// that the next answer would begin where this one ended.
-    pub(super) fn give_back(&mut self, client: ConnKey, exact: bool, now: Now) {
-        let Some(proxied) = self.proxied(client) else { return };
-        let clean = exact && proxied.upload.is_none() && !proxied.blocked && !proxied.ask.once;
-        let Some(conn) = proxied.upstream.take() else { return };
-        let Some(upstream) = self.conns.upstream_mut(conn) else { return };
-        upstream.client = None;
-        upstream.spoke = false;
-        match &mut self.proxy {
-            Some(proxy)
-                if clean && proxy.is_open() && !upstream.retired && !self.effects.stopping =>
-            {
-                if let Some(conn) = proxy.pool.put(conn, now.mono_ms) {
-                    self.effects.outputs.push_back(Output::Close { conn });
-                }
-            }
-            _ => self.effects.outputs.push_back(Output::Abort { conn }),
-        }
+/// Bytes came from the upstream.
+pub(super) fn receive(exchange: &mut Exchange, bytes: &[u8], cx: &mut Context<'_>) {
+    let joined = match &mut exchange.stage {
+        Stage::Asked(head) => head.join(bytes),
+        _ => None,
+    };
+    let used = pass_down(exchange, joined.as_deref().unwrap_or(bytes), cx);
+    if let Stage::Asked(head) = &mut exchange.stage {
+        head.keep(joined, bytes, used);
     }
 }
 
-const BEFORE_ASKED: &str = "it answers before it is asked";
+/// Passes the upstream's bytes on to the client; gives how many are dealt with, fewer than all only
+/// where a head is not complete.
+fn pass_down(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_>) -> usize {
+    let mut used = 0;
+    // A head and the body behind it leave together.
+    let mut out = Vec::new();
+    while let Stage::Asked(_) = exchange.stage {
+        match pass_head(exchange, &input[used..], &mut out, cx) {
+            Ok(Some(len)) => used += len,
+            Ok(None) => {
+                exchange.arm(cx);
+                return used;
+            }
+            Err(error) => misanswered(exchange, &error.message, cx),
+        }
+    }
+    let rest = &input[used..];
+    match &mut exchange.stage {
+        // Nothing was asked yet.
+        Stage::Connecting(_) => misanswered(exchange, "it answers before it is asked", cx),
+        Stage::Answering { body, .. } => {
+            out.reserve(rest.len() + 16);
+            let (passed, is_done) = (body.pass(rest, &mut out), body.is_done());
+            exchange.to_client(out, cx);
+            match passed {
+                Ok(len) if is_done => finish(exchange, len == rest.len(), cx),
+                Ok(_) => exchange.arm(cx),
+                Err(error) => {
+                    cx.upstream.warn_of_fault(&error.message, cx.view.now);
+                    exchange.cut(cx);
+                }
+            }
+        }
+        Stage::Tunnel => {
+            out.extend_from_slice(rest);
+            exchange.to_client(out, cx);
+            exchange.arm(cx);
+        }
+        // Whatever it says behind its answer.
+        Stage::Asked(_) | Stage::Answered | Stage::HandedOver(_) | Stage::Over => {}
+    }
+    input.len()
+}
+
+/// Answers 502.
+fn misanswered(exchange: &mut Exchange, cause: &str, cx: &mut Context<'_>) {
+    cx.upstream.warn_of_fault(cause, cx.view.now);
+    exchange.fail(&Fault::Unreadable(cause), cx);
+}
+
+/// Reads the head of an answer and writes it to `out` as the client gets it; gives how many bytes
+/// it had, `None`: more are needed.
+fn pass_head(
+    exchange: &mut Exchange,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Result<Option<usize>, HttpError> {
+    let Stage::Asked(head) = &mut exchange.stage else { return Ok(None) };
+    let Some(len) = head.scan(input, &cx.view.site.limits)? else { return Ok(None) };
+    let facts = exchange.facts;
+    let (mut slots, mut slots_of_mended) = (HeaderSlots::new(), HeaderSlots::new());
+    let mended;
+    let head = match parse_response(&input[..len], &mut slots, facts.is_head) {
+        Ok(head) => head,
+        Err(error) => {
+            mended = mend_response(&input[..len]).ok_or(error)?;
+            parse_response(&mended, &mut slots_of_mended, facts.is_head)?
+        }
+    };
+    match head.status {
+        101 if facts.wants_upgrade && rewrite::tunnel(head.upgrade).is_some() => {
+            open_tunnel(exchange, &head, out, cx);
+        }
+        101 => {
+            return Err(HttpError::new(502, "it changes to a protocol that nobody asked for"));
+        }
+        100 => {
+            // Anybody else has not asked for it, or does not wait for it any more.
+            if exchange.upload.take_awaited() != Continue::None {
+                cx.client(exchange.client, ClientEffect::Continue);
+                exchange.arm(cx);
+            }
+        }
+        102..=199 => {
+            if facts.version == Version::Http11 {
+                let mut interim = Vec::with_capacity(len);
+                rewrite::write_answer(&mut interim, &head, Ends::NoBody, [b"", b""]);
+                exchange.to_client(interim, cx);
+            }
+        }
+        _ if hand_over(exchange, &head, input.len() == len, cx) => {}
+        _ => {
+            out.reserve(input.len() + 256);
+            begin_answer(exchange, &head, out, cx);
+        }
+    }
+    Ok(Some(len))
+}
+
+/// Writes the head of a final answer.
+fn begin_answer(
+    exchange: &mut Exchange,
+    head: &ResponseHead<'_>,
+    out: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) {
+    cx.client(exchange.client, ClientEffect::Answered(head.status));
+    cx.upstream.answered(head.version == Version::Http10);
+    let ends = rewrite::ends(head, exchange.facts.version);
+    if ends == Ends::WithConnection || !exchange.upload.is_done() || cx.view.stopping {
+        exchange.persistence = Persistence::Close;
+    }
+    if let Some(link) = &mut exchange.link {
+        link.once |= !head.keep_alive;
+    }
+    exchange.upload.drop_copy();
+    let body = Reframer::answer(BodyDecoder::for_response(head.framing), ends);
+    exchange.stage = Stage::Answering { body, ends };
+    let missing = Missing::of(head);
+    let ours = cx.view.renderer.server_and_date(missing.server, missing.date);
+    rewrite::write_answer(out, head, ends, [ours, exchange.persistence.line()]);
+}
+
+/// 101: from here on bytes pass both ways.
+fn open_tunnel(
+    exchange: &mut Exchange,
+    head: &ResponseHead<'_>,
+    out: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) {
+    cx.client(exchange.client, ClientEffect::Answered(head.status));
+    exchange.upload.drop_rest();
+    exchange.upload.drop_copy();
+    exchange.stage = Stage::Tunnel;
+    let missing = Missing::of(head);
+    let ours = cx.view.renderer.server_and_date(missing.server, missing.date);
+    rewrite::write_answer(out, head, Ends::NoBody, [ours, b""]);
+    if cx.view.stopping {
+        return exchange.end(ClientEffect::Close, cx);
+    }
+    // What the client has sent already.
+    cx.client(exchange.client, ClientEffect::Read);
+}
+
+/// Gives the request to a location if the answer says so. False: it does not, or there is no such
+/// location. `exact`: nothing came behind the head of the answer.
+fn hand_over(
+    exchange: &mut Exchange,
+    answer: &ResponseHead<'_>,
+    exact: bool,
+    cx: &mut Context<'_>,
+) -> bool {
+    let Some(target) = answer.header("X-Accel-Redirect") else { return false };
+    let Some(is_publisher) = publishes(target, &mut cx.view.site.routes) else { return false };
+    if is_publisher && !exchange.upload.has_copy() {
+        refuse_without_body(exchange, cx);
+        return true;
+    }
+    exchange.stage = Stage::HandedOver(target.into());
+    if exchange.upload.is_done() {
+        let framing = answer.framing;
+        let no_body = matches!(framing, ResponseFraming::Known(Framing::None | Framing::Length(0)));
+        give_back(exchange, exact && no_body && answer.keep_alive, cx);
+        serve(exchange, cx);
+        return true;
+    }
+    // Where the next request begins is known only once all of the body has come.
+    exchange.unlink(cx);
+    if exchange.upload.take_awaited() != Continue::None {
+        cx.client(exchange.client, ClientEffect::Continue);
+    }
+    exchange.arm(cx);
+    cx.client(exchange.client, ClientEffect::Read);
+    true
+}
+
+/// The upstream sends no more. `clean`: it said so; otherwise the connection is gone.
+pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_>) {
+    exchange.link = None;
+    match &exchange.stage {
+        Stage::Connecting(_) => unanswered(exchange, false, cx),
+        Stage::Asked(head) => {
+            let has_begun = head.has_begun();
+            unanswered(exchange, has_begun, cx);
+        }
+        // Nobody reads what the client still sends.
+        Stage::Answered => exchange.end(ClientEffect::Linger, cx),
+        Stage::HandedOver(_) | Stage::Over => {}
+        Stage::Answering { body, .. } => match body.end().filter(|_| clean) {
+            Some(last) => {
+                exchange.to_client(last.to_vec(), cx);
+                finish(exchange, false, cx);
+            }
+            None => {
+                cx.upstream.warn_of_fault("the upstream cut its answer off", cx.view.now);
+                exchange.cut(cx);
+            }
+        },
+        Stage::Tunnel => exchange.end(ClientEffect::Close, cx),
+    }
+}
+
+/// The upstream has closed the connection without an answer, or within the head of one.
+fn unanswered(exchange: &mut Exchange, within_head: bool, cx: &mut Context<'_>) {
+    if within_head || !repeat(exchange, cx) {
+        cx.upstream.warn_of_fault(CLOSED, cx.view.now);
+        exchange.fail(&Fault::Closed { within_head }, cx);
+    }
+}
+
+/// Neither side has made progress for `upstream_timeout`.
+pub(super) fn timed_out(exchange: &mut Exchange, cx: &mut Context<'_>) {
+    if matches!(exchange.stage, Stage::Answered) {
+        // The upstream reads no more of a body.
+        return exchange.end(ClientEffect::Linger, cx);
+    }
+    cx.upstream.warn_of_silence(cx.view.now);
+    if exchange.is_unanswered() {
+        exchange.fail(&Fault::Silent, cx);
+    } else {
+        exchange.cut(cx);
+    }
+}
+
+/// The answer has passed. `exact`: nothing came behind it.
+fn finish(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_>) {
+    if !exchange.upload.is_done() {
+        return pass_the_rest(exchange, cx);
+    }
+    give_back(exchange, exact, cx);
+    exchange.end(ClientEffect::Finish(exchange.persistence), cx);
+}
+
+/// All of the answer has passed, and not yet all of the request's body: the rest goes on to the
+/// upstream for as long as that reads it. A connection that is closed while its peer still sends is
+/// reset, and the answer may be lost with it (RFC 9112 9.6).
+fn pass_the_rest(exchange: &mut Exchange, cx: &mut Context<'_>) {
+    let ends_here = exchange.link.is_none() || exchange.upload.awaits_continue();
+    if ends_here || exchange.facts.is_last || cx.view.stopping {
+        return exchange.end(ClientEffect::Linger, cx);
+    }
+    exchange.stage = Stage::Answered;
+    cx.client(exchange.client, ClientEffect::ShutdownWrite);
+    exchange.arm(cx);
+}
+
+/// Keeps the connection of an exchange for another one, or closes it where it is not certain that
+/// the next answer would begin where this one ended.
+fn give_back(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_>) {
+    let Some(link) = exchange.link.take() else { return };
+    let is_clean = exact && exchange.upload.is_done() && !link.stalled && !link.once;
+    if !is_clean || !cx.upstream.is_open() || cx.view.stopping {
+        return cx.upstream(link.conn, UpstreamEffect::Abort);
+    }
+    cx.upstream(link.conn, UpstreamEffect::Keep);
+    if let Some(oldest) = cx.upstream.pool.put(link.conn, cx.now_ms()) {
+        cx.upstream(oldest, UpstreamEffect::Close { stalled: false });
+    }
+}

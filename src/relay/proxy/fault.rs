@@ -7,16 +7,11 @@
 use std::borrow::Cow;
 use std::io::ErrorKind;
 
-use super::Failure;
-use super::exchange::Stage;
-use crate::clock::Now;
 use crate::http::HeadWriter;
-use crate::relay::client::{ConnTimer, Phase};
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 use crate::relay::render::payload::Payload;
-use crate::relay::render::{Persistence, Reply};
+use crate::relay::render::{Persistence, Renderer, Reply};
 use crate::relay::request::accept::ranges;
-use crate::relay::{ConnKey, Output, Relay};
 
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +30,16 @@ pub(super) enum Fault<'a> {
     BodyGone,
 }
 
+/// Who is answered in the upstream's place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Audience<'a> {
+    /// Where the upstream is, if it is on this machine.
+    pub(super) place: Option<&'a str>,
+    /// A browser asks for a page.
+    pub(super) is_page: bool,
+    pub(super) is_head: bool,
+}
+
 impl Fault<'_> {
     fn status(&self) -> u16 {
         match self {
@@ -44,6 +49,24 @@ impl Fault<'_> {
                 502
             }
         }
+    }
+
+    /// The answer in the upstream's place, and its status.
+    pub(super) fn answer(
+        &self,
+        to: Audience<'_>,
+        persistence: Persistence,
+        renderer: &Renderer,
+    ) -> (u16, Payload) {
+        let words = self.words(to.place);
+        if to.is_page {
+            let waits = self.is_passing();
+            let status = if waits { 503 } else { self.status() };
+            let common = renderer.server_and_date(true, true);
+            return (status, page(status, [common, persistence.line()], &words, waits));
+        }
+        let (reply, status) = (Reply::bare(persistence, to.is_head), self.status());
+        (status, renderer.text(&reply, status, b"", &words))
     }
 
     /// Whether it goes by when the upstream has started.
@@ -115,126 +138,6 @@ pub(super) fn local_place(options: &ProxyOptions) -> Option<String> {
 /// Whether the fields `accept` name `text/html`, as those of browsers for a page do.
 pub(super) fn accepts_html<'b>(accept: impl IntoIterator<Item = &'b [u8]>) -> bool {
     ranges(accept).any(|name| name.eq_ignore_ascii_case(b"text/html"))
-}
-
-impl Relay {
-    /// A timer of an exchange has expired.
-    pub(in crate::relay) fn exchange_timed_out(
-        &mut self,
-        conn: ConnKey,
-        timer: ConnTimer,
-        now: Now,
-    ) {
-        let Some(proxied) = self.proxied(conn) else { return };
-        let is_answered = matches!(proxied.stage, Stage::Answered);
-        let unanswered = proxied.is_unanswered();
-        match timer {
-            ConnTimer::Connect if self.waits_on(conn, now) => {}
-            ConnTimer::Connect => {
-                let fault = match self.proxy.as_ref().and_then(|proxy| proxy.failure) {
-                    Some(failure) => {
-                        self.warn_of_unreachable(conn, failure, now);
-                        match failure.cause {
-                            ErrorKind::QuotaExceeded => Fault::Descriptors,
-                            cause => Fault::Unreachable(cause),
-                        }
-                    }
-                    None => {
-                        self.warn_of_fault(CLOSED, now);
-                        Fault::Closed { within_head: false }
-                    }
-                };
-                self.answer_for_upstream(conn, &fault, now);
-            }
-            // The upstream reads no more of a body.
-            _ if is_answered => self.linger(conn, now),
-            _ if !unanswered => {
-                self.warn_of_silence(now);
-                self.cut(conn, now);
-            }
-            _ => {
-                self.warn_of_silence(now);
-                self.answer_for_upstream(conn, &Fault::Silent, now);
-            }
-        }
-    }
-
-    /// Logs that a request is answered for want of the upstream. A page that loads itself again may
-    /// only wait for a restart, which is logged once it takes longer than `upstream_wait`.
-    fn warn_of_unreachable(&mut self, conn: ConnKey, failure: Failure, now: Now) {
-        let waits = self.proxied(conn).is_some_and(|proxied| proxied.ask.is_page)
-            && now.mono_ms < failure.since_ms.saturating_add(self.site.limits.upstream_wait_ms);
-        if !waits
-            && let Some(proxy) = &mut self.proxy
-            && let Some(times) = proxy.unreachable.note(now.mono_ms)
-        {
-            let url = &proxy.options.url;
-            let cause = match failure.cause {
-                ErrorKind::QuotaExceeded => "the limit of open files is reached".to_owned(),
-                cause => cause.to_string(),
-            };
-            log::warn!("event=upstream_unreachable url={url} times={times} cause=\"{cause}\"");
-        }
-    }
-
-    fn warn_of_silence(&mut self, now: Now) {
-        if let Some(proxy) = &mut self.proxy
-            && let Some(times) = proxy.silent.note(now.mono_ms)
-        {
-            let url = &proxy.options.url;
-            log::warn!("event=upstream_silent url={url} times={times}");
-        }
-    }
-
-    /// Logs what is wrong with the upstream.
-    pub(super) fn warn_of_fault(&mut self, cause: &str, now: Now) {
-        if let Some(proxy) = &mut self.proxy
-            && let Some(times) = proxy.faulty.note(now.mono_ms)
-        {
-            let url = &proxy.options.url;
-            log::warn!("event=upstream_faulty url={url} times={times} cause={cause:?}");
-        }
-    }
-
-    /// Answers a request in place of the upstream.
-    pub(super) fn answer_for_upstream(&mut self, conn: ConnKey, fault: &Fault<'_>, now: Now) {
-        let Some(proxied) = self.proxied(conn) else { return };
-        let unfinished = proxied.upload.is_some();
-        let ask = proxied.ask;
-        let persistence = if unfinished { Persistence::Close } else { proxied.persistence };
-        self.abandon(conn, now);
-        let place = self.proxy.as_ref().and_then(|proxy| proxy.place.as_deref());
-        let words = fault.words(place);
-        let (status, payload) = if ask.is_page {
-            let waits = fault.is_passing();
-            let status = if waits { 503 } else { fault.status() };
-            let common = self.renderer.server_and_date(true, true);
-            (status, page(status, [common, persistence.line()], &words, waits))
-        } else {
-            let exchange = Reply::bare(persistence, ask.is_head);
-            (fault.status(), self.renderer.text(&exchange, fault.status(), b"", &words))
-        };
-        if unfinished {
-            self.refuse_and_linger(conn, status, payload, now);
-        } else {
-            self.respond(conn, persistence, status, payload, now);
-        }
-    }
-
-    /// Ends a connection whose answer is not whole, so that the client can tell.
-    pub(in crate::relay) fn cut(&mut self, conn: ConnKey, now: Now) {
-        let Some(proxied) = self.proxied(conn) else { return };
-        if !matches!(proxied.stage, Stage::Answering(_, true)) {
-            return self.close(conn, now);
-        }
-        self.abandon(conn, now);
-        if let Some(client) = self.conns.client_mut(conn) {
-            client.phase = Phase::Closing;
-            client.buffer = None;
-        }
-        self.disarm(conn);
-        self.effects.outputs.push_back(Output::Reset { conn });
-    }
 }
 
 /// An answer as a page: no script and no style, so that no policy forbids any of it. `waits`: it

@@ -64,6 +64,11 @@ impl Kept {
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         (!self.is_lost).then_some(&self.bytes)
     }
+
+    /// As [`Kept::bytes`]; empty where some of it was not kept.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
 }
 
 #[cfg(test)]

@@ -1,374 +1,356 @@
-//! The reverse proxy: what no location matches goes to the upstream (`--allrequests`), and its
-//! answer back, in a stream both ways.
+//! Proxy: what no location matches goes to the upstream (`--allrequests`), and its answer back, in
+//! a stream both ways. A state machine: [`Input`]s go in, [`Effect`]s come out. Never sees a client
+//! or its phase; connections are keys to it.
 //!
 //! The rules of it all:
 //! * The target comes from the settings alone; no byte of a client chooses it.
-//! * Both messages are read as strictly as any other, and framed anew (`rewrite`, `exchange`).
+//! * Both messages are read as strictly as any other, and framed anew (`rewrite`, `reframer`).
 //! * Nothing is held but what one side does not take for now, and then the other is not read.
 //! * A connection is used again only when both messages on it ended where they should and nothing
 //!   came behind.
 //! * An answer that was cut off never looks whole to the client.
-//! * What may have been done once is not asked for twice, unless doing it twice does no harm (RFC
-//!   9110 9.2.2).
+//! * A request that the upstream may have executed is repeated only if it is idempotent (RFC 9110
+//!   9.2.2).
 
 mod answer;
+mod answer_head;
+mod context;
+mod dialling;
+mod effect;
 mod exchange;
+mod facts;
 mod fault;
 mod gate;
 mod handover;
 mod kept;
 mod pool;
 mod reframer;
+mod request;
 mod rewrite;
 mod upload;
 mod upstream;
 
-use std::io::ErrorKind;
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-pub(super) use self::exchange::Proxied;
-pub(super) use self::upstream::Upstream;
+pub(super) use self::context::View;
+pub(super) use self::effect::{ClientEffect, Effect, Input, UpstreamEffect};
+pub(super) use self::handover::HandedOver;
 
-use self::exchange::{Ask, Body, Continue, Repeat, Stage};
+use self::context::Context;
+use self::dialling::Dialling;
+use self::exchange::{Exchange, Stage};
+use self::facts::{Repeat, RequestFacts};
 use self::gate::Gate;
 use self::kept::Kept;
-use self::pool::Pool;
-use self::reframer::Reframer;
 use self::rewrite::Origin;
-use self::upload::sound_body;
-use super::client::access::shown_peer;
-use super::client::{ConnTimer, Phase};
-use super::options::{LocationOptions, Options, ProxyOptions, Role, UpstreamAddress};
+use self::upload::{Continue, Copy, Upload, sound_body};
+use self::upstream::Upstream;
+use super::conn_key::ConnKey;
+use super::exchange_key::{ExchangeKey, Exchanging};
+use super::options::{LocationOptions, Options, ProxyOptions, Role};
 use super::render::{Persistence, Reply};
-use super::{ConnKey, Output, Relay};
-use crate::clock::Now;
+use super::timers::ConnTimer;
+use crate::arena::Arena;
 use crate::http::{BodyDecoder, Framing, RequestHead};
-use crate::rate_limit::RateLimit;
 
-/// What the exchanges share.
+/// See the module.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    options: ProxyOptions,
-    addresses: Vec<Rc<UpstreamAddress>>,
-    /// Which of the addresses accepted a connection last.
-    preferred: usize,
-    /// Where it is, as its answers say it, if it is on this machine.
-    place: Option<String>,
-    /// Why no connection can be had, if the last dial failed.
-    failure: Option<Failure>,
-    /// It answered with HTTP/1.0 last, so that it sends no `100 Continue`.
-    is_http_1_0: bool,
-    /// The settings name no upstream any more: only what is on its way still goes there.
-    removed: bool,
+    exchanges: Arena<Exchange, Exchanging>,
+    upstream: Upstream,
     gate: Gate,
     /// There are publisher locations, to which a message may be handed over.
     has_publishers: bool,
-    pool: Pool,
+    effects: VecDeque<Effect>,
     /// For a head that is being written; kept for its room.
     scratch: Vec<u8>,
-    unreachable: RateLimit,
-    silent: RateLimit,
-    faulty: RateLimit,
-    replaced: RateLimit,
 }
 
-/// Dials that fail, one after the other.
-#[derive(Debug, Clone, Copy)]
-struct Failure {
-    /// Of the last one. `QuotaExceeded`: not for want of the upstream, but of descriptors of ours.
-    cause: ErrorKind,
-    /// When the first one failed, milliseconds.
-    since_ms: u64,
+/// A request for the upstream.
+pub(super) struct Request<'a> {
+    pub(super) client: ConnKey,
+    /// Where it comes from; `None`: a Unix socket.
+    pub(super) peer: Option<IpAddr>,
+    pub(super) head: &'a RequestHead<'a>,
+    /// What has come behind its head.
+    pub(super) input: &'a [u8],
+    /// Its client sends no more.
+    pub(super) is_last: bool,
+    pub(super) persistence: Persistence,
+    /// Bytes of bodies that are not whole yet, and how many there may be.
+    pub(super) uploading: &'a Rc<Cell<usize>>,
+    pub(super) uploads_max: usize,
 }
 
 impl Proxy {
-    pub(super) fn new(options: &ProxyOptions, locations: &[LocationOptions]) -> Self {
+    fn new(options: &ProxyOptions, locations: &[LocationOptions]) -> Self {
         Self {
-            addresses: options.addresses.iter().cloned().map(Rc::new).collect(),
-            preferred: 0,
-            place: fault::local_place(options),
-            failure: None,
-            is_http_1_0: false,
-            removed: false,
+            exchanges: Arena::default(),
+            upstream: Upstream::new(options),
             gate: Gate::new(locations),
             has_publishers: has_publishers(locations),
-            options: options.clone(),
-            pool: Pool::default(),
+            effects: VecDeque::new(),
             scratch: Vec::new(),
-            unreachable: RateLimit::default(),
-            silent: RateLimit::default(),
-            faulty: RateLimit::default(),
-            replaced: RateLimit::default(),
         }
     }
 
-    /// Whether it takes requests.
-    pub(super) fn is_open(&self) -> bool {
-        !self.removed
+    /// The proxy that the settings ask for.
+    pub(super) fn of(options: &Options) -> Option<Box<Self>> {
+        options.proxy.as_ref().map(|proxy| Box::new(Self::new(proxy, &options.locations)))
     }
 
-    /// The connection that waits longest for a request.
-    pub(super) fn oldest_idle(&self) -> Option<ConnKey> {
-        self.pool.oldest()
-    }
-
-    /// A connection waits for no request any more.
-    pub(super) fn forget_idle(&mut self, conn: ConnKey) {
-        self.pool.forget(conn);
-    }
-
-    /// How many addresses there are, at least 1.
-    pub(super) fn count(&self) -> usize {
-        self.addresses.len().max(1)
-    }
-
-    /// When [`Relay::proxy_timeout`] has something to do, milliseconds.
-    pub(super) fn next_deadline(&self) -> Option<u64> {
-        self.pool.next_deadline()
-    }
-}
-
-impl Relay {
-    /// Takes a request that no location matches to the upstream. `input`: what has come behind its
-    /// head; gives how many of those bytes are dealt with.
-    pub(super) fn forward(
+    /// Takes other settings. What is on its way to another upstream comes to its end. `options`:
+    /// `None` where there is no upstream any more.
+    pub(super) fn reload(
         &mut self,
-        conn: ConnKey,
-        head: &RequestHead<'_>,
-        input: &[u8],
-        now: Now,
-    ) -> usize {
-        self.note_access(conn, head, now);
-        let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
-        let Some(proxy) = &self.proxy else { return 0 };
-        if let Some(answer) = proxy.gate.refuses(head, &proxy.options) {
-            let persistence = if has_body {
-                Persistence::Close
-            } else {
-                Persistence::of(head, self.effects.stopping)
-            };
-            let exchange = Reply::bare(persistence, head.method == "HEAD");
-            let status = answer.status;
-            let payload = self.renderer.text(&exchange, status, &answer.lines, answer.text);
-            if has_body {
-                self.refuse_and_linger(conn, status, payload, now);
-                return input.len();
-            }
-            self.respond(conn, persistence, status, payload, now);
-            return 0;
-        }
-        let decoder = match sound_body(head.framing, input) {
-            Ok(decoder) => decoder,
-            Err(error) => {
-                self.fail_of(conn, &error, head.method == "HEAD", now);
-                return input.len();
-            }
+        options: Option<&ProxyOptions>,
+        locations: &[LocationOptions],
+        mut view: View<'_>,
+    ) {
+        let Some(options) = options else {
+            self.upstream.remove();
+            return self.close_idle();
         };
-        let Some(proxied) = self.exchange(conn, head, decoder, input.is_empty(), now) else {
-            return 0;
-        };
-        if let Some(client) = self.conns.client_mut(conn) {
-            client.phase = Phase::Proxied(Box::new(proxied));
+        self.gate = Gate::new(locations);
+        self.has_publishers = has_publishers(locations);
+        if self.upstream.reload(options) {
+            return;
         }
-        self.find_upstream(conn, now);
-        0
-    }
-
-    /// A request on its way to the upstream. `awaits`: nothing of its body has come yet.
-    fn exchange(
-        &mut self,
-        conn: ConnKey,
-        head: &RequestHead<'_>,
-        decoder: BodyDecoder,
-        awaits: bool,
-        now: Now,
-    ) -> Option<Proxied> {
-        let persistence = Persistence::of(head, self.effects.stopping);
-        let has_body = !decoder.is_done();
-        let chunked = head.framing == Framing::Chunked;
-        let body = self.body_of(head, has_body);
-        let proxy = self.proxy.as_mut()?;
-        let peer = self.conns.client(conn)?.peer;
-        let is_trusted =
-            |peer: &IpAddr| proxy.options.trusted.iter().any(|network| network.contains(peer));
-        let origin = Origin {
-            peer,
-            speaks_for_others: peer.is_none_or(|peer| is_trusted(&peer)),
-            default_host: &proxy.options.host,
-            secret: proxy.options.secret.as_ref(),
-        };
-        let awaited = match head.expect_continue && awaits {
-            true if proxy.is_http_1_0 => Continue::Ours,
-            true => Continue::Upstreams,
-            false => Continue::None,
-        };
-        let expects = awaited == Continue::Upstreams;
-        proxy.scratch.clear();
-        let replaced = rewrite::write_request(&mut proxy.scratch, head, origin, expects);
-        if let Some(field) = replaced
-            && let Some(times) = proxy.replaced.note(now.mono_ms)
-        {
-            let field = &field[..field.len().min(FIELD_BYTES_SHOWN)];
-            let peer = shown_peer(peer);
-            log::warn!(
-                "event=forwarded_replaced peer={peer} field={field} times={times} cause=\"the peer \
-                 is not in the setting trusted_proxies\""
-            );
-        }
-        let ask = Ask {
-            version: head.version,
-            is_head: head.method == "HEAD",
-            is_page: proxy.place.is_some()
-                && head.method == "GET"
-                && !has_body
-                && fault::accepts_html(head.header_all("Accept")),
-            wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
-            // Servers that know no chunks take them for the next request.
-            once: chunked,
-        };
-        Some(Proxied {
-            stage: Stage::Connecting,
-            head: proxy.scratch.as_slice().into(),
-            upstream: None,
-            upload: has_body.then(|| Reframer::request(decoder, chunked)),
-            body,
-            awaited,
-            blocked: false,
-            repeat: Repeat::of(head.method, has_body),
-            wait_ends_ms: now.mono_ms + ask.wait_ms(&self.site.limits),
-            attempts: 0,
-            first: 0,
-            waits: 0,
-            persistence,
-            ask,
-        })
-    }
-
-    /// What is kept of a request's body for a location that it may be handed over to.
-    fn body_of(&self, head: &RequestHead<'_>, has_body: bool) -> Body {
-        let has_publishers = self.proxy.as_ref().is_some_and(|proxy| proxy.has_publishers);
-        match (has_body && head.method == "POST", has_publishers) {
-            (false, _) => Body::NotNeeded,
-            (true, false) => Body::Passed,
-            (true, true) => {
-                let (limit, sum) = (self.site.limits.body_bytes, &self.effects.uploading);
-                Body::Kept(Kept::begin(head.framing, limit, sum, self.site.uploads_max()))
-            }
-        }
-    }
-
-    /// Does what is due: closes what was idle for too long, dials for who waits.
-    pub(super) fn proxy_timeout(&mut self, now: Now) {
-        while let Some(proxy) = &mut self.proxy
-            && let Some(idle) = proxy.pool.expired(now.mono_ms)
-        {
-            self.effects.outputs.push_back(Output::Close { conn: idle });
-        }
-        while let Some(proxy) = &mut self.proxy
-            && let Some(client) = proxy.pool.retry(now.mono_ms)
-        {
-            if self.awaits_dial(client) {
-                if let Some(proxy) = &mut self.proxy {
-                    proxy.pool.retried(now.mono_ms);
-                }
-                self.dial(client);
-            }
-        }
-        while let Some(proxy) = &mut self.proxy
-            && let Some(client) = proxy.pool.rested(now.mono_ms)
-        {
-            if self.awaits_dial(client) {
-                self.dial(client);
-            }
-        }
-    }
-
-    /// Takes other settings. What is on its way to another upstream comes to its end.
-    pub(super) fn reload_proxy(&mut self, options: &Options) {
-        match (&mut self.proxy, &options.proxy) {
-            (Some(proxy), Some(new)) if proxy.options.addresses == new.addresses => {
-                proxy.options = new.clone();
-                proxy.place = fault::local_place(new);
-                proxy.gate = Gate::new(&options.locations);
-                proxy.has_publishers = has_publishers(&options.locations);
-                proxy.removed = false;
-            }
-            (old, None) => {
-                old.iter_mut().for_each(|proxy| proxy.removed = true);
-                self.close_idle_upstreams();
-            }
-            (_, Some(new)) => {
-                let proxy = Proxy::new(new, &options.locations);
-                self.close_idle_upstreams();
-                self.conns.upstreams_mut().for_each(|upstream| upstream.retired = true);
-                let old = self.proxy.replace(Box::new(proxy));
-                if let Some(mut old) = old {
-                    let waiting = old.pool.take_waiting();
-                    for client in waiting.into_iter().chain(old.pool.take_resting()) {
-                        if self.awaits_dial(client) {
-                            self.dial(client);
-                        }
-                    }
-                }
-            }
+        self.close_idle();
+        self.exchanges.iter_mut().for_each(Exchange::retire);
+        let mut old = std::mem::replace(&mut self.upstream, Upstream::new(options));
+        for key in old.pool.take_waiting().into_iter().chain(old.pool.take_resting()) {
+            self.dial(key, view.reborrow());
         }
     }
 
     /// Stops keeping connections, since the daemon stops or the upstream is another one.
-    pub(super) fn close_idle_upstreams(&mut self) {
-        while let Some(proxy) = &mut self.proxy
-            && let Some(conn) = proxy.pool.drain()
-        {
-            self.effects.outputs.push_back(Output::Close { conn });
+    pub(super) fn close_idle(&mut self) {
+        while let Some(conn) = self.upstream.pool.take() {
+            let close = UpstreamEffect::Close { stalled: false };
+            self.effects.push_back(Effect::Upstream(conn, close));
         }
     }
 
-    /// Whether the client has the head of an answer from the upstream.
-    pub(super) fn is_answered(&mut self, conn: ConnKey) -> bool {
-        self.proxied(conn).is_some_and(|proxied| !proxied.is_unanswered())
+    /// The connection that waits longest for a request.
+    pub(super) fn oldest_idle(&self) -> Option<ConnKey> {
+        self.upstream.pool.oldest()
     }
 
-    /// Whether it is a HEAD request that is on its way through the upstream.
-    pub(super) fn proxies_head(&mut self, conn: ConnKey) -> bool {
-        self.proxied(conn).is_some_and(|proxied| proxied.ask.is_head)
-    }
-
-    /// Sets the timer that watches over the side whose turn it is.
-    pub(super) fn arm_exchange(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.conns.client(conn) else { return };
-        let Phase::Proxied(proxied) = &client.phase else { return };
-        let timer = match proxied.stage {
-            Stage::Connecting => ConnTimer::Connect,
-            Stage::Tunnel if proxied.blocked => ConnTimer::Upstream,
-            // May be silent for hours; who vanishes without a word is found by TCP's keep-alive.
-            Stage::Tunnel => return self.disarm(conn),
-            // The upstream says whether it wants the body.
-            Stage::Asked if proxied.awaits_continue() => ConnTimer::Upstream,
-            Stage::Asked | Stage::Answered | Stage::HandedOver(_) if proxied.takes_bytes() => {
-                ConnTimer::Body
-            }
-            Stage::Asked | Stage::Answering(..) | Stage::Answered | Stage::HandedOver(_) => {
-                ConnTimer::Upstream
+    /// Takes a request to the upstream; `None`: it is answered here.
+    pub(super) fn open(&mut self, request: &Request<'_>, view: View<'_>) -> Option<ExchangeKey> {
+        let head = request.head;
+        let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
+        if let Some(answer) = self.gate.refuses(head, self.upstream.options()) {
+            let persistence = if has_body { Persistence::Close } else { request.persistence };
+            let reply = Reply::bare(persistence, head.method == "HEAD");
+            let status = answer.status;
+            let payload = view.renderer.text(&reply, status, &answer.lines, answer.text);
+            let effect = match has_body {
+                true => ClientEffect::Refuse { status, payload },
+                false => ClientEffect::Answer { persistence, status, payload },
+            };
+            self.effects.push_back(Effect::Client(request.client, effect));
+            return None;
+        }
+        let decoder = match sound_body(head.framing, request.input) {
+            Ok(decoder) => decoder,
+            Err(error) => {
+                let reply = Reply::bare(Persistence::Close, head.method == "HEAD");
+                let payload = view.renderer.text(&reply, error.status, b"", &error.message);
+                let effect = ClientEffect::Refuse { status: error.status, payload };
+                self.effects.push_back(Effect::Client(request.client, effect));
+                return None;
             }
         };
-        self.arm(conn, timer, now);
+        let mut exchange = self.exchange(request, decoder, &view);
+        let key = self.exchanges.next_key();
+        let Self { upstream, effects, .. } = self;
+        request::begin(&mut exchange, &mut Context { key, upstream, effects, view });
+        Some(self.exchanges.insert(exchange))
     }
 
-    fn proxied(&mut self, conn: ConnKey) -> Option<&mut Proxied> {
-        match &mut self.conns.client_mut(conn)?.phase {
-            Phase::Proxied(proxied) => Some(proxied),
-            _ => None,
+    /// A request on its way to the upstream.
+    fn exchange(
+        &mut self,
+        request: &Request<'_>,
+        decoder: BodyDecoder,
+        view: &View<'_>,
+    ) -> Exchange {
+        let Request { head, peer, .. } = *request;
+        let has_body = !decoder.is_done();
+        let is_chunked = head.framing == Framing::Chunked;
+        let awaited = match head.expect_continue && request.input.is_empty() {
+            true if self.upstream.is_http_1_0() => Continue::Ours,
+            true => Continue::Upstreams,
+            false => Continue::None,
+        };
+        let copy = match (has_body && head.method == "POST", self.has_publishers) {
+            (false, _) => Copy::NotNeeded,
+            (true, false) => Copy::Passed,
+            (true, true) => {
+                let limit = view.site.limits.body_bytes;
+                let Request { uploading, uploads_max, .. } = *request;
+                Copy::Kept(Kept::begin(head.framing, limit, uploading, uploads_max))
+            }
+        };
+        let options = self.upstream.options();
+        let is_trusted =
+            |peer: &IpAddr| options.trusted.iter().any(|network| network.contains(peer));
+        let origin = Origin {
+            peer,
+            speaks_for_others: peer.is_none_or(|peer| is_trusted(&peer)),
+            default_host: &options.host,
+            secret: options.secret.as_ref(),
+        };
+        self.scratch.clear();
+        let expects = awaited == Continue::Upstreams;
+        let replaced = rewrite::write_request(&mut self.scratch, head, origin, expects);
+        if let Some(field) = replaced {
+            self.upstream.warn_of_replaced(field, peer, view.now);
         }
+        let facts = RequestFacts {
+            version: head.version,
+            is_head: head.method == "HEAD",
+            may_be_page: self.upstream.place().is_some() && head.method == "GET" && !has_body,
+            wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
+            is_chunked,
+            is_last: request.is_last,
+        };
+        Exchange {
+            client: request.client,
+            stage: Stage::Connecting(Dialling::default()),
+            head: self.scratch.as_slice().into(),
+            link: None,
+            upload: Upload::new(decoder, is_chunked, copy, awaited),
+            repeat: Repeat::of(head.method, has_body),
+            persistence: request.persistence,
+            facts,
+        }
+    }
+
+    /// Takes what happened to an exchange; gives how many of the client's bytes in it are dealt
+    /// with.
+    pub(super) fn handle(
+        &mut self,
+        key: ExchangeKey,
+        input: Input<'_>,
+        mut view: View<'_>,
+    ) -> usize {
+        let Self { exchanges, upstream, effects, .. } = self;
+        let Some(exchange) = exchanges.get_mut(key) else { return 0 };
+        let cx = &mut Context { key, upstream, effects, view: view.reborrow() };
+        let mut used = 0;
+        match input {
+            Input::Connected { waiting } => used = request::connected(exchange, waiting, cx),
+            Input::ConnectFailed(cause) => request::connect_failed(exchange, cause, cx),
+            Input::FromUpstream(bytes) => answer::receive(exchange, bytes, cx),
+            Input::UpstreamEnded { clean } => answer::end(exchange, clean, cx),
+            Input::UpstreamStalled => exchange.set_stalled(true, cx),
+            Input::UpstreamProgressed => exchange.arm(cx),
+            Input::UpstreamDrained => {
+                exchange.set_stalled(false, cx);
+                cx.client(exchange.client, ClientEffect::Read);
+            }
+            Input::FromClient(bytes) => used = request::pass_up(exchange, bytes, cx),
+            Input::ClientDrained => {
+                exchange.arm(cx);
+                if let Some(link) = &exchange.link {
+                    cx.upstream(link.conn, UpstreamEffect::Read);
+                }
+            }
+            Input::ClientGone => exchange.leave(cx),
+            Input::TimedOut(ConnTimer::Connect) => request::connect_timed_out(exchange, cx),
+            Input::TimedOut(ConnTimer::Body) => request::timed_out(exchange, cx),
+            Input::TimedOut(_) => answer::timed_out(exchange, cx),
+        }
+        if exchange.is_over() {
+            exchanges.remove(key);
+        }
+        if matches!(input, Input::Connected { .. }) {
+            for waiting in self.upstream.pool.take_waiting() {
+                self.dial(waiting, view.reborrow());
+            }
+        }
+        used
+    }
+
+    /// The connection that [`Effect::Connect`] asked for will be this one. False: the exchange is
+    /// over.
+    pub(super) fn dialled(&mut self, key: ExchangeKey, conn: ConnKey) -> bool {
+        let exchange = self.exchanges.get_mut(key);
+        exchange.map(|exchange| exchange.link(conn)).is_some()
+    }
+
+    /// Does what is due: closes what was idle for too long, dials for requests that wait.
+    pub(super) fn handle_timeout(&mut self, mut view: View<'_>) {
+        let now_ms = view.now.mono_ms;
+        while let Some(idle) = self.upstream.pool.expired(now_ms) {
+            let close = UpstreamEffect::Close { stalled: false };
+            self.effects.push_back(Effect::Upstream(idle, close));
+        }
+        while let Some(key) = self.upstream.pool.retry(now_ms) {
+            if self.dial(key, view.reborrow()) {
+                self.upstream.pool.retried(now_ms);
+            }
+        }
+        while let Some(key) = self.upstream.pool.rested(now_ms) {
+            self.dial(key, view.reborrow());
+        }
+    }
+
+    /// Opens a connection for an exchange, if that waits for one; gives whether it does.
+    fn dial(&mut self, key: ExchangeKey, view: View<'_>) -> bool {
+        let Self { exchanges, upstream, effects, .. } = self;
+        let waiting = exchanges.get_mut(key).filter(|exchange| exchange.awaits_dial());
+        let Some(exchange) = waiting else { return false };
+        request::dial(exchange, &mut Context { key, upstream, effects, view });
+        true
+    }
+
+    /// A connection is gone, or of no use any more.
+    pub(super) fn forget(&mut self, conn: ConnKey) {
+        self.upstream.pool.forget(conn);
+    }
+
+    /// The next thing to do.
+    pub(super) fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Gives back the room that nothing needs any more.
+    pub(super) fn shrink(&mut self) {
+        self.exchanges.shrink();
+        self.effects.shrink_to(0);
+    }
+
+    /// Whose request an exchange is for.
+    pub(super) fn client(&self, key: ExchangeKey) -> Option<ConnKey> {
+        self.exchanges.get(key).map(|exchange| exchange.client)
+    }
+
+    /// Whether an exchange takes bytes of its client now.
+    pub(super) fn takes_bytes(&self, key: ExchangeKey) -> bool {
+        self.exchanges.get(key).is_some_and(Exchange::takes_bytes)
+    }
+
+    /// Whether bytes pass both ways, and nobody knows what they mean.
+    pub(super) fn is_tunnel(&self, key: ExchangeKey) -> bool {
+        self.exchanges.get(key).is_some_and(Exchange::is_tunnel)
+    }
+
+    /// When [`Proxy::handle_timeout`] has something to do, milliseconds.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.upstream.pool.next_deadline()
     }
 }
 
 fn has_publishers(locations: &[LocationOptions]) -> bool {
     locations.iter().any(|location| matches!(location.role, Role::Publisher(_)))
 }
-
-/// Of a field's name that is told of in the log.
-const FIELD_BYTES_SHOWN: usize = 40;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::relay::ConnKey;
+use crate::relay::conn_key::ConnKey;
+use crate::relay::exchange_key::ExchangeKey;
 
 /// Connections that are kept open at most. More are not needed by what 128 clients ask at once.
 const IDLE_MAX: usize = 128;
@@ -24,12 +25,12 @@ const REST_MS: u64 = 250;
 pub(super) struct Pool {
     /// With the time since when they are idle; the last one first used, so that the others age.
     idle: VecDeque<(ConnKey, u64)>,
-    /// Clients whose request waits for the upstream to accept connections, longest first.
-    waiting: VecDeque<ConnKey>,
+    /// Exchanges that wait for the upstream to accept connections, longest first.
+    waiting: VecDeque<ExchangeKey>,
     /// When the upstream is dialled for one of them.
     retry_at_ms: u64,
-    /// Clients whose request is sent again at these times, which ascend.
-    resting: VecDeque<(ConnKey, u64)>,
+    /// Exchanges whose request is sent again at these times, which ascend.
+    resting: VecDeque<(ExchangeKey, u64)>,
 }
 
 impl Pool {
@@ -52,11 +53,6 @@ impl Pool {
         self.idle.retain(|(idle, _)| *idle != conn);
     }
 
-    /// Any connection, for closing all.
-    pub(super) fn drain(&mut self) -> Option<ConnKey> {
-        self.take()
-    }
-
     /// A connection that was idle for too long.
     pub(super) fn expired(&mut self, now_ms: u64) -> Option<ConnKey> {
         let (_, since_ms) = self.idle.front()?;
@@ -76,17 +72,17 @@ impl Pool {
         !self.waiting.is_empty()
     }
 
-    /// Lets a client's request wait.
-    pub(super) fn wait(&mut self, client: ConnKey, now_ms: u64) {
+    /// Lets an exchange wait.
+    pub(super) fn wait(&mut self, key: ExchangeKey, now_ms: u64) {
         if self.waiting.is_empty() {
             self.retry_at_ms = now_ms + RETRY_MS;
         }
-        self.waiting.push_back(client);
+        self.waiting.push_back(key);
     }
 
-    /// A client for whom the upstream is to be dialled now, to see whether it is back; it may be
+    /// An exchange for which the upstream is to be dialled now, to see whether it is back; it may be
     /// gone, and then it is the next one's turn. To be followed by [`Pool::retried`].
-    pub(super) fn retry(&mut self, now_ms: u64) -> Option<ConnKey> {
+    pub(super) fn retry(&mut self, now_ms: u64) -> Option<ExchangeKey> {
         if self.retry_at_ms > now_ms {
             return None;
         }
@@ -98,24 +94,24 @@ impl Pool {
         self.retry_at_ms = now_ms + RETRY_MS;
     }
 
-    /// Lets a client's request rest before it is sent again.
-    pub(super) fn rest(&mut self, client: ConnKey, now_ms: u64) {
-        self.resting.push_back((client, now_ms + REST_MS));
+    /// Lets an exchange rest before its request is sent again.
+    pub(super) fn rest(&mut self, key: ExchangeKey, now_ms: u64) {
+        self.resting.push_back((key, now_ms + REST_MS));
     }
 
-    /// A client whose request has rested; it may be gone.
-    pub(super) fn rested(&mut self, now_ms: u64) -> Option<ConnKey> {
+    /// An exchange that has rested; it may be gone.
+    pub(super) fn rested(&mut self, now_ms: u64) -> Option<ExchangeKey> {
         let (_, at_ms) = self.resting.front()?;
-        (*at_ms <= now_ms).then(|| self.resting.pop_front()).flatten().map(|(client, _)| client)
+        (*at_ms <= now_ms).then(|| self.resting.pop_front()).flatten().map(|(key, _)| key)
     }
 
-    /// All who rest; some may be gone.
-    pub(super) fn take_resting(&mut self) -> impl Iterator<Item = ConnKey> + use<> {
-        std::mem::take(&mut self.resting).into_iter().map(|(client, _)| client)
+    /// All exchanges that rest; some may be gone.
+    pub(super) fn take_resting(&mut self) -> impl Iterator<Item = ExchangeKey> + use<> {
+        std::mem::take(&mut self.resting).into_iter().map(|(key, _)| key)
     }
 
-    /// The upstream is back: all who wait; some may be gone.
-    pub(super) fn take_waiting(&mut self) -> VecDeque<ConnKey> {
+    /// The upstream is back: all exchanges that wait; some may be gone.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<ExchangeKey> {
         std::mem::take(&mut self.waiting)
     }
 
@@ -134,6 +130,10 @@ mod tests {
 
     fn conn(number: u64) -> ConnKey {
         ConnKey::from_bits(number)
+    }
+
+    fn exchange(number: u64) -> ExchangeKey {
+        ExchangeKey::from_bits(number)
     }
 
     #[test]
@@ -163,26 +163,26 @@ mod tests {
     #[test]
     fn who_rests_is_tried_again_after_a_quarter_of_a_second() {
         let mut pool = Pool::default();
-        pool.rest(conn(1), 100);
-        pool.rest(conn(2), 140);
+        pool.rest(exchange(1), 100);
+        pool.rest(exchange(2), 140);
         assert_eq!((pool.next_deadline(), pool.rested(349)), (Some(350), None));
-        assert_eq!((pool.rested(350), pool.rested(350)), (Some(conn(1)), None));
-        assert_eq!(pool.take_resting().collect::<Vec<_>>(), [conn(2)]);
+        assert_eq!((pool.rested(350), pool.rested(350)), (Some(exchange(1)), None));
+        assert_eq!(pool.take_resting().collect::<Vec<_>>(), [exchange(2)]);
         assert_eq!(pool.next_deadline(), None);
     }
 
     #[test]
     fn one_who_waits_is_tried_at_a_time_in_order() {
         let mut pool = Pool::default();
-        pool.wait(conn(1), 100);
-        pool.wait(conn(2), 140);
+        pool.wait(exchange(1), 100);
+        pool.wait(exchange(2), 140);
         assert_eq!(pool.next_deadline(), Some(150));
         assert_eq!(pool.retry(149), None);
-        assert_eq!(pool.retry(150), Some(conn(1)));
+        assert_eq!(pool.retry(150), Some(exchange(1)));
         pool.retried(150);
         assert_eq!(pool.next_deadline(), Some(200));
         assert_eq!(pool.retry(199), None);
-        assert_eq!(pool.retry(200), Some(conn(2)));
+        assert_eq!(pool.retry(200), Some(exchange(2)));
         assert_eq!(pool.retry(200), None);
         assert!(!pool.is_waited_for());
     }

@@ -1,11 +1,15 @@
 use std::collections::HashMap;
+use std::io::ErrorKind;
 
 use super::*;
+use crate::clock::Now;
 use crate::hub;
 use crate::message::MessageId;
 use crate::relay::location::Pattern;
-use crate::relay::options::{Limits, Origins, PublisherOptions, SubscriberOptions};
-use crate::relay::{Arrival, Command, Input, Wanted};
+use crate::relay::options::{
+    Limits, Options, Origins, PublisherOptions, SubscriberOptions, UpstreamAddress,
+};
+use crate::relay::{Arrival, Command, Input as Event, Output, Relay, Wanted};
 use crate::store::StoreId;
 
 const START: Now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
@@ -137,18 +141,18 @@ impl World {
                 Output::Reset { conn } => (conn, End::Reset),
             };
             if self.ended.insert(conn, end).is_none() {
-                self.relay.closed(conn, self.now);
+                self.relay.handle_input(conn, Event::Closed, self.now);
             }
         }
         self.relay.check_invariants();
     }
 
     fn receives(&mut self, conn: ConnKey, bytes: &[u8]) {
-        self.step(|relay, now| relay.received(conn, bytes, now));
+        self.step(|relay, now| relay.handle_input(conn, Event::Received(bytes), now));
     }
 
     fn ends(&mut self, conn: ConnKey) {
-        self.step(|relay, now| relay.peer_ended(conn, now));
+        self.step(|relay, now| relay.handle_input(conn, Event::Ended, now));
     }
 
     fn advance(&mut self, ms: u64) {
@@ -159,15 +163,15 @@ impl World {
     /// The connection dialled last, open now.
     fn opens(&mut self) -> ConnKey {
         let (conn, _) = self.dialled.last().expect("a dial").clone();
-        self.step(|relay, now| relay.connected(conn, now));
+        self.step(|relay, now| relay.handle_input(conn, Event::Connected, now));
         conn
     }
 
     fn fails(&mut self) {
         let (conn, _) = self.dialled.last().expect("a dial").clone();
         self.step(|relay, now| {
-            relay.connect_failed(conn, std::io::ErrorKind::ConnectionRefused, now);
-            relay.closed(conn, now);
+            relay.handle_input(conn, Event::ConnectFailed(ErrorKind::ConnectionRefused), now);
+            relay.handle_input(conn, Event::Closed, now);
         });
     }
 
@@ -263,13 +267,13 @@ fn an_upstream_is_read_only_while_its_client_takes_what_it_sends() {
     let (client, upstream) = world.asked();
     world.receives(upstream, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx");
     assert!(world.relay.read_max(upstream) > 0);
-    world.step(|relay, now| relay.stalled(client, now));
+    world.step(|relay, now| relay.handle_input(client, Event::Stalled, now));
     assert!(world.relay.read_max(upstream) == 0);
-    world.step(|relay, now| relay.drained(client, now));
+    world.step(|relay, now| relay.handle_input(client, Event::Drained, now));
     assert_eq!(world.resumed, [upstream]);
     assert!(world.relay.read_max(upstream) > 0);
     // A client that takes nothing for too long is given up, and so is its upstream.
-    world.step(|relay, now| relay.stalled(client, now));
+    world.step(|relay, now| relay.handle_input(client, Event::Stalled, now));
     world.advance(15_000);
     assert_eq!(world.ended[&client], End::Abort);
     assert_eq!(world.ended[&upstream], End::Abort);
@@ -299,7 +303,7 @@ fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_an
     let mut world = World::with(&options);
     let (client, upstream) = world.asked();
     world.receives(upstream, b"HTTP/1.1 103 Early Hints\r\n\r\n");
-    world.step(|relay, now| relay.stalled(client, now));
+    world.step(|relay, now| relay.handle_input(client, Event::Stalled, now));
     let handed = b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /s/a\r\nContent-Length: 0\r\n\r\n";
     world.receives(upstream, handed);
     assert_eq!(world.relay.state().hub.held(), 1);
@@ -335,7 +339,7 @@ fn what_is_kept_for_the_upstreams_next_request_makes_room_first() {
         assert!(!world.ended.contains_key(&closed));
         world.step(|relay, now| {
             let spare = relay.spare(1_000, true, now).conn.unwrap();
-            relay.handle_input(spare, Input::Evicted, now);
+            relay.handle_input(spare, Event::Evicted, now);
         });
         assert_eq!(world.ended[&closed], End::Close);
     }
@@ -449,7 +453,7 @@ fn without_an_upstream_in_new_settings_what_is_on_its_way_comes_to_its_end() {
     let proxy = none.proxy.take();
     world.step(|relay, now| relay.command(Command::Reload(&none, Vec::new()), now));
     assert_eq!(world.ended.get(&idle), Some(&End::Close));
-    world.step(|relay, now| relay.connected(dialling, now));
+    world.step(|relay, now| relay.handle_input(dialling, Event::Connected, now));
     world.ends(repeated);
     let again = world.opens();
     assert_ne!(again, repeated);
@@ -553,11 +557,11 @@ fn upstream_acts(world: &mut World, next: &mut impl FnMut(usize) -> usize) {
     }
     let Some(asked) = world.sent.get(&conn) else {
         if next(3) > 0 {
-            return world.step(|relay, now| relay.connected(conn, now));
+            return world.step(|relay, now| relay.handle_input(conn, Event::Connected, now));
         }
         return world.step(|relay, now| {
-            relay.connect_failed(conn, std::io::ErrorKind::ConnectionRefused, now);
-            relay.closed(conn, now);
+            relay.handle_input(conn, Event::ConnectFailed(ErrorKind::ConnectionRefused), now);
+            relay.handle_input(conn, Event::Closed, now);
         });
     };
     // Whose request it got last.
@@ -570,7 +574,7 @@ fn upstream_acts(world: &mut World, next: &mut impl FnMut(usize) -> usize) {
             let over = "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /p/1\r\nContent-Length: 0\r\n\r\n";
             world.receives(conn, over.as_bytes());
         }
-        7 => world.step(|relay, now| relay.stalled(conn, now)),
+        7 => world.step(|relay, now| relay.handle_input(conn, Event::Stalled, now)),
         0..3 => world.receives(conn, whole.as_bytes()),
         3 => world.receives(conn, format!("{whole}HTTP/1.1 200 OK\r\n").as_bytes()),
         4 => world.ends(conn),
@@ -757,7 +761,7 @@ fn behind_an_early_answer_nobody_waits_for_ever() {
         if is_gone {
             world.ends(upstream);
         } else {
-            world.step(|relay, now| relay.stalled(upstream, now));
+            world.step(|relay, now| relay.handle_input(upstream, Event::Stalled, now));
             world.advance(59_900);
             assert_eq!(world.ended.len(), 0);
             world.advance(110);

@@ -1,86 +1,113 @@
-//! Upload: a request's body on its way to the upstream, and whatever a client sends into a tunnel.
-//! Also the rest of a body after the upstream has answered, or handed the request over.
+//! Upload: a request's body on its way to the upstream, and what is kept of it for a location of
+//! ours. Sends nothing.
 
-use super::exchange::{Continue, Stage};
-use crate::clock::Now;
+use super::kept::Kept;
+use super::reframer::Reframer;
 use crate::http::{BodyDecoder, Framing, HttpError};
-use crate::relay::client::Phase;
-use crate::relay::{ConnKey, Output, Relay};
 
-impl Relay {
-    /// Bytes of a client that are part of its request's body, or go through a tunnel; gives how
-    /// many were taken, `None` if none is taken now.
-    pub(in crate::relay) fn pass_up(
-        &mut self,
-        conn: ConnKey,
-        input: &[u8],
-        now: Now,
-    ) -> Option<usize> {
-        let proxied = self.proxied(conn)?;
-        if input.is_empty() || !proxied.takes_bytes() {
-            return None;
-        }
-        proxied.awaited = Continue::None;
-        let upstream = proxied.upstream;
-        let mut out = Vec::with_capacity(input.len() + 16);
-        let passed = if proxied.upload.is_some() {
-            proxied.pass_body(input, &mut out)
-        } else {
-            out.extend_from_slice(input);
-            Ok(input.len())
-        };
-        let used = match passed {
-            Ok(used) => used,
-            Err(error) => {
-                self.fail_upload(conn, error, now);
-                return Some(input.len());
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Upload {
+    /// What is still to come; `None` when all of it has left.
+    rest: Option<Reframer>,
+    copy: Copy,
+    awaited: Continue,
+}
+
+/// Whose `100 Continue` a client waits for before it sends its body (RFC 9110 10.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Continue {
+    /// Nobody's, or it has begun to send.
+    #[default]
+    None,
+    /// The upstream's, which is asked for it.
+    Upstreams,
+    /// Ours, sent once there is a connection: the upstream knows none.
+    Ours,
+}
+
+/// What is left of a request's body when the upstream hands the request over.
+#[derive(Debug)]
+pub(super) enum Copy {
+    /// The request has no body, or one that no location takes.
+    NotNeeded,
+    /// No copy was kept, or it is not needed any more.
+    Passed,
+    /// A copy of what has passed.
+    Kept(Kept),
+}
+
+impl Upload {
+    /// Of a body with this decoder, which passes as chunks if it has chunks.
+    pub(super) fn new(decoder: BodyDecoder, chunked: bool, copy: Copy, awaited: Continue) -> Self {
+        let rest = (!decoder.is_done()).then(|| Reframer::request(decoder, chunked));
+        Self { rest, copy, awaited }
+    }
+
+    /// Appends what `input` has of the body, as the upstream gets it; gives how many bytes of
+    /// `input` that were.
+    ///
+    /// # Errors
+    /// As [`BodyDecoder::decode`].
+    pub(super) fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, HttpError> {
+        let Some(rest) = &mut self.rest else { return Ok(0) };
+        let copy = &mut self.copy;
+        let passed = rest.pass_with(input, out, |data| {
+            if let Copy::Kept(kept) = copy {
+                kept.add(data);
             }
-        };
-        // Of a request that was handed over the upstream gets no more.
-        if let Some(upstream) = upstream.filter(|_| !out.is_empty()) {
-            self.send_owned(upstream, out);
+        });
+        if rest.is_done() {
+            self.rest = None;
         }
-        self.went_up(conn, now);
-        Some(used)
+        passed
     }
 
-    /// Part of a body has passed, or all of it.
-    fn went_up(&mut self, conn: ConnKey, now: Now) {
-        if self.has_lost_message(conn) {
-            self.refuse_without_body(conn, now);
-            return;
-        }
-        let Some(proxied) = self.proxied(conn) else { return };
-        match proxied.stage {
-            Stage::HandedOver(_) if proxied.upload.is_none() => self.serve_handed_over(conn, now),
-            // The client has its answer.
-            Stage::Answered if proxied.upload.is_none() => self.close(conn, now),
-            _ => self.arm_exchange(conn, now),
+    /// Whether all of the body has left.
+    pub(super) fn is_done(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// Whether the client waits for `100 Continue` and has sent nothing of its body.
+    pub(super) fn awaits_continue(&self) -> bool {
+        self.awaited != Continue::None
+    }
+
+    /// Whether it waits for ours.
+    pub(super) fn awaits_ours(&self) -> bool {
+        self.awaited == Continue::Ours
+    }
+
+    /// The client waits for no `100 Continue` any more; gives for whose it did.
+    pub(super) fn take_awaited(&mut self) -> Continue {
+        std::mem::take(&mut self.awaited)
+    }
+
+    /// What of the body is still to come is of no use.
+    pub(super) fn drop_rest(&mut self) {
+        self.rest = None;
+    }
+
+    /// No location gets the body.
+    pub(super) fn drop_copy(&mut self) {
+        self.copy = Copy::Passed;
+    }
+
+    /// Whether what has passed of the body is there for a location.
+    pub(super) fn has_copy(&self) -> bool {
+        match &self.copy {
+            Copy::NotNeeded => true,
+            Copy::Passed => false,
+            Copy::Kept(kept) => kept.bytes().is_some(),
         }
     }
 
-    /// The body of a request turned out to be malformed.
-    pub(super) fn fail_upload(&mut self, conn: ConnKey, error: HttpError, now: Now) {
-        if self.is_answered(conn) {
-            self.cut(conn, now);
-        } else {
-            self.fail(conn, error, now);
+    /// Takes the whole body of a request that is whole; empty where it is not there.
+    pub(super) fn take_copy(&mut self) -> Vec<u8> {
+        match std::mem::replace(&mut self.copy, Copy::Passed) {
+            Copy::NotNeeded | Copy::Passed => Vec::new(),
+            Copy::Kept(kept) => kept.into_bytes(),
         }
-    }
-
-    /// All of the answer has passed, and not yet all of the request's body: the rest goes on to the
-    /// upstream for as long as that reads it. A connection that is closed while its peer still
-    /// sends is reset, and the answer may be lost with it (RFC 9112 9.6).
-    pub(super) fn pass_the_rest(&mut self, conn: ConnKey, now: Now) {
-        let Some(client) = self.conns.client_mut(conn) else { return };
-        let Phase::Proxied(proxied) = &mut client.phase else { return };
-        let ends_here = proxied.upstream.is_none() || proxied.awaits_continue();
-        if ends_here || client.ended || self.effects.stopping {
-            return self.linger(conn, now);
-        }
-        proxied.stage = Stage::Answered;
-        self.effects.outputs.push_back(Output::ShutdownWrite { conn });
-        self.arm_exchange(conn, now);
     }
 }
 

@@ -1,0 +1,106 @@
+//! Inputs and effects: what an exchange is told, and what is to be done for it: values only.
+
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use super::handover::HandedOver;
+use crate::relay::conn_key::ConnKey;
+use crate::relay::exchange_key::ExchangeKey;
+use crate::relay::options::UpstreamAddress;
+use crate::relay::render::Persistence;
+use crate::relay::render::payload::Payload;
+use crate::relay::timers::ConnTimer;
+
+/// What happened to an exchange.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::relay) enum Input<'a> {
+    /// The connection that it asked for is open. `waiting`: the bytes of its client that wait.
+    Connected { waiting: &'a [u8] },
+    /// The connection that it asked for cannot be had. `QuotaExceeded`: for want of descriptors of
+    /// ours.
+    ConnectFailed(ErrorKind),
+    /// Bytes came from the upstream.
+    FromUpstream(&'a [u8]),
+    /// The upstream sends no more. `clean`: it said so; otherwise the connection is gone.
+    UpstreamEnded { clean: bool },
+    /// The upstream's socket takes no more for now.
+    UpstreamStalled,
+    /// The upstream's socket took something.
+    UpstreamProgressed,
+    /// The upstream's socket takes everything again.
+    UpstreamDrained,
+    /// Bytes came from the client. Only while the exchange takes them.
+    FromClient(&'a [u8]),
+    /// The client's socket takes everything again.
+    ClientDrained,
+    /// The client is gone, or its connection ends.
+    ClientGone,
+    /// The timer that [`ClientEffect::Arm`] set has expired.
+    TimedOut(ConnTimer),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(in crate::relay) enum Effect {
+    /// Open a connection for this exchange, and say [`super::Proxy::dialled`]; then
+    /// [`Input::Connected`] or [`Input::ConnectFailed`].
+    Connect(ExchangeKey, Rc<UpstreamAddress>),
+    /// To a connection of the upstream.
+    Upstream(ConnKey, UpstreamEffect),
+    /// To a client.
+    Client(ConnKey, ClientEffect),
+}
+
+/// What is to be done to a connection of the upstream.
+#[derive(Debug)]
+pub(in crate::relay) enum UpstreamEffect {
+    /// It has the request of this exchange from now on.
+    Use(ExchangeKey),
+    /// Send this.
+    Send(Payload),
+    /// Read on, if reading was refused.
+    Read,
+    /// It has no request any more, and waits for another one.
+    Keep,
+    /// Close it behind what was sent. `stalled`: its socket takes no more for now.
+    Close { stalled: bool },
+    /// Close it at once.
+    Abort,
+}
+
+/// What is to be done to a client. Behind those from [`ClientEffect::Serve`] on there is no exchange
+/// any more.
+#[derive(Debug)]
+pub(in crate::relay) enum ClientEffect {
+    /// Send this.
+    Send(Payload),
+    /// Send `100 Continue`.
+    Continue,
+    /// The head of the upstream's answer is there, with this status.
+    Answered(u16),
+    /// Send no more, but read on.
+    ShutdownWrite,
+    /// Go on with the bytes that wait, and read on if reading was refused.
+    Read,
+    /// Set this timer, to so many milliseconds.
+    Arm(ConnTimer, u64),
+    /// Nothing is waited for.
+    Disarm,
+    /// Serve the request at a location of ours.
+    Serve(Box<HandedOver>),
+    /// Answer in place of the upstream. All of the request has come.
+    Answer { persistence: Persistence, status: u16, payload: Payload },
+    /// Answer in place of the upstream, and let the connection end: the client may still be
+    /// sending.
+    Refuse { status: u16, payload: Payload },
+    /// Refuse a request whose body stopped coming. True: to HEAD, so there is no body.
+    RefuseUnfinished(bool),
+    /// The answer has passed, and all of the request.
+    Finish(Persistence),
+    /// Let the connection end, though the client may still be sending.
+    Linger,
+    /// Close it behind what was sent.
+    Close,
+    /// Close it so that the client can tell it from an end.
+    Reset,
+}
