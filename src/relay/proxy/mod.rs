@@ -351,6 +351,3 @@ impl Proxy {
 fn has_publishers(locations: &[LocationOptions]) -> bool {
     locations.iter().any(|location| matches!(location.role, Role::Publisher(_)))
 }
-
-#[cfg(test)]
-mod tests;
