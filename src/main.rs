@@ -108,7 +108,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
         Err(error) => Err(error.to_string()),
     });
     let mut reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
-    tell_ready(reactor.listening());
+    tell_ready(&reactor.listening());
     reactor.run().map_err(Failure::run)
 }
 

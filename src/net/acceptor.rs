@@ -1,17 +1,21 @@
-//! New connections: those that are accepted, and those to an upstream.
+//! Acceptor: the listeners, and the newcomer that waits while there are as many connections as there
+//! may be. Decides who is admitted and who makes room; moves no bytes.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
-use mio::Interest;
-use mio::event::Event;
+use mio::{Interest, Registry};
 
+use super::error::StartError;
+use super::listen::Listener;
+use super::options::{LISTENERS_MAX, Listen};
+use super::outputs::Outputs;
 use super::socket::Socket;
 use super::stream::Stream;
-use super::{Reactor, find, token_of};
+use super::tokens;
 use crate::clock::Now;
-use crate::relay::options::UpstreamAddress;
-use crate::relay::{Arrival, ConnKey, Input};
+use crate::rate_limit::RateLimit;
+use crate::relay::{Arrival, Input, Relay};
 
 /// Connections accepted from one listener before others have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
@@ -25,31 +29,37 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 const SILENT_MS: u64 = 1000;
 const SILENT_AMID_A_CROWD_MS: u64 = 100;
 
-/// How often the loop looks whether the newcomer at the door has sent something, milliseconds; amid a
+/// How often the loop looks whether the newcomer that waits has sent something, milliseconds; amid a
 /// crowd it looks once.
 const LOOK_AGAIN_MS: u64 = 5;
 
 /// Amid a crowd so many silent clients make room as fast as newcomers that say nothing are let go.
 const SILENT_ENOUGH: usize = (SILENT_AMID_A_CROWD_MS / LOOK_AGAIN_MS) as usize;
 
-/// How many clients are asked for to make room for one newcomer, where each has asked again.
-const SPARE_MAX: usize = 256;
+/// How many clients may be left alone, since each has asked again, before a newcomer waits.
+const UNREAD_MAX: usize = 256;
 
-/// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
-/// every Unix.
-const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
-
-/// Connections to an upstream when there are as many connections as there may be: half of what is
-/// reserved, so that notices and a reload still find a descriptor.
-const DIALS_BEYOND: usize = 16;
-
-/// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
-/// connections (up to four in use and four idle), the newcomer at the door, a reserve.
-const RESERVED_DESCRIPTORS: u64 = 32;
-
-/// A connection that was accepted.
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Newcomer {
+pub(super) struct Acceptor {
+    listeners: Vec<Listener>,
+    /// The listener to accept from first.
+    first: usize,
+    /// One connection accepted beyond the limit; it waits for a slot, so a slot is freed only for a
+    /// client that exists.
+    waiting: Option<Newcomer>,
+    /// Listeners may have connections that no event will tell of; not before this time.
+    pending_ms: Option<u64>,
+    /// Since when connections wait to be accepted because accepting has paused, milliseconds.
+    crowded_since_ms: Option<u64>,
+    warnings: RateLimit,
+    accepted: u64,
+    pauses: u64,
+}
+
+/// A connection that was accepted and is not admitted yet.
+#[derive(Debug)]
+struct Newcomer {
     stream: Stream,
     peer: Option<IpAddr>,
     /// The port, if it came to a loopback address.
@@ -57,34 +67,101 @@ pub(super) struct Newcomer {
     accepted_ms: u64,
 }
 
-impl Reactor {
-    pub(super) fn accept(&mut self, now: Now) {
-        self.accept_pending = None;
+impl Acceptor {
+    /// Listens: at the sockets that systemd handed over; without, at each of these addresses.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what to do.
+    pub(super) fn start(listen: &[Listen], registry: &Registry) -> Result<Self, StartError> {
+        let system = |what| move |error| StartError::System { what, error };
+        let mut listeners =
+            Listener::from_environment().map_err(system("cannot use the sockets of systemd"))?;
+        if listeners.is_empty() {
+            listeners = listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+        }
+        if listeners.len() > LISTENERS_MAX {
+            let error = io::Error::other(format!("more than {LISTENERS_MAX} sockets"));
+            return Err(StartError::System { what: "cannot listen", error });
+        }
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            registry
+                .register(listener, tokens::of_listener(index), Interest::READABLE)
+                .map_err(system("cannot wait for connections"))?;
+        }
+        Ok(Self {
+            listeners,
+            first: 0,
+            waiting: None,
+            pending_ms: None,
+            crowded_since_ms: None,
+            warnings: RateLimit::default(),
+            accepted: 0,
+            pauses: 0,
+        })
+    }
+
+    /// A listener has connections.
+    pub(super) fn on_event(&mut self) {
+        self.pending_ms = Some(0);
+    }
+
+    /// A connection was closed: goes on at once where accepting has paused.
+    pub(super) fn on_room(&mut self) {
+        if self.pending_ms.is_some() {
+            self.pending_ms = Some(0);
+        }
+    }
+
+    /// Accepts what is there, if it is time to; each listener has its turn.
+    pub(super) fn accept(&mut self, outputs: &mut Outputs, relay: &mut Relay, now: Now) {
+        if self.pending_ms.is_none_or(|at| at > now.mono_ms) {
+            return;
+        }
+        self.pending_ms = None;
         if let Some(newcomer) = self.waiting.take()
-            && !self.admit_or_keep(newcomer, now)
+            && !self.admit_or_keep(newcomer, outputs, relay, now)
         {
             return;
         }
         let listeners = self.listeners.len();
         for turn in 0..listeners {
-            let index = (self.first_listener + turn) % listeners;
-            if !self.accept_from(index, now) {
+            let index = (self.first + turn) % listeners;
+            if !self.accept_from(index, outputs, relay, now) {
                 // So that a crowd at one listener does not take every place that becomes free.
-                self.first_listener = index + 1;
+                self.first = index + 1;
                 return;
             }
         }
-        if self.accept_pending.is_none() {
+        if self.pending_ms.is_none() {
             self.crowded_since_ms = None;
         }
     }
 
-    /// Whether there is room for more, from others.
-    fn accept_from(&mut self, index: usize, now: Now) -> bool {
+    /// Accepts for the last time: everything that is there, the newcomer that waits too.
+    pub(super) fn stop(&mut self, outputs: &mut Outputs, relay: &mut Relay, now: Now) {
+        self.pending_ms = Some(0);
+        while self.pending_ms == Some(0) {
+            self.accept(outputs, relay, now);
+        }
+        if let Some(newcomer) = self.waiting.take() {
+            self.admit(newcomer, outputs, relay, now);
+        }
+        self.listeners.clear();
+        self.pending_ms = None;
+    }
+
+    /// Accepts from one listener; gives whether there may be room for more, from others.
+    fn accept_from(
+        &mut self,
+        index: usize,
+        outputs: &mut Outputs,
+        relay: &mut Relay,
+        now: Now,
+    ) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
             match self.next_newcomer(index, now) {
                 Ok(newcomer) => {
-                    if !self.admit_or_keep(newcomer, now) {
+                    if !self.admit_or_keep(newcomer, outputs, relay, now) {
                         return false;
                     }
                 }
@@ -92,47 +169,14 @@ impl Reactor {
                 Err(error) if is_transient(&error) => {}
                 Err(error) => {
                     // Perhaps nobody waits; but without one descriptor nothing else goes on.
-                    self.make_room(true, now);
-                    self.pause_accepting(&error.to_string(), now);
+                    self.make_room(true, outputs, relay, now);
+                    self.pause(&error.to_string(), outputs.sockets.open(), now);
                     return false;
                 }
             }
         }
-        self.accept_pending = Some(0);
+        self.pending_ms = Some(0);
         true
-    }
-
-    /// Lets a newcomer in, or keeps it at the door until there is room; gives whether another one may
-    /// come to the door. A newcomer that says nothing for too long is let go.
-    fn admit_or_keep(&mut self, newcomer: Newcomer, now: Now) -> bool {
-        let has_spoken = self.open < self.connections_max || newcomer.stream.has_spoken();
-        let (has_room, silent) = self.has_room(has_spoken, now);
-        if has_room {
-            self.admit(newcomer, now);
-            return true;
-        }
-        // It may speak at any moment; but would keep all others out if it never did.
-        let silent_ms =
-            if self.is_crowded(now) && silent < SILENT_ENOUGH { LOOK_AGAIN_MS } else { SILENT_MS };
-        let is_silent = !has_spoken && now.mono_ms >= newcomer.accepted_ms + silent_ms;
-        if has_spoken || is_silent {
-            self.pause_accepting("limits.connections or the limit of open files", now);
-        } else {
-            self.crowded_since_ms.get_or_insert(now.mono_ms);
-            self.accept_pending = Some(now.mono_ms + LOOK_AGAIN_MS);
-        }
-        if is_silent {
-            return true;
-        }
-        self.waiting = Some(newcomer);
-        false
-    }
-
-    /// Lets the one in who waits at the door, though it is one more than there may be.
-    pub(super) fn admit_waiting(&mut self, now: Now) {
-        if let Some(newcomer) = self.waiting.take() {
-            self.admit(newcomer, now);
-        }
     }
 
     fn next_newcomer(&self, listener: usize, now: Now) -> io::Result<Newcomer> {
@@ -142,36 +186,73 @@ impl Reactor {
         Ok(Newcomer { stream, peer, loopback_port, accepted_ms: now.mono_ms })
     }
 
-    /// Whether there is room for one more connection; another one is closed for it, if need be. And
-    /// how many clients that have sent nothing may make room later. `has_spoken`: the new one has
-    /// sent something.
-    fn has_room(&mut self, has_spoken: bool, now: Now) -> (bool, usize) {
+    /// Admits a newcomer, or keeps it until there is room; gives whether another one may be
+    /// accepted. A newcomer that sends nothing for too long is let go.
+    fn admit_or_keep(
+        &mut self,
+        newcomer: Newcomer,
+        outputs: &mut Outputs,
+        relay: &mut Relay,
+        now: Now,
+    ) -> bool {
+        let has_spoken = outputs.sockets.has_room(0) || newcomer.stream.has_spoken();
         let mut silent = 0;
-        if self.open >= self.connections_max {
-            silent = self.make_room(has_spoken, now);
-            self.carry_out_answers(now);
-            self.free_gone(now);
+        if !outputs.sockets.has_room(0) {
+            silent = self.make_room(has_spoken, outputs, relay, now);
         }
-        (self.open < self.connections_max, silent)
+        if outputs.sockets.has_room(0) {
+            self.admit(newcomer, outputs, relay, now);
+            return true;
+        }
+        // It may speak at any moment; but would keep all others out if it never did.
+        let silent_ms =
+            if self.is_crowded(now) && silent < SILENT_ENOUGH { LOOK_AGAIN_MS } else { SILENT_MS };
+        let is_silent = !has_spoken && now.mono_ms >= newcomer.accepted_ms + silent_ms;
+        if has_spoken || is_silent {
+            let cause = "limits.connections or the limit of open files";
+            self.pause(cause, outputs.sockets.open(), now);
+        } else {
+            self.crowded_since_ms.get_or_insert(now.mono_ms);
+            self.pending_ms = Some(now.mono_ms + LOOK_AGAIN_MS);
+        }
+        if is_silent {
+            return true;
+        }
+        self.waiting = Some(newcomer);
+        false
     }
 
-    /// Has a connection closed, if one can be spared; gives how many clients that have sent nothing
-    /// may make room later.
-    fn make_room(&mut self, has_spoken: bool, now: Now) -> usize {
+    fn admit(&mut self, newcomer: Newcomer, outputs: &mut Outputs, relay: &mut Relay, now: Now) {
+        let Newcomer { stream, peer, loopback_port, .. } = newcomer;
+        self.accepted += 1;
+        let conn = relay.accept(Arrival { peer, loopback_port }, now);
+        if outputs.sockets.enter(Socket::accepted(conn, stream)).is_err() {
+            relay.handle_input(conn, Input::Closed, now);
+        }
+    }
+
+    /// Closes another connection, if one can be spared; gives how many clients that have sent
+    /// nothing may make room later. `has_spoken`: the newcomer has sent something.
+    fn make_room(
+        &mut self,
+        has_spoken: bool,
+        outputs: &mut Outputs,
+        relay: &mut Relay,
+        now: Now,
+    ) -> usize {
         let silent_ms = if self.is_crowded(now) { SILENT_AMID_A_CROWD_MS } else { SILENT_MS };
         let mut silent = 0;
-        for _ in 0..SPARE_MAX {
-            let spare = self.relay.spare(silent_ms, has_spoken, now);
+        for _ in 0..UNREAD_MAX {
+            let spare = relay.spare(silent_ms, has_spoken, now);
             silent = spare.silent;
             let Some(conn) = spare.conn else { break };
-            // One of a crowd may have asked again, and waits to be read.
-            let is_unread = find(&mut self.sockets, conn)
-                .is_some_and(|socket| socket.queued && !socket.dialled);
-            let answer = if is_unread { Input::Unread } else { Input::Evicted };
-            self.relay.handle_input(conn, answer, now);
-            if !is_unread {
+            if !outputs.sockets.is_unread(conn) {
+                relay.handle_input(conn, Input::Evicted, now);
+                outputs.carry_out_answers(relay, now);
+                outputs.sockets.free_gone(relay, now);
                 break;
             }
+            relay.handle_input(conn, Input::Unread, now);
         }
         silent
     }
@@ -182,77 +263,34 @@ impl Reactor {
     }
 
     /// Goes on when a connection closes, or one that is idle can make room.
-    fn pause_accepting(&mut self, cause: &str, now: Now) {
-        self.watchdog.accept_pauses += 1;
+    fn pause(&mut self, cause: &str, open: usize, now: Now) {
+        self.pauses += 1;
         self.crowded_since_ms.get_or_insert(now.mono_ms);
-        self.accept_pending = Some(now.mono_ms + ACCEPT_PAUSE_MS);
-        if let Some(times) = self.out_of_descriptors.note(now.mono_ms) {
-            let open = self.open;
+        self.pending_ms = Some(now.mono_ms + ACCEPT_PAUSE_MS);
+        if let Some(times) = self.warnings.note(now.mono_ms) {
             log::warn!("event=accept_paused connections={open} times={times} cause={cause:?}");
         }
     }
 
-    fn admit(&mut self, newcomer: Newcomer, now: Now) {
-        let Newcomer { stream, peer, loopback_port, .. } = newcomer;
-        self.watchdog.accepted += 1;
-        let conn = self.relay.accept(Arrival { peer, loopback_port }, now);
-        if self.enter(Socket::accepted(conn, stream)).is_err() {
-            self.relay.handle_input(conn, Input::Closed, now);
-        }
+    /// The real addresses, where port 0 was asked for too.
+    pub(super) fn listening(&self) -> Vec<Listen> {
+        self.listeners.iter().map(|listener| listener.local().clone()).collect()
     }
 
-    pub(super) fn connect(&mut self, conn: ConnKey, to: &UpstreamAddress, now: Now) {
-        let entered = if self.open < self.connections_max + DIALS_BEYOND {
-            Stream::connect(to).and_then(|stream| self.enter(Socket::dialled(conn, stream)))
-        } else {
-            Err(ErrorKind::QuotaExceeded.into())
-        };
-        if let Err(error) = entered {
-            let ours = error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code));
-            let cause = if ours { ErrorKind::QuotaExceeded } else { error.kind() };
-            self.relay.handle_input(conn, Input::ConnectFailed(cause), now);
-            self.relay.handle_input(conn, Input::Closed, now);
-        }
+    /// When [`Acceptor::accept`] has something to do, milliseconds.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.pending_ms
     }
 
-    /// Waits for the events of a new socket.
-    fn enter(&mut self, mut socket: Socket) -> io::Result<()> {
-        let key = socket.key;
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut socket.stream, token_of(key), both)?;
-        if self.sockets.len() <= key.index() {
-            self.sockets.resize_with(key.index() + 1, || None);
-        }
-        self.sockets[key.index()] = Some(socket);
-        self.open += 1;
-        Ok(())
+    /// Connections that were admitted since the start.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
     }
 
-    /// Something happened to a socket that was not connected yet.
-    pub(super) fn on_connecting(&mut self, conn: ConnKey, event: &Event, now: Now) {
-        let Some(socket) = find(&mut self.sockets, conn) else { return };
-        match socket.stream.connected() {
-            Ok(false) => {}
-            Ok(true) => {
-                socket.connecting = false;
-                self.relay.handle_input(conn, Input::Connected, now);
-                if event.is_readable() || event.is_read_closed() {
-                    self.read_after(conn, event, now);
-                }
-            }
-            Err(error) => {
-                self.relay.handle_input(conn, Input::ConnectFailed(error.kind()), now);
-                self.drop_socket(conn);
-            }
-        }
+    /// How often accepting has paused at a limit since the start.
+    pub(super) fn pauses(&self) -> u64 {
+        self.pauses
     }
-}
-
-pub(super) fn connections_max(configured: Option<usize>) -> usize {
-    let (soft, _) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
-    let possible = usize::try_from(soft.saturating_sub(RESERVED_DESCRIPTORS).max(1));
-    let possible = possible.unwrap_or(usize::MAX);
-    configured.map_or(possible, |configured| configured.min(possible))
 }
 
 /// An error of one connection that was about to be accepted, not of the listener.

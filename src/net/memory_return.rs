@@ -1,9 +1,10 @@
-//! When the memory of a crowd that has left, or of channels that have expired, is given back: all at
-//! once, some time later, since it costs milliseconds and the next crowd would want it again.
+//! Memory return: when free heap memory is returned to the system, after a crowd has left or
+//! channels have expired: all at once, some time later, since it costs milliseconds and the next
+//! crowd would want it again.
 
-use super::Reactor;
+use super::sockets::Sockets;
 use crate::clock::Now;
-use crate::relay::Command;
+use crate::relay::{Command, Relay};
 
 /// So much must have gone before it is worth the while, bytes.
 const WORTH_BYTES: usize = 4 << 20;
@@ -15,7 +16,7 @@ const PIECE_BYTES: usize = 32 << 20;
 /// From when it is worth the while to when it is done, milliseconds.
 const DELAY_MS: u64 = 1000;
 
-/// Decides when.
+/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct MemoryReturn {
     /// The most there was since the last time, bytes.
@@ -27,13 +28,24 @@ pub(super) struct MemoryReturn {
 }
 
 impl MemoryReturn {
-    /// When [`MemoryReturn::is_due`] has to be asked again, milliseconds.
+    /// When [`MemoryReturn::give_back`] has something to do, milliseconds.
     pub(super) fn due(&self) -> Option<u64> {
         self.due_ms
     }
 
-    /// Whether memory is to be given back now, where there is `weight` of what needs some.
-    pub(super) fn is_due(&mut self, weight: usize, now: Now) -> bool {
+    /// Returns what tables and the heap do not need any more, if it is time to.
+    pub(super) fn give_back(&mut self, relay: &mut Relay, sockets: &mut Sockets, now: Now) {
+        if !self.is_due(relay.state().weight(), now) {
+            return;
+        }
+        relay.command(Command::Shrink, now);
+        sockets.shrink();
+        heap_trim::trim();
+        log::debug!("event=memory_given_back");
+    }
+
+    /// Whether it is time, where `weight` bytes are needed.
+    fn is_due(&mut self, weight: usize, now: Now) -> bool {
         if weight > self.peak {
             self.peak = weight;
             self.is_falling = false;
@@ -57,19 +69,6 @@ impl MemoryReturn {
             }
             _ => false,
         }
-    }
-}
-
-impl Reactor {
-    pub(super) fn give_back_memory(&mut self, now: Now) {
-        if !self.memory_return.is_due(self.relay.state().weight(), now) {
-            return;
-        }
-        self.relay.command(Command::Shrink, now);
-        while self.sockets.pop_if(|socket| socket.is_none()).is_some() {}
-        self.sockets.shrink_to_fit();
-        heap_trim::trim();
-        log::debug!("event=memory_given_back");
     }
 }
 

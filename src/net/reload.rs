@@ -1,5 +1,5 @@
-//! Reads the settings anew, on a thread: a disk may be slow, and names in them are looked up. The
-//! loop starts it, is woken, and takes what came of it.
+//! Reload: the settings, read anew on a thread, since a disk may be slow and names in them are
+//! looked up. The loop starts the thread, is woken by it, and takes the settings; it never waits.
 
 use std::fmt;
 use std::io;
@@ -8,9 +8,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use mio::Waker;
+use sd_notify::NotifyState;
 
+use super::service_manager;
+use crate::clock::Now;
 use crate::hub::options::StoreOptions;
-use crate::relay;
+use crate::relay::{self, Command, Relay};
 
 /// What SIGHUP asks for: the settings, read anew; or why they cannot be had.
 pub type Reloaded = Result<(relay::options::Options, Vec<StoreOptions>), String>;
@@ -41,42 +44,59 @@ impl Reload {
         Self { read, waker, tell, told, state: State::Idle }
     }
 
-    /// Notes that the settings are asked for while they are being read; gives whether they are.
-    pub(super) fn note_again(&mut self) -> bool {
-        if self.state == State::Idle {
-            return false;
+    /// Has the settings read, now or when the reading that is going on has ended.
+    pub(super) fn ask(&mut self, relay: &mut Relay, is_stopping: bool, now: Now) {
+        if self.state != State::Idle {
+            self.state = State::ReadingAgain;
+            return;
         }
-        self.state = State::ReadingAgain;
-        true
+        match NotifyState::monotonic_usec_now() {
+            Ok(time) => service_manager::tell(&[NotifyState::Reloading, time]),
+            Err(error) => log::debug!("event=sd_notify error={error}"),
+        }
+        match self.begin() {
+            Ok(()) => self.state = State::Reading,
+            Err(error) => {
+                let why = format!("cannot start a thread to read them: {error}");
+                take(Err(why), relay, is_stopping, now);
+            }
+        }
     }
 
-    /// Begins to read. To be asked first: [`Reload::note_again`].
-    ///
-    /// # Errors
-    /// No thread can be had.
-    pub(super) fn begin(&mut self) -> io::Result<()> {
+    /// Takes the settings that were read, if the reading has ended. Also where they are asked for
+    /// once more: settings that are asked for again and again are still taken.
+    pub(super) fn finish(&mut self, relay: &mut Relay, is_stopping: bool, now: Now) {
+        let Ok(outcome) = self.told.try_recv() else { return };
+        take(outcome, relay, is_stopping, now);
+        let before = std::mem::replace(&mut self.state, State::Idle);
+        if before == State::ReadingAgain && !is_stopping {
+            self.ask(relay, is_stopping, now);
+        }
+    }
+
+    /// Begins to read.
+    fn begin(&self) -> io::Result<()> {
         let (read, waker, tell) = (self.read.clone(), self.waker.clone(), self.tell.clone());
-        thread::Builder::new().name("reload".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("reload".to_owned());
+        thread.spawn(move || {
             // The loop may have ended.
             let _ = tell.send(read());
             let _ = waker.wake();
         })?;
-        self.state = State::Reading;
         Ok(())
-    }
-
-    /// What was read, if the reading has ended, and whether it was asked for once more meanwhile.
-    /// Both are to be done: settings that are asked for again and again are still taken.
-    pub(super) fn finished(&mut self) -> Option<(Reloaded, bool)> {
-        let outcome = self.told.try_recv().ok()?;
-        let before = std::mem::replace(&mut self.state, State::Idle);
-        Some((outcome, before == State::ReadingAgain))
     }
 }
 
-/// Why the settings could not be read.
-pub(super) fn no_thread(error: &io::Error) -> String {
-    format!("cannot start a thread to read them: {error}")
+fn take(outcome: Reloaded, relay: &mut Relay, is_stopping: bool, now: Now) {
+    match outcome {
+        _ if is_stopping => return,
+        Ok((options, stores)) => {
+            relay.command(Command::Reload(&options, stores), now);
+            log::info!("event=reload");
+        }
+        Err(why) => log::error!("event=reload_refused kept=\"the old settings\" cause={why:?}"),
+    }
+    service_manager::tell(&[NotifyState::Ready]);
 }
 
 impl fmt::Debug for Reload {

@@ -1,13 +1,14 @@
-//! One socket: sends at once, keeps what the socket refuses, and remembers what is still to be
-//! done with it. Never looks into the bytes.
+//! Socket: one connection's transport, what the transport refused, and what is still to be done
+//! with it. It sends at once, and never looks into the bytes.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io;
 
 use super::stream::Stream;
+use super::transport::{Sent, Transport};
 use crate::relay::{ConnKey, Payload};
 
-/// What was refused, and waits for the socket to take more.
+/// What the transport refused, and takes later.
 #[derive(Debug, Default)]
 struct Outbox {
     payloads: VecDeque<Payload>,
@@ -15,136 +16,165 @@ struct Outbox {
     sent: usize,
 }
 
-/// See the module. 32 bytes; an outbox only while it has something in it.
+/// What a socket is doing.
+///
+/// ```text
+/// Connecting ──► Open ◄──► Shutting
+///                 │ │         │
+///                 │ └► Mute   │
+///                 ▼     ▼     ▼
+///               Closing ──► Gone
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// We have dialled, and it is not open yet.
+    Connecting,
+    /// Bytes go both ways; what is shut for writing stays here.
+    Open,
+    /// To be shut for writing when the outbox is empty.
+    Shutting,
+    /// To be closed when the outbox is empty.
+    Closing,
+    /// The peer takes nothing any more: what is to be sent is dropped.
+    Mute,
+    /// Closed at the end of this turn.
+    Gone,
+}
+
+/// The list that a socket is in, to be read without another event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// None.
+    No,
+    /// Of those to be read in the next turn.
+    Again,
+    /// Of those of large fan-outs.
+    Later,
+}
+
+/// Who has opened the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The peer.
+    Accepted,
+    /// We have.
+    Dialled,
+}
+
+/// See the module.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) key: ConnKey,
-    pub(super) stream: Stream,
+    pub(super) transport: Transport,
+    /// Only while it has something in it.
     outbox: Option<Box<Outbox>>,
-    /// To be closed when the outbox is empty.
-    pub(super) closing: bool,
-    /// To be shut for writing when the outbox is empty.
-    pub(super) shutting: bool,
-    /// We have opened it, not the peer.
-    pub(super) dialled: bool,
-    /// It is not open yet.
-    pub(super) connecting: bool,
+    pub(super) side: Side,
+    pub(super) life: Life,
+    pub(super) queue: Queue,
     /// The peer sends no more, so that behind what came an end is to be found.
     pub(super) ended: bool,
-    /// To be read in the next turn, or a later one.
-    pub(super) queued: bool,
     /// It waited with many others, the last time it did.
     pub(super) crowd: bool,
-    /// The peer takes nothing any more: what is to be sent is dropped.
-    mute: bool,
-    /// Closed at the end of this turn.
-    pub(super) gone: bool,
 }
 
-/// What became of an attempt to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// Everything left.
-    All,
-    /// Some bytes wait for the socket.
-    Partly {
-        /// Whether any left.
-        progress: bool,
-    },
-}
+// Debug builds of mio add what they check registrations with.
+const _: () = assert!(cfg!(debug_assertions) || size_of::<Socket>() == 32);
 
 impl Socket {
     pub(super) fn accepted(key: ConnKey, stream: Stream) -> Self {
         Self {
             key,
-            stream,
+            transport: Transport::new(stream),
             outbox: None,
-            closing: false,
-            shutting: false,
-            dialled: false,
-            connecting: false,
+            side: Side::Accepted,
+            life: Life::Open,
+            queue: Queue::No,
             ended: false,
-            queued: false,
             crowd: false,
-            mute: false,
-            gone: false,
         }
     }
 
     pub(super) fn dialled(key: ConnKey, stream: Stream) -> Self {
-        Self { dialled: true, connecting: true, ..Self::accepted(key, stream) }
-    }
-
-    /// Drops what waits, and whatever is still to be sent.
-    pub(super) fn mute(&mut self) {
-        self.mute = true;
-        self.outbox = None;
-    }
-
-    /// Whether bytes wait for the socket.
-    pub(super) fn is_stalled(&self) -> bool {
-        self.outbox.is_some()
+        Self { side: Side::Dialled, life: Life::Connecting, ..Self::accepted(key, stream) }
     }
 
     /// Sends behind what waits.
     ///
     /// # Errors
-    /// The socket's own; it is of no use any more.
+    /// The transport's; the peer takes no more.
     pub(super) fn send(&mut self, payload: Payload) -> io::Result<Sent> {
-        if self.mute {
+        if self.life == Life::Mute {
             return Ok(Sent::All);
         }
         if let Some(outbox) = &mut self.outbox {
             outbox.payloads.push_back(payload);
-            return Ok(Sent::Partly { progress: false });
+            return Ok(Sent::Partly(0));
         }
-        let sent = write(&mut self.stream, &payload, 0)?;
-        if sent == payload.len() {
-            return Ok(Sent::All);
+        let outcome = self.transport.write(&payload, 0)?;
+        if let Sent::Partly(sent) = outcome {
+            self.outbox = Some(Box::new(Outbox { payloads: VecDeque::from([payload]), sent }));
         }
-        self.outbox = Some(Box::new(Outbox { payloads: VecDeque::from([payload]), sent }));
-        Ok(Sent::Partly { progress: sent > 0 })
+        Ok(outcome)
     }
 
-    /// Sends what waits, as far as the socket takes it.
+    /// Sends what waits, as far as the transport takes it.
     ///
     /// # Errors
     /// As [`Socket::send`].
     pub(super) fn flush(&mut self) -> io::Result<Sent> {
         let Some(outbox) = &mut self.outbox else { return Ok(Sent::All) };
-        let mut progress = false;
+        let mut all = 0;
         while let Some(payload) = outbox.payloads.front() {
-            let sent = write(&mut self.stream, payload, outbox.sent)?;
-            progress |= sent > 0;
-            outbox.sent += sent;
-            if outbox.sent < payload.len() {
-                return Ok(Sent::Partly { progress });
+            if let Sent::Partly(sent) = self.transport.write(payload, outbox.sent)? {
+                outbox.sent += sent;
+                return Ok(Sent::Partly(all + sent));
             }
+            all += payload.len() - outbox.sent;
             outbox.payloads.pop_front();
             outbox.sent = 0;
         }
         self.outbox = None;
         Ok(Sent::All)
     }
-}
 
-/// Writes a payload from byte `from` on; gives how many bytes the socket took, fewer only when it
-/// takes no more for now.
-fn write(stream: &mut Stream, payload: &Payload, from: usize) -> io::Result<usize> {
-    let mut sent = 0;
-    loop {
-        let (head, body) = payload.slices(from + sent);
-        let outcome = match (head, body) {
-            ([], []) => return Ok(sent),
-            (slice, []) | ([], slice) => stream.write(slice),
-            (head, body) => stream.write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
-        };
-        match outcome {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => sent += written,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(sent),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    /// Shuts it for writing, at once or when the outbox is empty; gives whether it is still of use.
+    pub(super) fn shut(&mut self) -> bool {
+        match self.life {
+            Life::Closing => true,
+            _ if self.is_stalled() => {
+                self.life = Life::Shutting;
+                true
+            }
+            _ => self.transport.close_write().is_ok(),
         }
+    }
+
+    /// Has it closed when the outbox is empty; gives whether that is later.
+    pub(super) fn close(&mut self) -> bool {
+        self.life = Life::Closing;
+        self.is_stalled()
+    }
+
+    /// Does what was to be done when the outbox is empty; gives whether it is still of use.
+    pub(super) fn emptied(&mut self) -> bool {
+        match self.life {
+            Life::Closing => false,
+            Life::Shutting => {
+                self.life = Life::Open;
+                self.transport.close_write().is_ok()
+            }
+            _ => true,
+        }
+    }
+
+    /// Drops what waits, and whatever is still to be sent.
+    pub(super) fn mute(&mut self) {
+        self.life = Life::Mute;
+        self.outbox = None;
+    }
+
+    /// Whether bytes wait for the transport.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.outbox.is_some()
     }
 }

@@ -1,216 +1,352 @@
-//! Bytes between sockets and the relay: reading, sending, closing.
+//! Sockets: every open connection, the poll that tells of them, and those to be read without
+//! another event. Moves bytes between them and the relay; never looks into the bytes.
 
-use std::io::{ErrorKind, Read};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
 
-use mio::Token;
 use mio::event::Event;
+use mio::{Events, Poll};
 
 use super::pace::{CROWD_READS, CROWD_READS_BESIDE, READ_BYTES};
-use super::socket::Sent;
-use super::{Reactor, find, index, token_of};
+use super::socket::{Life, Queue, Side, Socket};
+use super::tokens;
+use super::transport::{Read, Sent};
 use crate::clock::Now;
-use crate::relay::{ConnKey, Input, Output};
+use crate::relay::{ConnKey, Input, Payload, Relay};
 
-impl Reactor {
-    pub(super) fn on_event(&mut self, token: Token, event: &Event, now: Now) {
-        let Some(socket) = self.sockets.get_mut(index(token)).and_then(Option::as_mut) else {
-            return;
-        };
-        if token_of(socket.key) != token || socket.gone {
-            return;
-        }
-        let conn = socket.key;
-        if socket.connecting {
-            return self.on_connecting(conn, event, now);
-        }
-        if event.is_writable() && socket.is_stalled() {
-            self.flush(conn, now);
-        }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.read_after(conn, event, now);
+/// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
+/// connections (up to four in use and four idle), the newcomer that waits, a reserve.
+const RESERVED_DESCRIPTORS: u64 = 32;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    poll: Poll,
+    /// Beside the relay's table of connections: the same index.
+    table: Vec<Option<Socket>>,
+    open: usize,
+    open_max: usize,
+    /// Every connection is read into this one.
+    buffer: Box<[u8]>,
+    /// Sockets that were read and may have more: each once, to be read in the next turn.
+    again: Vec<ConnKey>,
+    /// Readable sockets of large fan-outs. Their next polls are read after all deliveries, else the
+    /// last of ten thousand would wait for the next poll of all others, and so would everybody else.
+    later: VecDeque<ConnKey>,
+    /// How many of `later` are still to be read in this turn.
+    crowd_reads_left: usize,
+    /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
+    gone: Vec<ConnKey>,
+}
+
+impl Sockets {
+    /// None yet. `configured`: `limits.connections`; else the limit of open files is the limit.
+    pub(super) fn new(poll: Poll, configured: Option<usize>) -> Self {
+        Self {
+            poll,
+            table: Vec::new(),
+            open: 0,
+            open_max: open_max(configured),
+            buffer: vec![0; READ_BYTES].into(),
+            again: Vec::new(),
+            later: VecDeque::new(),
+            crowd_reads_left: 0,
+            gone: Vec::new(),
         }
     }
 
-    pub(super) fn read_after(&mut self, conn: ConnKey, event: &Event, now: Now) {
-        let Some(socket) = find(&mut self.sockets, conn) else { return };
+    /// Waits for events.
+    ///
+    /// # Errors
+    /// The system's; the loop cannot go on.
+    pub(super) fn poll(&mut self, events: &mut Events, wait: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, wait) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            polled => polled,
+        }
+    }
+
+    /// Waits for the events of a new socket.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn enter(&mut self, mut socket: Socket) -> io::Result<()> {
+        let key = socket.key;
+        socket.transport.register(self.poll.registry(), tokens::of_conn(key))?;
+        if self.table.len() <= key.index() {
+            self.table.resize_with(key.index() + 1, || None);
+        }
+        self.table[key.index()] = Some(socket);
+        self.open += 1;
+        Ok(())
+    }
+
+    /// Flushes and reads as an event says.
+    pub(super) fn on_event(&mut self, event: &Event, relay: &mut Relay, now: Now) {
+        let token = event.token();
+        let Some(Some(socket)) = self.table.get_mut(tokens::index(token)) else { return };
+        if tokens::of_conn(socket.key) != token || socket.life == Life::Gone {
+            return;
+        }
+        let conn = socket.key;
+        if socket.life == Life::Connecting {
+            return self.on_connecting(conn, event, relay, now);
+        }
+        if event.is_writable() && socket.is_stalled() {
+            self.flush(conn, relay, now);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read_after(conn, event, relay, now);
+        }
+    }
+
+    fn on_connecting(&mut self, conn: ConnKey, event: &Event, relay: &mut Relay, now: Now) {
+        let Some(socket) = find(&mut self.table, conn) else { return };
+        match socket.transport.connected() {
+            Ok(false) => {}
+            Ok(true) => {
+                socket.life = Life::Open;
+                relay.handle_input(conn, Input::Connected, now);
+                if event.is_readable() || event.is_read_closed() {
+                    self.read_after(conn, event, relay, now);
+                }
+            }
+            Err(error) => {
+                relay.handle_input(conn, Input::ConnectFailed(error.kind()), now);
+                self.abort(conn);
+            }
+        }
+    }
+
+    fn read_after(&mut self, conn: ConnKey, event: &Event, relay: &mut Relay, now: Now) {
+        let Some(socket) = find(&mut self.table, conn) else { return };
         socket.ended |= event.is_read_closed() || event.is_error();
         // Otherwise it has had its turn, and would have two in the next.
-        if socket.queued {
+        if socket.queue != Queue::No {
             return;
         }
         if !socket.crowd {
-            return self.read(conn, now);
+            return self.read(conn, relay, now);
         }
-        // Behind those of the crowd that came before it.
+        // Behind those of large fan-outs that came before it.
         if self.later.is_empty() && self.crowd_reads_left > 0 {
             self.crowd_reads_left -= 1;
-            self.read(conn, now);
+            self.read(conn, relay, now);
         } else {
-            socket.queued = true;
+            socket.queue = Queue::Later;
             self.later.push_back(conn);
         }
     }
 
-    /// Begins the turn's share of those who have waited in a crowd and ask again.
-    pub(super) fn read_later(&mut self, now: Now) {
-        let fanning_out = self.relay.state().has_output;
-        self.crowd_reads_left = if fanning_out { CROWD_READS_BESIDE } else { CROWD_READS };
+    /// Begins a turn: reads a share of those of large fan-outs, then those that may have more.
+    pub(super) fn read_left_over(&mut self, relay: &mut Relay, now: Now) {
+        let fans_out = relay.state().has_output;
+        self.crowd_reads_left = if fans_out { CROWD_READS_BESIDE } else { CROWD_READS };
         while self.crowd_reads_left > 0 {
-            let Some(conn) = self.later.pop_front() else { return };
+            let Some(conn) = self.later.pop_front() else { break };
             self.crowd_reads_left -= 1;
-            if let Some(socket) = find(&mut self.sockets, conn) {
-                socket.queued = false;
-                self.read(conn, now);
-            }
+            self.read_queued(conn, relay, now);
+        }
+        for conn in std::mem::take(&mut self.again) {
+            self.read_queued(conn, relay, now);
+        }
+    }
+
+    fn read_queued(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
+        if let Some(socket) = find(&mut self.table, conn) {
+            socket.queue = Queue::No;
+            self.read(conn, relay, now);
+        }
+    }
+
+    /// Reads from every socket.
+    pub(super) fn read_all(&mut self, relay: &mut Relay, now: Now) {
+        let keys: Vec<ConnKey> = self.table.iter().flatten().map(|socket| socket.key).collect();
+        for conn in keys {
+            self.read(conn, relay, now);
         }
     }
 
     /// Reads what came, at most one buffer full.
-    pub(super) fn read(&mut self, conn: ConnKey, now: Now) {
+    fn read(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
         loop {
-            let most = self.relay.read_max(conn).min(READ_BYTES);
-            let Some(socket) = find(&mut self.sockets, conn) else { return };
+            let most = relay.read_max(conn).min(READ_BYTES);
+            let Some(socket) = find(&mut self.table, conn) else { return };
+            let ended = socket.ended;
             if most == 0 {
                 // A client's end lies behind bytes that nobody will read; those of an upstream are
                 // still wanted, later.
-                if socket.ended && !socket.dialled {
-                    self.relay.handle_input(conn, Input::Ended, now);
+                if ended && socket.side == Side::Accepted {
+                    relay.handle_input(conn, Input::Ended, now);
                 }
                 return;
             }
-            let ended = socket.ended;
-            match socket.stream.read(&mut self.scratch[..most]) {
-                Ok(0) => return self.relay.handle_input(conn, Input::Ended, now),
-                Ok(length) => {
-                    self.relay.handle_input(conn, Input::Received(&self.scratch[..length]), now);
-                    if length == most {
-                        return self.read_again(conn);
-                    }
+            match socket.transport.read(&mut self.buffer[..most]) {
+                Ok(Read::Bytes(length)) => {
+                    relay.handle_input(conn, Input::Received(&self.buffer[..length]), now);
                     if !ended {
                         return;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.drop_socket(conn),
+                Ok(Read::More(length)) => {
+                    relay.handle_input(conn, Input::Received(&self.buffer[..length]), now);
+                    return self.read_again(conn);
+                }
+                Ok(Read::Drained) => return,
+                Ok(Read::End) => return relay.handle_input(conn, Input::Ended, now),
+                Err(_) => return self.abort(conn),
             }
         }
     }
 
-    /// Lets a socket be read in the next turn.
+    /// Has a socket read in the next turn: it may have bytes that no event will tell of.
     pub(super) fn read_again(&mut self, conn: ConnKey) {
-        if let Some(socket) = find(&mut self.sockets, conn)
-            && !socket.queued
+        if let Some(socket) = find(&mut self.table, conn)
+            && socket.queue == Queue::No
         {
-            socket.queued = true;
+            socket.queue = Queue::Again;
             self.again.push(conn);
         }
     }
 
-    pub(super) fn flush(&mut self, conn: ConnKey, now: Now) {
-        let Some(socket) = find(&mut self.sockets, conn) else { return };
-        match socket.flush() {
-            Ok(Sent::All) => {
-                self.relay.handle_input(conn, Input::Drained, now);
-                self.after_sending(conn);
+    /// Sends at once what the socket takes, and keeps the rest. `crowd`: whether it waited with many
+    /// others, if that is known.
+    pub(super) fn send(
+        &mut self,
+        conn: ConnKey,
+        payload: Payload,
+        crowd: Option<bool>,
+        relay: &mut Relay,
+        now: Now,
+    ) {
+        let Some(socket) = find(&mut self.table, conn) else { return };
+        socket.crowd = crowd.unwrap_or(socket.crowd);
+        let stalled_before = socket.is_stalled();
+        match socket.send(payload) {
+            Ok(Sent::Partly(_)) if !stalled_before => {
+                relay.handle_input(conn, Input::Stalled, now);
             }
-            Ok(Sent::Partly { progress: true }) => {
-                self.relay.handle_input(conn, Input::Progressed, now)
-            }
-            Ok(Sent::Partly { progress: false }) => {}
+            Ok(_) => {}
             Err(_) => self.broken(conn),
         }
     }
 
-    pub(super) fn carry_out(&mut self, output: Output, now: Now) {
-        match output {
-            Output::Send { conn, payload, crowd } => {
-                let Some(socket) = find(&mut self.sockets, conn) else { return };
-                socket.crowd = crowd.unwrap_or(socket.crowd);
-                let stalled_before = socket.is_stalled();
-                match socket.send(payload) {
-                    Ok(Sent::Partly { .. }) if !stalled_before => {
-                        self.relay.handle_input(conn, Input::Stalled, now)
-                    }
-                    Ok(_) => {}
-                    Err(_) => self.broken(conn),
-                }
+    fn flush(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
+        let Some(socket) = find(&mut self.table, conn) else { return };
+        match socket.flush() {
+            Ok(Sent::All) => {
+                relay.handle_input(conn, Input::Drained, now);
+                self.keep_if(conn, Socket::emptied);
             }
-            Output::ShutdownWrite { conn } => {
-                if let Some(socket) = find(&mut self.sockets, conn) {
-                    socket.shutting = true;
-                    self.after_sending(conn);
-                }
-            }
-            Output::Close { conn } => {
-                if let Some(socket) = find(&mut self.sockets, conn) {
-                    socket.closing = true;
-                    self.after_sending(conn);
-                }
-            }
-            Output::Abort { conn } => self.drop_socket(conn),
-            Output::Reset { conn } => {
-                if let Some(socket) = find(&mut self.sockets, conn) {
-                    socket.stream.reset_at_close();
-                }
-                self.drop_socket(conn);
-            }
-            Output::Connect { conn, to } => self.connect(conn, &to, now),
-            // The edge will not come again for bytes that were not wanted when they came.
-            Output::ResumeRead { conn } => self.read_again(conn),
-            Output::Notify { event, notice } => {
-                self.passthrough.notify(event, notice, now.mono_ms);
-            }
-        }
-    }
-
-    /// Closes or shuts a socket that has sent everything, if that was to be done.
-    pub(super) fn after_sending(&mut self, conn: ConnKey) {
-        let Some(socket) = find(&mut self.sockets, conn) else { return };
-        if socket.is_stalled() {
-            return;
-        }
-        let broken = socket.shutting && socket.stream.shutdown_write().is_err();
-        socket.shutting = false;
-        if broken || socket.closing {
-            self.drop_socket(conn);
+            Ok(Sent::Partly(0)) => {}
+            Ok(Sent::Partly(_)) => relay.handle_input(conn, Input::Progressed, now),
+            Err(_) => self.broken(conn),
         }
     }
 
     /// The peer takes no more. What an upstream has sent before, its answer, is still read.
-    pub(super) fn broken(&mut self, conn: ConnKey) {
-        match find(&mut self.sockets, conn) {
-            Some(socket) if socket.dialled && !socket.closing => {
+    fn broken(&mut self, conn: ConnKey) {
+        match find(&mut self.table, conn) {
+            Some(socket) if socket.side == Side::Dialled && socket.life != Life::Closing => {
                 socket.mute();
                 socket.ended = true;
                 self.read_again(conn);
             }
-            _ => self.drop_socket(conn),
+            _ => self.abort(conn),
         }
     }
 
-    pub(super) fn drop_socket(&mut self, conn: ConnKey) {
-        if let Some(socket) = find(&mut self.sockets, conn) {
-            socket.gone = true;
+    /// Shuts a socket for writing when everything is sent.
+    pub(super) fn shut(&mut self, conn: ConnKey) {
+        self.keep_if(conn, Socket::shut);
+    }
+
+    /// Closes a socket when everything is sent.
+    pub(super) fn close(&mut self, conn: ConnKey) {
+        self.keep_if(conn, Socket::close);
+    }
+
+    /// Closes a socket now, so that the peer can tell it from an end.
+    pub(super) fn reset(&mut self, conn: ConnKey) {
+        if let Some(socket) = find(&mut self.table, conn) {
+            socket.transport.reset_at_close();
+            self.abort(conn);
+        }
+    }
+
+    /// Closes a socket now, whatever waits: at the end of the turn.
+    pub(super) fn abort(&mut self, conn: ConnKey) {
+        if let Some(socket) = find(&mut self.table, conn) {
+            socket.life = Life::Gone;
             self.gone.push(conn);
         }
     }
 
-    pub(super) fn free_gone(&mut self, now: Now) {
+    fn keep_if(&mut self, conn: ConnKey, is_of_use: fn(&mut Socket) -> bool) {
+        if find(&mut self.table, conn).is_some_and(|socket| !is_of_use(socket)) {
+            self.abort(conn);
+        }
+    }
+
+    /// Frees the slots of sockets that are gone; gives whether there were any.
+    pub(super) fn free_gone(&mut self, relay: &mut Relay, now: Now) -> bool {
         if self.gone.is_empty() {
-            return;
+            return false;
         }
         for conn in std::mem::take(&mut self.gone) {
-            self.sockets[conn.index()] = None;
+            self.table[conn.index()] = None;
             self.open -= 1;
-            self.relay.handle_input(conn, Input::Closed, now);
-        }
-        if self.accept_pending.is_some() {
-            self.accept_pending = Some(0);
+            relay.handle_input(conn, Input::Closed, now);
         }
         debug_assert!(
-            self.relay.state().has_output || self.open == self.relay.state().connections,
+            relay.state().has_output || self.open == relay.state().connections,
             "both tables have the same entries"
         );
+        true
     }
+
+    /// Gives back the room that the table does not need any more.
+    pub(super) fn shrink(&mut self) {
+        while self.table.pop_if(|socket| socket.is_none()).is_some() {}
+        self.table.shrink_to_fit();
+    }
+
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Whether one more may be opened, where so many may be `beyond` the limit.
+    pub(super) fn has_room(&self, beyond: usize) -> bool {
+        self.open < self.open_max + beyond
+    }
+
+    /// Whether some are to be read without another event.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.again.is_empty() || !self.later.is_empty()
+    }
+
+    /// Whether bytes of a client wait to be read.
+    pub(super) fn is_unread(&self, conn: ConnKey) -> bool {
+        self.table.get(conn.index()).and_then(Option::as_ref).is_some_and(|socket| {
+            socket.key == conn && socket.queue != Queue::No && socket.side == Side::Accepted
+        })
+    }
+}
+
+/// The socket of a connection, unless it is gone.
+fn find(table: &mut [Option<Socket>], conn: ConnKey) -> Option<&mut Socket> {
+    let socket = table.get_mut(conn.index())?.as_mut()?;
+    (socket.key == conn && socket.life != Life::Gone).then_some(socket)
+}
+
+fn open_max(configured: Option<usize>) -> usize {
+    let (soft, _) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
+    let possible = usize::try_from(soft.saturating_sub(RESERVED_DESCRIPTORS).max(1));
+    let possible = possible.unwrap_or(usize::MAX);
+    configured.map_or(possible, |configured| configured.min(possible))
 }

@@ -1,14 +1,16 @@
-//! Notices the end of standard input: a launcher that was killed closes it, and then the daemon
-//! must not stay behind as an orphan (`--exit-on-stdin-eof`).
+//! Standard input: its end, which stops the daemon (`--exit-on-stdin-eof`): a launcher that was
+//! killed closes it, and the daemon must not stay behind as an orphan. What comes is thrown away.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 
 /// Whether nobody holds the other end of standard input, now or before it was quiet for `wait`.
 /// Reads nothing.
@@ -42,13 +44,31 @@ fn ends_within(input: BorrowedFd<'_>, wait: Duration) -> io::Result<bool> {
     }
 }
 
-/// Reads standard input to its end on a thread of its own, throws away what it reads, and then
-/// calls `at_end`, once. A failing read is an end too.
-///
-/// # Errors
-/// The thread cannot be started.
-pub(super) fn watch_stdin(at_end: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    watch(io::stdin(), at_end)
+/// Whether standard input has ended, as a thread of its own finds out.
+#[derive(Debug)]
+pub(super) struct StdinWatch(Arc<AtomicBool>);
+
+impl StdinWatch {
+    /// Reads standard input to its end, throws away what it reads, and then wakes the loop. A
+    /// failing read is an end too.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub(super) fn start(waker: Arc<Waker>) -> io::Result<Self> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ended);
+        watch(io::stdin(), move || {
+            told.store(true, Ordering::Release);
+            // Without the wake the loop would notice at its next event.
+            let _ = waker.wake();
+        })?;
+        Ok(Self(ended))
+    }
+
+    /// Whether it has ended; told once.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.swap(false, Ordering::Acquire)
+    }
 }
 
 fn watch(

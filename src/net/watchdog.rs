@@ -1,27 +1,21 @@
-//! What the loop knows of itself: turns that took long, connections that came, and what it tells
-//! systemd's watchdog and who asks for counters (SIGUSR1).
+//! Watchdog: pings systemd's watchdog, and notices turns that take long. Never waits.
 
 use sd_notify::NotifyState;
 
-use super::Reactor;
-use super::shutdown::notify_systemd;
+use super::service_manager;
 use crate::clock::Now;
-use crate::log_targets::COUNTERS;
 use crate::rate_limit::RateLimit;
 
-/// A turn that takes longer than this is told of, milliseconds.
+/// Turns longer than this are logged, milliseconds.
 const SLOW_MS: u64 = 100;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    pub(super) accepted: u64,
-    /// How often accepting stopped at a limit.
-    pub(super) accept_pauses: u64,
     slow_turns: u64,
     longest_turn_ms: u64,
     slow: RateLimit,
-    /// Twice within the time after which systemd takes us for dead (`WatchdogSec=`).
+    /// Half the time after which systemd takes the daemon for dead (`WatchdogSec=`).
     ping_every_ms: Option<u64>,
     ping_at_ms: u64,
 }
@@ -30,8 +24,6 @@ impl Watchdog {
     pub(super) fn new() -> Self {
         let within = sd_notify::watchdog_enabled();
         Self {
-            accepted: 0,
-            accept_pauses: 0,
             slow_turns: 0,
             longest_turn_ms: 0,
             slow: RateLimit::default(),
@@ -45,13 +37,13 @@ impl Watchdog {
         self.ping_every_ms.map(|_| self.ping_at_ms)
     }
 
-    /// Tells systemd that the loop goes round.
+    /// Pings systemd's watchdog, if it is time to.
     pub(super) fn ping(&mut self, now: Now) {
         if let Some(every_ms) = self.ping_every_ms
             && self.ping_at_ms <= now.mono_ms
         {
             self.ping_at_ms = now.mono_ms + every_ms;
-            notify_systemd(&[NotifyState::Watchdog]);
+            service_manager::tell(&[NotifyState::Watchdog]);
         }
     }
 
@@ -67,26 +59,15 @@ impl Watchdog {
             log::warn!("event=slow_turn took_ms={took_ms} times={times}");
         }
     }
-}
 
-impl Reactor {
-    /// Writes one line with everything that is counted.
-    pub(super) fn log_counters(&self, now: Now) {
-        let Watchdog { accepted, accept_pauses, slow_turns, longest_turn_ms, .. } = self.watchdog;
-        let super::worker::passthrough::Counters { sent, failed, timed_out, dropped } =
-            self.passthrough.counters();
-        log::info!(
-            target: COUNTERS,
-            "event=counters uptime_s={} connections={} accepted={accepted} \
-             accept_pauses={accept_pauses} slow_turns={slow_turns} \
-             longest_turn_ms={longest_turn_ms} {} passthrough_queue={} passthrough_sent={sent} \
-             passthrough_failed={failed} passthrough_timed_out={timed_out} \
-             passthrough_dropped={dropped}",
-            now.mono_ms / 1000,
-            self.open,
-            self.relay.state(),
-            self.passthrough.queued(),
-        );
+    /// Turns that took long since the start.
+    pub(super) fn slow_turns(&self) -> u64 {
+        self.slow_turns
+    }
+
+    /// How long the longest turn since the start took, milliseconds.
+    pub(super) fn longest_turn_ms(&self) -> u64 {
+        self.longest_turn_ms
     }
 }
 
