@@ -1,23 +1,24 @@
 //! Listener: a socket that accepts connections, bound here or handed over by systemd. Socket
 //! options are set once, on it: the kernel hands them down to each connection.
 //!
-//! Never waits, and never reads or writes: that is the reactor's.
+//! Never waits, and never reads or writes.
 
 pub(super) mod port_owner;
+mod systemd;
+mod unix;
 
-use std::fs::{self, Permissions};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use listenfd::ListenFd;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
+use self::systemd::Inherited;
+use self::unix::{Failure, SocketFile};
 use crate::net::error::StartError;
 use crate::net::options::Listen;
 use crate::net::stream::{Stream, show_progress};
@@ -64,8 +65,12 @@ impl Listener {
     /// # Errors
     /// One of them is no listening stream socket.
     pub(in crate::net) fn from_environment() -> io::Result<Vec<Self>> {
-        let mut sockets = ListenFd::from_env();
-        (0..sockets.len()).map(|index| Self::inherited(&mut sockets, index)).collect()
+        let inherited = systemd::inherited()?.into_iter();
+        let listeners = inherited.map(|socket| match socket {
+            Inherited::Tcp(listener) => Self::tcp(listener),
+            Inherited::Unix(listener) => Self::unix(listener),
+        });
+        listeners.collect()
     }
 
     /// The address it really has: with the port that was picked for port 0.
@@ -77,7 +82,7 @@ impl Listener {
     /// The next connection, and where it comes from; `None` over a Unix socket.
     ///
     /// # Errors
-    /// `WouldBlock` when there is no more: only then will the next one be told as an event. Any
+    /// `WouldBlock` when there is no more: only then will an event announce the next one. Any
     /// other error concerns the one connection, or the limit of open files.
     pub(in crate::net) fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match &self.kind {
@@ -103,36 +108,8 @@ impl Listener {
     }
 
     fn bind_unix(path: &Path) -> Result<Self, Failure> {
-        let address = SockAddr::unix(path)?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        match socket.bind(&address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                remove_stale(path, &address)?;
-                socket.bind(&address)?;
-            }
-            other => other?,
-        }
-        let file = SocketFile::new(path)?;
-        // Before anybody can connect.
-        fs::set_permissions(path, Permissions::from_mode(MODE))?;
-        socket.listen(BACKLOG)?;
-        Ok(Self { _file: Some(file), ..Self::unix(socket.into())? })
-    }
-
-    fn inherited(sockets: &mut ListenFd, index: usize) -> io::Result<Self> {
-        if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
-            must_listen(&SockRef::from(&listener))?;
-            return Self::tcp(listener);
-        }
-        let no_stream =
-            |_| io::Error::other("a socket of systemd's is neither TCP nor Unix stream");
-        match sockets.take_unix_listener(index).map_err(no_stream)? {
-            Some(listener) => {
-                must_listen(&SockRef::from(&listener))?;
-                Self::unix(listener)
-            }
-            None => Err(io::Error::other("a socket of systemd's was taken twice")),
-        }
+        let (listener, file) = unix::bind(path, BACKLOG)?;
+        Ok(Self { _file: Some(file), ..Self::unix(listener)? })
     }
 
     fn tcp(listener: std::net::TcpListener) -> io::Result<Self> {
@@ -181,81 +158,9 @@ impl Source for Listener {
     }
 }
 
-/// A socket's file; removed when dropped, unless another listener has put its own there since.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    device_and_inode: (u64, u64),
-}
-
-impl SocketFile {
-    fn new(path: &Path) -> io::Result<Self> {
-        let device_and_inode = Self::identity(path)?;
-        // A later change of the working directory must not lead us to another file.
-        Ok(Self { path: std::path::absolute(path)?, device_and_inode })
-    }
-
-    fn identity(path: &Path) -> io::Result<(u64, u64)> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok((metadata.dev(), metadata.ino()))
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if Self::identity(&self.path).is_ok_and(|now| now == self.device_and_inode) {
-            // Nothing is lost if it stays: it is stale, and the next start replaces it.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Removes a socket's file that nobody listens behind.
-fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), Failure> {
-    if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(Failure::NotASocket(path.to_owned()));
-    }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A listener whose backlog is full is alive; it must not keep us waiting.
-    probe.set_nonblocking(true)?;
-    match probe.connect(address) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Ok(fs::remove_file(path)?)
-        }
-        _ => Err(io::Error::from(io::ErrorKind::AddrInUse).into()),
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn must_listen(socket: &SockRef<'_>) -> io::Result<()> {
-    if socket.is_listener()? {
-        return Ok(());
-    }
-    Err(io::Error::other("a socket of systemd's does not listen; it needs Accept=no"))
-}
-
-/// Elsewhere there is no systemd, and not every system says whether a socket listens.
-#[cfg(not(target_os = "linux"))]
-fn must_listen(_: &SockRef<'_>) -> io::Result<()> {
-    Ok(())
-}
-
-enum Failure {
-    System(io::Error),
-    NotASocket(PathBuf),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
 /// The default of 128 loses connections when thousands of clients come back at once. The kernel
 /// caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-
-const MODE: u32 = 0o660;
 
 #[cfg(test)]
 mod tests {
@@ -264,7 +169,12 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
     use mio::{Events, Poll};
+    use socket2::SockAddr;
 
     use super::*;
     use crate::relay::options::UpstreamAddress;
