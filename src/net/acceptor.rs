@@ -168,7 +168,7 @@ impl Acceptor {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(error) if is_transient(&error) => {}
                 Err(error) => {
-                    // Perhaps nobody waits; but without one descriptor nothing else goes on.
+                    // Perhaps no client waits; but nothing else goes on without one free descriptor.
                     self.make_room(true, outputs, relay, now);
                     self.pause(&error.to_string(), outputs.sockets.open(), now);
                     return false;

@@ -1,4 +1,4 @@
-//! Why the daemon cannot start, in one line that says what to do about it.
+//! Start errors: why the daemon cannot start, in one line that says what to do.
 
 use std::fmt;
 use std::io;
@@ -10,11 +10,11 @@ use crate::net::options::Listen;
 /// Why the reactor cannot start. The process exits with code 1.
 #[derive(Debug)]
 pub enum StartError {
-    /// Somebody listens there already.
+    /// Another program listens there already.
     InUse {
         /// The wanted address.
         listen: Listen,
-        /// Who it is, if the system tells.
+        /// Which one, if the system shows it.
         owner: Option<PortOwner>,
     },
     /// The path of a Unix socket is taken by another kind of file.

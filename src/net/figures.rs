@@ -38,7 +38,7 @@ pub(super) struct NetFigures {
 }
 
 impl NetFigures {
-    /// Asks everybody who counts.
+    /// Asks each part that counts.
     pub(super) fn of(
         acceptor: &Acceptor,
         outputs: &Outputs,

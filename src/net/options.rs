@@ -1,4 +1,4 @@
-//! What the reactor is told at start. Built by `config` and the command line.
+//! Options: the settings of the reactor, built by `config` and the command line. Decides nothing.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,8 @@ pub const LISTENERS_MAX: usize = 64;
 /// The reactor's settings.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to accept connections, [`LISTENERS_MAX`] at most; ignored for the sockets that systemd hands over.
+    /// Where to accept connections, [`LISTENERS_MAX`] at most; ignored if systemd hands sockets
+    /// over.
     pub listen: Vec<Listen>,
     /// Most connections at once; `None`: what the limit of open files allows.
     pub connections: Option<usize>,

@@ -1,4 +1,4 @@
-//! Pace: how much one turn of the loop does at most, so that nobody waits long for the others. The
+//! Pace: how much one turn of the loop does at most, so that no connection waits long for others. The
 //! network in memory that tests use keeps to the same bounds.
 
 /// Events taken from the system at once.

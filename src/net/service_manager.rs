@@ -1,5 +1,5 @@
-//! Service manager: what systemd is told of the daemon's state (sd_notify(3)). Never waits: what a
-//! service manager that reads nothing has no room for is lost to it.
+//! Service manager: reports the daemon's state to systemd (sd_notify(3)); never waits. A service
+//! manager that does not read loses what it has no room for.
 
 #[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt;

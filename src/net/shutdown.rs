@@ -13,7 +13,7 @@ use crate::relay::{Command, Relay};
 const STOP_MS: u64 = 4500;
 
 /// How often the stopping daemon looks whether its last notices are sent, milliseconds: the worker
-/// wakes nobody.
+/// does not wake the loop.
 const NOTICES_MS: u64 = 10;
 
 /// See the module.

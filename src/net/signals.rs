@@ -1,4 +1,4 @@
-//! The signals that the daemon obeys, as events of the loop.
+//! Signals: those that the daemon obeys, as events of the loop. Does nothing for them.
 
 use std::fmt;
 use std::io;
@@ -30,7 +30,7 @@ impl Signals {
         signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map(Self)
     }
 
-    /// The signals that came since the last call. Several of one kind may be told as one.
+    /// The signals that came since the last call. Several of one kind may be one here.
     pub(super) fn pending(&mut self) -> impl Iterator<Item = Signal> + '_ {
         self.0.pending().map(|signal| match signal {
             SIGHUP => Signal::Reload,

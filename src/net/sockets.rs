@@ -1,4 +1,4 @@
-//! Sockets: every open connection, the poll that tells of them, and those to be read without
+//! Sockets: every open connection, the poll that watches them, and those to be read without
 //! another event. Moves bytes between them and the relay; never looks into the bytes.
 
 use std::collections::VecDeque;
@@ -178,8 +178,8 @@ impl Sockets {
             let Some(socket) = find(&mut self.table, conn) else { return };
             let ended = socket.ended;
             if most == 0 {
-                // A client's end lies behind bytes that nobody will read; those of an upstream are
-                // still wanted, later.
+                // The end of a client lies behind bytes that are never read; bytes of an upstream
+                // are wanted later.
                 if ended && socket.side == Side::Accepted {
                     relay.handle_input(conn, Input::Ended, now);
                 }

@@ -65,7 +65,7 @@ impl StdinWatch {
         Ok(Self(ended))
     }
 
-    /// Whether it has ended; told once.
+    /// Whether it has ended; true once.
     pub(super) fn has_ended(&self) -> bool {
         self.0.swap(false, Ordering::Acquire)
     }

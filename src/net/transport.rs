@@ -40,7 +40,7 @@ impl Transport {
         Self(stream)
     }
 
-    /// Has events of both directions told, each once, when something changes.
+    /// Registers both directions, edge-triggered.
     ///
     /// # Errors
     /// The system's.

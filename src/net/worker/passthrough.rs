@@ -1,13 +1,13 @@
-//! Tells Django when a hold starts and when it ends: one POST each, from a thread of its own, in
-//! order, over a connection that is kept open. While that thread waits for one URL's answer, up to
-//! three more tell other URLs, so that up to three URLs that hang hold up no other.
+//! Passthrough: the notices to Django that a hold starts and ends, and the threads that send them; it
+//! never delays the loop, which only appends to a queue.
 //!
-//! The loop only ever appends to a queue: a slow, dead or hostile Django never delays a delivery.
-//! A notice is tried once. Subscribe and unsubscribe go in pairs: when a URL's queue is full a
-//! hold's subscribe is dropped, and then its unsubscribe is not sent either.
+//! Each notice is one POST, in order, over a connection that is kept open. While the thread waits for
+//! the answer of one URL, up to three more threads serve other URLs, so that up to three URLs that
+//! hang hold up no other. A notice is tried once. Subscribe and unsubscribe go in pairs: when the
+//! queue of a URL is full the hold's subscribe is dropped, and then its unsubscribe is not sent.
 //!
 //! Never panics on what Django answers or a subscriber sent; if a thread dies all the same, the
-//! next notice starts another that goes on with the queue.
+//! next notice starts another one that goes on with the queue.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub(in crate::net) struct Passthrough {
     /// there are.
     queue_max: usize,
     dropped: u64,
-    /// Holds whose subscribe was dropped, and whose unsubscribe is still to come.
+    /// Holds whose subscribe was dropped and whose unsubscribe has not come yet.
     untold: HashSet<usize>,
     full: RateLimit,
     no_worker: RateLimit,

@@ -1,4 +1,4 @@
-//! One notice as an HTTP request: what it says, and how patiently it is sent.
+//! Post: one notice as an HTTP request, and the bounds within which it is sent. Keeps no queue.
 
 use std::io::Read;
 use std::time::Duration;

@@ -25,7 +25,7 @@ pub(super) struct Queue {
     pub(super) closed: bool,
 }
 
-/// What one URL is still to be told.
+/// The notices for one URL that are not sent yet.
 #[derive(Debug)]
 struct Lane {
     url: Arc<str>,
