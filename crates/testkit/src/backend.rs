@@ -1,4 +1,5 @@
-//! A web application that is told of subscribers, well-behaved or not.
+//! Backend: a web application that takes notices of subscribers, well-behaved or not. It keeps what
+//! it was sent; it never checks it.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -9,7 +10,7 @@ use crate::client::Client;
 use crate::upstream::Upstream;
 use crate::wait::LONG;
 
-/// What becomes of a request.
+/// What the backend does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// It is answered with this status.
@@ -22,7 +23,7 @@ pub enum Manner {
     Closes,
 }
 
-/// One request that came.
+/// One request that the backend has read.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// Request line and headers.

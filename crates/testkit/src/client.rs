@@ -1,5 +1,5 @@
-//! One end of a connection, to the daemon or from it. It reads only when it is asked to, and what
-//! belongs to the next question waits for that; each wait has an end.
+//! Client: one end of a connection, to the daemon or from it. It reads only when a test asks for
+//! something, and keeps bytes beyond that for the next question; every wait has a deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -54,7 +54,7 @@ impl Client {
         Self { socket, inbox: Vec::new() }
     }
 
-    /// For what is not a matter of bytes, or not of one thread.
+    /// The socket, for its options and for other threads.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
@@ -175,7 +175,7 @@ impl Client {
         self
     }
 
-    /// Goes without a word: the daemon's side is reset.
+    /// Closes the connection with a reset.
     pub fn reset(self) {
         self.socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
@@ -238,9 +238,9 @@ fn is_end(error: &io::Error) -> bool {
     )
 }
 
-/// Calls again what a signal has interrupted. The end of a child interrupts whoever waits on a
-/// socket for a bounded time, though nobody handles its signal, where it comes while another thread
-/// starts a process: that one has all signals blocked.
+/// Repeats a call that a signal has interrupted. The end of a child process interrupts a thread that
+/// waits on a socket for a bounded time, though no handler is set for its signal: it does when it
+/// comes while another thread starts a process, which has all signals blocked meanwhile.
 pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

@@ -1,4 +1,4 @@
-//! The daemon's own counters, which it writes into its log at SIGUSR1.
+//! Counters: the figures that the daemon writes into its log at SIGUSR1.
 
 use std::collections::BTreeMap;
 

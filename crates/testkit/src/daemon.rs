@@ -1,4 +1,5 @@
-//! The daemon as a process of its own.
+//! Daemon: the real program as a process, from its start to its end. It never looks inside; what it
+//! takes of the machine is in `vitals`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,7 +17,7 @@ use crate::directory::Directory;
 use crate::vitals::Vitals;
 use crate::wait::{LONG, until};
 
-/// How it is to be started.
+/// A start of the daemon that is being prepared.
 pub struct Start {
     command: Command,
     directory: Directory,
@@ -66,7 +67,7 @@ impl Start {
         self
     }
 
-    /// How many addresses it is to tell of.
+    /// How many addresses it will print.
     pub fn listeners(mut self, count: usize) -> Self {
         self.listeners = count;
         self
@@ -206,7 +207,7 @@ impl Daemon {
         found.expect("waited for")
     }
 
-    // What is done with channels, at the locations of `settings()`.
+    // Channels, at the locations of `settings()`.
 
     /// Sends a GET to a channel's subscriber location.
     pub fn poll(&self, channel: &str) -> Client {
@@ -221,7 +222,7 @@ impl Daemon {
         self.connect().post(&format!("/publisher/{channel}"), body.as_ref()).answer()
     }
 
-    /// A publisher that has its place, with a message of `length` bytes that is still to come.
+    /// A publisher whose request is accepted, and whose message of `length` bytes is still to come.
     pub fn begin_publishing(&self, channel: &str, length: usize) -> Client {
         let mut publisher = self.connect();
         let line = format!("POST /publisher/{channel}");

@@ -1,4 +1,4 @@
-//! A directory of one test, removed at its end.
+//! Directory: a temporary directory of one test, removed at its end.
 
 use std::fs;
 use std::path::PathBuf;

@@ -9,7 +9,7 @@
 //! 5. [`network`], [`peer`], [`record`]: the relay without sockets, in the order of the reactor.
 //! 6. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
 //!
-//! Nothing here judges what the daemon does, but for the bytes of its answers.
+//! Nothing here checks what the daemon does, except the bytes of its answers.
 
 #![allow(
     clippy::unwrap_used,

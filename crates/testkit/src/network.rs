@@ -2,10 +2,10 @@
 //! relay in the order of the reactor's turn (`Reactor::turn` in `src/net/mod.rs`); it never opens a
 //! socket, sleeps or reads a clock, so one run is the same everywhere.
 //!
-//! What a test does to a peer is an event of the turn to come. [`Network::turn`] then carries out
-//! answers, lets the relay do what is due, carries out answers, then outputs of fan-outs up to
-//! [`Network::pace`]; it frees what is gone, and begins the next turn: with those of a crowd that
-//! ask again, and those that have more to read.
+//! What a test does to a peer is an event of the coming turn. [`Network::turn`] carries out answers,
+//! lets the relay do what is due, carries out answers again, then outputs of fan-outs up to
+//! [`Network::pace`], and frees closed connections. Then it begins the next turn: it reads peers of a
+//! crowd that ask again, and peers with more to read.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;

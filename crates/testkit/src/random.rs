@@ -1,4 +1,4 @@
-//! The simulation's only source of chance: the same seed gives the same run on every machine.
+//! Random: the only source of chance of tests. One seed gives the same numbers on every machine.
 
 /// SplitMix64.
 pub struct Random(u64);

@@ -1,4 +1,4 @@
-//! Settings as tests begin with them, to be added to.
+//! Settings: those that tests begin with, and what adds to them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! A server that the daemon speaks to and that a test plays: its connections come to the test.
+//! Upstream: a server that a test plays. It accepts the daemon's connections and hands them to the
+//! test; it never reads or answers by itself.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver};
@@ -9,8 +10,8 @@ use socket2::{Domain, Socket, Type};
 use crate::client::Client;
 use crate::wait::LONG;
 
-/// An address that refuses connections, until an upstream is started there. Its port is taken all
-/// the while, so nobody else gets it.
+/// An address that refuses connections until an upstream is started there. Its port stays taken, so
+/// no other process gets it.
 pub struct Absent {
     socket: Socket,
     /// The address.

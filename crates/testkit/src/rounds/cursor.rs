@@ -1,6 +1,6 @@
-//! Cursors in all their spellings, and dates. The relay tells by a 304 how it read a cursor, and by
-//! the message it sends that it keeps to it: read again, what it tells means the same, wherever it
-//! stands; and the message is the first one after the cursor.
+//! Round of cursors in all their spellings, and of dates. A 304 says how the relay read a cursor:
+//! read again, in any spelling, it means the same. The message that the relay sends is the first one
+//! after the cursor.
 
 use std::cell::OnceCell;
 

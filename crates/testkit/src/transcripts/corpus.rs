@@ -1,4 +1,4 @@
-//! The transcripts there are, and what it takes to run them all.
+//! Corpus: all transcripts, and how to run them side by side.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};

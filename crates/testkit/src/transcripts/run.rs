@@ -1,4 +1,4 @@
-//! Runs a transcript against a target and says where they differ.
+//! Run: one transcript against one target, and where they differ.
 
 use std::collections::{HashMap, VecDeque};
 

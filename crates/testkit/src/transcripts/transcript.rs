@@ -1,4 +1,4 @@
-//! The text of a transcript to steps, and answers back to text. Knows no relay and no socket.
+//! Transcript: its text as steps, and answers back as text. It knows no relay and no socket.
 //! How a transcript is written: `tests/transcripts/README.md`.
 
 use pushserver::http::{parse_http_date, write_http_date};

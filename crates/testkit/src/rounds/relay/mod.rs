@@ -1,4 +1,4 @@
-//! The whole relay: arbitrary bytes on several connections, and from an upstream; time passes,
+//! Round of the whole relay: arbitrary bytes on several connections, and from an upstream; time passes,
 //! clocks are set, peers stall, end and vanish, settings change, the daemon stops. Nothing panics;
 //! every request is answered once at most, in sound answers; an upstream is sent sound requests
 //! only; each subscribe notice has its unsubscribe; and at the end nothing is left.

@@ -1,4 +1,4 @@
-//! The settings that a relay is fuzzed with: every kind of location, and limits that short inputs
+//! Settings of a fuzzed relay: every kind of location, and limits that short inputs
 //! reach.
 
 use std::cell::RefCell;
