@@ -22,27 +22,27 @@ Settings:
                          port; may be given several times
       --port N           Listen on port N; 0 picks a free one and prints it
       --ipv6             The default address is ::1
-      --allrequests URL  Pass what no location serves on to http://host:port or unix:/path, and
-                         listen on port 8000 by default
-      --forcehost HOST   With it: send requests for another host to HOST
-  -t, --check-config     Check the settings and leave
-      --print-config     Print the settings in effect, with all defaults, and leave
-      --print-schema     Print the JSON Schema of the settings and leave
-      --nginx-config     Print an nginx + Nchan configuration that behaves the same, and leave
+      --allrequests URL  Pass requests that no location serves to http://host:port or
+                         unix:/path, and listen on port 8000 by default
+      --forcehost HOST   With --allrequests: redirect requests for another host to HOST
+  -t, --check-config     Check the settings and exit
+      --print-config     Print the settings in effect, with all defaults, and exit
+      --print-schema     Print the JSON Schema of the settings and exit
+      --nginx-config     Print an nginx + Nchan configuration that behaves the same, and exit
 
 Running:
       --pid-file FILE    Write the process id to FILE, and remove it at the end
       --exit-on-stdin-eof
                          Stop when standard input ends
-  -v                     Log more: connections
+  -v                     Log more: connections, too
   -q                     Log less: only errors
       --access-log       Log each request
 
-  -h, --help             Print this and leave
-  -V, --version          Print the version and leave
+  -h, --help             Print this and exit
+  -V, --version          Print the version and exit
 
-Once it accepts connections it prints one line, \"listening on http://127.0.0.1:8001\"; logs go to
-standard error. RUST_LOG chooses them in detail, as in RUST_LOG=pushserver=debug.
+When it accepts connections it prints one line, \"listening on http://127.0.0.1:8001\". Logs go to
+standard error; RUST_LOG chooses them in detail, as in RUST_LOG=pushserver=debug.
 SIGTERM and SIGINT stop it, SIGHUP reads the settings file again.
 Exit codes: 0 stopped, 1 could not start or run, 2 wrong arguments or settings.
 ";
@@ -180,7 +180,7 @@ impl Args {
         let contradiction = if self.verbose && self.quiet {
             "-v and -q contradict each other"
         } else if !self.listen.is_empty() && self.port.is_some() {
-            "--listen has its port with it; leave out --port"
+            "--listen includes the port; leave out --port"
         } else {
             return Ok(());
         };

@@ -97,7 +97,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
     let _pid_file =
         args.pid_file.as_deref().map(PidFile::create).transpose().map_err(Failure::run)?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        log::warn!("the limit of open files stays as it is: {error}");
+        log::warn!("cannot raise the limit of open files: {error}");
     }
     let (time, tag) = clock::unix_time();
     let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
@@ -148,7 +148,7 @@ fn tell_ready(listening: &[net::options::Listen]) {
     }
     let _ = stdout.flush();
     if let Err(error) = net::notify(&[NotifyState::Ready]) {
-        log::warn!("systemd was not told that we are ready: {error}");
+        log::warn!("cannot report readiness to systemd: {error}");
     }
 }
 

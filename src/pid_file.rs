@@ -68,7 +68,7 @@ fn check_stale(path: &Path) -> Result<(), String> {
 
 /// The process id in the file; `None` if it is empty, as a crash between two calls leaves it.
 fn read(path: &Path) -> Result<Option<u32>, String> {
-    let unlike = || "there is something else in its place; it is not overwritten".to_owned();
+    let unlike = || "another kind of file is there; it is not overwritten".to_owned();
     let unreadable = |error| format!("cannot read it: {error}");
     if !fs::symlink_metadata(path).map_err(unreadable)?.is_file() {
         return Err(unlike());

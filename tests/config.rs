@@ -138,7 +138,7 @@ fn check_config_says_that_the_file_is_good() {
 #[test]
 fn check_config_warns_of_a_publisher_open_to_the_world() {
     let output = run(&["-t", "--listen", "0.0.0.0:0"]);
-    let warning = "warn locations[0]: whoever reaches http://0.0.0.0:0 may publish";
+    let warning = "warn locations[0]: everybody who can reach http://0.0.0.0:0 may publish";
     assert!(text(&output.stderr).contains(warning), "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(0));
     assert_prints(&run(&["-t", "-q", "--listen", "0.0.0.0:0"]), "settings: ok\n");

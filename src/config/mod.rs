@@ -184,7 +184,7 @@ impl Config {
                 && upstream::comes_back(url, &self.listen)
             {
                 warnings.push(format!(
-                    "locations[{index}].passthrough: this is where the daemon itself listens, so \
+                    "locations[{index}].passthrough: the daemon itself listens at this address, so \
                      the notices come back to it; give the address of the application"
                 ));
             }
@@ -213,13 +213,13 @@ impl Config {
             };
             if let Some(public) = public.filter(|_| allow.is_empty()) {
                 warnings.push(format!(
-                    "locations[{index}]: whoever reaches {public} may publish; \
+                    "locations[{index}]: everybody who can reach {public} may publish; \
                      set \"allow\" or \"secret\""
                 ));
             } else if let Some(front) = fronts.iter().find(lets_in) {
                 warnings.push(format!(
-                    "locations[{index}]: whoever reaches the front server at {front} may publish, \
-                     as \"allow\" goes by the address of the connection; set \"secret\""
+                    "locations[{index}]: everybody who can reach the front server at {front} may \
+                     publish, because \"allow\" compares the address of the connection; set \"secret\""
                 ));
             }
         }

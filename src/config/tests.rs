@@ -627,7 +627,9 @@ fn a_publisher_that_the_world_reaches_is_warned_of() {
     };
     assert_eq!(
         warnings(json!({"address": "::"})),
-        ["locations[0]: whoever reaches http://[::]:8001 may publish; set \"allow\" or \"secret\""]
+        [
+            "locations[0]: everybody who can reach http://[::]:8001 may publish; set \"allow\" or \"secret\""
+        ]
     );
     assert_eq!(warnings(location("secret", json!("s"))), [""; 0]);
     assert_eq!(warnings(location("allow", json!(["10.0.0.0/8"]))), [""; 0]);
@@ -654,7 +656,8 @@ fn a_publisher_that_a_front_server_lets_the_world_reach_is_warned_of() {
         (json!(["127.0.0.0/8"]), "127.0.0.1/32"),
     ] {
         let warnings = warnings(location("allow", allow));
-        let words = format!("locations[0]: whoever reaches the front server at {front} may");
+        let words =
+            format!("locations[0]: everybody who can reach the front server at {front} may");
         assert!(warnings.len() == 1 && warnings[0].starts_with(&words), "{warnings:?}");
     }
     assert_eq!(warnings(location("type", json!("publisher"))).len(), 1, "without allow");
@@ -750,9 +753,9 @@ fn with_allrequests_the_default_port_is_8000_and_arguments_win() {
     for (settings, line) in [
         (json!({"allrequests": "https://a"}), "allrequests: https is not"),
         (json!({"allrequests": "http://a/b"}), "allrequests: \"http://a/b\" has a path"),
-        (json!({"forcehost": "a"}), "forcehost: of no use without"),
-        (json!({"trusted_proxies": ["::1"]}), "trusted_proxies: of no use without"),
-        (json!({"allrequests_secret": "s"}), "allrequests_secret: of no use without"),
+        (json!({"forcehost": "a"}), "forcehost: has no effect without"),
+        (json!({"trusted_proxies": ["::1"]}), "trusted_proxies: has no effect without"),
+        (json!({"allrequests_secret": "s"}), "allrequests_secret: has no effect without"),
         (
             json!({"allrequests": "http://127.0.0.1:1", "allrequests_secret": "a b"}),
             "allrequests_secret: it goes into a header",

@@ -11,7 +11,8 @@ use crate::http::authority::{host_len, port_number};
 use crate::net::options::Listen;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 
-const WITHOUT_UPSTREAM: &str = "of no use without \"allrequests\", for whose requests it is";
+const WITHOUT_UPSTREAM: &str =
+    "has no effect without \"allrequests\"; set that too, or leave this out";
 
 /// The proxy's options, if the settings have an upstream.
 ///
