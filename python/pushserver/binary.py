@@ -24,7 +24,7 @@ def find_binary() -> Path:
     given = os.environ.get(SETTING) or getattr(settings, SETTING, None)
     if given:
         if not _is_executable(Path(given)):
-            raise ImproperlyConfigured(f"{SETTING} is {str(given)!r}, where no program is")
+            raise ImproperlyConfigured(f"{SETTING} is {str(given)!r}, where there is no program")
         return Path(given)
     for candidate in _candidates():
         if _is_executable(candidate):

@@ -74,7 +74,7 @@ def _hosts(push_server: Settings) -> Iterator[CheckMessage]:
         host, secure = conf.explicit_host(key)
         if "/" in host:
             yield Error(
-                f"PUSH_SERVER: {key}: {host!r} is not a host with its port.",
+                f"PUSH_SERVER: {key}: {host!r} is not a host with a port.",
                 hint="Write it without http:// and without a path, as in '127.0.0.1:8001'.",
                 id="pushserver.E004",
             )
@@ -105,7 +105,7 @@ def _origins(push_server: Settings) -> Iterator[CheckMessage]:
                 r"[a-z][a-z0-9+.-]*://[^/?#]+", origin
             ):
                 yield Warning(
-                    f"PUSH_SERVER: {path}.allow_origin: no page's origin is {origin!r}.",
+                    f"PUSH_SERVER: {path}.allow_origin: {origin!r} is not the origin of any page.",
                     hint="An origin is a scheme, a host and maybe a port, with no slash at its "
                     "end, as in 'http://127.0.0.1:8000'.",
                     id="pushserver.W005",
@@ -210,7 +210,7 @@ def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
         for key in ("secret", "passthrough_secret", "allrequests_secret"):
             if key in place and not re.fullmatch("[!-~]+", str(place[key])):
                 yield Error(
-                    f"PUSH_SERVER: {path}{key}: a secret is of visible ASCII characters.",
+                    f"PUSH_SERVER: {path}{key}: a secret may have only visible ASCII characters.",
                     hint='Take what `python -c "import secrets; print(secrets.token_urlsafe())"` '
                     "prints.",
                     id="pushserver.E009",

@@ -54,7 +54,7 @@ def _in_our_terms(said: str) -> str:
     text = said.strip().removeprefix("pushserver: ")
     if text.startswith(STDIN):
         text = "PUSH_SERVER: " + text.removeprefix(STDIN).removeprefix("--nginx-config: ")
-    return text or "the push server said nothing"
+    return text or "the push server gave no reason"
 
 
 def _written(settings: Mapping[str, Any]) -> str:

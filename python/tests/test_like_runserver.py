@@ -153,4 +153,4 @@ def run(command, *arguments):
 def test_the_help_says_what_is_behind_two_dashes(capsys):
     with pytest.raises(SystemExit):
         run(runpushserver.Command(), "--help")
-    assert "What follows -- goes to the runserver" in capsys.readouterr().out
+    assert "Arguments behind -- go to the runserver" in capsys.readouterr().out

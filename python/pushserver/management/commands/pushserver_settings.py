@@ -28,8 +28,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--output",
             metavar="FILE",
-            help="write there instead of to standard output: all at once, and for its owner only. "
-            "A file that there is already keeps its owner, its group and what they may do",
+            help="write to this file instead of to standard output: all at once, readable by "
+            "its owner only. An existing file keeps its owner, its group and their permissions",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

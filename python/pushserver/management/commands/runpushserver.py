@@ -49,7 +49,7 @@ class Command(BaseCommand):
     stealth_options = ("runserver_options",)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        epilog = "What follows -- goes to the runserver of --allrequests as it is."
+        epilog = "Arguments behind -- go to the runserver of --allrequests."
         return super().create_parser(prog_name, subcommand, epilog=epilog, **kwargs)
 
     def run_from_argv(self, argv: list[str]) -> None:
