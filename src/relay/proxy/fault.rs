@@ -1,8 +1,8 @@
-//! Faults of the upstream: what a client is answered in its place, as text or as a page, and what
-//! the log says.
+//! Faults of the upstream, and the answer that a client gets in its place, as text or as a page.
+//! Sends nothing.
 //!
-//! Where the upstream is on this machine, the answer says which address it has and what it did: the
-//! reader is the one who runs it. Of any other, clients learn neither.
+//! Where the upstream is on this machine, the answer says which address it has and what it did: its
+//! reader runs the upstream. Of any other upstream clients learn neither.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -30,7 +30,7 @@ pub(super) enum Fault<'a> {
     BodyGone,
 }
 
-/// Who is answered in the upstream's place.
+/// The client that is answered in the upstream's place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Audience<'a> {
     /// Where the upstream is, if it is on this machine.
@@ -69,7 +69,7 @@ impl Fault<'_> {
         (status, renderer.text(&reply, status, b"", &words))
     }
 
-    /// Whether it goes by when the upstream has started.
+    /// Whether it ends when the upstream has started.
     fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Closed { within_head: false })
     }

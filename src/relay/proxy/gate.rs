@@ -1,5 +1,5 @@
-//! Gate: which requests are answered here instead of going to the upstream, because they belong to
-//! another host, ask for what is closed to clients, or have come as far as they may. Pure.
+//! Gate: which requests are answered here instead of going to the upstream: those for another host,
+//! for a path that is closed to clients, and those whose `Max-Forwards` is used up. Sends nothing.
 
 use percent_encoding::percent_decode;
 
@@ -7,6 +7,7 @@ use super::rewrite;
 use crate::http::RequestHead;
 use crate::http::authority::host_len;
 use crate::relay::options::{LocationOptions, ProxyOptions, Role};
+use crate::relay::request::admission::Refusal;
 
 /// See the module.
 #[derive(Debug)]
@@ -15,22 +16,18 @@ pub(super) struct Gate {
     closed_paths: Vec<Vec<u8>>,
 }
 
-/// What a request is answered here.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    /// Further header lines.
-    pub(super) lines: Vec<u8>,
-    pub(super) text: &'static str,
-}
-
 impl Gate {
     pub(super) fn new(locations: &[LocationOptions]) -> Self {
         Self { closed_paths: closed_paths(locations) }
     }
 
     /// The answer to a request that goes no further.
-    pub(super) fn refuses(&self, head: &RequestHead<'_>, options: &ProxyOptions) -> Option<Answer> {
-        let answer = |status, text| Some(Answer { status, lines: Vec::new(), text });
+    pub(super) fn refuses(
+        &self,
+        head: &RequestHead<'_>,
+        options: &ProxyOptions,
+    ) -> Option<Refusal> {
+        let answer = |status, text| Some(Refusal::new(status, text));
         let forced_host = options.force_host.as_deref();
         if let Some(host) = forced_host.and_then(|host| other_host(host, head.host)) {
             let mut lines = b"Location: http://".to_vec();
@@ -40,11 +37,8 @@ impl Gate {
                 lines.extend_from_slice(part);
             }
             lines.extend_from_slice(b"\r\n");
-            return Some(Answer {
-                status: 301,
-                lines,
-                text: "this server has another name; see Location",
-            });
+            let refusal = Refusal::new(301, "this server has another name; see Location");
+            return Some(Refusal { lines, ..refusal });
         }
         if !self.closed_paths.is_empty() && self.closed_paths.contains(&plain_path(head.path)) {
             return answer(403, "only the push server itself may ask for this path");
@@ -55,7 +49,7 @@ impl Gate {
             "OPTIONS" if is_last => {
                 answer(200, "the push server; Max-Forwards lets the request go no further")
             }
-            // Whose answer is the request as it came: with the secret in it (RFC 9110 9.3.8).
+            // The answer to TRACE is the request as it came, with the secret in it (RFC 9110 9.3.8).
             "TRACE" if is_last || options.secret.is_some() => {
                 answer(501, "TRACE is not served here")
             }
@@ -86,7 +80,7 @@ fn closed_paths(locations: &[LocationOptions]) -> Vec<Vec<u8>> {
 }
 
 /// A path as the most lenient upstream may read it: percent-decoded, without empty and dot
-/// segments, and without a line end behind it, which `$` in a URL pattern of Django's overlooks.
+/// segments, and without a line end at its end, which `$` in a URL pattern of Django ignores.
 fn plain_path(path: &[u8]) -> Vec<u8> {
     let decoded: Vec<u8> = percent_decode(path).collect();
     let line = decoded.strip_suffix(b"\n").unwrap_or(&decoded);
@@ -101,8 +95,8 @@ fn plain_path(path: &[u8]) -> Vec<u8> {
     segments.iter().flat_map(|segment| [b"/", *segment]).flatten().copied().collect()
 }
 
-/// Where a request for `asked` belongs, if that is not the one host there is. Of a host without a
-/// port only the name counts, and the port stays the one that was asked.
+/// The host that a request for `asked` is redirected to, if that is not the forced one. A forced
+/// host without a port names every port, and the redirection keeps the one that was asked.
 fn other_host(forced: &str, asked: &[u8]) -> Option<Vec<u8>> {
     let (name, port) = asked.split_at(host_len(asked));
     let (forced_name, forced_port) = forced.as_bytes().split_at(host_len(forced.as_bytes()));

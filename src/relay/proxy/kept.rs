@@ -1,6 +1,6 @@
-//! Kept body: a copy of what has passed to the upstream of a request's body, for the publisher
-//! location that the upstream may hand the request to (`X-Accel-Redirect`). Never holds a message
-//! back, and gives way to the bodies of publishers: what does not fit is not kept.
+//! Kept body: a copy of the part of a request's body that has passed to the upstream, for the
+//! publisher location that the upstream may hand the request to (`X-Accel-Redirect`). Never delays
+//! the body, and gives way to the bodies of publishers: a copy that does not fit is dropped.
 //!
 //! Only a POST has one, only where there is a publisher location, and only until the head of the
 //! answer is there.
@@ -14,8 +14,8 @@ use crate::relay::effects::Share;
 /// A copy of this size is always kept: it is part of what an exchange may take.
 const SMALL_BYTES: usize = 32 << 10;
 
-/// Larger copies, with the bodies that come in for publishers, may take this part of what those may
-/// take: three quarters stay theirs alone.
+/// Larger copies, together with the bodies that come in for publishers, may take one part in so many
+/// of what those bodies may take: the rest is theirs alone.
 const LARGER_PART: usize = 4;
 
 /// See the module.

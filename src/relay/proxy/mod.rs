@@ -52,6 +52,7 @@ use super::conn_key::ConnKey;
 use super::exchange_key::{ExchangeKey, Exchanging};
 use super::options::{LocationOptions, Options, ProxyOptions, Role};
 use super::render::{Persistence, Reply};
+use super::request::admission::Refusal;
 use super::timers::ConnTimer;
 use crate::arena::Arena;
 use crate::http::{BodyDecoder, Framing, RequestHead};
@@ -144,11 +145,11 @@ impl Proxy {
     pub(super) fn open(&mut self, request: &Request<'_>, view: View<'_>) -> Option<ExchangeKey> {
         let head = request.head;
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
-        if let Some(answer) = self.gate.refuses(head, self.upstream.options()) {
+        if let Some(refusal) = self.gate.refuses(head, self.upstream.options()) {
             let persistence = if has_body { Persistence::Close } else { request.persistence };
             let reply = Reply::bare(persistence, head.method == "HEAD");
-            let status = answer.status;
-            let payload = view.renderer.text(&reply, status, &answer.lines, answer.text);
+            let Refusal { status, lines, text, .. } = refusal;
+            let payload = view.renderer.text(&reply, status, &lines, text);
             let effect = match has_body {
                 true => ClientEffect::Refuse { status, payload },
                 false => ClientEffect::Answer { persistence, status, payload },

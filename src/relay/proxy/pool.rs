@@ -1,16 +1,16 @@
-//! Connections to the upstream that wait for a request, and requests that wait for the upstream.
-//! Pure: it keeps keys and times, and opens or closes nothing.
+//! Pool: idle connections to the upstream, and exchanges that wait for the upstream. Keeps keys and
+//! times; opens and closes nothing.
 
 use std::collections::VecDeque;
 
 use crate::relay::conn_key::ConnKey;
 use crate::relay::exchange_key::ExchangeKey;
 
-/// Connections that are kept open at most. More are not needed by what 128 clients ask at once.
+/// Idle connections at most: enough for the requests of 128 clients at once.
 const IDLE_MAX: usize = 128;
 
-/// How long a connection is kept open without a request, milliseconds: less than common servers
-/// do (5 s), so that it is seldom them who close, just when the next request is on its way.
+/// How long an idle connection is kept open, milliseconds: less than common servers do (5 s), so
+/// that the upstream seldom closes one just when the next request is on its way.
 const IDLE_MS: u64 = 4000;
 
 /// How long before the upstream is dialled again, milliseconds.
@@ -23,7 +23,7 @@ const REST_MS: u64 = 250;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    /// With the time since when they are idle; the last one first used, so that the others age.
+    /// Each with the time since when it is idle. The newest is used first, so that the others age.
     idle: VecDeque<(ConnKey, u64)>,
     /// Exchanges that wait for the upstream to accept connections, longest first.
     waiting: VecDeque<ExchangeKey>,
@@ -80,8 +80,8 @@ impl Pool {
         self.waiting.push_back(key);
     }
 
-    /// An exchange for which the upstream is to be dialled now, to see whether it is back; it may be
-    /// gone, and then it is the next one's turn. To be followed by [`Pool::retried`].
+    /// The exchange that dials now, to see whether the upstream is back. It may be over; then call
+    /// again. To be followed by [`Pool::retried`].
     pub(super) fn retry(&mut self, now_ms: u64) -> Option<ExchangeKey> {
         if self.retry_at_ms > now_ms {
             return None;

@@ -1,9 +1,9 @@
-//! Heads on their way through: a client's request as the upstream gets it, the upstream's answer
-//! as the client gets it. Pure.
+//! Rewriting of heads: a client's request as the upstream gets it, the upstream's answer as the
+//! client gets it. Keeps nothing.
 //!
-//! What belongs to one connection ends here (RFC 9110 7.6.1), and the framing of a body is said
-//! anew, never copied: so both sides of the proxy see the same messages begin and end. Fields that
-//! only a proxy may set are replaced. All others pass in their order, byte for byte.
+//! Fields of one connection are dropped (RFC 9110 7.6.1), and the framing of a body is written anew,
+//! never copied: so both sides of the proxy see the same messages begin and end. Fields that only a
+//! proxy may set are replaced. All others pass in their order, byte for byte.
 //!
 //! A name with an underscore is dropped, as nginx does: to WSGI `X_Forwarded_For` is the same
 //! variable as `X-Forwarded-For`.
@@ -18,13 +18,13 @@ use crate::http::{
 use crate::relay::notice::{PEER, SECRET};
 use crate::relay::options::Secret;
 
-/// Says whose request it is; for the fields `X-Forwarded-…`.
+/// The sender of a request; for the fields `X-Forwarded-…`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin<'a> {
     /// Where the connection comes from; `None`: a Unix socket.
     pub(super) peer: Option<IpAddr>,
-    /// It is a front server that has said already who asks: on a Unix socket, or from a trusted
-    /// address.
+    /// It is a front server, on a Unix socket or at a trusted address, whose own fields name the
+    /// client.
     pub(super) speaks_for_others: bool,
     /// `Host` for a request of HTTP/1.0 that names none.
     pub(super) default_host: &'a str,
@@ -32,9 +32,9 @@ pub(super) struct Origin<'a> {
     pub(super) secret: Option<&'a Secret>,
 }
 
-/// Appends the request as the upstream gets it. `expects`: the client waits for `100 Continue`.
-/// After chunks the upstream is to close. Gives the first field that was replaced because its
-/// sender may not speak for others.
+/// Appends the request as the upstream gets it. `expects`: the client waits for `100 Continue`. A
+/// request with chunks asks the upstream to close the connection. Gives the first field that was
+/// replaced because its sender may not speak for others.
 pub(super) fn write_request<'h>(
     out: &mut Vec<u8>,
     head: &RequestHead<'h>,
@@ -112,7 +112,7 @@ pub(super) fn tunnel(upgrade: Option<&[u8]>) -> Option<&[u8]> {
 /// How the client finds the end of an answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ends {
-    /// There is none; a length that the upstream gave tells of what GET would be answered.
+    /// There is none; a length that the upstream gave is that of an answer to GET.
     NoBody,
     /// `Content-Length`.
     After(u64),
@@ -122,7 +122,7 @@ pub(super) enum Ends {
     WithConnection,
 }
 
-/// Which lines of ours an answer needs.
+/// Which lines of ours the answer lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Missing {
     pub(super) server: bool,
@@ -169,7 +169,7 @@ pub(super) fn write_answer(
             out.extend_from_slice(b"Connection: Upgrade\r\n");
             push_field(out, "Upgrade", head.upgrade.unwrap_or_default());
         }
-        // Says what the upstream wants to be asked in (RFC 9110 15.5.22).
+        // `Upgrade` names the protocol that the upstream requires (RFC 9110 15.5.22).
         426 if head.header("Upgrade").is_some() => {
             out.extend_from_slice(b"Connection: Upgrade\r\n");
             head.header_all("Upgrade").for_each(|value| push_field(out, "Upgrade", value));
@@ -193,7 +193,7 @@ pub(super) fn ends(head: &ResponseHead<'_>, client: Version) -> Ends {
 
 const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
 
-/// Whether it says for whom a request is sent: only some may say that.
+/// Whether the field names the client of a request: only trusted senders may set it.
 fn is_forwarded_field(name: &str) -> bool {
     const FORWARDED: &str = "x-forwarded-";
     name.get(..FORWARDED.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FORWARDED))
