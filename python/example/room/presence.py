@@ -1,7 +1,7 @@
-"""Who is online: who waits for updates, by the signals of the push server.
+"""Presence: the users whose pages wait for updates, by the signals of the push server.
 
-Every update makes each page unsubscribe and subscribe again. So who is there is told only when it
-is still another than was told after a moment; telling at once would never come to rest.
+Every update makes each page unsubscribe and subscribe again. So the names are sent only if they
+still differ from those sent last a moment later; sending them at once would never end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOMENT_S = 1.0
 
 
 class Presence:
-    """The names of who waits on the channel. Iterates over those that were told last."""
+    """The users who wait on the channel. Iterates over the names that were sent last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Presence:
     def change(self, name: str, polls: int) -> None:
         """One poll more or less."""
         with self._lock:
-            # After a reload of this process polls end of which it never knew the beginning.
+            # After a reload of this process polls end whose beginning it never saw.
             self._polls[name] = max(0, self._polls[name] + polls)
             if self._timer is None:
                 self._timer = threading.Timer(MOMENT_S, self._tell)
