@@ -339,11 +339,9 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::{self, Receiver, Sender};
 
-    use pushserver_testkit::Absent;
+    use pushserver_testkit::{Absent, Client, Upstream, backend};
 
     use super::super::queue::WORKERS_MAX;
     use super::*;
@@ -689,15 +687,15 @@ mod tests {
 
         /// Answers when the gate lets one pass, or is dropped.
         fn that_waits(answer: &str) -> (Self, Sender<()>) {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let url = format!("http://{}/told", listener.local_addr().unwrap());
+            let upstream = Upstream::start();
+            let url = format!("{}/told", upstream.url());
             let (seen, requests) = mpsc::channel();
             let (open, gate) = mpsc::channel();
             let (closing, closed) = mpsc::channel();
             let answer = answer.to_owned();
             thread::spawn(move || {
-                for (connection, stream) in listener.incoming().enumerate() {
-                    let _ = serve(connection, stream.unwrap(), &answer, &seen, &gate);
+                for (connection, client) in upstream.connections.iter().enumerate() {
+                    serve(connection, client, &answer, &seen, &gate);
                     let _ = closing.send(connection);
                 }
             });
@@ -715,39 +713,18 @@ mod tests {
 
     fn serve(
         connection: usize,
-        stream: TcpStream,
+        mut client: Client,
         answer: &str,
         seen: &Sender<Seen>,
         gate: &Receiver<()>,
-    ) -> std::io::Result<()> {
-        let mut reader = BufReader::new(&stream);
-        loop {
-            let mut head = String::new();
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line)? == 0 {
-                    return Ok(());
-                }
-                if let Some(value) = line.strip_prefix("content-length: ") {
-                    length = value.trim().parse().unwrap();
-                }
-                if line == "\r\n" {
-                    break;
-                }
-                head.push_str(&line);
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body)?;
-            let body = String::from_utf8(body).unwrap();
+    ) {
+        let closes = ["close", "vanish", "nonsense"].iter().any(|word| answer.contains(word));
+        while let Some(request) = backend::Seen::of(&mut client) {
+            let (head, body) = (request.head.trim_end().to_owned(), request.body);
             let _ = seen.send(Seen { connection, head, body });
             let _ = gate.recv();
-            (&stream).write_all(answer.as_bytes())?;
-            if answer.contains("close")
-                || answer.contains("vanish")
-                || answer.starts_with("nonsense")
-            {
-                return Ok(());
+            if !client.try_send(answer.as_bytes()) || closes {
+                return;
             }
         }
     }
