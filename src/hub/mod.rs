@@ -2,7 +2,7 @@
 //! what happens there. Sans-io: calls and `now` go in, [`Output`]s come out. Never sees an HTTP word, a
 //! socket or a clock.
 //!
-//! A call asks the store; [`Hub::on_reply`] goes on with the reply, whether that comes at once or turns
+//! A call asks the store; `Hub::on_reply` goes on with the reply, whether that comes at once or turns
 //! later. Callers get every answer through [`Hub::poll_output`]. Every held request ends with exactly
 //! one output, or with [`Hub::unsubscribe`].
 

@@ -5,7 +5,7 @@
 //! 2. [`answer`], [`judge`]: one strict reader of HTTP/1.1 answers, and what it says of a whole
 //!    connection.
 //! 3. [`client`], [`upstream`], [`backend`]: both ends of real sockets.
-//! 4. [`directory`], [`settings`], [`daemon`], [`vitals`], [`counters`]: the real binary.
+//! 4. [`directory`], [`mod@settings`], [`daemon`], [`vitals`], [`mod@counters`]: the real binary.
 //! 5. [`network`], [`peer`], [`record`]: the relay without sockets, in the order of the reactor.
 //! 6. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
 //!
