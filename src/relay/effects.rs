@@ -1,14 +1,13 @@
 //! Effects: what a step of the relay may write to beside the connection at hand. Decides nothing.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
 use super::figures::RelayFigures;
 use super::output::Output;
 use super::timers::ConnTimer;
+use super::uploads::Uploads;
 use crate::rate_limit::RateLimit;
 use crate::wheel::Wheel;
 
@@ -25,8 +24,7 @@ pub(super) struct Effects {
     /// Exchanges whose client has left them.
     pub(super) left: Vec<ExchangeKey>,
     pub(super) figures: RelayFigures,
-    /// Bytes of bodies that are not whole yet.
-    pub(super) uploading: Rc<Cell<usize>>,
+    pub(super) uploads: Uploads,
     /// Bytes of answers that were made so far, but for those of the upstream.
     pub(super) answered: u64,
     pub(super) oversized_heads: RateLimit,
@@ -43,7 +41,7 @@ impl Effects {
             ready: VecDeque::new(),
             left: Vec::new(),
             figures: RelayFigures::default(),
-            uploading: Rc::default(),
+            uploads: Uploads::default(),
             answered: 0,
             oversized_heads: RateLimit::default(),
             stopping: false,
@@ -55,32 +53,5 @@ impl Effects {
         self.wheel.shrink();
         self.outputs.shrink_to(0);
         self.ready.shrink_to(0);
-    }
-}
-
-/// One part of a sum that many have parts in; leaves it when dropped.
-#[derive(Debug)]
-pub(super) struct Share {
-    sum: Rc<Cell<usize>>,
-    own: usize,
-}
-
-impl Share {
-    pub(super) fn of(sum: &Rc<Cell<usize>>) -> Self {
-        Self { sum: Rc::clone(sum), own: 0 }
-    }
-
-    /// Makes this part `own`; gives the sum.
-    pub(super) fn set(&mut self, own: usize) -> usize {
-        let sum = self.sum.get() - self.own + own;
-        self.own = own;
-        self.sum.set(sum);
-        sum
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }

@@ -44,8 +44,6 @@ impl Forwarding<'_> {
             input,
             is_last,
             persistence: Persistence::of(head, self.effects.stopping),
-            uploading: &self.effects.uploading,
-            uploads_max: self.site.uploads_max(),
         };
         let view = view(self.site, self.renderer, self.effects, self.now);
         if let Some(key) = self.proxy.open(&request, view)
@@ -293,6 +291,11 @@ fn serve(client: &mut Client, handed: &HandedOver, step: &mut Step<'_>) {
     }
 }
 
-fn view<'a>(site: &'a mut Site, renderer: &'a Renderer, effects: &Effects, now: Now) -> View<'a> {
-    View { site, renderer, stopping: effects.stopping, now }
+fn view<'a>(
+    site: &'a mut Site,
+    renderer: &'a Renderer,
+    effects: &'a mut Effects,
+    now: Now,
+) -> View<'a> {
+    View { site, renderer, uploads: &mut effects.uploads, stopping: effects.stopping, now }
 }

@@ -25,6 +25,7 @@ mod site;
 mod state;
 mod step;
 mod timers;
+mod uploads;
 
 pub use self::conn_key::ConnKey;
 pub use self::eviction::Spare;
@@ -217,7 +218,7 @@ impl Relay {
             connections: self.conns.len(),
             upstreams: self.conns.upstreams(),
             timers: self.effects.wheel.len() + self.hub.timers(),
-            upload_bytes: self.effects.uploading.get(),
+            upload_bytes: self.effects.uploads.bytes(),
             figures: &self.effects.figures,
             hub: &self.hub,
         }

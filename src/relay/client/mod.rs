@@ -91,7 +91,10 @@ impl Client {
             step.hub.unsubscribe(*subscription, step.now);
         }
         step.effects.figures.uploads += u64::from(matches!(self.phase, Phase::Body(_)));
-        step.effects.figures.uploads -= u64::from(matches!(before, Phase::Body(_)));
+        if let Phase::Body(upload) = &mut before {
+            step.effects.figures.uploads -= 1;
+            step.effects.uploads.set(&mut upload.share, 0);
+        }
         if let Phase::Proxied(key) = before {
             step.effects.left.push(key);
         }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::http::{BodyDecoder, HttpError};
 use crate::hub::SubscriptionKey;
-use crate::relay::effects::Share;
 use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::notice::Notice;
 use crate::relay::render::Reply;
 use crate::relay::request::admission::Refusal;
+use crate::relay::uploads::{Share, Uploads};
 
 /// What a connection is doing. [`super::Client::enter`] alone changes it.
 ///
@@ -81,6 +81,7 @@ impl Upload {
     pub(super) fn take_in(
         &mut self,
         input: &[u8],
+        uploads: &mut Uploads,
         uploads_max: usize,
     ) -> (usize, Result<bool, HttpError>) {
         let mut used = 0;
@@ -93,7 +94,7 @@ impl Upload {
                 self.body.extend_from_slice(decoded.data);
             }
             used += decoded.consumed;
-            if !decoded.done && self.share.set(self.body.len()) > uploads_max {
+            if !decoded.done && uploads.set(&mut self.share, self.body.len()) > uploads_max {
                 return (used, Err(too_many_uploads()));
             }
             if decoded.done || used == input.len() {

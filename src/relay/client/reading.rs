@@ -15,7 +15,6 @@ use crate::http::{
 };
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
 use crate::message::Cursor;
-use crate::relay::effects::Share;
 use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::notice::{Notice, passed_headers};
@@ -24,6 +23,7 @@ use crate::relay::output::Output;
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Admitted, Caller, Question, Refusal, admit};
 use crate::relay::step::Step;
+use crate::relay::uploads::Share;
 
 /// A body up to this size is taken in though its request will be refused.
 const SHORT_BODY_BYTES: u64 = 16 << 10;
@@ -158,8 +158,9 @@ fn begin_body(
     // Other bodies are read and dropped, so that refused clients use no upload budget.
     let keeps_body = head.method == "POST" && refused.is_none();
     let body = if keeps_body { decoded.data.to_vec() } else { Vec::new() };
-    let mut share = Share::of(&step.effects.uploading);
-    if share.set(body.len()) > step.site.uploads_max() {
+    let mut share = Share::default();
+    if step.effects.uploads.set(&mut share, body.len()) > step.site.uploads_max() {
+        step.effects.uploads.set(&mut share, 0);
         fail_request(client, head, &too_many_uploads(), step);
         return input.len();
     }
@@ -173,7 +174,7 @@ fn begin_body(
 /// Reads more of a body from `input`; gives how many of its bytes are dealt with.
 fn read_body(client: &mut Client, input: &[u8], step: &mut Step<'_>) -> usize {
     let Phase::Body(upload) = &mut client.phase else { return 0 };
-    let (used, outcome) = upload.take_in(input, step.site.uploads_max());
+    let (used, outcome) = upload.take_in(input, &mut step.effects.uploads, step.site.uploads_max());
     if matches!(outcome, Ok(false)) {
         // What will be refused has as long in all, or a byte now and then would keep it here.
         if upload.refused.is_none() {

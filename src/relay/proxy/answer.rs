@@ -144,7 +144,7 @@ fn begin_answer(
     if let Some(link) = &mut exchange.link {
         link.once |= !head.keep_alive;
     }
-    exchange.upload.drop_copy();
+    exchange.upload.drop_copy(cx.view.uploads);
     let body = Reframer::answer(BodyDecoder::for_response(head.framing), ends);
     exchange.stage = Stage::Answering { body, ends };
     let missing = Missing::of(head);
@@ -161,7 +161,7 @@ fn open_tunnel(
 ) {
     cx.client(exchange.client, ClientEffect::Answered(head.status));
     exchange.upload.drop_rest();
-    exchange.upload.drop_copy();
+    exchange.upload.drop_copy(cx.view.uploads);
     exchange.stage = Stage::Tunnel;
     let missing = Missing::of(head);
     let ours = cx.view.renderer.server_and_date(missing.server, missing.date);

@@ -10,11 +10,13 @@ use crate::relay::conn_key::ConnKey;
 use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::render::Renderer;
 use crate::relay::site::Site;
+use crate::relay::uploads::Uploads;
 
 /// What the proxy may look at of the relay.
 pub(in crate::relay) struct View<'a> {
     pub(in crate::relay) site: &'a mut Site,
     pub(in crate::relay) renderer: &'a Renderer,
+    pub(in crate::relay) uploads: &'a mut Uploads,
     /// The daemon stops: every answer is the last of its connection.
     pub(in crate::relay) stopping: bool,
     pub(in crate::relay) now: Now,
@@ -22,8 +24,8 @@ pub(in crate::relay) struct View<'a> {
 
 impl View<'_> {
     pub(super) fn reborrow(&mut self) -> View<'_> {
-        let Self { site, renderer, stopping, now } = self;
-        View { site, renderer, stopping: *stopping, now: *now }
+        let Self { site, renderer, uploads, stopping, now } = self;
+        View { site, renderer, uploads, stopping: *stopping, now: *now }
     }
 }
 

@@ -92,6 +92,7 @@ impl Exchange {
     /// Ends without an effect for its client.
     pub(super) fn leave(&mut self, cx: &mut Context<'_>) {
         self.unlink(cx);
+        self.upload.drop_copy(cx.view.uploads);
         self.stage = Stage::Over;
     }
 

@@ -5,11 +5,8 @@
 //! Only a POST has one, only where there is a publisher location, and only until the head of the
 //! answer is there.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use crate::http::Framing;
-use crate::relay::effects::Share;
+use crate::relay::uploads::{Share, Uploads};
 
 /// A copy of this size is always kept: it is part of what an exchange may take.
 const SMALL_BYTES: usize = 32 << 10;
@@ -31,32 +28,27 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Of a body that begins. `sum`: of all bodies that are coming in, which may be `uploads_max`.
-    pub(super) fn begin(
-        framing: Framing,
-        bytes_max: usize,
-        sum: &Rc<Cell<usize>>,
-        uploads_max: usize,
-    ) -> Self {
+    /// Of a body that begins. `uploads_max`: what all bodies that are coming in may take together.
+    pub(super) fn begin(framing: Framing, bytes_max: usize, uploads_max: usize) -> Self {
         let is_lost = matches!(framing, Framing::Length(length) if length > bytes_max as u64);
         let sum_max = uploads_max / LARGER_PART;
-        Self { bytes: Vec::new(), bytes_max, sum_max, share: Share::of(sum), is_lost }
+        Self { bytes: Vec::new(), bytes_max, sum_max, share: Share::default(), is_lost }
     }
 
     /// More of the body has passed.
-    pub(super) fn add(&mut self, data: &[u8]) {
+    pub(super) fn add(&mut self, data: &[u8], uploads: &mut Uploads) {
         if self.is_lost {
             return;
         }
         let len = self.bytes.len() + data.len();
-        let fits =
-            len <= self.bytes_max && (len <= SMALL_BYTES || self.share.set(len) <= self.sum_max);
+        let fits = len <= self.bytes_max
+            && (len <= SMALL_BYTES || uploads.set(&mut self.share, len) <= self.sum_max);
         if fits {
             self.bytes.extend_from_slice(data);
         } else {
             self.is_lost = true;
             self.bytes = Vec::new();
-            self.share.set(0);
+            uploads.set(&mut self.share, 0);
         }
     }
 
@@ -66,8 +58,9 @@ impl Kept {
     }
 
     /// As [`Kept::bytes`]; empty where some of it was not kept.
-    pub(super) fn into_bytes(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+    pub(super) fn into_bytes(mut self, uploads: &mut Uploads) -> Vec<u8> {
+        uploads.set(&mut self.share, 0);
+        self.bytes
     }
 }
 
@@ -79,42 +72,43 @@ mod tests {
 
     #[test]
     fn a_small_body_is_kept_whatever_others_take_and_counts_nowhere() {
-        let sum = Rc::new(Cell::new(1 << 30));
-        let mut kept = Kept::begin(LENGTH, 100_000, &sum, 1 << 20);
-        kept.add(b"he");
-        kept.add(b"llo");
+        let (mut sum, mut others) = (Uploads::default(), Share::default());
+        sum.set(&mut others, 1 << 30);
+        let mut kept = Kept::begin(LENGTH, 100_000, 1 << 20);
+        kept.add(b"he", &mut sum);
+        kept.add(b"llo", &mut sum);
         assert_eq!(kept.bytes(), Some(&b"hello"[..]));
-        assert_eq!(sum.get(), 1 << 30);
-        kept.add(&[b'x'; SMALL_BYTES]);
-        assert_eq!((kept.bytes(), sum.get()), (None, 1 << 30));
+        assert_eq!(sum.bytes(), 1 << 30);
+        kept.add(&[b'x'; SMALL_BYTES], &mut sum);
+        assert_eq!((kept.bytes(), sum.bytes()), (None, 1 << 30));
     }
 
     #[test]
     fn larger_ones_are_kept_within_their_part_of_what_bodies_may_take() {
-        let sum = Rc::new(Cell::new(0));
-        let mut first = Kept::begin(Framing::Chunked, 1 << 20, &sum, 400_000);
-        first.add(&[b'x'; 60_000]);
-        assert_eq!((first.bytes().map(<[u8]>::len), sum.get()), (Some(60_000), 60_000));
-        let mut second = Kept::begin(Framing::Chunked, 1 << 20, &sum, 400_000);
-        second.add(&[b'x'; 40_000]);
-        assert_eq!(sum.get(), 100_000);
-        first.add(b"x");
-        assert_eq!((first.bytes(), sum.get()), (None, 40_000));
-        first.add(b"x");
+        let mut sum = Uploads::default();
+        let mut first = Kept::begin(Framing::Chunked, 1 << 20, 400_000);
+        first.add(&[b'x'; 60_000], &mut sum);
+        assert_eq!((first.bytes().map(<[u8]>::len), sum.bytes()), (Some(60_000), 60_000));
+        let mut second = Kept::begin(Framing::Chunked, 1 << 20, 400_000);
+        second.add(&[b'x'; 40_000], &mut sum);
+        assert_eq!(sum.bytes(), 100_000);
+        first.add(b"x", &mut sum);
+        assert_eq!((first.bytes(), sum.bytes()), (None, 40_000));
+        first.add(b"x", &mut sum);
         assert_eq!(first.bytes(), None);
-        drop(second);
-        assert_eq!(sum.get(), 0);
+        second.into_bytes(&mut sum);
+        assert_eq!(sum.bytes(), 0);
     }
 
     #[test]
     fn what_no_message_may_be_is_not_kept() {
-        let sum = Rc::default();
-        let announced = Kept::begin(Framing::Length(11), 10, &sum, 1 << 20);
+        let mut sum = Uploads::default();
+        let announced = Kept::begin(Framing::Length(11), 10, 1 << 20);
         assert_eq!(announced.bytes(), None);
-        let mut chunks = Kept::begin(Framing::Chunked, 10, &sum, 1 << 20);
-        chunks.add(b"0123456789");
+        let mut chunks = Kept::begin(Framing::Chunked, 10, 1 << 20);
+        chunks.add(b"0123456789", &mut sum);
         assert!(chunks.bytes().is_some());
-        chunks.add(b"0");
+        chunks.add(b"0", &mut sum);
         assert_eq!(chunks.bytes(), None);
     }
 }

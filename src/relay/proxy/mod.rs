@@ -30,10 +30,8 @@ mod rewrite;
 mod upload;
 mod upstream;
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 pub(super) use self::context::View;
 pub(super) use self::effect::{ClientEffect, Effect, Input, UpstreamEffect};
@@ -81,9 +79,6 @@ pub(super) struct Request<'a> {
     /// Its client sends no more.
     pub(super) is_last: bool,
     pub(super) persistence: Persistence,
-    /// Bytes of bodies that are not whole yet, and how many there may be.
-    pub(super) uploading: &'a Rc<Cell<usize>>,
-    pub(super) uploads_max: usize,
 }
 
 impl Proxy {
@@ -194,8 +189,7 @@ impl Proxy {
             (true, false) => Copy::Passed,
             (true, true) => {
                 let limit = view.site.limits.body_bytes;
-                let Request { uploading, uploads_max, .. } = *request;
-                Copy::Kept(Kept::begin(head.framing, limit, uploading, uploads_max))
+                Copy::Kept(Kept::begin(head.framing, limit, view.site.uploads_max()))
             }
         };
         let options = self.upstream.options();

@@ -109,7 +109,7 @@ fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_>) -> usize 
     } else {
         let mut out = Vec::with_capacity(head.len() + waiting.len() + 32);
         out.extend_from_slice(head);
-        match exchange.upload.pass(waiting, &mut out) {
+        match exchange.upload.pass(waiting, &mut out, cx.view.uploads) {
             Ok(len) => used = len,
             Err(error) => {
                 fail_upload(exchange, &error, cx);
@@ -164,7 +164,7 @@ pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_
         out.extend_from_slice(input);
         input.len()
     } else {
-        match exchange.upload.pass(input, &mut out) {
+        match exchange.upload.pass(input, &mut out, cx.view.uploads) {
             Ok(used) => used,
             Err(error) => {
                 fail_upload(exchange, &error, cx);
@@ -225,7 +225,7 @@ pub(super) fn serve(exchange: &mut Exchange, cx: &mut Context<'_>) {
     let handed = HandedOver {
         head: exchange.head.clone(),
         target: std::mem::take(target),
-        body: exchange.upload.take_copy(),
+        body: exchange.upload.take_copy(cx.view.uploads),
         version: exchange.facts.version,
         keep_alive: exchange.persistence != Persistence::Close,
         is_head: exchange.facts.is_head,

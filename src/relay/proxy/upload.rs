@@ -4,6 +4,7 @@
 use super::kept::Kept;
 use super::reframer::Reframer;
 use crate::http::{BodyDecoder, Framing, HttpError};
+use crate::relay::uploads::Uploads;
 
 /// See the module.
 #[derive(Debug)]
@@ -49,12 +50,17 @@ impl Upload {
     ///
     /// # Errors
     /// As [`BodyDecoder::decode`].
-    pub(super) fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, HttpError> {
+    pub(super) fn pass(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        uploads: &mut Uploads,
+    ) -> Result<usize, HttpError> {
         let Some(rest) = &mut self.rest else { return Ok(0) };
         let copy = &mut self.copy;
         let passed = rest.pass_with(input, out, |data| {
             if let Copy::Kept(kept) = copy {
-                kept.add(data);
+                kept.add(data, uploads);
             }
         });
         if rest.is_done() {
@@ -89,8 +95,8 @@ impl Upload {
     }
 
     /// No location gets the body.
-    pub(super) fn drop_copy(&mut self) {
-        self.copy = Copy::Passed;
+    pub(super) fn drop_copy(&mut self, uploads: &mut Uploads) {
+        self.take_copy(uploads);
     }
 
     /// Whether what has passed of the body is there for a location.
@@ -103,10 +109,10 @@ impl Upload {
     }
 
     /// Takes the whole body of a request that is whole; empty where it is not there.
-    pub(super) fn take_copy(&mut self) -> Vec<u8> {
+    pub(super) fn take_copy(&mut self, uploads: &mut Uploads) -> Vec<u8> {
         match std::mem::replace(&mut self.copy, Copy::Passed) {
             Copy::NotNeeded | Copy::Passed => Vec::new(),
-            Copy::Kept(kept) => kept.into_bytes(),
+            Copy::Kept(kept) => kept.into_bytes(uploads),
         }
     }
 }
