@@ -189,7 +189,7 @@ mod tests {
     const BEGUN_MESSAGE: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nmessa";
 
     fn ask(relay: &mut Relay, conn: ConnKey, now: Now) {
-        relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", now);
+        relay.handle_input(conn, Input::Received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), now);
         assert!(matches!(relay.poll_output(Wanted::All, now), Some(Output::Send { .. })));
     }
 
@@ -243,12 +243,12 @@ mod tests {
         let idle = relay.accept(Arrival::default(), at(0));
         ask(&mut relay, idle, at(0));
         let refused = relay.accept(Arrival::default(), at(0));
-        relay.received(refused, b"nonsense\r\n\r\n", at(10));
+        relay.handle_input(refused, Input::Received(b"nonsense\r\n\r\n"), at(10));
         while relay.poll_output(Wanted::All, at(10)).is_some() {}
         let begun = relay.accept(Arrival::default(), at(0));
-        relay.received(begun, b"G", at(10));
+        relay.handle_input(begun, Input::Received(b"G"), at(10));
         let under_way = relay.accept(Arrival::default(), at(0));
-        relay.received(under_way, BEGUN_MESSAGE, at(10));
+        relay.handle_input(under_way, Input::Received(BEGUN_MESSAGE), at(10));
         let silent = [100, 200].map(|time| relay.accept(Arrival::default(), at(time)));
         let room = |relay: &mut Relay, silent_ms, has_spoken, now| {
             let spare = relay.spare(silent_ms, has_spoken, now).conn;
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(room(&mut relay, 0, true, at(1_190)), Some(idle));
         assert_eq!(room(&mut relay, 0, false, at(9_000)), None);
         let young = relay.accept(Arrival::default(), at(8_500));
-        relay.received(young, b"G", at(8_600));
+        relay.handle_input(young, Input::Received(b"G"), at(8_600));
         assert_eq!(room(&mut relay, 1_000, true, at(9_000)), Some(begun));
         assert_eq!(room(&mut relay, 1_000, true, at(9_000)), None);
         assert_eq!(room(&mut relay, 1_000, true, at(9_500)), Some(young));
@@ -302,10 +302,10 @@ mod tests {
         let conns: Vec<ConnKey> =
             (0..3 * LOOKS_PER_MS).map(|_| relay.accept(Arrival::default(), at(0))).collect();
         for conn in &conns {
-            relay.received(*conn, BEGUN_MESSAGE, at(0));
+            relay.handle_input(*conn, Input::Received(BEGUN_MESSAGE), at(0));
         }
         assert_eq!(shed(&mut relay, at(1000)), None);
-        relay.received(conns[5], b"ge", at(1000));
+        relay.handle_input(conns[5], Input::Received(b"ge"), at(1000));
         assert!(matches!(relay.poll_output(Wanted::All, at(1000)), Some(Output::Send { .. })));
         assert_eq!(shed(&mut relay, at(1002)), None);
         assert_eq!(shed(&mut relay, at(1003)), Some(conns[5]));

@@ -8,6 +8,7 @@
 mod client;
 mod conn;
 mod conn_key;
+mod dispatch;
 mod effects;
 mod eviction;
 mod exchange_key;
@@ -34,27 +35,18 @@ pub use self::output::{Output, Wanted};
 pub use self::render::payload::Payload;
 pub use self::state::State;
 
-use self::client::events::happened;
-use self::client::reading::{self, Next};
-use self::client::{Client, ConnTimer, Phase, answering};
+use self::client::{Client, ConnTimer};
 use self::conn::{Conn, Connections};
+use self::dispatch::Dispatch;
 use self::effects::Effects;
 use self::eviction::Eviction;
-use self::exchange_key::ExchangeKey;
-use self::forwarding::{Forwarding, is_tunnel, passes_up};
+use self::forwarding::is_tunnel;
 use self::options::Options;
 use self::proxy::Proxy;
 use self::render::Renderer;
 use self::site::Site;
-use self::step::Step;
-use self::timers::TIMERS_PER_TURN;
 use crate::clock::Now;
-use crate::http::HeaderSlots;
 use crate::hub::{self, Hub};
-
-/// Bytes of answers of one connection that are made before its socket has had some of them: a
-/// reader that stops keeps no more than these and one message from being freed.
-const ANSWERS_PER_TURN: u64 = 64 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -90,7 +82,7 @@ impl Relay {
     /// A connection was accepted; gives the key that names it from here on.
     pub fn accept(&mut self, arrival: Arrival, now: Now) -> ConnKey {
         let conn = self.conns.insert(Conn::Client(Client::new(arrival)));
-        if let Some((client, mut step)) = self.client(conn, now) {
+        if let Some((client, mut step)) = self.dispatch(now).client(conn) {
             client.arm(ConnTimer::Head, &mut step);
         }
         conn
@@ -121,47 +113,7 @@ impl Relay {
             // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
             self.renderer.set_time(now);
         }
-        let Some((client, mut step)) = self.client(conn, now) else {
-            if let Some(mut forwarding) = self.forwarding(now) {
-                forwarding.handle_input(conn, input);
-            }
-            return self.settle(now);
-        };
-        match input {
-            Input::Received(bytes) => self.received(conn, bytes, now),
-            Input::Closed => {
-                client.vanish(&mut step);
-                self.conns.remove(conn);
-            }
-            input => happened(client, input, &mut step),
-        }
-        if let (Input::Drained, Some(key)) = (input, self.conns.exchange(conn)) {
-            self.tell(key, proxy::Input::ClientDrained, now);
-        }
-        self.settle(now);
-    }
-
-    fn received(&mut self, conn: ConnKey, bytes: &[u8], now: Now) {
-        let Some((client, mut step)) = self.client(conn, now) else { return };
-        match client.phase {
-            // Where its socket takes no more, only that is waited for.
-            Phase::Lingering { .. } if !client.stalled => client.arm(ConnTimer::Linger, &mut step),
-            Phase::Lingering { .. } | Phase::Closing => {}
-            Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
-                if client.buffer.is_none() && client.goes_on() =>
-            {
-                let used = self.advance(conn, bytes, now);
-                if used < bytes.len()
-                    && let Some((client, mut step)) = self.client(conn, now)
-                {
-                    client.keep(&bytes[used..], &mut step);
-                }
-            }
-            _ => {
-                client.keep(bytes, &mut step);
-                self.go_on(conn, now);
-            }
-        }
+        self.dispatch(now).handle_input(conn, input);
     }
 
     /// Does what concerns the relay as a whole.
@@ -169,11 +121,12 @@ impl Relay {
         match command {
             Command::Reload(options, stores) => {
                 self.site = Site::new(options);
-                match self.forwarding(now) {
+                let mut dispatch = self.dispatch(now);
+                match dispatch.forwarding() {
                     Some(mut forwarding) => forwarding.reload(options),
-                    None => self.proxy = Proxy::of(options),
+                    None => *dispatch.proxy = Proxy::of(options),
                 }
-                self.settle(now);
+                dispatch.settle();
                 self.renderer.set_server(options.server.clone());
                 self.hub.reload(stores, now);
             }
@@ -197,13 +150,13 @@ impl Relay {
         }
         for conn in conns {
             let is_tunnel = is_tunnel(conn, &self.conns, self.proxy.as_deref());
-            match self.client(conn, now) {
+            match self.dispatch(now).client(conn) {
                 Some((client, mut step)) if is_tunnel => client.close(&mut step),
                 Some((client, mut step)) => client.shut_down(&mut step),
                 None => {}
             }
         }
-        self.settle(now);
+        self.dispatch(now).settle();
     }
 
     /// How things stand. Costs next to nothing.
@@ -236,7 +189,7 @@ impl Relay {
                 self.renderer.forget_deliveries();
                 return None;
             };
-            self.on_hub(output, now);
+            self.dispatch(now).on_hub(output);
         }
     }
 
@@ -244,144 +197,20 @@ impl Relay {
     /// called once a turn.
     pub fn handle_timeout(&mut self, now: Now) {
         self.renderer.set_time(now);
-        self.timers_due(now);
-        self.hub.handle_timeout(now);
-        if let Some(mut forwarding) = self.forwarding(now) {
+        let mut dispatch = self.dispatch(now);
+        dispatch.timers_due();
+        dispatch.hub.handle_timeout(now);
+        if let Some(mut forwarding) = dispatch.forwarding() {
             forwarding.handle_timeout();
-            self.settle(now);
+            dispatch.settle();
         }
-        for _ in 0..self.effects.ready.len() {
-            let Some(conn) = self.effects.ready.pop_front() else { break };
-            if let Some(client) = self.conns.client_mut(conn) {
-                client.ready = false;
-                self.go_on(conn, now);
-            }
-        }
+        dispatch.ready();
     }
 
-    /// Does what is due for connections, up to a bound.
-    fn timers_due(&mut self, now: Now) {
-        for _ in 0..TIMERS_PER_TURN {
-            let Some((conn, timer)) = self.effects.wheel.pop_expired(now.mono_ms) else { return };
-            let Some((client, mut step)) = self.client(conn, now) else {
-                // A connection of the upstream that was to be closed behind what it still takes.
-                self.effects.outputs.push_back(Output::Abort { conn });
-                continue;
-            };
-            client.timer = None;
-            match client.phase {
-                Phase::Proxied(key) if timer != ConnTimer::Write => {
-                    self.tell(key, proxy::Input::TimedOut(timer), now);
-                    self.settle(now);
-                }
-                _ => reading::timed_out(client, timer, false, &mut step),
-            }
-        }
-    }
-
-    /// Goes on with the bytes that wait on a connection.
-    fn go_on(&mut self, conn: ConnKey, now: Now) {
-        let Some((client, _)) = self.client(conn, now).filter(|(client, _)| client.goes_on())
-        else {
-            return;
-        };
-        if let Some(buffer) = client.take_waiting() {
-            let used = self.advance(conn, &buffer.bytes, now);
-            if let Some((client, mut step)) = self.client(conn, now) {
-                client.keep_rest(buffer, used, &mut step);
-            }
-        }
-        let passes_up = passes_up(conn, &self.conns, self.proxy.as_deref());
-        if let Some((client, mut step)) = self.client(conn, now) {
-            client.read_on(passes_up, &mut step);
-        }
-    }
-
-    /// Serves the requests in `input`, the bytes that wait on a connection; gives how many of the
-    /// bytes are dealt with.
-    fn advance(&mut self, conn: ConnKey, input: &[u8], now: Now) -> usize {
-        let mut used = 0;
-        let answered_max = self.effects.answered + ANSWERS_PER_TURN;
-        for _ in 0..self.site.limits.pipeline_depth {
-            if self.effects.answered >= answered_max {
-                break;
-            }
-            let Some((client, mut step)) = self.client(conn, now) else { return input.len() };
-            let (rest, mut slots) = (&input[used..], HeaderSlots::new());
-            used += match reading::read(client, rest, &mut slots, &mut step) {
-                Next::Wait => return used,
-                Next::Gone => return input.len(),
-                Next::Used(len) => len,
-                Next::Forward(head, len) => {
-                    if let Some(mut forwarding) = self.forwarding(now) {
-                        forwarding.open(conn, &head, &rest[len..]);
-                    }
-                    len
-                }
-                Next::PassUp(_)
-                    if rest.is_empty() || !passes_up(conn, &self.conns, self.proxy.as_deref()) =>
-                {
-                    return used;
-                }
-                Next::PassUp(key) => self.tell(key, proxy::Input::FromClient(rest), now),
-            };
-            self.settle(now);
-            // Also between two requests that came together, so that the answers keep their order.
-            while self.hub.has_answer()
-                && let Some(output) = self.hub.poll_output()
-            {
-                self.on_hub(output, now);
-            }
-        }
-        let Some((client, mut step)) = self.client(conn, now) else { return input.len() };
-        match client.phase {
-            Phase::Lingering { .. } | Phase::Closing => return input.len(),
-            Phase::Head { .. } | Phase::Body(_) if used < input.len() => client.queue(&mut step),
-            _ => {}
-        }
-        used
-    }
-
-    /// Passes on what the hub answers.
-    fn on_hub(&mut self, output: hub::Output, now: Now) {
-        self.effects.figures.published +=
-            u64::from(matches!(output, hub::Output::Published { .. }));
-        match self.client(ConnKey::from_bits(output.peer().0), now) {
-            Some((client, mut step)) => answering::answer(client, output, &mut step),
-            None => {
-                if let hub::Output::Held { subscription, .. } = output {
-                    self.hub.unsubscribe(subscription, now);
-                }
-            }
-        }
-    }
-
-    /// Does what the proxy wants done.
-    fn settle(&mut self, now: Now) {
-        while let Some(mut forwarding) = self.forwarding(now)
-            && let Some(conn) = forwarding.carry_out()
-        {
-            self.go_on(conn, now);
-        }
-    }
-
-    /// Tells an exchange what happened; gives how many of its client's bytes are dealt with.
-    fn tell(&mut self, key: ExchangeKey, input: proxy::Input<'_>, now: Now) -> usize {
-        self.forwarding(now).map_or(0, |mut forwarding| forwarding.tell(key, input))
-    }
-
-    /// What passes between the proxy and connections, if there is a proxy.
-    fn forwarding(&mut self, now: Now) -> Option<Forwarding<'_>> {
-        let Self { proxy, conns, hub, site, renderer, effects, name, .. } = self;
-        let proxy = proxy.as_mut()?;
-        Some(Forwarding { proxy, conns, hub, site, renderer, effects, name, now })
-    }
-
-    /// The client with this key, and what its steps may use.
-    fn client(&mut self, conn: ConnKey, now: Now) -> Option<(&mut Client, Step<'_>)> {
-        let Self { conns, hub, site, renderer, effects, name, .. } = self;
-        let client = conns.client_mut(conn)?;
-        Some((client, Step { conn, now, hub, site, renderer, effects, name }))
+    /// Takes events to what they concern.
+    fn dispatch(&mut self, now: Now) -> Dispatch<'_> {
+        let Self { conns, hub, site, renderer, proxy, effects, name, .. } = self;
+        Dispatch { conns, hub, site, renderer, proxy, effects, name, now }
     }
 
     /// Between two turns, whether nobody can stay for ever without a word; for tests.

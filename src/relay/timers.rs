@@ -80,10 +80,10 @@ pub(super) mod tests {
     fn a_request_begun_behind_a_slow_readers_answer_has_as_long_as_others_when_the_daemon_stops() {
         let mut relay = relay();
         let conn = relay.accept(Arrival::default(), at(0));
-        relay.received(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", at(0));
+        relay.handle_input(conn, Input::Received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), at(0));
         assert!(matches!(relay.poll_output(Wanted::All, at(0)), Some(Output::Send { .. })));
         relay.handle_input(conn, Input::Stalled, at(0));
-        relay.received(conn, b"GET / HT", at(0));
+        relay.handle_input(conn, Input::Received(b"GET / HT"), at(0));
         relay.command(Command::AnnounceShutdown, at(0));
         relay.command(Command::Shutdown, at(0));
         relay.handle_input(conn, Input::Drained, at(0));
@@ -102,10 +102,14 @@ pub(super) mod tests {
     fn a_body_that_is_read_only_to_be_refused_has_so_long_in_all() {
         let mut relay = relay();
         let conn = relay.accept(Arrival::default(), at(0));
-        relay.received(conn, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n", at(0));
+        relay.handle_input(
+            conn,
+            Input::Received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n"),
+            at(0),
+        );
         let Limits { body_timeout_ms, .. } = Limits::default();
         for time in (1_000..body_timeout_ms).step_by(1_000) {
-            relay.received(conn, b"x", at(time));
+            relay.handle_input(conn, Input::Received(b"x"), at(time));
             relay.handle_timeout(at(time));
             assert!(relay.poll_output(Wanted::All, at(time)).is_none(), "{time}");
         }
@@ -121,7 +125,7 @@ pub(super) mod tests {
     /// A connection whose upload was refused.
     fn refused(relay: &mut Relay, now: Now) -> ConnKey {
         let conn = relay.accept(Arrival::default(), now);
-        relay.received(conn, b"nonsense\r\n\r\n", now);
+        relay.handle_input(conn, Input::Received(b"nonsense\r\n\r\n"), now);
         assert!(matches!(relay.poll_output(Wanted::All, now), Some(Output::Send { .. })));
         assert!(matches!(relay.poll_output(Wanted::All, now), Some(Output::ShutdownWrite { .. })));
         conn
@@ -141,7 +145,7 @@ pub(super) mod tests {
     fn a_refused_client_is_read_until_it_has_sent_nothing_for_five_seconds() {
         let mut relay = relay();
         let conn = refused(&mut relay, at(0));
-        relay.received(conn, b"x", at(4_000));
+        relay.handle_input(conn, Input::Received(b"x"), at(4_000));
         assert!(!is_aborted(&mut relay, at(8_990)));
         assert!(is_aborted(&mut relay, at(9_000)));
     }
@@ -152,7 +156,7 @@ pub(super) mod tests {
         let conn = refused(&mut relay, at(0));
         for time in (1_000..30_000).step_by(1_000) {
             assert!(!is_aborted(&mut relay, at(time)), "{time}");
-            relay.received(conn, b"x", at(time));
+            relay.handle_input(conn, Input::Received(b"x"), at(time));
         }
         assert!(is_aborted(&mut relay, at(30_000)));
     }
@@ -164,15 +168,15 @@ pub(super) mod tests {
         relay.handle_input(conn, Input::Stalled, at(0));
         let Limits { write_timeout_ms, .. } = Limits::default();
         // What it sends is no progress of the answer.
-        relay.received(conn, b"x", at(write_timeout_ms - 10));
+        relay.handle_input(conn, Input::Received(b"x"), at(write_timeout_ms - 10));
         assert!(!is_aborted(&mut relay, at(write_timeout_ms - 10)));
         relay.handle_input(conn, Input::Drained, at(write_timeout_ms - 10));
-        relay.received(conn, b"x", at(write_timeout_ms));
+        relay.handle_input(conn, Input::Received(b"x"), at(write_timeout_ms));
         assert!(!is_aborted(&mut relay, at(write_timeout_ms + LINGER_MS - 10)));
         assert!(is_aborted(&mut relay, at(write_timeout_ms + LINGER_MS)));
         let conn = refused(&mut relay, at(50_000));
         relay.handle_input(conn, Input::Stalled, at(50_000));
-        relay.received(conn, b"x", at(60_000));
+        relay.handle_input(conn, Input::Received(b"x"), at(60_000));
         assert!(is_aborted(&mut relay, at(50_000 + write_timeout_ms)));
     }
 
@@ -184,8 +188,8 @@ pub(super) mod tests {
         relay.command(Command::Shutdown, at(100));
         let late = refused(&mut relay, at(200));
         for time in [600, 1_090] {
-            relay.received(conn, b"x", at(time));
-            relay.received(late, b"x", at(time));
+            relay.handle_input(conn, Input::Received(b"x"), at(time));
+            relay.handle_input(late, Input::Received(b"x"), at(time));
             assert!(!is_aborted(&mut relay, at(time)));
         }
         assert!(is_aborted(&mut relay, at(1_100)));

@@ -369,7 +369,7 @@ fn caller(client: &Client) -> Caller {
 #[cfg(test)]
 mod tests {
     use crate::relay::timers::tests::{at, relay};
-    use crate::relay::{Arrival, Output, Wanted};
+    use crate::relay::{Arrival, Input, Output, Wanted};
 
     #[test]
     fn pipeline_depth_requests_are_served_before_others_have_their_turn() {
@@ -379,7 +379,7 @@ mod tests {
             [relay.accept(Arrival::default(), at(0)), relay.accept(Arrival::default(), at(0))];
         for conn in conns {
             let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5);
-            relay.received(conn, &requests, at(0));
+            relay.handle_input(conn, Input::Received(&requests), at(0));
         }
         let mut served = Vec::new();
         while relay.state().due_ms == Some(0) {

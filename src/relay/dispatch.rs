@@ -1,0 +1,222 @@
+//! Dispatch: takes an event to the client or the exchange that it concerns, what a client asks to
+//! the hub, and what the hub and the proxy say back to connections. Decides nothing of HTTP.
+
+use super::client::events::happened;
+use super::client::reading::{self, Next};
+use super::client::{Client, ConnTimer, Phase, answering};
+use super::conn::Connections;
+use super::conn_key::ConnKey;
+use super::effects::Effects;
+use super::exchange_key::ExchangeKey;
+use super::forwarding::{Forwarding, passes_up};
+use super::input::Input;
+use super::output::Output;
+use super::proxy::{self, Proxy};
+use super::render::Renderer;
+use super::site::Site;
+use super::step::Step;
+use super::timers::TIMERS_PER_TURN;
+use crate::clock::Now;
+use crate::http::HeaderSlots;
+use crate::hub::{self, Hub};
+
+/// Bytes of answers of one connection that are made before its socket has had some of them: a
+/// reader that stops keeps no more than these and one message from being freed.
+const ANSWERS_PER_TURN: u64 = 64 << 10;
+
+/// See the module.
+pub(super) struct Dispatch<'a> {
+    pub(super) conns: &'a mut Connections,
+    pub(super) hub: &'a mut Hub,
+    pub(super) site: &'a mut Site,
+    pub(super) renderer: &'a mut Renderer,
+    pub(super) proxy: &'a mut Option<Box<Proxy>>,
+    pub(super) effects: &'a mut Effects,
+    /// For the name of a channel; kept for its room.
+    pub(super) name: &'a mut Vec<u8>,
+    pub(super) now: Now,
+}
+
+impl Dispatch<'_> {
+    /// Takes what happened to a connection.
+    pub(super) fn handle_input(&mut self, conn: ConnKey, input: Input<'_>) {
+        let Some((client, mut step)) = self.client(conn) else {
+            if let Some(mut forwarding) = self.forwarding() {
+                forwarding.handle_input(conn, input);
+            }
+            return self.settle();
+        };
+        match input {
+            Input::Received(bytes) => self.received(conn, bytes),
+            Input::Closed => {
+                client.vanish(&mut step);
+                self.conns.remove(conn);
+            }
+            input => happened(client, input, &mut step),
+        }
+        if let (Input::Drained, Some(key)) = (input, self.conns.exchange(conn)) {
+            self.tell(key, proxy::Input::ClientDrained);
+        }
+        self.settle();
+    }
+
+    fn received(&mut self, conn: ConnKey, bytes: &[u8]) {
+        let Some((client, mut step)) = self.client(conn) else { return };
+        match client.phase {
+            // Where its socket takes no more, only that is waited for.
+            Phase::Lingering { .. } if !client.stalled => client.arm(ConnTimer::Linger, &mut step),
+            Phase::Lingering { .. } | Phase::Closing => {}
+            Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
+                if client.buffer.is_none() && client.goes_on() =>
+            {
+                let used = self.advance(conn, bytes);
+                if used < bytes.len()
+                    && let Some((client, mut step)) = self.client(conn)
+                {
+                    client.keep(&bytes[used..], &mut step);
+                }
+            }
+            _ => {
+                client.keep(bytes, &mut step);
+                self.go_on(conn);
+            }
+        }
+    }
+
+    /// Does what is due for connections, up to a bound.
+    pub(super) fn timers_due(&mut self) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some((conn, timer)) = self.effects.wheel.pop_expired(self.now.mono_ms) else {
+                return;
+            };
+            let Some((client, mut step)) = self.client(conn) else {
+                // A connection of the upstream that was to be closed behind what it still takes.
+                self.effects.outputs.push_back(Output::Abort { conn });
+                continue;
+            };
+            client.timer = None;
+            match client.phase {
+                Phase::Proxied(key) if timer != ConnTimer::Write => {
+                    self.tell(key, proxy::Input::TimedOut(timer));
+                    self.settle();
+                }
+                _ => reading::timed_out(client, timer, false, &mut step),
+            }
+        }
+    }
+
+    /// Goes on with the connections that were put off in the turn before.
+    pub(super) fn ready(&mut self) {
+        for _ in 0..self.effects.ready.len() {
+            let Some(conn) = self.effects.ready.pop_front() else { break };
+            if let Some(client) = self.conns.client_mut(conn) {
+                client.ready = false;
+                self.go_on(conn);
+            }
+        }
+    }
+
+    /// Goes on with the bytes that wait on a connection.
+    fn go_on(&mut self, conn: ConnKey) {
+        let Some((client, _)) = self.client(conn).filter(|(client, _)| client.goes_on()) else {
+            return;
+        };
+        if let Some(buffer) = client.take_waiting() {
+            let used = self.advance(conn, &buffer.bytes);
+            if let Some((client, mut step)) = self.client(conn) {
+                client.keep_rest(buffer, used, &mut step);
+            }
+        }
+        let passes_up = passes_up(conn, self.conns, self.proxy.as_deref());
+        if let Some((client, mut step)) = self.client(conn) {
+            client.read_on(passes_up, &mut step);
+        }
+    }
+
+    /// Serves the requests in `input`, the bytes that wait on a connection; gives how many of the
+    /// bytes are dealt with.
+    fn advance(&mut self, conn: ConnKey, input: &[u8]) -> usize {
+        let mut used = 0;
+        let answered_max = self.effects.answered + ANSWERS_PER_TURN;
+        for _ in 0..self.site.limits.pipeline_depth {
+            if self.effects.answered >= answered_max {
+                break;
+            }
+            let Some((client, mut step)) = self.client(conn) else { return input.len() };
+            let (rest, mut slots) = (&input[used..], HeaderSlots::new());
+            used += match reading::read(client, rest, &mut slots, &mut step) {
+                Next::Wait => return used,
+                Next::Gone => return input.len(),
+                Next::Used(len) => len,
+                Next::Forward(head, len) => {
+                    if let Some(mut forwarding) = self.forwarding() {
+                        forwarding.open(conn, &head, &rest[len..]);
+                    }
+                    len
+                }
+                Next::PassUp(_)
+                    if rest.is_empty() || !passes_up(conn, self.conns, self.proxy.as_deref()) =>
+                {
+                    return used;
+                }
+                Next::PassUp(key) => self.tell(key, proxy::Input::FromClient(rest)),
+            };
+            self.settle();
+            // Also between two requests that came together, so that the answers keep their order.
+            while self.hub.has_answer()
+                && let Some(output) = self.hub.poll_output()
+            {
+                self.on_hub(output);
+            }
+        }
+        let Some((client, mut step)) = self.client(conn) else { return input.len() };
+        match client.phase {
+            Phase::Lingering { .. } | Phase::Closing => return input.len(),
+            Phase::Head { .. } | Phase::Body(_) if used < input.len() => client.queue(&mut step),
+            _ => {}
+        }
+        used
+    }
+
+    /// Passes on what the hub answers.
+    pub(super) fn on_hub(&mut self, output: hub::Output) {
+        self.effects.figures.published +=
+            u64::from(matches!(output, hub::Output::Published { .. }));
+        match self.client(ConnKey::from_bits(output.peer().0)) {
+            Some((client, mut step)) => answering::answer(client, output, &mut step),
+            None => {
+                if let hub::Output::Held { subscription, .. } = output {
+                    self.hub.unsubscribe(subscription, self.now);
+                }
+            }
+        }
+    }
+
+    /// Does what the proxy wants done.
+    pub(super) fn settle(&mut self) {
+        while let Some(mut forwarding) = self.forwarding()
+            && let Some(conn) = forwarding.carry_out()
+        {
+            self.go_on(conn);
+        }
+    }
+
+    /// Tells an exchange what happened; gives how many of its client's bytes are dealt with.
+    fn tell(&mut self, key: ExchangeKey, input: proxy::Input<'_>) -> usize {
+        self.forwarding().map_or(0, |mut forwarding| forwarding.tell(key, input))
+    }
+
+    /// What passes between the proxy and connections, if there is a proxy.
+    pub(super) fn forwarding(&mut self) -> Option<Forwarding<'_>> {
+        let Self { proxy, conns, hub, site, renderer, effects, name, now } = self;
+        let (proxy, now) = (proxy.as_mut()?, *now);
+        Some(Forwarding { proxy, conns, hub, site, renderer, effects, name, now })
+    }
+
+    /// The client with this key, and what its steps may use.
+    pub(super) fn client(&mut self, conn: ConnKey) -> Option<(&mut Client, Step<'_>)> {
+        let Self { conns, hub, site, renderer, effects, name, now, .. } = self;
+        let (client, now) = (conns.client_mut(conn)?, *now);
+        Some((client, Step { conn, now, hub, site, renderer, effects, name }))
+    }
+}
