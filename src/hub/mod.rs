@@ -8,7 +8,6 @@
 
 mod api;
 mod fanout;
-mod figures;
 mod holding;
 pub mod options;
 mod pending;
@@ -19,7 +18,6 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 pub use self::api::{End, Information, Output, Publish, Refusal, Subscribe};
-pub use self::figures::HubFigures;
 pub use self::subscription::{Peer, SubscriptionKey};
 pub use crate::store::ChannelName;
 
@@ -30,6 +28,7 @@ use self::pending::{Pending, Then};
 use self::subscription::Subscription;
 use self::waiters::Waiters;
 use crate::clock::Now;
+use crate::figures::HubFigures;
 use crate::message::{Cursor, Delivery, Message, MessageId};
 use crate::store::{Answer, Ask, ChannelKey, Facts, Reply, StoreId, Stores, Ticket};
 
@@ -229,7 +228,8 @@ impl Hub {
     /// The numbers of the hub and its stores.
     #[must_use]
     pub fn figures(&self) -> HubFigures {
-        HubFigures::of(self.held(), self.fanouts.len(), &self.stores)
+        let (held, fanouts) = (self.held() as u64, self.fanouts.len() as u64);
+        HubFigures { held, fanouts, ..self.stores.figures() }
     }
 
     /// Gives back the room that tables do not need any more. Looks at every slot.

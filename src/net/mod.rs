@@ -20,7 +20,6 @@
 mod acceptor;
 mod dial;
 mod error;
-mod figures;
 mod listen;
 mod memory_return;
 pub mod options;
@@ -51,7 +50,6 @@ pub use self::service_manager::notify;
 pub use self::worker::is_url;
 
 use self::acceptor::Acceptor;
-use self::figures::NetFigures;
 use self::memory_return::MemoryReturn;
 use self::options::{Listen, Options};
 use self::outputs::Outputs;
@@ -65,6 +63,8 @@ use self::tokens::Subject;
 use self::watchdog::Watchdog;
 use self::worker::passthrough::Passthrough;
 use crate::clock::{Clock, Now};
+use crate::figures::{Figures, NetFigures};
+use crate::log_targets::COUNTERS;
 use crate::relay::Relay;
 use crate::{hub, relay};
 
@@ -140,7 +140,7 @@ impl Reactor {
         let mut began = self.clock.now();
         loop {
             // The clock is read once a turn, and once more before a wait.
-            let waits = !self.relay.state().has_output && !self.outputs.sockets.has_unread();
+            let waits = !self.relay.state().has_output() && !self.outputs.sockets.has_unread();
             let wait = if waits {
                 let ended = self.clock.now();
                 self.watchdog.turn(began, ended);
@@ -167,7 +167,7 @@ impl Reactor {
     /// How long nothing is to be done but for events.
     fn wait(&self, now: Now) -> Option<Duration> {
         let due = [
-            self.relay.state().due_ms,
+            self.relay.state().due_ms(),
             self.acceptor.due(),
             self.shutdown.due(self.outputs.sockets.open(), now),
             self.memory_return.due(),
@@ -217,8 +217,7 @@ impl Reactor {
             match signal {
                 Signal::Reload => self.reload.ask(&mut self.relay, self.shutdown.is_begun(), now),
                 Signal::Count => {
-                    let Self { acceptor, outputs, watchdog, relay, .. } = self;
-                    NetFigures::of(acceptor, outputs, watchdog, now).log(relay.state());
+                    log::info!(target: COUNTERS, "event=counters {}", self.figures(now));
                 }
                 Signal::Stop if self.shutdown.is_begun() => return Turn::Leave,
                 Signal::Stop => {
@@ -228,6 +227,20 @@ impl Reactor {
             }
         }
         Turn::GoOn
+    }
+
+    fn figures(&self, now: Now) -> Figures {
+        let Self { acceptor, outputs, watchdog, relay, .. } = self;
+        let net = NetFigures {
+            uptime_s: now.mono_ms / 1000,
+            connections: outputs.sockets.open() as u64,
+            accepted: acceptor.accepted(),
+            accept_pauses: acceptor.pauses(),
+            slow_turns: watchdog.slow_turns(),
+            longest_turn_ms: watchdog.longest_turn_ms(),
+        };
+        let (passthrough, state) = (outputs.passthrough.figures(), relay.state());
+        Figures { net, relay: state.figures(), hub: state.hub.figures(), passthrough }
     }
 
     fn stop(&mut self, now: Now) {

@@ -51,7 +51,7 @@ impl Shutdown {
     /// Whether it is time to leave: all is done, or time is up.
     pub(super) fn is_over(&self, outputs: &Outputs, relay: &Relay, now: Now) -> bool {
         self.at_ms.is_some_and(|at_ms| {
-            let is_done = outputs.sockets.open() == 0 && !relay.state().has_output;
+            let is_done = outputs.sockets.open() == 0 && !relay.state().has_output();
             is_done && outputs.passthrough.is_done() || at_ms <= now.mono_ms
         })
     }

@@ -144,7 +144,7 @@ impl Sockets {
 
     /// Begins a turn: reads a share of those of large fan-outs, then those that may have more.
     pub(super) fn read_left_over(&mut self, relay: &mut Relay, now: Now) {
-        let fans_out = relay.state().has_output;
+        let fans_out = relay.state().has_output();
         self.crowd_reads_left = if fans_out { CROWD_READS_BESIDE } else { CROWD_READS };
         while self.crowd_reads_left > 0 {
             let Some(conn) = self.later.pop_front() else { break };
@@ -303,7 +303,7 @@ impl Sockets {
             relay.handle_input(conn, Input::Closed, now);
         }
         debug_assert!(
-            relay.state().has_output || self.open == relay.state().connections,
+            relay.state().has_output() || self.open == relay.state().connections(),
             "both tables have the same entries"
         );
         true

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
-use super::figures::RelayFigures;
 use super::output::Output;
 use super::timers::ConnTimer;
 use super::uploads::Uploads;
+use crate::figures::RelayFigures;
 use crate::rate_limit::RateLimit;
 use crate::wheel::Wheel;
 

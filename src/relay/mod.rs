@@ -12,7 +12,6 @@ mod dispatch;
 mod effects;
 mod eviction;
 mod exchange_key;
-mod figures;
 mod forwarding;
 mod input;
 pub mod location;
@@ -162,19 +161,8 @@ impl Relay {
     /// How things stand. Costs next to nothing.
     #[must_use]
     pub fn state(&self) -> State<'_> {
-        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.next_deadline());
-        let now = (!self.effects.ready.is_empty()).then_some(0);
-        let due = [now, self.effects.wheel.next_deadline(), self.hub.poll_timeout(), proxy];
-        State {
-            due_ms: due.into_iter().flatten().min(),
-            has_output: !self.effects.outputs.is_empty() || self.hub.has_output(),
-            connections: self.conns.len(),
-            upstreams: self.conns.upstreams(),
-            timers: self.effects.wheel.len() + self.hub.timers(),
-            upload_bytes: self.effects.uploads.bytes(),
-            figures: &self.effects.figures,
-            hub: &self.hub,
-        }
+        let Self { conns, hub, effects, proxy, .. } = self;
+        State { hub, conns, effects, proxy: proxy.as_deref() }
     }
 
     /// The next thing to do; answers to requests before deliveries of fan-outs. Stopping before

@@ -1,46 +1,75 @@
-//! State: how things stand in the relay, at a look. Changes nothing.
+//! State: how things stand in the relay. Changes nothing.
 
-use std::fmt;
-
-use super::figures::RelayFigures;
+use super::conn::Connections;
+use super::effects::Effects;
+use super::proxy::Proxy;
+use crate::figures::{HubFigures, RelayFigures};
 use crate::hub::Hub;
 
-/// The entry of a connection here and in `net`, and its timer, bytes.
-const CONNECTION_BYTES: usize = 200;
+/// What a part of the tables weighs, bytes: a connection's entry here and in `net`, with its timer;
+/// a channel's entry, name and queue; a subscription, its timer and its place on the channel.
+const CONNECTION_BYTES: u64 = 200;
+const CHANNEL_BYTES: u64 = 400;
+const HOLD_BYTES: u64 = 120;
 
-/// See the module. As text: the figures of the relay and its hub, `key=value`, with spaces between.
-#[derive(Debug)]
+/// See the module. Each method looks at what it gives and at nothing else.
+#[derive(Debug, Clone, Copy)]
 pub struct State<'r> {
-    /// When [`super::Relay::handle_timeout`] has something to do, monotonic milliseconds.
-    pub due_ms: Option<u64>,
-    /// Whether [`super::Relay::poll_output`] has more.
-    pub has_output: bool,
-    /// How many connections there are, with those that are to be opened.
-    pub connections: usize,
-    /// Timers that are set, with those of the hub.
-    pub timers: usize,
     /// The domain, to look at.
     pub hub: &'r Hub,
-    pub(super) figures: &'r RelayFigures,
-    pub(super) upstreams: usize,
-    pub(super) upload_bytes: usize,
+    pub(super) conns: &'r Connections,
+    pub(super) effects: &'r Effects,
+    pub(super) proxy: Option<&'r Proxy>,
 }
 
 impl State<'_> {
+    /// When [`super::Relay::handle_timeout`] has something to do, monotonic milliseconds.
+    #[must_use]
+    pub fn due_ms(&self) -> Option<u64> {
+        if !self.effects.ready.is_empty() {
+            return Some(0);
+        }
+        let proxy = self.proxy.and_then(Proxy::next_deadline);
+        let due = [self.effects.wheel.next_deadline(), self.hub.poll_timeout(), proxy];
+        due.into_iter().flatten().min()
+    }
+
+    /// Whether [`super::Relay::poll_output`] has more.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.effects.outputs.is_empty() || self.hub.has_output()
+    }
+
+    /// How many connections there are, with those that are to be opened.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Timers that are set, with those of the hub.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.effects.wheel.len() + self.hub.timers()
+    }
+
+    /// The relay's figures.
+    #[must_use]
+    pub fn figures(&self) -> RelayFigures {
+        RelayFigures {
+            upstreams: self.conns.upstreams() as u64,
+            upload_bytes: self.effects.uploads.bytes() as u64,
+            timers: self.timers() as u64,
+            ..self.effects.figures
+        }
+    }
+
     /// About how much memory all this needs, bytes, without what is on its way to or from a
     /// socket.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let hub = usize::try_from(self.hub.figures().weight()).unwrap_or(usize::MAX);
-        hub.saturating_add(self.connections * CONNECTION_BYTES)
-    }
-}
-
-impl fmt::Display for State<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { upstreams, upload_bytes, timers, hub, figures, .. } = self;
-        let uploads = figures.uploads;
-        write!(f, "upstreams={upstreams} uploads={uploads} upload_bytes={upload_bytes} ")?;
-        write!(f, "timers={timers} {} {figures}", hub.figures())
+        let HubFigures { held, channels, message_bytes, .. } = self.hub.figures();
+        let connections = self.connections() as u64 * CONNECTION_BYTES;
+        let weight = connections + channels * CHANNEL_BYTES + held * HOLD_BYTES + message_bytes;
+        usize::try_from(weight).unwrap_or(usize::MAX)
     }
 }

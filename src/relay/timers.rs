@@ -204,13 +204,13 @@ pub(super) mod tests {
         }
         let now = at(60_000);
         let mut turns = 0;
-        while relay.state().due_ms.is_some_and(|at| at <= now.mono_ms) {
+        while relay.state().due_ms().is_some_and(|at| at <= now.mono_ms) {
             relay.handle_timeout(now);
             let closed = std::iter::from_fn(|| relay.poll_output(Wanted::Answers, now)).count();
             assert!(closed <= 100, "{closed} in one turn");
             turns += 1;
         }
         assert!((10..20).contains(&turns), "{turns} turns");
-        assert_eq!(relay.state().timers, 0);
+        assert_eq!(relay.state().timers(), 0);
     }
 }

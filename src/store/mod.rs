@@ -18,6 +18,7 @@ use self::channel::Channel;
 use self::channels::Channels;
 use self::memory::asks;
 use crate::clock::Now;
+use crate::figures::HubFigures;
 use crate::message::{Cursor, MessageId};
 use crate::wheel::TICK_MS;
 
@@ -218,8 +219,21 @@ impl<W> Stores<W> {
         self.list[store].memory().used_bytes()
     }
 
-    /// What every store keeps in memory.
-    pub fn memories(&self) -> impl Iterator<Item = &Memory> {
+    /// What there is in all stores and what has gone; nothing of held requests.
+    #[must_use]
+    pub fn figures(&self) -> HubFigures {
+        let sum = |count: fn(&Memory) -> usize| self.memories().map(count).sum::<usize>() as u64;
+        HubFigures {
+            channels: self.channels.len() as u64,
+            messages: sum(Memory::messages),
+            message_bytes: sum(Memory::used_bytes),
+            expired: self.memories().map(Memory::expired).sum(),
+            evicted: self.memories().map(Memory::evicted).sum(),
+            ..HubFigures::default()
+        }
+    }
+
+    fn memories(&self) -> impl Iterator<Item = &Memory> {
         self.list.0.iter().map(Store::memory)
     }
 

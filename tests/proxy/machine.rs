@@ -184,9 +184,7 @@ impl World {
 
     /// Bytes of messages on their way.
     fn upload_bytes(&self) -> usize {
-        let figures = self.network.relay.state().to_string();
-        let (_, rest) = figures.split_once("upload_bytes=").expect("the figure");
-        rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+        usize::try_from(self.network.relay.state().figures().upload_bytes).expect("a few")
     }
 
     /// Once all clients have left and time has passed, nothing is left.
@@ -201,7 +199,7 @@ impl World {
         self.advance(10_000);
         // A channel that was made by PUT has a timer of its own.
         let state = self.network.relay.state();
-        let left = (state.connections, state.timers - state.hub.timers(), state.hub.held());
+        let left = (state.connections(), state.timers() - state.hub.timers(), state.hub.held());
         assert_eq!((left, self.upload_bytes()), ((0, 0, 0), 0));
     }
 }
@@ -495,7 +493,7 @@ fn a_stop_lets_exchanges_end_and_closes_tunnels_and_idle_connections() {
     assert!(!world.ended.contains_key(&busy));
     world.receives(asked, LENGTH.as_bytes());
     assert!(world.text(busy).contains("\r\nConnection: close\r\n"));
-    assert_eq!(world.network.relay.state().connections, 0);
+    assert_eq!(world.network.relay.state().connections(), 0);
 }
 
 /// Many clients, upstreams that answer, split, stall, cut off, poison and vanish: whoever gets a

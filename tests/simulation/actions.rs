@@ -121,7 +121,7 @@ impl World {
         assert!(self.clients.values().all(slow), "{:?}", self.clients);
         self.pass(15_000);
         self.pass(15_000);
-        assert_eq!(self.network.relay.state().connections, 0, "{:?}", self.clients);
+        assert_eq!(self.network.relay.state().connections(), 0, "{:?}", self.clients);
     }
 
     fn connects(&mut self) {

@@ -30,7 +30,7 @@ impl World {
     pub(crate) fn drain(&mut self) {
         loop {
             self.turn();
-            let is_ready = self.network.relay.state().due_ms == Some(0);
+            let is_ready = self.network.relay.state().due_ms() == Some(0);
             assert!(
                 self.is_behind() || is_ready != self.ready.is_empty(),
                 "ready are {:?}",

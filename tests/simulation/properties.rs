@@ -15,7 +15,7 @@ impl World {
     pub(crate) fn check(&mut self) {
         self.network.relay.check_invariants();
         let hub = self.network.relay.state().hub;
-        assert_eq!(self.network.relay.state().connections, self.clients.len(), "connections");
+        assert_eq!(self.network.relay.state().connections(), self.clients.len(), "connections");
         // What is gone for everybody may still have to be dropped.
         let is_behind = self.is_behind();
         let is_right = |has: usize, should: usize| has == should || is_behind && has > should;
@@ -33,7 +33,7 @@ impl World {
         assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
         let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
         assert_eq!(
-            self.network.relay.state().timers - hub.timers(),
+            self.network.relay.state().timers() - hub.timers(),
             armed,
             "timers of connections"
         );
@@ -65,12 +65,12 @@ impl World {
     pub(crate) fn check_empty(&self) {
         let hub = self.network.relay.state().hub;
         assert_eq!(
-            (self.network.relay.state().connections, hub.held(), self.network.told()),
+            (self.network.relay.state().connections(), hub.held(), self.network.told()),
             (0, 0, 0)
         );
-        assert_eq!((hub.channels(), self.network.relay.state().timers), (0, 0));
+        assert_eq!((hub.channels(), self.network.relay.state().timers()), (0, 0));
         assert_eq!((hub.used_bytes(StoreId(0)), hub.used_bytes(StoreId(1))), (0, 0));
-        assert!(!self.network.relay.state().has_output);
-        assert_eq!(self.network.relay.state().due_ms, None);
+        assert!(!self.network.relay.state().has_output());
+        assert_eq!(self.network.relay.state().due_ms(), None);
     }
 }

@@ -176,7 +176,7 @@ impl Network {
         }
         self.relay.check_invariants();
         let state = self.relay.state();
-        assert!(state.has_output || self.peers.open() == state.connections, "tables differ");
+        assert!(state.has_output() || self.peers.open() == state.connections(), "tables differ");
         self.read_waiting();
     }
 
@@ -205,7 +205,7 @@ impl Network {
     pub fn is_busy(&self) -> bool {
         let state = self.relay.state();
         let waits = !self.again.is_empty() || !self.later.is_empty() || !self.gone.is_empty();
-        waits || state.has_output || state.due_ms.is_some_and(|due| due <= self.now.mono_ms)
+        waits || state.has_output() || state.due_ms().is_some_and(|due| due <= self.now.mono_ms)
     }
 
     /// Lets time pass, both clocks alike; every deadline on the way is met when it is due.
@@ -215,7 +215,7 @@ impl Network {
     pub fn advance_ms(&mut self, ms: u64) {
         let until = self.now.mono_ms + ms;
         for _ in 0..TURNS_MAX {
-            let due = self.relay.state().due_ms.filter(|due| *due <= until);
+            let due = self.relay.state().due_ms().filter(|due| *due <= until);
             let is_over = due.is_none() && !self.is_busy();
             self.jump_to(due.unwrap_or(if is_over { until } else { 0 }));
             self.turn();
@@ -228,7 +228,7 @@ impl Network {
 
     /// Lets time pass until the next deadline; false if there is none.
     pub fn advance_to_deadline(&mut self) -> bool {
-        let Some(due) = self.relay.state().due_ms else { return false };
+        let Some(due) = self.relay.state().due_ms() else { return false };
         self.jump_to(due);
         self.settle();
         true
@@ -272,7 +272,7 @@ impl Network {
 
     /// Begins the next turn.
     fn read_waiting(&mut self) {
-        let fans_out = self.relay.state().has_output;
+        let fans_out = self.relay.state().has_output();
         self.crowd_reads_left = if fans_out { CROWD_READS_BESIDE } else { CROWD_READS };
         while self.crowd_reads_left > 0 {
             let Some(conn) = self.later.pop_front() else { break };

@@ -20,6 +20,7 @@ use log::{info, warn};
 use super::post::{Outcome, agent, send};
 use super::queue::{Help, Job, Queue};
 use crate::clock::Clock;
+use crate::figures::PassthroughFigures;
 use crate::rate_limit::RateLimit;
 use crate::relay::notice::{Event, Notice};
 
@@ -41,19 +42,6 @@ pub(in crate::net) struct Passthrough {
 /// Names a hold: both its notices are one value, which the relay keeps for as long as the hold.
 fn hold_of(notice: &Arc<Notice>) -> usize {
     Arc::as_ptr(notice).addr()
-}
-
-/// What became of notices since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::net) struct Counters {
-    /// Answered with a status of 2xx.
-    pub(in crate::net) sent: u64,
-    /// Answered with another status, or not delivered.
-    pub(in crate::net) failed: u64,
-    /// Not answered in time.
-    pub(in crate::net) timed_out: u64,
-    /// Holds of which neither notice was sent, because the queue was full.
-    pub(in crate::net) dropped: u64,
 }
 
 impl Passthrough {
@@ -104,20 +92,21 @@ impl Passthrough {
         self.shared.lock().len()
     }
 
-    /// What became of the notices so far.
+    /// What became of the notices so far, and how many wait.
     #[must_use]
-    pub(in crate::net) fn counters(&self) -> Counters {
-        Counters {
-            sent: self.shared.sent.load(Ordering::Relaxed),
-            failed: self.shared.failed.load(Ordering::Relaxed),
-            timed_out: self.shared.timed_out.load(Ordering::Relaxed),
-            dropped: self.dropped,
+    pub(in crate::net) fn figures(&self) -> PassthroughFigures {
+        PassthroughFigures {
+            passthrough_queue: self.queued() as u64,
+            passthrough_sent: self.shared.sent.load(Ordering::Relaxed),
+            passthrough_failed: self.shared.failed.load(Ordering::Relaxed),
+            passthrough_timed_out: self.shared.timed_out.load(Ordering::Relaxed),
+            passthrough_dropped: self.dropped,
         }
     }
 
-    /// Sends what is queued, for as long as `within`, and logs how it went. Gives the counters,
+    /// Sends what is queued, for as long as `within`, and logs how it went. Gives the figures,
     /// and how many notices were given up.
-    pub(in crate::net) fn finish(mut self, within: Duration) -> (Counters, usize) {
+    pub(in crate::net) fn finish(mut self, within: Duration) -> (PassthroughFigures, usize) {
         let help = self.shared.lock().help();
         self.call(help, u64::MAX);
         let mut queue = self.shared.lock();
@@ -132,20 +121,26 @@ impl Passthrough {
         queue.clear();
         drop(queue);
 
-        let counters = self.counters();
+        let figures = self.figures();
         if left > 0 {
             warn!(
                 "event=passthrough_given_up notices={left} cause=\"unsent when the daemon ended\""
             );
         }
-        if counters != Counters::default() {
-            let Counters { sent, failed, timed_out, dropped } = counters;
+        if figures != PassthroughFigures::default() {
+            let PassthroughFigures {
+                passthrough_sent: sent,
+                passthrough_failed: failed,
+                passthrough_timed_out: timed_out,
+                passthrough_dropped: dropped,
+                ..
+            } = figures;
             info!(
                 "event=passthrough_ended sent={sent} failed={failed} timed_out={timed_out} \
                  dropped={dropped}"
             );
         }
-        (counters, left)
+        (figures, left)
     }
 
     fn count_dropped(&mut self, url: &str, now_ms: u64) {
@@ -360,8 +355,8 @@ mod tests {
         for hold in &holds {
             passthrough.notify(Event::Unsubscribe, Arc::clone(hold), 0);
         }
-        let (counters, left) = passthrough.finish(LONG);
-        assert_eq!((counters.sent, left), (4, 0));
+        let (figures, left) = passthrough.finish(LONG);
+        assert_eq!((figures.passthrough_sent, left), (4, 0));
         let seen: Vec<Seen> = (0..4).map(|_| backend.next()).collect();
         let bodies: Vec<&str> = seen.iter().map(|seen| &*seen.body).collect();
         let expected = [
@@ -444,9 +439,13 @@ mod tests {
             passthrough.notify(Event::Unsubscribe, Arc::clone(hold), 0);
         }
         drop(gate);
-        let (counters, _) = passthrough.finish(LONG);
-        let expected = Counters { sent: 6, failed: 0, timed_out: 0, dropped: 1 };
-        assert_eq!(counters, expected);
+        let (figures, _) = passthrough.finish(LONG);
+        let expected = PassthroughFigures {
+            passthrough_sent: 6,
+            passthrough_dropped: 1,
+            ..PassthroughFigures::default()
+        };
+        assert_eq!(figures, expected);
         let rest: Vec<String> = (0..5).map(|_| backend.next().body).collect();
         assert_eq!(first.body, "channel_id=a&subscribe=1");
         assert_eq!(rest[..2], ["channel_id=b&subscribe=1", "channel_id=c&subscribe=1"]);
@@ -460,7 +459,8 @@ mod tests {
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
         passthrough.notify(Event::Unsubscribe, hold, 0);
         assert_eq!(passthrough.shared.lock().workers, 0);
-        let expected = Counters { dropped: 1, ..Counters::default() };
+        let expected =
+            PassthroughFigures { passthrough_dropped: 1, ..PassthroughFigures::default() };
         assert_eq!(passthrough.finish(LONG), (expected, 0));
     }
 
@@ -472,8 +472,8 @@ mod tests {
         let hold = hold(&url, "a");
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
         passthrough.notify(Event::Unsubscribe, hold, 0);
-        let (counters, left) = passthrough.finish(LONG);
-        assert_eq!((counters.failed, left), (2, 0));
+        let (figures, left) = passthrough.finish(LONG);
+        assert_eq!((figures.passthrough_failed, left), (2, 0));
     }
 
     #[test]
@@ -483,8 +483,12 @@ mod tests {
             let backend = Backend::that_answers(answer);
             let mut passthrough = Passthrough::new(10);
             passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
-            let (counters, _) = passthrough.finish(LONG);
-            assert_eq!(counters, Counters { failed: 1, ..Counters::default() }, "{answer}");
+            let (figures, _) = passthrough.finish(LONG);
+            assert_eq!(
+                figures,
+                PassthroughFigures { passthrough_failed: 1, ..PassthroughFigures::default() },
+                "{answer}"
+            );
             backend.next();
             assert!(backend.requests.try_recv().is_err());
         }
@@ -503,8 +507,8 @@ mod tests {
             let hold = hold(&backend.url, "a");
             passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
             passthrough.notify(Event::Unsubscribe, hold, 0);
-            let (counters, _) = passthrough.finish(LONG);
-            assert_eq!(counters.sent, 2, "{answer}");
+            let (figures, _) = passthrough.finish(LONG);
+            assert_eq!(figures.passthrough_sent, 2, "{answer}");
         }
     }
 
@@ -518,7 +522,7 @@ mod tests {
             assert_eq!(backend.next().connection, connection);
             assert_eq!(backend.closed.recv_timeout(LONG), Ok(connection));
         }
-        assert_eq!(passthrough.finish(LONG).0.sent, 3);
+        assert_eq!(passthrough.finish(LONG).0.passthrough_sent, 3);
     }
 
     #[test]
@@ -526,8 +530,8 @@ mod tests {
         let (backend, _gate) = Backend::that_waits(OK);
         let mut passthrough = Passthrough::with_times(10, Duration::from_millis(50), LONG);
         passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
-        let (counters, left) = passthrough.finish(LONG);
-        assert_eq!((counters.timed_out, counters.failed, left), (1, 0, 0));
+        let (figures, left) = passthrough.finish(LONG);
+        assert_eq!((figures.passthrough_timed_out, figures.passthrough_failed, left), (1, 0, 0));
     }
 
     #[test]
@@ -538,13 +542,13 @@ mod tests {
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
         passthrough.notify(Event::Unsubscribe, hold, 0);
         backend.next();
-        let (counters, left) = passthrough.finish(Duration::from_millis(20));
-        assert_eq!((counters.sent, left), (0, 2));
+        let (figures, left) = passthrough.finish(Duration::from_millis(20));
+        assert_eq!((figures.passthrough_sent, left), (0, 2));
     }
 
     #[test]
     fn finish_with_nothing_to_send_returns_at_once() {
-        assert_eq!(Passthrough::new(10).finish(LONG), (Counters::default(), 0));
+        assert_eq!(Passthrough::new(10).finish(LONG), (PassthroughFigures::default(), 0));
     }
 
     #[test]
@@ -591,7 +595,7 @@ mod tests {
         drop(gate);
         let rest: Vec<String> = (0..5).map(|_| hanging.next().body).collect();
         assert_eq!(rest, told[1..]);
-        assert_eq!(passthrough.finish(LONG).0.sent, 12);
+        assert_eq!(passthrough.finish(LONG).0.passthrough_sent, 12);
     }
 
     #[test]
@@ -635,7 +639,7 @@ mod tests {
         }
         passthrough.notify(Event::Subscribe, hold(&backend.url, "b"), 0);
         assert_eq!(backend.next().body, "channel_id=b&subscribe=1");
-        assert_eq!(passthrough.finish(LONG).0.sent, 53);
+        assert_eq!(passthrough.finish(LONG).0.passthrough_sent, 53);
     }
 
     #[test]
@@ -650,7 +654,7 @@ mod tests {
         }
         passthrough.notify(Event::Subscribe, hold(&good.url, "a"), 0);
         good.next();
-        assert_eq!(passthrough.counters().dropped, 1);
+        assert_eq!(passthrough.figures().passthrough_dropped, 1);
     }
 
     fn hold(url: &str, channel_id: &str) -> Arc<Notice> {

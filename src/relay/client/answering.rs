@@ -129,7 +129,7 @@ fn send(
     step: &mut Step<'_>,
 ) {
     client.log_access(status);
-    step.effects.figures.answered(status);
+    step.effects.figures.count_answer(status);
     step.effects.answered += payload.len() as u64;
     step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd });
     if persistence == Persistence::Close {
@@ -174,7 +174,7 @@ pub(in crate::relay) fn refuse_and_linger(
     step: &mut Step<'_>,
 ) {
     client.log_access(status);
-    step.effects.figures.answered(status);
+    step.effects.figures.count_answer(status);
     step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd: None });
     client.linger(step);
 }

@@ -382,7 +382,7 @@ mod tests {
             relay.handle_input(conn, Input::Received(&requests), at(0));
         }
         let mut served = Vec::new();
-        while relay.state().due_ms == Some(0) {
+        while relay.state().due_ms() == Some(0) {
             relay.handle_timeout(at(0));
             while let Some(output) = relay.poll_output(Wanted::Answers, at(0)) {
                 let Output::Send { conn, .. } = output else { panic!("{output:?}") };

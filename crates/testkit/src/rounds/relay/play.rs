@@ -125,7 +125,7 @@ impl Play {
         assert_eq!(unfinished.count(), 0, "an answer has no end");
         self.all_vanish(|_| true);
         let Network { relay, now, .. } = &mut self.network;
-        assert_eq!((relay.state().connections, relay.state().hub.held()), (0, 0));
+        assert_eq!((relay.state().connections(), relay.state().hub.held()), (0, 0));
         let (options, mut hub) = settings::options(self.variant);
         for store in &mut hub.stores {
             store.memory.min_messages = 0;
@@ -137,8 +137,8 @@ impl Play {
             self.network.advance_ms(ms);
         }
         let relay = &self.network.relay;
-        assert_eq!((relay.state().hub.channels(), relay.state().timers), (0, 0));
-        assert_eq!(relay.state().due_ms, None);
+        assert_eq!((relay.state().hub.channels(), relay.state().timers()), (0, 0));
+        assert_eq!(relay.state().due_ms(), None);
         for (_, peer) in self.network.peers.iter() {
             if peer.is_upstream {
                 judge::upstream(&peer.got);
