@@ -37,6 +37,18 @@ pub struct Subscribe {
     pub timeout_ms: u64,
 }
 
+impl Subscribe {
+    /// Whether it waits where there is no message.
+    pub(super) fn waits(&self) -> bool {
+        self.delivery == Delivery::LongPoll
+    }
+
+    /// Whether no further request may be held on a channel that has so many.
+    pub(super) fn is_too_many(&self, held: usize) -> bool {
+        self.max_subscribers != 0 && held >= self.max_subscribers
+    }
+}
+
 /// What a publisher is told of a channel (Basic HTTP Push Relay Protocol 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Information {

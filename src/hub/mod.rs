@@ -29,8 +29,8 @@ use self::subscription::Subscription;
 use self::waiters::Waiters;
 use crate::clock::Now;
 use crate::figures::HubFigures;
-use crate::message::{Cursor, Delivery, Message, MessageId};
-use crate::store::{Answer, Ask, ChannelKey, Facts, Reply, StoreId, Stores, Ticket};
+use crate::message::{Cursor, Message, MessageId};
+use crate::store::{Answer, Ask, ChannelKey, Deleted, Facts, Reply, StoreId, Stores, Ticket};
 
 /// Timers that are dealt with at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
@@ -100,7 +100,7 @@ impl Hub {
     /// `Refused`, or `Held` and later `Deliver` or `Ended`.
     pub fn subscribe(&mut self, peer: Peer, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
         let Subscribe { cursor, create, .. } = subscribe;
-        let ask = Ask::Next { cursor, create, waits: self.may_hold(&subscribe) };
+        let ask = Ask::Next { cursor, create, waits: subscribe.waits() && !self.stopping };
         self.ask(peer, Then::Hold(subscribe), name, ask, now);
     }
 
@@ -111,8 +111,7 @@ impl Hub {
         }
     }
 
-    /// Forgets a caller that does not wait for the store any longer. What it asked may be done all
-    /// the same.
+    /// Forgets a caller that no longer waits for the store. What it asked may be done all the same.
     pub fn abandon(&mut self, ticket: Ticket) {
         self.asks.remove(&ticket);
     }
@@ -145,7 +144,6 @@ impl Hub {
                 }
                 Step::Done(_) => continue,
             };
-            // One that left meanwhile is skipped.
             let Some(Subscription { peer, cursor, .. }) = self.release(waiter) else { continue };
             let end = match cause {
                 Cause::Message { message, channel, lost_through } => {
@@ -159,27 +157,30 @@ impl Hub {
         }
     }
 
-    /// Does what is due, up to a bound: [`Hub::poll_timeout`] tells whether there is more.
-    pub fn handle_timeout(&mut self, now: Now) {
+    /// Drops messages and channels whose time is up, up to a bound. First in a turn.
+    pub fn expire(&mut self, now: Now) {
         self.stores.handle_timeout(now);
-        while let Some((ticket, reply)) = self.stores.next_reply(now) {
-            let pending = ticket.and_then(|ticket| self.asks.remove(&ticket));
-            self.on_reply(pending, reply, now);
-        }
+    }
+
+    /// Goes on with one late answer of a store, if there is one. Each turn until there is none, with
+    /// the hub's own answers taken in between: no timer is due of a caller that has its answer.
+    pub fn handle_reply(&mut self, now: Now) -> bool {
+        let Some((ticket, reply)) = self.stores.next_reply(now) else { return false };
+        let pending = ticket.and_then(|ticket| self.asks.remove(&ticket));
+        self.on_reply(pending.as_ref(), reply, now);
+        true
+    }
+
+    /// Ends holds whose time is up, up to a bound. Last in a turn.
+    pub fn handle_timeout(&mut self, now: Now) {
         for _ in 0..TIMERS_AT_ONCE {
-            // Callers that read the answers come first.
             if self.outputs.len() >= ENDS_AT_ONCE {
                 return;
             }
-            match self.holding.pop_timed_out(&self.stores, now) {
-                Some(Some(subscription)) => {
-                    let held = self.release(subscription).expect("it was just found");
-                    self.end(held.peer, End::NothingNew, held.cursor);
-                    self.note_waited(held.channel, now);
-                }
-                Some(None) => {}
-                None => return,
-            }
+            let Some(due) = self.holding.pop_timed_out(&self.stores, now) else { return };
+            let Some(held) = due.and_then(|due| self.release(due)) else { continue };
+            self.end(held.peer, End::NothingNew, held.cursor);
+            self.note_waited(held.channel, now);
         }
     }
 
@@ -189,28 +190,32 @@ impl Hub {
         !self.outputs.is_empty() || !self.fanouts.is_empty()
     }
 
-    /// Whether an answer waits, and not only deliveries of a fan-out.
-    #[must_use]
-    pub fn has_answer(&self) -> bool {
-        !self.outputs.is_empty()
+    /// The next answer that is no fan-out's.
+    pub fn poll_answer(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
-    /// When [`Hub::handle_timeout`] has something to do, milliseconds.
+    /// When [`Hub::expire`] or [`Hub::handle_timeout`] has something (more) to do, milliseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         [self.stores.poll_timeout(), self.holding.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Has the stores take time, for tests: `fates` says what becomes of the questions to each.
+    #[cfg(feature = "testing")]
+    pub fn slow_down(&mut self, fates: &[crate::store::Fate]) {
+        self.stores.slow_down(fates);
+    }
+
+    /// Callers that wait for a store.
+    pub fn asks(&self) -> usize {
+        self.asks.len()
     }
 
     /// Requests that are held.
     #[must_use]
     pub fn held(&self) -> usize {
         self.holding.len()
-    }
-
-    /// Channels that exist.
-    #[must_use]
-    pub fn channels(&self) -> usize {
-        self.stores.channels()
     }
 
     /// Timers that are set.
@@ -228,8 +233,8 @@ impl Hub {
     /// The numbers of the hub and its stores.
     #[must_use]
     pub fn figures(&self) -> HubFigures {
-        let (held, fanouts) = (self.held() as u64, self.fanouts.len() as u64);
-        HubFigures { held, fanouts, ..self.stores.figures() }
+        let fanouts = self.fanouts.len() as u64;
+        HubFigures { held: self.held() as u64, fanouts, ..self.stores.figures() }
     }
 
     /// Gives back the room that tables do not need any more. Looks at every slot.
@@ -237,7 +242,6 @@ impl Hub {
         self.stores.shrink();
         self.holding.shrink();
         self.fanouts.shrink();
-        self.asks.shrink_to_fit();
         self.outputs.shrink_to(0);
     }
 
@@ -253,7 +257,7 @@ impl Hub {
     fn ask(&mut self, peer: Peer, then: Then, name: ChannelName<'_>, ask: Ask<'_>, now: Now) {
         let pending = Pending { peer, then };
         match self.stores.ask(name, ask, now) {
-            Answer::Now(reply) => self.on_reply(Some(pending), reply, now),
+            Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
             Answer::Later(ticket) => {
                 self.asks.insert(ticket, pending);
                 self.outputs.push_back(Output::Asked { peer, ticket });
@@ -263,14 +267,15 @@ impl Hub {
 
     /// Goes on where a store has answered. `pending`: the caller, if it still waits. What happened on
     /// the channel concerns the requests held there in any case.
-    fn on_reply(&mut self, pending: Option<Pending>, reply: Reply<Waiters>, now: Now) {
-        let peer = pending.as_ref().map(|pending| pending.peer);
+    fn on_reply(&mut self, pending: Option<&Pending>, reply: Reply<Waiters>, now: Now) {
+        let peer = pending.map(|pending| pending.peer);
         let refused = |refusal| peer.map(|peer| Output::Refused { peer, refusal });
         let output = match reply {
             Reply::Appended { channel, message, lost_through, facts } => {
                 return self.deliver(peer, (channel, message, lost_through), facts, now);
             }
-            Reply::Deleted { facts, mut kept } => {
+            Reply::Deleted(deleted) => {
+                let Deleted { facts, mut kept } = *deleted;
                 let information = Information::new(facts, kept.len());
                 let cause = Cause::Deleted { publisher: peer, information };
                 return self.fanouts.start(cause, kept.take(Vec::new()));
@@ -325,22 +330,22 @@ impl Hub {
     /// Holds a subscriber that found no message, if it waits; otherwise ends its request.
     fn hold_or_end(
         &mut self,
-        pending: Option<Pending>,
+        pending: Option<&Pending>,
         channel: Option<ChannelKey>,
         last: MessageId,
         now: Now,
     ) {
-        if let (Some(Pending { peer, then: Then::Hold(subscribe) }), Some(channel)) =
-            (&pending, channel)
-            && self.may_hold(subscribe)
-        {
-            return self.hold(*peer, channel, last, subscribe, now);
-        }
+        let asked = pending.and_then(Pending::subscribe);
         if let Some(channel) = channel {
-            // It may have been made for this subscriber.
-            self.note_waited(channel, now);
+            match asked {
+                Some((peer, subscribe)) if subscribe.waits() && !self.stopping => {
+                    return self.hold(peer, (channel, last), subscribe, now);
+                }
+                // It may have been made for this subscriber.
+                _ => self.note_waited(channel, now),
+            }
         }
-        if let Some(Pending { peer, then: Then::Hold(subscribe) }) = pending {
+        if let Some((peer, subscribe)) = asked {
             self.end(peer, End::NothingNew, subscribe.cursor);
         }
     }
@@ -348,8 +353,7 @@ impl Hub {
     fn hold(
         &mut self,
         peer: Peer,
-        channel: ChannelKey,
-        last: MessageId,
+        (channel, last): (ChannelKey, MessageId),
         subscribe: &Subscribe,
         now: Now,
     ) {
@@ -365,7 +369,7 @@ impl Hub {
                     self.end(held.peer, End::Displaced, held.cursor);
                 }
             }
-            _ if subscribe.max_subscribers != 0 && waiting >= subscribe.max_subscribers => {
+            _ if subscribe.is_too_many(waiting) => {
                 let refusal = Refusal::Subscribers;
                 return self.outputs.push_back(Output::Refused { peer, refusal });
             }
@@ -377,10 +381,6 @@ impl Hub {
             self.stores.set_waited(channel, true, now);
         }
         self.outputs.push_back(Output::Held { peer, subscription });
-    }
-
-    fn may_hold(&self, subscribe: &Subscribe) -> bool {
-        subscribe.delivery == Delivery::LongPoll && !self.stopping
     }
 
     /// Tells the store whether a channel is still waited on.

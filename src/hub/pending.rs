@@ -12,6 +12,16 @@ pub(super) struct Pending {
     pub(super) then: Then,
 }
 
+impl Pending {
+    /// The caller and what it asked, if it is a subscriber.
+    pub(super) fn subscribe(&self) -> Option<(Peer, &Subscribe)> {
+        match &self.then {
+            Then::Hold(subscribe) => Some((self.peer, subscribe)),
+            Then::Tell => None,
+        }
+    }
+}
+
 /// What becomes of a store's reply.
 #[derive(Debug)]
 pub(super) enum Then {

@@ -163,11 +163,7 @@ impl Dispatch<'_> {
             };
             self.settle();
             // Also between two requests that came together, so that the answers keep their order.
-            while self.hub.has_answer()
-                && let Some(output) = self.hub.poll_output()
-            {
-                self.on_hub(output);
-            }
+            self.pass_answers();
         }
         let Some((client, mut step)) = self.client(conn) else { return input.len() };
         match client.phase {
@@ -178,17 +174,20 @@ impl Dispatch<'_> {
         used
     }
 
+    /// Passes on the hub's answers that are no fan-out's.
+    pub(super) fn pass_answers(&mut self) {
+        while let Some(output) = self.hub.poll_answer() {
+            self.on_hub(output);
+        }
+    }
+
     /// Passes on what the hub answers.
     pub(super) fn on_hub(&mut self, output: hub::Output) {
         self.effects.figures.published +=
             u64::from(matches!(output, hub::Output::Published { .. }));
         match self.client(ConnKey::from_bits(output.peer().0)) {
             Some((client, mut step)) => answering::answer(client, output, &mut step),
-            None => {
-                if let hub::Output::Held { subscription, .. } = output {
-                    self.hub.unsubscribe(subscription, self.now);
-                }
-            }
+            None => answering::decline(&output, self.hub, self.now),
         }
     }
 

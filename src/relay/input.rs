@@ -57,6 +57,9 @@ pub enum Command<'a> {
     AnnounceShutdown,
     /// Stop: held requests end, idle connections are closed, begun messages have some time to end.
     Shutdown,
+    /// Have the stores take time, for tests; what becomes of the questions to each.
+    #[cfg(feature = "testing")]
+    SlowDown(&'a [crate::store::Fate]),
     /// Give back the room that tables do not need any more. Looks at every slot: for when many
     /// connections or channels have gone.
     Shrink,

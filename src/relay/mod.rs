@@ -131,6 +131,8 @@ impl Relay {
             }
             Command::AnnounceShutdown => self.effects.stopping = true,
             Command::Shutdown => self.shutdown(now),
+            #[cfg(feature = "testing")]
+            Command::SlowDown(fates) => self.hub.slow_down(fates),
             Command::Shrink => {
                 self.conns.shrink();
                 self.effects.shrink();
@@ -187,12 +189,17 @@ impl Relay {
         self.renderer.set_time(now);
         let mut dispatch = self.dispatch(now);
         dispatch.timers_due();
-        dispatch.hub.handle_timeout(now);
+        dispatch.hub.expire(now);
+        while dispatch.hub.handle_reply(now) {
+            dispatch.pass_answers();
+        }
         if let Some(mut forwarding) = dispatch.forwarding() {
             forwarding.handle_timeout();
             dispatch.settle();
         }
         dispatch.ready();
+        // Behind those requests, so that their answers are not sent after those of holds that end.
+        dispatch.hub.handle_timeout(now);
     }
 
     /// Takes events to what they concern.

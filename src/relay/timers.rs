@@ -18,6 +18,8 @@ pub(super) enum ConnTimer {
     Linger,
     /// Enough time for a publisher to finish its message while the daemon stops.
     Stop,
+    /// No answer from a store that takes time.
+    Store,
     /// No connection to the upstream for its share of `upstream_wait`: one for each address.
     Connect,
     /// No progress of the upstream for `upstream_timeout`.
@@ -34,6 +36,7 @@ impl ConnTimer {
             Self::Write => limits.write_timeout_ms,
             Self::Linger => LINGER_MS,
             Self::Stop => STOP_MS,
+            Self::Store => STORE_MS,
             Self::Connect => limits.upstream_wait_ms,
             Self::Upstream => limits.upstream_timeout_ms,
         }
@@ -48,6 +51,10 @@ pub(super) const LINGER_ALL_MS: u64 = 30_000;
 /// How long a publisher may take to finish its message when the daemon stops, and a refused client
 /// to read its answer, milliseconds.
 pub(super) const STOP_MS: u64 = 1000;
+
+/// How long a store may take to answer, milliseconds: longer than any that is up, and shorter than
+/// publishers wait.
+const STORE_MS: u64 = 5_000;
 
 /// Connections that are closed or refused in one turn because their time is up: less than a
 /// millisecond.

@@ -1,5 +1,6 @@
 //! Words of a store: what the hub asks of it, and what it answers. Values only.
 
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use crate::arena::Key;
@@ -100,19 +101,23 @@ pub enum Reply<W> {
         /// What is known of it.
         facts: Facts,
     },
-    /// The channel is gone.
-    Deleted {
-        /// What was known of it.
-        facts: Facts,
-        /// What the hub kept with it.
-        kept: W,
-    },
+    /// The channel is gone. Boxed: rare, and the largest.
+    Deleted(Box<Deleted<W>>),
     /// There is no such channel.
     Missing,
     /// `limits.channels` is reached.
     TooManyChannels,
     /// The message alone exceeds `max_memory`.
     TooLarge,
+}
+
+/// What is left of a channel that was deleted.
+#[derive(Debug)]
+pub struct Deleted<W> {
+    /// What was known of it.
+    pub facts: Facts,
+    /// What the hub kept with it.
+    pub kept: W,
 }
 
 /// When an answer comes.
@@ -126,7 +131,7 @@ pub enum Answer<W> {
 
 /// Names a question whose answer comes later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ticket(pub(super) u64);
+pub struct Ticket(pub(super) NonZeroU64);
 
 /// What a store knows of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,8 @@ mod channel;
 mod channels;
 pub mod memory;
 mod options;
+#[cfg(feature = "testing")]
+mod slow;
 mod tombstones;
 
 use std::ops::{Index, IndexMut};
@@ -23,30 +25,40 @@ use crate::message::{Cursor, MessageId};
 use crate::wheel::TICK_MS;
 
 pub use self::ask::{
-    Answer, Ask, ChannelKey, ChannelName, Facts, Gap, Named, Reply, StoreId, Ticket,
+    Answer, Ask, ChannelKey, ChannelName, Deleted, Facts, Gap, Named, Reply, StoreId, Ticket,
 };
 pub use self::memory::Memory;
 pub use self::options::StoreOptions;
+#[cfg(feature = "testing")]
+pub use self::slow::{Fate, Loss};
 
 /// Idle channels that are removed at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
 
-/// One store; a kind of store that takes time to answer is one more variant.
+/// One store.
 #[derive(Debug)]
 enum Store {
+    /// Answers at once.
     Memory(Memory),
+    /// Takes time to answer.
+    #[cfg(feature = "testing")]
+    Slow(slow::Slow),
 }
 
 impl Store {
     fn memory(&self) -> &Memory {
         match self {
             Self::Memory(memory) => memory,
+            #[cfg(feature = "testing")]
+            Self::Slow(slow) => slow.memory(),
         }
     }
 
     fn memory_mut(&mut self) -> &mut Memory {
         match self {
             Self::Memory(memory) => memory,
+            #[cfg(feature = "testing")]
+            Self::Slow(slow) => slow.memory_mut(),
         }
     }
 
@@ -59,6 +71,8 @@ impl Store {
     ) -> Answer<W> {
         match self {
             Self::Memory(memory) => Answer::Now(asks::answer(channels, memory, name, ask, now)),
+            #[cfg(feature = "testing")]
+            Self::Slow(slow) => slow.ask(name, ask),
         }
     }
 }
@@ -98,6 +112,34 @@ impl<W: Default> Stores<W> {
     pub fn ask(&mut self, name: ChannelName<'_>, ask: Ask<'_>, now: Now) -> Answer<W> {
         self.list[name.store].ask(&mut self.channels, name, ask, now)
     }
+
+    /// The next answer that comes late, with its ticket. `None` for a ticket: the caller's answer is
+    /// lost, but what it tells of the channel has happened.
+    #[cfg(feature = "testing")]
+    pub fn next_reply(&mut self, now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
+        let Self { channels, list } = self;
+        list.0.iter_mut().find_map(|store| match store {
+            Store::Slow(slow) => slow.next_reply(channels, now),
+            Store::Memory(_) => None,
+        })
+    }
+
+    /// As every store answers at once, there is none.
+    #[cfg(not(feature = "testing"))]
+    pub fn next_reply(&mut self, _now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
+        None
+    }
+
+    /// From now on the stores take time: `fates` says what becomes of the questions to each.
+    #[cfg(feature = "testing")]
+    pub fn slow_down(&mut self, fates: &[Fate]) {
+        let stores = std::mem::take(&mut self.list.0);
+        let slow = |store| match store {
+            Store::Memory(memory) => Store::Slow(slow::Slow::new(memory, fates.to_vec())),
+            slow => slow,
+        };
+        self.list.0 = stores.into_iter().map(slow).collect();
+    }
 }
 
 impl<W> Stores<W> {
@@ -115,12 +157,6 @@ impl<W> Stores<W> {
                 None => self.list.0.push(Store::Memory(Memory::new(options.memory))),
             }
         }
-    }
-
-    /// The next answer that comes late, with its ticket; none, where the ticket's caller is not to
-    /// get it: what it tells of the channel has happened all the same.
-    pub fn next_reply(&mut self, _now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
-        None
     }
 
     /// Notes whether anybody waits on a channel. One made to wait on ends when nobody does.
@@ -187,6 +223,10 @@ impl<W> Stores<W> {
     pub fn handle_timeout(&mut self, now: Now) {
         self.channels.review();
         for store in &mut self.list.0 {
+            #[cfg(feature = "testing")]
+            if let Store::Slow(slow) = store {
+                slow.begin_turn();
+            }
             let memory = store.memory_mut();
             if due_ms(memory).is_some_and(|due_ms| due_ms <= now.mono_ms) {
                 memory.expire(now.mono_ms);

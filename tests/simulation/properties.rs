@@ -23,13 +23,13 @@ impl World {
             let (has, should) = (hub.used_bytes(StoreId(store)), self.model.used_bytes(store));
             assert!(is_right(has, should), "{has} bytes in store {store}, not {should}");
         }
-        let (has, should) = (hub.channels(), self.model.channels());
+        let (has, should) = (hub.figures().channels as usize, self.model.channels());
         assert!(is_right(has, should), "{has} channels, not {should}");
-        assert!(hub.channels() <= self.settings.channels_max);
+        assert!(hub.figures().channels as usize <= self.settings.channels_max);
         let held = self.clients.values().filter(|client| client.held.is_some()).count();
         assert_eq!(hub.held(), held, "held requests");
         // One for each hold, for each channel until it is idle for good, and for each store.
-        let timers = held + hub.channels() + self.settings.stores.len();
+        let timers = held + hub.figures().channels as usize + self.settings.stores.len();
         assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
         let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
         assert_eq!(
@@ -68,7 +68,7 @@ impl World {
             (self.network.relay.state().connections(), hub.held(), self.network.told()),
             (0, 0, 0)
         );
-        assert_eq!((hub.channels(), self.network.relay.state().timers()), (0, 0));
+        assert_eq!((hub.figures().channels, self.network.relay.state().timers()), (0, 0));
         assert_eq!((hub.used_bytes(StoreId(0)), hub.used_bytes(StoreId(1))), (0, 0));
         assert!(!self.network.relay.state().has_output());
         assert_eq!(self.network.relay.state().due_ms(), None);

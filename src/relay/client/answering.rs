@@ -5,23 +5,24 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Client, Phase};
+use crate::clock::Now;
 use crate::http::{HttpError, RequestHead};
-use crate::hub::{self, End};
+use crate::hub::{self, End, Hub};
 use crate::relay::notice::Event;
 use crate::relay::output::Output;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Concern, Refusal};
 use crate::relay::step::Step;
-use crate::store::Gap;
+use crate::relay::timers::ConnTimer;
+use crate::store::{Gap, Ticket};
 
 /// Passes on what the hub answers.
 pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'_>) {
     use hub::Output as O;
     match output {
         O::Held { subscription, .. } => return hold(client, subscription, step),
-        // No store takes time yet.
-        O::Asked { .. } => return,
+        O::Asked { ticket, .. } => return await_store(client, ticket, step),
         _ => {}
     }
     let Some((reply, held)) = take_reply(client, step) else { return };
@@ -85,12 +86,51 @@ fn hold(client: &mut Client, subscription: hub::SubscriptionKey, step: &mut Step
         step.hub.unsubscribe(subscription, step.now);
         return client.close(step);
     }
-    let Phase::AwaitingHub { reply, notice } = client.enter(Phase::IDLE, step) else { return };
+    let Phase::AwaitingHub { reply, notice, .. } = client.enter(Phase::IDLE, step) else {
+        return;
+    };
     if let Some(notice) = &notice {
         let notice = Arc::clone(notice);
         step.effects.outputs.push_back(Output::Notify { event: Event::Subscribe, notice });
     }
     client.enter(Phase::Waiting { reply, subscription, notice }, step);
+    resume_behind_hold(client, step);
+}
+
+/// Reads on, where reading paused before the request was held: behind a held one it never does.
+pub(super) fn resume_behind_hold(client: &mut Client, step: &mut Step<'_>) {
+    if client.paused && matches!(client.phase, Phase::Waiting { .. }) {
+        client.queue(step);
+        client.end_flooded(step);
+    }
+}
+
+/// Gives an answer back to the hub: its client is gone.
+pub(in crate::relay) fn decline(output: &hub::Output, hub: &mut Hub, now: Now) {
+    match output {
+        hub::Output::Held { subscription, .. } => hub.unsubscribe(*subscription, now),
+        hub::Output::Asked { ticket, .. } => hub.abandon(*ticket),
+        _ => {}
+    }
+}
+
+fn await_store(client: &mut Client, ticket: Ticket, step: &mut Step<'_>) {
+    if let Phase::AwaitingHub { ticket: asked, .. } = &mut client.phase {
+        *asked = Some(ticket);
+        client.arm(ConnTimer::Store, step);
+    } else {
+        step.hub.abandon(ticket);
+    }
+}
+
+/// Waits for a store no longer. Its answer may still come, so the connection ends: a late answer
+/// must not be taken for that of a later request.
+pub(in crate::relay) fn store_timed_out(client: &mut Client, step: &mut Step<'_>) {
+    let Some((mut reply, _)) = take_reply(client, step) else { return };
+    reply.persistence = Persistence::Close;
+    let text = "the store does not answer; try again later";
+    let payload = step.renderer.text(&reply, 503, b"", text);
+    respond(client, Persistence::Close, 503, payload, step);
 }
 
 /// Takes the reply that the hub has answered, and whether it was held.

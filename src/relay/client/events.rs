@@ -1,5 +1,6 @@
 //! Events: what happens to a client's connection, but for its bytes and its end. Reads nothing.
 
+use super::answering::resume_behind_hold;
 use super::{Client, ConnTimer};
 use crate::relay::input::Input;
 use crate::relay::step::Step;
@@ -10,7 +11,10 @@ pub(in crate::relay) fn happened(client: &mut Client, input: Input<'_>, step: &m
         Input::Ended => client.end(step),
         Input::Stalled => client.stall(step),
         Input::Progressed => client.arm(ConnTimer::Write, step),
-        Input::Drained => client.drain(step),
+        Input::Drained => {
+            client.drain(step);
+            resume_behind_hold(client, step);
+        }
         Input::Evicted => {
             client.close(step);
             step.effects.figures.shed += 1;

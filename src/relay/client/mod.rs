@@ -83,11 +83,10 @@ impl Client {
         let mut before = std::mem::replace(&mut self.phase, next);
         if let Phase::Waiting { subscription, notice, .. } = &mut before {
             if let Some(notice) = notice.take() {
-                step.effects
-                    .outputs
-                    .push_back(Output::Notify { event: Event::Unsubscribe, notice });
+                let event = Event::Unsubscribe;
+                step.effects.outputs.push_back(Output::Notify { event, notice });
             }
-            // Does nothing where it was the hub that ended the hold.
+            // Does nothing where it was the hub that ended the hold; as below, where it answered.
             step.hub.unsubscribe(*subscription, step.now);
         }
         step.effects.figures.uploads += u64::from(matches!(self.phase, Phase::Body(_)));
@@ -97,6 +96,9 @@ impl Client {
         }
         if let Phase::Proxied(key) = before {
             step.effects.left.push(key);
+        }
+        if let Phase::AwaitingHub { ticket: Some(ticket), .. } = before {
+            step.hub.abandon(ticket);
         }
         // Every other phase sets its own, or has the answer do so.
         if matches!(self.phase, Phase::Waiting { .. } | Phase::Closing) {
@@ -111,6 +113,7 @@ impl Client {
             Phase::Lingering { until_ms } if timer == ConnTimer::Linger => {
                 until_ms.saturating_sub(step.now.mono_ms).min(LINGER_MS)
             }
+            _ if timer == ConnTimer::Store && step.effects.stopping => STOP_MS,
             _ => timer.ms(&step.site.limits),
         };
         self.arm_in(timer, in_ms, step);
@@ -280,6 +283,7 @@ impl Client {
                 self.go_on_later(step);
             }
             Phase::Lingering { .. } => self.linger_from_now(step),
+            Phase::AwaitingHub { ticket: Some(_), .. } => self.arm(ConnTimer::Store, step),
             Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => {
                 self.disarm(step.effects);
             }
@@ -293,6 +297,9 @@ impl Client {
             Phase::Head { .. } if self.buffer.is_none() => self.close(step),
             Phase::Head { .. } | Phase::Body(_) if !self.stalled => self.arm(ConnTimer::Stop, step),
             Phase::Lingering { .. } if !self.stalled => self.linger_from_now(step),
+            Phase::AwaitingHub { ticket: Some(_), .. } if !self.stalled => {
+                self.arm(ConnTimer::Store, step)
+            }
             _ => {}
         }
     }
@@ -355,14 +362,9 @@ impl Client {
 
     /// Whether it cannot stay for ever without a word.
     pub(in crate::relay) fn is_watched(&self, is_tunnel: bool) -> bool {
-        let timer = self.timer.map(|(_, timer)| timer);
-        let waits = match &self.phase {
-            Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => true,
-            Phase::Proxied(_) => is_tunnel,
-            Phase::Head { .. } | Phase::Body(_) | Phase::Lingering { .. } => false,
-        };
-        let is_watched = if self.stalled { timer == Some(ConnTimer::Write) } else { waits };
-        is_watched || !self.stalled && timer.is_some()
+        let is_writing = matches!(self.timer, Some((_, ConnTimer::Write)));
+        let may_last = self.phase.may_last(is_tunnel);
+        if self.stalled { is_writing } else { may_last || self.timer.is_some() }
     }
 
     /// Tells the peer, which waits for it, to send its body (RFC 9110 10.1.1).

@@ -9,6 +9,7 @@ use crate::relay::notice::Notice;
 use crate::relay::render::Reply;
 use crate::relay::request::admission::Refusal;
 use crate::relay::uploads::{Share, Uploads};
+use crate::store::Ticket;
 
 /// What a connection is doing. [`super::Client::enter`] alone changes it.
 ///
@@ -27,8 +28,8 @@ pub(in crate::relay) enum Phase {
     Head { scanned: usize },
     /// Part of a request's body is here. Boxed: rare, and a held request pays for no other phase.
     Body(Box<Upload>),
-    /// The hub was asked and has not answered.
-    AwaitingHub { reply: Reply, notice: Option<Arc<Notice>> },
+    /// The hub was asked and has not answered. `ticket`: because its store takes time.
+    AwaitingHub { reply: Reply, notice: Option<Arc<Notice>>, ticket: Option<Ticket> },
     /// Held. Bytes that come now are the next request, which waits; more than a request can have
     /// end the hold.
     Waiting { reply: Reply, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
@@ -45,6 +46,16 @@ pub(in crate::relay) enum Phase {
 impl Phase {
     /// Of a connection without a request.
     pub(in crate::relay) const IDLE: Self = Self::Head { scanned: 0 };
+
+    /// Whether it needs no timer: something else ends it.
+    pub(super) fn may_last(&self, is_tunnel: bool) -> bool {
+        match self {
+            Self::AwaitingHub { ticket, .. } => ticket.is_none(),
+            Self::Waiting { .. } | Self::Closing => true,
+            Self::Proxied(_) => is_tunnel,
+            Self::Head { .. } | Self::Body(_) | Self::Lingering { .. } => false,
+        }
+    }
 
     /// Whether `next` may follow.
     pub(super) fn may_become(&self, next: &Self) -> bool {

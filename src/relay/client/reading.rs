@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::access::shown_peer;
 use super::answering::{
-    fail, refuse_and_linger, refuse_whole, respond, warn_of_origin, warn_of_refusal,
+    fail, refuse_and_linger, refuse_whole, respond, store_timed_out, warn_of_origin,
+    warn_of_refusal,
 };
 use super::phase::too_many_uploads;
 use super::{Client, ConnTimer, Phase, Upload};
@@ -255,6 +256,7 @@ pub(in crate::relay) fn timed_out(
     step: &mut Step<'_>,
 ) {
     let text = match timer {
+        ConnTimer::Store => return store_timed_out(client, step),
         // It is our turn to speak; the answer sets the next timer.
         _ if matches!(client.phase, Phase::AwaitingHub { .. }) && timer != ConnTimer::Write => {
             return;
@@ -296,7 +298,7 @@ pub(in crate::relay) fn serve(
         }
         Admitted::Channel(location, question) => {
             let notice = notice(client, location, head, step.name);
-            client.enter(Phase::AwaitingHub { reply, notice }, step);
+            client.enter(Phase::AwaitingHub { reply, notice, ticket: None }, step);
             let name = ChannelName { store: location.store, name: step.name };
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }

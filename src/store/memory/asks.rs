@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Memory;
 use crate::clock::Now;
 use crate::message::{Cursor, Message};
-use crate::store::ask::{Ask, ChannelKey, ChannelName, Reply};
+use crate::store::ask::{Ask, ChannelKey, ChannelName, Deleted, Reply};
 use crate::store::channel::Made;
 use crate::store::channels::{Channels, NoChannel};
 
@@ -115,7 +115,7 @@ fn delete<W>(
     let Some(key) = channels.find(name.name) else { return Reply::Missing };
     let facts = channels.get(key).expect("a named channel lives").facts(memory, now);
     let kept = remove(channels, memory, key).expect("a named channel lives");
-    Reply::Deleted { facts, kept }
+    Reply::Deleted(Box::new(Deleted { facts, kept }))
 }
 
 fn exists<W>(channels: &Channels<W>, memory: &Memory, channel: ChannelKey, now: Now) -> Reply<W> {

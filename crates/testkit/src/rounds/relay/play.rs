@@ -137,7 +137,7 @@ impl Play {
             self.network.advance_ms(ms);
         }
         let relay = &self.network.relay;
-        assert_eq!((relay.state().hub.channels(), relay.state().timers()), (0, 0));
+        assert_eq!((relay.state().hub.figures().channels, relay.state().timers()), (0, 0));
         assert_eq!(relay.state().due_ms(), None);
         for (_, peer) in self.network.peers.iter() {
             if peer.is_upstream {
