@@ -34,7 +34,7 @@ impl World {
             }
             9 => self.bursts(),
             10 => self.floods(),
-            11 => self.interferes(),
+            11 => (0..if self.asks.is_slow() { 2 } else { 1 }).for_each(|_| self.interferes()),
             12 => self.overfills(),
             _ => {
                 self.note(|| "room is made".to_owned());
@@ -70,6 +70,10 @@ impl World {
         }
         self.drain();
         self.check();
+        while !self.asks.is_empty() {
+            self.turn();
+            self.drain();
+        }
         self.pass(120_000);
         self.check();
         for store in &mut self.settings.stores {
@@ -208,8 +212,12 @@ impl World {
 
     fn half_closes_one(&mut self, number: u64) {
         self.note(|| format!("{number} half closes"));
-        let is_held = self.clients[&number].held.is_some();
-        self.count(if is_held { "half closes while held" } else { "half closes" });
+        let client = &self.clients[&number];
+        self.count(match client.phase {
+            Phase::Asked if self.asks.is_slow() => "half closes while asking",
+            _ if client.held.is_some() => "half closes while held",
+            _ => "half closes",
+        });
         self.half_close(number);
     }
 
@@ -251,6 +259,9 @@ impl World {
     fn pass(&mut self, ms: u64) {
         self.note(|| format!("{ms} ms pass"));
         self.finish_ready();
+        if self.asks.waiting() > 0 {
+            self.count("time passes while asking");
+        }
         let Now { mono_ms, unix_s } = self.now();
         let seconds = (mono_ms + ms) / 1000 - mono_ms / 1000;
         self.set_now(Now { mono_ms: mono_ms + ms, unix_s: unix_s + seconds });
@@ -326,6 +337,7 @@ impl World {
     /// A message is published, and while it is on its way to those who waited something else
     /// happens to them or to their channel.
     fn interferes(&mut self) {
+        self.let_stores_answer();
         self.finish_ready();
         self.drain();
         let fits = |c: &Client| !c.doomed && !c.ended && c.requests.is_empty() && !c.stalled;
@@ -338,10 +350,13 @@ impl World {
         let request = Request::draw(&mut self.random, ask, place, channel);
         self.enqueue(number, request);
         self.feed(number, usize::MAX);
+        self.let_stores_answer();
         let before = self.random.index(3);
         self.slow_turn(before);
         let woken = self.some_client(|c| c.held.is_some_and(|held| held.woken.is_some()));
-        match (self.random.below(3), woken) {
+        // Of deletions some are lost, or come too late.
+        let kinds = if self.asks.is_slow() { 4 } else { 3 };
+        match (self.random.below(kinds), woken) {
             (0, Some(woken)) => {
                 self.resets_one(woken);
                 self.slow_turn(0);
@@ -353,8 +368,16 @@ impl World {
                     let request = Request::draw(&mut self.random, Ask::Delete, place, channel);
                     self.enqueue(number, request);
                     self.feed(number, usize::MAX);
+                    self.let_stores_answer();
                 }
             }
+        }
+    }
+
+    /// As many turns as stores that take time may need, without a delivery.
+    fn let_stores_answer(&mut self) {
+        for _ in 0..if self.asks.is_slow() { 8 } else { 0 } {
+            self.slow_turn(0);
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) enum Phase {
     Head,
     /// So many bytes of the body are still to come.
     Body(usize),
-    /// Asked to delete.
+    /// The hub has not answered: it deletes, or its store takes time.
     Asked,
     Waiting,
     /// Not beyond this time.
@@ -52,6 +52,7 @@ pub(crate) enum Timer {
     Write,
     Linger,
     Stop,
+    Store,
 }
 
 /// A request that is held.
@@ -132,9 +133,18 @@ impl Client {
                 phase => unreachable!("{phase:?}"),
             },
             Timer::Stop => 1_000,
+            Timer::Store => 5_000,
         };
         self.timer = Some((timer, now_ms + in_ms));
         self.armed += 1;
+    }
+
+    /// A store is awaited.
+    pub(crate) fn arm_store(&mut self, stopping: bool, limits: &Limits, now_ms: u64) {
+        self.arm(Timer::Store, limits, now_ms);
+        if stopping {
+            self.timer = Some((Timer::Store, now_ms + 1_000));
+        }
     }
 
     /// More of a body is awaited.

@@ -1,6 +1,9 @@
 //! What the relay should do with each request: the model is asked, and the answer that is due is
 //! put down.
 
+use pushserver::store::Loss;
+
+use crate::asks::{Due, Question};
 use crate::client::{Expect, Held, Phase, Timer};
 use crate::model::{Hold, Information, Name, Published, Subscribe, Subscribed};
 use crate::request::{Ask, Request};
@@ -14,17 +17,52 @@ impl World {
         let stopping = self.stopping;
         let client = self.client(number);
         client.timer = None;
-        if client.phase == Phase::Asked && timer != Timer::Write {
+        if client.phase == Phase::Asked && !matches!(timer, Timer::Write | Timer::Store) {
             return;
         }
         match timer {
             Timer::Idle => self.close(number),
             Timer::Head if client.kept.is_empty() => self.close(number),
             Timer::Linger | Timer::Write => client.must_abort = true,
+            Timer::Store => self.store_timed_out(number),
             Timer::Head | Timer::Body | Timer::Stop => {
                 let request = client.requests.front().cloned().expect("part of a request came");
                 client.fail(408, request, stopping, &limits, now_ms);
             }
+        }
+    }
+
+    /// The store has not answered, or not all holders of a deleted channel were told.
+    fn store_timed_out(&mut self, number: u64) {
+        self.asks.give_up(number);
+        self.count("stores that did not answer");
+        let client = self.client(number);
+        client.expects.retain(|(expect, ..)| !matches!(expect, Expect::Deleted { .. }));
+        let request = client.requests.pop_front().expect("it asked");
+        client.expects.push_back((Expect::Status(503), request, Some(true)));
+        client.doomed = true;
+        self.close(number);
+    }
+
+    /// Does what was asked of stores that take time, and is due in this turn.
+    pub(crate) fn answer_late(&mut self) {
+        self.asks.begin_turn();
+        while let Some(Due { client, loss, question }) = self.asks.next_due() {
+            self.note(|| format!("  {loss:?} lost, {client:?} is told of {:?}", question.request));
+            match loss {
+                Loss::Nothing => {}
+                Loss::Question => {
+                    self.count("questions lost");
+                    continue;
+                }
+                Loss::Answer if matches!(question.request.ask, Ask::Publish { .. }) => {
+                    self.count("lost appends that were done");
+                }
+                Loss::Answer => self.count("answers lost"),
+            }
+            self.late = true;
+            self.perform(client, question);
+            self.late = false;
         }
     }
 
@@ -116,7 +154,29 @@ impl World {
         }
     }
 
-    pub(crate) fn execute(&mut self, number: u64, request: Request) {
+    fn execute(&mut self, number: u64, request: Request) {
+        let is_fixed = matches!(request.ask, Ask::Fixed(_));
+        let store = PLACES[request.place].store;
+        let question = Question {
+            request,
+            holds_end: self.holds_end,
+            timeout_ms: self.settings.poll_timeout_ms,
+            max_subscribers: self.settings.max_subscribers,
+        };
+        if !self.asks.is_slow() || is_fixed {
+            return self.perform(Some(number), question);
+        }
+        self.asks.ask(number, store, question);
+        let (now_ms, limits) = (self.now().mono_ms, self.settings.limits.clone());
+        let stopping = self.stopping;
+        let client = self.client(number);
+        client.phase = Phase::Asked;
+        client.arm_store(stopping, &limits, now_ms);
+    }
+
+    /// Does what a request asks for, and tells the client, if that still waits for it.
+    fn perform(&mut self, number: Option<u64>, question: Question) {
+        let request = question.request.clone();
         let place = PLACES[request.place];
         let name = (place.store, place.group, request.channel);
         match &request.ask {
@@ -135,14 +195,14 @@ impl World {
                 let published = self.model.publish(name, body, *content_type, create, store);
                 self.publish(number, published, &request);
             }
-            Ask::Get(_) => self.subscribe(number, name, &request),
+            Ask::Get(_) => self.subscribe(number, name, &question),
             Ask::Doomed(_) => unreachable!("refused before"),
         }
     }
 
     pub(crate) fn answer_information(
         &mut self,
-        number: u64,
+        number: Option<u64>,
         status: u16,
         information: Option<Information>,
         request: &Request,
@@ -154,7 +214,7 @@ impl World {
         self.answer(number, expect, request);
     }
 
-    pub(crate) fn publish(&mut self, number: u64, published: Published, request: &Request) {
+    pub(crate) fn publish(&mut self, number: Option<u64>, published: Published, request: &Request) {
         let (information, woken, wake) = match published {
             Published::Missing => return self.answer(number, Expect::Status(404), request),
             Published::TooManyChannels => {
@@ -174,7 +234,7 @@ impl World {
         self.answer_information(number, status, Some(information), request);
     }
 
-    pub(crate) fn delete(&mut self, number: u64, name: Name, request: &Request) {
+    pub(crate) fn delete(&mut self, number: Option<u64>, name: Name, request: &Request) {
         let is_woken = |held: Held| held.name == name && held.woken.is_some();
         if self.clients.values().any(|client| client.held.is_some_and(is_woken)) {
             self.count("deletes during a fan-out");
@@ -189,6 +249,7 @@ impl World {
             let asked = client.requests[0].clone();
             client.expects.push_back((Expect::Status(410), asked, None));
         }
+        let Some(number) = number else { return };
         let client = self.client(number);
         client.phase = Phase::Asked;
         let holders = holders.iter().map(|hold| hold.client).collect();
@@ -197,20 +258,23 @@ impl World {
         client.expects.push_back((expect, request.clone(), None));
     }
 
-    pub(crate) fn subscribe(&mut self, number: u64, name: Name, request: &Request) {
+    pub(crate) fn subscribe(&mut self, number: Option<u64>, name: Name, question: &Question) {
+        let &Question { ref request, holds_end, timeout_ms, max_subscribers } = question;
         let place = PLACES[request.place];
         let (Ask::Get(cursor), Kind::Subscriber { interval, create, concurrency, limited }) =
             (&request.ask, place.kind)
         else {
             unreachable!("a GET on a subscriber location")
         };
-        let (now_ms, timeout_ms) = (self.now().mono_ms, self.settings.poll_timeout_ms);
+        let now_ms = self.now().mono_ms;
         let stopping = self.stopping;
-        let hold = Hold { client: number, cursor: *cursor, since_ms: now_ms, timeout_ms };
-        let max_subscribers = if limited { self.settings.max_subscribers } else { 0 };
+        let client = number.unwrap_or(u64::MAX);
+        let hold = Hold { client, cursor: *cursor, since_ms: now_ms, timeout_ms };
+        let max_subscribers = if limited { max_subscribers } else { 0 };
         // While the daemon stops nobody is held.
-        let interval = interval || self.holds_end;
+        let interval = interval || holds_end;
         let subscribe = Subscribe { hold, interval, create, concurrency, max_subscribers };
+        let Some(number) = number else { return self.model.subscribe_in_vain(name, &subscribe) };
         let expect = match self.model.subscribe(name, &subscribe) {
             Subscribed::Missing => Expect::Status(404),
             Subscribed::TooManyChannels => Expect::Status(503),
@@ -220,6 +284,10 @@ impl World {
             Subscribed::Message(message, gap) => {
                 self.seen.insert(name, message.id);
                 Expect::Message(message, gap)
+            }
+            Subscribed::Held { .. } if self.holds_end => {
+                self.model.end_hold(name, number);
+                Expect::NothingNew
             }
             Subscribed::Held { displaced } => {
                 for hold in displaced {
@@ -233,7 +301,7 @@ impl World {
                 return self.hold(number, name, place.passthrough);
             }
         };
-        self.answer(number, expect, request);
+        self.answer(Some(number), expect, request);
     }
 
     pub(crate) fn hold(&mut self, number: u64, name: Name, told: bool) {
@@ -243,18 +311,26 @@ impl World {
             return self.close(number);
         }
         client.phase = Phase::Waiting;
-        client.timer = None;
+        if !client.stalled {
+            client.timer = None;
+        }
         client.held = Some(Held { name, told, woken: None });
+        let is_paused = client.paused;
         self.count("held");
+        if is_paused {
+            self.make_ready(number, true);
+            self.end_flooded(number);
+        }
     }
 
     /// An answer that is ready at once.
-    pub(crate) fn answer(&mut self, number: u64, expect: Expect, request: &Request) {
-        let stopping = self.stopping;
+    pub(crate) fn answer(&mut self, number: Option<u64>, expect: Expect, request: &Request) {
+        let Some(number) = number else { return };
+        let (stopping, late) = (self.stopping, self.late);
         let client = self.client(number);
         let closes = Some(request.close || stopping);
         client.expects.push_back((expect, request.clone(), closes));
-        self.answered(number, request, false);
+        self.answered(number, request, late);
     }
 
     /// The first request has its answer. `apart`: not while its bytes are being worked on.

@@ -9,11 +9,12 @@
 //! PUSHSERVER_SIM_STEPS=2000  so many steps of each (default 200)
 //! ```
 //!
-//! `actions` draws what happens next, `world` tells it to the relay. `client` is what one connection
+//! `asks` is what becomes of questions to stores that take time. `actions` draws what happens next, `world` tells it to the relay. `client` is what one connection
 //! should be doing, `model` what channels, messages and holds should be; `expected` asks both what
 //! is due, `observed` compares it with what the relay does, `properties` with what it has.
 
 mod actions;
+mod asks;
 mod client;
 mod expected;
 mod model;
@@ -26,6 +27,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use asks::Asks;
 use pushserver_testkit::Random;
 use world::World;
 
@@ -34,27 +36,51 @@ const STEPS: u64 = 200;
 
 #[test]
 fn the_relay_does_what_the_model_says_whatever_happens() {
+    let counts = run_seeds(|_| Asks::default());
+    check_coverage(&counts, &[]);
+}
+
+/// Turns later, in the order asked, and sometimes not at all.
+#[test]
+fn the_relay_does_what_the_model_says_also_when_its_stores_take_time() {
+    let counts = run_seeds(|seed| Asks::draw(&mut Random::new(!seed)));
+    let more = [
+        "answers lost",
+        "asked and gone",
+        "half closes while asking",
+        "lost appends that were done",
+        "questions lost",
+        "stores that did not answer",
+        "time passes while asking",
+    ];
+    check_coverage(&counts, &more);
+}
+
+/// Runs every seed; gives what happened, or nothing where that says nothing of the ordinary run.
+fn run_seeds(asks: impl Fn(u64) -> Asks) -> BTreeMap<&'static str, u64> {
     let steps = number("PUSHSERVER_SIM_STEPS").unwrap_or(STEPS);
     if let Some(seed) = number("PUSHSERVER_SIM_SEED") {
-        run(seed, steps, true);
-        return;
+        run(seed, steps, asks(seed), true);
+        return BTreeMap::new();
     }
     let mut counts = BTreeMap::new();
     let first = number("PUSHSERVER_SIM_FROM").unwrap_or(0);
     for seed in first..first + number("PUSHSERVER_SIM_SEEDS").unwrap_or(SEEDS) {
-        for (what, count) in run(seed, steps, false) {
+        for (what, count) in run(seed, steps, asks(seed), false) {
             *counts.entry(what).or_insert(0) += count;
         }
     }
     println!("{counts:?}");
-    if first == 0 && number("PUSHSERVER_SIM_SEEDS").is_none() && steps == STEPS {
-        check_coverage(&counts);
-    }
+    let is_ordinary = first == 0 && number("PUSHSERVER_SIM_SEEDS").is_none() && steps == STEPS;
+    if is_ordinary { counts } else { BTreeMap::new() }
 }
 
 /// A simulation in which nothing happens finds nothing.
-fn check_coverage(counts: &BTreeMap<&'static str, u64>) {
-    for what in [
+fn check_coverage(counts: &BTreeMap<&'static str, u64>, more: &[&str]) {
+    if counts.is_empty() {
+        return;
+    }
+    let always = [
         "403",
         "408",
         "409",
@@ -88,14 +114,15 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>) {
         "timed out",
         "woken",
         "woken with a gap",
-    ] {
-        let count = counts.get(what).copied().unwrap_or(0);
+    ];
+    for what in always.iter().chain(more) {
+        let count = counts.get(*what).copied().unwrap_or(0);
         assert!(count >= 20, "only {count} of {what:?}: {counts:?}");
     }
 }
 
-fn run(seed: u64, steps: u64, is_traced: bool) -> BTreeMap<&'static str, u64> {
-    let mut world = World::new(Random::new(seed), is_traced);
+fn run(seed: u64, steps: u64, asks: Asks, is_traced: bool) -> BTreeMap<&'static str, u64> {
+    let mut world = World::new(Random::new(seed), asks, is_traced);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         for step in 0..steps {
             world.note(|| format!("step {step}"));

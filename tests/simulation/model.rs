@@ -296,6 +296,16 @@ impl Model {
         Subscribed::Held { displaced }
     }
 
+    /// A subscriber asks that is not there any more, or never hears of it.
+    pub(crate) fn subscribe_in_vain(&mut self, name: Name, subscribe: &Subscribe) {
+        let creates = subscribe.create && !subscribe.interval;
+        if !self.channels.contains_key(&name) && !creates || !self.make(name, Maker::Get) {
+            return;
+        }
+        self.channel(name).asked_ms = Some(self.now.mono_ms);
+        self.settle(name);
+    }
+
     /// A hold ends that nobody has taken yet; gives it, or `None` if it is not waiting.
     pub(crate) fn end_hold(&mut self, name: Name, client: u64) -> Option<Hold> {
         let channel = self.channels.get_mut(&name)?;

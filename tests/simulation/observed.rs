@@ -82,6 +82,9 @@ impl World {
                 let conn = self.conns.remove(&number).expect("it is open");
                 self.numbers.remove(&conn);
                 self.abandon_hold(number);
+                if self.asks.give_up(number) {
+                    self.count("asked and gone");
+                }
                 self.clients.remove(&number);
             }
             Input::Stalled => {
@@ -120,6 +123,7 @@ impl World {
     fn drained(&mut self, number: u64) {
         let limits = self.settings.limits.clone();
         let (now_ms, stopping) = (self.now().mono_ms, self.stopping);
+        let is_slow = self.asks.is_slow();
         let client = self.client(number);
         client.stalled = false;
         match client.phase {
@@ -129,6 +133,12 @@ impl World {
                 self.make_ready(number, true);
             }
             Phase::Lingering(_) => client.linger(stopping, &limits, now_ms),
+            Phase::Asked if is_slow => client.arm_store(stopping, &limits, now_ms),
+            Phase::Waiting if client.paused => {
+                client.timer = None;
+                self.make_ready(number, true);
+                self.end_flooded(number);
+            }
             _ => client.timer = None,
         }
     }

@@ -28,6 +28,7 @@ impl World {
         assert!(hub.figures().channels as usize <= self.settings.channels_max);
         let held = self.clients.values().filter(|client| client.held.is_some()).count();
         assert_eq!(hub.held(), held, "held requests");
+        assert_eq!(hub.asks(), self.asks.waiting(), "questions to stores");
         // One for each hold, for each channel until it is idle for good, and for each store.
         let timers = held + hub.figures().channels as usize + self.settings.stores.len();
         assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());

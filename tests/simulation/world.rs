@@ -11,6 +11,7 @@ use pushserver::relay::{Arrival, Command, ConnKey, Input};
 use pushserver::net::pace::OUTPUTS_PER_TURN;
 use pushserver_testkit::{Network, Random};
 
+use crate::asks::Asks;
 use crate::client::{Client, Expect, Phase, Timer};
 use crate::model::{Model, Name};
 use crate::settings::Settings;
@@ -20,6 +21,9 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) settings: Settings,
     pub(crate) random: Random,
+    pub(crate) asks: Asks,
+    /// What is answered now was asked in an earlier turn.
+    pub(crate) late: bool,
     pub(crate) clients: BTreeMap<u64, Client>,
     pub(crate) conns: HashMap<u64, ConnKey>,
     pub(crate) numbers: HashMap<ConnKey, u64>,
@@ -41,16 +45,21 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(mut random: Random, is_traced: bool) -> Self {
+    pub(crate) fn new(mut random: Random, asks: Asks, is_traced: bool) -> Self {
         let settings = Settings::draw(&mut random);
         let now = Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 };
         let mut network = Network::at(now, &settings.relay(), settings.hub());
         network.record();
+        if asks.is_slow() {
+            network.relay.command(Command::SlowDown(&asks.fates), now);
+        }
         Self {
             network,
             model: Model::new(settings.stores.clone(), settings.channels_max, now),
             settings,
             random,
+            asks,
+            late: false,
             clients: BTreeMap::new(),
             conns: HashMap::new(),
             numbers: HashMap::new(),
@@ -246,6 +255,7 @@ impl World {
         }
         self.model.shutdown();
         let limits = self.settings.limits.clone();
+        let is_slow = self.asks.is_slow();
         let numbers: Vec<u64> = self.clients.keys().copied().collect();
         for number in numbers {
             let client = self.client(number);
@@ -255,6 +265,9 @@ impl World {
                     client.arm(Timer::Stop, &limits, now.mono_ms);
                 }
                 Phase::Lingering(_) if !client.stalled => client.linger(true, &limits, now.mono_ms),
+                Phase::Asked if is_slow && !client.stalled => {
+                    client.arm_store(true, &limits, now.mono_ms);
+                }
                 _ => {}
             }
         }
@@ -294,6 +307,7 @@ impl World {
             self.timed_out(number, timer);
         }
         self.model.handle_timeout();
+        self.answer_late();
         for _ in 0..self.ready.len() {
             let Some(number) = self.ready.pop_front() else { break };
             // One that is closed meanwhile is skipped.
