@@ -81,28 +81,29 @@ impl Client {
     pub(in crate::relay) fn enter(&mut self, next: Phase, step: &mut Step<'_>) -> Phase {
         debug_assert!(self.phase.may_become(&next), "{:?} -> {next:?}", self.phase);
         let mut before = std::mem::replace(&mut self.phase, next);
-        if let Phase::Waiting { subscription, notice, .. } = &mut before {
-            if let Some(notice) = notice.take() {
-                let event = Event::Unsubscribe;
-                step.effects.outputs.push_back(Output::Notify { event, notice });
+        match &mut before {
+            Phase::Waiting { subscription, notice, .. } => {
+                if let Some(notice) = notice.take() {
+                    let event = Event::Unsubscribe;
+                    step.effects.outputs.push_back(Output::Notify { event, notice });
+                }
+                // Does nothing where it was the hub that ended the hold.
+                step.hub.unsubscribe(*subscription, step.now);
             }
-            // Does nothing where it was the hub that ended the hold; as below, where it answered.
-            step.hub.unsubscribe(*subscription, step.now);
+            Phase::Body(upload) => {
+                step.effects.figures.uploads -= 1;
+                step.effects.uploads.set(&mut upload.share, 0);
+            }
+            Phase::Proxied(key) => step.effects.left.push(*key),
+            // Does nothing where the hub has answered.
+            Phase::AwaitingHub { ticket: Some(ticket), .. } => step.hub.abandon(*ticket),
+            _ => {}
         }
-        step.effects.figures.uploads += u64::from(matches!(self.phase, Phase::Body(_)));
-        if let Phase::Body(upload) = &mut before {
-            step.effects.figures.uploads -= 1;
-            step.effects.uploads.set(&mut upload.share, 0);
-        }
-        if let Phase::Proxied(key) = before {
-            step.effects.left.push(key);
-        }
-        if let Phase::AwaitingHub { ticket: Some(ticket), .. } = before {
-            step.hub.abandon(ticket);
-        }
-        // Every other phase sets its own, or has the answer do so.
-        if matches!(self.phase, Phase::Waiting { .. } | Phase::Closing) {
-            self.disarm(step.effects);
+        match self.phase {
+            Phase::Body(_) => step.effects.figures.uploads += 1,
+            // Every other phase sets its own timer, or has the answer do so.
+            Phase::Waiting { .. } | Phase::Closing => self.disarm(step.effects),
+            _ => {}
         }
         before
     }
