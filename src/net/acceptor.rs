@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
-use mio::{Interest, Registry};
+use mio::Registry;
 
 use super::error::StartError;
 use super::listen::Listener;
@@ -84,8 +84,8 @@ impl Acceptor {
             return Err(StartError::System { what: "cannot listen", error });
         }
         for (index, listener) in listeners.iter_mut().enumerate() {
-            registry
-                .register(listener, tokens::of_listener(index), Interest::READABLE)
+            listener
+                .register(registry, tokens::of_listener(index))
                 .map_err(system("cannot wait for connections"))?;
         }
         Ok(Self {

@@ -42,7 +42,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Interest, Poll, Waker};
+use mio::{Events, Poll, Waker};
 
 pub use self::error::StartError;
 pub use self::reload::{ReadSettings, Reloaded};
@@ -100,10 +100,8 @@ impl Reactor {
         let registry = poll.registry();
         let waker = Waker::new(registry, tokens::WAKER);
         let waker = Arc::new(waker.map_err(system("cannot wait for events"))?);
-        let mut signals = Signals::catch().map_err(system("cannot catch signals"))?;
-        registry
-            .register(&mut signals, tokens::SIGNALS, Interest::READABLE)
-            .map_err(system("cannot catch signals"))?;
+        let signals = Signals::catch(registry, tokens::SIGNALS);
+        let signals = signals.map_err(system("cannot catch signals"))?;
         let acceptor = Acceptor::start(&options.listen, registry)?;
         let stdin = options.exit_on_stdin_eof.then(|| StdinWatch::start(Arc::clone(&waker)));
         let stdin = stdin.transpose().map_err(system("cannot watch standard input"))?;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 
-use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
@@ -26,8 +25,10 @@ impl Signals {
     ///
     /// # Errors
     /// The system refuses.
-    pub(super) fn catch() -> io::Result<Self> {
-        signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map(Self)
+    pub(super) fn catch(registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut signals = signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+        registry.register(&mut signals, token, Interest::READABLE)?;
+        Ok(Self(signals))
     }
 
     /// The signals that came since the last call. Several of one kind may be one here.
@@ -46,25 +47,11 @@ impl fmt::Debug for Signals {
     }
 }
 
-impl Source for Signals {
-    fn register(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        self.0.register(to, token, interest)
-    }
-
-    fn reregister(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        self.0.reregister(to, token, interest)
-    }
-
-    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        self.0.deregister(from)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use mio::{Events, Interest, Poll, Token};
+    use mio::{Events, Poll, Token};
 
     use super::*;
 
@@ -72,8 +59,7 @@ mod tests {
     fn signals_come_as_events_and_say_what_they_ask_for() {
         let mut poll = Poll::new().unwrap();
         let mut events = Events::with_capacity(4);
-        let mut signals = Signals::catch().unwrap();
-        poll.registry().register(&mut signals, Token(7), Interest::READABLE).unwrap();
+        let mut signals = Signals::catch(poll.registry(), Token(7)).unwrap();
         for (raised, expected) in [
             (SIGHUP, Signal::Reload),
             (SIGUSR1, Signal::Count),

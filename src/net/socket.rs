@@ -77,14 +77,13 @@ pub(super) struct Socket {
     pub(super) crowd: bool,
 }
 
-// Debug builds of mio add what they check registrations with.
-const _: () = assert!(cfg!(debug_assertions) || size_of::<Socket>() == 32);
+const _: () = assert!(size_of::<Socket>() == 32);
 
 impl Socket {
     pub(super) fn accepted(key: ConnKey, stream: Stream) -> Self {
         Self {
             key,
-            transport: Transport::new(stream),
+            transport: Transport { stream },
             outbox: None,
             side: Side::Accepted,
             life: Life::Open,

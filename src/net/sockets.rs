@@ -74,9 +74,9 @@ impl Sockets {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn enter(&mut self, mut socket: Socket) -> io::Result<()> {
+    pub(super) fn enter(&mut self, socket: Socket) -> io::Result<()> {
         let key = socket.key;
-        socket.transport.register(self.poll.registry(), tokens::of_conn(key))?;
+        socket.transport.stream.register(self.poll.registry(), tokens::of_conn(key))?;
         if self.table.len() <= key.index() {
             self.table.resize_with(key.index() + 1, || None);
         }
@@ -106,7 +106,7 @@ impl Sockets {
 
     fn on_connecting(&mut self, conn: ConnKey, event: &Event, relay: &mut Relay, now: Now) {
         let Some(socket) = find(&mut self.table, conn) else { return };
-        match socket.transport.connected() {
+        match socket.transport.stream.connected() {
             Ok(false) => {}
             Ok(true) => {
                 socket.life = Life::Open;
@@ -273,7 +273,7 @@ impl Sockets {
     /// Closes a socket now, so that the peer can tell it from an end.
     pub(super) fn reset(&mut self, conn: ConnKey) {
         if let Some(socket) = find(&mut self.table, conn) {
-            socket.transport.reset_at_close();
+            socket.transport.stream.reset_at_close();
             self.abort(conn);
         }
     }

@@ -3,15 +3,14 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 
-use mio::event::Source;
-use mio::{Interest, Registry, Token};
-
 use super::stream::Stream;
 use crate::relay::Payload;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Transport(Stream);
+pub(super) struct Transport {
+    pub(super) stream: Stream,
+}
 
 /// What an attempt to read gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,25 +35,13 @@ pub(super) enum Sent {
 }
 
 impl Transport {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self(stream)
-    }
-
-    /// Registers both directions, edge-triggered.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.0.register(registry, token, Interest::READABLE | Interest::WRITABLE)
-    }
-
     /// Reads what has come, at most one buffer full.
     ///
     /// # Errors
     /// The stream's; the connection is of no use any more.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
         loop {
-            match self.0.read(buffer) {
+            match self.stream.socket.read(buffer) {
                 Ok(0) => return Ok(Read::End),
                 Ok(length) if length == buffer.len() => return Ok(Read::More(length)),
                 Ok(length) => return Ok(Read::Bytes(length)),
@@ -73,10 +60,11 @@ impl Transport {
         let mut sent = 0;
         loop {
             let (head, body) = payload.slices(from + sent);
+            let socket = &mut self.stream.socket;
             let outcome = match (head, body) {
                 ([], []) => return Ok(Sent::All),
-                (slice, []) | ([], slice) => self.0.write(slice),
-                (head, body) => self.0.write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
+                (slice, []) | ([], slice) => socket.write(slice),
+                (head, body) => socket.write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
             };
             match outcome {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -90,24 +78,11 @@ impl Transport {
         }
     }
 
-    /// Tells the peer that nothing more will be sent; what it sends can still be read.
+    /// As [`Stream::shutdown_write`].
     ///
     /// # Errors
     /// The connection is gone.
     pub(super) fn close_write(&self) -> io::Result<()> {
-        self.0.shutdown_write()
-    }
-
-    /// As [`Stream::connected`].
-    ///
-    /// # Errors
-    /// Why it will never be connected.
-    pub(super) fn connected(&self) -> io::Result<bool> {
-        self.0.connected()
-    }
-
-    /// As [`Stream::reset_at_close`].
-    pub(super) fn reset_at_close(&self) {
-        self.0.reset_at_close();
+        self.stream.shutdown_write()
     }
 }

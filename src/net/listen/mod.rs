@@ -9,16 +9,15 @@ mod unix;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 
-use self::systemd::Inherited;
-use self::unix::{Failure, SocketFile};
+use self::unix::SocketFile;
 use crate::net::error::StartError;
 use crate::net::options::Listen;
 use crate::net::stream::{Stream, show_progress};
@@ -45,17 +44,27 @@ impl Listener {
     /// # Errors
     /// [`StartError`], in words for the operator.
     pub(in crate::net) fn bind(listen: &Listen) -> Result<Self, StartError> {
-        match listen {
-            Listen::Tcp(address) => Self::bind_tcp(*address),
-            Listen::Unix(path) => Self::bind_unix(path),
-        }
-        .map_err(|failure| match failure {
-            Failure::System(error) if error.kind() == io::ErrorKind::AddrInUse => {
+        Self::open(listen).map_err(|error| match (error.kind(), listen) {
+            (io::ErrorKind::AddrInUse, _) => {
                 StartError::InUse { listen: listen.clone(), owner: port_owner::find(listen) }
             }
-            Failure::System(error) => StartError::Listen { listen: listen.clone(), error },
-            Failure::NotASocket(path) => StartError::NotASocket(path),
+            (io::ErrorKind::AlreadyExists, Listen::Unix(path)) => {
+                StartError::NotASocket(path.clone())
+            }
+            _ => StartError::Listen { listen: listen.clone(), error },
         })
+    }
+
+    fn open(listen: &Listen) -> io::Result<Self> {
+        let (socket, file) = match listen {
+            Listen::Tcp(address) => (bind_tcp(*address)?, None),
+            Listen::Unix(path) => {
+                let (socket, file) = unix::bind(path)?;
+                (socket, Some(file))
+            }
+        };
+        socket.listen(BACKLOG)?;
+        Ok(Self { _file: file, ..Self::of(socket)? })
     }
 
     /// The sockets that systemd handed over; none if it started us without.
@@ -65,12 +74,39 @@ impl Listener {
     /// # Errors
     /// One of them is no listening stream socket.
     pub(in crate::net) fn from_environment() -> io::Result<Vec<Self>> {
-        let inherited = systemd::inherited()?.into_iter();
-        let listeners = inherited.map(|socket| match socket {
-            Inherited::Tcp(listener) => Self::tcp(listener),
-            Inherited::Unix(listener) => Self::unix(listener),
-        });
-        listeners.collect()
+        systemd::inherited()?.into_iter().map(Self::of).collect()
+    }
+
+    /// Of a socket that listens.
+    fn of(socket: Socket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let Some(address) = address.as_socket() else {
+            let path = address.as_pathname().unwrap_or(Path::new(""));
+            let kind = Kind::Unix(UnixListener::from_std(socket.into()));
+            return Ok(Self { kind, local: Listen::Unix(path.to_owned()), _file: None });
+        };
+        socket.set_tcp_nodelay(true)?;
+        // A held poll whose client vanished without a word is noticed within two minutes.
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(20))
+            .with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)?;
+        show_progress(&socket)?;
+        let kind = Kind::Tcp(TcpListener::from_std(socket.into()));
+        Ok(Self { kind, local: Listen::Tcp(address), _file: None })
+    }
+
+    /// Has an event announce connections.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(in crate::net) fn register(&mut self, to: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::Tcp(listener) => to.register(listener, token, Interest::READABLE),
+            Kind::Unix(listener) => to.register(listener, token, Interest::READABLE),
+        }
     }
 
     /// The address it really has: with the port that was picked for port 0.
@@ -88,74 +124,23 @@ impl Listener {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Stream::Tcp(stream), Some(peer.ip())))
+                Ok((OwnedFd::from(stream).into(), Some(peer.ip())))
             }
-            Kind::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
+            Kind::Unix(listener) => Ok((OwnedFd::from(listener.accept()?.0).into(), None)),
         }
-    }
-
-    fn bind_tcp(address: SocketAddr) -> Result<Self, Failure> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        // A restart must not wait for the old connections' last packets.
-        socket.set_reuse_address(true)?;
-        if let IpAddr::V6(ip) = address.ip() {
-            // `::` means everything, IPv4 too.
-            socket.set_only_v6(!ip.is_unspecified())?;
-        }
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(Self::tcp(socket.into())?)
-    }
-
-    fn bind_unix(path: &Path) -> Result<Self, Failure> {
-        let (listener, file) = unix::bind(path, BACKLOG)?;
-        Ok(Self { _file: Some(file), ..Self::unix(listener)? })
-    }
-
-    fn tcp(listener: std::net::TcpListener) -> io::Result<Self> {
-        let socket = SockRef::from(&listener);
-        socket.set_tcp_nodelay(true)?;
-        // A held poll whose client vanished without a word is noticed within two minutes.
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(20))
-            .with_retries(3);
-        socket.set_tcp_keepalive(&keepalive)?;
-        show_progress(&socket)?;
-        listener.set_nonblocking(true)?;
-        let local = Listen::Tcp(listener.local_addr()?);
-        Ok(Self { kind: Kind::Tcp(TcpListener::from_std(listener)), local, _file: None })
-    }
-
-    fn unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let local = Listen::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned());
-        Ok(Self { kind: Kind::Unix(UnixListener::from_std(listener)), local, _file: None })
     }
 }
 
-impl Source for Listener {
-    fn register(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match &mut self.kind {
-            Kind::Tcp(listener) => listener.register(to, token, interest),
-            Kind::Unix(listener) => listener.register(to, token, interest),
-        }
+fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart must not wait for the old connections' last packets.
+    socket.set_reuse_address(true)?;
+    if let IpAddr::V6(ip) = address.ip() {
+        // `::` means everything, IPv4 too.
+        socket.set_only_v6(!ip.is_unspecified())?;
     }
-
-    fn reregister(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match &mut self.kind {
-            Kind::Tcp(listener) => listener.reregister(to, token, interest),
-            Kind::Unix(listener) => listener.reregister(to, token, interest),
-        }
-    }
-
-    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        match &mut self.kind {
-            Kind::Tcp(listener) => listener.deregister(from),
-            Kind::Unix(listener) => listener.deregister(from),
-        }
-    }
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// The default of 128 loses connections when thousands of clients come back at once. The kernel
@@ -197,8 +182,7 @@ mod tests {
         let mut listener = Listener::bind(&localhost(0)).unwrap();
         let Listen::Tcp(address) = *listener.local() else { panic!("{:?}", listener.local()) };
         let _client = std::net::TcpStream::connect(address).unwrap();
-        let (Stream::Tcp(stream), _) = accept(&mut listener) else { panic!("not TCP") };
-        let socket = SockRef::from(&stream);
+        let socket = accept(&mut listener).0.socket;
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
@@ -220,10 +204,10 @@ mod tests {
 
     fn takes_more(mut ours: Stream, peer: &mut std::net::TcpStream) {
         let mut poll = Poll::new().unwrap();
-        poll.registry().register(&mut ours, Token(0), Interest::WRITABLE).unwrap();
+        ours.register(poll.registry(), Token(0)).unwrap();
         wait(&mut poll, "it is not connected");
         let mut fill = || {
-            let taken = std::iter::from_fn(|| ours.write(&[b'x'; 1 << 20]).ok());
+            let taken = std::iter::from_fn(|| ours.socket.write(&[b'x'; 1 << 20]).ok());
             taken.sum::<usize>()
         };
         // Until the kernel has nothing more to hand on either, and no event is left.
@@ -366,7 +350,7 @@ mod tests {
             assert_eq!(listeners.len(), 1);
             let (mut stream, _) = accept(&mut listeners[0]);
             let local = listeners[0].local().to_string();
-            assert_eq!(stream.write(local.as_bytes()).unwrap(), local.len());
+            assert_eq!(stream.socket.write(local.as_bytes()).unwrap(), local.len());
             return;
         }
         let path = Scratch::new();
@@ -407,7 +391,7 @@ mod tests {
     /// Waits for the next connection as the reactor does.
     fn accept(listener: &mut Listener) -> (Stream, Option<IpAddr>) {
         let mut poll = Poll::new().unwrap();
-        poll.registry().register(listener, Token(0), Interest::READABLE).unwrap();
+        listener.register(poll.registry(), Token(0)).unwrap();
         loop {
             match listener.accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -428,17 +412,17 @@ mod tests {
 
     fn exchange(stream: &mut Stream, client: &mut (impl Read + Write)) {
         let slices = [IoSlice::new(b"hel"), IoSlice::new(b"lo")];
-        assert_eq!(stream.write_vectored(&slices).unwrap(), 5);
+        assert_eq!(stream.socket.write_vectored(&slices).unwrap(), 5);
         stream.shutdown_write().unwrap();
         let mut told = String::new();
         client.read_to_string(&mut told).unwrap();
         assert_eq!(told, "hello");
         client.write_all(b"bye").unwrap();
         let mut poll = Poll::new().unwrap();
-        poll.registry().register(stream, Token(0), Interest::READABLE).unwrap();
+        stream.register(poll.registry(), Token(0)).unwrap();
         let mut buffer = [0; 8];
         let length = loop {
-            match stream.read(&mut buffer) {
+            match stream.socket.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => break other.unwrap(),
             }

@@ -4,7 +4,6 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -12,25 +11,11 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// Who may connect: our user and group.
 const MODE: u32 = 0o660;
 
-/// Why an address cannot be listened at.
-pub(super) enum Failure {
-    /// The system refuses.
-    System(io::Error),
-    /// The path is taken by another kind of file.
-    NotASocket(PathBuf),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-/// Listens at `path`.
+/// A socket at `path`, which does not listen yet.
 ///
 /// # Errors
-/// [`Failure`].
-pub(super) fn bind(path: &Path, backlog: i32) -> Result<(UnixListener, SocketFile), Failure> {
+/// The system's; `AlreadyExists`: the path is taken by another kind of file.
+pub(super) fn bind(path: &Path) -> io::Result<(Socket, SocketFile)> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     match socket.bind(&address) {
@@ -43,8 +28,7 @@ pub(super) fn bind(path: &Path, backlog: i32) -> Result<(UnixListener, SocketFil
     let file = SocketFile::new(path)?;
     // Before anybody can connect.
     fs::set_permissions(path, Permissions::from_mode(MODE))?;
-    socket.listen(backlog)?;
-    Ok((socket.into(), file))
+    Ok((socket, file))
 }
 
 /// A socket's file; removed when dropped, unless another listener has put its own there since.
@@ -77,17 +61,15 @@ impl Drop for SocketFile {
 }
 
 /// Removes the file of a socket without a listener.
-fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), Failure> {
+fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(Failure::NotASocket(path.to_owned()));
+        return Err(io::ErrorKind::AlreadyExists.into());
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // A listener whose backlog is full is alive; it must not keep us waiting.
     probe.set_nonblocking(true)?;
     match probe.connect(address) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Ok(fs::remove_file(path)?)
-        }
-        _ => Err(io::Error::from(io::ErrorKind::AddrInUse).into()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
