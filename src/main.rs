@@ -107,7 +107,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
         Ok((relay, stores)) => Ok((with_access_log(relay), stores)),
         Err(error) => Err(error.to_string()),
     });
-    let mut reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
+    let reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
     tell_ready(&reactor.listening());
     reactor.run().map_err(Failure::run)
 }

@@ -2,20 +2,19 @@
 //! may be. Decides who is admitted and who makes room; moves no bytes.
 
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 
 use mio::Registry;
 
 use super::error::StartError;
 use super::listen::Listener;
 use super::options::{LISTENERS_MAX, Listen};
-use super::outputs::Outputs;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::tokens;
+use super::traffic::Traffic;
 use crate::clock::Now;
 use crate::rate_limit::RateLimit;
-use crate::relay::{Arrival, Input, Relay};
+use crate::relay::{Arrival, Input};
 
 /// Connections accepted from one listener before others have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
@@ -40,7 +39,7 @@ const SILENT_ENOUGH: usize = (SILENT_AMID_A_CROWD_MS / LOOK_AGAIN_MS) as usize;
 const UNREAD_MAX: usize = 256;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Acceptor {
     listeners: Vec<Listener>,
     /// The listener to accept from first.
@@ -61,9 +60,7 @@ pub(super) struct Acceptor {
 #[derive(Debug)]
 struct Newcomer {
     stream: Stream,
-    peer: Option<IpAddr>,
-    /// The port, if it came to a loopback address.
-    loopback_port: Option<u16>,
+    arrival: Arrival,
     accepted_ms: u64,
 }
 
@@ -88,16 +85,7 @@ impl Acceptor {
                 .register(registry, tokens::of_listener(index))
                 .map_err(system("cannot wait for connections"))?;
         }
-        Ok(Self {
-            listeners,
-            first: 0,
-            waiting: None,
-            pending_ms: None,
-            crowded_since_ms: None,
-            warnings: RateLimit::default(),
-            accepted: 0,
-            pauses: 0,
-        })
+        Ok(Self { listeners, ..Self::default() })
     }
 
     /// A listener has connections.
@@ -113,20 +101,20 @@ impl Acceptor {
     }
 
     /// Accepts what is there, if it is time to; each listener has its turn.
-    pub(super) fn accept(&mut self, outputs: &mut Outputs, relay: &mut Relay, now: Now) {
+    pub(super) fn accept(&mut self, traffic: &mut Traffic, now: Now) {
         if self.pending_ms.is_none_or(|at| at > now.mono_ms) {
             return;
         }
         self.pending_ms = None;
         if let Some(newcomer) = self.waiting.take()
-            && !self.admit_or_keep(newcomer, outputs, relay, now)
+            && !self.admit_or_keep(newcomer, traffic, now)
         {
             return;
         }
         let listeners = self.listeners.len();
         for turn in 0..listeners {
             let index = (self.first + turn) % listeners;
-            if !self.accept_from(index, outputs, relay, now) {
+            if !self.accept_from(index, traffic, now) {
                 // So that a crowd at one listener does not take every place that becomes free.
                 self.first = index + 1;
                 return;
@@ -138,30 +126,24 @@ impl Acceptor {
     }
 
     /// Accepts for the last time: everything that is there, the newcomer that waits too.
-    pub(super) fn stop(&mut self, outputs: &mut Outputs, relay: &mut Relay, now: Now) {
+    pub(super) fn stop(&mut self, traffic: &mut Traffic, now: Now) {
         self.pending_ms = Some(0);
         while self.pending_ms == Some(0) {
-            self.accept(outputs, relay, now);
+            self.accept(traffic, now);
         }
         if let Some(newcomer) = self.waiting.take() {
-            self.admit(newcomer, outputs, relay, now);
+            self.admit(newcomer, traffic, now);
         }
         self.listeners.clear();
         self.pending_ms = None;
     }
 
     /// Accepts from one listener; gives whether there may be room for more, from others.
-    fn accept_from(
-        &mut self,
-        index: usize,
-        outputs: &mut Outputs,
-        relay: &mut Relay,
-        now: Now,
-    ) -> bool {
+    fn accept_from(&mut self, index: usize, traffic: &mut Traffic, now: Now) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
             match self.next_newcomer(index, now) {
                 Ok(newcomer) => {
-                    if !self.admit_or_keep(newcomer, outputs, relay, now) {
+                    if !self.admit_or_keep(newcomer, traffic, now) {
                         return false;
                     }
                 }
@@ -169,8 +151,8 @@ impl Acceptor {
                 Err(error) if is_transient(&error) => {}
                 Err(error) => {
                     // Perhaps no client waits; but nothing else goes on without one free descriptor.
-                    self.make_room(true, outputs, relay, now);
-                    self.pause(&error.to_string(), outputs.sockets.open(), now);
+                    self.make_room(true, traffic, now);
+                    self.pause(&error.to_string(), traffic.sockets.open(), now);
                     return false;
                 }
             }
@@ -182,26 +164,20 @@ impl Acceptor {
     fn next_newcomer(&self, listener: usize, now: Now) -> io::Result<Newcomer> {
         let listener = &self.listeners[listener];
         let (stream, peer) = listener.accept()?;
-        let loopback_port = listener.local().loopback_port();
-        Ok(Newcomer { stream, peer, loopback_port, accepted_ms: now.mono_ms })
+        let arrival = Arrival { peer, loopback_port: listener.local().loopback_port() };
+        Ok(Newcomer { stream, arrival, accepted_ms: now.mono_ms })
     }
 
     /// Admits a newcomer, or keeps it until there is room; gives whether another one may be
     /// accepted. A newcomer that sends nothing for too long is let go.
-    fn admit_or_keep(
-        &mut self,
-        newcomer: Newcomer,
-        outputs: &mut Outputs,
-        relay: &mut Relay,
-        now: Now,
-    ) -> bool {
-        let has_spoken = outputs.sockets.has_room(0) || newcomer.stream.has_spoken();
+    fn admit_or_keep(&mut self, newcomer: Newcomer, traffic: &mut Traffic, now: Now) -> bool {
+        let has_spoken = traffic.sockets.has_room() || newcomer.stream.has_spoken();
         let mut silent = 0;
-        if !outputs.sockets.has_room(0) {
-            silent = self.make_room(has_spoken, outputs, relay, now);
+        if !traffic.sockets.has_room() {
+            silent = self.make_room(has_spoken, traffic, now);
         }
-        if outputs.sockets.has_room(0) {
-            self.admit(newcomer, outputs, relay, now);
+        if traffic.sockets.has_room() {
+            self.admit(newcomer, traffic, now);
             return true;
         }
         // It may speak at any moment; but would keep all others out if it never did.
@@ -210,7 +186,7 @@ impl Acceptor {
         let is_silent = !has_spoken && now.mono_ms >= newcomer.accepted_ms + silent_ms;
         if has_spoken || is_silent {
             let cause = "limits.connections or the limit of open files";
-            self.pause(cause, outputs.sockets.open(), now);
+            self.pause(cause, traffic.sockets.open(), now);
         } else {
             self.crowded_since_ms.get_or_insert(now.mono_ms);
             self.pending_ms = Some(now.mono_ms + LOOK_AGAIN_MS);
@@ -222,37 +198,30 @@ impl Acceptor {
         false
     }
 
-    fn admit(&mut self, newcomer: Newcomer, outputs: &mut Outputs, relay: &mut Relay, now: Now) {
-        let Newcomer { stream, peer, loopback_port, .. } = newcomer;
+    fn admit(&mut self, newcomer: Newcomer, traffic: &mut Traffic, now: Now) {
         self.accepted += 1;
-        let conn = relay.accept(Arrival { peer, loopback_port }, now);
-        if outputs.sockets.enter(Socket::accepted(conn, stream)).is_err() {
-            relay.handle_input(conn, Input::Closed, now);
+        let conn = traffic.relay.accept(newcomer.arrival, now);
+        if traffic.sockets.enter(Socket::accepted(conn, newcomer.stream)).is_err() {
+            traffic.relay.handle_input(conn, Input::Closed, now);
         }
     }
 
     /// Closes another connection, if one can be spared; gives how many clients that have sent
     /// nothing may make room later. `has_spoken`: the newcomer has sent something.
-    fn make_room(
-        &mut self,
-        has_spoken: bool,
-        outputs: &mut Outputs,
-        relay: &mut Relay,
-        now: Now,
-    ) -> usize {
+    fn make_room(&mut self, has_spoken: bool, traffic: &mut Traffic, now: Now) -> usize {
         let silent_ms = if self.is_crowded(now) { SILENT_AMID_A_CROWD_MS } else { SILENT_MS };
         let mut silent = 0;
         for _ in 0..UNREAD_MAX {
-            let spare = relay.spare(silent_ms, has_spoken, now);
+            let spare = traffic.relay.spare(silent_ms, has_spoken, now);
             silent = spare.silent;
             let Some(conn) = spare.conn else { break };
-            if !outputs.sockets.is_unread(conn) {
-                relay.handle_input(conn, Input::Evicted, now);
-                outputs.carry_out_answers(relay, now);
-                outputs.sockets.free_gone(relay, now);
+            if !traffic.sockets.is_unread(conn) {
+                traffic.relay.handle_input(conn, Input::Evicted, now);
+                traffic.carry_out_answers(now);
+                traffic.sockets.free_gone(&mut traffic.relay, now);
                 break;
             }
-            relay.handle_input(conn, Input::Unread, now);
+            traffic.relay.handle_input(conn, Input::Unread, now);
         }
         silent
     }

@@ -2,9 +2,9 @@
 //! channels have expired: all at once, some time later, since it costs milliseconds and the next
 //! crowd would want it again.
 
-use super::sockets::Sockets;
+use super::traffic::Traffic;
 use crate::clock::Now;
-use crate::relay::{Command, Relay};
+use crate::relay::Command;
 
 /// So much must have gone before it is worth the while, bytes.
 const WORTH_BYTES: usize = 4 << 20;
@@ -34,12 +34,12 @@ impl MemoryReturn {
     }
 
     /// Returns what tables and the heap do not need any more, if it is time to.
-    pub(super) fn give_back(&mut self, relay: &mut Relay, sockets: &mut Sockets, now: Now) {
-        if !self.is_due(relay.state().weight(), now) {
+    pub(super) fn give_back(&mut self, traffic: &mut Traffic, now: Now) {
+        if !self.is_due(traffic.relay.state().weight(), now) {
             return;
         }
-        relay.command(Command::Shrink, now);
-        sockets.shrink();
+        traffic.relay.command(Command::Shrink, now);
+        traffic.sockets.shrink();
         heap_trim::trim();
         log::debug!("event=memory_given_back");
     }

@@ -18,12 +18,10 @@
 //! nothing is armed for it. This holds on Linux (epoll), macOS and the BSDs (kqueue).
 
 mod acceptor;
-mod dial;
 mod error;
 mod listen;
 mod memory_return;
 pub mod options;
-mod outputs;
 pub mod pace;
 mod reload;
 mod service_manager;
@@ -34,6 +32,7 @@ mod sockets;
 pub mod stdin;
 mod stream;
 mod tokens;
+mod traffic;
 mod transport;
 mod watchdog;
 mod worker;
@@ -52,14 +51,13 @@ pub use self::worker::is_url;
 use self::acceptor::Acceptor;
 use self::memory_return::MemoryReturn;
 use self::options::{Listen, Options};
-use self::outputs::Outputs;
 use self::pace::EVENTS_PER_TURN;
 use self::reload::Reload;
 use self::shutdown::Shutdown;
 use self::signals::{Signal, Signals};
 use self::sockets::Sockets;
 use self::stdin::StdinWatch;
-use self::tokens::Subject;
+use self::traffic::Traffic;
 use self::watchdog::Watchdog;
 use self::worker::passthrough::Passthrough;
 use crate::clock::{Clock, Now};
@@ -72,8 +70,7 @@ use crate::{hub, relay};
 #[derive(Debug)]
 pub struct Reactor {
     clock: Clock,
-    relay: Relay,
-    outputs: Outputs,
+    traffic: Traffic,
     acceptor: Acceptor,
     signals: Signals,
     stdin: Option<StdinWatch>,
@@ -107,12 +104,12 @@ impl Reactor {
         let stdin = stdin.transpose().map_err(system("cannot watch standard input"))?;
         let clock = Clock::start();
         Ok(Self {
-            relay: Relay::new(&relay, hub, clock.now()),
-            clock,
-            outputs: Outputs {
+            traffic: Traffic {
+                relay: Relay::new(&relay, hub, clock.now()),
                 sockets: Sockets::new(poll, options.connections),
                 passthrough: Passthrough::new(options.passthrough_queue),
             },
+            clock,
             acceptor,
             signals,
             stdin,
@@ -133,12 +130,13 @@ impl Reactor {
     ///
     /// # Errors
     /// The system's, where the loop cannot go on.
-    pub fn run(&mut self) -> io::Result<()> {
+    pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mut began = self.clock.now();
         loop {
             // The clock is read once a turn, and once more before a wait.
-            let waits = !self.relay.state().has_output() && !self.outputs.sockets.has_unread();
+            let waits =
+                !self.traffic.relay.state().has_output() && !self.traffic.sockets.has_unread();
             let wait = if waits {
                 let ended = self.clock.now();
                 self.watchdog.turn(began, ended);
@@ -146,7 +144,7 @@ impl Reactor {
             } else {
                 Some(Duration::ZERO)
             };
-            self.outputs.sockets.poll(&mut events, wait)?;
+            self.traffic.sockets.poll(&mut events, wait)?;
             let now = self.clock.now();
             if !waits {
                 self.watchdog.turn(began, now);
@@ -157,17 +155,16 @@ impl Reactor {
             }
         }
         // The loop has waited for its last notices; a second signal may have ended that.
-        let passthrough = std::mem::replace(&mut self.outputs.passthrough, Passthrough::new(0));
-        passthrough.finish(Duration::ZERO);
+        self.traffic.passthrough.finish(Duration::ZERO);
         Ok(())
     }
 
     /// How long nothing is to be done but for events.
     fn wait(&self, now: Now) -> Option<Duration> {
         let due = [
-            self.relay.state().due_ms(),
+            self.traffic.relay.state().due_ms(),
             self.acceptor.due(),
-            self.shutdown.due(self.outputs.sockets.open(), now),
+            self.shutdown.due(self.traffic.sockets.open(), now),
             self.memory_return.due(),
             self.watchdog.due(),
         ];
@@ -176,51 +173,53 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events, now: Now) -> Turn {
-        self.outputs.sockets.read_left_over(&mut self.relay, now);
+        self.traffic.sockets.read_left_over(&mut self.traffic.relay, now);
         for event in events {
-            match tokens::subject(event.token()) {
-                Subject::Signals => {
+            match event.token() {
+                tokens::SIGNALS => {
                     if self.on_signals(now) == Turn::Leave {
                         return Turn::Leave;
                     }
                 }
-                Subject::Waker => {
-                    self.reload.finish(&mut self.relay, self.shutdown.is_begun(), now);
+                tokens::WAKER => {
+                    self.reload.finish(&mut self.traffic.relay, self.shutdown.is_begun(), now);
                 }
-                Subject::Listener => self.acceptor.on_event(),
-                Subject::Socket => self.outputs.sockets.on_event(event, &mut self.relay, now),
+                token if tokens::is_listener(token) => self.acceptor.on_event(),
+                _ => self.traffic.sockets.on_event(event, &mut self.traffic.relay, now),
             }
         }
         if self.stdin.as_ref().is_some_and(StdinWatch::has_ended) {
             log::info!("event=stop cause=\"standard input ended\"");
-            self.stop(now);
+            self.shutdown.begin(&mut self.acceptor, &mut self.traffic, now);
         }
-        let Self { relay, outputs, acceptor, .. } = self;
-        outputs.carry_out_answers(relay, now);
-        relay.handle_timeout(now);
-        outputs.carry_out_answers(relay, now);
-        outputs.carry_out_deliveries(relay, now);
-        if outputs.sockets.free_gone(relay, now) {
+        let Self { traffic, acceptor, .. } = self;
+        traffic.carry_out_answers(now);
+        traffic.relay.handle_timeout(now);
+        traffic.carry_out_answers(now);
+        traffic.carry_out_deliveries(now);
+        if traffic.sockets.free_gone(&mut traffic.relay, now) {
             acceptor.on_room();
         }
-        self.memory_return.give_back(relay, &mut outputs.sockets, now);
+        self.memory_return.give_back(traffic, now);
         self.watchdog.ping(now);
-        acceptor.accept(outputs, relay, now);
-        if self.shutdown.is_over(outputs, relay, now) { Turn::Leave } else { Turn::GoOn }
+        acceptor.accept(traffic, now);
+        if self.shutdown.is_over(traffic, now) { Turn::Leave } else { Turn::GoOn }
     }
 
     fn on_signals(&mut self, now: Now) -> Turn {
         let asked: Vec<Signal> = self.signals.pending().collect();
         for signal in asked {
             match signal {
-                Signal::Reload => self.reload.ask(&mut self.relay, self.shutdown.is_begun(), now),
+                Signal::Reload => {
+                    self.reload.ask(&mut self.traffic.relay, self.shutdown.is_begun(), now);
+                }
                 Signal::Count => {
                     log::info!(target: COUNTERS, "event=counters {}", self.figures(now));
                 }
                 Signal::Stop if self.shutdown.is_begun() => return Turn::Leave,
                 Signal::Stop => {
                     log::info!("event=stop cause=signal");
-                    self.stop(now);
+                    self.shutdown.begin(&mut self.acceptor, &mut self.traffic, now);
                 }
             }
         }
@@ -228,21 +227,17 @@ impl Reactor {
     }
 
     fn figures(&self, now: Now) -> Figures {
-        let Self { acceptor, outputs, watchdog, relay, .. } = self;
+        let Self { acceptor, traffic, watchdog, .. } = self;
         let net = NetFigures {
             uptime_s: now.mono_ms / 1000,
-            connections: outputs.sockets.open() as u64,
+            connections: traffic.sockets.open() as u64,
             accepted: acceptor.accepted(),
             accept_pauses: acceptor.pauses(),
             slow_turns: watchdog.slow_turns(),
             longest_turn_ms: watchdog.longest_turn_ms(),
         };
-        let (passthrough, state) = (outputs.passthrough.figures(), relay.state());
+        let (passthrough, state) = (traffic.passthrough.figures(), traffic.relay.state());
         Figures { net, relay: state.figures(), hub: state.hub.figures(), passthrough }
-    }
-
-    fn stop(&mut self, now: Now) {
-        self.shutdown.begin(&mut self.acceptor, &mut self.outputs, &mut self.relay, now);
     }
 }
 

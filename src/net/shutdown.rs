@@ -4,10 +4,10 @@
 use sd_notify::NotifyState;
 
 use super::acceptor::Acceptor;
-use super::outputs::Outputs;
 use super::service_manager;
+use super::traffic::Traffic;
 use crate::clock::Now;
-use crate::relay::{Command, Relay};
+use crate::relay::Command;
 
 /// Everything that is to be done when the daemon stops is done within this time, milliseconds.
 const STOP_MS: u64 = 4500;
@@ -26,22 +26,16 @@ pub(super) struct Shutdown {
 impl Shutdown {
     /// Begins to stop, once. What was sent to a daemon that served is read and answered first: it
     /// must not be thrown away with the sockets.
-    pub(super) fn begin(
-        &mut self,
-        acceptor: &mut Acceptor,
-        outputs: &mut Outputs,
-        relay: &mut Relay,
-        now: Now,
-    ) {
+    pub(super) fn begin(&mut self, acceptor: &mut Acceptor, traffic: &mut Traffic, now: Now) {
         if self.is_begun() {
             return;
         }
         service_manager::tell(&[NotifyState::Stopping]);
         self.at_ms = Some(now.mono_ms + STOP_MS);
-        relay.command(Command::AnnounceShutdown, now);
-        acceptor.stop(outputs, relay, now);
-        outputs.sockets.read_all(relay, now);
-        relay.command(Command::Shutdown, now);
+        traffic.relay.command(Command::AnnounceShutdown, now);
+        acceptor.stop(traffic, now);
+        traffic.sockets.read_all(&mut traffic.relay, now);
+        traffic.relay.command(Command::Shutdown, now);
     }
 
     pub(super) fn is_begun(&self) -> bool {
@@ -49,10 +43,10 @@ impl Shutdown {
     }
 
     /// Whether it is time to leave: all is done, or time is up.
-    pub(super) fn is_over(&self, outputs: &Outputs, relay: &Relay, now: Now) -> bool {
+    pub(super) fn is_over(&self, traffic: &Traffic, now: Now) -> bool {
         self.at_ms.is_some_and(|at_ms| {
-            let is_done = outputs.sockets.open() == 0 && !relay.state().has_output();
-            is_done && outputs.passthrough.is_done() || at_ms <= now.mono_ms
+            let is_done = traffic.sockets.open() == 0 && !traffic.relay.state().has_output();
+            is_done && traffic.passthrough.is_done() || at_ms <= now.mono_ms
         })
     }
 

@@ -154,6 +154,12 @@ impl Socket {
         self.is_stalled()
     }
 
+    /// Has the peer tell its close from an end; gives that it is of no use any more.
+    pub(super) fn reset(&mut self) -> bool {
+        self.transport.stream.reset_at_close();
+        false
+    }
+
     /// Does what was to be done when the outbox is empty; gives whether it is still of use.
     pub(super) fn emptied(&mut self) -> bool {
         match self.life {

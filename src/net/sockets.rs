@@ -10,14 +10,24 @@ use mio::{Events, Poll};
 
 use super::pace::{CROWD_READS, CROWD_READS_BESIDE, READ_BYTES};
 use super::socket::{Life, Queue, Side, Socket};
+use super::stream::Stream;
 use super::tokens;
 use super::transport::{Read, Sent};
 use crate::clock::Now;
+use crate::relay::options::UpstreamAddress;
 use crate::relay::{ConnKey, Input, Payload, Relay};
 
 /// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
 /// connections (up to four in use and four idle), the newcomer that waits, a reserve.
 const RESERVED_DESCRIPTORS: u64 = 32;
+
+/// Connections to an upstream when there are as many connections as there may be: half of what is
+/// reserved, so that notices and a reload still find a descriptor.
+const DIALS_BEYOND: usize = 16;
+
+/// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
+/// every Unix.
+const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 
 /// See the module.
 #[derive(Debug)]
@@ -83,6 +93,22 @@ impl Sockets {
         self.table[key.index()] = Some(socket);
         self.open += 1;
         Ok(())
+    }
+
+    /// Begins to connect to an upstream.
+    ///
+    /// # Errors
+    /// Why it cannot be opened; `QuotaExceeded`: for want of descriptors of ours.
+    pub(super) fn dial(&mut self, conn: ConnKey, to: &UpstreamAddress) -> Result<(), ErrorKind> {
+        if self.open >= self.open_max + DIALS_BEYOND {
+            return Err(ErrorKind::QuotaExceeded);
+        }
+        let stream = Stream::connect(to);
+        let entered = stream.and_then(|stream| self.enter(Socket::dialled(conn, stream)));
+        entered.map_err(|error| match error.raw_os_error() {
+            Some(code) if OUT_OF_DESCRIPTORS.contains(&code) => ErrorKind::QuotaExceeded,
+            _ => error.kind(),
+        })
     }
 
     /// Flushes and reads as an event says.
@@ -240,7 +266,7 @@ impl Sockets {
         match socket.flush() {
             Ok(Sent::All) => {
                 relay.handle_input(conn, Input::Drained, now);
-                self.keep_if(conn, Socket::emptied);
+                self.apply(conn, Socket::emptied);
             }
             Ok(Sent::Partly(0)) => {}
             Ok(Sent::Partly(_)) => relay.handle_input(conn, Input::Progressed, now),
@@ -260,20 +286,9 @@ impl Sockets {
         }
     }
 
-    /// Shuts a socket for writing when everything is sent.
-    pub(super) fn shut(&mut self, conn: ConnKey) {
-        self.keep_if(conn, Socket::shut);
-    }
-
-    /// Closes a socket when everything is sent.
-    pub(super) fn close(&mut self, conn: ConnKey) {
-        self.keep_if(conn, Socket::close);
-    }
-
-    /// Closes a socket now, so that the peer can tell it from an end.
-    pub(super) fn reset(&mut self, conn: ConnKey) {
-        if let Some(socket) = find(&mut self.table, conn) {
-            socket.transport.stream.reset_at_close();
+    /// Does something to a socket, and closes it at once if it is of no use any more.
+    pub(super) fn apply(&mut self, conn: ConnKey, act: fn(&mut Socket) -> bool) {
+        if find(&mut self.table, conn).is_some_and(|socket| !act(socket)) {
             self.abort(conn);
         }
     }
@@ -283,12 +298,6 @@ impl Sockets {
         if let Some(socket) = find(&mut self.table, conn) {
             socket.life = Life::Gone;
             self.gone.push(conn);
-        }
-    }
-
-    fn keep_if(&mut self, conn: ConnKey, is_of_use: fn(&mut Socket) -> bool) {
-        if find(&mut self.table, conn).is_some_and(|socket| !is_of_use(socket)) {
-            self.abort(conn);
         }
     }
 
@@ -320,9 +329,9 @@ impl Sockets {
         self.open
     }
 
-    /// Whether one more may be opened, where so many may be `beyond` the limit.
-    pub(super) fn has_room(&self, beyond: usize) -> bool {
-        self.open < self.open_max + beyond
+    /// Whether one more may be accepted.
+    pub(super) fn has_room(&self) -> bool {
+        self.open < self.open_max
     }
 
     /// Whether some are to be read without another event.

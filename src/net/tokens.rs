@@ -7,35 +7,18 @@ use crate::relay::ConnKey;
 
 /// Tokens from here on are not connections'.
 pub(super) const SIGNALS: Token = Token(usize::MAX);
+/// Another thread has woken the loop.
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
 const FIRST_LISTENER: usize = usize::MAX - 2;
-
-/// What an event is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Subject {
-    /// Signals came.
-    Signals,
-    /// Another thread has woken the loop.
-    Waker,
-    /// A listener has connections.
-    Listener,
-    /// A connection.
-    Socket,
-}
-
-/// What a token stands for.
-pub(super) fn subject(token: Token) -> Subject {
-    match token {
-        SIGNALS => Subject::Signals,
-        WAKER => Subject::Waker,
-        Token(token) if token > FIRST_LISTENER - LISTENERS_MAX => Subject::Listener,
-        Token(_) => Subject::Socket,
-    }
-}
 
 /// The token of a listener.
 pub(super) fn of_listener(index: usize) -> Token {
     Token(FIRST_LISTENER - index)
+}
+
+/// Whether a listener has connections.
+pub(super) fn is_listener(token: Token) -> bool {
+    (FIRST_LISTENER - LISTENERS_MAX + 1..=FIRST_LISTENER).contains(&token.0)
 }
 
 /// The token of a connection. Where a token has 32 bits it holds the index alone, which is enough,

@@ -1,8 +1,8 @@
-//! Outputs: carries out what the relay asks for: on sockets, by dialling, by notices to Django.
-//! Decides nothing.
+//! Traffic: the relay, and what its bytes go to: sockets, and notices to Django. Carries out what
+//! the relay asks for; decides nothing.
 
-use super::dial::dial;
 use super::pace::OUTPUTS_PER_TURN;
+use super::socket::Socket;
 use super::sockets::Sockets;
 use super::worker::passthrough::Passthrough;
 use crate::clock::Now;
@@ -10,39 +10,40 @@ use crate::relay::{Input, Output, Relay, Wanted};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Outputs {
+pub(super) struct Traffic {
+    pub(super) relay: Relay,
     pub(super) sockets: Sockets,
     pub(super) passthrough: Passthrough,
 }
 
-impl Outputs {
+impl Traffic {
     /// Carries out every output that is no fan-out's.
-    pub(super) fn carry_out_answers(&mut self, relay: &mut Relay, now: Now) {
-        while let Some(output) = relay.poll_output(Wanted::Answers, now) {
-            self.carry_out(output, relay, now);
+    pub(super) fn carry_out_answers(&mut self, now: Now) {
+        while let Some(output) = self.relay.poll_output(Wanted::Answers, now) {
+            self.carry_out(output, now);
         }
     }
 
     /// Carries out one turn's outputs of fan-outs.
-    pub(super) fn carry_out_deliveries(&mut self, relay: &mut Relay, now: Now) {
+    pub(super) fn carry_out_deliveries(&mut self, now: Now) {
         for _ in 0..OUTPUTS_PER_TURN {
-            let Some(output) = relay.poll_output(Wanted::All, now) else { break };
-            self.carry_out(output, relay, now);
+            let Some(output) = self.relay.poll_output(Wanted::All, now) else { break };
+            self.carry_out(output, now);
         }
     }
 
-    fn carry_out(&mut self, output: Output, relay: &mut Relay, now: Now) {
-        let Self { sockets, passthrough } = self;
+    fn carry_out(&mut self, output: Output, now: Now) {
+        let Self { relay, sockets, passthrough } = self;
         match output {
             Output::Send { conn, payload, crowd } => {
                 sockets.send(conn, payload, crowd, relay, now);
             }
-            Output::ShutdownWrite { conn } => sockets.shut(conn),
-            Output::Close { conn } => sockets.close(conn),
+            Output::ShutdownWrite { conn } => sockets.apply(conn, Socket::shut),
+            Output::Close { conn } => sockets.apply(conn, Socket::close),
+            Output::Reset { conn } => sockets.apply(conn, Socket::reset),
             Output::Abort { conn } => sockets.abort(conn),
-            Output::Reset { conn } => sockets.reset(conn),
             Output::Connect { conn, to } => {
-                if let Err(cause) = dial(conn, &to, sockets) {
+                if let Err(cause) = sockets.dial(conn, &to) {
                     relay.handle_input(conn, Input::ConnectFailed(cause), now);
                     relay.handle_input(conn, Input::Closed, now);
                 }
