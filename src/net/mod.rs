@@ -181,9 +181,8 @@ impl Reactor {
                         return Turn::Leave;
                     }
                 }
-                tokens::WAKER => {
-                    self.reload.finish(&mut self.traffic.relay, self.shutdown.is_begun(), now);
-                }
+                tokens::WAKER if self.shutdown.is_begun() => {}
+                tokens::WAKER => self.reload.finish(&mut self.traffic.relay, now),
                 token if tokens::is_listener(token) => self.acceptor.on_event(),
                 _ => self.traffic.sockets.on_event(event, &mut self.traffic.relay, now),
             }
@@ -210,9 +209,7 @@ impl Reactor {
         let asked: Vec<Signal> = self.signals.pending().collect();
         for signal in asked {
             match signal {
-                Signal::Reload => {
-                    self.reload.ask(&mut self.traffic.relay, self.shutdown.is_begun(), now);
-                }
+                Signal::Reload => self.reload.ask(),
                 Signal::Count => {
                     log::info!(target: COUNTERS, "event=counters {}", self.figures(now));
                 }

@@ -2,7 +2,6 @@
 //! looked up. The loop starts the thread, is woken by it, and takes the settings; it never waits.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -45,58 +44,48 @@ impl Reload {
     }
 
     /// Has the settings read, now or when the reading that is going on has ended.
-    pub(super) fn ask(&mut self, relay: &mut Relay, is_stopping: bool, now: Now) {
+    pub(super) fn ask(&mut self) {
         if self.state != State::Idle {
             self.state = State::ReadingAgain;
             return;
         }
+        self.state = State::Reading;
         match NotifyState::monotonic_usec_now() {
             Ok(time) => service_manager::tell(&[NotifyState::Reloading, time]),
             Err(error) => log::debug!("event=sd_notify error={error}"),
         }
-        match self.begin() {
-            Ok(()) => self.state = State::Reading,
-            Err(error) => {
-                let why = format!("cannot start a thread to read them: {error}");
-                take(Err(why), relay, is_stopping, now);
-            }
+        let (read, waker, tell) = (self.read.clone(), self.waker.clone(), self.tell.clone());
+        let thread = thread::Builder::new().name("reload".to_owned()).spawn(move || {
+            // The loop may have ended.
+            let _ = tell.send(read());
+            let _ = waker.wake();
+        });
+        if let Err(error) = thread {
+            let why = format!("cannot start a thread to read them: {error}");
+            // Told as if the thread had: in the next turn.
+            let _ = self.tell.send(Err(why));
+            let _ = self.waker.wake();
         }
     }
 
     /// Takes the settings that were read, if the reading has ended. Also where they are asked for
     /// once more: settings that are asked for again and again are still taken.
-    pub(super) fn finish(&mut self, relay: &mut Relay, is_stopping: bool, now: Now) {
-        let Ok(outcome) = self.told.try_recv() else { return };
-        take(outcome, relay, is_stopping, now);
-        let before = std::mem::replace(&mut self.state, State::Idle);
-        if before == State::ReadingAgain && !is_stopping {
-            self.ask(relay, is_stopping, now);
+    pub(super) fn finish(&mut self, relay: &mut Relay, now: Now) {
+        match self.told.try_recv() {
+            Ok(Ok((options, stores))) => {
+                relay.command(Command::Reload(&options, stores), now);
+                log::info!("event=reload");
+            }
+            Ok(Err(why)) => {
+                log::error!("event=reload_refused kept=\"the old settings\" cause={why:?}");
+            }
+            Err(_) => return,
+        }
+        service_manager::tell(&[NotifyState::Ready]);
+        if std::mem::replace(&mut self.state, State::Idle) == State::ReadingAgain {
+            self.ask();
         }
     }
-
-    /// Begins to read.
-    fn begin(&self) -> io::Result<()> {
-        let (read, waker, tell) = (self.read.clone(), self.waker.clone(), self.tell.clone());
-        let thread = thread::Builder::new().name("reload".to_owned());
-        thread.spawn(move || {
-            // The loop may have ended.
-            let _ = tell.send(read());
-            let _ = waker.wake();
-        })?;
-        Ok(())
-    }
-}
-
-fn take(outcome: Reloaded, relay: &mut Relay, is_stopping: bool, now: Now) {
-    match outcome {
-        _ if is_stopping => return,
-        Ok((options, stores)) => {
-            relay.command(Command::Reload(&options, stores), now);
-            log::info!("event=reload");
-        }
-        Err(why) => log::error!("event=reload_refused kept=\"the old settings\" cause={why:?}"),
-    }
-    service_manager::tell(&[NotifyState::Ready]);
 }
 
 impl fmt::Debug for Reload {

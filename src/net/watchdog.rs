@@ -10,7 +10,7 @@ use crate::rate_limit::RateLimit;
 const SLOW_MS: u64 = 100;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Watchdog {
     slow_turns: u64,
     longest_turn_ms: u64,
@@ -23,13 +23,8 @@ pub(super) struct Watchdog {
 impl Watchdog {
     pub(super) fn new() -> Self {
         let within = sd_notify::watchdog_enabled();
-        Self {
-            slow_turns: 0,
-            longest_turn_ms: 0,
-            slow: RateLimit::default(),
-            ping_every_ms: within.map(|within| (within.as_millis() as u64 / 2).max(1)),
-            ping_at_ms: 0,
-        }
+        let ping_every_ms = within.map(|within| (within.as_millis() as u64 / 2).max(1));
+        Self { ping_every_ms, ..Self::default() }
     }
 
     /// When [`Watchdog::ping`] has something to do, milliseconds.

@@ -10,7 +10,6 @@
 //! next notice starts another one that goes on with the queue.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -86,21 +85,13 @@ impl Passthrough {
         self.shared.lock().is_done()
     }
 
-    /// Notices that wait, or are being sent.
-    #[must_use]
-    pub(in crate::net) fn queued(&self) -> usize {
-        self.shared.lock().len()
-    }
-
     /// What became of the notices so far, and how many wait.
     #[must_use]
     pub(in crate::net) fn figures(&self) -> PassthroughFigures {
         PassthroughFigures {
-            passthrough_queue: self.queued() as u64,
-            passthrough_sent: self.shared.sent.load(Ordering::Relaxed),
-            passthrough_failed: self.shared.failed.load(Ordering::Relaxed),
-            passthrough_timed_out: self.shared.timed_out.load(Ordering::Relaxed),
+            passthrough_queue: self.shared.lock().len() as u64,
             passthrough_dropped: self.dropped,
+            ..self.shared.outcomes().figures
         }
     }
 
@@ -197,10 +188,7 @@ struct Shared {
     /// How long a worker waits for a notice where there are others.
     idle_for: Duration,
     clock: Clock,
-    warnings: Mutex<Warnings>,
-    sent: AtomicU64,
-    failed: AtomicU64,
-    timed_out: AtomicU64,
+    outcomes: Mutex<Outcomes>,
 }
 
 impl Shared {
@@ -212,10 +200,7 @@ impl Shared {
             agent: agent(answer_within),
             idle_for,
             clock: Clock::start(),
-            warnings: Mutex::default(),
-            sent: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            timed_out: AtomicU64::new(0),
+            outcomes: Mutex::default(),
         }
     }
 
@@ -250,15 +235,8 @@ impl Shared {
         }
     }
 
-    fn note(&self, outcome: &Outcome, url: &str) {
-        let counter = match outcome {
-            Outcome::Sent => &self.sent,
-            Outcome::TimedOut => &self.timed_out,
-            Outcome::Refused(_) | Outcome::Failed(_) => &self.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        warnings.tell(outcome, url, self.clock.now().mono_ms);
+    fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -267,7 +245,7 @@ fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
         let sending = Sending { shared, url: &job.notice.url };
         let outcome = send(&shared.agent, job.event, &job.notice);
-        shared.note(&outcome, sending.url);
+        shared.outcomes().note(&outcome, sending.url, shared.clock.now().mono_ms);
     }
 }
 
@@ -291,34 +269,38 @@ impl Drop for Sending<'_> {
     }
 }
 
-/// One limit for each way to fail, so that one kind does not hide another.
+/// What became of notices, in numbers and in warnings: these have one limit for each way to fail, so
+/// that one kind does not hide another.
 #[derive(Debug, Default)]
-struct Warnings {
+struct Outcomes {
+    figures: PassthroughFigures,
     refused: RateLimit,
     timed_out: RateLimit,
     failed: RateLimit,
 }
 
-impl Warnings {
-    fn tell(&mut self, outcome: &Outcome, url: &str, now_ms: u64) {
-        let limit = match outcome {
-            Outcome::Sent => return,
-            Outcome::Refused(_) => &mut self.refused,
-            Outcome::TimedOut => &mut self.timed_out,
-            Outcome::Failed(_) => &mut self.failed,
-        };
-        let Some(times) = limit.note(now_ms) else { return };
+impl Outcomes {
+    fn note(&mut self, outcome: &Outcome, url: &str, now_ms: u64) {
         let url = without_query(url);
         match outcome {
-            Outcome::Sent => {}
+            Outcome::Sent => self.figures.passthrough_sent += 1,
             Outcome::Refused(status) => {
-                warn!("event=passthrough_refused url={url} status={status} times={times}");
+                self.figures.passthrough_failed += 1;
+                if let Some(times) = self.refused.note(now_ms) {
+                    warn!("event=passthrough_refused url={url} status={status} times={times}");
+                }
             }
             Outcome::TimedOut => {
-                warn!("event=passthrough_silent url={url} times={times}");
+                self.figures.passthrough_timed_out += 1;
+                if let Some(times) = self.timed_out.note(now_ms) {
+                    warn!("event=passthrough_silent url={url} times={times}");
+                }
             }
             Outcome::Failed(error) => {
-                warn!("event=passthrough_failed url={url} times={times} cause={error:?}");
+                self.figures.passthrough_failed += 1;
+                if let Some(times) = self.failed.note(now_ms) {
+                    warn!("event=passthrough_failed url={url} times={times} cause={error:?}");
+                }
             }
         }
     }
@@ -565,7 +547,7 @@ mod tests {
             panic!("as a fault of ours would have it");
         });
         assert!(worker.join().is_err());
-        assert_eq!(passthrough.queued(), 0);
+        assert_eq!(passthrough.shared.lock().len(), 0);
         passthrough.notify(Event::Subscribe, hold(&backend.url, "b"), 0);
         assert_eq!(backend.next().body, "channel_id=b&subscribe=1");
     }
@@ -610,7 +592,7 @@ mod tests {
         for backend in &backends {
             backend.next();
         }
-        assert_eq!(passthrough.queued(), WORKERS_MAX + 1);
+        assert_eq!(passthrough.shared.lock().len(), WORKERS_MAX + 1);
         assert!(good.requests.try_recv().is_err());
         gates[2].send(()).unwrap();
         good.next();
