@@ -52,8 +52,10 @@ pub(super) struct Acceptor {
     /// Since when connections wait to be accepted because accepting has paused, milliseconds.
     crowded_since_ms: Option<u64>,
     warnings: RateLimit,
-    accepted: u64,
-    pauses: u64,
+    /// Connections that were admitted since the start.
+    pub(super) accepted: u64,
+    /// How often accepting has paused at a limit since the start.
+    pub(super) pauses: u64,
 }
 
 /// A connection that was accepted and is not admitted yet.
@@ -66,9 +68,6 @@ struct Newcomer {
 
 impl Acceptor {
     /// Listens: at the sockets that systemd handed over; without, at each of these addresses.
-    ///
-    /// # Errors
-    /// [`StartError`], which says what to do.
     pub(super) fn start(listen: &[Listen], registry: &Registry) -> Result<Self, StartError> {
         let system = |what| move |error| StartError::System { what, error };
         let mut listeners =
@@ -249,16 +248,6 @@ impl Acceptor {
     /// When [`Acceptor::accept`] has something to do, milliseconds.
     pub(super) fn due(&self) -> Option<u64> {
         self.pending_ms
-    }
-
-    /// Connections that were admitted since the start.
-    pub(super) fn accepted(&self) -> u64 {
-        self.accepted
-    }
-
-    /// How often accepting has paused at a limit since the start.
-    pub(super) fn pauses(&self) -> u64 {
-        self.pauses
     }
 }
 

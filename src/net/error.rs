@@ -1,7 +1,7 @@
 //! Start errors: why the daemon cannot start, in one line that says what to do.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use crate::net::listen::port_owner::PortOwner;
@@ -59,14 +59,8 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::InUse { .. } | Self::NotASocket(_) => None,
-            Self::Listen { error, .. } | Self::System { error, .. } => Some(error),
-        }
-    }
-}
+/// Without a source: the text has it already.
+impl std::error::Error for StartError {}
 
 /// The address as it is given with `--listen`.
 fn place(listen: &Listen) -> String {
@@ -84,8 +78,6 @@ fn choose_another(listen: &Listen) -> &'static str {
 }
 
 fn reason(listen: &Listen, error: &io::Error) -> String {
-    use io::ErrorKind;
-
     let words = match (listen, error.kind()) {
         (Listen::Tcp(address), ErrorKind::PermissionDenied) if address.port() < 1024 => {
             "ports below 1024 are for root or CAP_NET_BIND_SERVICE; choose another port"

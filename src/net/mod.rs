@@ -38,6 +38,7 @@ mod watchdog;
 mod worker;
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,7 +151,7 @@ impl Reactor {
                 self.watchdog.turn(began, now);
             }
             began = now;
-            if self.turn(&events, now) == Turn::Leave {
+            if self.turn(&events, now).is_break() {
                 break;
             }
         }
@@ -172,15 +173,12 @@ impl Reactor {
         Some(Duration::from_millis(due.saturating_sub(now.mono_ms)))
     }
 
-    fn turn(&mut self, events: &Events, now: Now) -> Turn {
+    /// One turn; a break: it is time to leave.
+    fn turn(&mut self, events: &Events, now: Now) -> ControlFlow<()> {
         self.traffic.sockets.read_left_over(&mut self.traffic.relay, now);
         for event in events {
             match event.token() {
-                tokens::SIGNALS => {
-                    if self.on_signals(now) == Turn::Leave {
-                        return Turn::Leave;
-                    }
-                }
+                tokens::SIGNALS => self.on_signals(now)?,
                 tokens::WAKER if self.shutdown.is_begun() => {}
                 tokens::WAKER => self.reload.finish(&mut self.traffic.relay, now),
                 token if tokens::is_listener(token) => self.acceptor.on_event(),
@@ -202,10 +200,13 @@ impl Reactor {
         self.memory_return.give_back(traffic, now);
         self.watchdog.ping(now);
         acceptor.accept(traffic, now);
-        if self.shutdown.is_over(traffic, now) { Turn::Leave } else { Turn::GoOn }
+        if self.shutdown.is_over(traffic, now) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 
-    fn on_signals(&mut self, now: Now) -> Turn {
+    fn on_signals(&mut self, now: Now) -> ControlFlow<()> {
         let asked: Vec<Signal> = self.signals.pending().collect();
         for signal in asked {
             match signal {
@@ -213,14 +214,14 @@ impl Reactor {
                 Signal::Count => {
                     log::info!(target: COUNTERS, "event=counters {}", self.figures(now));
                 }
-                Signal::Stop if self.shutdown.is_begun() => return Turn::Leave,
+                Signal::Stop if self.shutdown.is_begun() => return ControlFlow::Break(()),
                 Signal::Stop => {
                     log::info!("event=stop cause=signal");
                     self.shutdown.begin(&mut self.acceptor, &mut self.traffic, now);
                 }
             }
         }
-        Turn::GoOn
+        ControlFlow::Continue(())
     }
 
     fn figures(&self, now: Now) -> Figures {
@@ -228,18 +229,12 @@ impl Reactor {
         let net = NetFigures {
             uptime_s: now.mono_ms / 1000,
             connections: traffic.sockets.open() as u64,
-            accepted: acceptor.accepted(),
-            accept_pauses: acceptor.pauses(),
-            slow_turns: watchdog.slow_turns(),
-            longest_turn_ms: watchdog.longest_turn_ms(),
+            accepted: acceptor.accepted,
+            accept_pauses: acceptor.pauses,
+            slow_turns: watchdog.slow_turns,
+            longest_turn_ms: watchdog.longest_turn_ms,
         };
         let (passthrough, state) = (traffic.passthrough.figures(), traffic.relay.state());
         Figures { net, relay: state.figures(), hub: state.hub.figures(), passthrough }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    GoOn,
-    Leave,
 }

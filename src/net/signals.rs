@@ -22,9 +22,6 @@ pub(super) struct Signals(signal_hook_mio::v1_0::Signals);
 
 impl Signals {
     /// From now on these signals are events, and no longer end the process.
-    ///
-    /// # Errors
-    /// The system refuses.
     pub(super) fn catch(registry: &Registry, token: Token) -> io::Result<Self> {
         let mut signals = signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
         registry.register(&mut signals, token, Interest::READABLE)?;

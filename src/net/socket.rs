@@ -144,7 +144,7 @@ impl Socket {
                 self.life = Life::Shutting;
                 true
             }
-            _ => self.transport.close_write().is_ok(),
+            _ => self.transport.stream.shutdown_write().is_ok(),
         }
     }
 
@@ -166,7 +166,7 @@ impl Socket {
             Life::Closing => false,
             Life::Shutting => {
                 self.life = Life::Open;
-                self.transport.close_write().is_ok()
+                self.transport.stream.shutdown_write().is_ok()
             }
             _ => true,
         }

@@ -67,9 +67,6 @@ impl Sockets {
     }
 
     /// Waits for events.
-    ///
-    /// # Errors
-    /// The system's; the loop cannot go on.
     pub(super) fn poll(&mut self, events: &mut Events, wait: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(events, wait) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {
@@ -81,9 +78,6 @@ impl Sockets {
     }
 
     /// Waits for the events of a new socket.
-    ///
-    /// # Errors
-    /// The system's.
     pub(super) fn enter(&mut self, socket: Socket) -> io::Result<()> {
         let key = socket.key;
         socket.transport.stream.register(self.poll.registry(), tokens::of_conn(key))?;

@@ -51,13 +51,15 @@ pub(super) struct StdinWatch(Arc<AtomicBool>);
 impl StdinWatch {
     /// Reads standard input to its end, throws away what it reads, and then wakes the loop. A
     /// failing read is an end too.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
     pub(super) fn start(waker: Arc<Waker>) -> io::Result<Self> {
+        Self::watch(io::stdin(), waker)
+    }
+
+    fn watch(mut input: impl Read + Send + 'static, waker: Arc<Waker>) -> io::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&ended);
-        watch(io::stdin(), move || {
+        thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+            let _ = io::copy(&mut input, &mut io::sink());
             told.store(true, Ordering::Release);
             // Without the wake the loop would notice at its next event.
             let _ = waker.wake();
@@ -71,39 +73,27 @@ impl StdinWatch {
     }
 }
 
-fn watch(
-    mut input: impl Read + Send + 'static,
-    at_end: impl FnOnce() + Send + 'static,
-) -> io::Result<()> {
-    let thread = thread::Builder::new().name("stdin".to_owned());
-    thread.spawn(move || {
-        let _ = io::copy(&mut input, &mut io::sink());
-        at_end();
-    })?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::mpsc;
-    use std::time::Duration;
 
-    use std::fs::File;
-    use std::os::fd::AsFd;
-    use std::thread;
-
-    use super::{ends_within, watch};
+    use super::*;
 
     #[test]
     fn the_end_is_told_and_not_what_comes_before() {
         let (reader, mut writer) = std::io::pipe().unwrap();
-        let (tell, told) = mpsc::channel();
-        watch(reader, move || tell.send(()).unwrap()).unwrap();
+        let mut poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let watch = StdinWatch::watch(reader, waker).unwrap();
         writer.write_all(b"some words\n").unwrap();
-        assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Empty));
+        assert!(!watch.has_ended());
         drop(writer);
-        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(()));
+        let mut events = Events::with_capacity(1);
+        while let Err(error) = poll.poll(&mut events, Some(Duration::from_secs(20))) {
+            assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        }
+        assert!(!events.is_empty() && watch.has_ended());
+        assert!(!watch.has_ended(), "it is told once");
     }
 
     #[test]

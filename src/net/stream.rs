@@ -22,9 +22,6 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Begins to connect to an upstream; an event says when [`Stream::connected`] has an answer.
-    ///
-    /// # Errors
-    /// The system's.
     pub(super) fn connect(to: &UpstreamAddress) -> io::Result<Self> {
         match to {
             UpstreamAddress::Tcp(address) => {
@@ -38,9 +35,6 @@ impl Stream {
     }
 
     /// Registers both directions, edge-triggered.
-    ///
-    /// # Errors
-    /// The system's.
     pub(super) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut SourceFd(&self.socket.as_raw_fd()), token, both)
@@ -75,9 +69,6 @@ impl Stream {
     }
 
     /// Tells the peer that nothing more will be sent; what it sends can still be read.
-    ///
-    /// # Errors
-    /// The connection is gone.
     pub(super) fn shutdown_write(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)
     }

@@ -77,12 +77,4 @@ impl Transport {
             }
         }
     }
-
-    /// As [`Stream::shutdown_write`].
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub(super) fn close_write(&self) -> io::Result<()> {
-        self.stream.shutdown_write()
-    }
 }

@@ -12,8 +12,10 @@ const SLOW_MS: u64 = 100;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Watchdog {
-    slow_turns: u64,
-    longest_turn_ms: u64,
+    /// Turns that took long since the start.
+    pub(super) slow_turns: u64,
+    /// How long the longest turn since the start took, milliseconds.
+    pub(super) longest_turn_ms: u64,
     slow: RateLimit,
     /// Half the time after which systemd takes the daemon for dead (`WatchdogSec=`).
     ping_every_ms: Option<u64>,
@@ -53,16 +55,6 @@ impl Watchdog {
         if let Some(times) = self.slow.note(ended.mono_ms) {
             log::warn!("event=slow_turn took_ms={took_ms} times={times}");
         }
-    }
-
-    /// Turns that took long since the start.
-    pub(super) fn slow_turns(&self) -> u64 {
-        self.slow_turns
-    }
-
-    /// How long the longest turn since the start took, milliseconds.
-    pub(super) fn longest_turn_ms(&self) -> u64 {
-        self.longest_turn_ms
     }
 }
 

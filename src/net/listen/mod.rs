@@ -40,9 +40,6 @@ enum Kind {
 impl Listener {
     /// Listens at `listen`. A Unix socket whose listener is gone is replaced; a new one may be
     /// opened by our user and group.
-    ///
-    /// # Errors
-    /// [`StartError`], in words for the operator.
     pub(in crate::net) fn bind(listen: &Listen) -> Result<Self, StartError> {
         Self::open(listen).map_err(|error| match (error.kind(), listen) {
             (io::ErrorKind::AddrInUse, _) => {
@@ -58,10 +55,7 @@ impl Listener {
     fn open(listen: &Listen) -> io::Result<Self> {
         let (socket, file) = match listen {
             Listen::Tcp(address) => (bind_tcp(*address)?, None),
-            Listen::Unix(path) => {
-                let (socket, file) = unix::bind(path)?;
-                (socket, Some(file))
-            }
+            Listen::Unix(path) => unix::bind(path).map(|(socket, file)| (socket, Some(file)))?,
         };
         socket.listen(BACKLOG)?;
         Ok(Self { _file: file, ..Self::of(socket)? })
@@ -70,9 +64,6 @@ impl Listener {
     /// The sockets that systemd handed over; none if it started us without.
     ///
     /// To be called once, before any thread is started.
-    ///
-    /// # Errors
-    /// One of them is no listening stream socket.
     pub(in crate::net) fn from_environment() -> io::Result<Vec<Self>> {
         systemd::inherited()?.into_iter().map(Self::of).collect()
     }
@@ -99,9 +90,6 @@ impl Listener {
     }
 
     /// Has an event announce connections.
-    ///
-    /// # Errors
-    /// The system's.
     pub(in crate::net) fn register(&mut self, to: &Registry, token: Token) -> io::Result<()> {
         match &mut self.kind {
             Kind::Tcp(listener) => to.register(listener, token, Interest::READABLE),

@@ -119,16 +119,12 @@ impl Passthrough {
             );
         }
         if figures != PassthroughFigures::default() {
-            let PassthroughFigures {
-                passthrough_sent: sent,
-                passthrough_failed: failed,
-                passthrough_timed_out: timed_out,
-                passthrough_dropped: dropped,
-                ..
-            } = figures;
             info!(
-                "event=passthrough_ended sent={sent} failed={failed} timed_out={timed_out} \
-                 dropped={dropped}"
+                "event=passthrough_ended sent={} failed={} timed_out={} dropped={}",
+                figures.passthrough_sent,
+                figures.passthrough_failed,
+                figures.passthrough_timed_out,
+                figures.passthrough_dropped,
             );
         }
         (figures, left)

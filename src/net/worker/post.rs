@@ -94,7 +94,6 @@ fn request(event: Event, notice: &Notice) -> Result<Request<String>, ureq::http:
     Ok(request)
 }
 
-/// Copies the lines of a notice.
 fn copy_headers(lines: &[u8], headers: &mut HeaderMap) {
     for line in lines.split(|&byte| byte == b'\n') {
         let mut parts = line.splitn(2, |&byte| byte == b':');
