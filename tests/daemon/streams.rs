@@ -83,6 +83,8 @@ fn a_log_that_nobody_reads_delays_nobody_and_what_was_dropped_is_told_later() {
     const REQUESTS: usize = 8000;
     let (reader, writer) = std::io::pipe().unwrap();
     let start = Start::within(BINARY, settings(), "exec 2>&0 0</dev/null").stdin(writer);
+    // Only lines of requests: each line that is dropped counts, that of a slow turn too.
+    let start = start.env("RUST_LOG", "pushserver::logging=warn");
     let mut daemon = start.args(["--access-log"]).start();
     let mut client = daemon.connect();
     let ask = "GET /publisher/a HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
