@@ -9,7 +9,9 @@ use super::exchange_key::ExchangeKey;
 use super::input::Input;
 use super::options::{Limits, Options};
 use super::output::Output;
-use super::proxy::{self, ClientEffect, Effect, HandedOver, Proxy, Request, UpstreamEffect, View};
+use super::proxy::{
+    self, ClientEffect, Effect, Exchange, HandedOver, Proxy, Request, UpstreamEffect, View,
+};
 use super::render::{Persistence, Renderer};
 use super::site::Site;
 use super::step::Step;
@@ -117,7 +119,9 @@ impl Forwarding<'_> {
     /// The connection of an exchange is open: its request leaves with what waits of its body. Gives
     /// how many bytes of that are dealt with.
     fn connected(&mut self, key: ExchangeKey) -> usize {
-        let Some(conn) = self.proxy.client(key) else { return 0 };
+        let Some(conn) = self.proxy.exchange_of(key).map(|exchange| exchange.client) else {
+            return 0;
+        };
         let waiting = self.conns.client_mut(conn).and_then(|client| client.buffer.take());
         let bytes = waiting.as_ref().map_or(&[][..], |buffer| &buffer.bytes);
         let used = self.tell(key, proxy::Input::Connected { waiting: bytes });
@@ -213,11 +217,11 @@ impl Forwarding<'_> {
             ClientEffect::Arm(timer, in_ms) => client.arm_in(timer, in_ms, step),
             ClientEffect::Disarm => client.disarm(step.effects),
             ClientEffect::Serve(handed) => serve(client, &handed, step),
-            ClientEffect::Answer { persistence, status, payload } => {
+            ClientEffect::Answer { persistence: Some(persistence), status, payload } => {
                 client.enter(Phase::IDLE, step);
                 answering::respond(client, persistence, status, payload, step);
             }
-            ClientEffect::Refuse { status, payload } => {
+            ClientEffect::Answer { persistence: None, status, payload } => {
                 answering::refuse_and_linger(client, status, payload, step);
             }
             ClientEffect::RefuseUnfinished(is_head) => {
@@ -261,8 +265,8 @@ pub(super) fn read_max(
         return client.read_max(passes_up, limits);
     }
     let Some(upstream) = conns.upstream_mut(conn) else { return 0 };
-    let client = upstream.exchange.zip(proxy).and_then(|(key, proxy)| proxy.client(key));
-    let client = client.and_then(|client| conns.client(client));
+    let client = upstream.exchange.zip(proxy).and_then(|(key, proxy)| proxy.exchange_of(key));
+    let client = client.and_then(|exchange| conns.client(exchange.client));
     let is_stalled = client.is_some_and(|client| client.stalled);
     if let Some(upstream) = conns.upstream_mut(conn) {
         upstream.paused = is_stalled;
@@ -272,12 +276,20 @@ pub(super) fn read_max(
 
 /// Whether bytes of a client are to go to the upstream, and can now.
 pub(super) fn passes_up(conn: ConnKey, conns: &Connections, proxy: Option<&Proxy>) -> bool {
-    conns.exchange(conn).zip(proxy).is_some_and(|(key, proxy)| proxy.takes_bytes(key))
+    conns
+        .exchange(conn)
+        .zip(proxy)
+        .and_then(|(key, proxy)| proxy.exchange_of(key))
+        .is_some_and(Exchange::takes_bytes)
 }
 
 /// Whether a client has a tunnel through the upstream.
 pub(super) fn is_tunnel(conn: ConnKey, conns: &Connections, proxy: Option<&Proxy>) -> bool {
-    conns.exchange(conn).zip(proxy).is_some_and(|(key, proxy)| proxy.is_tunnel(key))
+    conns
+        .exchange(conn)
+        .zip(proxy)
+        .and_then(|(key, proxy)| proxy.exchange_of(key))
+        .is_some_and(Exchange::is_tunnel)
 }
 
 /// Serves a request that the upstream handed over.

@@ -8,23 +8,27 @@ use super::fault::{CLOSED, Fault};
 use super::handover::publishes;
 use super::reframer::Reframer;
 use super::request::{refuse_without_body, repeat, serve};
-use super::rewrite::{self, Ends, Missing};
-use super::upload::Continue;
+use super::rewrite::{self, Ends, answer_limits};
 use crate::http::{
-    BodyDecoder, Framing, HeaderSlots, HttpError, ResponseFraming, ResponseHead, Version,
-    mend_response, parse_response,
+    BodyDecoder, Framing, HeaderSlots, HttpError, ResponseFraming, ResponseHead, Scan, Version,
+    mend_response, parse_response, scan_response,
 };
 use crate::relay::render::Persistence;
 
 /// Bytes came from the upstream.
 pub(super) fn receive(exchange: &mut Exchange, bytes: &[u8], cx: &mut Context<'_>) {
-    let joined = match &mut exchange.stage {
-        Stage::Asked(head) => head.join(bytes),
-        _ => None,
-    };
-    let used = pass_down(exchange, joined.as_deref().unwrap_or(bytes), cx);
+    let mut waiting = Vec::new();
     if let Stage::Asked(head) = &mut exchange.stage {
-        head.keep(joined, bytes, used);
+        head.has_begun = true;
+        waiting = std::mem::take(&mut head.bytes);
+    }
+    if !waiting.is_empty() {
+        waiting.extend_from_slice(bytes);
+    }
+    let used = pass_down(exchange, if waiting.is_empty() { bytes } else { &waiting }, cx);
+    if let Stage::Asked(head) = &mut exchange.stage {
+        head.bytes = if waiting.is_empty() { bytes.to_vec() } else { waiting };
+        head.bytes.drain(..used);
     }
 }
 
@@ -50,7 +54,7 @@ fn pass_down(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_>) -> usi
         Stage::Connecting(_) => misanswered(exchange, "it answers before it is asked", cx),
         Stage::Answering { body, .. } => {
             out.reserve(rest.len() + 16);
-            let (passed, is_done) = (body.pass(rest, &mut out), body.is_done());
+            let (passed, is_done) = (body.pass(rest, &mut out, |_| ()), body.is_done());
             exchange.to_client(out, cx);
             match passed {
                 Ok(len) if is_done => finish(exchange, len == rest.len(), cx),
@@ -87,33 +91,39 @@ fn pass_head(
     cx: &mut Context<'_>,
 ) -> Result<Option<usize>, HttpError> {
     let Stage::Asked(head) = &mut exchange.stage else { return Ok(None) };
-    let Some(len) = head.scan(input, &cx.view.site.limits)? else { return Ok(None) };
-    let facts = exchange.facts;
+    let len = match scan_response(input, head.scanned, &answer_limits(&cx.view.site.limits))? {
+        Scan::Complete { len } => len,
+        Scan::Partial { scanned } => {
+            head.scanned = scanned;
+            return Ok(None);
+        }
+    };
+    head.scanned = 0;
     let (mut slots, mut slots_of_mended) = (HeaderSlots::new(), HeaderSlots::new());
     let mended;
-    let head = match parse_response(&input[..len], &mut slots, facts.is_head) {
+    let head = match parse_response(&input[..len], &mut slots, exchange.is_head) {
         Ok(head) => head,
         Err(error) => {
             mended = mend_response(&input[..len]).ok_or(error)?;
-            parse_response(&mended, &mut slots_of_mended, facts.is_head)?
+            parse_response(&mended, &mut slots_of_mended, exchange.is_head)?
         }
     };
     match head.status {
-        101 if facts.wants_upgrade && rewrite::tunnel(head.upgrade).is_some() => {
-            open_tunnel(exchange, &head, out, cx);
+        101 if exchange.wants_upgrade && rewrite::tunnel(head.upgrade).is_some() => {
+            begin_answer(exchange, &head, out, cx);
         }
         101 => {
             return Err(HttpError::new(502, "it changes to a protocol that nobody asked for"));
         }
         100 => {
             // Anybody else has not asked for it, or does not wait for it any more.
-            if exchange.upload.take_awaited() != Continue::None {
+            if exchange.upload.take_awaited() {
                 cx.client(exchange.client, ClientEffect::Continue);
                 exchange.arm(cx);
             }
         }
         102..=199 => {
-            if facts.version == Version::Http11 {
+            if exchange.version == Version::Http11 {
                 let mut interim = Vec::with_capacity(len);
                 rewrite::write_answer(&mut interim, &head, Ends::NoBody, [b"", b""]);
                 exchange.to_client(interim, cx);
@@ -128,49 +138,43 @@ fn pass_head(
     Ok(Some(len))
 }
 
-/// Writes the head of a final answer.
+/// Writes the head of a final answer, or of 101: from there on bytes pass both ways.
 fn begin_answer(
     exchange: &mut Exchange,
     head: &ResponseHead<'_>,
     out: &mut Vec<u8>,
     cx: &mut Context<'_>,
 ) {
+    let is_tunnel = head.status == 101;
+    let ends = rewrite::ends(head, exchange.version);
     cx.client(exchange.client, ClientEffect::Answered(head.status));
-    cx.upstream.answered(head.version == Version::Http10);
-    let ends = rewrite::ends(head, exchange.facts.version);
-    if ends == Ends::WithConnection || !exchange.upload.is_done() || cx.view.stopping {
-        exchange.persistence = Persistence::Close;
+    cx.upstream.is_http_1_0 = head.version == Version::Http10;
+    exchange.upload.copy.take(cx.view.uploads);
+    let mut line: &[u8] = b"";
+    if is_tunnel {
+        exchange.upload.drop_rest();
+        exchange.stage = Stage::Tunnel;
+    } else {
+        if ends == Ends::WithConnection || !exchange.upload.is_done() || cx.view.stopping {
+            exchange.persistence = Persistence::Close;
+        }
+        if let Some(link) = &mut exchange.link {
+            link.once |= !head.keep_alive;
+        }
+        line = exchange.persistence.line();
+        let decoder = BodyDecoder::for_response(head.framing);
+        let body = Reframer::new(decoder, ends == Ends::Chunked);
+        exchange.stage = Stage::Answering { body, ends };
     }
-    if let Some(link) = &mut exchange.link {
-        link.once |= !head.keep_alive;
+    let (server, date) = rewrite::missing(head);
+    let ours = cx.view.renderer.server_and_date(server, date);
+    rewrite::write_answer(out, head, ends, [ours, line]);
+    match is_tunnel {
+        true if cx.view.stopping => exchange.end(ClientEffect::Close, cx),
+        // What the client has sent already.
+        true => cx.client(exchange.client, ClientEffect::Read),
+        false => {}
     }
-    exchange.upload.drop_copy(cx.view.uploads);
-    let body = Reframer::answer(BodyDecoder::for_response(head.framing), ends);
-    exchange.stage = Stage::Answering { body, ends };
-    let missing = Missing::of(head);
-    let ours = cx.view.renderer.server_and_date(missing.server, missing.date);
-    rewrite::write_answer(out, head, ends, [ours, exchange.persistence.line()]);
-}
-
-/// 101: from here on bytes pass both ways.
-fn open_tunnel(
-    exchange: &mut Exchange,
-    head: &ResponseHead<'_>,
-    out: &mut Vec<u8>,
-    cx: &mut Context<'_>,
-) {
-    cx.client(exchange.client, ClientEffect::Answered(head.status));
-    exchange.upload.drop_rest();
-    exchange.upload.drop_copy(cx.view.uploads);
-    exchange.stage = Stage::Tunnel;
-    let missing = Missing::of(head);
-    let ours = cx.view.renderer.server_and_date(missing.server, missing.date);
-    rewrite::write_answer(out, head, Ends::NoBody, [ours, b""]);
-    if cx.view.stopping {
-        return exchange.end(ClientEffect::Close, cx);
-    }
-    // What the client has sent already.
-    cx.client(exchange.client, ClientEffect::Read);
 }
 
 /// Gives the request to a location if the answer says so. False: it does not, or there is no such
@@ -183,7 +187,7 @@ fn hand_over(
 ) -> bool {
     let Some(target) = answer.header("X-Accel-Redirect") else { return false };
     let Some(is_publisher) = publishes(target, &mut cx.view.site.routes) else { return false };
-    if is_publisher && !exchange.upload.has_copy() {
+    if is_publisher && !exchange.upload.copy.is_there() {
         refuse_without_body(exchange, cx);
         return true;
     }
@@ -192,16 +196,15 @@ fn hand_over(
         let framing = answer.framing;
         let no_body = matches!(framing, ResponseFraming::Known(Framing::None | Framing::Length(0)));
         give_back(exchange, exact && no_body && answer.keep_alive, cx);
-        serve(exchange, cx);
-        return true;
+    } else {
+        // Where the next request begins is known only once all of the body has come.
+        exchange.unlink(cx);
+        if exchange.upload.take_awaited() {
+            cx.client(exchange.client, ClientEffect::Continue);
+        }
+        cx.client(exchange.client, ClientEffect::Read);
     }
-    // Where the next request begins is known only once all of the body has come.
-    exchange.unlink(cx);
-    if exchange.upload.take_awaited() != Continue::None {
-        cx.client(exchange.client, ClientEffect::Continue);
-    }
-    exchange.arm(cx);
-    cx.client(exchange.client, ClientEffect::Read);
+    serve(exchange, cx);
     true
 }
 
@@ -209,10 +212,12 @@ fn hand_over(
 pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_>) {
     exchange.link = None;
     match &exchange.stage {
-        Stage::Connecting(_) => unanswered(exchange, false, cx),
-        Stage::Asked(head) => {
-            let has_begun = head.has_begun();
-            unanswered(exchange, has_begun, cx);
+        stage @ (Stage::Connecting(_) | Stage::Asked(_)) => {
+            let within_head = matches!(stage, Stage::Asked(head) if head.has_begun);
+            if within_head || !repeat(exchange, cx) {
+                cx.upstream.warn_of_fault(CLOSED, cx.view.now);
+                exchange.fail(&Fault::Closed { within_head }, cx);
+            }
         }
         // Nobody reads what the client still sends.
         Stage::Answered => exchange.end(ClientEffect::Linger, cx),
@@ -231,25 +236,20 @@ pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_>) {
     }
 }
 
-/// The upstream has closed the connection without an answer, or within the head of one.
-fn unanswered(exchange: &mut Exchange, within_head: bool, cx: &mut Context<'_>) {
-    if within_head || !repeat(exchange, cx) {
-        cx.upstream.warn_of_fault(CLOSED, cx.view.now);
-        exchange.fail(&Fault::Closed { within_head }, cx);
-    }
-}
-
-/// Neither side has made progress for `upstream_timeout`.
-pub(super) fn timed_out(exchange: &mut Exchange, cx: &mut Context<'_>) {
-    if matches!(exchange.stage, Stage::Answered) {
-        // The upstream reads no more of a body.
+/// The side whose turn it is has made no progress in its time: the upstream, or the client with its
+/// body (`is_body`).
+pub(super) fn timed_out(exchange: &mut Exchange, is_body: bool, cx: &mut Context<'_>) {
+    // The upstream reads no more of a body.
+    if matches!(exchange.stage, Stage::Answered) && !is_body {
         return exchange.end(ClientEffect::Linger, cx);
     }
-    cx.upstream.warn_of_silence(cx.view.now);
-    if exchange.is_unanswered() {
-        exchange.fail(&Fault::Silent, cx);
-    } else {
-        exchange.cut(cx);
+    if !is_body {
+        cx.upstream.warn_of_silence(cx.view.now);
+    }
+    match exchange.is_unanswered() {
+        true if is_body => exchange.end(ClientEffect::RefuseUnfinished(exchange.is_head), cx),
+        true => exchange.fail(&Fault::Silent, cx),
+        false => exchange.cut(cx),
     }
 }
 
@@ -267,7 +267,7 @@ fn finish(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_>) {
 /// reset, and the answer may be lost with it (RFC 9112 9.6).
 fn pass_the_rest(exchange: &mut Exchange, cx: &mut Context<'_>) {
     let ends_here = exchange.link.is_none() || exchange.upload.awaits_continue();
-    if ends_here || exchange.facts.is_last || cx.view.stopping {
+    if ends_here || exchange.is_last || cx.view.stopping {
         return exchange.end(ClientEffect::Linger, cx);
     }
     exchange.stage = Stage::Answered;
@@ -280,7 +280,7 @@ fn pass_the_rest(exchange: &mut Exchange, cx: &mut Context<'_>) {
 fn give_back(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_>) {
     let Some(link) = exchange.link.take() else { return };
     let is_clean = exact && exchange.upload.is_done() && !link.stalled && !link.once;
-    if !is_clean || !cx.upstream.is_open() || cx.view.stopping {
+    if !is_clean || cx.upstream.removed || cx.view.stopping {
         return cx.upstream(link.conn, UpstreamEffect::Abort);
     }
     cx.upstream(link.conn, UpstreamEffect::Keep);

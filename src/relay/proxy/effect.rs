@@ -88,11 +88,9 @@ pub(in crate::relay) enum ClientEffect {
     Disarm,
     /// Serve the request at a location of ours.
     Serve(Box<HandedOver>),
-    /// Answer in place of the upstream. All of the request has come.
-    Answer { persistence: Persistence, status: u16, payload: Payload },
-    /// Answer in place of the upstream, and let the connection end: the client may still be
-    /// sending.
-    Refuse { status: u16, payload: Payload },
+    /// Answer in place of the upstream. `persistence`: `None` lets the connection end, since the
+    /// client may still be sending.
+    Answer { persistence: Option<Persistence>, status: u16, payload: Payload },
     /// Refuse a request whose body stopped coming. True: to HEAD, so there is no body.
     RefuseUnfinished(bool),
     /// The answer has passed, and all of the request.

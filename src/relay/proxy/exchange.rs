@@ -3,24 +3,23 @@
 
 use std::rc::Rc;
 
-use super::answer_head::AnswerHead;
 use super::context::Context;
-use super::dialling::{Dialling, wait_ms};
 use super::effect::{ClientEffect, UpstreamEffect};
-use super::facts::{Repeat, RequestFacts};
-use super::fault::{Audience, Fault};
+use super::fault::{Fault, accepts_html};
 use super::reframer::Reframer;
 use super::rewrite::Ends;
 use super::upload::Upload;
+use super::upstream::Dialling;
+use crate::http::Version;
 use crate::relay::conn_key::ConnKey;
-use crate::relay::render::Persistence;
 use crate::relay::render::payload::Payload;
+use crate::relay::render::{Persistence, Reply};
 use crate::relay::timers::ConnTimer;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    pub(super) client: ConnKey,
+pub(in crate::relay) struct Exchange {
+    pub(in crate::relay) client: ConnKey,
     pub(super) stage: Stage,
     /// The request's head as the upstream gets it: to send it again, or to serve it here.
     pub(super) head: Rc<[u8]>,
@@ -29,7 +28,16 @@ pub(super) struct Exchange {
     pub(super) upload: Upload,
     pub(super) repeat: Repeat,
     pub(super) persistence: Persistence,
-    pub(super) facts: RequestFacts,
+    /// What its client speaks.
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    /// It is a GET for an upstream on this machine: a browser may be asking for a page.
+    pub(super) may_be_page: bool,
+    pub(super) wants_upgrade: bool,
+    /// The request's body has chunks.
+    pub(super) is_chunked: bool,
+    /// Its client sends nothing behind it.
+    pub(super) is_last: bool,
 }
 
 /// How far an exchange has come.
@@ -61,6 +69,16 @@ pub(super) enum Stage {
     Over,
 }
 
+/// What has come of an answer whose head is not whole.
+#[derive(Debug, Default)]
+pub(super) struct AnswerHead {
+    /// Not dealt with. So many bytes of them are scanned for the end of the head.
+    pub(super) bytes: Vec<u8>,
+    pub(super) scanned: usize,
+    /// Bytes of an answer have come.
+    pub(super) has_begun: bool,
+}
+
 /// The connection to the upstream that an exchange has.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -75,7 +93,7 @@ impl Exchange {
     /// It has this connection from now on.
     pub(super) fn link(&mut self, conn: ConnKey) {
         // Servers that know no chunks take them for the next request.
-        self.link = Some(Link { conn, stalled: false, once: self.facts.is_chunked });
+        self.link = Some(Link { conn, stalled: false, once: self.is_chunked });
     }
 
     /// Lets go of the connection: it is closed at once, unless its other end is still to get what
@@ -92,7 +110,7 @@ impl Exchange {
     /// Ends without an effect for its client.
     pub(super) fn leave(&mut self, cx: &mut Context<'_>) {
         self.unlink(cx);
-        self.upload.drop_copy(cx.view.uploads);
+        self.upload.copy.take(cx.view.uploads);
         self.stage = Stage::Over;
     }
 
@@ -113,17 +131,11 @@ impl Exchange {
     pub(super) fn fail(&mut self, fault: &Fault<'_>, cx: &mut Context<'_>) {
         let is_whole = self.upload.is_done();
         let persistence = if is_whole { self.persistence } else { Persistence::Close };
-        let audience = Audience {
-            place: cx.upstream.place(),
-            is_page: self.is_page(),
-            is_head: self.facts.is_head,
-        };
-        let (status, payload) = fault.answer(audience, persistence, cx.view.renderer);
-        let effect = match is_whole {
-            true => ClientEffect::Answer { persistence, status, payload },
-            false => ClientEffect::Refuse { status, payload },
-        };
-        self.end(effect, cx);
+        let reply = Reply::bare(persistence, self.is_head);
+        let place = cx.upstream.place.as_deref();
+        let (status, payload) = fault.answer(place, self.is_page(), &reply, cx.view.renderer);
+        let persistence = is_whole.then_some(persistence);
+        self.end(ClientEffect::Answer { persistence, status, payload }, cx);
     }
 
     pub(super) fn to_client(&self, bytes: Vec<u8>, cx: &mut Context<'_>) {
@@ -148,7 +160,8 @@ impl Exchange {
         let (timer, in_ms) = match &self.stage {
             Stage::Over => return,
             Stage::Connecting(dialling) => {
-                (ConnTimer::Connect, dialling.share_ms(self.wait_ms(cx), cx))
+                let share_ms = dialling.share_ms(self.wait_ms(cx), cx.upstream, cx.now_ms());
+                (ConnTimer::Connect, share_ms)
             }
             // May be silent for hours; a client that vanishes without a word is found by TCP's
             // keep-alive.
@@ -158,29 +171,13 @@ impl Exchange {
             // The upstream says whether it wants the body.
             Stage::Asked(_) if self.upload.awaits_continue() => upstream,
             Stage::Asked(_) | Stage::Answered | Stage::HandedOver(_) if self.takes_bytes() => body,
-            Stage::Asked(_)
-            | Stage::Answering { .. }
-            | Stage::Answered
-            | Stage::HandedOver(_)
-            | Stage::Tunnel => upstream,
+            _ => upstream,
         };
         cx.client(self.client, ClientEffect::Arm(timer, in_ms));
     }
 
-    /// Its connection leads to where the settings no longer do.
-    pub(super) fn retire(&mut self) {
-        if let Some(link) = &mut self.link {
-            link.once = true;
-        }
-    }
-
-    /// Whether it is to be forgotten.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
-    }
-
     /// Whether bytes pass both ways, and nobody knows what they mean.
-    pub(super) fn is_tunnel(&self) -> bool {
+    pub(in crate::relay) fn is_tunnel(&self) -> bool {
         matches!(self.stage, Stage::Tunnel)
     }
 
@@ -190,7 +187,7 @@ impl Exchange {
     }
 
     /// Whether bytes of the client are taken now.
-    pub(super) fn takes_bytes(&self) -> bool {
+    pub(in crate::relay) fn takes_bytes(&self) -> bool {
         match self.stage {
             Stage::Connecting(_) | Stage::Over => false,
             Stage::Asked(_) => !self.upload.is_done() && !self.is_stalled(),
@@ -215,11 +212,71 @@ impl Exchange {
 
     /// Whether a browser asks for a page, of an upstream on this machine.
     pub(super) fn is_page(&self) -> bool {
-        self.facts.is_page(&self.head)
+        self.may_be_page && accepts_html(values(&self.head, "accept"))
     }
 
     /// How long it waits for the upstream, milliseconds.
     pub(super) fn wait_ms(&self, cx: &Context<'_>) -> u64 {
-        wait_ms(&cx.view.site.limits, self.is_page())
+        let wait_ms = cx.view.site.limits.upstream_wait_ms;
+        if self.is_page() { wait_ms.min(PAGE_WAIT_MS) } else { wait_ms }
+    }
+}
+
+/// How long a browser waits for a page of an upstream on this machine before it is shown that the
+/// upstream is away, milliseconds.
+const PAGE_WAIT_MS: u64 = 3000;
+
+/// The values of the fields of this name in a head that was found sound and written anew.
+fn values<'h>(head: &'h [u8], name: &str) -> impl Iterator<Item = &'h [u8]> {
+    head.split(|byte| *byte == b'\n')
+        .skip(1)
+        .filter_map(move |line| {
+            let (field, value) = line.split_at_checked(name.len())?;
+            field.eq_ignore_ascii_case(name.as_bytes()).then(|| value.strip_prefix(b":"))?
+        })
+        .map(<[u8]>::trim_ascii)
+}
+
+/// Whether a request is sent again after the upstream has closed the connection without a byte of
+/// an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// The upstream may have executed it, and must not do so twice.
+    Never,
+    /// Once: it is idempotent (RFC 9110 9.2.2).
+    Once,
+    /// Until the wait for the upstream is over: it is safe (RFC 9110 9.2.1).
+    Safe,
+    /// As `Safe`, and it was sent in vain once already: until this time, monotonic milliseconds.
+    SafeUntil(u64),
+}
+
+impl Repeat {
+    pub(super) fn of(method: &str, has_body: bool) -> Self {
+        match method {
+            _ if has_body => Self::Never,
+            "GET" | "HEAD" | "OPTIONS" | "TRACE" => Self::Safe,
+            "PUT" | "DELETE" => Self::Once,
+            _ => Self::Never,
+        }
+    }
+
+    /// Whether it may be sent over a connection that was idle, which the upstream may just be
+    /// closing.
+    pub(super) fn takes_idle(self) -> bool {
+        matches!(self, Self::Once | Self::Safe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_a_field_are_found_in_a_head() {
+        let head = b"GET /accept: HTTP/1.1\r\nHost: a\r\nAccept: x\r\nAccept-Encoding: y\r\n\
+                     accept: z, w\r\n\r\n";
+        let found: Vec<_> = values(head, "accept").collect();
+        assert_eq!(found, [&b"x"[..], b"z, w"]);
     }
 }

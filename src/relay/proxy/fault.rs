@@ -10,16 +10,15 @@ use std::io::ErrorKind;
 use crate::http::HeadWriter;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 use crate::relay::render::payload::Payload;
-use crate::relay::render::{Persistence, Renderer, Reply};
+use crate::relay::render::{Renderer, Reply};
 use crate::relay::request::accept::ranges;
 
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault<'a> {
     /// No connection to it can be had. Answered 502, or 503 to a page that loads itself again.
+    /// `QuotaExceeded`: we have no descriptor for it. Answered 503.
     Unreachable(ErrorKind),
-    /// We have no descriptor for it. Answered 503.
-    Descriptors,
     /// It closed the connection: without an answer, as above; or within the head of one, 502.
     Closed { within_head: bool },
     /// Its answer has no sound head: in these words. Answered 502.
@@ -30,20 +29,10 @@ pub(super) enum Fault<'a> {
     BodyGone,
 }
 
-/// The client that is answered in the upstream's place.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Audience<'a> {
-    /// Where the upstream is, if it is on this machine.
-    pub(super) place: Option<&'a str>,
-    /// A browser asks for a page.
-    pub(super) is_page: bool,
-    pub(super) is_head: bool,
-}
-
 impl Fault<'_> {
     fn status(&self) -> u16 {
         match self {
-            Self::Descriptors => 503,
+            Self::Unreachable(ErrorKind::QuotaExceeded) => 503,
             Self::Silent => 504,
             Self::Unreachable(_) | Self::Closed { .. } | Self::Unreadable(_) | Self::BodyGone => {
                 502
@@ -51,32 +40,35 @@ impl Fault<'_> {
         }
     }
 
-    /// The answer in the upstream's place, and its status.
+    /// The answer in the upstream's place, and its status. `place`: where the upstream is, if it is
+    /// on this machine. `is_page`: a browser asks for a page.
     pub(super) fn answer(
         &self,
-        to: Audience<'_>,
-        persistence: Persistence,
+        place: Option<&str>,
+        is_page: bool,
+        reply: &Reply,
         renderer: &Renderer,
     ) -> (u16, Payload) {
-        let words = self.words(to.place);
-        if to.is_page {
-            let waits = self.is_passing();
-            let status = if waits { 503 } else { self.status() };
-            let common = renderer.server_and_date(true, true);
-            return (status, page(status, [common, persistence.line()], &words, waits));
+        let (words, status) = (self.words(place), self.status());
+        if !is_page {
+            return (status, renderer.text(reply, status, b"", &words));
         }
-        let (reply, status) = (Reply::bare(persistence, to.is_head), self.status());
-        (status, renderer.text(&reply, status, b"", &words))
-    }
-
-    /// Whether it ends when the upstream has started.
-    fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Closed { within_head: false })
+        // It ends when the upstream has started.
+        let waits = match self {
+            Self::Unreachable(cause) => *cause != ErrorKind::QuotaExceeded,
+            other => *other == Self::Closed { within_head: false },
+        };
+        let status = if waits { 503 } else { status };
+        let lines = [renderer.server_and_date(true, true), reply.persistence.line()];
+        (status, page(status, lines, &words, waits))
     }
 
     /// In words for the client. `at`: where the upstream is, if it is on this machine.
     fn words(&self, at: Option<&str>) -> Cow<'static, str> {
         match (self, at) {
+            (Self::Unreachable(ErrorKind::QuotaExceeded), _) => {
+                "the server has too many connections; send it again later".into()
+            }
             (Self::Unreachable(_), None) => {
                 "the upstream does not accept connections; is it running?".into()
             }
@@ -88,9 +80,6 @@ impl Fault<'_> {
                     other => format!("cannot be reached ({other})").into(),
                 };
                 format!("the upstream at {at} {what}; is it running?").into()
-            }
-            (Self::Descriptors, _) => {
-                "the server has too many connections; send it again later".into()
             }
             (Self::Closed { within_head: false }, None) => {
                 "the upstream closed the connection without an answer".into()

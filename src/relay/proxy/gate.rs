@@ -1,5 +1,6 @@
 //! Gate: which requests are answered here instead of going to the upstream: those for another host,
-//! for a path that is closed to clients, and those whose `Max-Forwards` is used up. Sends nothing.
+//! for a path that is closed to clients, and those whose `Max-Forwards` is used up. Knows of the
+//! locations what a request to the upstream has to do with. Sends nothing.
 
 use percent_encoding::percent_decode;
 
@@ -14,11 +15,15 @@ use crate::relay::request::admission::Refusal;
 pub(super) struct Gate {
     /// Paths that only the daemon itself may ask for, as [`plain_path`] gives them.
     closed_paths: Vec<Vec<u8>>,
+    /// There are publisher locations, to which a message may be handed over.
+    pub(super) has_publishers: bool,
 }
 
 impl Gate {
     pub(super) fn new(locations: &[LocationOptions]) -> Self {
-        Self { closed_paths: closed_paths(locations) }
+        let is_publisher = |location: &LocationOptions| matches!(location.role, Role::Publisher(_));
+        let has_publishers = locations.iter().any(is_publisher);
+        Self { closed_paths: closed_paths(locations), has_publishers }
     }
 
     /// The answer to a request that goes no further.

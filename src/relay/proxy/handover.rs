@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use super::answer_head::answer_limits;
+use super::rewrite::answer_limits;
 use crate::http::{HeaderSlots, HttpError, RequestHead, Version, head::HEADERS_MAX, parse_request};
 use crate::relay::location::{Found, Routes};
 use crate::relay::options::{Limits, Role};

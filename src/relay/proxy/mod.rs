@@ -13,16 +13,12 @@
 //!   9.2.2).
 
 mod answer;
-mod answer_head;
 mod context;
-mod dialling;
 mod effect;
 mod exchange;
-mod facts;
 mod fault;
 mod gate;
 mod handover;
-mod kept;
 mod pool;
 mod reframer;
 mod request;
@@ -35,20 +31,18 @@ use std::net::IpAddr;
 
 pub(super) use self::context::View;
 pub(super) use self::effect::{ClientEffect, Effect, Input, UpstreamEffect};
+pub(super) use self::exchange::Exchange;
 pub(super) use self::handover::HandedOver;
 
 use self::context::Context;
-use self::dialling::Dialling;
-use self::exchange::{Exchange, Stage};
-use self::facts::{Repeat, RequestFacts};
+use self::exchange::{Repeat, Stage};
 use self::gate::Gate;
-use self::kept::Kept;
 use self::rewrite::Origin;
 use self::upload::{Continue, Copy, Upload, sound_body};
-use self::upstream::Upstream;
+use self::upstream::{Dialling, Upstream};
 use super::conn_key::ConnKey;
 use super::exchange_key::{ExchangeKey, Exchanging};
-use super::options::{LocationOptions, Options, ProxyOptions, Role};
+use super::options::{LocationOptions, Options, ProxyOptions};
 use super::render::{Persistence, Reply};
 use super::request::admission::Refusal;
 use super::timers::ConnTimer;
@@ -61,8 +55,6 @@ pub(super) struct Proxy {
     exchanges: Arena<Exchange, Exchanging>,
     upstream: Upstream,
     gate: Gate,
-    /// There are publisher locations, to which a message may be handed over.
-    has_publishers: bool,
     effects: VecDeque<Effect>,
     /// For a head that is being written; kept for its room.
     scratch: Vec<u8>,
@@ -82,20 +74,15 @@ pub(super) struct Request<'a> {
 }
 
 impl Proxy {
-    fn new(options: &ProxyOptions, locations: &[LocationOptions]) -> Self {
-        Self {
-            exchanges: Arena::default(),
-            upstream: Upstream::new(options),
-            gate: Gate::new(locations),
-            has_publishers: has_publishers(locations),
-            effects: VecDeque::new(),
-            scratch: Vec::new(),
-        }
-    }
-
     /// The proxy that the settings ask for.
     pub(super) fn of(options: &Options) -> Option<Box<Self>> {
-        options.proxy.as_ref().map(|proxy| Box::new(Self::new(proxy, &options.locations)))
+        Some(Box::new(Self {
+            exchanges: Arena::default(),
+            upstream: Upstream::new(options.proxy.as_ref()?),
+            gate: Gate::new(&options.locations),
+            effects: VecDeque::new(),
+            scratch: Vec::new(),
+        }))
     }
 
     /// Takes other settings. What is on its way to another upstream comes to its end. `options`:
@@ -107,16 +94,18 @@ impl Proxy {
         mut view: View<'_>,
     ) {
         let Some(options) = options else {
-            self.upstream.remove();
+            self.upstream.removed = true;
             return self.close_idle();
         };
         self.gate = Gate::new(locations);
-        self.has_publishers = has_publishers(locations);
         if self.upstream.reload(options) {
             return;
         }
         self.close_idle();
-        self.exchanges.iter_mut().for_each(Exchange::retire);
+        // Their connections lead to where the settings no longer do.
+        for link in self.exchanges.iter_mut().filter_map(|exchange| exchange.link.as_mut()) {
+            link.once = true;
+        }
         let mut old = std::mem::replace(&mut self.upstream, Upstream::new(options));
         for key in old.pool.take_waiting().into_iter().chain(old.pool.take_resting()) {
             self.dial(key, view.reborrow());
@@ -140,25 +129,20 @@ impl Proxy {
     pub(super) fn open(&mut self, request: &Request<'_>, view: View<'_>) -> Option<ExchangeKey> {
         let head = request.head;
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
-        if let Some(refusal) = self.gate.refuses(head, self.upstream.options()) {
-            let persistence = if has_body { Persistence::Close } else { request.persistence };
-            let reply = Reply::bare(persistence, head.method == "HEAD");
-            let Refusal { status, lines, text, .. } = refusal;
-            let payload = view.renderer.text(&reply, status, &lines, text);
-            let effect = match has_body {
-                true => ClientEffect::Refuse { status, payload },
-                false => ClientEffect::Answer { persistence, status, payload },
-            };
-            self.effects.push_back(Effect::Client(request.client, effect));
-            return None;
-        }
-        let decoder = match sound_body(head.framing, request.input) {
+        let decoder = match self.gate.refuses(head, &self.upstream.options) {
+            Some(Refusal { status, lines, text, .. }) => Err((status, lines, text.into())),
+            None => sound_body(head.framing, request.input)
+                .map_err(|error| (error.status, Vec::new(), error.message)),
+        };
+        let decoder = match decoder {
             Ok(decoder) => decoder,
-            Err(error) => {
-                let reply = Reply::bare(Persistence::Close, head.method == "HEAD");
-                let payload = view.renderer.text(&reply, error.status, b"", &error.message);
-                let effect = ClientEffect::Refuse { status: error.status, payload };
-                self.effects.push_back(Effect::Client(request.client, effect));
+            Err((status, lines, text)) => {
+                let persistence = (!has_body).then_some(request.persistence);
+                let reply_persistence = persistence.unwrap_or(Persistence::Close);
+                let reply = Reply::bare(reply_persistence, head.method == "HEAD");
+                let payload = view.renderer.text(&reply, status, &lines, &text);
+                let answer = ClientEffect::Answer { persistence, status, payload };
+                self.effects.push_back(Effect::Client(request.client, answer));
                 return None;
             }
         };
@@ -180,24 +164,23 @@ impl Proxy {
         let has_body = !decoder.is_done();
         let is_chunked = head.framing == Framing::Chunked;
         let awaited = match head.expect_continue && request.input.is_empty() {
-            true if self.upstream.is_http_1_0() => Continue::Ours,
+            true if self.upstream.is_http_1_0 => Continue::Ours,
             true => Continue::Upstreams,
             false => Continue::None,
         };
-        let copy = match (has_body && head.method == "POST", self.has_publishers) {
+        let copy = match (has_body && head.method == "POST", self.gate.has_publishers) {
             (false, _) => Copy::NotNeeded,
             (true, false) => Copy::Passed,
             (true, true) => {
-                let limit = view.site.limits.body_bytes;
-                Copy::Kept(Kept::begin(head.framing, limit, view.site.uploads_max()))
+                Copy::begin(head.framing, view.site.limits.body_bytes, view.site.uploads_max())
             }
         };
-        let options = self.upstream.options();
+        let options = &self.upstream.options;
         let is_trusted =
-            |peer: &IpAddr| options.trusted.iter().any(|network| network.contains(peer));
+            |peer: IpAddr| options.trusted.iter().any(|network| network.contains(&peer));
         let origin = Origin {
             peer,
-            speaks_for_others: peer.is_none_or(|peer| is_trusted(&peer)),
+            speaks_for_others: peer.is_none_or(is_trusted),
             default_host: &options.host,
             secret: options.secret.as_ref(),
         };
@@ -207,14 +190,6 @@ impl Proxy {
         if let Some(field) = replaced {
             self.upstream.warn_of_replaced(field, peer, view.now);
         }
-        let facts = RequestFacts {
-            version: head.version,
-            is_head: head.method == "HEAD",
-            may_be_page: self.upstream.place().is_some() && head.method == "GET" && !has_body,
-            wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
-            is_chunked,
-            is_last: request.is_last,
-        };
         Exchange {
             client: request.client,
             stage: Stage::Connecting(Dialling::default()),
@@ -223,7 +198,12 @@ impl Proxy {
             upload: Upload::new(decoder, is_chunked, copy, awaited),
             repeat: Repeat::of(head.method, has_body),
             persistence: request.persistence,
-            facts,
+            version: head.version,
+            is_head: head.method == "HEAD",
+            may_be_page: self.upstream.place.is_some() && head.method == "GET" && !has_body,
+            wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
+            is_chunked,
+            is_last: request.is_last,
         }
     }
 
@@ -259,10 +239,9 @@ impl Proxy {
             }
             Input::ClientGone => exchange.leave(cx),
             Input::TimedOut(ConnTimer::Connect) => request::connect_timed_out(exchange, cx),
-            Input::TimedOut(ConnTimer::Body) => request::timed_out(exchange, cx),
-            Input::TimedOut(_) => answer::timed_out(exchange, cx),
+            Input::TimedOut(timer) => answer::timed_out(exchange, timer == ConnTimer::Body, cx),
         }
-        if exchange.is_over() {
+        if matches!(exchange.stage, Stage::Over) {
             exchanges.remove(key);
         }
         if matches!(input, Input::Connected { .. }) {
@@ -322,27 +301,13 @@ impl Proxy {
         self.effects.shrink_to(0);
     }
 
-    /// Whose request an exchange is for.
-    pub(super) fn client(&self, key: ExchangeKey) -> Option<ConnKey> {
-        self.exchanges.get(key).map(|exchange| exchange.client)
-    }
-
-    /// Whether an exchange takes bytes of its client now.
-    pub(super) fn takes_bytes(&self, key: ExchangeKey) -> bool {
-        self.exchanges.get(key).is_some_and(Exchange::takes_bytes)
-    }
-
-    /// Whether bytes pass both ways, and nobody knows what they mean.
-    pub(super) fn is_tunnel(&self, key: ExchangeKey) -> bool {
-        self.exchanges.get(key).is_some_and(Exchange::is_tunnel)
+    /// An exchange that is not over.
+    pub(super) fn exchange_of(&self, key: ExchangeKey) -> Option<&Exchange> {
+        self.exchanges.get(key)
     }
 
     /// When [`Proxy::handle_timeout`] has something to do, milliseconds.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.upstream.pool.next_deadline()
     }
-}
-
-fn has_publishers(locations: &[LocationOptions]) -> bool {
-    locations.iter().any(|location| matches!(location.role, Role::Publisher(_)))
 }

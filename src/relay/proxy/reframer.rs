@@ -1,7 +1,6 @@
 //! Reframer: one body on its way through, whose framing is taken off and put on anew. Keeps none of
 //! its bytes.
 
-use super::rewrite::Ends;
 use crate::http::{BodyDecoder, HttpError};
 
 /// See the module.
@@ -12,27 +11,17 @@ pub(super) struct Reframer {
 }
 
 impl Reframer {
-    /// Of a request: chunks stay chunks.
-    pub(super) fn request(decoder: BodyDecoder, chunked: bool) -> Self {
+    /// `chunked`: it leaves in chunks.
+    pub(super) fn new(decoder: BodyDecoder, chunked: bool) -> Self {
         Self { decoder, chunked }
     }
 
-    /// Of an answer that ends for the client as `ends` says.
-    pub(super) fn answer(decoder: BodyDecoder, ends: Ends) -> Self {
-        Self { decoder, chunked: ends == Ends::Chunked }
-    }
-
-    /// Appends what `input` has of the body; gives how many bytes of `input` that were. Not to be
-    /// called once it is done.
+    /// Appends what `input` has of the body; gives how many bytes of `input` that were. `look` sees
+    /// the body without its framing. Not to be called once it is done.
     ///
     /// # Errors
     /// As [`BodyDecoder::decode`].
-    pub(super) fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, HttpError> {
-        self.pass_with(input, out, |_| ())
-    }
-
-    /// As [`Reframer::pass`]; `look` sees the body without its framing.
-    pub(super) fn pass_with(
+    pub(super) fn pass(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,
@@ -48,10 +37,10 @@ impl Reframer {
             look(decoded.data);
             if self.chunked {
                 push_size(out, decoded.data.len());
-                out.extend_from_slice(decoded.data);
+            }
+            out.extend_from_slice(decoded.data);
+            if self.chunked {
                 out.extend_from_slice(b"\r\n");
-            } else {
-                out.extend_from_slice(decoded.data);
             }
         }
         if self.chunked && self.decoder.is_done() {
@@ -88,8 +77,12 @@ mod tests {
     use super::*;
     use crate::http::{Framing, ResponseFraming};
 
-    fn answer(framing: ResponseFraming, ends: Ends) -> Reframer {
-        Reframer::answer(BodyDecoder::for_response(framing), ends)
+    fn answer(framing: ResponseFraming, chunked: bool) -> Reframer {
+        Reframer::new(BodyDecoder::for_response(framing), chunked)
+    }
+
+    fn pass(body: &mut Reframer, input: &[u8], out: &mut Vec<u8>) -> usize {
+        body.pass(input, out, |_| ()).unwrap()
     }
 
     #[test]
@@ -97,31 +90,31 @@ mod tests {
         let framing = ResponseFraming::Known(Framing::Chunked);
         let input = b"5;a=b\r\nhello\r\n00010\r\n0123456789abcdef\r\n0\r\nTrailer: x\r\n\r\nGET";
         for split in 0..input.len() {
-            let mut body = answer(framing, Ends::WithConnection);
+            let mut body = answer(framing, false);
             let mut out = Vec::new();
-            let mut used = body.pass(&input[..split], &mut out).unwrap();
+            let mut used = pass(&mut body, &input[..split], &mut out);
             if !body.is_done() {
                 assert_eq!(used, split);
-                used += body.pass(&input[split..], &mut out).unwrap();
+                used += pass(&mut body, &input[split..], &mut out);
             }
             assert_eq!((&*out, used), (&b"hello0123456789abcdef"[..], input.len() - 3));
             assert!(body.is_done());
         }
-        let mut body = answer(framing, Ends::Chunked);
+        let mut body = answer(framing, true);
         let mut out = Vec::new();
-        body.pass(input, &mut out).unwrap();
+        pass(&mut body, input, &mut out);
         assert_eq!(out, b"5\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
     }
 
     #[test]
     fn a_body_until_the_end_becomes_chunks_and_only_an_end_ends_it() {
-        let mut body = answer(ResponseFraming::UntilClose, Ends::Chunked);
+        let mut body = answer(ResponseFraming::UntilClose, true);
         let mut out = Vec::new();
-        body.pass(b"abc", &mut out).unwrap();
+        pass(&mut body, b"abc", &mut out);
         assert!(!body.is_done());
         out.extend_from_slice(body.end().unwrap());
         assert_eq!(out, b"3\r\nabc\r\n0\r\n\r\n");
-        let cut = answer(ResponseFraming::Known(Framing::Length(3)), Ends::After(3));
+        let cut = answer(ResponseFraming::Known(Framing::Length(3)), false);
         assert_eq!(cut.end(), None);
     }
 

@@ -3,14 +3,13 @@
 
 use std::io::ErrorKind;
 
-use super::answer_head::AnswerHead;
 use super::context::Context;
-use super::dialling::Dialling;
-use super::effect::{ClientEffect, UpstreamEffect};
-use super::exchange::{Exchange, Stage};
-use super::facts::Repeat;
+use super::effect::{ClientEffect, Effect, UpstreamEffect};
+use super::exchange::{AnswerHead, Exchange, Repeat, Stage};
 use super::fault::{CLOSED, Fault};
 use super::handover::{HandedOver, publishes};
+use super::upload::Continue;
+use super::upstream::Dialling;
 use crate::http::HttpError;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{Persistence, Reply};
@@ -44,15 +43,17 @@ fn connect(exchange: &mut Exchange, wait_ends_ms: u64, cx: &mut Context<'_>) {
 
 /// Opens a connection.
 pub(super) fn dial(exchange: &mut Exchange, cx: &mut Context<'_>) {
-    if let Stage::Connecting(dialling) = &mut exchange.stage {
-        dialling.dial(cx);
+    if let Stage::Connecting(dialling) = &mut exchange.stage
+        && let Some(to) = dialling.address(cx.upstream)
+    {
+        cx.effects.push_back(Effect::Connect(cx.key, to));
     }
 }
 
 /// Its connection is open; gives how many of the `waiting` bytes of its client are dealt with.
 pub(super) fn connected(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_>) -> usize {
     if let Stage::Connecting(dialling) = &exchange.stage {
-        cx.upstream.accepted(dialling.turn());
+        dialling.succeed(cx.upstream);
     }
     send(exchange, waiting, cx)
 }
@@ -61,8 +62,8 @@ pub(super) fn connected(exchange: &mut Exchange, waiting: &[u8], cx: &mut Contex
 pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut Context<'_>) {
     exchange.link = None;
     let Stage::Connecting(dialling) = &mut exchange.stage else { return };
-    if dialling.fail(cx) {
-        return dialling.dial(cx);
+    if dialling.fail(cx.upstream) {
+        return dial(exchange, cx);
     }
     cx.upstream.failed(cause, cx.view.now);
     cx.upstream.pool.wait(cx.key, cx.now_ms());
@@ -72,7 +73,7 @@ pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut
 /// for one of the next address.
 pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_>) {
     let Stage::Connecting(dialling) = &mut exchange.stage else { return };
-    let goes_on = dialling.end_share(cx);
+    let goes_on = dialling.end_share(cx.upstream, cx.now_ms());
     if exchange.link.is_some() {
         exchange.unlink(cx);
         connect_failed(exchange, ErrorKind::TimedOut, cx);
@@ -80,21 +81,14 @@ pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_>) {
     if goes_on {
         return exchange.arm(cx);
     }
-    let fault = match cx.upstream.failure() {
-        Some(failure) => {
-            let wait_ms = cx.view.site.limits.upstream_wait_ms;
-            cx.upstream.warn_of_failure(failure, exchange.is_page(), wait_ms, cx.view.now);
-            match failure.cause {
-                ErrorKind::QuotaExceeded => Fault::Descriptors,
-                cause => Fault::Unreachable(cause),
-            }
-        }
-        None => {
-            cx.upstream.warn_of_fault(CLOSED, cx.view.now);
-            Fault::Closed { within_head: false }
-        }
-    };
-    exchange.fail(&fault, cx);
+    if let Some(failure) = cx.upstream.failure {
+        let wait_ms = cx.view.site.limits.upstream_wait_ms;
+        cx.upstream.warn_of_failure(failure, exchange.is_page(), wait_ms, cx.view.now);
+        exchange.fail(&Fault::Unreachable(failure.cause), cx);
+    } else {
+        cx.upstream.warn_of_fault(CLOSED, cx.view.now);
+        exchange.fail(&Fault::Closed { within_head: false }, cx);
+    }
 }
 
 /// Sends the request, with what has come of its body; gives how many bytes of `waiting` that were.
@@ -123,7 +117,7 @@ fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_>) -> usize 
         exchange.upload.take_awaited();
     }
     // Only now, so that no body is asked for that nobody may take.
-    if exchange.upload.awaits_ours() {
+    if exchange.upload.awaited == Continue::Ours {
         exchange.upload.take_awaited();
         cx.client(exchange.client, ClientEffect::Continue);
     }
@@ -179,16 +173,7 @@ pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_
         cx.upstream(link.conn, UpstreamEffect::Send(Payload::Owned(out)));
     }
     match &exchange.stage {
-        Stage::HandedOver(target) => {
-            let is_publisher = publishes(target, &mut cx.view.site.routes) == Some(true);
-            if is_publisher && !exchange.upload.has_copy() {
-                refuse_without_body(exchange, cx);
-            } else if exchange.upload.is_done() {
-                serve(exchange, cx);
-            } else {
-                exchange.arm(cx);
-            }
-        }
+        Stage::HandedOver(_) => serve(exchange, cx),
         // The client has its answer.
         Stage::Answered if exchange.upload.is_done() => exchange.end(ClientEffect::Close, cx),
         _ => exchange.arm(cx),
@@ -196,39 +181,35 @@ pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_
     used
 }
 
-/// The body stopped coming.
-pub(super) fn timed_out(exchange: &mut Exchange, cx: &mut Context<'_>) {
-    if !exchange.is_unanswered() {
-        return exchange.cut(cx);
-    }
-    exchange.end(ClientEffect::RefuseUnfinished(exchange.facts.is_head), cx);
-}
-
 /// The body of a request turned out to be malformed.
 fn fail_upload(exchange: &mut Exchange, error: &HttpError, cx: &mut Context<'_>) {
     if !exchange.is_unanswered() {
         return exchange.cut(cx);
     }
-    let reply = Reply::bare(Persistence::Close, exchange.facts.is_head);
+    let reply = Reply::bare(Persistence::Close, exchange.is_head);
     let payload = cx.view.renderer.text(&reply, error.status, b"", &error.message);
-    exchange.end(ClientEffect::Refuse { status: error.status, payload }, cx);
+    let (persistence, status) = (None, error.status);
+    exchange.end(ClientEffect::Answer { persistence, status, payload }, cx);
 }
 
-/// Serves a request that was handed over and is whole.
+/// Serves a request that was handed over, once all of it has come.
 pub(super) fn serve(exchange: &mut Exchange, cx: &mut Context<'_>) {
     let Stage::HandedOver(target) = &mut exchange.stage else { return };
     // The locations may be others than when it was handed over.
     let is_publisher = publishes(target, &mut cx.view.site.routes) == Some(true);
-    if is_publisher && !exchange.upload.has_copy() {
+    if is_publisher && !exchange.upload.copy.is_there() {
         return refuse_without_body(exchange, cx);
+    }
+    if !exchange.upload.is_done() {
+        return exchange.arm(cx);
     }
     let handed = HandedOver {
         head: exchange.head.clone(),
         target: std::mem::take(target),
-        body: exchange.upload.take_copy(cx.view.uploads),
-        version: exchange.facts.version,
+        body: exchange.upload.copy.take(cx.view.uploads),
+        version: exchange.version,
         keep_alive: exchange.persistence != Persistence::Close,
-        is_head: exchange.facts.is_head,
+        is_head: exchange.is_head,
     };
     exchange.end(ClientEffect::Serve(Box::new(handed)), cx);
 }

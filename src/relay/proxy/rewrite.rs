@@ -13,10 +13,11 @@ use std::net::IpAddr;
 
 use crate::http::response::write_decimal;
 use crate::http::{
-    ConnectionOptions, Framing, HeadWriter, RequestHead, ResponseHead, Version, is_hop_by_hop,
+    ConnectionOptions, Framing, HeadLimits, HeadWriter, RequestHead, ResponseHead, Version,
+    head::HEADERS_MAX, is_hop_by_hop,
 };
 use crate::relay::notice::{PEER, SECRET};
-use crate::relay::options::Secret;
+use crate::relay::options::{Limits, Secret};
 
 /// The sender of a request; for the fields `X-Forwarded-…`.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +98,16 @@ pub(super) fn write_request<'h>(
     replaced
 }
 
+/// How large the head of an upstream's answer may be, whatever `limits.header_bytes` says: several
+/// cookies as large as browsers take them.
+const HEAD_BYTES: usize = 128 << 10;
+
+/// Bounds of the head of an upstream's answer, and of a request that was rewritten.
+pub(super) fn answer_limits(limits: &Limits) -> HeadLimits {
+    let header_bytes = limits.header_bytes.max(HEAD_BYTES);
+    HeadLimits { header_bytes, headers: HEADERS_MAX, uri_bytes: header_bytes }
+}
+
 /// The number in `Max-Forwards` (RFC 9110 7.6.2).
 pub(super) fn hops(value: &[u8]) -> Option<u32> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -122,19 +133,11 @@ pub(super) enum Ends {
     WithConnection,
 }
 
-/// Which lines of ours the answer lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Missing {
-    pub(super) server: bool,
-    pub(super) date: bool,
-}
-
-impl Missing {
-    pub(super) fn of(head: &ResponseHead<'_>) -> Self {
-        let connection = ConnectionOptions::read(head.headers);
-        let is_missing = |name| head.header(name).is_none() || connection.name(name);
-        Self { server: is_missing("Server"), date: is_missing("Date") }
-    }
+/// Whether an answer lacks `Server`, and whether `Date`.
+pub(super) fn missing(head: &ResponseHead<'_>) -> (bool, bool) {
+    let connection = ConnectionOptions::read(head.headers);
+    let is_missing = |name| head.header(name).is_none() || connection.name(name);
+    (is_missing("Server"), is_missing("Date"))
 }
 
 /// Appends the upstream's answer as the client gets it. `lines`: what is added, whole lines.
@@ -236,7 +239,7 @@ fn push_number(out: &mut Vec<u8>, name: &str, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{HeadLimits, HeaderSlots, parse_request, parse_response};
+    use crate::http::{HeaderSlots, parse_request, parse_response};
 
     const LIMITS: HeadLimits = HeadLimits { header_bytes: 4096, headers: 50, uri_bytes: 1024 };
 
@@ -346,7 +349,7 @@ mod tests {
             let head = format!("HTTP/1.1 200 OK\r\nServer: x\r\n{head}\r\n");
             let mut slots = HeaderSlots::new();
             let head = parse_response(head.as_bytes(), &mut slots, false).unwrap();
-            assert_eq!(Missing::of(&head), Missing { server: false, date });
+            assert_eq!(missing(&head), (false, date));
         }
     }
 

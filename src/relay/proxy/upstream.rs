@@ -1,5 +1,6 @@
 //! Upstream: the server behind the proxy, as the settings name it and as it has shown itself: its
-//! addresses, its idle connections, and what is wrong with it. Opens and closes nothing.
+//! addresses and whose turn it is, its idle connections, and what is wrong with it. Opens and
+//! closes nothing.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -15,18 +16,18 @@ use crate::relay::options::{ProxyOptions, UpstreamAddress};
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    options: ProxyOptions,
+    pub(super) options: ProxyOptions,
     addresses: Vec<Rc<UpstreamAddress>>,
     /// Which of the addresses accepted a connection last.
     preferred: usize,
     /// Where it is, as its answers say it, if it is on this machine.
-    place: Option<String>,
+    pub(super) place: Option<String>,
     /// Why no connection can be had, if the last dial failed.
-    failure: Option<Failure>,
+    pub(super) failure: Option<Failure>,
     /// It answered with HTTP/1.0 last, so that it sends no `100 Continue`.
-    is_http_1_0: bool,
+    pub(super) is_http_1_0: bool,
     /// The settings name no upstream any more: only what is on its way still goes there.
-    removed: bool,
+    pub(super) removed: bool,
     pub(super) pool: Pool,
     warnings: Warnings,
 }
@@ -38,6 +39,21 @@ pub(super) struct Failure {
     pub(super) cause: ErrorKind,
     /// When the first one failed, milliseconds.
     since_ms: u64,
+}
+
+/// One request's way to a connection: which address is next, and how long it waits. Each address
+/// has its share of `upstream_wait`; where all have failed, the request waits in the pool until one
+/// is tried again.
+#[derive(Debug, Default)]
+pub(super) struct Dialling {
+    /// Which address came first in this round of dials.
+    first: usize,
+    /// Dials that failed.
+    attempts: usize,
+    /// Shares of `upstream_wait` that are over.
+    waits: usize,
+    /// Until then the upstream is dialled for this request, monotonic milliseconds.
+    wait_ends_ms: u64,
 }
 
 /// What the log says of it, each at its rate.
@@ -75,44 +91,9 @@ impl Upstream {
         is_same
     }
 
-    /// Takes no further requests.
-    pub(super) fn remove(&mut self) {
-        self.removed = true;
-    }
-
-    /// Whether it takes requests.
-    pub(super) fn is_open(&self) -> bool {
-        !self.removed
-    }
-
-    pub(super) fn options(&self) -> &ProxyOptions {
-        &self.options
-    }
-
-    /// Where it is, as its answers say it, if it is on this machine.
-    pub(super) fn place(&self) -> Option<&str> {
-        self.place.as_deref()
-    }
-
     /// How many addresses there are, at least 1.
-    pub(super) fn count(&self) -> usize {
+    fn count(&self) -> usize {
         self.addresses.len().max(1)
-    }
-
-    /// Which of the addresses accepted a connection last.
-    pub(super) fn preferred(&self) -> usize {
-        self.preferred
-    }
-
-    /// The address whose turn this is.
-    pub(super) fn address(&self, turn: usize) -> Option<Rc<UpstreamAddress>> {
-        self.addresses.get(turn % self.count()).cloned()
-    }
-
-    /// The address whose turn this is has accepted a connection.
-    pub(super) fn accepted(&mut self, turn: usize) {
-        self.preferred = turn % self.count();
-        self.failure = None;
     }
 
     /// No address has accepted a connection.
@@ -120,21 +101,6 @@ impl Upstream {
         let since_ms = self.failure.map_or(now.mono_ms, |failure| failure.since_ms);
         self.failure = Some(Failure { cause, since_ms });
         log::debug!("event=dial_failed url={} cause=\"{cause}\"", self.options.url);
-    }
-
-    /// Why no connection can be had, if the last dial failed.
-    pub(super) fn failure(&self) -> Option<Failure> {
-        self.failure
-    }
-
-    /// It has answered. `is_http_1_0`: in that version.
-    pub(super) fn answered(&mut self, is_http_1_0: bool) {
-        self.is_http_1_0 = is_http_1_0;
-    }
-
-    /// Whether it sends no `100 Continue`.
-    pub(super) fn is_http_1_0(&self) -> bool {
-        self.is_http_1_0
     }
 
     /// Logs that a request is answered for want of it. A page that loads itself again (`is_page`)
@@ -183,6 +149,45 @@ impl Upstream {
                  is not in the setting trusted_proxies\""
             );
         }
+    }
+}
+
+impl Dialling {
+    pub(super) fn until(wait_ends_ms: u64) -> Self {
+        Self { wait_ends_ms, ..Self::default() }
+    }
+
+    /// The address to dial now: one after the other, from the one on that accepted last.
+    pub(super) fn address(&mut self, upstream: &Upstream) -> Option<Rc<UpstreamAddress>> {
+        if self.attempts.is_multiple_of(upstream.count()) {
+            self.first = upstream.preferred;
+        }
+        upstream.addresses.get((self.first + self.attempts) % upstream.count()).cloned()
+    }
+
+    /// The address that was dialled has accepted the connection.
+    pub(super) fn succeed(&self, upstream: &mut Upstream) {
+        upstream.preferred = (self.first + self.attempts) % upstream.count();
+        upstream.failure = None;
+    }
+
+    /// Counts a dial that failed; gives whether another address is left in this round.
+    pub(super) fn fail(&mut self, upstream: &Upstream) -> bool {
+        self.attempts += 1;
+        !self.attempts.is_multiple_of(upstream.count())
+    }
+
+    /// One address's share of the wait is over; gives whether there is another share.
+    pub(super) fn end_share(&mut self, upstream: &Upstream, now_ms: u64) -> bool {
+        self.waits += 1;
+        self.waits < upstream.count() && now_ms < self.wait_ends_ms
+    }
+
+    /// How long one address may take to accept a connection, milliseconds: its share of the wait,
+    /// `wait_ms`, and no longer than the wait lasts.
+    pub(super) fn share_ms(&self, wait_ms: u64, upstream: &Upstream, now_ms: u64) -> u64 {
+        let share_ms = (wait_ms / upstream.count() as u64).max(1);
+        share_ms.min(self.wait_ends_ms.saturating_sub(now_ms))
     }
 }
 
