@@ -39,14 +39,7 @@ impl Forwarding<'_> {
         let Some((client, step)) = self.client(conn) else { return };
         client.note_access(head, &step);
         let (peer, is_last) = (client.peer, client.ended);
-        let request = Request {
-            client: conn,
-            peer,
-            head,
-            input,
-            is_last,
-            persistence: Persistence::of(head, self.effects.stopping),
-        };
+        let request = Request { client: conn, peer, head, input, is_last };
         let view = view(self.site, self.renderer, self.effects, self.now);
         if let Some(key) = self.proxy.open(&request, view)
             && let Some((client, mut step)) = self.client(conn)
@@ -65,55 +58,32 @@ impl Forwarding<'_> {
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
         let ends = matches!(input, Input::Ended | Input::Closed | Input::ConnectFailed(_));
         let exchange = if ends { upstream.exchange.take() } else { upstream.exchange };
-        if matches!(input, Input::Ended | Input::Closed | Input::Evicted) {
-            self.proxy.forget(conn);
-        }
-        match input {
-            Input::Ended => self.effects.outputs.push_back(Output::Abort { conn }),
-            Input::Evicted => {
-                self.effects.figures.shed += 1;
-                self.effects.outputs.push_back(Output::Close { conn });
-            }
-            Input::Closed => {
-                if let Some(Conn::Upstream(Upstream { timer: Some(timer), .. })) =
-                    self.conns.remove(conn)
-                {
-                    self.effects.wheel.cancel(timer);
-                }
-            }
-            _ => {}
-        }
-        let Some(key) = exchange else { return self.handle_unused(conn, input) };
-        match input {
-            Input::Received(bytes) => self.tell(key, proxy::Input::FromUpstream(bytes)),
-            Input::Ended => self.tell(key, proxy::Input::UpstreamEnded { clean: true }),
-            Input::Closed => self.tell(key, proxy::Input::UpstreamEnded { clean: false }),
-            Input::Stalled => self.tell(key, proxy::Input::UpstreamStalled),
-            Input::Progressed => self.tell(key, proxy::Input::UpstreamProgressed),
-            Input::Drained => self.tell(key, proxy::Input::UpstreamDrained),
-            Input::Connected => self.connected(key),
-            Input::ConnectFailed(cause) => self.tell(key, proxy::Input::ConnectFailed(cause)),
-            Input::Evicted | Input::Unread => 0,
-        };
-    }
-
-    /// Takes what happened to a connection without an exchange: it is idle, or about to be closed.
-    fn handle_unused(&mut self, conn: ConnKey, input: Input<'_>) {
-        match input {
-            Input::Received(_) => {
-                // Nobody has asked: whatever it says, the next answer would not begin behind it.
+        match (input, exchange) {
+            // Nobody has asked: whatever it says, the next answer would not begin behind it.
+            (Input::Received(_) | Input::Connected, None) | (Input::Ended, _) => {
                 self.proxy.forget(conn);
                 self.effects.outputs.push_back(Output::Abort { conn });
             }
-            Input::Connected => self.effects.outputs.push_back(Output::Abort { conn }),
-            Input::Stalled | Input::Progressed => self.arm_closing(conn, true),
-            Input::Drained => self.arm_closing(conn, false),
-            Input::Ended
-            | Input::Closed
-            | Input::ConnectFailed(_)
-            | Input::Evicted
-            | Input::Unread => {}
+            (Input::Evicted, _) => {
+                self.proxy.forget(conn);
+                self.effects.figures.shed += 1;
+                self.effects.outputs.push_back(Output::Close { conn });
+            }
+            (Input::Closed, _) => {
+                self.proxy.forget(conn);
+                self.arm_closing(conn, false);
+                self.conns.remove(conn);
+            }
+            // About to be closed.
+            (Input::Stalled | Input::Progressed, None) => self.arm_closing(conn, true),
+            (Input::Drained, None) => self.arm_closing(conn, false),
+            _ => {}
         }
+        match (input, exchange) {
+            (Input::Connected, Some(key)) => self.connected(key),
+            (input, Some(key)) => self.tell(key, proxy::Input::Upstream(input)),
+            (_, None) => 0,
+        };
     }
 
     /// The connection of an exchange is open: its request leaves with what waits of its body. Gives
@@ -171,18 +141,16 @@ impl Forwarding<'_> {
 
     fn do_to_upstream(&mut self, conn: ConnKey, effect: UpstreamEffect) {
         let Some(upstream) = self.conns.upstream_mut(conn) else { return };
+        if matches!(effect, UpstreamEffect::Abort | UpstreamEffect::Close { .. }) {
+            upstream.exchange = None;
+        }
         let output = match effect {
-            UpstreamEffect::Use(key) => return upstream.exchange = Some(key),
-            UpstreamEffect::Keep => return upstream.exchange = None,
+            UpstreamEffect::Assign(exchange) => return upstream.exchange = exchange,
             UpstreamEffect::Read if !std::mem::take(&mut upstream.paused) => return,
             UpstreamEffect::Read => Output::ResumeRead { conn },
             UpstreamEffect::Send(payload) => Output::Send { conn, payload, crowd: None },
-            UpstreamEffect::Abort => {
-                upstream.exchange = None;
-                Output::Abort { conn }
-            }
+            UpstreamEffect::Abort => Output::Abort { conn },
             UpstreamEffect::Close { stalled } => {
-                upstream.exchange = None;
                 self.arm_closing(conn, stalled);
                 Output::Close { conn }
             }

@@ -1,13 +1,12 @@
 //! The answer's way: from the upstream to the client: its head, its body, a tunnel behind `101`;
 //! and what becomes of both connections behind it.
 
-use super::context::Context;
-use super::effect::{ClientEffect, UpstreamEffect};
+use super::effect::{ClientEffect, Context, UpstreamEffect};
 use super::exchange::{Exchange, Stage};
-use super::fault::{CLOSED, Fault};
+use super::fault::Fault;
 use super::handover::publishes;
 use super::reframer::Reframer;
-use super::request::{refuse_without_body, repeat, serve};
+use super::request::{repeat, serve};
 use super::rewrite::{self, Ends, answer_limits};
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, ResponseFraming, ResponseHead, Scan, Version,
@@ -45,13 +44,15 @@ fn pass_down(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_>) -> usi
                 exchange.arm(cx);
                 return used;
             }
-            Err(error) => misanswered(exchange, &error.message, cx),
+            Err(error) => exchange.fail(&Fault::Unreadable(&error.message), cx),
         }
     }
     let rest = &input[used..];
     match &mut exchange.stage {
         // Nothing was asked yet.
-        Stage::Connecting(_) => misanswered(exchange, "it answers before it is asked", cx),
+        Stage::Connecting(_) => {
+            exchange.fail(&Fault::Unreadable("it answers before it is asked"), cx);
+        }
         Stage::Answering { body, .. } => {
             out.reserve(rest.len() + 16);
             let (passed, is_done) = (body.pass(rest, &mut out, |_| ()), body.is_done());
@@ -74,12 +75,6 @@ fn pass_down(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_>) -> usi
         Stage::Asked(_) | Stage::Answered | Stage::HandedOver(_) | Stage::Over => {}
     }
     input.len()
-}
-
-/// Answers 502.
-fn misanswered(exchange: &mut Exchange, cause: &str, cx: &mut Context<'_>) {
-    cx.upstream.warn_of_fault(cause, cx.view.now);
-    exchange.fail(&Fault::Unreadable(cause), cx);
 }
 
 /// Reads the head of an answer and writes it to `out` as the client gets it; gives how many bytes
@@ -188,7 +183,7 @@ fn hand_over(
     let Some(target) = answer.header("X-Accel-Redirect") else { return false };
     let Some(is_publisher) = publishes(target, &mut cx.view.site.routes) else { return false };
     if is_publisher && !exchange.upload.copy.is_there() {
-        refuse_without_body(exchange, cx);
+        exchange.fail(&Fault::BodyGone, cx);
         return true;
     }
     exchange.stage = Stage::HandedOver(target.into());
@@ -215,7 +210,6 @@ pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_>) {
         stage @ (Stage::Connecting(_) | Stage::Asked(_)) => {
             let within_head = matches!(stage, Stage::Asked(head) if head.has_begun);
             if within_head || !repeat(exchange, cx) {
-                cx.upstream.warn_of_fault(CLOSED, cx.view.now);
                 exchange.fail(&Fault::Closed { within_head }, cx);
             }
         }
@@ -243,13 +237,14 @@ pub(super) fn timed_out(exchange: &mut Exchange, is_body: bool, cx: &mut Context
     if matches!(exchange.stage, Stage::Answered) && !is_body {
         return exchange.end(ClientEffect::Linger, cx);
     }
-    if !is_body {
-        cx.upstream.warn_of_silence(cx.view.now);
-    }
-    match exchange.is_unanswered() {
-        true if is_body => exchange.end(ClientEffect::RefuseUnfinished(exchange.is_head), cx),
-        true => exchange.fail(&Fault::Silent, cx),
-        false => exchange.cut(cx),
+    match (exchange.is_unanswered(), is_body) {
+        (true, true) => exchange.end(ClientEffect::RefuseUnfinished(exchange.is_head), cx),
+        (true, false) => exchange.fail(&Fault::Silent, cx),
+        (false, true) => exchange.cut(cx),
+        (false, false) => {
+            cx.upstream.warn_of_silence(cx.view.now);
+            exchange.cut(cx);
+        }
     }
 }
 
@@ -283,7 +278,7 @@ fn give_back(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_>) {
     if !is_clean || cx.upstream.removed || cx.view.stopping {
         return cx.upstream(link.conn, UpstreamEffect::Abort);
     }
-    cx.upstream(link.conn, UpstreamEffect::Keep);
+    cx.upstream(link.conn, UpstreamEffect::Assign(None));
     if let Some(oldest) = cx.upstream.pool.put(link.conn, cx.now_ms()) {
         cx.upstream(oldest, UpstreamEffect::Close { stalled: false });
     }

@@ -1,34 +1,29 @@
-//! Inputs and effects: what an exchange is told, and what is to be done for it: values only.
+//! Inputs and effects: what an exchange is told, and what is to be done for it; and what its steps
+//! may use to say so (`Context`). Decides nothing.
 
-use std::io::ErrorKind;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::handover::HandedOver;
+use super::upstream::Upstream;
+use crate::clock::Now;
 use crate::relay::conn_key::ConnKey;
 use crate::relay::exchange_key::ExchangeKey;
+use crate::relay::input;
 use crate::relay::options::UpstreamAddress;
-use crate::relay::render::Persistence;
 use crate::relay::render::payload::Payload;
+use crate::relay::render::{Persistence, Renderer};
+use crate::relay::site::Site;
 use crate::relay::timers::ConnTimer;
+use crate::relay::uploads::Uploads;
 
 /// What happened to an exchange.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::relay) enum Input<'a> {
     /// The connection that it asked for is open. `waiting`: the bytes of its client that wait.
     Connected { waiting: &'a [u8] },
-    /// The connection that it asked for cannot be had. `QuotaExceeded`: for want of descriptors of
-    /// ours.
-    ConnectFailed(ErrorKind),
-    /// Bytes came from the upstream.
-    FromUpstream(&'a [u8]),
-    /// The upstream sends no more. `clean`: it said so; otherwise the connection is gone.
-    UpstreamEnded { clean: bool },
-    /// The upstream's socket takes no more for now.
-    UpstreamStalled,
-    /// The upstream's socket took something.
-    UpstreamProgressed,
-    /// The upstream's socket takes everything again.
-    UpstreamDrained,
+    /// What else happened to its connection.
+    Upstream(input::Input<'a>),
     /// Bytes came from the client. Only while the exchange takes them.
     FromClient(&'a [u8]),
     /// The client's socket takes everything again.
@@ -54,14 +49,12 @@ pub(in crate::relay) enum Effect {
 /// What is to be done to a connection of the upstream.
 #[derive(Debug)]
 pub(in crate::relay) enum UpstreamEffect {
-    /// It has the request of this exchange from now on.
-    Use(ExchangeKey),
+    /// It has the request of this exchange from now on; `None`: it waits for another one.
+    Assign(Option<ExchangeKey>),
     /// Send this.
     Send(Payload),
     /// Read on, if reading was refused.
     Read,
-    /// It has no request any more, and waits for another one.
-    Keep,
     /// Close it behind what was sent. `stalled`: its socket takes no more for now.
     Close { stalled: bool },
     /// Close it at once.
@@ -101,4 +94,44 @@ pub(in crate::relay) enum ClientEffect {
     Close,
     /// Close it so that the client can tell it from an end.
     Reset,
+}
+
+/// What the proxy may look at of the relay.
+pub(in crate::relay) struct View<'a> {
+    pub(in crate::relay) site: &'a mut Site,
+    pub(in crate::relay) renderer: &'a Renderer,
+    pub(in crate::relay) uploads: &'a mut Uploads,
+    /// The daemon stops: every answer is the last of its connection.
+    pub(in crate::relay) stopping: bool,
+    pub(in crate::relay) now: Now,
+}
+
+impl View<'_> {
+    pub(super) fn reborrow(&mut self) -> View<'_> {
+        let Self { site, renderer, uploads, stopping, now } = self;
+        View { site, renderer, uploads, stopping: *stopping, now: *now }
+    }
+}
+
+/// What a step of an exchange may use beside the exchange itself.
+pub(super) struct Context<'a> {
+    /// The exchange's key.
+    pub(super) key: ExchangeKey,
+    pub(super) upstream: &'a mut Upstream,
+    pub(super) effects: &'a mut VecDeque<Effect>,
+    pub(super) view: View<'a>,
+}
+
+impl Context<'_> {
+    pub(super) fn now_ms(&self) -> u64 {
+        self.view.now.mono_ms
+    }
+
+    pub(super) fn client(&mut self, conn: ConnKey, effect: ClientEffect) {
+        self.effects.push_back(Effect::Client(conn, effect));
+    }
+
+    pub(super) fn upstream(&mut self, conn: ConnKey, effect: UpstreamEffect) {
+        self.effects.push_back(Effect::Upstream(conn, effect));
+    }
 }

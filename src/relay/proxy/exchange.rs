@@ -3,9 +3,8 @@
 
 use std::rc::Rc;
 
-use super::context::Context;
-use super::effect::{ClientEffect, UpstreamEffect};
-use super::fault::{Fault, accepts_html};
+use super::effect::{ClientEffect, Context, UpstreamEffect};
+use super::fault::{CLOSED, Fault, NOT_KEPT, accepts_html};
 use super::reframer::Reframer;
 use super::rewrite::Ends;
 use super::upload::Upload;
@@ -127,8 +126,16 @@ impl Exchange {
         self.end(if ends_with_connection { ClientEffect::Reset } else { ClientEffect::Close }, cx);
     }
 
-    /// Ends with an answer in place of the upstream.
+    /// Ends with an answer in place of the upstream, and logs why.
     pub(super) fn fail(&mut self, fault: &Fault<'_>, cx: &mut Context<'_>) {
+        let (wait_ms, now) = (cx.view.site.limits.upstream_wait_ms, cx.view.now);
+        match fault {
+            Fault::Unreachable(_) => cx.upstream.warn_of_failure(self.is_page(), wait_ms, now),
+            Fault::Silent => cx.upstream.warn_of_silence(now),
+            Fault::Closed { .. } => cx.upstream.warn_of_fault(CLOSED, now),
+            Fault::Unreadable(cause) => cx.upstream.warn_of_fault(cause, now),
+            Fault::BodyGone => cx.upstream.warn_of_fault(NOT_KEPT, now),
+        }
         let is_whole = self.upload.is_done();
         let persistence = if is_whole { self.persistence } else { Persistence::Close };
         let reply = Reply::bare(persistence, self.is_head);
@@ -179,11 +186,6 @@ impl Exchange {
     /// Whether bytes pass both ways, and nobody knows what they mean.
     pub(in crate::relay) fn is_tunnel(&self) -> bool {
         matches!(self.stage, Stage::Tunnel)
-    }
-
-    /// Whether it has no connection yet, so that one may be dialled for it.
-    pub(super) fn awaits_dial(&self) -> bool {
-        matches!(self.stage, Stage::Connecting(_)) && self.link.is_none()
     }
 
     /// Whether bytes of the client are taken now.
@@ -259,12 +261,6 @@ impl Repeat {
             "PUT" | "DELETE" => Self::Once,
             _ => Self::Never,
         }
-    }
-
-    /// Whether it may be sent over a connection that was idle, which the upstream may just be
-    /// closing.
-    pub(super) fn takes_idle(self) -> bool {
-        matches!(self, Self::Once | Self::Safe)
     }
 }
 

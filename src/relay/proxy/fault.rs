@@ -108,6 +108,11 @@ impl Fault<'_> {
 /// What the log says of an upstream that gives no answer.
 pub(super) const CLOSED: &str = "it closed the connection before it had answered";
 
+/// What the log says of a message that was not kept.
+pub(super) const NOT_KEPT: &str = "X-Accel-Redirect hands over a message that was not kept: it is \
+                                   over limits.body_bytes, or too many large bodies are on their \
+                                   way";
+
 /// Where the upstream is, as its answers say it, if all its addresses are on this machine.
 pub(super) fn local_place(options: &ProxyOptions) -> Option<String> {
     let is_local = |address: &UpstreamAddress| match address {

@@ -21,9 +21,18 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(locations: &[LocationOptions]) -> Self {
-        let is_publisher = |location: &LocationOptions| matches!(location.role, Role::Publisher(_));
-        let has_publishers = locations.iter().any(is_publisher);
-        Self { closed_paths: closed_paths(locations), has_publishers }
+        let mut gate = Self { closed_paths: Vec::new(), has_publishers: false };
+        for location in locations {
+            match &location.role {
+                Role::Publisher(_) => gate.has_publishers = true,
+                Role::Subscriber(subscriber) => {
+                    gate.closed_paths.extend(subscriber.passthrough.as_deref().and_then(url_path));
+                }
+            }
+        }
+        gate.closed_paths.sort();
+        gate.closed_paths.dedup();
+        gate
     }
 
     /// The answer to a request that goes no further.
@@ -63,25 +72,12 @@ impl Gate {
     }
 }
 
-/// The paths of the locations' passthrough URLs.
-fn closed_paths(locations: &[LocationOptions]) -> Vec<Vec<u8>> {
-    let mut paths: Vec<Vec<u8>> = locations
-        .iter()
-        .filter_map(|location| match &location.role {
-            Role::Subscriber(subscriber) => subscriber.passthrough.as_deref(),
-            Role::Publisher(_) => None,
-        })
-        .filter_map(|url| {
-            let (_, rest) = url.split_once("://")?;
-            let path = rest.find('/').map_or("", |at| &rest[at..]);
-            Some(plain_path(path.split(['?', '#']).next().unwrap_or_default().as_bytes()))
-        })
-        // The home page would be closed too.
-        .filter(|path| !path.is_empty())
-        .collect();
-    paths.sort();
-    paths.dedup();
-    paths
+/// The path of a passthrough URL, unless it is the home page, which would be closed too.
+fn url_path(url: &str) -> Option<Vec<u8>> {
+    let (_, rest) = url.split_once("://")?;
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    let path = plain_path(path.split(['?', '#']).next().unwrap_or_default().as_bytes());
+    (!path.is_empty()).then_some(path)
 }
 
 /// A path as the most lenient upstream may read it: percent-decoded, without empty and dot

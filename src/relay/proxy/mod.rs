@@ -13,7 +13,6 @@
 //!   9.2.2).
 
 mod answer;
-mod context;
 mod effect;
 mod exchange;
 mod fault;
@@ -29,12 +28,11 @@ mod upstream;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-pub(super) use self::context::View;
-pub(super) use self::effect::{ClientEffect, Effect, Input, UpstreamEffect};
+pub(super) use self::effect::{ClientEffect, Effect, Input, UpstreamEffect, View};
 pub(super) use self::exchange::Exchange;
 pub(super) use self::handover::HandedOver;
 
-use self::context::Context;
+use self::effect::Context;
 use self::exchange::{Repeat, Stage};
 use self::gate::Gate;
 use self::rewrite::Origin;
@@ -42,6 +40,7 @@ use self::upload::{Continue, Copy, Upload, sound_body};
 use self::upstream::{Dialling, Upstream};
 use super::conn_key::ConnKey;
 use super::exchange_key::{ExchangeKey, Exchanging};
+use super::input::Input as ConnInput;
 use super::options::{LocationOptions, Options, ProxyOptions};
 use super::render::{Persistence, Reply};
 use super::request::admission::Refusal;
@@ -70,7 +69,6 @@ pub(super) struct Request<'a> {
     pub(super) input: &'a [u8],
     /// Its client sends no more.
     pub(super) is_last: bool,
-    pub(super) persistence: Persistence,
 }
 
 impl Proxy {
@@ -114,9 +112,13 @@ impl Proxy {
 
     /// Stops keeping connections, since the daemon stops or the upstream is another one.
     pub(super) fn close_idle(&mut self) {
-        while let Some(conn) = self.upstream.pool.take() {
+        self.close_expired(u64::MAX);
+    }
+
+    fn close_expired(&mut self, now_ms: u64) {
+        while let Some(idle) = self.upstream.pool.expired(now_ms) {
             let close = UpstreamEffect::Close { stalled: false };
-            self.effects.push_back(Effect::Upstream(conn, close));
+            self.effects.push_back(Effect::Upstream(idle, close));
         }
     }
 
@@ -137,9 +139,9 @@ impl Proxy {
         let decoder = match decoder {
             Ok(decoder) => decoder,
             Err((status, lines, text)) => {
-                let persistence = (!has_body).then_some(request.persistence);
-                let reply_persistence = persistence.unwrap_or(Persistence::Close);
-                let reply = Reply::bare(reply_persistence, head.method == "HEAD");
+                let persistence = (!has_body).then(|| Persistence::of(head, view.stopping));
+                let is_head = head.method == "HEAD";
+                let reply = Reply::bare(persistence.unwrap_or(Persistence::Close), is_head);
                 let payload = view.renderer.text(&reply, status, &lines, &text);
                 let answer = ClientEffect::Answer { persistence, status, payload };
                 self.effects.push_back(Effect::Client(request.client, answer));
@@ -197,7 +199,7 @@ impl Proxy {
             link: None,
             upload: Upload::new(decoder, is_chunked, copy, awaited),
             repeat: Repeat::of(head.method, has_body),
-            persistence: request.persistence,
+            persistence: Persistence::of(head, view.stopping),
             version: head.version,
             is_head: head.method == "HEAD",
             may_be_page: self.upstream.place.is_some() && head.method == "GET" && !has_body,
@@ -221,15 +223,19 @@ impl Proxy {
         let mut used = 0;
         match input {
             Input::Connected { waiting } => used = request::connected(exchange, waiting, cx),
-            Input::ConnectFailed(cause) => request::connect_failed(exchange, cause, cx),
-            Input::FromUpstream(bytes) => answer::receive(exchange, bytes, cx),
-            Input::UpstreamEnded { clean } => answer::end(exchange, clean, cx),
-            Input::UpstreamStalled => exchange.set_stalled(true, cx),
-            Input::UpstreamProgressed => exchange.arm(cx),
-            Input::UpstreamDrained => {
+            Input::Upstream(ConnInput::Received(bytes)) => answer::receive(exchange, bytes, cx),
+            Input::Upstream(ConnInput::Ended) => answer::end(exchange, true, cx),
+            Input::Upstream(ConnInput::Closed) => answer::end(exchange, false, cx),
+            Input::Upstream(ConnInput::Stalled) => exchange.set_stalled(true, cx),
+            Input::Upstream(ConnInput::Drained) => {
                 exchange.set_stalled(false, cx);
                 cx.client(exchange.client, ClientEffect::Read);
             }
+            Input::Upstream(ConnInput::ConnectFailed(cause)) => {
+                request::connect_failed(exchange, cause, cx);
+            }
+            Input::Upstream(ConnInput::Progressed) => exchange.arm(cx),
+            Input::Upstream(ConnInput::Connected | ConnInput::Evicted | ConnInput::Unread) => {}
             Input::FromClient(bytes) => used = request::pass_up(exchange, bytes, cx),
             Input::ClientDrained => {
                 exchange.arm(cx);
@@ -262,10 +268,7 @@ impl Proxy {
     /// Does what is due: closes what was idle for too long, dials for requests that wait.
     pub(super) fn handle_timeout(&mut self, mut view: View<'_>) {
         let now_ms = view.now.mono_ms;
-        while let Some(idle) = self.upstream.pool.expired(now_ms) {
-            let close = UpstreamEffect::Close { stalled: false };
-            self.effects.push_back(Effect::Upstream(idle, close));
-        }
+        self.close_expired(now_ms);
         while let Some(key) = self.upstream.pool.retry(now_ms) {
             if self.dial(key, view.reborrow()) {
                 self.upstream.pool.retried(now_ms);
@@ -279,10 +282,8 @@ impl Proxy {
     /// Opens a connection for an exchange, if that waits for one; gives whether it does.
     fn dial(&mut self, key: ExchangeKey, view: View<'_>) -> bool {
         let Self { exchanges, upstream, effects, .. } = self;
-        let waiting = exchanges.get_mut(key).filter(|exchange| exchange.awaits_dial());
-        let Some(exchange) = waiting else { return false };
-        request::dial(exchange, &mut Context { key, upstream, effects, view });
-        true
+        let Some(exchange) = exchanges.get_mut(key) else { return false };
+        request::dial(exchange, &mut Context { key, upstream, effects, view })
     }
 
     /// A connection is gone, or of no use any more.

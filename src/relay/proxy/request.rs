@@ -3,10 +3,9 @@
 
 use std::io::ErrorKind;
 
-use super::context::Context;
-use super::effect::{ClientEffect, Effect, UpstreamEffect};
+use super::effect::{ClientEffect, Context, Effect, UpstreamEffect};
 use super::exchange::{AnswerHead, Exchange, Repeat, Stage};
-use super::fault::{CLOSED, Fault};
+use super::fault::Fault;
 use super::handover::{HandedOver, publishes};
 use super::upload::Continue;
 use super::upstream::Dialling;
@@ -19,10 +18,10 @@ use crate::relay::render::{Persistence, Reply};
 pub(super) fn begin(exchange: &mut Exchange, cx: &mut Context<'_>) {
     // The upstream may just be closing an idle connection. So a request that cannot be repeated
     // gets a connection of its own, and so does one that was sent over such a connection.
-    if exchange.repeat.takes_idle()
+    if matches!(exchange.repeat, Repeat::Once | Repeat::Safe)
         && let Some(conn) = cx.upstream.pool.take()
     {
-        cx.upstream(conn, UpstreamEffect::Use(cx.key));
+        cx.upstream(conn, UpstreamEffect::Assign(Some(cx.key)));
         exchange.link(conn);
         send(exchange, b"", cx);
     } else {
@@ -41,13 +40,16 @@ fn connect(exchange: &mut Exchange, wait_ends_ms: u64, cx: &mut Context<'_>) {
     exchange.arm(cx);
 }
 
-/// Opens a connection.
-pub(super) fn dial(exchange: &mut Exchange, cx: &mut Context<'_>) {
-    if let Stage::Connecting(dialling) = &mut exchange.stage
-        && let Some(to) = dialling.address(cx.upstream)
-    {
+/// Opens a connection, if there is none yet and one is waited for; gives whether it is.
+pub(super) fn dial(exchange: &mut Exchange, cx: &mut Context<'_>) -> bool {
+    let Stage::Connecting(dialling) = &mut exchange.stage else { return false };
+    if exchange.link.is_some() {
+        return false;
+    }
+    if let Some(to) = dialling.address(cx.upstream) {
         cx.effects.push_back(Effect::Connect(cx.key, to));
     }
+    true
 }
 
 /// Its connection is open; gives how many of the `waiting` bytes of its client are dealt with.
@@ -63,7 +65,8 @@ pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut
     exchange.link = None;
     let Stage::Connecting(dialling) = &mut exchange.stage else { return };
     if dialling.fail(cx.upstream) {
-        return dial(exchange, cx);
+        dial(exchange, cx);
+        return;
     }
     cx.upstream.failed(cause, cx.view.now);
     cx.upstream.pool.wait(cx.key, cx.now_ms());
@@ -81,14 +84,9 @@ pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_>) {
     if goes_on {
         return exchange.arm(cx);
     }
-    if let Some(failure) = cx.upstream.failure {
-        let wait_ms = cx.view.site.limits.upstream_wait_ms;
-        cx.upstream.warn_of_failure(failure, exchange.is_page(), wait_ms, cx.view.now);
-        exchange.fail(&Fault::Unreachable(failure.cause), cx);
-    } else {
-        cx.upstream.warn_of_fault(CLOSED, cx.view.now);
-        exchange.fail(&Fault::Closed { within_head: false }, cx);
-    }
+    let closed = Fault::Closed { within_head: false };
+    let fault = cx.upstream.failure.map_or(closed, |failure| Fault::Unreachable(failure.cause));
+    exchange.fail(&fault, cx);
 }
 
 /// Sends the request, with what has come of its body; gives how many bytes of `waiting` that were.
@@ -103,13 +101,8 @@ fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_>) -> usize 
     } else {
         let mut out = Vec::with_capacity(head.len() + waiting.len() + 32);
         out.extend_from_slice(head);
-        match exchange.upload.pass(waiting, &mut out, cx.view.uploads) {
-            Ok(len) => used = len,
-            Err(error) => {
-                fail_upload(exchange, &error, cx);
-                return waiting.len();
-            }
-        }
+        let Some(len) = pass_body(exchange, waiting, &mut out, cx) else { return waiting.len() };
+        used = len;
         Payload::Owned(out)
     };
     if payload.len() > exchange.head.len() {
@@ -154,18 +147,13 @@ pub(super) fn repeat(exchange: &mut Exchange, cx: &mut Context<'_>) -> bool {
 pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_>) -> usize {
     exchange.upload.take_awaited();
     let mut out = Vec::with_capacity(input.len() + 16);
-    let used = if exchange.upload.is_done() {
+    let mut used = input.len();
+    if exchange.upload.is_done() {
         out.extend_from_slice(input);
-        input.len()
     } else {
-        match exchange.upload.pass(input, &mut out, cx.view.uploads) {
-            Ok(used) => used,
-            Err(error) => {
-                fail_upload(exchange, &error, cx);
-                return input.len();
-            }
-        }
-    };
+        let Some(len) = pass_body(exchange, input, &mut out, cx) else { return used };
+        used = len;
+    }
     // Of a request that was handed over the upstream gets no more.
     if let Some(link) = &exchange.link
         && !out.is_empty()
@@ -181,15 +169,24 @@ pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_
     used
 }
 
-/// The body of a request turned out to be malformed.
-fn fail_upload(exchange: &mut Exchange, error: &HttpError, cx: &mut Context<'_>) {
-    if !exchange.is_unanswered() {
-        return exchange.cut(cx);
+/// Appends what `input` has of the request's body; gives how many bytes of `input` that were.
+/// `None`: it is malformed, and the exchange is over.
+fn pass_body(
+    exchange: &mut Exchange,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Option<usize> {
+    let passed = exchange.upload.pass(input, out, cx.view.uploads);
+    let Err(HttpError { status, message, .. }) = passed else { return passed.ok() };
+    if exchange.is_unanswered() {
+        let reply = Reply::bare(Persistence::Close, exchange.is_head);
+        let payload = cx.view.renderer.text(&reply, status, b"", &message);
+        exchange.end(ClientEffect::Answer { persistence: None, status, payload }, cx);
+    } else {
+        exchange.cut(cx);
     }
-    let reply = Reply::bare(Persistence::Close, exchange.is_head);
-    let payload = cx.view.renderer.text(&reply, error.status, b"", &error.message);
-    let (persistence, status) = (None, error.status);
-    exchange.end(ClientEffect::Answer { persistence, status, payload }, cx);
+    None
 }
 
 /// Serves a request that was handed over, once all of it has come.
@@ -198,7 +195,8 @@ pub(super) fn serve(exchange: &mut Exchange, cx: &mut Context<'_>) {
     // The locations may be others than when it was handed over.
     let is_publisher = publishes(target, &mut cx.view.site.routes) == Some(true);
     if is_publisher && !exchange.upload.copy.is_there() {
-        return refuse_without_body(exchange, cx);
+        // Never as if it had been published.
+        return exchange.fail(&Fault::BodyGone, cx);
     }
     if !exchange.upload.is_done() {
         return exchange.arm(cx);
@@ -213,13 +211,3 @@ pub(super) fn serve(exchange: &mut Exchange, cx: &mut Context<'_>) {
     };
     exchange.end(ClientEffect::Serve(Box::new(handed)), cx);
 }
-
-/// Answers a message that was not kept: never as if it had been published.
-pub(super) fn refuse_without_body(exchange: &mut Exchange, cx: &mut Context<'_>) {
-    cx.upstream.warn_of_fault(NOT_KEPT, cx.view.now);
-    exchange.fail(&Fault::BodyGone, cx);
-}
-
-/// What the log says of a message that was not kept.
-const NOT_KEPT: &str = "X-Accel-Redirect hands over a message that was not kept: it is over \
-                        limits.body_bytes, or too many large bodies are on their way";

@@ -105,13 +105,8 @@ impl Upstream {
 
     /// Logs that a request is answered for want of it. A page that loads itself again (`is_page`)
     /// may only wait for a restart, which is logged once it takes longer than `wait_ms`.
-    pub(super) fn warn_of_failure(
-        &mut self,
-        failure: Failure,
-        is_page: bool,
-        wait_ms: u64,
-        now: Now,
-    ) {
+    pub(super) fn warn_of_failure(&mut self, is_page: bool, wait_ms: u64, now: Now) {
+        let Some(failure) = self.failure else { return };
         let waits = is_page && now.mono_ms < failure.since_ms.saturating_add(wait_ms);
         if !waits && let Some(times) = self.warnings.unreachable.note(now.mono_ms) {
             let url = &self.options.url;
