@@ -106,7 +106,7 @@ impl Forwarding<'_> {
     /// Takes other settings.
     pub(super) fn reload(&mut self, options: &Options) {
         let view = view(self.site, self.renderer, self.effects, self.now);
-        self.proxy.reload(options.proxy.as_ref(), &options.locations, view);
+        self.proxy.reload(options, view);
     }
 
     /// Does what is due.

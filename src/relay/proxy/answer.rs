@@ -61,7 +61,7 @@ fn pass_down(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_>) -> usi
                 Ok(len) if is_done => finish(exchange, len == rest.len(), cx),
                 Ok(_) => exchange.arm(cx),
                 Err(error) => {
-                    cx.upstream.warn_of_fault(&error.message, cx.view.now);
+                    exchange.warn(&Fault::Unreadable(&error.message), cx);
                     exchange.cut(cx);
                 }
             }
@@ -222,7 +222,7 @@ pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_>) {
                 finish(exchange, false, cx);
             }
             None => {
-                cx.upstream.warn_of_fault("the upstream cut its answer off", cx.view.now);
+                exchange.warn(&Fault::Unreadable("the upstream cut its answer off"), cx);
                 exchange.cut(cx);
             }
         },
@@ -242,7 +242,7 @@ pub(super) fn timed_out(exchange: &mut Exchange, is_body: bool, cx: &mut Context
         (true, false) => exchange.fail(&Fault::Silent, cx),
         (false, true) => exchange.cut(cx),
         (false, false) => {
-            cx.upstream.warn_of_silence(cx.view.now);
+            exchange.warn(&Fault::Silent, cx);
             exchange.cut(cx);
         }
     }
@@ -250,17 +250,13 @@ pub(super) fn timed_out(exchange: &mut Exchange, is_body: bool, cx: &mut Context
 
 /// The answer has passed. `exact`: nothing came behind it.
 fn finish(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_>) {
-    if !exchange.upload.is_done() {
-        return pass_the_rest(exchange, cx);
+    if exchange.upload.is_done() {
+        give_back(exchange, exact, cx);
+        return exchange.end(ClientEffect::Finish(exchange.persistence), cx);
     }
-    give_back(exchange, exact, cx);
-    exchange.end(ClientEffect::Finish(exchange.persistence), cx);
-}
-
-/// All of the answer has passed, and not yet all of the request's body: the rest goes on to the
-/// upstream for as long as that reads it. A connection that is closed while its peer still sends is
-/// reset, and the answer may be lost with it (RFC 9112 9.6).
-fn pass_the_rest(exchange: &mut Exchange, cx: &mut Context<'_>) {
+    // The rest of the request goes on to the upstream for as long as that reads it. A connection
+    // that is closed while its peer still sends is reset, and the answer may be lost with it (RFC
+    // 9112 9.6).
     let ends_here = exchange.link.is_none() || exchange.upload.awaits_continue();
     if ends_here || exchange.is_last || cx.view.stopping {
         return exchange.end(ClientEffect::Linger, cx);

@@ -38,7 +38,7 @@ pub(in crate::relay) enum Input<'a> {
 #[derive(Debug)]
 pub(in crate::relay) enum Effect {
     /// Open a connection for this exchange, and say [`super::Proxy::dialled`]; then
-    /// [`Input::Connected`] or [`Input::ConnectFailed`].
+    /// [`Input::Connected`], or a failure in [`Input::Upstream`].
     Connect(ExchangeKey, Rc<UpstreamAddress>),
     /// To a connection of the upstream.
     Upstream(ConnKey, UpstreamEffect),

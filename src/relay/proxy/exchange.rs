@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::effect::{ClientEffect, Context, UpstreamEffect};
-use super::fault::{CLOSED, Fault, NOT_KEPT, accepts_html};
+use super::fault::Fault;
 use super::reframer::Reframer;
 use super::rewrite::Ends;
 use super::upload::Upload;
@@ -30,8 +30,8 @@ pub(in crate::relay) struct Exchange {
     /// What its client speaks.
     pub(super) version: Version,
     pub(super) is_head: bool,
-    /// It is a GET for an upstream on this machine: a browser may be asking for a page.
-    pub(super) may_be_page: bool,
+    /// A browser asks for a page, of an upstream on this machine.
+    pub(super) is_page: bool,
     pub(super) wants_upgrade: bool,
     /// The request's body has chunks.
     pub(super) is_chunked: bool,
@@ -128,21 +128,20 @@ impl Exchange {
 
     /// Ends with an answer in place of the upstream, and logs why.
     pub(super) fn fail(&mut self, fault: &Fault<'_>, cx: &mut Context<'_>) {
-        let (wait_ms, now) = (cx.view.site.limits.upstream_wait_ms, cx.view.now);
-        match fault {
-            Fault::Unreachable(_) => cx.upstream.warn_of_failure(self.is_page(), wait_ms, now),
-            Fault::Silent => cx.upstream.warn_of_silence(now),
-            Fault::Closed { .. } => cx.upstream.warn_of_fault(CLOSED, now),
-            Fault::Unreadable(cause) => cx.upstream.warn_of_fault(cause, now),
-            Fault::BodyGone => cx.upstream.warn_of_fault(NOT_KEPT, now),
-        }
+        self.warn(fault, cx);
         let is_whole = self.upload.is_done();
         let persistence = if is_whole { self.persistence } else { Persistence::Close };
         let reply = Reply::bare(persistence, self.is_head);
         let place = cx.upstream.place.as_deref();
-        let (status, payload) = fault.answer(place, self.is_page(), &reply, cx.view.renderer);
+        let (status, payload) = fault.answer(place, self.is_page, &reply, cx.view.renderer);
         let persistence = is_whole.then_some(persistence);
         self.end(ClientEffect::Answer { persistence, status, payload }, cx);
+    }
+
+    /// Logs a fault.
+    pub(super) fn warn(&self, fault: &Fault<'_>, cx: &mut Context<'_>) {
+        let wait_ms = cx.view.site.limits.upstream_wait_ms;
+        cx.upstream.warn(fault, self.is_page, wait_ms, cx.view.now);
     }
 
     pub(super) fn to_client(&self, bytes: Vec<u8>, cx: &mut Context<'_>) {
@@ -212,32 +211,16 @@ impl Exchange {
         matches!(self.stage, Stage::Connecting(_) | Stage::Asked(_) | Stage::HandedOver(_))
     }
 
-    /// Whether a browser asks for a page, of an upstream on this machine.
-    pub(super) fn is_page(&self) -> bool {
-        self.may_be_page && accepts_html(values(&self.head, "accept"))
-    }
-
     /// How long it waits for the upstream, milliseconds.
     pub(super) fn wait_ms(&self, cx: &Context<'_>) -> u64 {
         let wait_ms = cx.view.site.limits.upstream_wait_ms;
-        if self.is_page() { wait_ms.min(PAGE_WAIT_MS) } else { wait_ms }
+        if self.is_page { wait_ms.min(PAGE_WAIT_MS) } else { wait_ms }
     }
 }
 
 /// How long a browser waits for a page of an upstream on this machine before it is shown that the
 /// upstream is away, milliseconds.
 const PAGE_WAIT_MS: u64 = 3000;
-
-/// The values of the fields of this name in a head that was found sound and written anew.
-fn values<'h>(head: &'h [u8], name: &str) -> impl Iterator<Item = &'h [u8]> {
-    head.split(|byte| *byte == b'\n')
-        .skip(1)
-        .filter_map(move |line| {
-            let (field, value) = line.split_at_checked(name.len())?;
-            field.eq_ignore_ascii_case(name.as_bytes()).then(|| value.strip_prefix(b":"))?
-        })
-        .map(<[u8]>::trim_ascii)
-}
 
 /// Whether a request is sent again after the upstream has closed the connection without a byte of
 /// an answer.
@@ -261,18 +244,5 @@ impl Repeat {
             "PUT" | "DELETE" => Self::Once,
             _ => Self::Never,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_values_of_a_field_are_found_in_a_head() {
-        let head = b"GET /accept: HTTP/1.1\r\nHost: a\r\nAccept: x\r\nAccept-Encoding: y\r\n\
-                     accept: z, w\r\n\r\n";
-        let found: Vec<_> = values(head, "accept").collect();
-        assert_eq!(found, [&b"x"[..], b"z, w"]);
     }
 }

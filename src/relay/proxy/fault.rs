@@ -105,14 +105,6 @@ impl Fault<'_> {
     }
 }
 
-/// What the log says of an upstream that gives no answer.
-pub(super) const CLOSED: &str = "it closed the connection before it had answered";
-
-/// What the log says of a message that was not kept.
-pub(super) const NOT_KEPT: &str = "X-Accel-Redirect hands over a message that was not kept: it is \
-                                   over limits.body_bytes, or too many large bodies are on their \
-                                   way";
-
 /// Where the upstream is, as its answers say it, if all its addresses are on this machine.
 pub(super) fn local_place(options: &ProxyOptions) -> Option<String> {
     let is_local = |address: &UpstreamAddress| match address {
@@ -172,6 +164,18 @@ fn page(status: u16, lines: [&[u8]; 2], words: &str, waits: bool) -> Payload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{HeadLimits, HeaderSlots, parse_request};
+
+    #[test]
+    fn the_values_of_a_field_are_found_in_a_head() {
+        let head = b"GET /accept: HTTP/1.1\r\nHost: a\r\nAccept: x\r\nAccept-Encoding: y\r\n\
+                     accept: z, w\r\n\r\n";
+        let limits = HeadLimits { header_bytes: 4096, headers: 50, uri_bytes: 1024 };
+        let mut slots = HeaderSlots::new();
+        let head = parse_request(head, &mut slots, &limits).unwrap();
+        let found: Vec<_> = head.header_all("accept").collect();
+        assert_eq!(found, [&b"x"[..], b"z, w"]);
+    }
 
     #[test]
     fn a_page_is_what_names_text_html() {

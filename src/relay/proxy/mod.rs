@@ -34,6 +34,7 @@ pub(super) use self::handover::HandedOver;
 
 use self::effect::Context;
 use self::exchange::{Repeat, Stage};
+use self::fault::accepts_html;
 use self::gate::Gate;
 use self::rewrite::Origin;
 use self::upload::{Continue, Copy, Upload, sound_body};
@@ -41,7 +42,7 @@ use self::upstream::{Dialling, Upstream};
 use super::conn_key::ConnKey;
 use super::exchange_key::{ExchangeKey, Exchanging};
 use super::input::Input as ConnInput;
-use super::options::{LocationOptions, Options, ProxyOptions};
+use super::options::Options;
 use super::render::{Persistence, Reply};
 use super::request::admission::Refusal;
 use super::timers::ConnTimer;
@@ -83,20 +84,14 @@ impl Proxy {
         }))
     }
 
-    /// Takes other settings. What is on its way to another upstream comes to its end. `options`:
-    /// `None` where there is no upstream any more.
-    pub(super) fn reload(
-        &mut self,
-        options: Option<&ProxyOptions>,
-        locations: &[LocationOptions],
-        mut view: View<'_>,
-    ) {
-        let Some(options) = options else {
+    /// Takes other settings. What is on its way to an upstream that is not in them comes to its end.
+    pub(super) fn reload(&mut self, options: &Options, mut view: View<'_>) {
+        let Some(proxy) = &options.proxy else {
             self.upstream.removed = true;
             return self.close_idle();
         };
-        self.gate = Gate::new(locations);
-        if self.upstream.reload(options) {
+        self.gate = Gate::new(&options.locations);
+        if self.upstream.reload(proxy) {
             return;
         }
         self.close_idle();
@@ -104,7 +99,7 @@ impl Proxy {
         for link in self.exchanges.iter_mut().filter_map(|exchange| exchange.link.as_mut()) {
             link.once = true;
         }
-        let mut old = std::mem::replace(&mut self.upstream, Upstream::new(options));
+        let mut old = std::mem::replace(&mut self.upstream, Upstream::new(proxy));
         for key in old.pool.take_waiting().into_iter().chain(old.pool.take_resting()) {
             self.dial(key, view.reborrow());
         }
@@ -192,6 +187,7 @@ impl Proxy {
         if let Some(field) = replaced {
             self.upstream.warn_of_replaced(field, peer, view.now);
         }
+        let may_be_page = self.upstream.place.is_some() && head.method == "GET" && !has_body;
         Exchange {
             client: request.client,
             stage: Stage::Connecting(Dialling::default()),
@@ -202,7 +198,7 @@ impl Proxy {
             persistence: Persistence::of(head, view.stopping),
             version: head.version,
             is_head: head.method == "HEAD",
-            may_be_page: self.upstream.place.is_some() && head.method == "GET" && !has_body,
+            is_page: may_be_page && accepts_html(head.header_all("Accept")),
             wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
             is_chunked,
             is_last: request.is_last,
@@ -226,7 +222,9 @@ impl Proxy {
             Input::Upstream(ConnInput::Received(bytes)) => answer::receive(exchange, bytes, cx),
             Input::Upstream(ConnInput::Ended) => answer::end(exchange, true, cx),
             Input::Upstream(ConnInput::Closed) => answer::end(exchange, false, cx),
-            Input::Upstream(ConnInput::Stalled) => exchange.set_stalled(true, cx),
+            Input::Upstream(ConnInput::Stalled | ConnInput::Progressed) => {
+                exchange.set_stalled(true, cx);
+            }
             Input::Upstream(ConnInput::Drained) => {
                 exchange.set_stalled(false, cx);
                 cx.client(exchange.client, ClientEffect::Read);
@@ -234,7 +232,6 @@ impl Proxy {
             Input::Upstream(ConnInput::ConnectFailed(cause)) => {
                 request::connect_failed(exchange, cause, cx);
             }
-            Input::Upstream(ConnInput::Progressed) => exchange.arm(cx),
             Input::Upstream(ConnInput::Connected | ConnInput::Evicted | ConnInput::Unread) => {}
             Input::FromClient(bytes) => used = request::pass_up(exchange, bytes, cx),
             Input::ClientDrained => {

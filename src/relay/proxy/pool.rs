@@ -23,7 +23,7 @@ const REST_MS: u64 = 250;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    /// Each with the time since when it is idle. The newest is used first, so that the others age.
+    /// Each with the time when it is closed. The newest is used first, so that the others age.
     idle: VecDeque<(ConnKey, u64)>,
     /// Exchanges that wait for the upstream to accept connections, longest first.
     waiting: VecDeque<ExchangeKey>,
@@ -36,7 +36,7 @@ pub(super) struct Pool {
 impl Pool {
     /// Keeps a connection for another request; gives one to be closed, if there are too many.
     pub(super) fn put(&mut self, conn: ConnKey, now_ms: u64) -> Option<ConnKey> {
-        self.idle.push_back((conn, now_ms));
+        self.idle.push_back((conn, now_ms + IDLE_MS));
         if self.idle.len() <= IDLE_MAX {
             return None;
         }
@@ -55,11 +55,7 @@ impl Pool {
 
     /// A connection that was idle for too long.
     pub(super) fn expired(&mut self, now_ms: u64) -> Option<ConnKey> {
-        let (_, since_ms) = self.idle.front()?;
-        (since_ms + IDLE_MS <= now_ms)
-            .then(|| self.idle.pop_front())
-            .flatten()
-            .map(|(conn, _)| conn)
+        pop_due(&mut self.idle, now_ms)
     }
 
     /// The connection that is idle longest.
@@ -101,8 +97,7 @@ impl Pool {
 
     /// An exchange that has rested; it may be gone.
     pub(super) fn rested(&mut self, now_ms: u64) -> Option<ExchangeKey> {
-        let (_, at_ms) = self.resting.front()?;
-        (*at_ms <= now_ms).then(|| self.resting.pop_front()).flatten().map(|(key, _)| key)
+        pop_due(&mut self.resting, now_ms)
     }
 
     /// All exchanges that rest; some may be gone.
@@ -117,11 +112,17 @@ impl Pool {
 
     /// When [`Pool::expired`], [`Pool::retry`] or [`Pool::rested`] has something, milliseconds.
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        let expiry = self.idle.front().map(|(_, since_ms)| since_ms + IDLE_MS);
+        let expiry = self.idle.front().map(|(_, at_ms)| *at_ms);
         let retry = self.is_waited_for().then_some(self.retry_at_ms);
         let rested = self.resting.front().map(|(_, at_ms)| *at_ms);
         expiry.into_iter().chain(retry).chain(rested).min()
     }
+}
+
+/// The first of a queue whose times ascend, if its time has come.
+fn pop_due<K>(queue: &mut VecDeque<(K, u64)>, now_ms: u64) -> Option<K> {
+    queue.front().filter(|(_, at_ms)| *at_ms <= now_ms)?;
+    queue.pop_front().map(|(key, _)| key)
 }
 
 #[cfg(test)]

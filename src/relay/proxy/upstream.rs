@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::fault;
+use super::fault::{Fault, local_place};
 use super::pool::Pool;
 use crate::clock::Now;
 use crate::rate_limit::RateLimit;
@@ -70,7 +70,7 @@ impl Upstream {
         Self {
             addresses: options.addresses.iter().cloned().map(Rc::new).collect(),
             preferred: 0,
-            place: fault::local_place(options),
+            place: local_place(options),
             failure: None,
             is_http_1_0: false,
             removed: false,
@@ -85,7 +85,7 @@ impl Upstream {
         let is_same = self.options.addresses == options.addresses;
         if is_same {
             self.options = options.clone();
-            self.place = fault::local_place(options);
+            self.place = local_place(options);
             self.removed = false;
         }
         is_same
@@ -103,33 +103,39 @@ impl Upstream {
         log::debug!("event=dial_failed url={} cause=\"{cause}\"", self.options.url);
     }
 
-    /// Logs that a request is answered for want of it. A page that loads itself again (`is_page`)
-    /// may only wait for a restart, which is logged once it takes longer than `wait_ms`.
-    pub(super) fn warn_of_failure(&mut self, is_page: bool, wait_ms: u64, now: Now) {
-        let Some(failure) = self.failure else { return };
-        let waits = is_page && now.mono_ms < failure.since_ms.saturating_add(wait_ms);
-        if !waits && let Some(times) = self.warnings.unreachable.note(now.mono_ms) {
-            let url = &self.options.url;
-            let cause = match failure.cause {
-                ErrorKind::QuotaExceeded => "the limit of open files is reached".to_owned(),
-                cause => cause.to_string(),
-            };
-            log::warn!("event=upstream_unreachable url={url} times={times} cause=\"{cause}\"");
-        }
-    }
-
-    /// Logs that it does not answer.
-    pub(super) fn warn_of_silence(&mut self, now: Now) {
-        if let Some(times) = self.warnings.silent.note(now.mono_ms) {
-            let url = &self.options.url;
-            log::warn!("event=upstream_silent url={url} times={times}");
-        }
-    }
-
-    /// Logs what is wrong with it.
-    pub(super) fn warn_of_fault(&mut self, cause: &str, now: Now) {
-        if let Some(times) = self.warnings.faulty.note(now.mono_ms) {
-            let url = &self.options.url;
+    /// Logs a fault. A page that loads itself again (`is_page`) may only wait for a restart, which is
+    /// logged once it takes longer than `wait_ms`.
+    pub(super) fn warn(&mut self, fault: &Fault<'_>, is_page: bool, wait_ms: u64, now: Now) {
+        let Self { options: ProxyOptions { url, .. }, warnings, .. } = self;
+        let cause = match *fault {
+            Fault::Unreachable(cause) => {
+                let since_ms = self.failure.map_or(0, |failure| failure.since_ms);
+                let waits = is_page && now.mono_ms < since_ms.saturating_add(wait_ms);
+                if !waits && let Some(times) = warnings.unreachable.note(now.mono_ms) {
+                    let cause = match cause {
+                        ErrorKind::QuotaExceeded => "the limit of open files is reached".to_owned(),
+                        cause => cause.to_string(),
+                    };
+                    log::warn!(
+                        "event=upstream_unreachable url={url} times={times} cause=\"{cause}\""
+                    );
+                }
+                return;
+            }
+            Fault::Silent => {
+                if let Some(times) = warnings.silent.note(now.mono_ms) {
+                    log::warn!("event=upstream_silent url={url} times={times}");
+                }
+                return;
+            }
+            Fault::Closed { .. } => "it closed the connection before it had answered",
+            Fault::Unreadable(cause) => cause,
+            Fault::BodyGone => {
+                "X-Accel-Redirect hands over a message that was not kept: it is over \
+                 limits.body_bytes, or too many large bodies are on their way"
+            }
+        };
+        if let Some(times) = warnings.faulty.note(now.mono_ms) {
             log::warn!("event=upstream_faulty url={url} times={times} cause={cause:?}");
         }
     }
