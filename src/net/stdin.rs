@@ -84,7 +84,8 @@ mod tests {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
-        let watch = StdinWatch::watch(reader, waker).unwrap();
+        // Kept until the event is there: dropped, it would take the event along.
+        let watch = StdinWatch::watch(reader, Arc::clone(&waker)).unwrap();
         writer.write_all(b"some words\n").unwrap();
         assert!(!watch.has_ended());
         drop(writer);
@@ -94,6 +95,7 @@ mod tests {
         }
         assert!(!events.is_empty() && watch.has_ended());
         assert!(!watch.has_ended(), "it is told once");
+        drop(waker);
     }
 
     #[test]
