@@ -11,7 +11,7 @@ use super::exchange_key::ExchangeKey;
 use super::forwarding::{Forwarding, passes_up};
 use super::input::Input;
 use super::output::Output;
-use super::proxy::{self, Proxy};
+use super::proxy::{self, Proxy, View};
 use super::render::Renderer;
 use super::site::Site;
 use super::step::Step;
@@ -209,7 +209,8 @@ impl Dispatch<'_> {
     pub(super) fn forwarding(&mut self) -> Option<Forwarding<'_>> {
         let Self { proxy, conns, hub, site, renderer, effects, name, now } = self;
         let (proxy, now) = (proxy.as_mut()?, *now);
-        Some(Forwarding { proxy, conns, hub, site, renderer, effects, name, now })
+        let view = View { conns, site, renderer, effects, now };
+        Some(Forwarding { proxy, hub, name, view })
     }
 
     /// The client with this key, and what its steps may use.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
 use super::output::Output;
+use super::render::payload::Payload;
 use super::timers::ConnTimer;
 use super::uploads::Uploads;
 use crate::figures::RelayFigures;
@@ -46,6 +47,16 @@ impl Effects {
             oversized_heads: RateLimit::default(),
             stopping: false,
         }
+    }
+
+    /// Sends to a connection.
+    pub(super) fn send(&mut self, conn: ConnKey, payload: Payload) {
+        self.outputs.push_back(Output::Send { conn, payload, crowd: None });
+    }
+
+    /// Tells a client, which waits for it, to send its body (RFC 9110 10.1.1).
+    pub(super) fn send_continue(&mut self, conn: ConnKey) {
+        self.send(conn, Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()));
     }
 
     /// Gives back the room that nothing needs any more.

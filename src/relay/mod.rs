@@ -146,8 +146,8 @@ impl Relay {
         self.effects.stopping = true;
         self.hub.shutdown(now);
         let conns: Vec<ConnKey> = self.conns.keys().collect();
-        if let Some(proxy) = &mut self.proxy {
-            proxy.close_idle();
+        if let Some(mut forwarding) = self.dispatch(now).forwarding() {
+            forwarding.close_idle();
         }
         for conn in conns {
             let is_tunnel = is_tunnel(conn, &self.conns, self.proxy.as_deref());

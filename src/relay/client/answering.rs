@@ -215,7 +215,7 @@ pub(in crate::relay) fn refuse_and_linger(
 ) {
     client.log_access(status);
     step.effects.figures.count_answer(status);
-    step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd: None });
+    step.effects.send(step.conn, payload);
     client.linger(step);
 }
 

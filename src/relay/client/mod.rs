@@ -15,7 +15,6 @@ use super::input::Arrival;
 use super::notice::Event;
 use super::options::Limits;
 use super::output::Output;
-use super::render::payload::Payload;
 use super::step::Step;
 use super::timers::{LINGER_ALL_MS, LINGER_MS, STOP_MS};
 use crate::http::RequestHead;
@@ -366,12 +365,6 @@ impl Client {
         let is_writing = matches!(self.timer, Some((_, ConnTimer::Write)));
         let may_last = self.phase.may_last(is_tunnel);
         if self.stalled { is_writing } else { may_last || self.timer.is_some() }
-    }
-
-    /// Tells the peer, which waits for it, to send its body (RFC 9110 10.1.1).
-    pub(in crate::relay) fn send_continue(step: &mut Step<'_>) {
-        let payload = Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
-        step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd: None });
     }
 
     /// Keeps what the access log will say of a request, if there is one; the query, which may

@@ -154,7 +154,7 @@ fn begin_body(
         return input.len();
     }
     if head.expect_continue {
-        Client::send_continue(step);
+        step.effects.send_continue(step.conn);
     }
     // Other bodies are read and dropped, so that refused clients use no upload budget.
     let keeps_body = head.method == "POST" && refused.is_none();

@@ -1,7 +1,7 @@
 //! The answer's way: from the upstream to the client: its head, its body, a tunnel behind `101`;
 //! and what becomes of both connections behind it.
 
-use super::effect::{ClientEffect, Context, UpstreamEffect};
+use super::effect::{Context, Effect};
 use super::exchange::{Exchange, Stage};
 use super::fault::Fault;
 use super::handover::publishes;
@@ -12,10 +12,11 @@ use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, ResponseFraming, ResponseHead, Scan, Version,
     mend_response, parse_response, scan_response,
 };
+use crate::relay::output::Output;
 use crate::relay::render::Persistence;
 
 /// Bytes came from the upstream.
-pub(super) fn receive(exchange: &mut Exchange, bytes: &[u8], cx: &mut Context<'_>) {
+pub(super) fn receive(exchange: &mut Exchange, bytes: &[u8], cx: &mut Context<'_, '_>) {
     let mut waiting = Vec::new();
     if let Stage::Asked(head) = &mut exchange.stage {
         head.has_begun = true;
@@ -33,7 +34,7 @@ pub(super) fn receive(exchange: &mut Exchange, bytes: &[u8], cx: &mut Context<'_
 
 /// Passes the upstream's bytes on to the client; gives how many are dealt with, fewer than all only
 /// where a head is not complete.
-fn pass_down(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_>) -> usize {
+fn pass_down(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_, '_>) -> usize {
     let mut used = 0;
     // A head and the body behind it leave together.
     let mut out = Vec::new();
@@ -83,7 +84,7 @@ fn pass_head(
     exchange: &mut Exchange,
     input: &[u8],
     out: &mut Vec<u8>,
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
 ) -> Result<Option<usize>, HttpError> {
     let Stage::Asked(head) = &mut exchange.stage else { return Ok(None) };
     let len = match scan_response(input, head.scanned, &answer_limits(&cx.view.site.limits))? {
@@ -113,7 +114,7 @@ fn pass_head(
         100 => {
             // Anybody else has not asked for it, or does not wait for it any more.
             if exchange.upload.take_awaited() {
-                cx.client(exchange.client, ClientEffect::Continue);
+                cx.view.effects.send_continue(exchange.client);
                 exchange.arm(cx);
             }
         }
@@ -138,19 +139,19 @@ fn begin_answer(
     exchange: &mut Exchange,
     head: &ResponseHead<'_>,
     out: &mut Vec<u8>,
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
 ) {
     let is_tunnel = head.status == 101;
     let ends = rewrite::ends(head, exchange.version);
-    cx.client(exchange.client, ClientEffect::Answered(head.status));
+    cx.client(exchange.client, Effect::Answered(head.status));
     cx.upstream.is_http_1_0 = head.version == Version::Http10;
-    exchange.upload.copy.take(cx.view.uploads);
+    exchange.upload.copy.take(&mut cx.view.effects.uploads);
     let mut line: &[u8] = b"";
     if is_tunnel {
         exchange.upload.drop_rest();
         exchange.stage = Stage::Tunnel;
     } else {
-        if ends == Ends::WithConnection || !exchange.upload.is_done() || cx.view.stopping {
+        if ends == Ends::WithConnection || !exchange.upload.is_done() || cx.view.effects.stopping {
             exchange.persistence = Persistence::Close;
         }
         if let Some(link) = &mut exchange.link {
@@ -165,9 +166,9 @@ fn begin_answer(
     let ours = cx.view.renderer.server_and_date(server, date);
     rewrite::write_answer(out, head, ends, [ours, line]);
     match is_tunnel {
-        true if cx.view.stopping => exchange.end(ClientEffect::Close, cx),
+        true if cx.view.effects.stopping => exchange.end(Effect::Close, cx),
         // What the client has sent already.
-        true => cx.client(exchange.client, ClientEffect::Read),
+        true => cx.client(exchange.client, Effect::Read),
         false => {}
     }
 }
@@ -178,7 +179,7 @@ fn hand_over(
     exchange: &mut Exchange,
     answer: &ResponseHead<'_>,
     exact: bool,
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
 ) -> bool {
     let Some(target) = answer.header("X-Accel-Redirect") else { return false };
     let Some(is_publisher) = publishes(target, &mut cx.view.site.routes) else { return false };
@@ -195,16 +196,16 @@ fn hand_over(
         // Where the next request begins is known only once all of the body has come.
         exchange.unlink(cx);
         if exchange.upload.take_awaited() {
-            cx.client(exchange.client, ClientEffect::Continue);
+            cx.view.effects.send_continue(exchange.client);
         }
-        cx.client(exchange.client, ClientEffect::Read);
+        cx.client(exchange.client, Effect::Read);
     }
     serve(exchange, cx);
     true
 }
 
 /// The upstream sends no more. `clean`: it said so; otherwise the connection is gone.
-pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_>) {
+pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_, '_>) {
     exchange.link = None;
     match &exchange.stage {
         stage @ (Stage::Connecting(_) | Stage::Asked(_)) => {
@@ -214,7 +215,7 @@ pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_>) {
             }
         }
         // Nobody reads what the client still sends.
-        Stage::Answered => exchange.end(ClientEffect::Linger, cx),
+        Stage::Answered => exchange.end(Effect::Linger, cx),
         Stage::HandedOver(_) | Stage::Over => {}
         Stage::Answering { body, .. } => match body.end().filter(|_| clean) {
             Some(last) => {
@@ -226,19 +227,19 @@ pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_>) {
                 exchange.cut(cx);
             }
         },
-        Stage::Tunnel => exchange.end(ClientEffect::Close, cx),
+        Stage::Tunnel => exchange.end(Effect::Close, cx),
     }
 }
 
 /// The side whose turn it is has made no progress in its time: the upstream, or the client with its
 /// body (`is_body`).
-pub(super) fn timed_out(exchange: &mut Exchange, is_body: bool, cx: &mut Context<'_>) {
+pub(super) fn timed_out(exchange: &mut Exchange, is_body: bool, cx: &mut Context<'_, '_>) {
     // The upstream reads no more of a body.
     if matches!(exchange.stage, Stage::Answered) && !is_body {
-        return exchange.end(ClientEffect::Linger, cx);
+        return exchange.end(Effect::Linger, cx);
     }
     match (exchange.is_unanswered(), is_body) {
-        (true, true) => exchange.end(ClientEffect::RefuseUnfinished(exchange.is_head), cx),
+        (true, true) => exchange.end(Effect::RefuseUnfinished(exchange.is_head), cx),
         (true, false) => exchange.fail(&Fault::Silent, cx),
         (false, true) => exchange.cut(cx),
         (false, false) => {
@@ -249,33 +250,37 @@ pub(super) fn timed_out(exchange: &mut Exchange, is_body: bool, cx: &mut Context
 }
 
 /// The answer has passed. `exact`: nothing came behind it.
-fn finish(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_>) {
+fn finish(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_, '_>) {
     if exchange.upload.is_done() {
         give_back(exchange, exact, cx);
-        return exchange.end(ClientEffect::Finish(exchange.persistence), cx);
+        let ends = exchange.persistence == Persistence::Close
+            || exchange.is_last
+            || cx.view.effects.stopping;
+        return exchange.end(if ends { Effect::Close } else { Effect::Finish }, cx);
     }
     // The rest of the request goes on to the upstream for as long as that reads it. A connection
     // that is closed while its peer still sends is reset, and the answer may be lost with it (RFC
     // 9112 9.6).
     let ends_here = exchange.link.is_none() || exchange.upload.awaits_continue();
-    if ends_here || exchange.is_last || cx.view.stopping {
-        return exchange.end(ClientEffect::Linger, cx);
+    if ends_here || exchange.is_last || cx.view.effects.stopping {
+        return exchange.end(Effect::Linger, cx);
     }
     exchange.stage = Stage::Answered;
-    cx.client(exchange.client, ClientEffect::ShutdownWrite);
+    let shutdown = Output::ShutdownWrite { conn: exchange.client };
+    cx.view.effects.outputs.push_back(shutdown);
     exchange.arm(cx);
 }
 
 /// Keeps the connection of an exchange for another one, or closes it where it is not certain that
 /// the next answer would begin where this one ended.
-fn give_back(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_>) {
+fn give_back(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_, '_>) {
     let Some(link) = exchange.link.take() else { return };
     let is_clean = exact && exchange.upload.is_done() && !link.stalled && !link.once;
-    if !is_clean || cx.upstream.removed || cx.view.stopping {
-        return cx.upstream(link.conn, UpstreamEffect::Abort);
+    if !is_clean || cx.upstream.removed || cx.view.effects.stopping {
+        return cx.view.abort(link.conn);
     }
-    cx.upstream(link.conn, UpstreamEffect::Assign(None));
+    cx.view.assign(link.conn, None);
     if let Some(oldest) = cx.upstream.pool.put(link.conn, cx.now_ms()) {
-        cx.upstream(oldest, UpstreamEffect::Close { stalled: false });
+        cx.view.close(oldest, false);
     }
 }

@@ -1,5 +1,5 @@
-//! Inputs and effects: what an exchange is told, and what is to be done for it; and what its steps
-//! may use to say so (`Context`). Decides nothing.
+//! Inputs and effects: what an exchange is told, and what is to be done for its client; and what its
+//! steps may use (`Context`). Decides nothing.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,15 +7,17 @@ use std::rc::Rc;
 use super::handover::HandedOver;
 use super::upstream::Upstream;
 use crate::clock::Now;
+use crate::relay::conn::{self, Conn, Connections};
 use crate::relay::conn_key::ConnKey;
+use crate::relay::effects::Effects;
 use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::input;
 use crate::relay::options::UpstreamAddress;
+use crate::relay::output::Output;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{Persistence, Renderer};
 use crate::relay::site::Site;
 use crate::relay::timers::ConnTimer;
-use crate::relay::uploads::Uploads;
 
 /// What happened to an exchange.
 #[derive(Debug, Clone, Copy)]
@@ -30,49 +32,16 @@ pub(in crate::relay) enum Input<'a> {
     ClientDrained,
     /// The client is gone, or its connection ends.
     ClientGone,
-    /// The timer that [`ClientEffect::Arm`] set has expired.
+    /// The timer that [`Effect::Arm`] set has expired.
     TimedOut(ConnTimer),
 }
 
-/// What is to be done.
+/// What is to be done to a client. Behind those from [`Effect::Serve`] on there is no exchange any
+/// more.
 #[derive(Debug)]
 pub(in crate::relay) enum Effect {
-    /// Open a connection for this exchange, and say [`super::Proxy::dialled`]; then
-    /// [`Input::Connected`], or a failure in [`Input::Upstream`].
-    Connect(ExchangeKey, Rc<UpstreamAddress>),
-    /// To a connection of the upstream.
-    Upstream(ConnKey, UpstreamEffect),
-    /// To a client.
-    Client(ConnKey, ClientEffect),
-}
-
-/// What is to be done to a connection of the upstream.
-#[derive(Debug)]
-pub(in crate::relay) enum UpstreamEffect {
-    /// It has the request of this exchange from now on; `None`: it waits for another one.
-    Assign(Option<ExchangeKey>),
-    /// Send this.
-    Send(Payload),
-    /// Read on, if reading was refused.
-    Read,
-    /// Close it behind what was sent. `stalled`: its socket takes no more for now.
-    Close { stalled: bool },
-    /// Close it at once.
-    Abort,
-}
-
-/// What is to be done to a client. Behind those from [`ClientEffect::Serve`] on there is no exchange
-/// any more.
-#[derive(Debug)]
-pub(in crate::relay) enum ClientEffect {
-    /// Send this.
-    Send(Payload),
-    /// Send `100 Continue`.
-    Continue,
     /// The head of the upstream's answer is there, with this status.
     Answered(u16),
-    /// Send no more, but read on.
-    ShutdownWrite,
     /// Go on with the bytes that wait, and read on if reading was refused.
     Read,
     /// Set this timer, to so many milliseconds.
@@ -86,8 +55,8 @@ pub(in crate::relay) enum ClientEffect {
     Answer { persistence: Option<Persistence>, status: u16, payload: Payload },
     /// Refuse a request whose body stopped coming. True: to HEAD, so there is no body.
     RefuseUnfinished(bool),
-    /// The answer has passed, and all of the request.
-    Finish(Persistence),
+    /// The answer has passed, and all of the request: the connection is the next request's.
+    Finish,
     /// Let the connection end, though the client may still be sending.
     Linger,
     /// Close it behind what was sent.
@@ -96,42 +65,82 @@ pub(in crate::relay) enum ClientEffect {
     Reset,
 }
 
-/// What the proxy may look at of the relay.
+/// What the proxy may use of the relay: of the connections those to the upstream, whose end is its
+/// own to decide.
 pub(in crate::relay) struct View<'a> {
+    pub(in crate::relay) conns: &'a mut Connections,
     pub(in crate::relay) site: &'a mut Site,
-    pub(in crate::relay) renderer: &'a Renderer,
-    pub(in crate::relay) uploads: &'a mut Uploads,
-    /// The daemon stops: every answer is the last of its connection.
-    pub(in crate::relay) stopping: bool,
+    pub(in crate::relay) renderer: &'a mut Renderer,
+    pub(in crate::relay) effects: &'a mut Effects,
     pub(in crate::relay) now: Now,
 }
 
 impl View<'_> {
-    pub(super) fn reborrow(&mut self) -> View<'_> {
-        let Self { site, renderer, uploads, stopping, now } = self;
-        View { site, renderer, uploads, stopping: *stopping, now: *now }
+    /// Opens a connection for an exchange; then [`Input::Connected`], or a failure in
+    /// [`Input::Upstream`].
+    pub(super) fn connect(&mut self, key: ExchangeKey, to: Rc<UpstreamAddress>) -> ConnKey {
+        let upstream = conn::Upstream { exchange: Some(key), ..conn::Upstream::default() };
+        let conn = self.conns.insert(Conn::Upstream(upstream));
+        self.effects.outputs.push_back(Output::Connect { conn, to });
+        conn
+    }
+
+    /// A connection has the request of this exchange from now on; `None`: it waits for another one,
+    /// or for its end.
+    pub(super) fn assign(&mut self, conn: ConnKey, exchange: Option<ExchangeKey>) {
+        if let Some(upstream) = self.conns.upstream_mut(conn) {
+            upstream.exchange = exchange;
+        }
+    }
+
+    /// Reads on from a connection, if reading was refused.
+    pub(super) fn read_on(&mut self, conn: ConnKey) {
+        let upstream = self.conns.upstream_mut(conn);
+        if upstream.is_some_and(|upstream| std::mem::take(&mut upstream.paused)) {
+            self.effects.outputs.push_back(Output::ResumeRead { conn });
+        }
+    }
+
+    /// Closes a connection behind what was sent. `stalled`: its socket takes no more for now.
+    pub(in crate::relay) fn close(&mut self, conn: ConnKey, stalled: bool) {
+        self.assign(conn, None);
+        self.arm_closing(conn, stalled);
+        self.effects.outputs.push_back(Output::Close { conn });
+    }
+
+    /// Closes a connection at once.
+    pub(in crate::relay) fn abort(&mut self, conn: ConnKey) {
+        self.assign(conn, None);
+        self.effects.outputs.push_back(Output::Abort { conn });
+    }
+
+    /// A connection that is about to be closed has this much time to take the rest.
+    pub(in crate::relay) fn arm_closing(&mut self, conn: ConnKey, stalled: bool) {
+        let at_ms = self.now.mono_ms.saturating_add(self.site.limits.write_timeout_ms);
+        let Some(upstream) = self.conns.upstream_mut(conn) else { return };
+        if let Some(old) = upstream.timer.take() {
+            self.effects.wheel.cancel(old);
+        }
+        upstream.timer = stalled.then(|| self.effects.wheel.set(at_ms, (conn, ConnTimer::Write)));
     }
 }
 
 /// What a step of an exchange may use beside the exchange itself.
-pub(super) struct Context<'a> {
+pub(super) struct Context<'a, 'v> {
     /// The exchange's key.
     pub(super) key: ExchangeKey,
     pub(super) upstream: &'a mut Upstream,
-    pub(super) effects: &'a mut VecDeque<Effect>,
-    pub(super) view: View<'a>,
+    /// What is to be done to clients.
+    pub(super) queue: &'a mut VecDeque<(ConnKey, Effect)>,
+    pub(super) view: &'a mut View<'v>,
 }
 
-impl Context<'_> {
+impl Context<'_, '_> {
     pub(super) fn now_ms(&self) -> u64 {
         self.view.now.mono_ms
     }
 
-    pub(super) fn client(&mut self, conn: ConnKey, effect: ClientEffect) {
-        self.effects.push_back(Effect::Client(conn, effect));
-    }
-
-    pub(super) fn upstream(&mut self, conn: ConnKey, effect: UpstreamEffect) {
-        self.effects.push_back(Effect::Upstream(conn, effect));
+    pub(super) fn client(&mut self, conn: ConnKey, effect: Effect) {
+        self.queue.push_back((conn, effect));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::effect::{ClientEffect, Context, UpstreamEffect};
+use super::effect::{Context, Effect};
 use super::fault::Fault;
 use super::reframer::Reframer;
 use super::rewrite::Ends;
@@ -97,37 +97,36 @@ impl Exchange {
 
     /// Lets go of the connection: it is closed at once, unless its other end is still to get what
     /// was sent, as that of a tunnel.
-    pub(super) fn unlink(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn unlink(&mut self, cx: &mut Context<'_, '_>) {
         let Some(Link { conn, stalled, .. }) = self.link.take() else { return };
         // What has left for it is all that it gets.
         let is_whole = matches!(self.stage, Stage::Answered) && self.upload.is_done();
         let gently = is_whole || self.is_tunnel();
-        let effect = if gently { UpstreamEffect::Close { stalled } } else { UpstreamEffect::Abort };
-        cx.upstream(conn, effect);
+        if gently { cx.view.close(conn, stalled) } else { cx.view.abort(conn) }
     }
 
     /// Ends without an effect for its client.
-    pub(super) fn leave(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn leave(&mut self, cx: &mut Context<'_, '_>) {
         self.unlink(cx);
-        self.upload.copy.take(cx.view.uploads);
+        self.upload.copy.take(&mut cx.view.effects.uploads);
         self.stage = Stage::Over;
     }
 
     /// Ends with this effect.
-    pub(super) fn end(&mut self, effect: ClientEffect, cx: &mut Context<'_>) {
+    pub(super) fn end(&mut self, effect: Effect, cx: &mut Context<'_, '_>) {
         self.leave(cx);
         cx.client(self.client, effect);
     }
 
     /// Ends an answer that is not whole, so that the client can tell.
-    pub(super) fn cut(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn cut(&mut self, cx: &mut Context<'_, '_>) {
         let ends_with_connection =
             matches!(self.stage, Stage::Answering { ends: Ends::WithConnection, .. });
-        self.end(if ends_with_connection { ClientEffect::Reset } else { ClientEffect::Close }, cx);
+        self.end(if ends_with_connection { Effect::Reset } else { Effect::Close }, cx);
     }
 
     /// Ends with an answer in place of the upstream, and logs why.
-    pub(super) fn fail(&mut self, fault: &Fault<'_>, cx: &mut Context<'_>) {
+    pub(super) fn fail(&mut self, fault: &Fault<'_>, cx: &mut Context<'_, '_>) {
         self.warn(fault, cx);
         let is_whole = self.upload.is_done();
         let persistence = if is_whole { self.persistence } else { Persistence::Close };
@@ -135,23 +134,23 @@ impl Exchange {
         let place = cx.upstream.place.as_deref();
         let (status, payload) = fault.answer(place, self.is_page, &reply, cx.view.renderer);
         let persistence = is_whole.then_some(persistence);
-        self.end(ClientEffect::Answer { persistence, status, payload }, cx);
+        self.end(Effect::Answer { persistence, status, payload }, cx);
     }
 
     /// Logs a fault.
-    pub(super) fn warn(&self, fault: &Fault<'_>, cx: &mut Context<'_>) {
+    pub(super) fn warn(&self, fault: &Fault<'_>, cx: &mut Context<'_, '_>) {
         let wait_ms = cx.view.site.limits.upstream_wait_ms;
         cx.upstream.warn(fault, self.is_page, wait_ms, cx.view.now);
     }
 
-    pub(super) fn to_client(&self, bytes: Vec<u8>, cx: &mut Context<'_>) {
+    pub(super) fn to_client(&self, bytes: Vec<u8>, cx: &mut Context<'_, '_>) {
         if !bytes.is_empty() {
-            cx.client(self.client, ClientEffect::Send(Payload::Owned(bytes)));
+            cx.view.effects.send(self.client, Payload::Owned(bytes));
         }
     }
 
     /// The upstream's socket takes no more for now, or takes everything again.
-    pub(super) fn set_stalled(&mut self, stalled: bool, cx: &mut Context<'_>) {
+    pub(super) fn set_stalled(&mut self, stalled: bool, cx: &mut Context<'_, '_>) {
         if let Some(link) = &mut self.link {
             link.stalled = stalled;
         }
@@ -159,7 +158,7 @@ impl Exchange {
     }
 
     /// Sets the timer that watches over the side whose turn it is.
-    pub(super) fn arm(&self, cx: &mut Context<'_>) {
+    pub(super) fn arm(&self, cx: &mut Context<'_, '_>) {
         let limits = &cx.view.site.limits;
         let body = (ConnTimer::Body, limits.body_timeout_ms);
         let upstream = (ConnTimer::Upstream, limits.upstream_timeout_ms);
@@ -172,14 +171,14 @@ impl Exchange {
             // May be silent for hours; a client that vanishes without a word is found by TCP's
             // keep-alive.
             Stage::Tunnel if !self.is_stalled() => {
-                return cx.client(self.client, ClientEffect::Disarm);
+                return cx.client(self.client, Effect::Disarm);
             }
             // The upstream says whether it wants the body.
             Stage::Asked(_) if self.upload.awaits_continue() => upstream,
             Stage::Asked(_) | Stage::Answered | Stage::HandedOver(_) if self.takes_bytes() => body,
             _ => upstream,
         };
-        cx.client(self.client, ClientEffect::Arm(timer, in_ms));
+        cx.client(self.client, Effect::Arm(timer, in_ms));
     }
 
     /// Whether bytes pass both ways, and nobody knows what they mean.
@@ -212,7 +211,7 @@ impl Exchange {
     }
 
     /// How long it waits for the upstream, milliseconds.
-    pub(super) fn wait_ms(&self, cx: &Context<'_>) -> u64 {
+    pub(super) fn wait_ms(&self, cx: &Context<'_, '_>) -> u64 {
         let wait_ms = cx.view.site.limits.upstream_wait_ms;
         if self.is_page { wait_ms.min(PAGE_WAIT_MS) } else { wait_ms }
     }

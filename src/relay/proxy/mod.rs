@@ -1,6 +1,6 @@
 //! Proxy: what no location matches goes to the upstream (`--allrequests`), and its answer back, in
 //! a stream both ways. A state machine: [`Input`]s go in, [`Effect`]s come out. Never sees a client
-//! or its phase; connections are keys to it.
+//! or its phase: clients are keys to it.
 //!
 //! The rules of it all:
 //! * The target comes from the settings alone; no byte of a client chooses it.
@@ -28,7 +28,7 @@ mod upstream;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-pub(super) use self::effect::{ClientEffect, Effect, Input, UpstreamEffect, View};
+pub(super) use self::effect::{Effect, Input, View};
 pub(super) use self::exchange::Exchange;
 pub(super) use self::handover::HandedOver;
 
@@ -55,7 +55,8 @@ pub(super) struct Proxy {
     exchanges: Arena<Exchange, Exchanging>,
     upstream: Upstream,
     gate: Gate,
-    effects: VecDeque<Effect>,
+    /// What is to be done to clients.
+    queue: VecDeque<(ConnKey, Effect)>,
     /// For a head that is being written; kept for its room.
     scratch: Vec<u8>,
 }
@@ -79,41 +80,40 @@ impl Proxy {
             exchanges: Arena::default(),
             upstream: Upstream::new(options.proxy.as_ref()?),
             gate: Gate::new(&options.locations),
-            effects: VecDeque::new(),
+            queue: VecDeque::new(),
             scratch: Vec::new(),
         }))
     }
 
     /// Takes other settings. What is on its way to an upstream that is not in them comes to its end.
-    pub(super) fn reload(&mut self, options: &Options, mut view: View<'_>) {
+    pub(super) fn reload(&mut self, options: &Options, view: &mut View<'_>) {
         let Some(proxy) = &options.proxy else {
             self.upstream.removed = true;
-            return self.close_idle();
+            return self.close_idle(view);
         };
         self.gate = Gate::new(&options.locations);
         if self.upstream.reload(proxy) {
             return;
         }
-        self.close_idle();
+        self.close_idle(view);
         // Their connections lead to where the settings no longer do.
         for link in self.exchanges.iter_mut().filter_map(|exchange| exchange.link.as_mut()) {
             link.once = true;
         }
         let mut old = std::mem::replace(&mut self.upstream, Upstream::new(proxy));
         for key in old.pool.take_waiting().into_iter().chain(old.pool.take_resting()) {
-            self.dial(key, view.reborrow());
+            self.dial(key, view);
         }
     }
 
     /// Stops keeping connections, since the daemon stops or the upstream is another one.
-    pub(super) fn close_idle(&mut self) {
-        self.close_expired(u64::MAX);
+    pub(super) fn close_idle(&mut self, view: &mut View<'_>) {
+        self.close_expired(u64::MAX, view);
     }
 
-    fn close_expired(&mut self, now_ms: u64) {
+    fn close_expired(&mut self, now_ms: u64, view: &mut View<'_>) {
         while let Some(idle) = self.upstream.pool.expired(now_ms) {
-            let close = UpstreamEffect::Close { stalled: false };
-            self.effects.push_back(Effect::Upstream(idle, close));
+            view.close(idle, false);
         }
     }
 
@@ -123,7 +123,11 @@ impl Proxy {
     }
 
     /// Takes a request to the upstream; `None`: it is answered here.
-    pub(super) fn open(&mut self, request: &Request<'_>, view: View<'_>) -> Option<ExchangeKey> {
+    pub(super) fn open(
+        &mut self,
+        request: &Request<'_>,
+        view: &mut View<'_>,
+    ) -> Option<ExchangeKey> {
         let head = request.head;
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
         let decoder = match self.gate.refuses(head, &self.upstream.options) {
@@ -134,19 +138,19 @@ impl Proxy {
         let decoder = match decoder {
             Ok(decoder) => decoder,
             Err((status, lines, text)) => {
-                let persistence = (!has_body).then(|| Persistence::of(head, view.stopping));
+                let persistence = (!has_body).then(|| Persistence::of(head, view.effects.stopping));
                 let is_head = head.method == "HEAD";
                 let reply = Reply::bare(persistence.unwrap_or(Persistence::Close), is_head);
                 let payload = view.renderer.text(&reply, status, &lines, &text);
-                let answer = ClientEffect::Answer { persistence, status, payload };
-                self.effects.push_back(Effect::Client(request.client, answer));
+                let answer = Effect::Answer { persistence, status, payload };
+                self.queue.push_back((request.client, answer));
                 return None;
             }
         };
-        let mut exchange = self.exchange(request, decoder, &view);
+        let mut exchange = self.exchange(request, decoder, view);
         let key = self.exchanges.next_key();
-        let Self { upstream, effects, .. } = self;
-        request::begin(&mut exchange, &mut Context { key, upstream, effects, view });
+        let Self { upstream, queue, .. } = self;
+        request::begin(&mut exchange, &mut Context { key, upstream, queue, view });
         Some(self.exchanges.insert(exchange))
     }
 
@@ -195,7 +199,7 @@ impl Proxy {
             link: None,
             upload: Upload::new(decoder, is_chunked, copy, awaited),
             repeat: Repeat::of(head.method, has_body),
-            persistence: Persistence::of(head, view.stopping),
+            persistence: Persistence::of(head, view.effects.stopping),
             version: head.version,
             is_head: head.method == "HEAD",
             is_page: may_be_page && accepts_html(head.header_all("Accept")),
@@ -211,11 +215,11 @@ impl Proxy {
         &mut self,
         key: ExchangeKey,
         input: Input<'_>,
-        mut view: View<'_>,
+        view: &mut View<'_>,
     ) -> usize {
-        let Self { exchanges, upstream, effects, .. } = self;
+        let Self { exchanges, upstream, queue, .. } = self;
         let Some(exchange) = exchanges.get_mut(key) else { return 0 };
-        let cx = &mut Context { key, upstream, effects, view: view.reborrow() };
+        let cx = &mut Context { key, upstream, queue, view };
         let mut used = 0;
         match input {
             Input::Connected { waiting } => used = request::connected(exchange, waiting, cx),
@@ -227,7 +231,7 @@ impl Proxy {
             }
             Input::Upstream(ConnInput::Drained) => {
                 exchange.set_stalled(false, cx);
-                cx.client(exchange.client, ClientEffect::Read);
+                cx.client(exchange.client, Effect::Read);
             }
             Input::Upstream(ConnInput::ConnectFailed(cause)) => {
                 request::connect_failed(exchange, cause, cx);
@@ -237,7 +241,7 @@ impl Proxy {
             Input::ClientDrained => {
                 exchange.arm(cx);
                 if let Some(link) = &exchange.link {
-                    cx.upstream(link.conn, UpstreamEffect::Read);
+                    cx.view.read_on(link.conn);
                 }
             }
             Input::ClientGone => exchange.leave(cx),
@@ -249,38 +253,31 @@ impl Proxy {
         }
         if matches!(input, Input::Connected { .. }) {
             for waiting in self.upstream.pool.take_waiting() {
-                self.dial(waiting, view.reborrow());
+                self.dial(waiting, view);
             }
         }
         used
     }
 
-    /// The connection that [`Effect::Connect`] asked for will be this one. False: the exchange is
-    /// over.
-    pub(super) fn dialled(&mut self, key: ExchangeKey, conn: ConnKey) -> bool {
-        let exchange = self.exchanges.get_mut(key);
-        exchange.map(|exchange| exchange.link(conn)).is_some()
-    }
-
     /// Does what is due: closes what was idle for too long, dials for requests that wait.
-    pub(super) fn handle_timeout(&mut self, mut view: View<'_>) {
+    pub(super) fn handle_timeout(&mut self, view: &mut View<'_>) {
         let now_ms = view.now.mono_ms;
-        self.close_expired(now_ms);
+        self.close_expired(now_ms, view);
         while let Some(key) = self.upstream.pool.retry(now_ms) {
-            if self.dial(key, view.reborrow()) {
+            if self.dial(key, view) {
                 self.upstream.pool.retried(now_ms);
             }
         }
         while let Some(key) = self.upstream.pool.rested(now_ms) {
-            self.dial(key, view.reborrow());
+            self.dial(key, view);
         }
     }
 
     /// Opens a connection for an exchange, if that waits for one; gives whether it does.
-    fn dial(&mut self, key: ExchangeKey, view: View<'_>) -> bool {
-        let Self { exchanges, upstream, effects, .. } = self;
+    fn dial(&mut self, key: ExchangeKey, view: &mut View<'_>) -> bool {
+        let Self { exchanges, upstream, queue, .. } = self;
         let Some(exchange) = exchanges.get_mut(key) else { return false };
-        request::dial(exchange, &mut Context { key, upstream, effects, view })
+        request::dial(exchange, &mut Context { key, upstream, queue, view })
     }
 
     /// A connection is gone, or of no use any more.
@@ -288,15 +285,15 @@ impl Proxy {
         self.upstream.pool.forget(conn);
     }
 
-    /// The next thing to do.
-    pub(super) fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+    /// The next thing to do, and to which client.
+    pub(super) fn poll_effect(&mut self) -> Option<(ConnKey, Effect)> {
+        self.queue.pop_front()
     }
 
     /// Gives back the room that nothing needs any more.
     pub(super) fn shrink(&mut self) {
         self.exchanges.shrink();
-        self.effects.shrink_to(0);
+        self.queue.shrink_to(0);
     }
 
     /// An exchange that is not over.

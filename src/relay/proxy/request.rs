@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use super::effect::{ClientEffect, Context, Effect, UpstreamEffect};
+use super::effect::{Context, Effect};
 use super::exchange::{AnswerHead, Exchange, Repeat, Stage};
 use super::fault::Fault;
 use super::handover::{HandedOver, publishes};
@@ -15,13 +15,13 @@ use crate::relay::render::{Persistence, Reply};
 
 /// Gets a request to the upstream: over a connection that is there, over a new one, or, while the
 /// upstream does not accept any, later.
-pub(super) fn begin(exchange: &mut Exchange, cx: &mut Context<'_>) {
+pub(super) fn begin(exchange: &mut Exchange, cx: &mut Context<'_, '_>) {
     // The upstream may just be closing an idle connection. So a request that cannot be repeated
     // gets a connection of its own, and so does one that was sent over such a connection.
     if matches!(exchange.repeat, Repeat::Once | Repeat::Safe)
         && let Some(conn) = cx.upstream.pool.take()
     {
-        cx.upstream(conn, UpstreamEffect::Assign(Some(cx.key)));
+        cx.view.assign(conn, Some(cx.key));
         exchange.link(conn);
         send(exchange, b"", cx);
     } else {
@@ -30,7 +30,7 @@ pub(super) fn begin(exchange: &mut Exchange, cx: &mut Context<'_>) {
     }
 }
 
-fn connect(exchange: &mut Exchange, wait_ends_ms: u64, cx: &mut Context<'_>) {
+fn connect(exchange: &mut Exchange, wait_ends_ms: u64, cx: &mut Context<'_, '_>) {
     exchange.stage = Stage::Connecting(Dialling::until(wait_ends_ms));
     if cx.upstream.pool.is_waited_for() {
         cx.upstream.pool.wait(cx.key, cx.now_ms());
@@ -41,19 +41,24 @@ fn connect(exchange: &mut Exchange, wait_ends_ms: u64, cx: &mut Context<'_>) {
 }
 
 /// Opens a connection, if there is none yet and one is waited for; gives whether it is.
-pub(super) fn dial(exchange: &mut Exchange, cx: &mut Context<'_>) -> bool {
+pub(super) fn dial(exchange: &mut Exchange, cx: &mut Context<'_, '_>) -> bool {
     let Stage::Connecting(dialling) = &mut exchange.stage else { return false };
     if exchange.link.is_some() {
         return false;
     }
     if let Some(to) = dialling.address(cx.upstream) {
-        cx.effects.push_back(Effect::Connect(cx.key, to));
+        let conn = cx.view.connect(cx.key, to);
+        exchange.link(conn);
     }
     true
 }
 
 /// Its connection is open; gives how many of the `waiting` bytes of its client are dealt with.
-pub(super) fn connected(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_>) -> usize {
+pub(super) fn connected(
+    exchange: &mut Exchange,
+    waiting: &[u8],
+    cx: &mut Context<'_, '_>,
+) -> usize {
     if let Stage::Connecting(dialling) = &exchange.stage {
         dialling.succeed(cx.upstream);
     }
@@ -61,7 +66,7 @@ pub(super) fn connected(exchange: &mut Exchange, waiting: &[u8], cx: &mut Contex
 }
 
 /// Goes on to the next address, or waits until all are tried again.
-pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut Context<'_>) {
+pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut Context<'_, '_>) {
     exchange.link = None;
     let Stage::Connecting(dialling) = &mut exchange.stage else { return };
     if dialling.fail(cx.upstream) {
@@ -74,7 +79,7 @@ pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut
 
 /// The share of `upstream_wait` for one address is over: a dial that has no answer yet makes way
 /// for one of the next address.
-pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_>) {
+pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_, '_>) {
     let Stage::Connecting(dialling) = &mut exchange.stage else { return };
     let goes_on = dialling.end_share(cx.upstream, cx.now_ms());
     if exchange.link.is_some() {
@@ -90,7 +95,7 @@ pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_>) {
 }
 
 /// Sends the request, with what has come of its body; gives how many bytes of `waiting` that were.
-fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_>) -> usize {
+fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_, '_>) -> usize {
     let Some(link) = &mut exchange.link else { return 0 };
     link.stalled = false;
     let conn = link.conn;
@@ -112,18 +117,18 @@ fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_>) -> usize 
     // Only now, so that no body is asked for that nobody may take.
     if exchange.upload.awaited == Continue::Ours {
         exchange.upload.take_awaited();
-        cx.client(exchange.client, ClientEffect::Continue);
+        cx.view.effects.send_continue(exchange.client);
     }
-    cx.upstream(conn, UpstreamEffect::Send(payload));
+    cx.view.effects.send(conn, payload);
     exchange.arm(cx);
-    cx.client(exchange.client, ClientEffect::Read);
+    cx.client(exchange.client, Effect::Read);
     used
 }
 
 /// Sends a request again after the upstream has closed the connection on it, if that does no harm
 /// and there is time; gives whether it does. The first time at once, since an idle connection may
 /// just have come to its end; then with pauses.
-pub(super) fn repeat(exchange: &mut Exchange, cx: &mut Context<'_>) -> bool {
+pub(super) fn repeat(exchange: &mut Exchange, cx: &mut Context<'_, '_>) -> bool {
     let now_ms = cx.now_ms();
     let wait_ends_ms = match exchange.repeat {
         Repeat::Never => return false,
@@ -144,7 +149,7 @@ pub(super) fn repeat(exchange: &mut Exchange, cx: &mut Context<'_>) -> bool {
 
 /// Bytes of the client are part of its request's body, or go through a tunnel; gives how many were
 /// taken.
-pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_>) -> usize {
+pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_, '_>) -> usize {
     exchange.upload.take_awaited();
     let mut out = Vec::with_capacity(input.len() + 16);
     let mut used = input.len();
@@ -158,12 +163,12 @@ pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_
     if let Some(link) = &exchange.link
         && !out.is_empty()
     {
-        cx.upstream(link.conn, UpstreamEffect::Send(Payload::Owned(out)));
+        cx.view.effects.send(link.conn, Payload::Owned(out));
     }
     match &exchange.stage {
         Stage::HandedOver(_) => serve(exchange, cx),
         // The client has its answer.
-        Stage::Answered if exchange.upload.is_done() => exchange.end(ClientEffect::Close, cx),
+        Stage::Answered if exchange.upload.is_done() => exchange.end(Effect::Close, cx),
         _ => exchange.arm(cx),
     }
     used
@@ -175,14 +180,14 @@ fn pass_body(
     exchange: &mut Exchange,
     input: &[u8],
     out: &mut Vec<u8>,
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
 ) -> Option<usize> {
-    let passed = exchange.upload.pass(input, out, cx.view.uploads);
+    let passed = exchange.upload.pass(input, out, &mut cx.view.effects.uploads);
     let Err(HttpError { status, message, .. }) = passed else { return passed.ok() };
     if exchange.is_unanswered() {
         let reply = Reply::bare(Persistence::Close, exchange.is_head);
         let payload = cx.view.renderer.text(&reply, status, b"", &message);
-        exchange.end(ClientEffect::Answer { persistence: None, status, payload }, cx);
+        exchange.end(Effect::Answer { persistence: None, status, payload }, cx);
     } else {
         exchange.cut(cx);
     }
@@ -190,7 +195,7 @@ fn pass_body(
 }
 
 /// Serves a request that was handed over, once all of it has come.
-pub(super) fn serve(exchange: &mut Exchange, cx: &mut Context<'_>) {
+pub(super) fn serve(exchange: &mut Exchange, cx: &mut Context<'_, '_>) {
     let Stage::HandedOver(target) = &mut exchange.stage else { return };
     // The locations may be others than when it was handed over.
     let is_publisher = publishes(target, &mut cx.view.site.routes) == Some(true);
@@ -204,10 +209,10 @@ pub(super) fn serve(exchange: &mut Exchange, cx: &mut Context<'_>) {
     let handed = HandedOver {
         head: exchange.head.clone(),
         target: std::mem::take(target),
-        body: exchange.upload.copy.take(cx.view.uploads),
+        body: exchange.upload.copy.take(&mut cx.view.effects.uploads),
         version: exchange.version,
         keep_alive: exchange.persistence != Persistence::Close,
         is_head: exchange.is_head,
     };
-    exchange.end(ClientEffect::Serve(Box::new(handed)), cx);
+    exchange.end(Effect::Serve(Box::new(handed)), cx);
 }
