@@ -1,14 +1,16 @@
 //! Arguments: the command line, typed. Opens no file and checks no setting.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 
+use crate::config::Overrides;
 use crate::nearest::nearest;
 
-/// What `--help` prints.
+/// What `--help` prints. Names every long option: the nearest one to a typo is looked for here.
 pub const HELP: &str = "\
 HTTP push relay: what one POST publishes, every long poll on its channel receives.
 
@@ -47,25 +49,6 @@ SIGTERM and SIGINT stop it, SIGHUP reads the settings file again.
 Exit codes: 0 stopped, 1 could not start or run, 2 wrong arguments or settings.
 ";
 
-/// Every long option, for the nearest one to a typo.
-const LONG: [&str; 15] = [
-    "access-log",
-    "allrequests",
-    "check-config",
-    "config",
-    "exit-on-stdin-eof",
-    "forcehost",
-    "help",
-    "ipv6",
-    "listen",
-    "nginx-config",
-    "pid-file",
-    "port",
-    "print-config",
-    "print-schema",
-    "version",
-];
-
 /// What to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Action {
@@ -93,16 +76,8 @@ pub struct Args {
     pub action: Action,
     /// `--config`; `-` is standard input.
     pub config: Option<PathBuf>,
-    /// `--listen`, as typed.
-    pub listen: Vec<String>,
-    /// `--port`
-    pub port: Option<u16>,
-    /// `--ipv6`
-    pub ipv6: bool,
-    /// `--allrequests`, as typed.
-    pub allrequests: Option<String>,
-    /// `--forcehost`, as typed.
-    pub forcehost: Option<String>,
+    /// What is set over the settings, as typed.
+    pub overrides: Overrides,
     /// `--pid-file`
     pub pid_file: Option<PathBuf>,
     /// `--exit-on-stdin-eof`
@@ -153,18 +128,19 @@ impl Args {
     }
 
     fn take(&mut self, name: &str, parser: &mut Parser) -> Result<(), UsageError> {
+        let over = &mut self.overrides;
         match name {
-            "-c" | "--config" => self.config = Some(path(name, parser)?),
-            "--listen" => self.listen.push(text(name, parser)?),
-            "--port" => self.port = Some(port(&text(name, parser)?)?),
-            "--ipv6" => self.ipv6 = true,
-            "--allrequests" => self.allrequests = Some(text(name, parser)?),
-            "--forcehost" => self.forcehost = Some(text(name, parser)?),
+            "-c" | "--config" => self.config = Some(value(name, parser)?.into()),
+            "--listen" => over.listen.push(text(name, parser)?),
+            "--port" => over.port = Some(port(&text(name, parser)?)?),
+            "--ipv6" => over.ipv6 = true,
+            "--allrequests" => over.allrequests = Some(text(name, parser)?),
+            "--forcehost" => over.forcehost = Some(text(name, parser)?),
             "-t" | "--check-config" => self.action = Action::CheckConfig,
             "--print-config" => self.action = Action::PrintConfig,
             "--print-schema" => self.action = Action::PrintSchema,
             "--nginx-config" => self.action = Action::NginxConfig,
-            "--pid-file" => self.pid_file = Some(path(name, parser)?),
+            "--pid-file" => self.pid_file = Some(value(name, parser)?.into()),
             "--exit-on-stdin-eof" => self.exit_on_stdin_eof = true,
             "-v" => self.verbose = true,
             "-q" => self.quiet = true,
@@ -179,7 +155,7 @@ impl Args {
     fn check(&self) -> Result<(), UsageError> {
         let contradiction = if self.verbose && self.quiet {
             "-v and -q contradict each other"
-        } else if !self.listen.is_empty() && self.port.is_some() {
+        } else if !self.overrides.listen.is_empty() && self.overrides.port.is_some() {
             "--listen includes the port; leave out --port"
         } else {
             return Ok(());
@@ -198,10 +174,6 @@ fn value(name: &str, parser: &mut Parser) -> Result<OsString, UsageError> {
         Ok(value) if !value.is_empty() => Ok(value),
         _ => Err(UsageError(format!("{name} needs a value"))),
     }
-}
-
-fn path(name: &str, parser: &mut Parser) -> Result<PathBuf, UsageError> {
-    value(name, parser).map(PathBuf::from)
 }
 
 fn text(name: &str, parser: &mut Parser) -> Result<String, UsageError> {
@@ -225,17 +197,23 @@ fn stray(value: &str) -> String {
 
 fn unknown(name: &str) -> String {
     let shown = name.escape_debug();
-    match nearest(name.trim_start_matches('-'), LONG).filter(|_| name.starts_with("--")) {
+    match name.strip_prefix("--").and_then(|long| nearest(long, long_options())) {
         Some(near) => format!("unknown option {shown}; did you mean --{near}?"),
         None => format!("unknown option {shown}"),
     }
+}
+
+fn long_options() -> BTreeSet<&'static str> {
+    let words = HELP.split(|c: char| c != '-' && !c.is_alphanumeric());
+    words.filter_map(|word| word.strip_prefix("--")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use super::{Action, Args, HELP, LONG};
+    use super::{Action, Args, HELP, long_options};
+    use crate::config::Overrides;
 
     fn parse(arguments: &[&str]) -> Result<Args, String> {
         Args::parse(arguments.iter().map(Into::into)).map_err(|error| error.to_string())
@@ -255,11 +233,13 @@ mod tests {
         let expected = Args {
             action: Action::Serve,
             config: Some(PathBuf::from("a.json")),
-            listen: vec!["127.0.0.1:1".to_owned(), "unix:/p".to_owned()],
-            port: None,
-            ipv6: true,
-            allrequests: Some("http://a".to_owned()),
-            forcehost: Some("b".to_owned()),
+            overrides: Overrides {
+                listen: vec!["127.0.0.1:1".to_owned(), "unix:/p".to_owned()],
+                port: None,
+                ipv6: true,
+                allrequests: Some("http://a".to_owned()),
+                forcehost: Some("b".to_owned()),
+            },
             pid_file: Some(PathBuf::from("f")),
             exit_on_stdin_eof: true,
             verbose: true,
@@ -267,7 +247,7 @@ mod tests {
             access_log: true,
         };
         assert_eq!(args, expected);
-        assert_eq!(parse(&["--port", "0"]).unwrap().port, Some(0));
+        assert_eq!(parse(&["--port", "0"]).unwrap().overrides.port, Some(0));
         assert_eq!(parse(&["-c", "-"]).unwrap().config, Some(PathBuf::from("-")));
         assert!(parse(&["-q"]).unwrap().quiet);
         for (option, action) in [
@@ -315,8 +295,27 @@ mod tests {
 
     #[test]
     fn help_names_every_option() {
-        for long in LONG {
-            assert!(HELP.contains(&format!("--{long}")), "{long}");
+        let all = [
+            "access-log",
+            "allrequests",
+            "check-config",
+            "config",
+            "exit-on-stdin-eof",
+            "forcehost",
+            "help",
+            "ipv6",
+            "listen",
+            "nginx-config",
+            "pid-file",
+            "port",
+            "print-config",
+            "print-schema",
+            "version",
+        ];
+        assert_eq!(long_options().into_iter().collect::<Vec<_>>(), all);
+        for long in all {
+            let known = parse(&[&format!("--{long}")]);
+            assert!(!known.is_err_and(|error| error.contains("unknown")), "{long}");
         }
         assert!(HELP.lines().all(|line| line.len() <= 100));
     }

@@ -16,44 +16,13 @@ use crate::log_targets::{ACCESS, COUNTERS};
 /// The HTTP client of the notices. Its debug lines show whole URLs and headers: secrets, cookies.
 const HTTP_CLIENT: [&str; 2] = ["ureq", "ureq_proto"];
 
-/// How much is logged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Start, stop and limits hit, unless `RUST_LOG` says otherwise.
-    pub verbosity: Verbosity,
-    /// One line per request.
-    pub access: bool,
-}
-
-/// The log level that the command line asks for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Verbosity {
-    /// `-q`: errors.
-    Quiet,
-    /// Start, stop, limits hit.
-    #[default]
-    Normal,
-    /// `-v`: connections too.
-    Verbose,
-}
-
-impl Verbosity {
-    /// What `-q` and `-v` ask for.
-    #[must_use]
-    pub fn of(quiet: bool, verbose: bool) -> Self {
-        match (quiet, verbose) {
-            (true, _) => Self::Quiet,
-            (false, true) => Self::Verbose,
-            (false, false) => Self::Normal,
-        }
-    }
-}
-
-/// Starts logging, once per process; a later call changes nothing. `log::logger().flush()` waits, for
-/// at most half a second, until the lines logged so far are written.
-pub fn start(options: Options) {
+/// Starts logging, once per process; a later call changes nothing. `level`: how much of the daemon's
+/// own lines is logged, unless `RUST_LOG` says otherwise; `access`: one line per request, too.
+/// `log::logger().flush()` waits, for at most half a second, until the lines logged so far are
+/// written.
+pub fn start(level: LevelFilter, access: bool) {
     let filters = env::var("RUST_LOG").ok();
-    let mut builder = builder(options, filters.as_deref());
+    let mut builder = builder(level, access, filters.as_deref());
     let lines = Lines::default();
     let style = if wants_colour() { WriteStyle::Always } else { WriteStyle::Never };
     builder.target(Target::Pipe(Box::new(lines.clone()))).write_style(style);
@@ -104,22 +73,13 @@ fn wants_colour() -> bool {
 }
 
 /// The filter. `filters`: the text of `RUST_LOG`, which wins wherever it names a target.
-fn builder(options: Options, filters: Option<&str>) -> Builder {
+fn builder(level: LevelFilter, access: bool, filters: Option<&str>) -> Builder {
     let mut builder = Builder::new();
-    match options.verbosity {
-        Verbosity::Quiet => builder.filter_level(LevelFilter::Error),
-        Verbosity::Normal => {
-            builder.filter_level(LevelFilter::Warn).filter_module("pushserver", LevelFilter::Info)
-        }
-        // Only the daemon's own: the debug lines of libraries may hold secrets.
-        Verbosity::Verbose => {
-            builder.filter_level(LevelFilter::Warn).filter_module("pushserver", LevelFilter::Debug)
-        }
-    };
-    if filters.is_some() {
-        builder = Builder::new();
+    if filters.is_none() {
+        // Of libraries warnings at most: their debug lines may hold secrets.
+        builder.filter_level(level.min(LevelFilter::Warn)).filter_module("pushserver", level);
     }
-    let access = if options.access { LevelFilter::Info } else { LevelFilter::Off };
+    let access = if access { LevelFilter::Info } else { LevelFilter::Off };
     // Before RUST_LOG: a directive for this target replaces it, a bare level does not.
     builder.filter_module(ACCESS, access);
     for library in HTTP_CLIENT {
@@ -137,41 +97,38 @@ fn builder(options: Options, filters: Option<&str>) -> Builder {
 mod tests {
     use log::{Level, Log, Metadata};
 
-    use super::{ACCESS, COUNTERS, Options, Verbosity, builder};
+    use super::{ACCESS, COUNTERS, LevelFilter, builder};
+
+    /// What `-q`, no option and `-v` ask for.
+    const LEVELS: [LevelFilter; 3] = [LevelFilter::Error, LevelFilter::Info, LevelFilter::Debug];
+
+    type Options = (LevelFilter, bool);
 
     fn is_logged(options: Options, filters: Option<&str>, target: &str, level: Level) -> bool {
         let metadata = Metadata::builder().target(target).level(level).build();
-        builder(options, filters).build().enabled(&metadata)
-    }
-
-    fn options(verbosity: Verbosity, access: bool) -> Options {
-        Options { verbosity, access }
+        builder(options.0, options.1, filters).build().enabled(&metadata)
     }
 
     #[test]
     fn the_flags_choose_the_level_of_our_own_lines() {
-        for (verbosity, most) in [
-            (Verbosity::Quiet, Level::Error),
-            (Verbosity::Normal, Level::Info),
-            (Verbosity::Verbose, Level::Debug),
-        ] {
+        for most in LEVELS {
             for level in Level::iter() {
-                let logged = is_logged(options(verbosity, false), None, "pushserver::net", level);
-                assert_eq!(logged, level <= most, "{verbosity:?} {level}");
+                let logged = is_logged((most, false), None, "pushserver::net", level);
+                assert_eq!(logged, level <= most, "{most} {level}");
             }
         }
     }
 
     #[test]
     fn a_library_is_heard_from_warnings_on() {
-        let verbose = options(Verbosity::Verbose, false);
+        let verbose = (LevelFilter::Debug, false);
         assert!(is_logged(verbose, None, "ureq", Level::Warn));
         assert!(!is_logged(verbose, None, "ureq", Level::Info));
     }
 
     #[test]
     fn what_shows_headers_is_logged_only_when_named() {
-        let options = options(Verbosity::Verbose, true);
+        let options = (LevelFilter::Debug, true);
         for target in ["ureq", "ureq::run", "ureq_proto::client"] {
             assert!(!is_logged(options, Some("debug"), target, Level::Debug), "{target}");
             assert!(is_logged(options, Some("debug"), target, Level::Warn), "{target}");
@@ -181,15 +138,15 @@ mod tests {
 
     #[test]
     fn rust_log_wins_over_the_flags() {
-        let quiet = options(Verbosity::Quiet, false);
+        let quiet = (LevelFilter::Error, false);
         assert!(is_logged(quiet, Some("pushserver=debug"), "pushserver::net", Level::Debug));
-        let verbose = options(Verbosity::Verbose, false);
+        let verbose = (LevelFilter::Debug, false);
         assert!(!is_logged(verbose, Some("error"), "pushserver::net", Level::Info));
     }
 
     #[test]
     fn counters_are_written_however_quiet_the_log_is() {
-        let quiet = options(Verbosity::Quiet, false);
+        let quiet = (LevelFilter::Error, false);
         for filters in [None, Some("error"), Some("off")] {
             assert!(is_logged(quiet, filters, COUNTERS, Level::Info), "{filters:?}");
         }
@@ -206,9 +163,9 @@ mod tests {
             (true, Some("error"), true),
             (true, Some("pushserver::access=off"), false),
         ] {
-            for verbosity in [Verbosity::Quiet, Verbosity::Normal, Verbosity::Verbose] {
-                let given = is_logged(options(verbosity, access), filters, ACCESS, Level::Info);
-                assert_eq!(given, logged, "{verbosity:?} {access} {filters:?}");
+            for level in LEVELS {
+                let given = is_logged((level, access), filters, ACCESS, Level::Info);
+                assert_eq!(given, logged, "{level} {access} {filters:?}");
             }
         }
     }

@@ -13,13 +13,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushserver::cli::{self, Action, Args, UsageError};
-use pushserver::config::{self, Config, Overrides, Source};
+use log::LevelFilter;
+use pushserver::cli::{self, Action, Args};
+use pushserver::config::{self, Config, Source};
 use pushserver::log_targets::ACCESS;
-use pushserver::logging::{self, Verbosity};
 use pushserver::message::MessageId;
 use pushserver::pid_file::PidFile;
-use pushserver::{clock, net, relay};
+use pushserver::{clock, logging, net, relay};
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
@@ -60,12 +60,6 @@ impl Failure {
     }
 }
 
-impl From<UsageError> for Failure {
-    fn from(error: UsageError) -> Self {
-        Self::usage(error)
-    }
-}
-
 impl From<config::Error> for Failure {
     /// The line begins with the file's name, as in the messages of compilers.
     fn from(error: config::Error) -> Self {
@@ -74,9 +68,13 @@ impl From<config::Error> for Failure {
 }
 
 fn serve_or_print() -> Result<(), Failure> {
-    let args = Args::parse(env::args_os().skip(1))?;
-    let verbosity = Verbosity::of(args.quiet, args.verbose);
-    logging::start(logging::Options { verbosity, access: args.access_log });
+    let args = Args::parse(env::args_os().skip(1)).map_err(Failure::usage)?;
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => LevelFilter::Error,
+        (false, true) => LevelFilter::Debug,
+        (false, false) => LevelFilter::Info,
+    };
+    logging::start(level, args.access_log);
     match args.action {
         Action::Serve => serve(&args),
         Action::CheckConfig => print(&format!("{}: ok\n", load(&args)?.source())),
@@ -154,14 +152,7 @@ fn tell_ready(listening: &[net::options::Listen]) {
 
 fn load(args: &Args) -> Result<Config, Failure> {
     let source = Source::of(args.config.as_deref(), args.exit_on_stdin_eof);
-    let overrides = Overrides {
-        listen: args.listen.clone(),
-        port: args.port,
-        ipv6: args.ipv6,
-        allrequests: args.allrequests.clone(),
-        forcehost: args.forcehost.clone(),
-    };
-    let config = Config::load(source, overrides)?;
+    let config = Config::load(source, args.overrides.clone())?;
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
