@@ -1,6 +1,8 @@
 //! The answer's way: from the upstream to the client: its head, its body, a tunnel behind `101`;
 //! and what becomes of both connections behind it.
 
+use std::borrow::Cow;
+
 use super::effect::{Context, Effect};
 use super::exchange::{Exchange, Stage};
 use super::fault::Fault;
@@ -17,17 +19,17 @@ use crate::relay::render::Persistence;
 
 /// Bytes came from the upstream.
 pub(super) fn receive(exchange: &mut Exchange, bytes: &[u8], cx: &mut Context<'_, '_>) {
-    let mut waiting = Vec::new();
+    let mut input = Cow::Borrowed(bytes);
     if let Stage::Asked(head) = &mut exchange.stage {
         head.has_begun = true;
-        waiting = std::mem::take(&mut head.bytes);
+        if !head.bytes.is_empty() {
+            head.bytes.extend_from_slice(bytes);
+            input = Cow::Owned(std::mem::take(&mut head.bytes));
+        }
     }
-    if !waiting.is_empty() {
-        waiting.extend_from_slice(bytes);
-    }
-    let used = pass_down(exchange, if waiting.is_empty() { bytes } else { &waiting }, cx);
+    let used = pass_down(exchange, &input, cx);
     if let Stage::Asked(head) = &mut exchange.stage {
-        head.bytes = if waiting.is_empty() { bytes.to_vec() } else { waiting };
+        head.bytes = input.into_owned();
         head.bytes.drain(..used);
     }
 }

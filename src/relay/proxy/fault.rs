@@ -34,9 +34,7 @@ impl Fault<'_> {
         match self {
             Self::Unreachable(ErrorKind::QuotaExceeded) => 503,
             Self::Silent => 504,
-            Self::Unreachable(_) | Self::Closed { .. } | Self::Unreadable(_) | Self::BodyGone => {
-                502
-            }
+            _ => 502,
         }
     }
 

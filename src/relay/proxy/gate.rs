@@ -30,8 +30,6 @@ impl Gate {
                 }
             }
         }
-        gate.closed_paths.sort();
-        gate.closed_paths.dedup();
         gate
     }
 

@@ -1,6 +1,8 @@
 //! Reframer: one body on its way through, whose framing is taken off and put on anew. Keeps none of
 //! its bytes.
 
+use std::io::Write as _;
+
 use crate::http::{BodyDecoder, HttpError};
 
 /// See the module.
@@ -65,11 +67,7 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// A chunk-size line.
 fn push_size(out: &mut Vec<u8>, size: usize) {
-    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
-    for digit in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[size >> (digit * 4) & 0xf]);
-    }
-    out.extend_from_slice(b"\r\n");
+    write!(out, "{size:x}\r\n").expect("a vector takes every byte");
 }
 
 #[cfg(test)]

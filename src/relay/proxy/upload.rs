@@ -84,13 +84,10 @@ impl Copy {
 
     /// Takes what has passed of the body, whose place it gives back; empty where it is not there.
     pub(super) fn take(&mut self, uploads: &mut Uploads) -> Vec<u8> {
-        match std::mem::replace(self, Self::Passed) {
-            Self::NotNeeded | Self::Passed => Vec::new(),
-            Self::Kept { bytes, mut share, .. } => {
-                uploads.set(&mut share, 0);
-                bytes
-            }
-        }
+        let taken = std::mem::replace(self, Self::Passed);
+        let Self::Kept { bytes, mut share, .. } = taken else { return Vec::new() };
+        uploads.set(&mut share, 0);
+        bytes
     }
 }
 
