@@ -7,7 +7,7 @@ use super::conn::Connections;
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
 use super::input::Input;
-use super::options::{Limits, Options};
+use super::options::Limits;
 use super::output::Output;
 use super::proxy::{self, Effect, Exchange, HandedOver, Proxy, Request, View};
 use super::step::Step;
@@ -31,10 +31,11 @@ impl Forwarding<'_> {
         client.note_access(head, &step);
         let (peer, is_last) = (client.peer, client.ended);
         let request = Request { client: conn, peer, head, input, is_last };
-        if let Some(key) = self.proxy.open(&request, &mut self.view)
-            && let Some((client, mut step)) = self.client(conn)
-        {
-            client.enter(Phase::Proxied(key), &mut step);
+        let opened = self.proxy.open(&request, &mut self.view);
+        let Some((client, mut step)) = self.client(conn) else { return };
+        match opened {
+            Ok(key) => drop(client.enter(Phase::Proxied(key), &mut step)),
+            Err(effect) => carry_out(effect, client, &mut step),
         }
     }
 
@@ -91,21 +92,6 @@ impl Forwarding<'_> {
         }
     }
 
-    /// Takes other settings.
-    pub(super) fn reload(&mut self, options: &Options) {
-        self.proxy.reload(options, &mut self.view);
-    }
-
-    /// Does what is due.
-    pub(super) fn handle_timeout(&mut self) {
-        self.proxy.handle_timeout(&mut self.view);
-    }
-
-    /// Closes the connections that wait for a request.
-    pub(super) fn close_idle(&mut self) {
-        self.proxy.close_idle(&mut self.view);
-    }
-
     /// Does what the proxy wants done; gives a client whose bytes it wants then, behind which there
     /// may be more to do.
     pub(super) fn carry_out(&mut self) -> Option<ConnKey> {
@@ -115,41 +101,11 @@ impl Forwarding<'_> {
             }
             match self.proxy.poll_effect()? {
                 (conn, Effect::Read) => return Some(conn),
-                (conn, effect) => self.carry_out_one(conn, effect),
-            }
-        }
-    }
-
-    fn carry_out_one(&mut self, conn: ConnKey, effect: Effect) {
-        let Some((client, mut step)) = self.client(conn) else { return };
-        let step = &mut step;
-        match effect {
-            Effect::Answered(status) => client.log_access(status),
-            // Given to the caller.
-            Effect::Read => {}
-            Effect::Arm(timer, in_ms) => client.arm_in(timer, in_ms, step),
-            Effect::Disarm => client.disarm(step.effects),
-            Effect::Serve(handed) => serve(client, &handed, step),
-            Effect::Answer { persistence: Some(persistence), status, payload } => {
-                client.enter(Phase::IDLE, step);
-                answering::respond(client, persistence, status, payload, step);
-            }
-            Effect::Answer { persistence: None, status, payload } => {
-                answering::refuse_and_linger(client, status, payload, step);
-            }
-            Effect::RefuseUnfinished(is_head) => {
-                reading::timed_out(client, ConnTimer::Body, is_head, step);
-            }
-            Effect::Finish => {
-                client.enter(Phase::IDLE, step);
-                client.await_request(step);
-            }
-            Effect::Linger => client.linger(step),
-            Effect::Close => client.close(step),
-            Effect::Reset => {
-                client.enter(Phase::Closing, step);
-                client.buffer = None;
-                step.effects.outputs.push_back(Output::Reset { conn });
+                (conn, effect) => {
+                    if let Some((client, mut step)) = self.client(conn) {
+                        carry_out(effect, client, &mut step);
+                    }
+                }
             }
         }
     }
@@ -200,6 +156,40 @@ fn exchange<'p>(
     proxy: Option<&'p Proxy>,
 ) -> Option<&'p Exchange> {
     proxy?.exchange_of(conns.exchange(conn)?)
+}
+
+/// Does one thing that the proxy wants done to a client.
+fn carry_out(effect: Effect, client: &mut Client, step: &mut Step<'_>) {
+    match effect {
+        Effect::Answered(status) => client.log_access(status),
+        // Given to the caller.
+        Effect::Read => {}
+        Effect::Arm(timer, in_ms) => client.arm_in(timer, in_ms, step),
+        Effect::Disarm => client.disarm(step.effects),
+        Effect::Serve(handed) => serve(client, &handed, step),
+        Effect::Answer { persistence: Some(persistence), status, payload } => {
+            client.enter(Phase::IDLE, step);
+            answering::respond(client, persistence, status, payload, step);
+        }
+        Effect::Answer { persistence: None, status, payload } => {
+            answering::refuse_and_linger(client, status, payload, step);
+        }
+        Effect::Fail(error, is_head) => answering::fail(client, &error, is_head, step),
+        Effect::RefuseUnfinished(is_head) => {
+            reading::timed_out(client, ConnTimer::Body, is_head, step);
+        }
+        Effect::Finish => {
+            client.enter(Phase::IDLE, step);
+            client.await_request(step);
+        }
+        Effect::Linger => client.linger(step),
+        Effect::Close => client.close(step),
+        Effect::Reset => {
+            client.enter(Phase::Closing, step);
+            client.buffer = None;
+            step.effects.outputs.push_back(Output::Reset { conn: step.conn });
+        }
+    }
 }
 
 /// Serves a request that the upstream handed over.

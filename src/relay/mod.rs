@@ -39,7 +39,7 @@ use self::conn::{Conn, Connections};
 use self::dispatch::Dispatch;
 use self::effects::Effects;
 use self::eviction::Eviction;
-use self::forwarding::is_tunnel;
+use self::forwarding::{Forwarding, is_tunnel};
 use self::options::Options;
 use self::proxy::Proxy;
 use self::render::Renderer;
@@ -122,7 +122,7 @@ impl Relay {
                 self.site = Site::new(options);
                 let mut dispatch = self.dispatch(now);
                 match dispatch.forwarding() {
-                    Some(mut forwarding) => forwarding.reload(options),
+                    Some(Forwarding { proxy, mut view, .. }) => proxy.reload(options, &mut view),
                     None => *dispatch.proxy = Proxy::of(options),
                 }
                 dispatch.settle();
@@ -146,8 +146,8 @@ impl Relay {
         self.effects.stopping = true;
         self.hub.shutdown(now);
         let conns: Vec<ConnKey> = self.conns.keys().collect();
-        if let Some(mut forwarding) = self.dispatch(now).forwarding() {
-            forwarding.close_idle();
+        if let Some(Forwarding { proxy, mut view, .. }) = self.dispatch(now).forwarding() {
+            proxy.close_idle(u64::MAX, &mut view);
         }
         for conn in conns {
             let is_tunnel = is_tunnel(conn, &self.conns, self.proxy.as_deref());
@@ -193,8 +193,8 @@ impl Relay {
         while dispatch.hub.handle_reply(now) {
             dispatch.pass_answers();
         }
-        if let Some(mut forwarding) = dispatch.forwarding() {
-            forwarding.handle_timeout();
+        if let Some(Forwarding { proxy, mut view, .. }) = dispatch.forwarding() {
+            proxy.handle_timeout(&mut view);
             dispatch.settle();
         }
         dispatch.ready();

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::handover::HandedOver;
 use super::upstream::Upstream;
 use crate::clock::Now;
+use crate::http::HttpError;
 use crate::relay::conn::{self, Conn, Connections};
 use crate::relay::conn_key::ConnKey;
 use crate::relay::effects::Effects;
@@ -53,6 +54,9 @@ pub(in crate::relay) enum Effect {
     /// Answer in place of the upstream. `persistence`: `None` lets the connection end, since the
     /// client may still be sending.
     Answer { persistence: Option<Persistence>, status: u16, payload: Payload },
+    /// Answer a request whose body is malformed, and let the connection end. True: to HEAD, so there
+    /// is no body.
+    Fail(HttpError, bool),
     /// Refuse a request whose body stopped coming. True: to HEAD, so there is no body.
     RefuseUnfinished(bool),
     /// The answer has passed, and all of the request: the connection is the next request's.

@@ -128,12 +128,10 @@ impl Exchange {
     /// Ends with an answer in place of the upstream, and logs why.
     pub(super) fn fail(&mut self, fault: &Fault<'_>, cx: &mut Context<'_, '_>) {
         self.warn(fault, cx);
-        let is_whole = self.upload.is_done();
-        let persistence = if is_whole { self.persistence } else { Persistence::Close };
-        let reply = Reply::bare(persistence, self.is_head);
+        let persistence = self.upload.is_done().then_some(self.persistence);
+        let reply = Reply::bare(persistence.unwrap_or(Persistence::Close), self.is_head);
         let place = cx.upstream.place.as_deref();
         let (status, payload) = fault.answer(place, self.is_page, &reply, cx.view.renderer);
-        let persistence = is_whole.then_some(persistence);
         self.end(Effect::Answer { persistence, status, payload }, cx);
     }
 

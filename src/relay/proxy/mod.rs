@@ -36,7 +36,6 @@ use self::effect::Context;
 use self::exchange::{Repeat, Stage};
 use self::fault::accepts_html;
 use self::gate::Gate;
-use self::rewrite::Origin;
 use self::upload::{Continue, Copy, Upload, sound_body};
 use self::upstream::{Dialling, Upstream};
 use super::conn_key::ConnKey;
@@ -47,7 +46,7 @@ use super::render::{Persistence, Reply};
 use super::request::admission::Refusal;
 use super::timers::ConnTimer;
 use crate::arena::Arena;
-use crate::http::{BodyDecoder, Framing, RequestHead};
+use crate::http::{Framing, RequestHead};
 
 /// See the module.
 #[derive(Debug)]
@@ -89,13 +88,13 @@ impl Proxy {
     pub(super) fn reload(&mut self, options: &Options, view: &mut View<'_>) {
         let Some(proxy) = &options.proxy else {
             self.upstream.removed = true;
-            return self.close_idle(view);
+            return self.close_idle(u64::MAX, view);
         };
         self.gate = Gate::new(&options.locations);
         if self.upstream.reload(proxy) {
             return;
         }
-        self.close_idle(view);
+        self.close_idle(u64::MAX, view);
         // Their connections lead to where the settings no longer do.
         for link in self.exchanges.iter_mut().filter_map(|exchange| exchange.link.as_mut()) {
             link.once = true;
@@ -106,13 +105,10 @@ impl Proxy {
         }
     }
 
-    /// Stops keeping connections, since the daemon stops or the upstream is another one.
-    pub(super) fn close_idle(&mut self, view: &mut View<'_>) {
-        self.close_expired(u64::MAX, view);
-    }
-
-    fn close_expired(&mut self, now_ms: u64, view: &mut View<'_>) {
-        while let Some(idle) = self.upstream.pool.expired(now_ms) {
+    /// Closes the connections that wait for a request and are kept no longer than this time,
+    /// milliseconds; all, where the daemon stops or the upstream is another one.
+    pub(super) fn close_idle(&mut self, until_ms: u64, view: &mut View<'_>) {
+        while let Some(idle) = self.upstream.pool.expired(until_ms) {
             view.close(idle, false);
         }
     }
@@ -122,91 +118,65 @@ impl Proxy {
         self.upstream.pool.oldest()
     }
 
-    /// Takes a request to the upstream; `None`: it is answered here.
+    /// Takes a request to the upstream.
+    ///
+    /// # Errors
+    /// It is answered here, as this effect says.
     pub(super) fn open(
         &mut self,
         request: &Request<'_>,
         view: &mut View<'_>,
-    ) -> Option<ExchangeKey> {
-        let head = request.head;
+    ) -> Result<ExchangeKey, Effect> {
+        let Request { client, peer, head, input, is_last } = *request;
+        let Self { exchanges, upstream, gate, queue, scratch } = self;
+        let is_head = head.method == "HEAD";
+        let persistence = Persistence::of(head, view.effects.stopping);
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
-        let decoder = match self.gate.refuses(head, &self.upstream.options) {
-            Some(Refusal { status, lines, text, .. }) => Err((status, lines, text.into())),
-            None => sound_body(head.framing, request.input)
-                .map_err(|error| (error.status, Vec::new(), error.message)),
-        };
-        let decoder = match decoder {
-            Ok(decoder) => decoder,
-            Err((status, lines, text)) => {
-                let persistence = (!has_body).then(|| Persistence::of(head, view.effects.stopping));
-                let is_head = head.method == "HEAD";
-                let reply = Reply::bare(persistence.unwrap_or(Persistence::Close), is_head);
-                let payload = view.renderer.text(&reply, status, &lines, &text);
-                let answer = Effect::Answer { persistence, status, payload };
-                self.queue.push_back((request.client, answer));
-                return None;
-            }
-        };
-        let mut exchange = self.exchange(request, decoder, view);
-        let key = self.exchanges.next_key();
-        let Self { upstream, queue, .. } = self;
-        request::begin(&mut exchange, &mut Context { key, upstream, queue, view });
-        Some(self.exchanges.insert(exchange))
-    }
-
-    /// A request on its way to the upstream.
-    fn exchange(
-        &mut self,
-        request: &Request<'_>,
-        decoder: BodyDecoder,
-        view: &View<'_>,
-    ) -> Exchange {
-        let Request { head, peer, .. } = *request;
-        let has_body = !decoder.is_done();
-        let is_chunked = head.framing == Framing::Chunked;
-        let awaited = match head.expect_continue && request.input.is_empty() {
-            true if self.upstream.is_http_1_0 => Continue::Ours,
+        if let Some(Refusal { status, lines, text, .. }) = gate.refuses(head, &upstream.options) {
+            let persistence = (!has_body).then_some(persistence);
+            let reply = Reply::bare(persistence.unwrap_or(Persistence::Close), is_head);
+            let payload = view.renderer.text(&reply, status, &lines, text);
+            return Err(Effect::Answer { persistence, status, payload });
+        }
+        let body = sound_body(head.framing, input).map_err(|error| Effect::Fail(error, is_head))?;
+        let awaited = match head.expect_continue && input.is_empty() {
+            true if upstream.is_http_1_0 => Continue::Ours,
             true => Continue::Upstreams,
             false => Continue::None,
         };
-        let copy = match (has_body && head.method == "POST", self.gate.has_publishers) {
+        let copy = match (has_body && head.method == "POST", gate.has_publishers) {
             (false, _) => Copy::NotNeeded,
             (true, false) => Copy::Passed,
             (true, true) => {
                 Copy::begin(head.framing, view.site.limits.body_bytes, view.site.uploads_max())
             }
         };
-        let options = &self.upstream.options;
-        let is_trusted =
-            |peer: IpAddr| options.trusted.iter().any(|network| network.contains(&peer));
-        let origin = Origin {
-            peer,
-            speaks_for_others: peer.is_none_or(is_trusted),
-            default_host: &options.host,
-            secret: options.secret.as_ref(),
-        };
-        self.scratch.clear();
+        scratch.clear();
         let expects = awaited == Continue::Upstreams;
-        let replaced = rewrite::write_request(&mut self.scratch, head, origin, expects);
+        let replaced = rewrite::write_request(scratch, head, &upstream.options, peer, expects);
         if let Some(field) = replaced {
-            self.upstream.warn_of_replaced(field, peer, view.now);
+            upstream.warn_of_replaced(field, peer, view.now);
         }
-        let may_be_page = self.upstream.place.is_some() && head.method == "GET" && !has_body;
-        Exchange {
-            client: request.client,
+        let may_be_page = upstream.place.is_some() && head.method == "GET" && !has_body;
+        let is_chunked = head.framing == Framing::Chunked;
+        let mut exchange = Exchange {
+            client,
             stage: Stage::Connecting(Dialling::default()),
-            head: self.scratch.as_slice().into(),
+            head: scratch.as_slice().into(),
             link: None,
-            upload: Upload::new(decoder, is_chunked, copy, awaited),
+            upload: Upload::new(body, is_chunked, copy, awaited),
             repeat: Repeat::of(head.method, has_body),
-            persistence: Persistence::of(head, view.effects.stopping),
+            persistence,
             version: head.version,
-            is_head: head.method == "HEAD",
+            is_head,
             is_page: may_be_page && accepts_html(head.header_all("Accept")),
             wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
             is_chunked,
-            is_last: request.is_last,
-        }
+            is_last,
+        };
+        let key = exchanges.next_key();
+        request::begin(&mut exchange, &mut Context { key, upstream, queue, view });
+        Ok(exchanges.insert(exchange))
     }
 
     /// Takes what happened to an exchange; gives how many of the client's bytes in it are dealt
@@ -262,7 +232,7 @@ impl Proxy {
     /// Does what is due: closes what was idle for too long, dials for requests that wait.
     pub(super) fn handle_timeout(&mut self, view: &mut View<'_>) {
         let now_ms = view.now.mono_ms;
-        self.close_expired(now_ms, view);
+        self.close_idle(now_ms, view);
         while let Some(key) = self.upstream.pool.retry(now_ms) {
             if self.dial(key, view) {
                 self.upstream.pool.retried(now_ms);

@@ -9,9 +9,8 @@ use super::fault::Fault;
 use super::handover::{HandedOver, publishes};
 use super::upload::Continue;
 use super::upstream::Dialling;
-use crate::http::HttpError;
+use crate::relay::render::Persistence;
 use crate::relay::render::payload::Payload;
-use crate::relay::render::{Persistence, Reply};
 
 /// Gets a request to the upstream: over a connection that is there, over a new one, or, while the
 /// upstream does not accept any, later.
@@ -183,13 +182,12 @@ fn pass_body(
     cx: &mut Context<'_, '_>,
 ) -> Option<usize> {
     let passed = exchange.upload.pass(input, out, &mut cx.view.effects.uploads);
-    let Err(HttpError { status, message, .. }) = passed else { return passed.ok() };
-    if exchange.is_unanswered() {
-        let reply = Reply::bare(Persistence::Close, exchange.is_head);
-        let payload = cx.view.renderer.text(&reply, status, b"", &message);
-        exchange.end(Effect::Answer { persistence: None, status, payload }, cx);
-    } else {
-        exchange.cut(cx);
+    match passed {
+        Ok(used) => return Some(used),
+        Err(error) if exchange.is_unanswered() => {
+            exchange.end(Effect::Fail(error, exchange.is_head), cx);
+        }
+        Err(_) => exchange.cut(cx),
     }
     None
 }

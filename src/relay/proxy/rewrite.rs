@@ -17,31 +17,22 @@ use crate::http::{
     head::HEADERS_MAX, is_hop_by_hop,
 };
 use crate::relay::notice::{PEER, SECRET};
-use crate::relay::options::{Limits, Secret};
+use crate::relay::options::{Limits, ProxyOptions};
 
-/// The sender of a request; for the fields `X-Forwarded-…`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Origin<'a> {
-    /// Where the connection comes from; `None`: a Unix socket.
-    pub(super) peer: Option<IpAddr>,
-    /// It is a front server, on a Unix socket or at a trusted address, whose own fields name the
-    /// client.
-    pub(super) speaks_for_others: bool,
-    /// `Host` for a request of HTTP/1.0 that names none.
-    pub(super) default_host: &'a str,
-    /// Vouches for `X-Pushserver-Peer`.
-    pub(super) secret: Option<&'a Secret>,
-}
-
-/// Appends the request as the upstream gets it. `expects`: the client waits for `100 Continue`. A
-/// request with chunks asks the upstream to close the connection. Gives the first field that was
-/// replaced because its sender may not speak for others.
+/// Appends the request as the upstream gets it. `peer`: where it comes from; `None`: a Unix socket.
+/// `expects`: the client waits for `100 Continue`. A request with chunks asks the upstream to close
+/// the connection. Gives the first field that was replaced because its sender may not speak for
+/// others.
 pub(super) fn write_request<'h>(
     out: &mut Vec<u8>,
     head: &RequestHead<'h>,
-    origin: Origin<'_>,
+    options: &ProxyOptions,
+    peer: Option<IpAddr>,
     expects: bool,
 ) -> Option<&'h str> {
+    // A front server, on a Unix socket or at a trusted address, whose own fields name the client.
+    let speaks_for_others =
+        peer.is_none_or(|peer| options.trusted.iter().any(|network| network.contains(&peer)));
     out.extend_from_slice(head.method.as_bytes());
     out.push(b' ');
     out.extend_from_slice(head.path);
@@ -50,14 +41,15 @@ pub(super) fn write_request<'h>(
         out.extend_from_slice(query);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let host = if head.host.is_empty() { origin.default_host.as_bytes() } else { head.host };
+    // One of HTTP/1.0 may name none.
+    let host = if head.host.is_empty() { options.host.as_bytes() } else { head.host };
     push_field(out, "Host", host);
     let connection = ConnectionOptions::read(head.headers);
     let counts_hops = matches!(head.method, "OPTIONS" | "TRACE");
     let mut replaced = None;
     for header in head.headers {
         let name = header.name;
-        if is_forwarded_field(name) && !origin.speaks_for_others {
+        if is_forwarded_field(name) && !speaks_for_others {
             replaced = replaced.or(Some(name));
         } else if !is_dropped_request_field(name) && !connection.name(name) {
             match hops(header.value) {
@@ -69,14 +61,15 @@ pub(super) fn write_request<'h>(
             }
         }
     }
-    if let Some(peer) = origin.peer.filter(|_| !origin.speaks_for_others) {
+    if let Some(peer) = peer.filter(|_| !speaks_for_others) {
         write!(out, "X-Forwarded-For: {peer}\r\n").expect("a vector takes every byte");
         push_field(out, "X-Forwarded-Host", host);
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
     }
-    if let Some(secret) = origin.secret {
+    // It vouches for the peer.
+    if let Some(secret) = &options.secret {
         push_field(out, SECRET, secret.reveal().as_bytes());
-        if let Some(peer) = origin.peer {
+        if let Some(peer) = peer {
             write!(out, "{PEER}: {peer}\r\n").expect("a vector takes every byte");
         }
     }
@@ -147,12 +140,8 @@ pub(super) fn write_answer(
     ends: Ends,
     lines: [&[u8]; 2],
 ) {
-    let mut written = HeadWriter::relayed(out, head.status, head.reason);
-    for added in lines {
-        written = written.lines(added);
-    }
     // Without `finish`: the fields below go on in the same head.
-    let _ = written;
+    let _ = HeadWriter::relayed(out, head.status, head.reason).lines(lines[0]).lines(lines[1]);
     let connection = ConnectionOptions::read(head.headers);
     let keeps_length = ends == Ends::NoBody && head.status >= 200 && head.status != 204;
     for header in head.headers {
@@ -205,19 +194,11 @@ fn is_forwarded_field(name: &str) -> bool {
 
 /// Whether a request's field is not passed on as it is, whoever sends it.
 fn is_dropped_request_field(name: &str) -> bool {
-    let among = |names: &[&str]| names.iter().any(|dropped| name.eq_ignore_ascii_case(dropped));
+    // `Proxy` is read as HTTP_PROXY by programs that are started as CGI.
+    let ours = ["host", "proxy", "expect", "content-length", "proxy-authorization", PEER, SECRET];
     memchr::memchr(b'_', name.as_bytes()).is_some()
         || is_hop_by_hop(name)
-        || match name.len() {
-            4 => among(&["host"]),
-            // `Proxy` is read as HTTP_PROXY by programs that are started as CGI.
-            5 => among(&["proxy"]),
-            6 => among(&["expect"]),
-            14 => among(&["content-length"]),
-            17 => among(&[PEER]),
-            19 => among(&["proxy-authorization", SECRET]),
-            _ => false,
-        }
+        || ours.iter().any(|dropped| name.eq_ignore_ascii_case(dropped))
 }
 
 fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
@@ -246,14 +227,16 @@ mod tests {
     fn request(head: &str, peer: Option<[u8; 4]>) -> String {
         let mut slots = HeaderSlots::new();
         let head = parse_request(head.as_bytes(), &mut slots, &LIMITS).unwrap();
-        let origin = Origin {
-            peer: peer.map(IpAddr::from),
-            speaks_for_others: peer.is_none(),
-            default_host: "up:1",
+        let options = ProxyOptions {
+            url: String::new(),
+            host: "up:1".to_owned(),
+            addresses: Vec::new(),
+            force_host: None,
+            trusted: Vec::new(),
             secret: None,
         };
         let mut out = Vec::new();
-        write_request(&mut out, &head, origin, false);
+        write_request(&mut out, &head, &options, peer.map(IpAddr::from), false);
         String::from_utf8(out).unwrap()
     }
 
