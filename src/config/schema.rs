@@ -25,8 +25,8 @@ const LATER: [(&str, &str); 3] = [
 /// # Errors
 /// The first thing that the schema does not allow.
 pub(super) fn fill(settings: &mut Value) -> Result<(), Problem> {
-    let root = serde_json::from_str(TEXT).expect("schema.json is JSON");
-    Schema { root }.check(settings, None, &Path::Root)
+    let schema = Schema { root: serde_json::from_str(TEXT).expect("schema.json is JSON") };
+    schema.check(settings, &schema.root, &Path::Root)
 }
 
 struct Schema {
@@ -34,14 +34,8 @@ struct Schema {
 }
 
 impl Schema {
-    /// `rule` is a part of the schema; `None`: all of it.
-    fn check(
-        &self,
-        value: &mut Value,
-        rule: Option<&Value>,
-        path: &Path<'_>,
-    ) -> Result<(), Problem> {
-        let given = rule.unwrap_or(&self.root);
+    /// `given` is a part of the schema, or all of it.
+    fn check(&self, value: &mut Value, given: &Value, path: &Path<'_>) -> Result<(), Problem> {
         let rule = self.choose(value, given, path)?;
         if let Some(allowed) = rule["enum"].as_array() {
             return one_of(value, allowed, path);
@@ -72,7 +66,7 @@ impl Schema {
             return Err(Problem::new(path, what));
         }
         for (index, item) in list.iter_mut().enumerate() {
-            self.check(item, Some(&rule["items"]), &path.index(index))?;
+            self.check(item, &rule["items"], &path.index(index))?;
         }
         Ok(())
     }
@@ -86,13 +80,13 @@ impl Schema {
         let Some(keys) = rule["properties"].as_object() else {
             // Free names, each with a value of one kind.
             for (name, value) in object {
-                self.check(value, Some(&rule["additionalProperties"]), &path.key(name))?;
+                self.check(value, &rule["additionalProperties"], &path.key(name))?;
             }
             return Ok(());
         };
         // The type first: it decides which keys are known.
         if let (Some(value), Some(rule)) = (object.get_mut("type"), keys.get("type")) {
-            self.check(value, Some(rule), &path.key("type"))?;
+            self.check(value, rule, &path.key("type"))?;
         }
         if let Some(unknown) = object.keys().find(|key| !keys.contains_key(*key)) {
             return Err(self.unknown(unknown, keys.keys(), path));
@@ -100,10 +94,10 @@ impl Schema {
         for (key, rule) in keys {
             let path = path.key(key);
             match object.get_mut(key) {
-                Some(value) => self.check(value, Some(rule), &path)?,
+                Some(value) => self.check(value, rule, &path)?,
                 None => {
                     if let Some(mut value) = self.default(rule).cloned() {
-                        self.check(&mut value, Some(rule), &path)?;
+                        self.check(&mut value, rule, &path)?;
                         object.insert(key.clone(), value);
                     }
                 }
@@ -111,10 +105,10 @@ impl Schema {
         }
         let required = rule["required"].as_array().into_iter().flatten();
         match required.filter_map(Value::as_str).find(|key| !object.contains_key(*key)) {
-            Some(key) => Err(Problem::new(
-                &path.key(key),
-                format!("missing; expected {}", self.wanted(&keys[key])),
-            )),
+            Some(key) => {
+                let what = format!("missing; expected {}", self.wanted(&keys[key]));
+                Err(Problem::new(&path.key(key), what))
+            }
             None => Ok(()),
         }
     }
@@ -284,19 +278,19 @@ fn one_of(value: &Value, allowed: &[Value], path: &Path<'_>) -> Result<(), Probl
     if allowed.contains(value) {
         return Ok(());
     }
-    let words = allowed.iter().filter_map(Value::as_str);
-    let what = match value.as_str() {
-        Some(word) => match LATER.iter().find(|(later, _)| later == &word) {
-            Some((_, instead)) if matches!(path, Path::Key(_, "type")) => (*instead).to_owned(),
-            _ => match nearest(word, words) {
-                Some(near) => {
-                    let (allowed, near) = (choice(allowed), quoted(near));
-                    format!("expected {allowed}, found {}; did you mean {near}?", quoted(word))
-                }
-                None => format!("expected {}, found {}", choice(allowed), found(value)),
-            },
-        },
-        None => format!("expected {}, found {}", choice(allowed), found(value)),
+    let word = value.as_str();
+    let later = LATER.iter().find(|(later, _)| Some(*later) == word);
+    if let (Some((_, instead)), Path::Key(_, "type")) = (later, path) {
+        return Err(Problem::new(path, *instead));
+    }
+    let expected = choice(allowed);
+    let near = word.and_then(|word| nearest(word, allowed.iter().filter_map(Value::as_str)));
+    let what = match (word, near) {
+        (Some(word), Some(near)) => {
+            let (word, near) = (quoted(word), quoted(near));
+            format!("expected {expected}, found {word}; did you mean {near}?")
+        }
+        _ => format!("expected {expected}, found {}", found(value)),
     };
     Err(Problem::new(path, what))
 }
