@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// When a message was published: the unix second, and a tag that tells apart the messages of one
 /// second. Sent to subscribers as `Last-Modified` and `Etag` (Basic HTTP Push Relay Protocol 3).
 ///
@@ -99,11 +101,13 @@ pub struct Message {
 ///
 /// Event streams and WebSockets will be further variants: the hub asks only whether a delivery
 /// ends the subscription, `relay/render/mod.rs` renders each in a `match`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivery {
     /// The request is held until there is a message.
+    #[serde(rename = "long")]
     LongPoll,
     /// The request is answered at once, with 304 when there is no message.
+    #[serde(rename = "interval")]
     IntervalPoll,
 }
 

@@ -6,13 +6,11 @@ use super::header_text::{check_secret, check_text};
 use super::problem::{Path, Problem, listed, quoted};
 use super::reach::{Fate, fates};
 use super::settings::{
-    Common, Concurrency, Host, Limits, Location, OneOrMore, Polling, Publisher, Settings, Store,
-    Stores, Subscriber,
+    Common, Host, Limits, Location, OneOrMore, Publisher, Settings, Store, Stores, Subscriber,
 };
 use super::upstream;
 use crate::http::authority::host_len;
-use crate::hub::options::{self as hub, StoreOptions};
-use crate::message::Delivery;
+use crate::hub::options::StoreOptions;
 use crate::nearest::nearest;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
@@ -60,7 +58,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
 fn hosts(settings: &Settings) -> Result<Vec<String>, Problem> {
     let path = Path::Root.key("hosts");
     for (index, name) in settings.hosts.iter().enumerate() {
-        check_name(name).map_err(|wrong| wrong.at(&path.index(index)))?;
+        check_name(name).map_err(|what| Problem::new(&path.index(index), what))?;
     }
     let mut names: Vec<String> =
         settings.hosts.iter().map(|name| name.trim_end_matches('.').to_owned()).collect();
@@ -78,9 +76,9 @@ fn without_port(host: &str) -> String {
 
 fn host(host: &Host, path: &Path<'_>) -> Result<(), Problem> {
     match host {
-        Host::Plain(location) => check_host(location).map_err(|wrong| wrong.at(path)),
+        Host::Plain(location) => check_host(location).map_err(|what| Problem::new(path, what)),
         Host::Full { location, .. } => {
-            check_host(location).map_err(|wrong| wrong.at(&path.key("location")))
+            check_host(location).map_err(|what| Problem::new(&path.key("location"), what))
         }
     }
 }
@@ -212,20 +210,13 @@ fn subscriber_options(
         return Err(Problem::new(&path.key("allow_credentials"), what));
     }
     if let Some(url) = &subscriber.passthrough {
-        check_url(url).map_err(|wrong| wrong.at(&path.key("passthrough")))?;
+        check_url(url).map_err(|what| Problem::new(&path.key("passthrough"), what))?;
     }
     check_secret(subscriber.passthrough_secret.as_ref(), &path.key("passthrough_secret"))?;
     Ok(SubscriberOptions {
-        delivery: match subscriber.polling {
-            Polling::Long => Delivery::LongPoll,
-            Polling::Interval => Delivery::IntervalPoll,
-        },
+        delivery: subscriber.polling,
         create_on_get: subscriber.create_on_get,
-        concurrency: match subscriber.concurrency {
-            Concurrency::Broadcast => hub::Concurrency::Broadcast,
-            Concurrency::Last => hub::Concurrency::Last,
-            Concurrency::First => hub::Concurrency::First,
-        },
+        concurrency: subscriber.concurrency,
         timeout_ms: subscriber.timeout.milliseconds(),
         max_subscribers: subscriber.max_subscribers,
         allow_origin,
@@ -236,31 +227,27 @@ fn subscriber_options(
 }
 
 fn origins(given: &OneOrMore, path: &Path<'_>) -> Result<Origins, Problem> {
-    let check =
-        |origin: &str, path: &Path<'_>| check_origin(origin).map_err(|wrong| wrong.at(path));
-    match given {
-        OneOrMore::One(all) if all == "*" => Ok(Origins::Any),
-        OneOrMore::One(origin) => {
-            check(origin, path)?;
-            Ok(Origins::Listed(vec![origin.clone()]))
+    let list = given.list();
+    match list {
+        [] => return Ok(Origins::Nobody),
+        [all] if all == "*" => return Ok(Origins::Any),
+        _ if list.len() > ORIGINS_MAX => {
+            return Err(Problem::new(path, format!("more than {ORIGINS_MAX} origins")));
         }
-        OneOrMore::More(list) if list.is_empty() => Ok(Origins::Nobody),
-        OneOrMore::More(list) if list.len() == 1 && list[0] == "*" => Ok(Origins::Any),
-        OneOrMore::More(list) if list.len() > ORIGINS_MAX => {
-            Err(Problem::new(path, format!("more than {ORIGINS_MAX} origins")))
-        }
-        OneOrMore::More(list) => {
-            for (index, origin) in list.iter().enumerate() {
-                let path = path.index(index);
-                if origin == "*" {
-                    let what = "\"*\" is every origin; write it alone, or leave it out";
-                    return Err(Problem::new(&path, what));
-                }
-                check(origin, &path)?;
-            }
-            Ok(Origins::Listed(list.clone()))
-        }
+        _ => {}
     }
+    for (index, origin) in list.iter().enumerate() {
+        let at = match given {
+            OneOrMore::One(_) => *path,
+            OneOrMore::More(_) => path.index(index),
+        };
+        if origin == "*" {
+            let what = "\"*\" is every origin; write it alone, or leave it out";
+            return Err(Problem::new(&at, what));
+        }
+        check_origin(origin).map_err(|what| Problem::new(&at, what))?;
+    }
+    Ok(Origins::Listed(list.to_vec()))
 }
 
 /// Refuses a location that can never serve a request.

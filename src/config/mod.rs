@@ -22,7 +22,7 @@ use std::fmt;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use self::problem::{Path, Problem, Wrong};
+use self::problem::{Path, Problem};
 use self::settings::Settings;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::MessageId;
@@ -292,16 +292,15 @@ fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
 
 fn listen(settings: &Settings, ipv6: bool) -> Result<Listen, Problem> {
     address::listen(&settings.address, settings.port, ipv6)
-        .map_err(|wrong| wrong.at(&Path::Root.key("address")))
+        .map_err(|what| Problem::new(&Path::Root.key("address"), what))
 }
 
 fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, Error> {
     if arguments.len() > net::LISTENERS_MAX {
         return Err(Error(format!("--listen: given more than {} times", net::LISTENERS_MAX)));
     }
-    let all: Result<_, _> =
-        arguments.iter().map(|text| address::listen_argument(text, ipv6)).collect();
-    all.map_err(|wrong: Wrong| Error(format!("--listen: {wrong}")))
+    let all = arguments.iter().map(|text| address::listen_argument(text, ipv6));
+    all.collect::<Result<_, _>>().map_err(|what| Error(format!("--listen: {what}")))
 }
 
 /// Writes the one `--listen` into the settings, for `--print-config`.

@@ -12,11 +12,13 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::settings::{
-    Common, Concurrency, Location, OneOrMore, Polling, Publisher, Seconds, Settings, Store, Stores,
-    Subscriber,
+    Common, Location, OneOrMore, Publisher, Seconds, Settings, Store, Stores, Subscriber,
 };
+use crate::hub::options::Concurrency;
+use crate::message::Delivery;
 use crate::net::options::Listen;
 
 /// Name of the capture group of a location. It has a name because an `if` would overwrite `$1`.
@@ -137,7 +139,7 @@ fn admissions(out: &mut Output, settings: &Settings) {
             ));
             out.line("}");
         }
-        let origins = publisher.allow_origin.as_ref().map(listed).unwrap_or_default();
+        let origins = publisher.allow_origin.as_ref().map_or(&[][..], OneOrMore::list);
         if origins != ["*"] {
             out.line(&format!("map $http_origin $push_admits_{index} {{"));
             out.line("    default 0;");
@@ -201,7 +203,7 @@ fn server(out: &mut Output, settings: &Settings) {
 
 fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usize, has_unix: bool) {
     methods(out, "GET|POST|DELETE|OPTIONS", "GET, POST, DELETE, OPTIONS");
-    let origins = one.allow_origin.as_ref().map(listed).unwrap_or_default();
+    let origins = one.allow_origin.as_ref().map_or(&[][..], OneOrMore::list);
     if origins != ["*"] {
         out.line(&format!("if ($push_admits_{index} = 0) {{ return 403; }}"));
     }
@@ -223,7 +225,7 @@ fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usiz
     out.line("nchan_publisher http;");
     channel(out, settings, &one.common);
     if !origins.is_empty() {
-        access_control(out, &origins, false);
+        access_control(out, origins, false);
     }
     if !one.create_on_post {
         out.note("create_on_post false: nginx cannot; POST creates the channel.");
@@ -259,15 +261,15 @@ fn subscriber(out: &mut Output, settings: &Settings, one: &Subscriber) {
     out.line("if ($http_content_length) { return 400; }");
     out.line("if ($http_transfer_encoding) { return 400; }");
     out.line(match one.polling {
-        Polling::Long => "nchan_subscriber longpoll;",
-        Polling::Interval => "nchan_subscriber intervalpoll;",
+        Delivery::LongPoll => "nchan_subscriber longpoll;",
+        Delivery::IntervalPoll => "nchan_subscriber intervalpoll;",
     });
     channel(out, settings, &one.common);
     if !one.create_on_get {
         out.note("An unknown channel is answered 403, not 404.");
         out.line("nchan_subscribe_existing_channels_only on;");
     }
-    if one.polling == Polling::Long {
+    if one.polling == Delivery::LongPoll {
         out.note("At the timeout Nchan answers 408, not 304.");
         whole_seconds(out, "nchan_subscriber_timeout", one.timeout);
     }
@@ -279,11 +281,11 @@ fn subscriber(out: &mut Output, settings: &Settings, one: &Subscriber) {
         Concurrency::Last => out.note("concurrency last: nginx cannot; it always broadcasts."),
         Concurrency::First => out.note("concurrency first: nginx cannot; it always broadcasts."),
     }
-    let origins = listed(&one.allow_origin);
+    let origins = one.allow_origin.list();
     if origins != ["*"] {
         out.note("Web pages of other origins are answered 403.");
     }
-    access_control(out, &origins, one.allow_credentials);
+    access_control(out, origins, one.allow_credentials);
     if one.passthrough.is_some() {
         out.note("passthrough: nginx cannot; Nchan calls nchan_subscribe_request and");
         out.note("nchan_unsubscribe_request for EventSource and WebSocket, but not for polls.");
@@ -312,36 +314,20 @@ fn channel(out: &mut Output, settings: &Settings, common: &Common) {
 /// The store's name, if stores have names, and the location's group, each encoded, so that no two
 /// pairs look alike and nothing in them is special to nginx or to Nchan.
 fn group(settings: &Settings, common: &Common) -> String {
-    let group = encoded(&common.channel_group);
+    const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+    let group = utf8_percent_encode(&common.channel_group, PLAIN);
     match &settings.store {
-        Stores::Named(stores) if stores.len() > 1 => format!("{}+{group}", encoded(&common.store)),
-        _ => group,
-    }
-}
-
-fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
+        Stores::Named(stores) if stores.len() > 1 => {
+            format!("{}+{group}", utf8_percent_encode(&common.store, PLAIN))
         }
+        _ => group.to_string(),
     }
-    out
 }
 
-fn access_control(out: &mut Output, origins: &[&str], credentials: bool) {
+fn access_control(out: &mut Output, origins: &[String], credentials: bool) {
     out.line(&format!("nchan_access_control_allow_origin {};", quoted(&origins.join(" "))));
     let credentials = if credentials { "on" } else { "off" };
     out.line(&format!("nchan_access_control_allow_credentials {credentials};"));
-}
-
-fn listed(origins: &OneOrMore) -> Vec<&str> {
-    match origins {
-        OneOrMore::One(origin) => vec![origin],
-        OneOrMore::More(list) => list.iter().map(String::as_str).collect(),
-    }
 }
 
 fn store<'s>(settings: &'s Settings, common: &Common) -> Option<&'s Store> {

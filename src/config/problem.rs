@@ -13,30 +13,13 @@ const SHOWN_CHARS_MAX: usize = 40;
 pub(super) struct Problem {
     /// The JSON path, as in `locations[1].url`; empty for the whole file.
     pub(super) path: String,
-    /// What is wrong, and what is allowed.
+    /// What is wrong, and what to write instead.
     pub(super) what: String,
 }
 
 impl Problem {
     pub(super) fn new(path: &Path<'_>, what: impl Into<String>) -> Self {
         Self { path: path.to_string(), what: what.into() }
-    }
-}
-
-/// What is wrong with a value, and what to write instead; not where the value stands.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong(pub(super) String);
-
-impl Wrong {
-    /// The error in the settings, for the value at `path`.
-    pub(super) fn at(self, path: &Path<'_>) -> Problem {
-        Problem::new(path, self.0)
-    }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -2,9 +2,12 @@
 //! meaning; `build` does.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::hub::options::Concurrency;
+use crate::message::Delivery;
 use crate::relay::options::Secret;
 
 /// The whole file.
@@ -111,7 +114,7 @@ pub(super) struct Publisher {
 pub(super) struct Subscriber {
     #[serde(flatten)]
     pub(super) common: Common,
-    pub(super) polling: Polling,
+    pub(super) polling: Delivery,
     pub(super) create_on_get: bool,
     pub(super) concurrency: Concurrency,
     pub(super) timeout: Seconds,
@@ -131,19 +134,13 @@ pub(super) enum OneOrMore {
     More(Vec<String>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Polling {
-    Long,
-    Interval,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Concurrency {
-    Broadcast,
-    Last,
-    First,
+impl OneOrMore {
+    pub(super) fn list(&self) -> &[String] {
+        match self {
+            Self::One(one) => slice::from_ref(one),
+            Self::More(list) => list,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -62,7 +62,7 @@ impl Source {
         let text = match self {
             Self::Defaults => return Ok(Value::Object(Map::new())),
             Self::Stdin { stays_open: true } => {
-                return json::first(Bounded::new(io::stdin().lock()));
+                return json::first(Bounded { input: io::stdin().lock(), left: BYTES_MAX });
             }
             Self::Stdin { stays_open: false } => whole(io::stdin().lock()),
             Self::File(path) => read_file(path),
@@ -110,7 +110,7 @@ fn read_file(path: &path::Path) -> io::Result<Vec<u8>> {
 
 fn whole(input: impl Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    Bounded::new(input).read_to_end(&mut text)?;
+    Bounded { input, left: BYTES_MAX }.read_to_end(&mut text)?;
     Ok(text)
 }
 
@@ -118,12 +118,6 @@ fn whole(input: impl Read) -> io::Result<Vec<u8>> {
 struct Bounded<R> {
     input: R,
     left: u64,
-}
-
-impl<R> Bounded<R> {
-    fn new(input: R) -> Self {
-        Self { input, left: BYTES_MAX }
-    }
 }
 
 impl<R: Read> Read for Bounded<R> {
@@ -147,7 +141,8 @@ mod tests {
         assert_eq!(whole(io::repeat(b' ').take(BYTES_MAX)).unwrap().len(), most);
         let error = whole(io::repeat(b' ')).unwrap_err().to_string();
         assert!(error.contains("over 4 MiB"), "{error}");
-        let problem = json::first(Bounded::new(io::repeat(b' '))).unwrap_err();
+        let problem =
+            json::first(Bounded { input: io::repeat(b' '), left: BYTES_MAX }).unwrap_err();
         assert!(problem.what.contains("over 4 MiB"), "{}", problem.what);
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::address::{check_host, networks, unix_path};
 use super::header_text::check_secret;
-use super::problem::{Path, Problem, Wrong, quoted};
+use super::problem::{Path, Problem, quoted};
 use super::settings::{Location, Settings};
 use crate::http::authority::{host_len, port_number};
 use crate::net::options::Listen;
@@ -33,12 +33,13 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
     };
     let force_host = settings.forcehost.clone();
     if let Some(host) = &force_host {
-        check_host(host).map_err(|wrong| wrong.at(&root.key("forcehost")))?;
+        check_host(host).map_err(|what| Problem::new(&root.key("forcehost"), what))?;
     }
     let secret = settings.allrequests_secret.clone();
     check_proxy_secret(settings, &root.key("allrequests_secret"))?;
     let trusted = networks(settings.trusted_proxies.as_deref(), &root.key("trusted_proxies"))?;
-    let (host, addresses) = upstream(url).map_err(|wrong| wrong.at(&root.key("allrequests")))?;
+    let (host, addresses) =
+        upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
     Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted, secret }))
 }
 
@@ -105,22 +106,22 @@ fn is_reached(listen: &Listen, to: &UpstreamAddress) -> bool {
 }
 
 /// The host of a URL, as `Host` has it, and the addresses behind it.
-fn upstream(url: &str) -> Result<(String, Vec<UpstreamAddress>), Wrong> {
+fn upstream(url: &str) -> Result<(String, Vec<UpstreamAddress>), String> {
     if let Some(path) = url.strip_prefix("unix:") {
         return Ok(("localhost".to_owned(), vec![UpstreamAddress::Unix(unix_path(path)?)]));
     }
     if url.starts_with("https://") {
-        return Err(Wrong("https is not in this version; write an http:// URL".to_owned()));
+        return Err("https is not in this version; write an http:// URL".to_owned());
     }
     let form = "write \"http://host:port\" or \"unix:/path\"";
     let Some(rest) = url.strip_prefix("http://") else {
-        return Err(Wrong(format!("{} is no URL; {form}", quoted(url))));
+        return Err(format!("{} is no URL; {form}", quoted(url)));
     };
     let host = rest.strip_suffix('/').unwrap_or(rest);
     if host.contains(['/', '?', '#']) {
-        return Err(Wrong(format!("{} has a path; requests keep their own: {form}", quoted(url))));
+        return Err(format!("{} has a path; requests keep their own: {form}", quoted(url)));
     }
-    check_host(host).map_err(|_| Wrong(format!("{} is no URL; {form}", quoted(url))))?;
+    check_host(host).map_err(|_| format!("{} is no URL; {form}", quoted(url)))?;
     let (name, port) = name_and_port(host);
     Ok((host.to_owned(), look_up(name, port)?))
 }
@@ -134,16 +135,16 @@ fn without_brackets(name: &str) -> &str {
     name.trim_start_matches('[').trim_end_matches(']')
 }
 
-fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, Wrong> {
+fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, String> {
     let found: Vec<SocketAddr> = if name.eq_ignore_ascii_case("localhost") {
         // Development servers listen on one of the two.
         vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
     } else {
         let found = (without_brackets(name), port).to_socket_addrs();
-        found.map_err(|error| Wrong(format!("cannot look up {}: {error}", quoted(name))))?.collect()
+        found.map_err(|error| format!("cannot look up {}: {error}", quoted(name)))?.collect()
     };
     if found.is_empty() {
-        return Err(Wrong(format!("{} has no address", quoted(name))));
+        return Err(format!("{} has no address", quoted(name)));
     }
     Ok(found.into_iter().map(UpstreamAddress::Tcp).collect())
 }

@@ -1,5 +1,7 @@
 //! Options of the hub. Built by `config`, checked there, never checked again.
 
+use serde::{Deserialize, Serialize};
+
 pub use crate::store::StoreOptions;
 
 use crate::message::MessageId;
@@ -19,7 +21,8 @@ pub struct Options {
 }
 
 /// What happens to several requests held on one channel (Basic HTTP Push Relay Protocol 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Concurrency {
     /// All stay and all get the message.
     Broadcast,
