@@ -141,8 +141,8 @@ impl<V, T> Arena<V, T> {
 
     /// The entry in a slot, with its key, if one lives there: for going through all in pieces.
     #[must_use]
-    pub fn at(&self, index: usize) -> Option<(Key<T>, &V)> {
-        let (generation, value) = self.slots.get(index)?;
+    pub fn at_mut(&mut self, index: usize) -> Option<(Key<T>, &mut V)> {
+        let (generation, value) = self.slots.get_mut(index)?;
         let index = u32::try_from(index).expect("fewer than 2^32 entries");
         Some((Key::new(index, *generation), value))
     }

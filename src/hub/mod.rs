@@ -24,7 +24,7 @@ pub use crate::store::ChannelName;
 use self::fanout::{Cause, Fanouts, Step};
 use self::holding::Holding;
 use self::options::{Concurrency, Options, StoreOptions};
-use self::pending::{Pending, Then};
+use self::pending::Pending;
 use self::subscription::Subscription;
 use self::waiters::Waiters;
 use crate::clock::Now;
@@ -77,23 +77,23 @@ impl Hub {
     /// Publishes a message. Answered `Published`, `Missing` or `Refused`.
     pub fn publish(&mut self, peer: Peer, name: ChannelName<'_>, publish: Publish<'_>, now: Now) {
         let Publish { content_type, body, create, store: keep } = publish;
-        self.ask(peer, Then::Tell, name, Ask::Append { content_type, body, create, keep }, now);
+        self.ask(peer, None, name, Ask::Append { content_type, body, create, keep }, now);
     }
 
     /// Makes a channel where it is missing. Answered `Exists` or `Refused`.
     pub fn create(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer, Then::Tell, name, Ask::Create, now);
+        self.ask(peer, None, name, Ask::Create, now);
     }
 
     /// Looks at a channel. Answered `Exists` or `Missing`.
     pub fn inspect(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer, Then::Tell, name, Ask::Inspect, now);
+        self.ask(peer, None, name, Ask::Inspect, now);
     }
 
     /// Deletes a channel with its messages, and ends the requests held on it. Answered `Missing`, or
     /// `Deleted` after all of those.
     pub fn delete(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer, Then::Tell, name, Ask::Delete, now);
+        self.ask(peer, None, name, Ask::Delete, now);
     }
 
     /// Asks for the first message after a cursor. Answered `Deliver`, `Ended`, `Missing`,
@@ -101,7 +101,7 @@ impl Hub {
     pub fn subscribe(&mut self, peer: Peer, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
         let Subscribe { cursor, create, .. } = subscribe;
         let ask = Ask::Next { cursor, create, waits: subscribe.waits() && !self.stopping };
-        self.ask(peer, Then::Hold(subscribe), name, ask, now);
+        self.ask(peer, Some(subscribe), name, ask, now);
     }
 
     /// Ends a hold whose subscriber is gone. Does nothing to a hold that has ended already.
@@ -254,8 +254,15 @@ impl Hub {
         self.holding.check_invariants(&self.stores, self.fanouts.is_empty());
     }
 
-    fn ask(&mut self, peer: Peer, then: Then, name: ChannelName<'_>, ask: Ask<'_>, now: Now) {
-        let pending = Pending { peer, then };
+    fn ask(
+        &mut self,
+        peer: Peer,
+        subscribe: Option<Subscribe>,
+        name: ChannelName<'_>,
+        ask: Ask<'_>,
+        now: Now,
+    ) {
+        let pending = Pending { peer, subscribe };
         match self.stores.ask(name, ask, now) {
             Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
             Answer::Later(ticket) => {
@@ -335,15 +342,14 @@ impl Hub {
         last: MessageId,
         now: Now,
     ) {
-        let asked = pending.and_then(Pending::subscribe);
-        if let Some(channel) = channel {
-            match asked {
-                Some((peer, subscribe)) if subscribe.waits() && !self.stopping => {
-                    return self.hold(peer, (channel, last), subscribe, now);
-                }
-                // It may have been made for this subscriber.
-                _ => self.note_waited(channel, now),
+        let asked = pending.and_then(|pending| Some((pending.peer, pending.subscribe.as_ref()?)));
+        match (channel, asked) {
+            (Some(channel), Some((peer, subscribe))) if subscribe.waits() && !self.stopping => {
+                return self.hold(peer, (channel, last), subscribe, now);
             }
+            // It may have been made for this subscriber.
+            (Some(channel), _) => self.note_waited(channel, now),
+            (None, _) => {}
         }
         if let Some((peer, subscribe)) = asked {
             self.end(peer, End::NothingNew, subscribe.cursor);

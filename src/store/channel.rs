@@ -26,33 +26,33 @@ const ON_REQUEST_TIMEOUT_MS: u64 = 3_600_000;
 
 #[derive(Debug)]
 pub(super) struct Channel<W> {
-    name: Rc<[u8]>,
-    store: StoreId,
-    made: Made,
+    pub(super) name: Rc<[u8]>,
+    pub(super) store: StoreId,
+    pub(super) made: Made,
     /// Of the newest message, or what the first must come after.
-    last: MessageId,
+    pub(super) last: MessageId,
     /// Whether there was a message, so that `last` is one's id.
     published: bool,
     /// What earlier channels of its name may have lost, as known when it was made.
-    forgotten: MessageId,
+    pub(super) forgotten: MessageId,
     /// `None` until a message is kept.
-    queue: Option<QueueId>,
+    pub(super) queue: Option<QueueId>,
     /// When a subscriber last asked, milliseconds.
-    asked_ms: Option<u64>,
+    pub(super) asked_ms: Option<u64>,
     /// When it was last used or last had a message or a held request, milliseconds.
-    used_ms: u64,
+    pub(super) used_ms: u64,
     /// Whether a request is held on it, as the hub says.
-    waited: bool,
-    idle_timer: Option<TimerKey>,
+    pub(super) waited: bool,
+    pub(super) idle_timer: Option<TimerKey>,
     /// What the hub keeps with it.
-    kept: W,
+    pub(super) kept: W,
 }
 
 impl<W: Default> Channel<W> {
+    /// A channel called `name`, of which `before` is left from earlier ones of that name.
     pub(super) fn new(
         name: Rc<[u8]>,
-        store: StoreId,
-        made: Made,
+        (store, made): (StoreId, Made),
         before: Remains,
         now: Now,
     ) -> Self {
@@ -80,78 +80,11 @@ impl<W> Channel<W> {
         self.used_ms = now.mono_ms;
     }
 
-    /// Notes that a subscriber asks.
-    pub(super) fn asked(&mut self, now: Now) {
-        self.asked_ms = Some(now.mono_ms);
-    }
-
     /// Gives the id of a message published now.
     pub(super) fn next_id(&mut self, now: Now) -> MessageId {
         self.last = self.last.next(now.unix_s);
         self.published = true;
         self.last
-    }
-
-    pub(super) fn set_queue(&mut self, queue: QueueId) {
-        self.queue = Some(queue);
-    }
-
-    pub(super) fn set_waited(&mut self, waited: bool) {
-        self.waited = waited;
-    }
-
-    /// Begins the time that it lives with no message and no held request.
-    pub(super) fn begin_idle(&mut self, now: Now) {
-        self.used_ms = now.mono_ms;
-    }
-
-    pub(super) fn set_idle_timer(&mut self, timer: Option<TimerKey>) {
-        self.idle_timer = timer;
-    }
-
-    pub(super) fn kept_mut(&mut self) -> &mut W {
-        &mut self.kept
-    }
-
-    pub(super) fn into_kept(self) -> W {
-        self.kept
-    }
-
-    pub(super) fn kept(&self) -> &W {
-        &self.kept
-    }
-
-    pub(super) fn name(&self) -> &Rc<[u8]> {
-        &self.name
-    }
-
-    pub(super) fn store(&self) -> StoreId {
-        self.store
-    }
-
-    pub(super) fn queue(&self) -> Option<QueueId> {
-        self.queue
-    }
-
-    pub(super) fn last(&self) -> MessageId {
-        self.last
-    }
-
-    pub(super) fn forgotten(&self) -> MessageId {
-        self.forgotten
-    }
-
-    pub(super) fn is_waited(&self) -> bool {
-        self.waited
-    }
-
-    /// Whether it exists only while a request is held on it.
-    pub(super) fn is_made_to_wait(&self) -> bool {
-        self.made == Made::ToWait
-    }
-
-    pub(super) fn idle_timer(&self) -> Option<TimerKey> {
-        self.idle_timer
     }
 
     /// When it ends if it stays idle, milliseconds.

@@ -74,7 +74,7 @@ impl<W: Default> Channels<W> {
     fn make(&mut self, name: ChannelName<'_>, made: Made, now: Now) -> ChannelKey {
         let before = self.tombstones.take(name.name).unwrap_or(self.tombstones.others());
         let shared: Rc<[u8]> = name.name.into();
-        let channel = Channel::new(Rc::clone(&shared), name.store, made, before, now);
+        let channel = Channel::new(Rc::clone(&shared), (name.store, made), before, now);
         let key = self.table.insert(Box::new(channel));
         self.names.insert(shared, key);
         key
@@ -97,22 +97,22 @@ impl<W> Channels<W> {
 
     /// Takes a channel out, and remembers its ids: it has lost messages through `lost_through`.
     pub(super) fn remove(&mut self, key: ChannelKey, lost_through: MessageId) -> Option<W> {
-        let channel = self.table.remove(key)?;
-        self.names.remove(channel.name());
-        if let Some(timer) = channel.idle_timer() {
+        let Channel { name, last, idle_timer, kept, .. } = *self.table.remove(key)?;
+        self.names.remove(&name);
+        if let Some(timer) = idle_timer {
             self.idle.cancel(timer);
         }
-        self.tombstones.put(channel.name(), Remains { last: channel.last(), lost_through });
-        Some(channel.into_kept())
+        self.tombstones.put(&name, Remains { last, lost_through });
+        Some(kept)
     }
 
     /// Begins the time that an idle channel lives; a timer that is set already looks again.
     pub(super) fn begin_idle(&mut self, key: ChannelKey, now: Now) {
         let Some(channel) = self.table.get_mut(key) else { return };
-        channel.begin_idle(now);
-        if channel.idle_timer().is_none() {
-            let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store().index()]);
-            channel.set_idle_timer(Some(self.idle.set(due_ms, key)));
+        channel.used_ms = now.mono_ms;
+        if channel.idle_timer.is_none() {
+            let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store.index()]);
+            channel.idle_timer = Some(self.idle.set(due_ms, key));
         }
     }
 
@@ -120,7 +120,7 @@ impl<W> Channels<W> {
     pub(super) fn pop_idle(&mut self, now: Now) -> Option<ChannelKey> {
         let key = self.idle.pop_expired(now.mono_ms)?;
         if let Some(channel) = self.table.get_mut(key) {
-            channel.set_idle_timer(None);
+            channel.idle_timer = None;
         }
         Some(key)
     }
@@ -128,9 +128,9 @@ impl<W> Channels<W> {
     /// Whether the time of an idle channel is up; if not, sets its timer anew.
     pub(super) fn is_over(&mut self, key: ChannelKey, now: Now) -> bool {
         let Some(channel) = self.table.get_mut(key) else { return false };
-        let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store().index()]);
+        let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store.index()]);
         if due_ms > now.mono_ms {
-            channel.set_idle_timer(Some(self.idle.set(due_ms, key)));
+            channel.idle_timer = Some(self.idle.set(due_ms, key));
         }
         due_ms <= now.mono_ms
     }
@@ -141,20 +141,21 @@ impl<W> Channels<W> {
         let Some(start) = self.reviewed else { return };
         let end = start + CHANNELS_AT_ONCE;
         for index in start..end {
-            let Some((key, channel)) = self.table.at(index) else { continue };
-            let Some(timer) = channel.idle_timer() else { continue };
-            let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store().index()]);
+            let Some((key, channel)) = self.table.at_mut(index) else { continue };
+            let Some(timer) = channel.idle_timer else { continue };
+            let due_ms = channel.idle_due_ms(self.timeouts_ms[channel.store.index()]);
             if self.idle.due_ms(timer).is_some_and(|at_ms| at_ms > due_ms) {
                 self.idle.cancel(timer);
-                let timer = self.idle.set(due_ms, key);
-                self.table.get_mut(key).expect("just found").set_idle_timer(Some(timer));
+                channel.idle_timer = Some(self.idle.set(due_ms, key));
             }
         }
         self.reviewed = (end < self.table.slots()).then_some(end);
     }
 
-    pub(super) fn find(&self, name: &[u8]) -> Option<ChannelKey> {
-        self.names.get(name).copied()
+    /// The channel of that name.
+    pub(super) fn find(&self, name: &[u8]) -> Option<(ChannelKey, &Channel<W>)> {
+        let key = *self.names.get(name)?;
+        Some((key, self.get(key)?))
     }
 
     pub(super) fn get(&self, key: ChannelKey) -> Option<&Channel<W>> {
@@ -191,7 +192,7 @@ impl<W> Channels<W> {
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.names.len(), self.table.len(), "one name for each channel");
         for (key, channel) in self.iter() {
-            assert_eq!(self.names.get(channel.name()), Some(&key));
+            assert_eq!(self.names.get(&channel.name), Some(&key));
         }
     }
 

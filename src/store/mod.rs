@@ -14,11 +14,8 @@ mod options;
 mod slow;
 mod tombstones;
 
-use std::ops::{Index, IndexMut};
-
-use self::channel::Channel;
 use self::channels::Channels;
-use self::memory::asks;
+use self::memory::asks::Asks;
 use crate::clock::Now;
 use crate::figures::HubFigures;
 use crate::message::{Cursor, MessageId};
@@ -61,56 +58,31 @@ impl Store {
             Self::Slow(slow) => slow.memory_mut(),
         }
     }
-
-    fn ask<W: Default>(
-        &mut self,
-        channels: &mut Channels<W>,
-        name: ChannelName<'_>,
-        ask: Ask<'_>,
-        now: Now,
-    ) -> Answer<W> {
-        match self {
-            Self::Memory(memory) => Answer::Now(asks::answer(channels, memory, name, ask, now)),
-            #[cfg(feature = "testing")]
-            Self::Slow(slow) => slow.ask(name, ask),
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct List(Vec<Store>);
-
-impl Index<StoreId> for List {
-    type Output = Store;
-
-    fn index(&self, id: StoreId) -> &Store {
-        &self.0[id.index()]
-    }
-}
-
-impl IndexMut<StoreId> for List {
-    fn index_mut(&mut self, id: StoreId) -> &mut Store {
-        &mut self.0[id.index()]
-    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Stores<W> {
     channels: Channels<W>,
-    list: List,
+    /// A [`StoreId`] is an index into it.
+    list: Vec<Store>,
 }
 
 impl<W: Default> Stores<W> {
     /// No store yet, for at most so many channels. Every id given out is above `first_id`.
     #[must_use]
     pub fn new(channels_max: usize, first_id: MessageId, now: Now) -> Self {
-        Self { channels: Channels::new(channels_max, first_id, now), list: List::default() }
+        Self { channels: Channels::new(channels_max, first_id, now), list: Vec::new() }
     }
 
     /// Asks the store that has the channel called `name`.
     pub fn ask(&mut self, name: ChannelName<'_>, ask: Ask<'_>, now: Now) -> Answer<W> {
-        self.list[name.store].ask(&mut self.channels, name, ask, now)
+        let Self { channels, list } = self;
+        match &mut list[name.store.index()] {
+            Store::Memory(memory) => Answer::Now(Asks { channels, memory, now }.answer(name, ask)),
+            #[cfg(feature = "testing")]
+            Store::Slow(slow) => slow.ask(name, ask),
+        }
     }
 
     /// The next answer that comes late, with its ticket. `None` for a ticket: the caller's answer is
@@ -118,7 +90,7 @@ impl<W: Default> Stores<W> {
     #[cfg(feature = "testing")]
     pub fn next_reply(&mut self, now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
         let Self { channels, list } = self;
-        list.0.iter_mut().find_map(|store| match store {
+        list.iter_mut().find_map(|store| match store {
             Store::Slow(slow) => slow.next_reply(channels, now),
             Store::Memory(_) => None,
         })
@@ -133,12 +105,12 @@ impl<W: Default> Stores<W> {
     /// From now on the stores take time: `fates` says what becomes of the questions to each.
     #[cfg(feature = "testing")]
     pub fn slow_down(&mut self, fates: &[Fate]) {
-        let stores = std::mem::take(&mut self.list.0);
+        let stores = std::mem::take(&mut self.list);
         let slow = |store| match store {
             Store::Memory(memory) => Store::Slow(slow::Slow::new(memory, fates.to_vec())),
             slow => slow,
         };
-        self.list.0 = stores.into_iter().map(slow).collect();
+        self.list = stores.into_iter().map(slow).collect();
     }
 }
 
@@ -149,12 +121,12 @@ impl<W> Stores<W> {
         for (index, options) in stores.into_iter().enumerate() {
             let id = StoreId(u16::try_from(index).expect("fewer than 2^16 stores"));
             self.channels.set_timeout(id, options.channel_timeout_ms);
-            match self.list.0.get_mut(index) {
+            match self.list.get_mut(index) {
                 Some(store) => {
                     store.memory_mut().reload(options.memory);
-                    asks::settle_emptied(&mut self.channels, store.memory_mut(), now);
+                    self.asks(id, now).settle_emptied();
                 }
-                None => self.list.0.push(Store::Memory(Memory::new(options.memory))),
+                None => self.list.push(Store::Memory(Memory::new(options.memory))),
             }
         }
     }
@@ -162,33 +134,33 @@ impl<W> Stores<W> {
     /// Notes whether anybody waits on a channel. One made to wait on ends when nobody does.
     pub fn set_waited(&mut self, key: ChannelKey, waited: bool, now: Now) {
         let Some(channel) = self.channels.get_mut(key) else { return };
-        channel.set_waited(waited);
+        channel.waited = waited;
         if !waited {
-            let store = channel.store();
-            asks::settle(&mut self.channels, self.list[store].memory_mut(), key, now);
+            let store = channel.store;
+            self.asks(store, now).settle(key);
         }
     }
 
     /// Whether anybody waits on a channel, as [`Stores::set_waited`] was told.
     #[must_use]
     pub fn is_waited(&self, key: ChannelKey) -> bool {
-        self.channels.get(key).is_some_and(Channel::is_waited)
+        self.channels.get(key).is_some_and(|channel| channel.waited)
     }
 
     /// What the hub keeps with a channel, if that exists.
     pub fn kept_mut(&mut self, key: ChannelKey) -> Option<&mut W> {
-        self.channels.get_mut(key).map(Channel::kept_mut)
+        self.channels.get_mut(key).map(|channel| &mut channel.kept)
     }
 
     /// What the hub keeps with a channel, if that exists.
     #[must_use]
     pub fn kept(&self, key: ChannelKey) -> Option<&W> {
-        self.channels.get(key).map(Channel::kept)
+        self.channels.get(key).map(|channel| &channel.kept)
     }
 
     /// Every channel, and what the hub keeps with it.
     pub fn iter(&self) -> impl Iterator<Item = (ChannelKey, &W)> {
-        self.channels.iter().map(|(key, channel)| (key, channel.kept()))
+        self.channels.iter().map(|(key, channel)| (key, &channel.kept))
     }
 
     /// What is missing between a cursor and a message of a channel that had lost messages through
@@ -205,8 +177,8 @@ impl<W> Stores<W> {
             return Gap::NONE;
         }
         let known = self.channels.get(channel).and_then(|channel| {
-            let memory = self.list[channel.store()].memory();
-            channel.queue().map(|queue| memory.gap(queue, cursor, sequence))
+            let memory = self.list[channel.store.index()].memory();
+            channel.queue.map(|queue| memory.gap(queue, cursor, sequence))
         });
         known.unwrap_or(Gap::Unknown)
     }
@@ -222,7 +194,7 @@ impl<W> Stores<W> {
     /// [`Stores::poll_timeout`] tells whether there are more.
     pub fn handle_timeout(&mut self, now: Now) {
         self.channels.review();
-        for store in &mut self.list.0 {
+        for store in &mut self.list {
             #[cfg(feature = "testing")]
             if let Store::Slow(slow) = store {
                 slow.begin_turn();
@@ -230,14 +202,14 @@ impl<W> Stores<W> {
             let memory = store.memory_mut();
             if due_ms(memory).is_some_and(|due_ms| due_ms <= now.mono_ms) {
                 memory.expire(now.mono_ms);
-                asks::settle_emptied(&mut self.channels, memory, now);
+                Asks { channels: &mut self.channels, memory, now }.settle_emptied();
             }
         }
         for _ in 0..TIMERS_AT_ONCE {
             let Some(key) = self.channels.pop_idle(now) else { return };
             let Some(channel) = self.channels.get(key) else { continue };
-            let memory = self.list[channel.store()].memory_mut();
-            asks::idle_timed_out(&mut self.channels, memory, key, now);
+            let store = channel.store;
+            self.asks(store, now).idle_timed_out(key);
         }
     }
 
@@ -256,7 +228,7 @@ impl<W> Stores<W> {
     /// Bytes in a store, as they count against its budget.
     #[must_use]
     pub fn used_bytes(&self, store: StoreId) -> usize {
-        self.list[store].memory().used_bytes()
+        self.list[store.index()].memory().used_bytes()
     }
 
     /// What there is in all stores and what has gone; nothing of held requests.
@@ -273,14 +245,19 @@ impl<W> Stores<W> {
         }
     }
 
+    fn asks(&mut self, store: StoreId, now: Now) -> Asks<'_, W> {
+        let Self { channels, list } = self;
+        Asks { channels, memory: list[store.index()].memory_mut(), now }
+    }
+
     fn memories(&self) -> impl Iterator<Item = &Memory> {
-        self.list.0.iter().map(Store::memory)
+        self.list.iter().map(Store::memory)
     }
 
     /// Gives back the room that tables do not need any more. Looks at every slot.
     pub fn shrink(&mut self) {
         self.channels.shrink();
-        for store in &mut self.list.0 {
+        for store in &mut self.list {
             store.memory_mut().shrink();
         }
     }
@@ -292,7 +269,7 @@ impl<W> Stores<W> {
 
     #[cfg(test)]
     pub(crate) fn find(&self, name: &[u8]) -> Option<ChannelKey> {
-        self.channels.find(name)
+        self.channels.find(name).map(|(key, _)| key)
     }
 
     /// Compares the tables with each other; for tests.

@@ -6,7 +6,8 @@ use std::num::NonZeroU64;
 
 use super::ask::{Answer, Ask, ChannelName, Reply, StoreId, Ticket};
 use super::channels::Channels;
-use super::memory::{Memory, asks};
+use super::memory::Memory;
+use super::memory::asks::Asks;
 use crate::clock::Now;
 use crate::message::Cursor;
 
@@ -107,8 +108,8 @@ impl Slow {
                 Loss::Question => continue,
             };
             let name = ChannelName { store, name: &name };
-            let reply = asks::answer(channels, &mut self.memory, name, question.as_ask(), now);
-            return Some((ticket, reply));
+            let mut asks = Asks { channels, memory: &mut self.memory, now };
+            return Some((ticket, asks.answer(name, question.as_ask())));
         }
         None
     }
