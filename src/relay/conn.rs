@@ -65,8 +65,8 @@ impl Connections {
 
     /// The exchange that a client has with the upstream.
     pub(super) fn exchange(&self, conn: ConnKey) -> Option<ExchangeKey> {
-        match self.client(conn)?.phase {
-            Phase::Proxied(key) => Some(key),
+        match self.client(conn)?.phase() {
+            Phase::Proxied(key) => Some(*key),
             _ => None,
         }
     }

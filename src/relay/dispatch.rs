@@ -47,40 +47,40 @@ impl Dispatch<'_> {
             return self.settle();
         };
         match input {
-            Input::Received(bytes) => self.received(conn, bytes),
+            Input::Received(bytes) => match client.phase() {
+                // Where its socket takes no more, only that is waited for.
+                Phase::Lingering { .. } if !client.stalled => {
+                    client.arm(ConnTimer::Linger, &mut step);
+                }
+                Phase::Lingering { .. } | Phase::Closing => {}
+                Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
+                    if client.buffer.is_none() && client.goes_on() =>
+                {
+                    let used = self.advance(conn, bytes);
+                    if used < bytes.len()
+                        && let Some((client, mut step)) = self.client(conn)
+                    {
+                        client.keep(&bytes[used..], &mut step);
+                    }
+                }
+                _ => {
+                    client.keep(bytes, &mut step);
+                    self.go_on(conn);
+                }
+            },
             Input::Closed => {
                 client.vanish(&mut step);
                 self.conns.remove(conn);
             }
-            input => happened(client, input, &mut step),
-        }
-        if let (Input::Drained, Some(key)) = (input, self.conns.exchange(conn)) {
-            self.tell(key, proxy::Input::ClientDrained);
-        }
-        self.settle();
-    }
-
-    fn received(&mut self, conn: ConnKey, bytes: &[u8]) {
-        let Some((client, mut step)) = self.client(conn) else { return };
-        match client.phase {
-            // Where its socket takes no more, only that is waited for.
-            Phase::Lingering { .. } if !client.stalled => client.arm(ConnTimer::Linger, &mut step),
-            Phase::Lingering { .. } | Phase::Closing => {}
-            Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
-                if client.buffer.is_none() && client.goes_on() =>
-            {
-                let used = self.advance(conn, bytes);
-                if used < bytes.len()
-                    && let Some((client, mut step)) = self.client(conn)
-                {
-                    client.keep(&bytes[used..], &mut step);
+            input => {
+                happened(client, input, &mut step);
+                if let (Input::Drained, Phase::Proxied(key)) = (input, client.phase()) {
+                    let key = *key;
+                    self.tell(key, proxy::Input::ClientDrained);
                 }
             }
-            _ => {
-                client.keep(bytes, &mut step);
-                self.go_on(conn);
-            }
         }
+        self.settle();
     }
 
     /// Does what is due for connections, up to a bound.
@@ -95,8 +95,8 @@ impl Dispatch<'_> {
                 continue;
             };
             client.timer = None;
-            match client.phase {
-                Phase::Proxied(key) if timer != ConnTimer::Write => {
+            match client.phase() {
+                &Phase::Proxied(key) if timer != ConnTimer::Write => {
                     self.tell(key, proxy::Input::TimedOut(timer));
                     self.settle();
                 }
@@ -164,11 +164,14 @@ impl Dispatch<'_> {
             self.settle();
             // Also between two requests that came together, so that the answers keep their order.
             self.pass_answers();
+            if used == input.len() {
+                return used;
+            }
         }
         let Some((client, mut step)) = self.client(conn) else { return input.len() };
-        match client.phase {
+        match client.phase() {
             Phase::Lingering { .. } | Phase::Closing => return input.len(),
-            Phase::Head { .. } | Phase::Body(_) if used < input.len() => client.queue(&mut step),
+            Phase::Head { .. } | Phase::Body(_) => client.queue(&mut step),
             _ => {}
         }
         used

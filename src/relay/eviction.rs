@@ -163,7 +163,7 @@ fn kind_of(client: &Client) -> Option<(Kind, TimerKey)> {
         return None;
     }
     let has_nothing = client.buffer.is_none() && !client.ready && !client.stalled;
-    match (&client.phase, client.timer) {
+    match (client.phase(), client.timer) {
         (Phase::Head { .. }, Some((timer, ConnTimer::Head))) if has_nothing => {
             Some((Kind::Silent, timer))
         }

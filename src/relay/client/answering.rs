@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::phase::StoreAsked;
 use super::{Client, Phase};
 use crate::clock::Now;
 use crate::http::{HttpError, RequestHead};
@@ -81,13 +82,15 @@ fn words(refusal: hub::Refusal) -> (u16, &'static str) {
 }
 
 fn hold(client: &mut Client, subscription: hub::SubscriptionKey, step: &mut Step<'_>) {
-    if client.ended || !matches!(client.phase, Phase::AwaitingHub { .. }) {
+    if client.ended || !client.phase.is_unanswered() {
         // The peer left before the answer came.
         step.hub.unsubscribe(subscription, step.now);
         return client.close(step);
     }
-    let Phase::AwaitingHub { reply, notice, .. } = client.enter(Phase::IDLE, step) else {
-        return;
+    let (reply, notice) = match client.enter_answered(Phase::IDLE, step) {
+        Phase::AwaitingHub { reply, notice } => (reply, notice),
+        Phase::AwaitingStore(asked) => (asked.reply, asked.notice),
+        _ => return,
     };
     if let Some(notice) = &notice {
         let notice = Arc::clone(notice);
@@ -115,17 +118,22 @@ pub(in crate::relay) fn decline(output: &hub::Output, hub: &mut Hub, now: Now) {
 }
 
 fn await_store(client: &mut Client, ticket: Ticket, step: &mut Step<'_>) {
-    if let Phase::AwaitingHub { ticket: asked, .. } = &mut client.phase {
-        *asked = Some(ticket);
+    if !matches!(client.phase, Phase::AwaitingHub { .. }) {
+        return step.hub.abandon(ticket);
+    }
+    if let Phase::AwaitingHub { reply, notice } = client.enter_answered(Phase::IDLE, step) {
+        let asked = StoreAsked { reply, notice, ticket };
+        client.enter_answered(Phase::AwaitingStore(Box::new(asked)), step);
         client.arm(ConnTimer::Store, step);
-    } else {
-        step.hub.abandon(ticket);
     }
 }
 
 /// Waits for a store no longer. Its answer may still come, so the connection ends: a late answer
 /// must not be taken for that of a later request.
 pub(in crate::relay) fn store_timed_out(client: &mut Client, step: &mut Step<'_>) {
+    if let Phase::AwaitingStore(asked) = &client.phase {
+        step.hub.abandon(asked.ticket);
+    }
     let Some((mut reply, _)) = take_reply(client, step) else { return };
     reply.persistence = Persistence::Close;
     let text = "the store does not answer; try again later";
@@ -135,11 +143,12 @@ pub(in crate::relay) fn store_timed_out(client: &mut Client, step: &mut Step<'_>
 
 /// Takes the reply that the hub has answered, and whether it was held.
 fn take_reply(client: &mut Client, step: &mut Step<'_>) -> Option<(Reply, bool)> {
-    if !matches!(client.phase, Phase::AwaitingHub { .. } | Phase::Waiting { .. }) {
+    if !client.phase.is_unanswered() && !matches!(client.phase, Phase::Waiting { .. }) {
         return None;
     }
-    let (mut reply, held) = match client.enter(Phase::IDLE, step) {
+    let (mut reply, held) = match client.enter_answered(Phase::IDLE, step) {
         Phase::AwaitingHub { reply, .. } => (reply, false),
+        Phase::AwaitingStore(asked) => (asked.reply, false),
         Phase::Waiting { reply, .. } => (reply, true),
         _ => return None,
     };

@@ -27,7 +27,7 @@ pub(in crate::relay) use super::timers::ConnTimer;
 /// See the module.
 #[derive(Debug)]
 pub(in crate::relay) struct Client {
-    pub(in crate::relay) phase: Phase,
+    phase: Phase,
     /// Bytes that could not be dealt with yet; `None` when there are none, so that an idle
     /// connection owns no buffer.
     pub(in crate::relay) buffer: Option<Box<Buffer>>,
@@ -50,7 +50,7 @@ pub(in crate::relay) struct Client {
     pub(in crate::relay) unread: bool,
 }
 
-const _: () = assert!(size_of::<Client>() <= 128);
+const _: () = assert!(size_of::<Client>() <= 96);
 
 /// Bytes that wait.
 #[derive(Debug, Default)]
@@ -76,26 +76,34 @@ impl Client {
     }
 
     /// Begins another phase and gives the one before, of which it settles what that owed: the end
-    /// of a hold, to the hub and to Django, and a timer. The only writer of `phase`.
+    /// of a hold, to the hub and to Django, and a timer. With [`Client::enter_answered`] the only
+    /// writer of `phase`.
     pub(in crate::relay) fn enter(&mut self, next: Phase, step: &mut Step<'_>) -> Phase {
+        let before = self.enter_answered(next, step);
+        match &before {
+            Phase::Waiting { subscription, .. } => step.hub.unsubscribe(*subscription, step.now),
+            Phase::AwaitingStore(asked) => step.hub.abandon(asked.ticket),
+            _ => {}
+        }
+        before
+    }
+
+    /// As [`Client::enter`], where the hub itself has ended the phase before.
+    fn enter_answered(&mut self, next: Phase, step: &mut Step<'_>) -> Phase {
         debug_assert!(self.phase.may_become(&next), "{:?} -> {next:?}", self.phase);
         let mut before = std::mem::replace(&mut self.phase, next);
         match &mut before {
-            Phase::Waiting { subscription, notice, .. } => {
+            Phase::Waiting { notice, .. } => {
                 if let Some(notice) = notice.take() {
                     let event = Event::Unsubscribe;
                     step.effects.outputs.push_back(Output::Notify { event, notice });
                 }
-                // Does nothing where it was the hub that ended the hold.
-                step.hub.unsubscribe(*subscription, step.now);
             }
             Phase::Body(upload) => {
                 step.effects.figures.uploads -= 1;
                 step.effects.uploads.set(&mut upload.share, 0);
             }
             Phase::Proxied(key) => step.effects.left.push(*key),
-            // Does nothing where the hub has answered.
-            Phase::AwaitingHub { ticket: Some(ticket), .. } => step.hub.abandon(*ticket),
             _ => {}
         }
         match self.phase {
@@ -105,6 +113,10 @@ impl Client {
             _ => {}
         }
         before
+    }
+
+    pub(in crate::relay) fn phase(&self) -> &Phase {
+        &self.phase
     }
 
     /// Sets the timer. A client that is stalled is watched for that, whatever comes next.
@@ -247,7 +259,7 @@ impl Client {
         let room = limits.header_bytes.saturating_sub(self.kept_bytes());
         match &self.phase {
             Phase::Waiting { .. } => room + 1,
-            Phase::AwaitingHub { .. } => room.max(1),
+            Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) => room.max(1),
             _ => usize::MAX,
         }
     }
@@ -262,7 +274,7 @@ impl Client {
         let requests_wait = self.ready || (self.stalled && self.buffer.is_some());
         match self.phase {
             Phase::Head { .. } | Phase::Body(_) if requests_wait => {}
-            Phase::AwaitingHub { .. } => {}
+            Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) => {}
             _ => self.close(step),
         }
     }
@@ -283,7 +295,7 @@ impl Client {
                 self.go_on_later(step);
             }
             Phase::Lingering { .. } => self.linger_from_now(step),
-            Phase::AwaitingHub { ticket: Some(_), .. } => self.arm(ConnTimer::Store, step),
+            Phase::AwaitingStore(_) => self.arm(ConnTimer::Store, step),
             Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => {
                 self.disarm(step.effects);
             }
@@ -297,9 +309,7 @@ impl Client {
             Phase::Head { .. } if self.buffer.is_none() => self.close(step),
             Phase::Head { .. } | Phase::Body(_) if !self.stalled => self.arm(ConnTimer::Stop, step),
             Phase::Lingering { .. } if !self.stalled => self.linger_from_now(step),
-            Phase::AwaitingHub { ticket: Some(_), .. } if !self.stalled => {
-                self.arm(ConnTimer::Store, step)
-            }
+            Phase::AwaitingStore(_) if !self.stalled => self.arm(ConnTimer::Store, step),
             _ => {}
         }
     }

@@ -15,7 +15,8 @@ use crate::store::Ticket;
 ///
 /// ```text
 /// accepted ─► Head ─┬─► Body ────────► Head    the body is whole, or faulty
-///                   ├─► AwaitingHub ─► Head    the hub has answered
+///                   ├─► AwaitingHub ─► Head    the hub has answered, at once or
+///                   │       └─► AwaitingStore  when its store has
 ///                   ├─► Waiting ─────► Head    the hub has ended the hold
 ///                   ├─► Proxied ─────► Head    the upstream's answer has passed
 ///                   ├─► Lingering              refused, as from Body and Proxied
@@ -28,8 +29,10 @@ pub(in crate::relay) enum Phase {
     Head { scanned: usize },
     /// Part of a request's body is here. Boxed: rare, and a held request pays for no other phase.
     Body(Box<Upload>),
-    /// The hub was asked and has not answered. `ticket`: because its store takes time.
-    AwaitingHub { reply: Reply, notice: Option<Arc<Notice>>, ticket: Option<Ticket> },
+    /// The hub was asked and has not answered yet.
+    AwaitingHub { reply: Reply, notice: Option<Arc<Notice>> },
+    /// As before, because the channel's store takes time. Boxed, as [`Phase::Body`] is.
+    AwaitingStore(Box<StoreAsked>),
     /// Held. Bytes that come now are the next request, which waits; more than a request can have
     /// end the hold.
     Waiting { reply: Reply, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
@@ -50,11 +53,17 @@ impl Phase {
     /// Whether it needs no timer: something else ends it.
     pub(super) fn may_last(&self, is_tunnel: bool) -> bool {
         match self {
-            Self::AwaitingHub { ticket, .. } => ticket.is_none(),
-            Self::Waiting { .. } | Self::Closing => true,
+            Self::AwaitingHub { .. } | Self::Waiting { .. } | Self::Closing => true,
             Self::Proxied(_) => is_tunnel,
-            Self::Head { .. } | Self::Body(_) | Self::Lingering { .. } => false,
+            Self::Head { .. } | Self::Body(_) | Self::AwaitingStore(_) | Self::Lingering { .. } => {
+                false
+            }
         }
+    }
+
+    /// Whether the hub was asked and has not answered yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::AwaitingHub { .. } | Self::AwaitingStore(_))
     }
 
     /// Whether `next` may follow.
@@ -69,6 +78,15 @@ impl Phase {
             (_, next) => matches!(next, Self::Head { .. }),
         }
     }
+}
+
+/// What waits for a store that takes time.
+#[derive(Debug)]
+pub(in crate::relay) struct StoreAsked {
+    pub(super) reply: Reply,
+    pub(super) notice: Option<Arc<Notice>>,
+    /// The hub's name of the question.
+    pub(super) ticket: Ticket,
 }
 
 /// A request whose body is still coming.

@@ -55,7 +55,7 @@ pub(in crate::relay) fn read<'b>(
         Phase::Head { .. } => read_head(client, input, slots, step),
         Phase::Body(_) => Next::Used(read_body(client, input, step)),
         Phase::Proxied(key) => Next::PassUp(key),
-        Phase::AwaitingHub { .. } | Phase::Waiting { .. } => Next::Wait,
+        Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) | Phase::Waiting { .. } => Next::Wait,
         Phase::Lingering { .. } | Phase::Closing => Next::Gone,
     }
 }
@@ -258,9 +258,7 @@ pub(in crate::relay) fn timed_out(
     let text = match timer {
         ConnTimer::Store => return store_timed_out(client, step),
         // It is our turn to speak; the answer sets the next timer.
-        _ if matches!(client.phase, Phase::AwaitingHub { .. }) && timer != ConnTimer::Write => {
-            return;
-        }
+        _ if client.phase.is_unanswered() && timer != ConnTimer::Write => return,
         ConnTimer::Linger | ConnTimer::Write => {
             step.effects.figures.slow_readers += u64::from(timer == ConnTimer::Write);
             log::debug!("event=abort conn={} timer={timer:?}", step.conn.index());
@@ -298,7 +296,7 @@ pub(in crate::relay) fn serve(
         }
         Admitted::Channel(location, question) => {
             let notice = notice(client, location, head, step.name);
-            client.enter(Phase::AwaitingHub { reply, notice, ticket: None }, step);
+            client.enter(Phase::AwaitingHub { reply, notice }, step);
             let name = ChannelName { store: location.store, name: step.name };
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }
