@@ -77,23 +77,23 @@ impl Hub {
     /// Publishes a message. Answered `Published`, `Missing` or `Refused`.
     pub fn publish(&mut self, peer: Peer, name: ChannelName<'_>, publish: Publish<'_>, now: Now) {
         let Publish { content_type, body, create, store: keep } = publish;
-        self.ask(peer, None, name, Ask::Append { content_type, body, create, keep }, now);
+        self.ask(peer.into(), name, Ask::Append { content_type, body, create, keep }, now);
     }
 
     /// Makes a channel where it is missing. Answered `Exists` or `Refused`.
     pub fn create(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer, None, name, Ask::Create, now);
+        self.ask(peer.into(), name, Ask::Create, now);
     }
 
     /// Looks at a channel. Answered `Exists` or `Missing`.
     pub fn inspect(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer, None, name, Ask::Inspect, now);
+        self.ask(peer.into(), name, Ask::Inspect, now);
     }
 
     /// Deletes a channel with its messages, and ends the requests held on it. Answered `Missing`, or
     /// `Deleted` after all of those.
     pub fn delete(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer, None, name, Ask::Delete, now);
+        self.ask(peer.into(), name, Ask::Delete, now);
     }
 
     /// Asks for the first message after a cursor. Answered `Deliver`, `Ended`, `Missing`,
@@ -101,7 +101,7 @@ impl Hub {
     pub fn subscribe(&mut self, peer: Peer, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
         let Subscribe { cursor, create, .. } = subscribe;
         let ask = Ask::Next { cursor, create, waits: subscribe.waits() && !self.stopping };
-        self.ask(peer, Some(subscribe), name, ask, now);
+        self.ask(Pending { peer, subscribe: Some(subscribe) }, name, ask, now);
     }
 
     /// Ends a hold whose subscriber is gone. Does nothing to a hold that has ended already.
@@ -254,20 +254,12 @@ impl Hub {
         self.holding.check_invariants(&self.stores, self.fanouts.is_empty());
     }
 
-    fn ask(
-        &mut self,
-        peer: Peer,
-        subscribe: Option<Subscribe>,
-        name: ChannelName<'_>,
-        ask: Ask<'_>,
-        now: Now,
-    ) {
-        let pending = Pending { peer, subscribe };
+    fn ask(&mut self, pending: Pending, name: ChannelName<'_>, ask: Ask<'_>, now: Now) {
         match self.stores.ask(name, ask, now) {
             Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
             Answer::Later(ticket) => {
+                self.outputs.push_back(Output::Asked { peer: pending.peer, ticket });
                 self.asks.insert(ticket, pending);
-                self.outputs.push_back(Output::Asked { peer, ticket });
             }
         }
     }

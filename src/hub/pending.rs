@@ -11,3 +11,9 @@ pub(super) struct Pending {
     /// Of a subscriber, which is held where there is no message.
     pub(super) subscribe: Option<Subscribe>,
 }
+
+impl From<Peer> for Pending {
+    fn from(peer: Peer) -> Self {
+        Self { peer, subscribe: None }
+    }
+}

@@ -1,9 +1,9 @@
 //! Dispatch: takes an event to the client or the exchange that it concerns, what a client asks to
 //! the hub, and what the hub and the proxy say back to connections. Decides nothing of HTTP.
 
-use super::client::events::happened;
+use super::client::answering::{self, resume_behind_hold};
 use super::client::reading::{self, Next};
-use super::client::{Client, ConnTimer, Phase, answering};
+use super::client::{Client, ConnTimer, Phase};
 use super::conn::Connections;
 use super::conn_key::ConnKey;
 use super::effects::Effects;
@@ -72,13 +72,23 @@ impl Dispatch<'_> {
                 client.vanish(&mut step);
                 self.conns.remove(conn);
             }
-            input => {
-                happened(client, input, &mut step);
-                if let (Input::Drained, Phase::Proxied(key)) = (input, client.phase()) {
-                    let key = *key;
+            Input::Ended => client.end(&mut step),
+            Input::Stalled => client.stall(&mut step),
+            Input::Progressed => client.arm(ConnTimer::Write, &mut step),
+            Input::Drained => {
+                client.drain(&mut step);
+                resume_behind_hold(client, &mut step);
+                if let &Phase::Proxied(key) = client.phase() {
                     self.tell(key, proxy::Input::ClientDrained);
                 }
             }
+            Input::Evicted => {
+                client.close(&mut step);
+                step.effects.figures.shed += 1;
+            }
+            Input::Unread => client.unread = true,
+            // Of connections that the relay asked for.
+            Input::Connected | Input::ConnectFailed(_) => {}
         }
         self.settle();
     }

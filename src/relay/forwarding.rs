@@ -28,8 +28,8 @@ impl Forwarding<'_> {
     /// Takes a client's request to the upstream. `input`: what has come behind its head.
     pub(super) fn open(&mut self, conn: ConnKey, head: &RequestHead<'_>, input: &[u8]) {
         let Some((client, step)) = self.client(conn) else { return };
-        client.note_access(head, &step);
-        let (peer, is_last) = (client.peer, client.ended);
+        client.access.note(head, step.site);
+        let (peer, is_last) = (client.caller.peer, client.ended);
         let request = Request { client: conn, peer, head, input, is_last };
         let opened = self.proxy.open(&request, &mut self.view);
         let Some((client, mut step)) = self.client(conn) else { return };
@@ -161,7 +161,7 @@ fn exchange<'p>(
 /// Does one thing that the proxy wants done to a client.
 fn carry_out(effect: Effect, client: &mut Client, step: &mut Step<'_>) {
     match effect {
-        Effect::Answered(status) => client.log_access(status),
+        Effect::Answered(status) => client.access.log(client.caller.peer, status),
         // Given to the caller.
         Effect::Read => {}
         Effect::Arm(timer, in_ms) => client.arm_in(timer, in_ms, step),

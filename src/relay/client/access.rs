@@ -1,10 +1,42 @@
-//! What the access log, and other log lines, say of a client. Pure.
+//! Access: what the access log will say of a request, if there is an access log.
 
 use std::net::IpAddr;
 
+use crate::http::RequestHead;
+use crate::log_targets::ACCESS;
+use crate::relay::site::Site;
+
+/// Method and path of a request that is not answered yet.
+#[derive(Debug, Default)]
+pub(in crate::relay) struct Access(Option<Box<str>>);
+
+impl Access {
+    /// Keeps what is to be said of a request. The query, which may hold a secret, is no part of it.
+    pub(in crate::relay) fn note(&mut self, head: &RequestHead<'_>, site: &Site) {
+        if site.access_log {
+            self.0 = Some(format!("{} {}", head.method, head.path.escape_ascii()).into());
+        }
+    }
+
+    /// As [`Access::note`], of bytes that cannot be read as a request.
+    pub(super) fn note_unread(&mut self, bytes: &[u8], site: &Site) {
+        if site.access_log {
+            self.0 = Some(resembled_request(bytes).into());
+        }
+    }
+
+    /// Logs the answer.
+    pub(in crate::relay) fn log(&mut self, peer: Option<IpAddr>, status: u16) {
+        if let Some(request) = self.0.take() {
+            let peer = shown_peer(peer);
+            log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
+        }
+    }
+}
+
 /// What the access log says of bytes that cannot be read as a request: the method and the path that
 /// they begin with. Of anything else nothing, since it may be a secret that came too early.
-pub(in crate::relay) fn resembled_request(bytes: &[u8]) -> String {
+fn resembled_request(bytes: &[u8]) -> String {
     let line = bytes.trim_ascii_start();
     let end = line.iter().position(|byte| b"\r\n?".contains(byte)).unwrap_or(line.len());
     let mut words = line[..end].splitn(3, |byte| *byte == b' ');

@@ -2,14 +2,12 @@
 //! of its connection behind that.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::phase::StoreAsked;
 use super::{Client, Phase};
 use crate::clock::Now;
 use crate::http::{HttpError, RequestHead};
 use crate::hub::{self, End, Hub};
-use crate::relay::notice::Event;
 use crate::relay::output::Output;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{Persistence, Reply};
@@ -87,21 +85,12 @@ fn hold(client: &mut Client, subscription: hub::SubscriptionKey, step: &mut Step
         step.hub.unsubscribe(subscription, step.now);
         return client.close(step);
     }
-    let (reply, notice) = match client.enter_answered(Phase::IDLE, step) {
-        Phase::AwaitingHub { reply, notice } => (reply, notice),
-        Phase::AwaitingStore(asked) => (asked.reply, asked.notice),
-        _ => return,
-    };
-    if let Some(notice) = &notice {
-        let notice = Arc::clone(notice);
-        step.effects.outputs.push_back(Output::Notify { event: Event::Subscribe, notice });
-    }
-    client.enter(Phase::Waiting { reply, subscription, notice }, step);
+    client.enter_hold(subscription, step);
     resume_behind_hold(client, step);
 }
 
 /// Reads on, where reading paused before the request was held: behind a held one it never does.
-pub(super) fn resume_behind_hold(client: &mut Client, step: &mut Step<'_>) {
+pub(in crate::relay) fn resume_behind_hold(client: &mut Client, step: &mut Step<'_>) {
     if client.paused && matches!(client.phase, Phase::Waiting { .. }) {
         client.queue(step);
         client.end_flooded(step);
@@ -177,7 +166,7 @@ fn send(
     payload: Payload,
     step: &mut Step<'_>,
 ) {
-    client.log_access(status);
+    client.access.log(client.caller.peer, status);
     step.effects.figures.count_answer(status);
     step.effects.answered += payload.len() as u64;
     step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd });
@@ -222,7 +211,7 @@ pub(in crate::relay) fn refuse_and_linger(
     payload: Payload,
     step: &mut Step<'_>,
 ) {
-    client.log_access(status);
+    client.access.log(client.caller.peer, status);
     step.effects.figures.count_answer(status);
     step.effects.send(step.conn, payload);
     client.linger(step);

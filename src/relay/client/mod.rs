@@ -3,22 +3,21 @@
 
 pub(in crate::relay) mod access;
 pub(in crate::relay) mod answering;
-pub(in crate::relay) mod events;
 mod phase;
 pub(in crate::relay) mod reading;
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
-use self::access::shown_peer;
+use self::access::Access;
 use super::effects::Effects;
 use super::input::Arrival;
 use super::notice::Event;
 use super::options::Limits;
 use super::output::Output;
+use super::request::admission::Caller;
 use super::step::Step;
 use super::timers::{LINGER_ALL_MS, LINGER_MS, STOP_MS};
-use crate::http::RequestHead;
-use crate::log_targets::ACCESS;
+use crate::hub::SubscriptionKey;
 use crate::wheel::TimerKey;
 
 pub(in crate::relay) use self::phase::{Phase, Upload};
@@ -32,12 +31,8 @@ pub(in crate::relay) struct Client {
     /// connection owns no buffer.
     pub(in crate::relay) buffer: Option<Box<Buffer>>,
     pub(in crate::relay) timer: Option<(TimerKey, ConnTimer)>,
-    /// In canonical form; `None` on a Unix socket.
-    pub(in crate::relay) peer: Option<IpAddr>,
-    /// The port, if it came to a loopback address; else 0.
-    pub(in crate::relay) loopback_port: u16,
-    /// Method and path, for the access log, if there is one.
-    access: Option<Box<str>>,
+    pub(in crate::relay) caller: Caller,
+    pub(in crate::relay) access: Access,
     /// The peer sends no more.
     pub(in crate::relay) ended: bool,
     /// Its socket takes no more for now: no further request is begun.
@@ -64,9 +59,11 @@ impl Client {
             phase: Phase::IDLE,
             buffer: None,
             timer: None,
-            peer: arrival.peer.map(|peer| peer.to_canonical()),
-            loopback_port: arrival.loopback_port.unwrap_or(0),
-            access: None,
+            caller: Caller {
+                peer: arrival.peer.map(|peer| peer.to_canonical()),
+                loopback_port: arrival.loopback_port.unwrap_or(0),
+            },
+            access: Access::default(),
             ended: false,
             stalled: false,
             paused: false,
@@ -76,8 +73,8 @@ impl Client {
     }
 
     /// Begins another phase and gives the one before, of which it settles what that owed: the end
-    /// of a hold, to the hub and to Django, and a timer. With [`Client::enter_answered`] the only
-    /// writer of `phase`.
+    /// of a hold, to the hub and to Django, and a timer. With the two below the only writer of
+    /// `phase`.
     pub(in crate::relay) fn enter(&mut self, next: Phase, step: &mut Step<'_>) -> Phase {
         let before = self.enter_answered(next, step);
         match &before {
@@ -109,10 +106,25 @@ impl Client {
         match self.phase {
             Phase::Body(_) => step.effects.figures.uploads += 1,
             // Every other phase sets its own timer, or has the answer do so.
-            Phase::Waiting { .. } | Phase::Closing => self.disarm(step.effects),
+            Phase::Closing => self.disarm(step.effects),
             _ => {}
         }
         before
+    }
+
+    /// Has a request that the hub was asked for wait, as the hub has answered.
+    fn enter_hold(&mut self, subscription: SubscriptionKey, step: &mut Step<'_>) {
+        let (reply, notice) = match std::mem::replace(&mut self.phase, Phase::IDLE) {
+            Phase::AwaitingHub { reply, notice } => (reply, notice),
+            Phase::AwaitingStore(asked) => (asked.reply, asked.notice),
+            other => return self.phase = other,
+        };
+        if let Some(notice) = &notice {
+            let notice = Arc::clone(notice);
+            step.effects.outputs.push_back(Output::Notify { event: Event::Subscribe, notice });
+        }
+        self.phase = Phase::Waiting { reply, subscription, notice };
+        self.disarm(step.effects);
     }
 
     pub(in crate::relay) fn phase(&self) -> &Phase {
@@ -375,29 +387,5 @@ impl Client {
         let is_writing = matches!(self.timer, Some((_, ConnTimer::Write)));
         let may_last = self.phase.may_last(is_tunnel);
         if self.stalled { is_writing } else { may_last || self.timer.is_some() }
-    }
-
-    /// Keeps what the access log will say of a request, if there is one; the query, which may
-    /// hold a secret, is no part of it.
-    pub(in crate::relay) fn note_access(&mut self, head: &RequestHead<'_>, step: &Step<'_>) {
-        if step.site.access_log {
-            let path = head.path.escape_ascii();
-            self.access = Some(format!("{} {path}", head.method).into());
-        }
-    }
-
-    /// As [`Client::note_access`], of bytes that cannot be read as a request.
-    pub(in crate::relay) fn note_unread(&mut self, bytes: &[u8], step: &Step<'_>) {
-        if step.site.access_log {
-            self.access = Some(access::resembled_request(bytes).into());
-        }
-    }
-
-    /// Writes the access log's line of an answer, if there is an access log.
-    pub(in crate::relay) fn log_access(&mut self, status: u16) {
-        if let Some(request) = self.access.take() {
-            let peer = shown_peer(self.peer);
-            log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
-        }
     }
 }

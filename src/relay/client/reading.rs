@@ -22,7 +22,7 @@ use crate::relay::notice::{Notice, passed_headers};
 use crate::relay::options::SubscriberOptions;
 use crate::relay::output::Output;
 use crate::relay::render::{Persistence, Reply};
-use crate::relay::request::admission::{Admitted, Caller, Question, Refusal, admit};
+use crate::relay::request::admission::{Admitted, Question, Refusal, admit};
 use crate::relay::step::Step;
 use crate::relay::uploads::Share;
 
@@ -102,11 +102,11 @@ fn refuse_head<'b>(
     error: &HttpError,
     step: &mut Step<'_>,
 ) -> Next<'b> {
-    client.note_unread(input, step);
+    client.access.note_unread(input, step.site);
     if matches!(error.status, 414 | 431)
         && let Some(times) = step.effects.oversized_heads.note(step.now.mono_ms)
     {
-        let peer = shown_peer(client.peer);
+        let peer = shown_peer(client.caller.peer);
         let HttpError { status, message } = error;
         log::warn!(
             "event=head_refused peer={peer} status={status} times={times} cause={message:?}"
@@ -143,12 +143,12 @@ fn begin_body(
     // What will be refused anyway is refused before its body is taken in, unless that is so
     // short that it is on its way already: then the connection is kept.
     let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
-    let admitted = admit(step.site, caller(client), head, found, step.name);
+    let admitted = admit(step.site, client.caller, head, found, step.name);
     let refused = admitted.err().map(|refusal| (reply(head, found, step), refusal));
     if (!short || head.expect_continue)
         && let Some((reply, refusal)) = refused
     {
-        client.note_access(head, step);
+        client.access.note(head, step.site);
         warn_of_refusal(&reply, &refusal, head, step);
         refuse_early(client, reply, &refusal, step);
         return input.len();
@@ -188,7 +188,7 @@ fn read_body(client: &mut Client, input: &[u8], step: &mut Step<'_>) -> usize {
     match (parse_request(&upload.head, &mut slots, &step.site.head_limits), outcome) {
         (Ok(head), Ok(_)) => match upload.refused {
             Some((mut reply, refusal)) => {
-                client.note_access(&head, step);
+                client.access.note(&head, step.site);
                 reply.persistence = Persistence::of(&head, step.effects.stopping);
                 refuse_whole(client, &reply, &refusal, &head, step);
             }
@@ -212,7 +212,7 @@ fn fail_request(
     error: &HttpError,
     step: &mut Step<'_>,
 ) {
-    client.note_access(head, step);
+    client.access.note(head, step.site);
     let found = step.site.routes.find(head.path);
     let mut reply = reply(head, found.as_ref(), step);
     reply.persistence = Persistence::Close;
@@ -230,12 +230,12 @@ fn fail_begun(client: &mut Client, error: &HttpError, is_head: bool, step: &mut 
             let Some((reply, refusal)) = refused else {
                 return fail_request(client, &head, error, step);
             };
-            client.note_access(&head, step);
+            client.access.note(&head, step.site);
             warn_of_refusal(&reply, &refusal, &head, step);
             return refuse_early(client, reply, &refusal, step);
         }
     } else if let Some(buffer) = client.buffer.take() {
-        client.note_unread(&buffer.bytes, step);
+        client.access.note_unread(&buffer.bytes, step.site);
     }
     fail(client, error, is_head, step);
 }
@@ -282,9 +282,9 @@ pub(in crate::relay) fn serve(
     found: Option<&Found<'_>>,
     step: &mut Step<'_>,
 ) {
-    client.note_access(head, step);
+    client.access.note(head, step.site);
     let reply = reply(head, found, step);
-    let admitted = match admit(step.site, caller(client), head, found, step.name) {
+    let admitted = match admit(step.site, client.caller, head, found, step.name) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse_whole(client, &reply, &refusal, head, step),
     };
@@ -315,7 +315,7 @@ fn notice(
             url: Arc::clone(url),
             channel_id: name[location.namespace.len()..].into(),
             headers: passed_headers(head, &location.role),
-            peer: client.peer,
+            peer: client.caller.peer,
         })
     })
 }
@@ -360,10 +360,6 @@ fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
 
 fn reply(head: &RequestHead<'_>, found: Option<&Found<'_>>, step: &Step<'_>) -> Reply {
     Reply::to(head, found, Persistence::of(head, step.effects.stopping))
-}
-
-fn caller(client: &Client) -> Caller {
-    Caller { peer: client.peer, loopback_port: client.loopback_port }
 }
 
 #[cfg(test)]
