@@ -9,6 +9,7 @@ use super::settings::{
     Common, Host, Limits, Location, OneOrMore, Publisher, Settings, Store, Stores, Subscriber,
 };
 use super::upstream;
+use crate::http::HeadLimits;
 use crate::http::authority::host_len;
 use crate::hub::options::StoreOptions;
 use crate::nearest::nearest;
@@ -278,9 +279,11 @@ fn reachable(locations: &[Location], options: &[LocationOptions]) -> Result<(), 
 /// The limits of connections.
 pub(super) fn limits(limits: &Limits) -> relay::Limits {
     relay::Limits {
-        header_bytes: limits.header_bytes,
-        headers: limits.headers,
-        uri_bytes: limits.uri_bytes,
+        head: HeadLimits {
+            header_bytes: limits.header_bytes,
+            headers: limits.headers,
+            uri_bytes: limits.uri_bytes,
+        },
         body_bytes: limits.body_bytes,
         channel_id_bytes: limits.channel_id_bytes,
         pipeline_depth: limits.pipeline_depth,

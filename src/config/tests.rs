@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::{Config, Overrides, SCHEMA, Source, build, schema, typed};
+use crate::http::HeadLimits;
 use crate::http::head::HEADERS_MAX;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, MessageId};
@@ -81,9 +82,7 @@ fn no_settings_give_the_defaults() {
     assert_eq!(config.relay.server, "pushserver");
     assert_eq!(config.relay.limits, Limits::default());
     let written = Limits {
-        header_bytes: 32 << 10,
-        headers: 100,
-        uri_bytes: 8 << 10,
+        head: HeadLimits { header_bytes: 32 << 10, headers: 100, uri_bytes: 8 << 10 },
         body_bytes: 10 << 20,
         channel_id_bytes: 1024,
         pipeline_depth: 16,
@@ -149,9 +148,7 @@ fn every_key_reaches_its_option() {
     assert_eq!((store.memory.message_timeout_ms, store.memory.max_memory), (500, 1000));
     assert_eq!(store.channel_timeout_ms, 7000);
     let limits = Limits {
-        header_bytes: 4,
-        headers: 5,
-        uri_bytes: 6,
+        head: HeadLimits { header_bytes: 4, headers: 5, uri_bytes: 6 },
         body_bytes: 7,
         channel_id_bytes: 8,
         pipeline_depth: 9,

@@ -184,12 +184,8 @@ pub enum Origins {
 /// Bounds, with the answer of each when it is reached. 0 never means "no limit".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request head, 431.
-    pub header_bytes: usize,
-    /// Header fields of a request, 431.
-    pub headers: usize,
-    /// Bytes of a request target, 414.
-    pub uri_bytes: usize,
+    /// Of a request's head.
+    pub head: HeadLimits,
     /// Bytes of a request body, 413.
     pub body_bytes: usize,
     /// Bytes of a channel id, 403.
@@ -208,15 +204,4 @@ pub struct Limits {
     pub upstream_timeout_ms: u64,
     /// Milliseconds that a request waits for an upstream that accepts no connections, 502.
     pub upstream_wait_ms: u64,
-}
-
-impl Limits {
-    /// Of the head of a request.
-    pub(super) fn of_a_head(&self) -> HeadLimits {
-        HeadLimits {
-            header_bytes: self.header_bytes,
-            headers: self.headers,
-            uri_bytes: self.uri_bytes,
-        }
-    }
 }

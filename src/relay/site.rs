@@ -3,7 +3,6 @@
 use super::location::Routes;
 use super::options::{Limits, Options};
 use super::request::host::Hosts;
-use crate::http::HeadLimits;
 
 /// What all bodies that are not whole yet may take together, bytes, unless one alone may take more.
 /// A body that came in one piece with its head is never among them.
@@ -15,7 +14,6 @@ pub(super) struct Site {
     pub(super) routes: Routes,
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
-    pub(super) head_limits: HeadLimits,
     /// What no location matches goes to the upstream.
     pub(super) forwards: bool,
     /// Each answer is logged.
@@ -28,7 +26,6 @@ impl Site {
             routes: Routes::new(&options.locations),
             hosts: Hosts::new(&options.hosts),
             limits: options.limits.clone(),
-            head_limits: options.limits.of_a_head(),
             forwards: options.proxy.is_some(),
             access_log: options.access_log,
         }

@@ -195,7 +195,7 @@ impl Client {
 
     /// How many bytes are read at once.
     pub(crate) fn reads_at_most(&self, limits: &Limits) -> usize {
-        let left = limits.header_bytes.saturating_sub(self.kept.len());
+        let left = limits.head.header_bytes.saturating_sub(self.kept.len());
         match self.phase {
             _ if !self.wants_read(limits) => 0,
             Phase::Waiting => left + 1,
@@ -209,7 +209,7 @@ impl Client {
             Phase::Closing => false,
             Phase::Lingering(_) | Phase::Waiting => true,
             Phase::Head | Phase::Body(_) if !self.stalled && !self.ready => true,
-            _ => self.kept.len() < limits.header_bytes,
+            _ => self.kept.len() < limits.head.header_bytes,
         }
     }
 }

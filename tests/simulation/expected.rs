@@ -88,7 +88,7 @@ impl World {
 
     /// What no request can be has come behind a held one.
     pub(crate) fn end_flooded(&mut self, number: u64) {
-        let most = self.settings.limits.header_bytes;
+        let most = self.settings.limits.head.header_bytes;
         let client = self.client(number);
         if client.phase == Phase::Waiting && client.kept.len() > most {
             self.count("floods behind a hold");

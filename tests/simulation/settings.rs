@@ -1,5 +1,6 @@
 //! What one run is configured with. The locations are always the same; numbers are drawn.
 
+use pushserver::http::HeadLimits;
 use pushserver::hub::options::{Concurrency, StoreOptions};
 use pushserver::message::{Delivery, MessageId};
 use pushserver::relay::location::Pattern;
@@ -109,9 +110,7 @@ impl Settings {
         let mut settings = Self {
             stores: Vec::new(),
             limits: Limits {
-                header_bytes: 1500,
-                headers: 20,
-                uri_bytes: 300,
+                head: HeadLimits { header_bytes: 1500, headers: 20, uri_bytes: 300 },
                 body_bytes: 30_000,
                 channel_id_bytes: 40,
                 ..Limits::default()

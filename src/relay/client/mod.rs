@@ -199,7 +199,7 @@ impl Client {
 
     fn end_flooded(&mut self, step: &mut Step<'_>) {
         let is_held = matches!(self.phase, Phase::Waiting { .. });
-        if is_held && self.kept_bytes() > step.site.limits.header_bytes {
+        if is_held && self.kept_bytes() > step.site.limits.head.header_bytes {
             log::debug!("event=flood conn={}", step.conn.index());
             self.close(step);
         }
@@ -261,14 +261,14 @@ impl Client {
             Phase::Lingering { .. } | Phase::Waiting { .. } => true,
             Phase::Proxied(_) if passes_up => true,
             Phase::Head { .. } | Phase::Body(_) if !self.stalled && !self.ready => true,
-            _ => self.kept_bytes() < limits.header_bytes,
+            _ => self.kept_bytes() < limits.head.header_bytes,
         }
     }
 
     /// How many bytes may be read at once, if [`Client::wants_read`]. Bytes behind a request are
     /// kept, up to `header_bytes`; behind a held request one byte more, which ends the hold.
     fn reads_at_most(&self, limits: &Limits) -> usize {
-        let room = limits.header_bytes.saturating_sub(self.kept_bytes());
+        let room = limits.head.header_bytes.saturating_sub(self.kept_bytes());
         match &self.phase {
             Phase::Waiting { .. } => room + 1,
             Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) => room.max(1),

@@ -67,7 +67,7 @@ fn read_head<'b>(
     step: &mut Step<'_>,
 ) -> Next<'b> {
     let Phase::Head { scanned } = &mut client.phase else { return Next::Wait };
-    let len = match scan(input, std::mem::take(scanned), &step.site.head_limits) {
+    let len = match scan(input, std::mem::take(scanned), &step.site.limits.head) {
         Ok(Scan::Complete { len }) => len,
         Ok(Scan::Partial { scanned: so_far }) => {
             *scanned = so_far;
@@ -78,7 +78,7 @@ fn read_head<'b>(
         }
         Err(error) => return refuse_head(client, input, &error, step),
     };
-    let head = match parse_request(&input[..len], slots, &step.site.head_limits) {
+    let head = match parse_request(&input[..len], slots, &step.site.limits.head) {
         Ok(head) => head,
         Err(error) => return refuse_head(client, input, &error, step),
     };
@@ -185,7 +185,7 @@ fn read_body(client: &mut Client, input: &[u8], step: &mut Step<'_>) -> usize {
     }
     let Phase::Body(upload) = client.enter(Phase::IDLE, step) else { return used };
     let mut slots = HeaderSlots::new();
-    match (parse_request(&upload.head, &mut slots, &step.site.head_limits), outcome) {
+    match (parse_request(&upload.head, &mut slots, &step.site.limits.head), outcome) {
         (Ok(head), Ok(_)) => match upload.refused {
             Some((mut reply, refusal)) => {
                 client.access.note(&head, step.site);
@@ -226,7 +226,7 @@ fn fail_begun(client: &mut Client, error: &HttpError, is_head: bool, step: &mut 
         let bytes = std::mem::take(&mut upload.head);
         let refused = upload.refused.take();
         let mut slots = HeaderSlots::new();
-        if let Ok(head) = parse_request(&bytes, &mut slots, &step.site.head_limits) {
+        if let Ok(head) = parse_request(&bytes, &mut slots, &step.site.limits.head) {
             let Some((reply, refusal)) = refused else {
                 return fail_request(client, &head, error, step);
             };

@@ -97,7 +97,7 @@ const HEAD_BYTES: usize = 128 << 10;
 
 /// Bounds of the head of an upstream's answer, and of a request that was rewritten.
 pub(super) fn answer_limits(limits: &Limits) -> HeadLimits {
-    let header_bytes = limits.header_bytes.max(HEAD_BYTES);
+    let header_bytes = limits.head.header_bytes.max(HEAD_BYTES);
     HeadLimits { header_bytes, headers: HEADERS_MAX, uri_bytes: header_bytes }
 }
 
