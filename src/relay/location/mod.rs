@@ -1,12 +1,12 @@
-//! Which location serves a path, which channel the path names, and the header lines that every
-//! answer of a location carries. Pure; made at start and on reload, not changed in between.
+//! Which location serves a path, which part of the path names the channel, and the header lines that
+//! every answer of a location carries. Pure; made at start and on reload, not changed in between.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use regex::bytes::CaptureLocations;
 
-use super::options::{LocationOptions, Origins, Role, SubscriberOptions};
+use super::options::{LocationOptions, Origins, Role};
 use crate::rate_limit::RateLimit;
 use crate::store::StoreId;
 
@@ -45,8 +45,9 @@ pub(super) struct Location {
     pub(super) passthrough: Option<Arc<str>>,
     /// Header lines of every answer, by [`OriginSlot`]; the first is for an unlisted origin.
     lines: Vec<Box<[u8]>>,
-    /// Further header lines of the answer to OPTIONS: to any origin, and to one that is let in.
-    allow: Box<[u8]>,
+    /// The line `Allow`, of the answer to OPTIONS.
+    pub(super) allow: Box<[u8]>,
+    /// Further header lines of that, to an origin that is let in.
     preflight: Box<[u8]>,
 }
 
@@ -58,7 +59,11 @@ impl Location {
         let (origins, lines, preflight, passthrough) = match &options.role {
             Role::Subscriber(subscriber) => (
                 &subscriber.allow_origin,
-                subscriber_lines(subscriber),
+                if subscriber.allow_credentials {
+                    format!("Access-Control-Allow-Credentials: true\r\n{EXPOSE}")
+                } else {
+                    EXPOSE.to_owned()
+                },
                 "Access-Control-Allow-Methods: GET\r\n\
                  Access-Control-Allow-Headers: If-Modified-Since, If-None-Match, Etag, \
                  Last-Event-ID, X-Cookie, X-Requested-With, Content-Type, Cache-Control, \
@@ -119,21 +124,11 @@ impl Location {
         self.lines.get(usize::from(slot.0)).map_or(b"", |lines| lines)
     }
 
-    /// The line `Allow`.
-    pub(super) fn allow(&self) -> &[u8] {
-        &self.allow
-    }
-
     /// Header lines of the answer to a preflight, beside [`Location::lines`] and
-    /// [`Location::allow`].
+    /// `allow`.
     pub(super) fn preflight(&self, slot: OriginSlot) -> &[u8] {
         if self.admits(slot) { &self.preflight } else { b"" }
     }
-}
-
-fn subscriber_lines(options: &SubscriberOptions) -> String {
-    let credentials = "Access-Control-Allow-Credentials: true\r\n";
-    format!("{}{EXPOSE}", if options.allow_credentials { credentials } else { "" })
 }
 
 /// The lines for an unlisted origin, then those for each listed one. Where the answer depends on
@@ -212,47 +207,6 @@ impl Routes {
     }
 }
 
-/// Why a channel id is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IdError {
-    /// `%` without two hexadecimal digits.
-    Percent,
-    /// A control character.
-    Control,
-    /// Nothing, or longer than the limit.
-    Length,
-}
-
-/// Appends the channel id of a path's part, percent-decoded once, to `out`.
-pub(super) fn decode_channel_id(
-    part: &[u8],
-    bytes_max: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), IdError> {
-    let start = out.len();
-    let mut rest = part.iter();
-    while let Some(&byte) = rest.next() {
-        let byte = match byte {
-            b'%' => {
-                let mut digit = || {
-                    let digit = *rest.next().ok_or(IdError::Percent)?;
-                    (digit as char).to_digit(16).ok_or(IdError::Percent)
-                };
-                (digit()? << 4 | digit()?) as u8
-            }
-            byte => byte,
-        };
-        if byte.is_ascii_control() {
-            return Err(IdError::Control);
-        }
-        out.push(byte);
-    }
-    match out.len() - start {
-        length if length > 0 && length <= bytes_max => Ok(()),
-        _ => Err(IdError::Length),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,25 +232,5 @@ mod tests {
         assert_eq!(slot(65_535), OriginSlot(65_535));
         assert_eq!((slot(65_536), slot(65_537)), (OriginSlot::UNLISTED, OriginSlot::UNLISTED));
         assert!(location.admits(slot(1)) && !location.admits(slot(65_536)));
-    }
-
-    #[test]
-    fn a_channel_id_is_decoded_once_and_holds_no_controls() {
-        let decode = |part: &[u8]| {
-            let mut out = Vec::new();
-            decode_channel_id(part, 8, &mut out).map(|()| out)
-        };
-        assert_eq!(decode(b"a%2Fb"), Ok(b"a/b".to_vec()));
-        assert_eq!(decode(b"a%2520"), Ok(b"a%20".to_vec()));
-        assert_eq!(decode(b"%c5%A1"), Ok(b"\xc5\xa1".to_vec()));
-        assert_eq!(decode(b"a+b"), Ok(b"a+b".to_vec()));
-        for bad in [&b"%zz"[..], b"%4", b"%", b"%+1"] {
-            assert_eq!(decode(bad), Err(IdError::Percent));
-        }
-        for bad in [&b"%00"[..], b"a%0d%0ab", b"%7f"] {
-            assert_eq!(decode(bad), Err(IdError::Control));
-        }
-        assert_eq!(decode(b"123456789"), Err(IdError::Length));
-        assert_eq!(decode(b""), Err(IdError::Length));
     }
 }

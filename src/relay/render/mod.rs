@@ -265,7 +265,7 @@ impl Renderer {
         let head = self.begin(&mut out, 204, reply).lines(NO_STORE);
         match &reply.location {
             Some(location) => {
-                head.lines(location.allow()).lines(location.preflight(reply.origin)).finish();
+                head.lines(&location.allow).lines(location.preflight(reply.origin)).finish();
             }
             None => head.field("Allow", METHODS.as_bytes()).finish(),
         }

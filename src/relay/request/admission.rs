@@ -8,7 +8,7 @@ use super::cursor;
 use super::transport::Transport;
 use crate::http::RequestHead;
 use crate::message::Cursor;
-use crate::relay::location::{Found, IdError, Location, SERVER, decode_channel_id};
+use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::options::{PublisherOptions, Role, Secret, SubscriberOptions};
 use crate::relay::site::Site;
 
@@ -178,7 +178,7 @@ const CONTENT_TYPE_BYTES_MAX: usize = 1024;
 
 fn method_not_allowed(location: &Location) -> Refusal {
     let text = "this location does not serve the method; the Allow header says which it does";
-    Refusal { lines: location.allow().to_vec(), ..Refusal::new(405, text) }
+    Refusal { lines: location.allow.to_vec(), ..Refusal::new(405, text) }
 }
 
 /// Whether the request bears this secret (RFC 6750 2.1); takes as long for a wrong one.
@@ -191,16 +191,59 @@ fn bears(head: &RequestHead<'_>, secret: &Secret) -> bool {
     })
 }
 
-impl From<IdError> for Refusal {
-    fn from(error: IdError) -> Self {
-        match error {
-            IdError::Percent => {
-                Self::new(400, "a % in the channel id must begin %XX, with two hexadecimal digits")
+/// Appends the channel id of a path's part, percent-decoded once, to `out`.
+fn decode_channel_id(part: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let start = out.len();
+    let mut rest = part.iter();
+    while let Some(&byte) = rest.next() {
+        let byte = match byte {
+            b'%' => {
+                let mut digit = || {
+                    let digit = rest.next().and_then(|digit| char::from(*digit).to_digit(16));
+                    digit.ok_or(Refusal::new(400, NOT_ENCODED))
+                };
+                (digit()? << 4 | digit()?) as u8
             }
-            IdError::Control => Self::new(400, "a channel id may not have control characters"),
-            IdError::Length => {
-                Self::new(403, "the channel id is empty or longer than limits.channel_id_bytes")
-            }
+            byte => byte,
+        };
+        if byte.is_ascii_control() {
+            return Err(Refusal::new(400, CONTROL));
         }
+        out.push(byte);
+    }
+    match out.len() - start {
+        length if length > 0 && length <= bytes_max => Ok(()),
+        _ => Err(Refusal::new(403, ID_LENGTH)),
+    }
+}
+
+const NOT_ENCODED: &str = "a % in the channel id must begin %XX, with two hexadecimal digits";
+
+const CONTROL: &str = "a channel id may not have control characters";
+
+const ID_LENGTH: &str = "the channel id is empty or longer than limits.channel_id_bytes";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_id_is_decoded_once_and_holds_no_controls() {
+        let decode = |part: &[u8]| {
+            let mut out = Vec::new();
+            decode_channel_id(part, 8, &mut out).map(|()| out).map_err(|refusal| refusal.text)
+        };
+        assert_eq!(decode(b"a%2Fb"), Ok(b"a/b".to_vec()));
+        assert_eq!(decode(b"a%2520"), Ok(b"a%20".to_vec()));
+        assert_eq!(decode(b"%c5%A1"), Ok(b"\xc5\xa1".to_vec()));
+        assert_eq!(decode(b"a+b"), Ok(b"a+b".to_vec()));
+        for bad in [&b"%zz"[..], b"%4", b"%", b"%+1"] {
+            assert_eq!(decode(bad), Err(NOT_ENCODED));
+        }
+        for bad in [&b"%00"[..], b"a%0d%0ab", b"%7f"] {
+            assert_eq!(decode(bad), Err(CONTROL));
+        }
+        assert_eq!(decode(b"123456789"), Err(ID_LENGTH));
+        assert_eq!(decode(b""), Err(ID_LENGTH));
     }
 }
