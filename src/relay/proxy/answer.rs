@@ -63,10 +63,7 @@ fn pass_down(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_, '_>) ->
             match passed {
                 Ok(len) if is_done => finish(exchange, len == rest.len(), cx),
                 Ok(_) => exchange.arm(cx),
-                Err(error) => {
-                    exchange.warn(&Fault::Unreadable(&error.message), cx);
-                    exchange.cut(cx);
-                }
+                Err(error) => exchange.fail(&Fault::Unreadable(&error.message), cx),
             }
         }
         Stage::Tunnel => {
@@ -224,10 +221,7 @@ pub(super) fn end(exchange: &mut Exchange, clean: bool, cx: &mut Context<'_, '_>
                 exchange.to_client(last.to_vec(), cx);
                 finish(exchange, false, cx);
             }
-            None => {
-                exchange.warn(&Fault::Unreadable("the upstream cut its answer off"), cx);
-                exchange.cut(cx);
-            }
+            None => exchange.fail(&Fault::Unreadable("the upstream cut its answer off"), cx),
         },
         Stage::Tunnel => exchange.end(Effect::Close, cx),
     }
@@ -242,12 +236,8 @@ pub(super) fn timed_out(exchange: &mut Exchange, is_body: bool, cx: &mut Context
     }
     match (exchange.is_unanswered(), is_body) {
         (true, true) => exchange.end(Effect::RefuseUnfinished(exchange.is_head), cx),
-        (true, false) => exchange.fail(&Fault::Silent, cx),
         (false, true) => exchange.cut(cx),
-        (false, false) => {
-            exchange.warn(&Fault::Silent, cx);
-            exchange.cut(cx);
-        }
+        (_, false) => exchange.fail(&Fault::Silent, cx),
     }
 }
 

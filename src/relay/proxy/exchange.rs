@@ -125,20 +125,18 @@ impl Exchange {
         self.end(if ends_with_connection { Effect::Reset } else { Effect::Close }, cx);
     }
 
-    /// Ends with an answer in place of the upstream, and logs why.
+    /// Ends with an answer in place of the upstream's, or cuts that off, and logs why.
     pub(super) fn fail(&mut self, fault: &Fault<'_>, cx: &mut Context<'_, '_>) {
-        self.warn(fault, cx);
+        let wait_ms = cx.view.site.limits.upstream_wait_ms;
+        cx.upstream.warn(fault, self.is_page, wait_ms, cx.view.now);
+        if !self.is_unanswered() {
+            return self.cut(cx);
+        }
         let persistence = self.upload.is_done().then_some(self.persistence);
         let reply = Reply::bare(persistence.unwrap_or(Persistence::Close), self.is_head);
         let place = cx.upstream.place.as_deref();
         let (status, payload) = fault.answer(place, self.is_page, &reply, cx.view.renderer);
         self.end(Effect::Answer { persistence, status, payload }, cx);
-    }
-
-    /// Logs a fault.
-    pub(super) fn warn(&self, fault: &Fault<'_>, cx: &mut Context<'_, '_>) {
-        let wait_ms = cx.view.site.limits.upstream_wait_ms;
-        cx.upstream.warn(fault, self.is_page, wait_ms, cx.view.now);
     }
 
     pub(super) fn to_client(&self, bytes: Vec<u8>, cx: &mut Context<'_, '_>) {

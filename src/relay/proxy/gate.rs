@@ -42,13 +42,8 @@ impl Gate {
         let answer = |status, text| Some(Refusal::new(status, text));
         let forced_host = options.force_host.as_deref();
         if let Some(host) = forced_host.and_then(|host| other_host(host, head.host)) {
-            let mut lines = b"Location: http://".to_vec();
-            lines.extend_from_slice(&host);
-            lines.extend_from_slice(head.path);
-            for part in head.query.iter().flat_map(|query| [&b"?"[..], query]) {
-                lines.extend_from_slice(part);
-            }
-            lines.extend_from_slice(b"\r\n");
+            let query = head.query.map_or(Vec::new(), |query| [b"?", query].concat());
+            let lines = [b"Location: http://", &*host, head.path, &query, b"\r\n"].concat();
             let refusal = Refusal::new(301, "this server has another name; see Location");
             return Some(Refusal { lines, ..refusal });
         }

@@ -17,7 +17,9 @@ pub(in crate::relay) fn of_request(head: &RequestHead<'_>) -> Result<Cursor, &'s
     if modified.is_some() || tag.is_some() {
         return of_validators(modified, tag);
     }
-    if let Some(id) = head.query.and_then(query_parameter) {
+    let query = head.query.unwrap_or_default();
+    let mut parameters = query.split(|byte| *byte == b'&');
+    if let Some(id) = parameters.find_map(|pair| pair.strip_prefix(b"last_event_id=")) {
         let id: Vec<u8> = percent_decode(id).collect();
         return of_event_id(&id)
             .ok_or("last_event_id in the query must be TIME:TAG, as in 1450755280:0");
@@ -114,11 +116,6 @@ fn decimal(digits: &[u8]) -> Option<u64> {
         return None;
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// The value of `last_event_id`.
-fn query_parameter(query: &[u8]) -> Option<&[u8]> {
-    query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(b"last_event_id="))
 }
 
 const NOT_ONE_TAG: &str =

@@ -45,18 +45,13 @@ fn is_of_this_machine(name: &[u8]) -> bool {
         return true;
     }
     // No top-level domain is a number: browsers read such a host as an IPv4 address.
-    let before = without_digits(name);
-    if before.len() < name.len() && before.last().is_none_or(|byte| *byte == b'.') {
+    let end = name.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+    let (before, digits) = name.split_at(end);
+    if !digits.is_empty() && before.last().is_none_or(|byte| *byte == b'.') {
         return true;
     }
     let Some(at) = name.len().checked_sub(LOCALHOST.len()) else { return false };
     name[at..].eq_ignore_ascii_case(LOCALHOST) && (at == 0 || name[at - 1] == b'.')
-}
-
-/// The text up to the digits at its end.
-fn without_digits(text: &[u8]) -> &[u8] {
-    let end = text.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
-    &text[..end]
 }
 
 fn covers(known: &[u8], name: &[u8]) -> bool {
