@@ -34,30 +34,16 @@ pub struct ChannelName<'a> {
     pub name: &'a [u8],
 }
 
-/// A question about one channel.
+/// A question about one channel. `create`: makes the channel where it is missing.
 #[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Ask<'a> {
-    /// Publish a message. Answered `Appended`, `Missing`, `TooManyChannels` or `TooLarge`.
-    Append {
-        /// The publisher's `Content-Type`.
-        content_type: Option<&'a [u8]>,
-        /// The body.
-        body: &'a [u8],
-        /// Makes the channel where it is missing.
-        create: bool,
-        /// Keeps the message for later cursors.
-        keep: bool,
-    },
-    /// Find the first message after a cursor. Answered `Found`, `Nothing`, `Missing` or
-    /// `TooManyChannels`.
-    Next {
-        /// Where the subscriber stands.
-        cursor: Cursor,
-        /// Makes the channel where it is missing and the subscriber waits.
-        create: bool,
-        /// Whether the subscriber waits where there is no message.
-        waits: bool,
-    },
+    /// Publish a message. `keep`: for later cursors, too. Answered `Appended`, `Missing`,
+    /// `TooManyChannels` or `TooLarge`.
+    Append { content_type: Option<&'a [u8]>, body: &'a [u8], create: bool, keep: bool },
+    /// Find the first message after a cursor. `waits`: the subscriber waits where there is none; only
+    /// for such a one is a channel made. Answered `Found`, `Nothing`, `Missing` or `TooManyChannels`.
+    Next { cursor: Cursor, create: bool, waits: bool },
     /// Make the channel where it is missing. Answered `Exists` or `TooManyChannels`.
     Create,
     /// Look at the channel. Answered `Exists` or `Missing`.
@@ -68,39 +54,18 @@ pub enum Ask<'a> {
 
 /// What a store answers. `W` is what the hub keeps with each channel.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Reply<W> {
-    /// The message has its id, and is kept if that was asked.
-    Appended {
-        /// The channel.
-        channel: ChannelKey,
-        /// The message.
-        message: Rc<Message>,
-        /// The newest message that the channel has lost to expiry or limits.
-        lost_through: MessageId,
-        /// The channel after it.
-        facts: Facts,
-    },
-    /// The first message after the cursor.
-    Found {
-        /// The message.
-        message: Rc<Message>,
-        /// What is missing between the cursor and it.
-        gap: Gap,
-    },
-    /// No message comes after the cursor.
-    Nothing {
-        /// The channel; `None`: there is none, and none was made for one that does not wait.
-        channel: Option<ChannelKey>,
-        /// Every later message has an id above this one.
-        last: MessageId,
-    },
+    /// The message has its id, and is kept if that was asked. `lost_through`: the newest message that
+    /// the channel has lost to expiry or limits. `facts`: of the channel behind it.
+    Appended { channel: ChannelKey, message: Rc<Message>, lost_through: MessageId, facts: Facts },
+    /// The first message after the cursor, and what is missing in between.
+    Found { message: Rc<Message>, gap: Gap },
+    /// No message comes after the cursor; every later one has an id above `last`. `channel`: `None`
+    /// where there is none, and none was made for one that does not wait.
+    Nothing { channel: Option<ChannelKey>, last: MessageId },
     /// The channel exists (now).
-    Exists {
-        /// The channel.
-        channel: ChannelKey,
-        /// What is known of it.
-        facts: Facts,
-    },
+    Exists { channel: ChannelKey, facts: Facts },
     /// The channel is gone. Boxed: rare, and the largest.
     Deleted(Box<Deleted<W>>),
     /// There is no such channel.

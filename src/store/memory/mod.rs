@@ -113,7 +113,7 @@ impl Memory {
         self.make_room(cost(content_type, body));
         let message = Rc::new(Message {
             id,
-            sequence: self.queues[queue.index()].sequence(),
+            sequence: self.queues[queue.index()].sequence,
             content_type: content_type.map(Into::into),
             body: body.into(),
         });
@@ -155,7 +155,7 @@ impl Memory {
     /// The number that the next kept message of a queue will have.
     #[must_use]
     pub fn next_sequence(&self, queue: QueueId) -> u64 {
-        self.queues[queue.index()].sequence()
+        self.queues[queue.index()].sequence
     }
 
     /// The first message after `cursor`, and what lies lost between.
@@ -168,7 +168,7 @@ impl Memory {
         let first = self.seen(entry, cursor);
         let there = first.max(self.gone(entry));
         let found = self.message(*entry.nodes().get(there)?);
-        let gap = match entry.lost() {
+        let gap = match &entry.lost {
             _ if there > first => self.gap(queue, cursor, found.sequence),
             Some(lost) if first == 0 => lost.gap(cursor, found.sequence),
             _ => Gap::NONE,
@@ -181,7 +181,7 @@ impl Memory {
     #[must_use]
     pub fn gap(&self, queue: QueueId, cursor: Cursor, sequence: u64) -> Gap {
         let entry = &self.queues[queue.index()];
-        let lost = match entry.lost() {
+        let lost = match &entry.lost {
             Some(lost) if cursor.id() < lost.through() => return lost.gap(cursor, sequence),
             _ if !self.is_behind || cursor.is_oldest() => return Gap::NONE,
             _ => self.seen(entry, cursor)..self.gone(entry),
@@ -196,7 +196,7 @@ impl Memory {
     #[must_use]
     pub fn lost_through(&self, queue: QueueId) -> MessageId {
         let entry = &self.queues[queue.index()];
-        match (self.gone(entry).checked_sub(1), entry.lost()) {
+        match (self.gone(entry).checked_sub(1), &entry.lost) {
             (Some(last), _) => self.message(entry.nodes()[last]).id,
             (None, Some(lost)) => lost.through(),
             (None, None) => MessageId::default(),
@@ -369,7 +369,7 @@ impl Memory {
         let message = self.list.remove(node);
         entry.lose(message.id, message.sequence);
         if entry.nodes().is_empty() {
-            self.emptied.push(entry.owner());
+            self.emptied.push(entry.owner);
         }
     }
 }

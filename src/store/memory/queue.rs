@@ -32,10 +32,11 @@ pub(super) struct Queue {
     /// Oldest first; ids ascend.
     nodes: VecDeque<u32>,
     /// Of the next message: how many were kept before it.
-    sequence: u64,
+    pub(super) sequence: u64,
     /// `None` until something is lost.
-    lost: Option<Box<Lost>>,
-    owner: ChannelKey,
+    pub(super) lost: Option<Box<Lost>>,
+    /// The channel.
+    pub(super) owner: ChannelKey,
 }
 
 impl Queue {
@@ -71,17 +72,5 @@ impl Queue {
 
     pub(super) fn nodes(&self) -> &VecDeque<u32> {
         &self.nodes
-    }
-
-    pub(super) fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    pub(super) fn lost(&self) -> Option<&Lost> {
-        self.lost.as_deref()
-    }
-
-    pub(super) fn owner(&self) -> ChannelKey {
-        self.owner
     }
 }
