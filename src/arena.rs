@@ -1,15 +1,15 @@
 //! Arena: a slab with generations. A key of a removed entry finds nothing, even when its slot is
 //! in use again. Never looks at what it keeps.
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use slab::Slab;
 
 /// Names one entry of an [`Arena`] while that entry lives. `T` says what the key names, so that
-/// keys of different tables cannot be confused; no `T` is kept.
+/// keys of different tables cannot be confused; no `T` is kept. It has to be an empty type that
+/// derives all that keys do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key<T> {
     index: u32,
     generation: u32,
@@ -43,41 +43,6 @@ impl<T> Key<T> {
     }
 }
 
-// Derived, these would ask the same of `T`.
-impl<T> Clone for Key<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Key<T> {}
-
-impl<T> PartialEq for Key<T> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.index, self.generation) == (other.index, other.generation)
-    }
-}
-
-impl<T> Eq for Key<T> {}
-
-impl<T> PartialOrd for Key<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> Ord for Key<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.index, self.generation).cmp(&(other.index, other.generation))
-    }
-}
-
-impl<T> Hash for Key<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.index, self.generation).hash(state);
-    }
-}
-
 impl<T> fmt::Debug for Key<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({}, {})", self.index, self.generation)
@@ -100,7 +65,7 @@ impl<V, T> Default for Arena<V, T> {
     }
 }
 
-impl<V, T> Arena<V, T> {
+impl<V, T: Copy> Arena<V, T> {
     /// The key that the next [`Arena::insert`] will give.
     #[must_use]
     pub fn next_key(&self) -> Key<T> {

@@ -1,7 +1,7 @@
 //! Holding: every held subscription, with its timeout. Never decides whether a request is held.
 
 use super::api::Subscribe;
-use super::subscription::{Peer, Subscription, SubscriptionKey};
+use super::subscription::{Held, Peer, Subscription, SubscriptionKey};
 use super::waiters::Waiters;
 use crate::arena::Arena;
 use crate::clock::Now;
@@ -12,7 +12,7 @@ use crate::wheel::Wheel;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Holding {
-    held: Arena<Subscription>,
+    held: Arena<Subscription, Held>,
     timeouts: Wheel<SubscriptionKey>,
     /// State of the generator of jitter; not 0.
     random: u64,

@@ -11,8 +11,12 @@ use crate::wheel::TimerKey;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub u64);
 
+/// What a [`SubscriptionKey`] names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Held {}
+
 /// Names a subscription while it is held.
-pub type SubscriptionKey = Key<Subscription>;
+pub type SubscriptionKey = Key<Held>;
 
 /// Where a subscription stands in the list of its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub(super) struct Place {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Subscription {
+pub(super) struct Subscription {
     /// The caller's name of the request.
     pub(super) peer: Peer,
     pub(super) channel: ChannelKey,

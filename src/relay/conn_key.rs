@@ -3,7 +3,7 @@
 use crate::arena::Key;
 
 /// What a [`ConnKey`] names.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Connection {}
 
 /// Names a connection, to `net` too.

@@ -4,7 +4,7 @@
 use crate::arena::Key;
 
 /// What an [`ExchangeKey`] names.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Exchanging {}
 
 /// Names an exchange.

@@ -19,7 +19,7 @@ impl StoreId {
 }
 
 /// What a [`ChannelKey`] names: a channel, whatever the hub keeps with it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Named {}
 
 /// Names a channel while it exists.

@@ -213,12 +213,6 @@ impl<W> Stores<W> {
         }
     }
 
-    /// Channels that exist.
-    #[must_use]
-    pub fn channels(&self) -> usize {
-        self.channels.len()
-    }
-
     /// Timers that are set.
     #[must_use]
     pub fn timers(&self) -> usize {
