@@ -19,7 +19,8 @@ pub struct Key<T> {
 const _: () = assert!(size_of::<Key<String>>() == 8);
 
 impl<T> Key<T> {
-    fn new(index: u32, generation: u32) -> Self {
+    fn new(slot: usize, generation: u32) -> Self {
+        let index = u32::try_from(slot).expect("fewer than 2^32 entries");
         Self { index, generation, names: PhantomData }
     }
 
@@ -32,8 +33,7 @@ impl<T> Key<T> {
     /// The key that [`Key::to_bits`] gave these bits.
     #[must_use]
     pub fn from_bits(bits: u64) -> Self {
-        let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).expect("32 bits");
-        Self::new(half(bits), half(bits >> 32))
+        Self { index: bits as u32, generation: (bits >> 32) as u32, names: PhantomData }
     }
 
     /// The slot, to index a table that runs beside the arena.
@@ -69,8 +69,7 @@ impl<V, T: Copy> Arena<V, T> {
     /// The key that the next [`Arena::insert`] will give.
     #[must_use]
     pub fn next_key(&self) -> Key<T> {
-        let index = u32::try_from(self.slots.vacant_key()).expect("fewer than 2^32 entries");
-        Key::new(index, self.generation.wrapping_add(1))
+        Key::new(self.slots.vacant_key(), self.generation.wrapping_add(1))
     }
 
     /// Keeps `value` and gives its key.
@@ -108,7 +107,6 @@ impl<V, T: Copy> Arena<V, T> {
     #[must_use]
     pub fn at_mut(&mut self, index: usize) -> Option<(Key<T>, &mut V)> {
         let (generation, value) = self.slots.get_mut(index)?;
-        let index = u32::try_from(index).expect("fewer than 2^32 entries");
         Some((Key::new(index, *generation), value))
     }
 
@@ -143,10 +141,8 @@ impl<V, T: Copy> Arena<V, T> {
 
     /// Every living entry with its key, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &V)> {
-        self.slots.iter().map(|(index, (generation, value))| {
-            let index = u32::try_from(index).expect("fewer than 2^32 entries");
-            (Key::new(index, *generation), value)
-        })
+        let slots = self.slots.iter();
+        slots.map(|(index, (generation, value))| (Key::new(index, *generation), value))
     }
 }
 
