@@ -119,16 +119,8 @@ fn is_before_epoch(text: &[u8]) -> bool {
     later.copy_from_slice(text);
     let digits = &mut later[year_at..year_at + 4];
     // `parse` would accept a sign.
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return false;
-    }
-    let Some(year) = std::str::from_utf8(digits).ok().and_then(|year| year.parse::<u16>().ok())
-    else {
-        return false;
-    };
-    if year >= 1970 {
-        return false;
-    }
+    let text = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
+    let Some(year @ ..1970) = text.and_then(|year| year.parse::<u16>().ok()) else { return false };
     let year = year % 400 + 2000;
     for (digit, power) in digits.iter_mut().zip([1000, 100, 10, 1]) {
         *digit = b'0' + (year / power % 10) as u8;

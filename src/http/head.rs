@@ -179,15 +179,7 @@ pub fn parse_response<'b>(
     slots: &'b mut HeaderSlots<'b>,
     request_was_head: bool,
 ) -> Result<ResponseHead<'b>, HttpError> {
-    read_response(head, slots, request_was_head).map_err(HttpError::blame_upstream)
-}
-
-fn read_response<'b>(
-    head: &'b [u8],
-    slots: &'b mut HeaderSlots<'b>,
-    request_was_head: bool,
-) -> Result<ResponseHead<'b>, HttpError> {
-    check_line_ends(head)?;
+    check_line_ends(head).map_err(HttpError::blame_upstream)?;
     let mut parsed = httparse::Response::new(&mut []);
     let result = httparse::ParserConfig::default().parse_response_with_uninit_headers(
         &mut parsed,
@@ -204,9 +196,8 @@ fn read_response<'b>(
     }
     let headers: &'b [Header<'b>] = parsed.headers;
     let version = if version == 0 { Version::Http10 } else { Version::Http11 };
-    let fields = Fields::read(head, headers)?;
-    let announced = fields.framing(version)?;
-    let framing = match announced {
+    let fields = Fields::read(head, headers).map_err(HttpError::blame_upstream)?;
+    let framing = match fields.framing(version).map_err(HttpError::blame_upstream)? {
         _ if request_was_head || matches!(status, 100..=199 | 204 | 304) => {
             ResponseFraming::Known(Framing::None)
         }
@@ -267,13 +258,13 @@ fn explain(head: &[u8], status: httparse::Result<usize>, fields_max: usize) -> H
 fn explain_response(status: httparse::Result<usize>) -> HttpError {
     let message = match status {
         Err(httparse::Error::TooManyHeaders) => {
-            return HttpError::new(400, format!("its head has over {HEADERS_MAX} fields"));
+            return HttpError::new(502, format!("its head has over {HEADERS_MAX} fields"));
         }
         Err(httparse::Error::HeaderName) => "a line of its head is not `name: value`",
         Err(httparse::Error::HeaderValue) => "a value in its head has a control character",
         _ => "its first line is not `HTTP/1.1 status reason`",
     };
-    HttpError::bad_request(message)
+    HttpError::new(502, message)
 }
 
 #[cfg(test)]
