@@ -68,7 +68,6 @@ use crate::relay::Relay;
 use crate::{hub, relay};
 
 /// See the module.
-#[derive(Debug)]
 pub struct Reactor {
     clock: Clock,
     traffic: Traffic,

@@ -1,7 +1,6 @@
 //! Reload: the settings, read anew on a thread, since a disk may be slow and names in them are
 //! looked up. The loop starts the thread, is woken by it, and takes the settings; it never waits.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -85,11 +84,5 @@ impl Reload {
         if std::mem::replace(&mut self.state, State::Idle) == State::ReadingAgain {
             self.ask();
         }
-    }
-}
-
-impl fmt::Debug for Reload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reload").field("state", &self.state).finish_non_exhaustive()
     }
 }

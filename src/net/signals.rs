@@ -1,6 +1,5 @@
 //! Signals: those that the daemon obeys, as events of the loop. Does nothing for them.
 
-use std::fmt;
 use std::io;
 
 use mio::{Interest, Registry, Token};
@@ -35,12 +34,6 @@ impl Signals {
             SIGUSR1 => Signal::Count,
             _ => Signal::Stop,
         })
-    }
-}
-
-impl fmt::Debug for Signals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signals").finish_non_exhaustive()
     }
 }
 
