@@ -44,7 +44,11 @@ impl fmt::Display for StartError {
                     Some(PortOwner { name, pid }) => write!(f, "{name} (pid {pid})")?,
                     None => f.write_str("another program")?,
                 }
-                write!(f, "; stop it or {}", choose_another(listen))
+                let another = match listen {
+                    Listen::Tcp(_) => "port",
+                    Listen::Unix(_) => "path",
+                };
+                write!(f, "; stop it or choose another {another}")
             }
             Self::NotASocket(path) => write!(
                 f,
@@ -67,13 +71,6 @@ fn place(listen: &Listen) -> String {
     match listen {
         Listen::Tcp(address) => address.to_string(),
         Listen::Unix(_) => listen.to_string(),
-    }
-}
-
-fn choose_another(listen: &Listen) -> &'static str {
-    match listen {
-        Listen::Tcp(_) => "choose another port",
-        Listen::Unix(_) => "choose another path",
     }
 }
 

@@ -52,7 +52,15 @@ impl Passthrough {
 
     fn with_times(queue_max: usize, answer_within: Duration, idle_for: Duration) -> Self {
         Self {
-            shared: Arc::new(Shared::new(answer_within, idle_for)),
+            shared: Arc::new(Shared {
+                queue: Mutex::default(),
+                filled: Condvar::new(),
+                emptied: Condvar::new(),
+                agent: agent(answer_within),
+                idle_for,
+                clock: Clock::start(),
+                outcomes: Mutex::default(),
+            }),
             queue_max,
             dropped: 0,
             untold: HashSet::new(),
@@ -188,18 +196,6 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(answer_within: Duration, idle_for: Duration) -> Self {
-        Self {
-            queue: Mutex::default(),
-            filled: Condvar::new(),
-            emptied: Condvar::new(),
-            agent: agent(answer_within),
-            idle_for,
-            clock: Clock::start(),
-            outcomes: Mutex::default(),
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nobody leaves the queue half changed, so that a panic elsewhere spoils nothing.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
