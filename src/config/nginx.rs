@@ -113,12 +113,8 @@ fn listen_address(address: &Listen) -> Result<String, String> {
             Err("nginx cannot pick a free port; set \"port\"".to_owned())
         }
         Listen::Tcp(address) => Ok(address.to_string()),
-        Listen::Unix(path) => Ok(quoted(&address_of(path))),
+        Listen::Unix(_) => Ok(quoted(&address.to_string())),
     }
-}
-
-fn address_of(path: &std::path::Path) -> String {
-    format!("unix:{}", path.display())
 }
 
 /// Writes two variables for each publisher location: whether a request has the secret, and whether the

@@ -65,8 +65,7 @@ fn check_proxy_secret(settings: &Settings, path: &Path<'_>) -> Result<(), Proble
 /// # Errors
 /// The setting `allrequests`.
 pub(super) fn check_not_itself(proxy: &ProxyOptions, listen: &[Listen]) -> Result<(), Problem> {
-    let is_itself = |to: &UpstreamAddress| listen.iter().any(|listen| is_reached(listen, to));
-    if !proxy.addresses.iter().any(is_itself) {
+    if !proxy.addresses.iter().any(|to| is_reached(listen, to)) {
         return Ok(());
     }
     let url = quoted(&proxy.url);
@@ -79,19 +78,12 @@ pub(super) fn comes_back(url: &str, listen: &[Listen]) -> bool {
     let authority = url.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
     let Some(authority) = authority else { return false };
     let (name, port) = name_and_port(authority);
-    let local = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    let addresses: Vec<IpAddr> = if name.eq_ignore_ascii_case("localhost") {
-        local.to_vec()
-    } else {
-        without_brackets(name).parse().into_iter().collect()
-    };
-    let to = |ip| UpstreamAddress::Tcp(SocketAddr::new(ip, port));
-    addresses.into_iter().map(to).any(|to| listen.iter().any(|listen| is_reached(listen, &to)))
+    literal(name, port).into_iter().any(|to| is_reached(listen, &UpstreamAddress::Tcp(to)))
 }
 
-/// Whether a connection to `to` reaches the socket that listens at `listen`.
-fn is_reached(listen: &Listen, to: &UpstreamAddress) -> bool {
-    match (listen, to) {
+/// Whether a connection to `to` reaches a socket that listens at one of these.
+fn is_reached(listen: &[Listen], to: &UpstreamAddress) -> bool {
+    listen.iter().any(|listen| match (listen, to) {
         (Listen::Unix(path), UpstreamAddress::Unix(to)) => path == to,
         (Listen::Tcp(listen), UpstreamAddress::Tcp(to)) => {
             let (at, to_ip) = (listen.ip().to_canonical(), to.ip().to_canonical());
@@ -102,7 +94,7 @@ fn is_reached(listen: &Listen, to: &UpstreamAddress) -> bool {
             listen.port() == to.port() && (is_same || is_any && is_local)
         }
         _ => false,
-    }
+    })
 }
 
 /// The host of a URL, as `Host` has it, and the addresses behind it.
@@ -131,18 +123,24 @@ fn name_and_port(host: &str) -> (&str, u16) {
     (name, port_number(port.as_bytes()).expect("a checked host has a port or none"))
 }
 
-fn without_brackets(name: &str) -> &str {
-    name.trim_start_matches('[').trim_end_matches(']')
+/// The addresses of a host that needs no look-up; none of another.
+fn literal(name: &str, port: u16) -> Vec<SocketAddr> {
+    if name.eq_ignore_ascii_case("localhost") {
+        // Development servers listen on one of the two.
+        return vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+    }
+    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    ip.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
 }
 
 fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, String> {
-    let found: Vec<SocketAddr> = if name.eq_ignore_ascii_case("localhost") {
-        // Development servers listen on one of the two.
-        vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
-    } else {
-        let found = (without_brackets(name), port).to_socket_addrs();
-        found.map_err(|error| format!("cannot look up {}: {error}", quoted(name)))?.collect()
-    };
+    let mut found = literal(name, port);
+    if found.is_empty() {
+        let looked_up = (name, port).to_socket_addrs();
+        found.extend(
+            looked_up.map_err(|error| format!("cannot look up {}: {error}", quoted(name)))?,
+        );
+    }
     if found.is_empty() {
         return Err(format!("{} has no address", quoted(name)));
     }
