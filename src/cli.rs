@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
@@ -90,32 +89,24 @@ pub struct Args {
     pub access_log: bool,
 }
 
-/// Arguments that cannot be understood. Its text is one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageError(String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (--help lists all options)", self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
-
 impl Args {
     /// Reads the arguments, without the program's own name.
     ///
     /// # Errors
-    /// The first argument that is unknown, lacks its value or contradicts another.
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
-        let mut parser = Parser::from_args(arguments);
+    /// One line: the first argument that is unknown, lacks its value or contradicts another.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+        let args = Self::read(Parser::from_args(arguments));
+        args.map_err(|what| format!("{what} (--help lists all options)"))
+    }
+
+    fn read(mut parser: Parser) -> Result<Self, String> {
         let mut args = Self::default();
-        while let Some(argument) = parser.next().map_err(usage)? {
+        while let Some(argument) = parser.next().map_err(flag_with_value)? {
             // The name borrows the parser, which the value needs: copy the name first.
             let name = match argument {
                 Arg::Short(letter) => format!("-{letter}"),
                 Arg::Long(name) => format!("--{name}"),
-                Arg::Value(value) => return Err(UsageError(stray(&value.to_string_lossy()))),
+                Arg::Value(value) => return Err(stray(&value.to_string_lossy())),
             };
             args.take(&name, &mut parser)?;
             // Help and version win over every argument that follows.
@@ -127,7 +118,7 @@ impl Args {
         Ok(args)
     }
 
-    fn take(&mut self, name: &str, parser: &mut Parser) -> Result<(), UsageError> {
+    fn take(&mut self, name: &str, parser: &mut Parser) -> Result<(), String> {
         let over = &mut self.overrides;
         match name {
             "-c" | "--config" => self.config = Some(value(name, parser)?.into()),
@@ -147,12 +138,12 @@ impl Args {
             "--access-log" => self.access_log = true,
             "-h" | "--help" => self.action = Action::Help,
             "-V" | "--version" => self.action = Action::Version,
-            _ => return Err(UsageError(unknown(name))),
+            _ => return Err(unknown(name)),
         }
         Ok(())
     }
 
-    fn check(&self) -> Result<(), UsageError> {
+    fn check(&self) -> Result<(), String> {
         let contradiction = if self.verbose && self.quiet {
             "-v and -q contradict each other"
         } else if !self.overrides.listen.is_empty() && self.overrides.port.is_some() {
@@ -160,33 +151,33 @@ impl Args {
         } else {
             return Ok(());
         };
-        Err(UsageError(contradiction.to_owned()))
+        Err(contradiction.to_owned())
     }
 }
 
-fn usage(error: lexopt::Error) -> UsageError {
-    // lexopt fails for `--flag=value` only; the value may hold any character.
-    UsageError(error.to_string().escape_debug().to_string())
+/// lexopt fails for `--flag=value` only; the value may hold any character.
+fn flag_with_value(error: lexopt::Error) -> String {
+    error.to_string().escape_debug().to_string()
 }
 
-fn value(name: &str, parser: &mut Parser) -> Result<OsString, UsageError> {
+fn value(name: &str, parser: &mut Parser) -> Result<OsString, String> {
     match parser.value() {
         Ok(value) if !value.is_empty() => Ok(value),
-        _ => Err(UsageError(format!("{name} needs a value"))),
+        _ => Err(format!("{name} needs a value")),
     }
 }
 
-fn text(name: &str, parser: &mut Parser) -> Result<String, UsageError> {
-    value(name, parser)?.into_string().map_err(|value| {
-        UsageError(format!("{name} {}: not UTF-8", value.to_string_lossy().escape_debug()))
-    })
+fn text(name: &str, parser: &mut Parser) -> Result<String, String> {
+    value(name, parser)?
+        .into_string()
+        .map_err(|value| format!("{name} {}: not UTF-8", value.to_string_lossy().escape_debug()))
 }
 
-fn port(text: &str) -> Result<u16, UsageError> {
+fn port(text: &str) -> Result<u16, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| {
         let text = text.escape_debug();
-        UsageError(format!("--port {text}: expected a whole number from 0 to 65535"))
+        format!("--port {text}: expected a whole number from 0 to 65535")
     })
 }
 
@@ -216,7 +207,7 @@ mod tests {
     use crate::config::Overrides;
 
     fn parse(arguments: &[&str]) -> Result<Args, String> {
-        Args::parse(arguments.iter().map(Into::into)).map_err(|error| error.to_string())
+        Args::parse(arguments.iter().map(Into::into))
     }
 
     #[test]

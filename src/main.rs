@@ -9,6 +9,7 @@ use std::env;
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,9 @@ use std::time::Duration;
 use log::LevelFilter;
 use pushserver::cli::{self, Action, Args};
 use pushserver::config::{self, Config, Source};
-use pushserver::log_targets::ACCESS;
 use pushserver::message::MessageId;
 use pushserver::pid_file::PidFile;
-use pushserver::{clock, logging, net, relay};
+use pushserver::{clock, logging, net};
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
@@ -54,16 +54,15 @@ impl Failure {
         Self { line: format!("pushserver: {why}"), code: 1 }
     }
 
+    /// The daemon cannot work with these settings. The line begins with the file's name, as in the
+    /// messages of compilers.
+    fn settings(line: String) -> Self {
+        Self { line, code: 2 }
+    }
+
     /// The daemon cannot work with these arguments.
     fn usage(why: impl Display) -> Self {
         Self { line: format!("pushserver: {why}"), code: 2 }
-    }
-}
-
-impl From<config::Error> for Failure {
-    /// The line begins with the file's name, as in the messages of compilers.
-    fn from(error: config::Error) -> Self {
-        Self { line: error.to_string(), code: 2 }
     }
 }
 
@@ -78,9 +77,11 @@ fn serve_or_print() -> Result<(), Failure> {
     match args.action {
         Action::Serve => serve(&args),
         Action::CheckConfig => print(&format!("{}: ok\n", load(&args)?.source())),
-        Action::PrintConfig => print(&format!("{}\n", load(&args)?.to_json()?)),
+        Action::PrintConfig => {
+            print(&format!("{}\n", load(&args)?.to_json().map_err(Failure::settings)?))
+        }
         Action::PrintSchema => print(config::SCHEMA),
-        Action::NginxConfig => print(&load(&args)?.to_nginx()?),
+        Action::NginxConfig => print(&load(&args)?.to_nginx().map_err(Failure::settings)?),
         Action::Help => print(cli::HELP),
         Action::Version => print(concat!("pushserver ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -100,20 +101,11 @@ fn serve(args: &Args) -> Result<(), Failure> {
     let (time, tag) = clock::unix_time();
     let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
     let net = config.net_options(args.exit_on_stdin_eof);
-    let relay = with_access_log(config.relay_options());
-    let reload = Arc::new(move || match config.reload() {
-        Ok((relay, stores)) => Ok((with_access_log(relay), stores)),
-        Err(error) => Err(error.to_string()),
-    });
+    let relay = config.relay_options();
+    let reload = Arc::new(move || config.reload());
     let reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
     tell_ready(&reactor.listening());
     reactor.run().map_err(Failure::run)
-}
-
-/// Adds to the settings whether requests are logged: the command line and `RUST_LOG` say it.
-fn with_access_log(options: relay::options::Options) -> relay::options::Options {
-    let access_log = log::log_enabled!(target: ACCESS, log::Level::Info);
-    relay::options::Options { access_log, ..options }
 }
 
 /// Refuses to start where standard input has ended already: the daemon would report that it listens,
@@ -124,7 +116,7 @@ fn check_stdin_is_held(source: &Source) -> Result<(), Failure> {
         Source::Stdin { .. } => CLOSED_BEHIND_SETTINGS,
         Source::Defaults | Source::File(_) => Duration::ZERO,
     };
-    match net::stdin::stdin_ends_within(wait) {
+    match net::stdin::ends_within(io::stdin().as_fd(), wait) {
         Ok(false) => Ok(()),
         Ok(true) => Err(Failure::usage(
             "--exit-on-stdin-eof: standard input has ended already, which would stop the daemon \
@@ -152,7 +144,7 @@ fn tell_ready(listening: &[net::options::Listen]) {
 
 fn load(args: &Args) -> Result<Config, Failure> {
     let source = Source::of(args.config.as_deref(), args.exit_on_stdin_eof);
-    let config = Config::load(source, args.overrides.clone())?;
+    let config = Config::load(source, args.overrides.clone()).map_err(Failure::settings)?;
     for warning in config.warnings() {
         log::warn!("{warning}");
     }

@@ -12,6 +12,7 @@ use super::upstream;
 use crate::http::HeadLimits;
 use crate::http::authority::host_len;
 use crate::hub::options::StoreOptions;
+use crate::log_targets::ACCESS;
 use crate::nearest::nearest;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
@@ -50,7 +51,8 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
         locations: locations(&settings.locations, &settings.store_names())?,
         proxy: upstream::proxy(settings)?,
         limits: limits(&settings.limits),
-        access_log: false,
+        // The command line says it, or `RUST_LOG`.
+        access_log: log::log_enabled!(target: ACCESS, log::Level::Info),
     };
     Ok((relay, stores))
 }

@@ -2,8 +2,8 @@
 //! `main` imports it.
 //!
 //! The steps: `source` (bytes), `json` (a value), `schema` (keys, types, bounds, defaults),
-//! `settings` (typed), `build` (options). A bad setting gives one line: its JSON path, what is
-//! wrong, what is allowed.
+//! `settings` (typed), `build` (options). Every error is one line: of a bad setting its JSON path,
+//! what is wrong, what is allowed.
 
 mod address;
 mod build;
@@ -16,8 +16,6 @@ mod schema;
 mod settings;
 mod source;
 mod upstream;
-
-use std::fmt;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -47,18 +45,6 @@ pub struct Overrides {
     pub forcehost: Option<String>,
 }
 
-/// A setting or argument that cannot work. Its text is one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(String);
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// Valid settings, and the options of every layer that follow from them.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -75,7 +61,7 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be read, or its first error.
-    pub fn load(source: Source, overrides: Overrides) -> Result<Self, Error> {
+    pub fn load(source: Source, overrides: Overrides) -> Result<Self, String> {
         let value = source.read().map_err(|problem| located(&source, &problem))?;
         Self::of_value(value, source, overrides)
     }
@@ -84,12 +70,12 @@ impl Config {
     ///
     /// # Errors
     /// The first error in them.
-    pub fn parse(text: &[u8], source: Source, overrides: Overrides) -> Result<Self, Error> {
+    pub fn parse(text: &[u8], source: Source, overrides: Overrides) -> Result<Self, String> {
         let value = json::whole(text).map_err(|problem| located(&source, &problem))?;
         Self::of_value(value, source, overrides)
     }
 
-    fn of_value(value: Value, source: Source, overrides: Overrides) -> Result<Self, Error> {
+    fn of_value(value: Value, source: Source, overrides: Overrides) -> Result<Self, String> {
         let located = |problem: Problem| located(&source, &problem);
         let mut settings = typed(value, &overrides).map_err(located)?;
         // Checked even if `--listen` replaces it: whether a file is valid depends on the file alone.
@@ -112,12 +98,12 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::load`]; or the setting that changed although it needs a restart.
-    pub fn reload(&self) -> Result<(relay::Options, Vec<StoreOptions>), Error> {
+    pub fn reload(&self) -> Result<(relay::Options, Vec<StoreOptions>), String> {
         match self.source {
             Source::File(_) => {}
-            Source::Defaults => return Err(Error("no settings file was given at start".into())),
+            Source::Defaults => return Err("no settings file was given at start".into()),
             Source::Stdin { .. } => {
-                return Err(Error("standard input cannot be read again; restart instead".into()));
+                return Err("standard input cannot be read again; restart instead".into());
             }
         }
         let new = Self::load(self.source.clone(), self.overrides.clone())?;
@@ -134,7 +120,7 @@ impl Config {
         ];
         match changed.iter().find(|(_, changed)| *changed) {
             Some((what, _)) => {
-                Err(Error(format!("{}: {what} cannot change while running; restart", self.source)))
+                Err(format!("{}: {what} cannot change while running; restart", self.source))
             }
             None => Ok((new.relay, new.stores)),
         }
@@ -230,11 +216,9 @@ impl Config {
     ///
     /// # Errors
     /// Several `--listen`: a file has one address.
-    pub fn to_json(&self) -> Result<String, Error> {
+    pub fn to_json(&self) -> Result<String, String> {
         if self.overrides.listen.len() > 1 {
-            return Err(Error(
-                "--print-config: a settings file has one address; give one --listen".into(),
-            ));
+            return Err("--print-config: a settings file has one address; give one --listen".into());
         }
         let text = serde_json::to_string_pretty(&self.settings);
         Ok(text.expect("settings have string keys and finite numbers"))
@@ -244,9 +228,9 @@ impl Config {
     ///
     /// # Errors
     /// A setting that nginx needs another value for.
-    pub fn to_nginx(&self) -> Result<String, Error> {
+    pub fn to_nginx(&self) -> Result<String, String> {
         nginx::configuration(&self.settings, &self.listen)
-            .map_err(|what| Error(format!("{}: --nginx-config: {what}", self.source)))
+            .map_err(|what| format!("{}: --nginx-config: {what}", self.source))
     }
 }
 
@@ -259,10 +243,10 @@ impl Default for relay::Limits {
     }
 }
 
-fn located(source: &Source, problem: &Problem) -> Error {
+fn located(source: &Source, problem: &Problem) -> String {
     match problem.path.as_str() {
-        "" => Error(format!("{source}: {}", problem.what)),
-        path => Error(format!("{source}: {path}: {}", problem.what)),
+        "" => format!("{source}: {}", problem.what),
+        path => format!("{source}: {path}: {}", problem.what),
     }
 }
 
@@ -295,12 +279,12 @@ fn listen(settings: &Settings, ipv6: bool) -> Result<Listen, Problem> {
         .map_err(|what| Problem::new(&Path::Root.key("address"), what))
 }
 
-fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, Error> {
+fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, String> {
     if arguments.len() > net::LISTENERS_MAX {
-        return Err(Error(format!("--listen: given more than {} times", net::LISTENERS_MAX)));
+        return Err(format!("--listen: given more than {} times", net::LISTENERS_MAX));
     }
     let all = arguments.iter().map(|text| address::listen_argument(text, ipv6));
-    all.collect::<Result<_, _>>().map_err(|what| Error(format!("--listen: {what}")))
+    all.collect::<Result<_, _>>().map_err(|what| format!("--listen: {what}"))
 }
 
 /// Writes the one `--listen` into the settings, for `--print-config`.
@@ -310,7 +294,7 @@ fn show_listen(listen: &Listen, settings: &mut Settings) {
             settings.address = address.ip().to_string();
             settings.port = address.port();
         }
-        Listen::Unix(path) => settings.address = format!("unix:{}", path.display()),
+        Listen::Unix(_) => settings.address = listen.to_string(),
     }
 }
 

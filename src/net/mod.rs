@@ -100,8 +100,12 @@ impl Reactor {
         let signals = Signals::catch(registry, tokens::SIGNALS);
         let signals = signals.map_err(system("cannot catch signals"))?;
         let acceptor = Acceptor::start(&options.listen, registry)?;
-        let stdin = options.exit_on_stdin_eof.then(|| StdinWatch::start(Arc::clone(&waker)));
-        let stdin = stdin.transpose().map_err(system("cannot watch standard input"))?;
+        let watch = || StdinWatch::start(io::stdin(), Arc::clone(&waker));
+        let stdin = options
+            .exit_on_stdin_eof
+            .then(watch)
+            .transpose()
+            .map_err(system("cannot watch standard input"))?;
         let clock = Clock::start();
         Ok(Self {
             traffic: Traffic {

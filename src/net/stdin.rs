@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,16 +12,12 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-/// Whether nobody holds the other end of standard input, now or before it was quiet for `wait`.
-/// Reads nothing.
+/// Whether nobody holds the other end of `input`, now or before it was quiet for `wait`. Reads
+/// nothing.
 ///
 /// # Errors
 /// There is no descriptor left to look with.
-pub fn stdin_ends_within(wait: Duration) -> io::Result<bool> {
-    ends_within(io::stdin().as_fd(), wait)
-}
-
-fn ends_within(input: BorrowedFd<'_>, wait: Duration) -> io::Result<bool> {
+pub fn ends_within(input: BorrowedFd<'_>, wait: Duration) -> io::Result<bool> {
     if File::from(input.try_clone_to_owned()?).metadata()?.is_file() {
         return Ok(true);
     }
@@ -49,13 +45,12 @@ fn ends_within(input: BorrowedFd<'_>, wait: Duration) -> io::Result<bool> {
 pub(super) struct StdinWatch(Arc<AtomicBool>);
 
 impl StdinWatch {
-    /// Reads standard input to its end, throws away what it reads, and then wakes the loop. A
-    /// failing read is an end too.
-    pub(super) fn start(waker: Arc<Waker>) -> io::Result<Self> {
-        Self::watch(io::stdin(), waker)
-    }
-
-    fn watch(mut input: impl Read + Send + 'static, waker: Arc<Waker>) -> io::Result<Self> {
+    /// Reads `input` to its end, throws away what it reads, and then wakes the loop. A failing read
+    /// is an end too.
+    pub(super) fn start(
+        mut input: impl Read + Send + 'static,
+        waker: Arc<Waker>,
+    ) -> io::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&ended);
         thread::Builder::new().name("stdin".to_owned()).spawn(move || {
@@ -76,6 +71,7 @@ impl StdinWatch {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -85,7 +81,7 @@ mod tests {
         let mut poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         // Kept until the event is there: dropped, it would take the event along.
-        let watch = StdinWatch::watch(reader, Arc::clone(&waker)).unwrap();
+        let watch = StdinWatch::start(reader, Arc::clone(&waker)).unwrap();
         writer.write_all(b"some words\n").unwrap();
         assert!(!watch.has_ended());
         drop(writer);
