@@ -153,9 +153,7 @@ fn begin_answer(
         if ends == Ends::WithConnection || !exchange.upload.is_done() || cx.view.effects.stopping {
             exchange.persistence = Persistence::Close;
         }
-        if let Some(link) = &mut exchange.link {
-            link.once |= !head.keep_alive;
-        }
+        exchange.once |= !head.keep_alive;
         line = exchange.persistence.line();
         let decoder = BodyDecoder::for_response(head.framing);
         let body = Reframer::new(decoder, ends == Ends::Chunked);
@@ -266,13 +264,13 @@ fn finish(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_, '_>) {
 /// Keeps the connection of an exchange for another one, or closes it where it is not certain that
 /// the next answer would begin where this one ended.
 fn give_back(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_, '_>) {
-    let Some(link) = exchange.link.take() else { return };
-    let is_clean = exact && exchange.upload.is_done() && !link.stalled && !link.once;
+    let Some(conn) = exchange.link.take() else { return };
+    let is_clean = exact && exchange.upload.is_done() && !exchange.stalled && !exchange.once;
     if !is_clean || cx.upstream.removed || cx.view.effects.stopping {
-        return cx.view.abort(link.conn);
+        return cx.view.abort(conn);
     }
-    cx.view.assign(link.conn, None);
-    if let Some(oldest) = cx.upstream.pool.put(link.conn, cx.now_ms()) {
+    cx.view.assign(conn, None);
+    if let Some(oldest) = cx.upstream.pool.put(conn, cx.now_ms()) {
         cx.view.close(oldest, false);
     }
 }

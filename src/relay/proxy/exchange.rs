@@ -22,10 +22,16 @@ pub(in crate::relay) struct Exchange {
     pub(super) stage: Stage,
     /// The request's head as the upstream gets it: to send it again, or to serve it here.
     pub(super) head: Rc<[u8]>,
-    /// `None` before a connection is dialled and between two.
-    pub(super) link: Option<Link>,
+    /// Its connection to the upstream; `None` before one is dialled and between two.
+    pub(super) link: Option<ConnKey>,
+    /// The socket of that takes no more for now.
+    pub(super) stalled: bool,
+    /// That is not used for another request.
+    pub(super) once: bool,
     pub(super) upload: Upload,
     pub(super) repeat: Repeat,
+    /// Until then the upstream is dialled for this request and asked again, monotonic milliseconds.
+    pub(super) wait_ends_ms: u64,
     pub(super) persistence: Persistence,
     /// What its client speaks.
     pub(super) version: Version,
@@ -33,8 +39,6 @@ pub(in crate::relay) struct Exchange {
     /// A browser asks for a page, of an upstream on this machine.
     pub(super) is_page: bool,
     pub(super) wants_upgrade: bool,
-    /// The request's body has chunks.
-    pub(super) is_chunked: bool,
     /// Its client sends nothing behind it.
     pub(super) is_last: bool,
 }
@@ -78,31 +82,21 @@ pub(super) struct AnswerHead {
     pub(super) has_begun: bool,
 }
 
-/// The connection to the upstream that an exchange has.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) conn: ConnKey,
-    /// Its socket takes no more for now.
-    pub(super) stalled: bool,
-    /// It is not used for another request.
-    pub(super) once: bool,
-}
-
 impl Exchange {
     /// It has this connection from now on.
     pub(super) fn link(&mut self, conn: ConnKey) {
-        // Servers that know no chunks take them for the next request.
-        self.link = Some(Link { conn, stalled: false, once: self.is_chunked });
+        self.link = Some(conn);
+        self.stalled = false;
     }
 
     /// Lets go of the connection: it is closed at once, unless its other end is still to get what
     /// was sent, as that of a tunnel.
     pub(super) fn unlink(&mut self, cx: &mut Context<'_, '_>) {
-        let Some(Link { conn, stalled, .. }) = self.link.take() else { return };
+        let Some(conn) = self.link.take() else { return };
         // What has left for it is all that it gets.
         let is_whole = matches!(self.stage, Stage::Answered) && self.upload.is_done();
         let gently = is_whole || self.is_tunnel();
-        if gently { cx.view.close(conn, stalled) } else { cx.view.abort(conn) }
+        if gently { cx.view.close(conn, self.stalled) } else { cx.view.abort(conn) }
     }
 
     /// Ends without an effect for its client.
@@ -145,14 +139,6 @@ impl Exchange {
         }
     }
 
-    /// The upstream's socket takes no more for now, or takes everything again.
-    pub(super) fn set_stalled(&mut self, stalled: bool, cx: &mut Context<'_, '_>) {
-        if let Some(link) = &mut self.link {
-            link.stalled = stalled;
-        }
-        self.arm(cx);
-    }
-
     /// Sets the timer that watches over the side whose turn it is.
     pub(super) fn arm(&self, cx: &mut Context<'_, '_>) {
         let limits = &cx.view.site.limits;
@@ -160,13 +146,13 @@ impl Exchange {
         let upstream = (ConnTimer::Upstream, limits.upstream_timeout_ms);
         let (timer, in_ms) = match &self.stage {
             Stage::Over => return,
-            Stage::Connecting(dialling) => {
-                let share_ms = dialling.share_ms(self.wait_ms(cx), cx.upstream, cx.now_ms());
-                (ConnTimer::Connect, share_ms)
+            Stage::Connecting(_) => {
+                let left_ms = self.wait_ends_ms.saturating_sub(cx.now_ms());
+                (ConnTimer::Connect, cx.upstream.share_ms(self.wait_ms(cx)).min(left_ms))
             }
             // May be silent for hours; a client that vanishes without a word is found by TCP's
             // keep-alive.
-            Stage::Tunnel if !self.is_stalled() => {
+            Stage::Tunnel if !self.stalled => {
                 return cx.client(self.client, Effect::Disarm);
             }
             // The upstream says whether it wants the body.
@@ -186,19 +172,15 @@ impl Exchange {
     pub(in crate::relay) fn takes_bytes(&self) -> bool {
         match self.stage {
             Stage::Connecting(_) | Stage::Over => false,
-            Stage::Asked(_) => !self.upload.is_done() && !self.is_stalled(),
+            Stage::Asked(_) => !self.upload.is_done() && !self.stalled,
             // A client that waits is not asked for its body any more. Whatever it sends now, the
             // upstream might take for its next request.
             Stage::Answering { .. } | Stage::Answered => {
-                !self.upload.is_done() && !self.is_stalled() && !self.upload.awaits_continue()
+                !self.upload.is_done() && !self.stalled && !self.upload.awaits_continue()
             }
             Stage::HandedOver(_) => !self.upload.is_done(),
-            Stage::Tunnel => !self.is_stalled(),
+            Stage::Tunnel => !self.stalled,
         }
-    }
-
-    fn is_stalled(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.stalled)
     }
 
     /// The client has no head of an answer yet, so that there can be another.
@@ -227,8 +209,8 @@ pub(super) enum Repeat {
     Once,
     /// Until the wait for the upstream is over: it is safe (RFC 9110 9.2.1).
     Safe,
-    /// As `Safe`, and it was sent in vain once already: until this time, monotonic milliseconds.
-    SafeUntil(u64),
+    /// As `Safe`, and it was sent in vain once already.
+    SafeAgain,
 }
 
 impl Repeat {

@@ -144,14 +144,11 @@ fn page(status: u16, lines: [&[u8]; 2], words: &str, waits: bool) -> Payload {
          {advice}</body>\n</html>\n"
     );
     let mut out = Vec::with_capacity(512 + body.len());
-    let mut head = HeadWriter::response(&mut out, status);
-    for lines in lines {
-        head = head.lines(lines);
-    }
-    if waits {
-        head = head.number("Retry-After", 1);
-    }
-    head.field("Cache-Control", b"no-store")
+    let retry: &[u8] = if waits { b"Retry-After: 1\r\n" } else { b"" };
+    HeadWriter::response(&mut out, status)
+        .lines(&lines.concat())
+        .lines(retry)
+        .field("Cache-Control", b"no-store")
         .field("Content-Type", b"text/html; charset=utf-8")
         .number("Content-Length", body.len() as u64)
         .finish();

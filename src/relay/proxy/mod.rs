@@ -96,8 +96,8 @@ impl Proxy {
         }
         self.close_idle(u64::MAX, view);
         // Their connections lead to where the settings no longer do.
-        for link in self.exchanges.iter_mut().filter_map(|exchange| exchange.link.as_mut()) {
-            link.once = true;
+        for exchange in self.exchanges.iter_mut().filter(|exchange| exchange.link.is_some()) {
+            exchange.once = true;
         }
         let mut old = std::mem::replace(&mut self.upstream, Upstream::new(proxy));
         for key in old.pool.take_waiting().into_iter().chain(old.pool.take_resting()) {
@@ -164,14 +164,17 @@ impl Proxy {
             stage: Stage::Connecting(Dialling::default()),
             head: scratch.as_slice().into(),
             link: None,
+            stalled: false,
+            // Servers that know no chunks take them for the next request.
+            once: is_chunked,
             upload: Upload::new(body, is_chunked, copy, awaited),
             repeat: Repeat::of(head.method, has_body),
+            wait_ends_ms: 0,
             persistence,
             version: head.version,
             is_head,
             is_page: may_be_page && accepts_html(head.header_all("Accept")),
             wants_upgrade: rewrite::tunnel(head.upgrade).is_some(),
-            is_chunked,
             is_last,
         };
         let key = exchanges.next_key();
@@ -197,10 +200,12 @@ impl Proxy {
             Input::Upstream(ConnInput::Ended) => answer::end(exchange, true, cx),
             Input::Upstream(ConnInput::Closed) => answer::end(exchange, false, cx),
             Input::Upstream(ConnInput::Stalled | ConnInput::Progressed) => {
-                exchange.set_stalled(true, cx);
+                exchange.stalled = true;
+                exchange.arm(cx);
             }
             Input::Upstream(ConnInput::Drained) => {
-                exchange.set_stalled(false, cx);
+                exchange.stalled = false;
+                exchange.arm(cx);
                 cx.client(exchange.client, Effect::Read);
             }
             Input::Upstream(ConnInput::ConnectFailed(cause)) => {
@@ -210,8 +215,8 @@ impl Proxy {
             Input::FromClient(bytes) => used = request::pass_up(exchange, bytes, cx),
             Input::ClientDrained => {
                 exchange.arm(cx);
-                if let Some(link) = &exchange.link {
-                    cx.view.read_on(link.conn);
+                if let Some(conn) = exchange.link {
+                    cx.view.read_on(conn);
                 }
             }
             Input::ClientGone => exchange.leave(cx),

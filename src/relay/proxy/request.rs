@@ -24,13 +24,13 @@ pub(super) fn begin(exchange: &mut Exchange, cx: &mut Context<'_, '_>) {
         exchange.link(conn);
         send(exchange, b"", cx);
     } else {
-        let wait_ends_ms = cx.now_ms() + exchange.wait_ms(cx);
-        connect(exchange, wait_ends_ms, cx);
+        connect(exchange, cx);
     }
 }
 
-fn connect(exchange: &mut Exchange, wait_ends_ms: u64, cx: &mut Context<'_, '_>) {
-    exchange.stage = Stage::Connecting(Dialling::until(wait_ends_ms));
+fn connect(exchange: &mut Exchange, cx: &mut Context<'_, '_>) {
+    exchange.wait_ends_ms = cx.now_ms() + exchange.wait_ms(cx);
+    exchange.stage = Stage::Connecting(Dialling::default());
     if cx.upstream.pool.is_waited_for() {
         cx.upstream.pool.wait(cx.key, cx.now_ms());
     } else {
@@ -80,7 +80,7 @@ pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut
 /// for one of the next address.
 pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_, '_>) {
     let Stage::Connecting(dialling) = &mut exchange.stage else { return };
-    let goes_on = dialling.end_share(cx.upstream, cx.now_ms());
+    let goes_on = dialling.end_share(cx.upstream) && cx.now_ms() < exchange.wait_ends_ms;
     if exchange.link.is_some() {
         exchange.unlink(cx);
         connect_failed(exchange, ErrorKind::TimedOut, cx);
@@ -95,9 +95,8 @@ pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_, '_
 
 /// Sends the request, with what has come of its body; gives how many bytes of `waiting` that were.
 fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_, '_>) -> usize {
-    let Some(link) = &mut exchange.link else { return 0 };
-    link.stalled = false;
-    let conn = link.conn;
+    let Some(conn) = exchange.link else { return 0 };
+    exchange.stalled = false;
     exchange.stage = Stage::Asked(AnswerHead::default());
     let (mut used, head) = (0, &exchange.head);
     let payload = if exchange.upload.is_done() {
@@ -128,21 +127,19 @@ fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_, '_>) -> us
 /// and there is time; gives whether it does. The first time at once, since an idle connection may
 /// just have come to its end; then with pauses.
 pub(super) fn repeat(exchange: &mut Exchange, cx: &mut Context<'_, '_>) -> bool {
-    let now_ms = cx.now_ms();
-    let wait_ends_ms = match exchange.repeat {
+    match exchange.repeat {
         Repeat::Never => return false,
-        Repeat::SafeUntil(ends_ms) if now_ms >= ends_ms => return false,
-        Repeat::SafeUntil(ends_ms) => {
-            exchange.stage = Stage::Connecting(Dialling::until(ends_ms));
-            cx.upstream.pool.rest(cx.key, now_ms);
+        Repeat::SafeAgain if cx.now_ms() >= exchange.wait_ends_ms => return false,
+        Repeat::SafeAgain => {
+            exchange.stage = Stage::Connecting(Dialling::default());
+            cx.upstream.pool.rest(cx.key, cx.now_ms());
             exchange.arm(cx);
-            return true;
         }
-        Repeat::Once | Repeat::Safe => now_ms + exchange.wait_ms(cx),
-    };
-    let is_safe = exchange.repeat == Repeat::Safe;
-    exchange.repeat = if is_safe { Repeat::SafeUntil(wait_ends_ms) } else { Repeat::Never };
-    connect(exchange, wait_ends_ms, cx);
+        first @ (Repeat::Once | Repeat::Safe) => {
+            exchange.repeat = if first == Repeat::Safe { Repeat::SafeAgain } else { Repeat::Never };
+            connect(exchange, cx);
+        }
+    }
     true
 }
 
@@ -159,10 +156,10 @@ pub(super) fn pass_up(exchange: &mut Exchange, input: &[u8], cx: &mut Context<'_
         used = len;
     }
     // Of a request that was handed over the upstream gets no more.
-    if let Some(link) = &exchange.link
+    if let Some(conn) = exchange.link
         && !out.is_empty()
     {
-        cx.view.effects.send(link.conn, Payload::Owned(out));
+        cx.view.effects.send(conn, Payload::Owned(out));
     }
     match &exchange.stage {
         Stage::HandedOver(_) => serve(exchange, cx),

@@ -52,8 +52,6 @@ pub(super) struct Dialling {
     attempts: usize,
     /// Shares of `upstream_wait` that are over.
     waits: usize,
-    /// Until then the upstream is dialled for this request, monotonic milliseconds.
-    wait_ends_ms: u64,
 }
 
 /// What the log says of it, each at its rate.
@@ -94,6 +92,11 @@ impl Upstream {
     /// How many addresses there are, at least 1.
     fn count(&self) -> usize {
         self.addresses.len().max(1)
+    }
+
+    /// How long one of them may take to accept a connection, milliseconds: its share of the wait.
+    pub(super) fn share_ms(&self, wait_ms: u64) -> u64 {
+        (wait_ms / self.count() as u64).max(1)
     }
 
     /// No address has accepted a connection.
@@ -154,10 +157,6 @@ impl Upstream {
 }
 
 impl Dialling {
-    pub(super) fn until(wait_ends_ms: u64) -> Self {
-        Self { wait_ends_ms, ..Self::default() }
-    }
-
     /// The address to dial now: one after the other, from the one on that accepted last.
     pub(super) fn address(&mut self, upstream: &Upstream) -> Option<Rc<UpstreamAddress>> {
         if self.attempts.is_multiple_of(upstream.count()) {
@@ -179,16 +178,9 @@ impl Dialling {
     }
 
     /// One address's share of the wait is over; gives whether there is another share.
-    pub(super) fn end_share(&mut self, upstream: &Upstream, now_ms: u64) -> bool {
+    pub(super) fn end_share(&mut self, upstream: &Upstream) -> bool {
         self.waits += 1;
-        self.waits < upstream.count() && now_ms < self.wait_ends_ms
-    }
-
-    /// How long one address may take to accept a connection, milliseconds: its share of the wait,
-    /// `wait_ms`, and no longer than the wait lasts.
-    pub(super) fn share_ms(&self, wait_ms: u64, upstream: &Upstream, now_ms: u64) -> u64 {
-        let share_ms = (wait_ms / upstream.count() as u64).max(1);
-        share_ms.min(self.wait_ends_ms.saturating_sub(now_ms))
+        self.waits < upstream.count()
     }
 }
 
