@@ -207,18 +207,4 @@ impl Relay {
         let Self { conns, hub, site, renderer, proxy, effects, name, .. } = self;
         Dispatch { conns, hub, site, renderer, proxy, effects, name, now }
     }
-
-    /// Between two turns, whether nobody can stay for ever without a word; for tests.
-    ///
-    /// # Panics
-    /// Where somebody can, which is a bug.
-    pub fn check_invariants(&self) {
-        self.hub.check_invariants();
-        for (conn, client) in self.conns.clients() {
-            assert!(
-                client.is_watched(is_tunnel(conn, &self.conns, self.proxy.as_deref())),
-                "{conn:?}: {client:?}"
-            );
-        }
-    }
 }

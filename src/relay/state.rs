@@ -2,6 +2,7 @@
 
 use super::conn::Connections;
 use super::effects::Effects;
+use super::forwarding::is_tunnel;
 use super::proxy::Proxy;
 use crate::figures::{HubFigures, RelayFigures};
 use crate::hub::Hub;
@@ -71,5 +72,17 @@ impl State<'_> {
         let connections = self.connections() as u64 * CONNECTION_BYTES;
         let weight = connections + channels * CHANNEL_BYTES + held * HOLD_BYTES + message_bytes;
         usize::try_from(weight).unwrap_or(usize::MAX)
+    }
+
+    /// Between two turns, whether nobody can stay for ever without a word; for tests.
+    ///
+    /// # Panics
+    /// Where somebody can, which is a bug.
+    pub fn check_invariants(&self) {
+        self.hub.check_invariants();
+        for (conn, client) in self.conns.clients() {
+            let is_tunnel = is_tunnel(conn, self.conns, self.proxy);
+            assert!(client.is_watched(is_tunnel), "{conn:?}: {client:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ impl World {
 
     /// Holds after every step.
     pub(crate) fn check(&mut self) {
-        self.network.relay.check_invariants();
+        self.network.relay.state().check_invariants();
         let hub = self.network.relay.state().hub;
         assert_eq!(self.network.relay.state().connections(), self.clients.len(), "connections");
         // What is gone for everybody may still have to be dropped.

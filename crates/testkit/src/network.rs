@@ -174,7 +174,7 @@ impl Network {
         for conn in std::mem::take(&mut self.gone) {
             self.tell(conn, Input::Closed);
         }
-        self.relay.check_invariants();
+        self.relay.state().check_invariants();
         let state = self.relay.state();
         assert!(state.has_output() || self.peers.open() == state.connections(), "tables differ");
         self.read_waiting();
