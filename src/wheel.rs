@@ -77,25 +77,22 @@ impl<T> Wheel<T> {
     /// An empty wheel that stands at `start_ms`.
     #[must_use]
     pub fn new(start_ms: u64) -> Self {
-        let mut wheel = Self {
-            entries: Vec::with_capacity(LEVELS * SLOTS),
+        let head = |index| Entry {
+            tick: 0,
+            prev: index,
+            next: index,
+            generation: NonZeroU32::MIN,
+            value: None,
+        };
+        Self {
+            entries: (0..(LEVELS * SLOTS) as u32).map(head).collect(),
             occupied: [0; LEVELS],
             tick: start_ms / TICK_MS,
             now_ms: start_ms,
             free: NONE,
             fresh: NonZeroU32::MIN,
             len: 0,
-        };
-        for head in 0..(LEVELS * SLOTS) as u32 {
-            wheel.entries.push(Entry {
-                tick: 0,
-                prev: head,
-                next: head,
-                generation: NonZeroU32::MIN,
-                value: None,
-            });
         }
-        wheel
     }
 
     /// A timer that expires at `at_ms` (monotonic milliseconds); at once if that has passed.
@@ -111,10 +108,7 @@ impl<T> Wheel<T> {
 
     /// Removes the timer; `None` if it has expired or was cancelled before.
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let entry = self.entries.get(key.index as usize)?;
-        if entry.generation != key.generation || entry.value.is_none() {
-            return None;
-        }
+        self.living(key)?;
         self.take(key.index)
     }
 
@@ -122,9 +116,12 @@ impl<T> Wheel<T> {
     /// was cancelled.
     #[must_use]
     pub fn due_ms(&self, key: TimerKey) -> Option<u64> {
+        self.living(key).map(|entry| entry.tick.saturating_mul(TICK_MS))
+    }
+
+    fn living(&self, key: TimerKey) -> Option<&Entry<T>> {
         let entry = self.entries.get(key.index as usize)?;
-        let lives = entry.generation == key.generation && entry.value.is_some();
-        lives.then(|| entry.tick.saturating_mul(TICK_MS))
+        (entry.generation == key.generation && entry.value.is_some()).then_some(entry)
     }
 
     /// The next timer that has expired by `now_ms` (monotonic milliseconds), in order of ticks. Call
@@ -278,14 +275,8 @@ impl<T> Wheel<T> {
     fn allocate(&mut self, tick: u64, value: T) -> u32 {
         if self.free == NONE {
             let index = u32::try_from(self.entries.len()).expect("fewer than 2^32 timers");
-            let generation = self.fresh;
-            self.entries.push(Entry {
-                tick,
-                prev: NONE,
-                next: NONE,
-                generation,
-                value: Some(value),
-            });
+            let (generation, value) = (self.fresh, Some(value));
+            self.entries.push(Entry { tick, prev: NONE, next: NONE, generation, value });
             return index;
         }
         let index = self.free;
