@@ -153,22 +153,20 @@ fn location(
 }
 
 fn pattern(common: &Common, path: &Path<'_>) -> Result<Pattern, Problem> {
-    match (&common.url, &common.prefix) {
-        (Some(url), _) => {
-            Pattern::url(url).map_err(|error| Problem::new(&path.key("url"), error.to_string()))
-        }
+    let (key, pattern) = match (&common.url, &common.prefix) {
+        (Some(url), _) => ("url", Pattern::url(url)),
         (None, Some(prefix)) if prefix.is_empty() => {
             let what = "empty; write \"/\" to serve every path";
-            Err(Problem::new(&path.key("prefix"), what))
+            return Err(Problem::new(&path.key("prefix"), what));
         }
-        (None, Some(prefix)) => Pattern::prefix(prefix)
-            .map_err(|error| Problem::new(&path.key("prefix"), error.to_string())),
+        (None, Some(prefix)) => ("prefix", Pattern::prefix(prefix)),
         (None, None) => {
             let what = "url and prefix are both missing; write \
                         \"url\": \"/updates/([^/]+)\" or \"prefix\": \"/updates/\"";
-            Err(Problem::new(path, what))
+            return Err(Problem::new(path, what));
         }
-    }
+    };
+    pattern.map_err(|error| Problem::new(&path.key(key), error.to_string()))
 }
 
 fn store_id(name: &str, stores: &[&str], path: &Path<'_>) -> Result<StoreId, Problem> {

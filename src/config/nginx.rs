@@ -8,7 +8,6 @@
 mod pattern;
 mod upstream;
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
@@ -151,13 +150,7 @@ fn admissions(out: &mut Output, settings: &Settings) {
 /// As an expression: plain keys of a map are compared in any case, and `\x24` is no variable.
 fn literal(text: &str) -> String {
     let mut expression = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_:/".contains(&byte) {
-            expression.push(char::from(byte));
-        } else {
-            let _ = write!(expression, "\\x{byte:02x}");
-        }
-    }
+    text.bytes().for_each(|byte| pattern::plain_or_escaped(&mut expression, byte, b"-_:/"));
     expression
 }
 

@@ -45,7 +45,7 @@ fn walk(expressions: &[String]) -> Option<Vec<Fate>> {
     let mut fates = vec![Fate::None; expressions.len()];
     let mut steps = 0;
     let alphabet = alphabet(&nfa);
-    let start = closure(&nfa, vec![nfa.start_anchored()], At::Start, &mut steps)?;
+    let start = closure(&nfa, vec![nfa.start_anchored()], Some(Look::Start), &mut steps)?;
     // Every path begins with a slash.
     let mut todo = vec![step(&nfa, &start, b'/', &mut steps)?];
     let mut seen = HashSet::new();
@@ -66,7 +66,7 @@ fn walk(expressions: &[String]) -> Option<Vec<Fate>> {
 
 /// A path may end here: the first location that matches it serves it.
 fn note(nfa: &NFA, states: &[StateID], fates: &mut [Fate], steps: &mut usize) -> Option<()> {
-    let ends = closure(nfa, states.to_vec(), At::End, steps)?;
+    let ends = closure(nfa, states.to_vec(), Some(Look::End), steps)?;
     let matching: BTreeSet<usize> = ends
         .into_iter()
         .filter_map(|id| match nfa.state(id) {
@@ -96,14 +96,6 @@ fn alphabet(nfa: &NFA) -> Vec<u8> {
         .collect()
 }
 
-/// The position in the path, for `^` and `$`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum At {
-    Start,
-    Within,
-    End,
-}
-
 /// The states of the automata after `byte`.
 fn step(nfa: &NFA, states: &[StateID], byte: u8, steps: &mut usize) -> Option<Vec<StateID>> {
     let next = states.iter().filter_map(|id| match nfa.state(*id) {
@@ -112,11 +104,17 @@ fn step(nfa: &NFA, states: &[StateID], byte: u8, steps: &mut usize) -> Option<Ve
         State::Dense(dense) => dense.matches_byte(byte),
         _ => None,
     });
-    closure(nfa, next.collect(), At::Within, steps)
+    closure(nfa, next.collect(), None, steps)
 }
 
-/// The states themselves and all that are reached from them without a byte, sorted.
-fn closure(nfa: &NFA, mut todo: Vec<StateID>, at: At, steps: &mut usize) -> Option<Vec<StateID>> {
+/// The states themselves and all that are reached from them without a byte, sorted. `at`: what
+/// matches here, `^` or `$`.
+fn closure(
+    nfa: &NFA,
+    mut todo: Vec<StateID>,
+    at: Option<Look>,
+    steps: &mut usize,
+) -> Option<Vec<StateID>> {
     let mut states = BTreeSet::new();
     while let Some(id) = todo.pop() {
         if !states.insert(id) {
@@ -130,16 +128,12 @@ fn closure(nfa: &NFA, mut todo: Vec<StateID>, at: At, steps: &mut usize) -> Opti
             State::Union { alternates } => todo.extend(alternates.iter()),
             State::BinaryUnion { alt1, alt2 } => todo.extend([alt1, alt2]),
             State::Capture { next, .. } => todo.push(*next),
-            State::Look { look: Look::Start, next } if at == At::Start => todo.push(*next),
-            State::Look { look: Look::End, next } if at == At::End => todo.push(*next),
+            State::Look { look, next } if Some(*look) == at => todo.push(*next),
             // A path has no line ends and is not empty, so these two never match elsewhere.
             State::Look { look: Look::Start | Look::End, .. } => {}
             State::Look { .. } => return None,
-            State::ByteRange { .. }
-            | State::Sparse(_)
-            | State::Dense(_)
-            | State::Fail
-            | State::Match { .. } => {}
+            // One that takes a byte, or an end.
+            _ => {}
         }
     }
     Some(states.into_iter().collect())

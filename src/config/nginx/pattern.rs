@@ -204,14 +204,19 @@ fn decoded(class: &ClassBytes) -> ClassBytes {
 
 fn literal(out: &mut String, byte: u8) {
     match byte {
-        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(char::from(byte)),
-        b'/' | b'-' | b'_' | b'~' | b'%' | b':' | b'=' | b'@' | b'!' | b',' | b';' => {
-            out.push(char::from(byte));
-        }
         b'.' | b'+' | b'*' | b'(' | b')' => {
             let _ = write!(out, "[{}]", char::from(byte));
         }
-        _ => drop(write!(out, "\\x{byte:02x}")),
+        _ => plain_or_escaped(out, byte, b"/-_~%:=@!,;"),
+    }
+}
+
+/// Writes a letter, a digit or one of `plain` as it is, and other bytes as `\x24`.
+pub(super) fn plain_or_escaped(out: &mut String, byte: u8, plain: &[u8]) {
+    if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+        out.push(char::from(byte));
+    } else {
+        let _ = write!(out, "\\x{byte:02x}");
     }
 }
 
@@ -239,12 +244,7 @@ fn class(out: &mut String, class: &ClassBytes) {
 }
 
 fn member(out: &mut String, byte: u8) {
-    match byte {
-        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'/' | b'_' | b'.' | b'+' | b'%' | b':' => {
-            out.push(char::from(byte));
-        }
-        _ => drop(write!(out, "\\x{byte:02x}")),
-    }
+    plain_or_escaped(out, byte, b"/_.+%:");
 }
 
 #[cfg(test)]
