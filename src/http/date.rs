@@ -12,33 +12,6 @@ const DATE_BYTES: usize = 29;
 /// 9999-12-31 23:59:59: the last second that a date can say, which has four digits for the year.
 pub const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The `Date` of the current second, formatted once.
-#[derive(Debug, Clone)]
-pub struct DateCache {
-    unix_s: u64,
-    text: Vec<u8>,
-}
-
-impl Default for DateCache {
-    fn default() -> Self {
-        let mut text = Vec::with_capacity(DATE_BYTES);
-        write_http_date(0, &mut text);
-        Self { unix_s: 0, text }
-    }
-}
-
-impl DateCache {
-    /// `unix_s` as IMF-fixdate, 29 bytes; formatted anew only for another second.
-    pub fn at(&mut self, unix_s: u64) -> &[u8] {
-        if unix_s != self.unix_s {
-            self.text.clear();
-            write_http_date(unix_s, &mut self.text);
-            self.unix_s = unix_s;
-        }
-        &self.text
-    }
-}
-
 /// Appends `unix_s` as IMF-fixdate; seconds after the year 9999 are written as its last one.
 pub fn write_http_date(unix_s: u64, out: &mut Vec<u8>) {
     let time = UNIX_EPOCH + Duration::from_secs(unix_s.min(LAST_SECOND));
@@ -244,15 +217,6 @@ mod tests {
         assert_eq!(written(LAST_SECOND), "Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(written(u64::MAX), written(LAST_SECOND));
         assert_eq!(parse_http_date(b"Fri, 31 Dec 9999 23:59:59 GMT"), Some(LAST_SECOND));
-    }
-
-    #[test]
-    fn the_cache_gives_the_date_of_the_second_asked_for_even_backwards() {
-        let mut cache = DateCache::default();
-        for unix_s in [0, 784_111_777, 784_111_777, 784_111_778, 5] {
-            assert_eq!(cache.at(unix_s), written(unix_s).as_bytes());
-        }
-        assert_eq!(cache.at(784_111_777), b"Sun, 06 Nov 1994 08:49:37 GMT");
     }
 
     proptest! {

@@ -21,7 +21,7 @@ mod token;
 mod version;
 
 pub use body::{BodyDecoder, Decoded};
-pub use date::{DateCache, LAST_SECOND, parse_http_date, write_http_date};
+pub use date::{LAST_SECOND, parse_http_date, write_http_date};
 pub use error::HttpError;
 pub use framing::{Framing, ResponseFraming};
 pub use head::{HeaderSlots, RequestHead, ResponseHead, parse_request, parse_response};

@@ -12,7 +12,7 @@ use super::location::{Found, Location, OriginSlot};
 use super::options::{METHODS, Role};
 use crate::clock::Now;
 use crate::http::response::{self, HeadWriter, write_decimal};
-use crate::http::{DateCache, RequestHead, Version, write_http_date};
+use crate::http::{RequestHead, Version, write_http_date};
 use crate::hub::Information;
 use crate::message::{Cursor, Message, MessageId};
 use crate::store::Gap;
@@ -105,7 +105,6 @@ impl Reply {
 /// See the module.
 #[derive(Debug)]
 pub(in crate::relay) struct Renderer {
-    dates: DateCache,
     /// `Server` and `Date`, remade once a second.
     common: Vec<u8>,
     /// Where in it `Date` begins.
@@ -117,14 +116,8 @@ pub(in crate::relay) struct Renderer {
 
 impl Renderer {
     pub(in crate::relay) fn new(server: String, now: Now) -> Self {
-        let mut renderer = Self {
-            dates: DateCache::default(),
-            common: Vec::new(),
-            date_at: 0,
-            server,
-            unix_s: u64::MAX,
-            cache: Vec::new(),
-        };
+        let mut renderer =
+            Self { common: Vec::new(), date_at: 0, server, unix_s: u64::MAX, cache: Vec::new() };
         renderer.set_time(now);
         renderer
     }
@@ -151,7 +144,7 @@ impl Renderer {
         }
         self.date_at = self.common.len();
         self.common.extend_from_slice(b"Date: ");
-        self.common.extend_from_slice(self.dates.at(self.unix_s));
+        write_http_date(self.unix_s, &mut self.common);
         self.common.extend_from_slice(b"\r\n");
     }
 
@@ -328,4 +321,25 @@ fn write_validators(id: MessageId, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\nEtag: ");
     write_decimal(out, id.tag.into());
     out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_the_date_of_its_second_even_backwards() {
+        let at = |unix_s| Now { mono_ms: 0, unix_s };
+        let mut renderer = Renderer::new(String::new(), at(0));
+        for unix_s in [0, 784_111_777, 784_111_777, 784_111_778, 5] {
+            renderer.set_time(at(unix_s));
+            let mut date = b"Date: ".to_vec();
+            write_http_date(unix_s, &mut date);
+            date.extend_from_slice(b"\r\n");
+            assert_eq!(renderer.server_and_date(true, true), date);
+        }
+        renderer.set_time(at(784_111_777));
+        let date = renderer.server_and_date(false, true);
+        assert_eq!(date, b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+    }
 }
