@@ -56,9 +56,8 @@ impl Location {
         let mut namespace = options.store.0.to_be_bytes().to_vec();
         namespace.extend_from_slice(options.channel_group.as_bytes());
         namespace.push(0);
-        let (origins, lines, preflight, passthrough) = match &options.role {
+        let (lines, preflight, passthrough) = match &options.role {
             Role::Subscriber(subscriber) => (
-                &subscriber.allow_origin,
                 if subscriber.allow_credentials {
                     format!("Access-Control-Allow-Credentials: true\r\n{EXPOSE}")
                 } else {
@@ -70,8 +69,7 @@ impl Location {
                  X-EventSource-Event\r\n",
                 subscriber.passthrough.as_deref().map(Into::into),
             ),
-            Role::Publisher(publisher) => (
-                &publisher.allow_origin,
+            Role::Publisher(_) => (
                 String::new(),
                 "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE\r\n\
                  Access-Control-Allow-Headers: Authorization, Content-Type\r\n",
@@ -83,7 +81,7 @@ impl Location {
             namespace: namespace.into(),
             role: options.role.clone(),
             passthrough,
-            lines: origin_lines(origins, &lines),
+            lines: origin_lines(options.role.allow_origin(), &lines),
             allow: format!("Allow: {}\r\n", options.role.methods()).into_bytes().into(),
             preflight: format!("{preflight}{MAX_AGE}").into_bytes().into(),
         }

@@ -4,7 +4,6 @@
 //! Where the upstream is on this machine, the answer says which address it has and what it did: its
 //! reader runs the upstream. Of any other upstream clients learn neither.
 
-use std::borrow::Cow;
 use std::io::ErrorKind;
 
 use crate::http::HeadWriter;
@@ -30,14 +29,6 @@ pub(super) enum Fault<'a> {
 }
 
 impl Fault<'_> {
-    fn status(&self) -> u16 {
-        match self {
-            Self::Unreachable(ErrorKind::QuotaExceeded) => 503,
-            Self::Silent => 504,
-            _ => 502,
-        }
-    }
-
     /// The answer in the upstream's place, and its status. `place`: where the upstream is, if it is
     /// on this machine. `is_page`: a browser asks for a page.
     pub(super) fn answer(
@@ -47,57 +38,54 @@ impl Fault<'_> {
         reply: &Reply,
         renderer: &Renderer,
     ) -> (u16, Payload) {
-        let (words, status) = (self.words(place), self.status());
+        let is_ours = *self == Self::Unreachable(ErrorKind::QuotaExceeded);
+        let is_away = matches!(self, Self::Unreachable(_) | Self::Closed { within_head: false });
+        // It ends when the upstream has started.
+        let waits = is_page && is_away && !is_ours;
+        let status = match self {
+            Self::Silent => 504,
+            _ if waits || is_ours => 503,
+            _ => 502,
+        };
+        let words = self.words(place);
         if !is_page {
             return (status, renderer.text(reply, status, b"", &words));
         }
-        // It ends when the upstream has started.
-        let waits = match self {
-            Self::Unreachable(cause) => *cause != ErrorKind::QuotaExceeded,
-            other => *other == Self::Closed { within_head: false },
-        };
-        let status = if waits { 503 } else { status };
         let lines = [renderer.server_and_date(true, true), reply.persistence.line()];
         (status, page(status, lines, &words, waits))
     }
 
     /// In words for the client. `at`: where the upstream is, if it is on this machine.
-    fn words(&self, at: Option<&str>) -> Cow<'static, str> {
-        match (self, at) {
-            (Self::Unreachable(ErrorKind::QuotaExceeded), _) => {
-                "the server has too many connections; send it again later".into()
+    fn words(&self, at: Option<&str>) -> String {
+        let upstream = at.map_or("the upstream".to_owned(), |at| format!("the upstream at {at}"));
+        match self {
+            Self::Unreachable(ErrorKind::QuotaExceeded) => {
+                "the server has too many connections; send it again later".to_owned()
             }
-            (Self::Unreachable(_), None) => {
-                "the upstream does not accept connections; is it running?".into()
-            }
-            (Self::Unreachable(kind), Some(at)) => {
+            Self::Unreachable(kind) => {
                 let what = match kind {
-                    ErrorKind::ConnectionRefused => Cow::from("refuses connections"),
-                    ErrorKind::NotFound => "does not exist".into(),
-                    ErrorKind::TimedOut => "accepts no connection in time".into(),
-                    other => format!("cannot be reached ({other})").into(),
+                    _ if at.is_none() => "does not accept connections",
+                    ErrorKind::ConnectionRefused => "refuses connections",
+                    ErrorKind::NotFound => "does not exist",
+                    ErrorKind::TimedOut => "accepts no connection in time",
+                    other => &format!("cannot be reached ({other})"),
                 };
-                format!("the upstream at {at} {what}; is it running?").into()
+                format!("{upstream} {what}; is it running?")
             }
-            (Self::Closed { within_head: false }, None) => {
-                "the upstream closed the connection without an answer".into()
+            Self::Closed { within_head: false } => {
+                let advice = if at.is_some() { "; its log says why" } else { "" };
+                format!("{upstream} closed the connection without an answer{advice}")
             }
-            (Self::Closed { within_head: false }, Some(at)) => format!(
-                "the upstream at {at} closed the connection without an answer; its log says why"
-            )
-            .into(),
-            (Self::Closed { within_head: true }, _) => {
-                "the upstream closed the connection within the head of its answer".into()
+            Self::Closed { within_head: true } => {
+                "the upstream closed the connection within the head of its answer".to_owned()
             }
-            (Self::Unreadable(_), None) => "the upstream's answer cannot be read".into(),
-            (Self::Unreadable(cause), Some(_)) => {
-                format!("the upstream's answer cannot be read: {cause}").into()
+            Self::Unreadable(cause) => {
+                let cause = if at.is_some() { format!(": {cause}") } else { String::new() };
+                format!("the upstream's answer cannot be read{cause}")
             }
-            (Self::Silent, _) => {
-                "the upstream did not answer within limits.upstream_timeout".into()
-            }
-            (Self::BodyGone, _) => {
-                "the upstream hands over a message that is too large to be kept for it".into()
+            Self::Silent => "the upstream did not answer within limits.upstream_timeout".to_owned(),
+            Self::BodyGone => {
+                "the upstream hands over a message that is too large to be kept for it".to_owned()
             }
         }
     }
@@ -202,7 +190,7 @@ mod tests {
         for fault in &faults {
             assert!(!fault.words(None).contains("odd"), "{fault:?}");
         }
-        let words = faults.map(|fault| fault.words(Some("127.0.0.1:1")).into_owned());
+        let words = faults.map(|fault| fault.words(Some("127.0.0.1:1")));
         assert_eq!(
             words,
             [

@@ -68,12 +68,11 @@ pub(super) fn connected(
 pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut Context<'_, '_>) {
     exchange.link = None;
     let Stage::Connecting(dialling) = &mut exchange.stage else { return };
-    if dialling.fail(cx.upstream) {
+    if dialling.fail(cause, cx.upstream, cx.view.now) {
         dial(exchange, cx);
-        return;
+    } else {
+        cx.upstream.pool.wait(cx.key, cx.now_ms());
     }
-    cx.upstream.failed(cause, cx.view.now);
-    cx.upstream.pool.wait(cx.key, cx.now_ms());
 }
 
 /// The share of `upstream_wait` for one address is over: a dial that has no answer yet makes way

@@ -99,13 +99,6 @@ impl Upstream {
         (wait_ms / self.count() as u64).max(1)
     }
 
-    /// No address has accepted a connection.
-    pub(super) fn failed(&mut self, cause: ErrorKind, now: Now) {
-        let since_ms = self.failure.map_or(now.mono_ms, |failure| failure.since_ms);
-        self.failure = Some(Failure { cause, since_ms });
-        log::debug!("event=dial_failed url={} cause=\"{cause}\"", self.options.url);
-    }
-
     /// Logs a fault. A page that loads itself again (`is_page`) may only wait for a restart, which is
     /// logged once it takes longer than `wait_ms`.
     pub(super) fn warn(&mut self, fault: &Fault<'_>, is_page: bool, wait_ms: u64, now: Now) {
@@ -171,10 +164,17 @@ impl Dialling {
         upstream.failure = None;
     }
 
-    /// Counts a dial that failed; gives whether another address is left in this round.
-    pub(super) fn fail(&mut self, upstream: &Upstream) -> bool {
+    /// Counts a dial that failed; gives whether another address is left in this round. Otherwise
+    /// none has accepted a connection.
+    pub(super) fn fail(&mut self, cause: ErrorKind, upstream: &mut Upstream, now: Now) -> bool {
         self.attempts += 1;
-        !self.attempts.is_multiple_of(upstream.count())
+        if !self.attempts.is_multiple_of(upstream.count()) {
+            return true;
+        }
+        let since_ms = upstream.failure.map_or(now.mono_ms, |failure| failure.since_ms);
+        upstream.failure = Some(Failure { cause, since_ms });
+        log::debug!("event=dial_failed url={} cause=\"{cause}\"", upstream.options.url);
+        false
     }
 
     /// One address's share of the wait is over; gives whether there is another share.
