@@ -15,8 +15,9 @@ use std::thread;
 use std::time::Duration;
 
 use log::{info, warn};
+use ureq::http::StatusCode;
 
-use super::post::{Outcome, agent, send};
+use super::post::{agent, send};
 use super::queue::{Help, Job, Queue};
 use crate::clock::Clock;
 use crate::figures::PassthroughFigures;
@@ -237,7 +238,7 @@ fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
         let sending = Sending { shared, url: &job.notice.url };
         let outcome = send(&shared.agent, job.event, &job.notice);
-        shared.outcomes().note(&outcome, sending.url, shared.clock.now().mono_ms);
+        shared.outcomes().note(outcome, sending.url, shared.clock.now().mono_ms);
     }
 }
 
@@ -272,25 +273,26 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    fn note(&mut self, outcome: &Outcome, url: &str, now_ms: u64) {
+    fn note(&mut self, outcome: Result<StatusCode, ureq::Error>, url: &str, now_ms: u64) {
         let url = without_query(url);
         match outcome {
-            Outcome::Sent => self.figures.passthrough_sent += 1,
-            Outcome::Refused(status) => {
+            Ok(status) if status.is_success() => self.figures.passthrough_sent += 1,
+            Ok(status) => {
                 self.figures.passthrough_failed += 1;
                 if let Some(times) = self.refused.note(now_ms) {
                     warn!("event=passthrough_refused url={url} status={status} times={times}");
                 }
             }
-            Outcome::TimedOut => {
+            Err(ureq::Error::Timeout(_)) => {
                 self.figures.passthrough_timed_out += 1;
                 if let Some(times) = self.timed_out.note(now_ms) {
                     warn!("event=passthrough_silent url={url} times={times}");
                 }
             }
-            Outcome::Failed(error) => {
+            Err(error) => {
                 self.figures.passthrough_failed += 1;
                 if let Some(times) = self.failed.note(now_ms) {
+                    let error = error.to_string();
                     warn!("event=passthrough_failed url={url} times={times} cause={error:?}");
                 }
             }

@@ -15,18 +15,6 @@ pub fn is_url(url: &str) -> bool {
     url.parse::<Uri>().is_ok()
 }
 
-/// What became of one notice.
-pub(super) enum Outcome {
-    /// Answered with 2xx.
-    Sent,
-    /// Another status than 2xx.
-    Refused(StatusCode),
-    /// Not answered in time.
-    TimedOut,
-    /// Not delivered, or the answer is no HTTP.
-    Failed(String),
-}
-
 /// A client that follows nothing, takes nothing from the environment and waits for nothing long.
 pub(super) fn agent(answer_within: Duration) -> ureq::Agent {
     let agent = ureq::Agent::config_builder()
@@ -55,25 +43,22 @@ pub(super) fn agent(answer_within: Duration) -> ureq::Agent {
     agent.into()
 }
 
-/// Posts one notice and reads the answer; waits for as long as the agent's bounds allow.
-pub(super) fn send(agent: &ureq::Agent, event: Event, notice: &Notice) -> Outcome {
-    let request = match request(event, notice) {
-        Ok(request) => request,
-        Err(error) => return Outcome::Failed(error.to_string()),
-    };
-    let mut response = match agent.run(request) {
-        Ok(response) => response,
-        Err(ureq::Error::Timeout(_)) => return Outcome::TimedOut,
-        Err(error) => return Outcome::Failed(error.to_string()),
-    };
+/// Posts one notice and reads the answer; waits for as long as the agent's bounds allow. Gives the
+/// answer's status.
+///
+/// # Errors
+/// Not delivered, not answered in time, or the answer is no HTTP.
+pub(super) fn send(
+    agent: &ureq::Agent,
+    event: Event,
+    notice: &Notice,
+) -> Result<StatusCode, ureq::Error> {
+    let mut response = agent.run(request(event, notice)?)?;
     // Only a connection whose answer was read to the end is used again. What fails here no longer
     // matters: the notice was answered.
     let mut body = response.body_mut().as_reader().take(ANSWER_BYTES_MAX);
     let _ = std::io::copy(&mut body, &mut std::io::sink());
-    match response.status() {
-        status if status.is_success() => Outcome::Sent,
-        status => Outcome::Refused(status),
-    }
+    Ok(response.status())
 }
 
 fn request(event: Event, notice: &Notice) -> Result<Request<String>, ureq::http::Error> {
