@@ -9,7 +9,6 @@ use super::settings::{
     Common, Host, Limits, Location, OneOrMore, Publisher, Settings, Store, Stores, Subscriber,
 };
 use super::upstream;
-use crate::http::HeadLimits;
 use crate::http::authority::host_len;
 use crate::hub::options::StoreOptions;
 use crate::log_targets::ACCESS;
@@ -279,11 +278,7 @@ fn reachable(locations: &[Location], options: &[LocationOptions]) -> Result<(), 
 /// The limits of connections.
 pub(super) fn limits(limits: &Limits) -> relay::Limits {
     relay::Limits {
-        head: HeadLimits {
-            header_bytes: limits.header_bytes,
-            headers: limits.headers,
-            uri_bytes: limits.uri_bytes,
-        },
+        head: limits.head,
         body_bytes: limits.body_bytes,
         channel_id_bytes: limits.channel_id_bytes,
         pipeline_depth: limits.pipeline_depth,

@@ -177,8 +177,8 @@ fn server(out: &mut Output, settings: &Settings) {
     out.line("server_name _;");
     out.line("server_tokens off;");
     out.line("merge_slashes off;");
-    let uri_bytes = limits.uri_bytes.max(1024);
-    let buffers = limits.header_bytes.div_ceil(uri_bytes).max(2);
+    let uri_bytes = limits.head.uri_bytes.max(1024);
+    let buffers = limits.head.header_bytes.div_ceil(uri_bytes).max(2);
     out.line(&format!("large_client_header_buffers {buffers} {uri_bytes};"));
     out.line(&format!("client_header_timeout {};", time(limits.header_timeout)));
     out.line(&format!("client_body_timeout {};", time(limits.body_timeout)));

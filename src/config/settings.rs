@@ -6,6 +6,7 @@ use std::slice;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::Delivery;
 use crate::relay::options::Secret;
@@ -149,9 +150,8 @@ pub(super) struct Limits {
     pub(super) connections: Option<usize>,
     pub(super) channels: usize,
     pub(super) passthrough_queue: usize,
-    pub(super) header_bytes: usize,
-    pub(super) headers: usize,
-    pub(super) uri_bytes: usize,
+    #[serde(flatten)]
+    pub(super) head: HeadLimits,
     pub(super) body_bytes: usize,
     pub(super) channel_id_bytes: usize,
     pub(super) pipeline_depth: usize,

@@ -4,6 +4,7 @@
 //! unless it refuses.
 
 use memchr::{memchr, memchr_iter, memchr2};
+use serde::{Deserialize, Serialize};
 
 use super::error::HttpError;
 use super::token::is_token;
@@ -18,7 +19,7 @@ pub(super) const REQUEST_LINE: &str =
     "the request line is not `METHOD /path HTTP/1.1` with single spaces";
 
 /// How large a head may be. Each at least 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadLimits {
     /// Bytes of the whole head, from its start line to its blank line; more is answered 431.
     pub header_bytes: usize,
