@@ -186,10 +186,8 @@ impl BodyDecoder {
                 }
                 self.state.after_trailer(bytes + 1, byte)
             }
-            data
-            @ (State::Done | State::Length { .. } | State::UntilClose | State::Data { .. }) => {
-                Ok(data)
-            }
+            // Of data, which is not looked at.
+            other => Ok(other),
         }
     }
 }

@@ -103,20 +103,8 @@ impl<'b> RequestHead<'b> {
     }
 }
 
-impl<'b> ResponseHead<'b> {
-    /// As [`RequestHead::header`].
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&'b [u8]> {
-        self.header_all(name).next()
-    }
-
-    /// As [`RequestHead::header_all`].
-    pub fn header_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
-        values(self.headers, name)
-    }
-}
-
-fn values<'b, 'n>(
+/// Every value under `name`, ASCII case-insensitive, in order; trimmed.
+pub fn values<'b, 'n>(
     headers: &'b [Header<'b>],
     name: &'n str,
 ) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
@@ -727,8 +715,8 @@ mod tests {
                 (head.status, head.reason, head.version),
                 (499, "Out of tea", Version::Http11)
             );
-            assert_eq!(head.header("SET-COOKIE"), Some(&b"a"[..]));
-            assert_eq!(head.header_all("Set-Cookie").collect::<Vec<_>>(), [b"a", b"b"]);
+            assert_eq!(values(head.headers, "SET-COOKIE").next(), Some(&b"a"[..]));
+            assert_eq!(values(head.headers, "Set-Cookie").collect::<Vec<_>>(), [b"a", b"b"]);
             assert_eq!(head.upgrade, Some(&b"websocket"[..]));
         })
         .unwrap();

@@ -24,7 +24,7 @@ pub use body::{BodyDecoder, Decoded};
 pub use date::{LAST_SECOND, parse_http_date, write_http_date};
 pub use error::HttpError;
 pub use framing::{Framing, ResponseFraming};
-pub use head::{HeaderSlots, RequestHead, ResponseHead, parse_request, parse_response};
+pub use head::{HeaderSlots, RequestHead, ResponseHead, parse_request, parse_response, values};
 pub use hop_by_hop::{ConnectionOptions, is_hop_by_hop};
 pub use mend::mend_response;
 pub use response::HeadWriter;

@@ -12,7 +12,7 @@ use super::request::{repeat, serve};
 use super::rewrite::{self, Ends, answer_limits};
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, ResponseFraming, ResponseHead, Scan, Version,
-    mend_response, parse_response, scan_response,
+    mend_response, parse_response, scan_response, values,
 };
 use crate::relay::output::Output;
 use crate::relay::render::Persistence;
@@ -178,7 +178,7 @@ fn hand_over(
     exact: bool,
     cx: &mut Context<'_, '_>,
 ) -> bool {
-    let Some(target) = answer.header("X-Accel-Redirect") else { return false };
+    let Some(target) = values(answer.headers, "X-Accel-Redirect").next() else { return false };
     let Some(is_publisher) = publishes(target, &mut cx.view.site.routes) else { return false };
     if is_publisher && !exchange.upload.copy.is_there() {
         exchange.fail(&Fault::BodyGone, cx);

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use crate::http::response::write_decimal;
 use crate::http::{
     ConnectionOptions, Framing, HeadLimits, HeadWriter, RequestHead, ResponseHead, Version,
-    head::HEADERS_MAX, is_hop_by_hop,
+    head::HEADERS_MAX, is_hop_by_hop, values,
 };
 use crate::relay::notice::{PEER, SECRET};
 use crate::relay::options::{Limits, ProxyOptions};
@@ -129,7 +129,7 @@ pub(super) enum Ends {
 /// Whether an answer lacks `Server`, and whether `Date`.
 pub(super) fn missing(head: &ResponseHead<'_>) -> (bool, bool) {
     let connection = ConnectionOptions::read(head.headers);
-    let is_missing = |name| head.header(name).is_none() || connection.name(name);
+    let is_missing = |name| values(head.headers, name).next().is_none() || connection.name(name);
     (is_missing("Server"), is_missing("Date"))
 }
 
@@ -162,9 +162,9 @@ pub(super) fn write_answer(
             push_field(out, "Upgrade", head.upgrade.unwrap_or_default());
         }
         // `Upgrade` names the protocol that the upstream requires (RFC 9110 15.5.22).
-        426 if head.header("Upgrade").is_some() => {
+        426 if values(head.headers, "Upgrade").next().is_some() => {
             out.extend_from_slice(b"Connection: Upgrade\r\n");
-            head.header_all("Upgrade").for_each(|value| push_field(out, "Upgrade", value));
+            values(head.headers, "Upgrade").for_each(|value| push_field(out, "Upgrade", value));
         }
         _ => {}
     }

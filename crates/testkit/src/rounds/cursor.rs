@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::http::{
-    HeaderSlots, Scan, parse_http_date, parse_response, scan_response, write_http_date,
+    HeaderSlots, Scan, parse_http_date, parse_response, scan_response, values, write_http_date,
 };
 use pushserver::message::MessageId;
 use pushserver::relay::Arrival;
@@ -208,11 +208,11 @@ impl Server {
         };
         let mut slots = HeaderSlots::new();
         let head = parse_response(&answer[..len], &mut slots, false).expect("a sound answer");
-        let tag = head.header("Etag").map(|tag| {
+        let tag = values(head.headers, "Etag").next().map(|tag| {
             let tag = std::str::from_utf8(tag).expect("ASCII");
             tag.parse().expect("a bare tag")
         });
-        let time = head.header("Last-Modified");
+        let time = values(head.headers, "Last-Modified").next();
         let time = time.map(|date| parse_http_date(date).expect("a date"));
         (head.status, time.zip(tag))
     }
