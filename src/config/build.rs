@@ -165,7 +165,7 @@ fn pattern(common: &Common, path: &Path<'_>) -> Result<Pattern, Problem> {
             return Err(Problem::new(path, what));
         }
     };
-    pattern.map_err(|error| Problem::new(&path.key(key), error.to_string()))
+    pattern.map_err(|what| Problem::new(&path.key(key), what))
 }
 
 fn store_id(name: &str, stores: &[&str], path: &Path<'_>) -> Result<StoreId, Problem> {

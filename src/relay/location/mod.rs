@@ -10,11 +10,9 @@ use super::options::{LocationOptions, Origins, Role};
 use crate::rate_limit::RateLimit;
 use crate::store::StoreId;
 
-mod error;
 pub(in crate::relay) mod pattern;
 pub(crate) mod spelling;
 
-pub use error::PatternError;
 pub(crate) use pattern::NEST_MAX;
 pub use pattern::Pattern;
 

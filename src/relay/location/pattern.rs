@@ -4,11 +4,16 @@
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind, Look};
 
-use super::error::{COMPILED_BYTES_MAX, PATTERN_BYTES_MAX, PatternError};
 use super::spelling;
 
 /// Groups within groups: twice the parser's own limit and more, since written out there are more.
 pub(crate) const NEST_MAX: u32 = 1000;
+
+/// Longest `url` or `prefix`: its spellings take a thousand times as much memory for a moment.
+const PATTERN_BYTES_MAX: usize = 8 << 10;
+
+/// Largest compiled expression.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
 
 /// The paths of one location: a regular expression whose one capture group is the channel id, or
 /// a literal prefix before it. Matched on the raw path, anchored at both ends. Text of the pattern
@@ -27,28 +32,31 @@ impl Pattern {
     /// A pattern of the setting `url`.
     ///
     /// # Errors
-    /// [`PatternError`] if it does not compile, is too large, or does not have just one group that
-    /// can hold a channel id.
-    pub fn url(expression: &str) -> Result<Self, PatternError> {
+    /// In words, if it does not compile, is too large, or does not have just one group that can hold
+    /// a channel id.
+    pub fn url(expression: &str) -> Result<Self, String> {
         check_length(expression)?;
         let hir = spelling::parse(expression)?;
         let anchored = anchored(spelling::spelled(&hir).unwrap_or_else(|| hir.clone()))?;
         match anchored.captures_len() - 1 {
-            1 if has_empty_group(&hir) => Err(PatternError::Empty),
-            1 if spelling::has_dot_segment(&hir) => Err(PatternError::Dots),
+            0 => Err(NO_GROUP.to_owned()),
+            1 if has_empty_group(&hir) => Err(EMPTY_GROUP.to_owned()),
+            1 if spelling::has_dot_segment(&hir) => Err(DOTS.to_owned()),
             1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
-            groups => Err(PatternError::Groups(groups)),
+            groups => Err(format!(
+                "{groups} capture groups; exactly one may capture, write the others as (?:…)"
+            )),
         }
     }
 
     /// A pattern of the setting `prefix`.
     ///
     /// # Errors
-    /// [`PatternError::Length`], [`PatternError::Large`] and [`PatternError::Dots`].
-    pub fn prefix(prefix: &str) -> Result<Self, PatternError> {
+    /// In words, if it is too long, too large when compiled, or has a segment `.` or `..`.
+    pub fn prefix(prefix: &str) -> Result<Self, String> {
         check_length(prefix)?;
         if spelling::is_with_dots(prefix.as_bytes()) {
-            return Err(PatternError::Dots);
+            return Err(DOTS.to_owned());
         }
         match spelling::literal(prefix.as_bytes(), true) {
             None => Ok(Self::Prefix(prefix.into())),
@@ -105,16 +113,25 @@ fn has_empty_group(hir: &Hir) -> bool {
     }
 }
 
-fn check_length(pattern: &str) -> Result<(), PatternError> {
+const NO_GROUP: &str =
+    "no capture group; put parentheses around the channel id, as in /updates/([^/]+)";
+
+const EMPTY_GROUP: &str =
+    "the capture group takes no character, but is the channel id; write ([^/]+)";
+
+const DOTS: &str =
+    "no path has a segment \".\" or \"..\", since clients resolve them; leave it out";
+
+fn check_length(pattern: &str) -> Result<(), String> {
     match pattern.len() {
         0..=PATTERN_BYTES_MAX => Ok(()),
-        bytes => Err(PatternError::Length(bytes)),
+        bytes => Err(format!("{bytes} bytes, and a pattern can have {PATTERN_BYTES_MAX}")),
     }
 }
 
 /// The parsed expression, for the whole path. Written out, so that neither a bracket nor a comment
 /// of the expression (`(?x)a # b`) reaches beyond it.
-fn anchored(hir: Hir) -> Result<Regex, PatternError> {
+fn anchored(hir: Hir) -> Result<Regex, String> {
     let whole = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
     // As it is written out, it is in Unicode mode wherever it does not say otherwise.
     RegexBuilder::new(&format!("(?u:{whole})"))
@@ -123,8 +140,11 @@ fn anchored(hir: Hir) -> Result<Regex, PatternError> {
         .nest_limit(NEST_MAX)
         .build()
         .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => PatternError::Large,
-            error => PatternError::syntax(&error.to_string()),
+            regex::Error::CompiledTooBig(_) => format!(
+                "compiled, it has more than {COMPILED_BYTES_MAX} bytes; write shorter text or \
+                 smaller repetitions, as in {{1,100}}"
+            ),
+            error => spelling::syntax(&error.to_string()),
         })
 }
 
@@ -165,8 +185,9 @@ mod tests {
         }
         let hash = Pattern::url("/s/([a-z]+)#").unwrap();
         assert_eq!(hash.channel_part(b"/s/a#"), Some(&b"a"[..]));
-        assert!(matches!(Pattern::url("(?x) /s/ ([a-z]+ # id)"), Err(PatternError::Syntax(_))));
-        assert_eq!(Pattern::url("(?x) /s/ # ([a-z]+)").unwrap_err(), PatternError::Groups(0));
+        let error = |expression| Pattern::url(expression).unwrap_err();
+        assert!(error("(?x) /s/ ([a-z]+ # id)").starts_with("not a regular expression: "));
+        assert_eq!(error("(?x) /s/ # ([a-z]+)"), NO_GROUP);
     }
 
     #[test]
@@ -180,9 +201,10 @@ mod tests {
 
     #[test]
     fn expressions_without_just_one_group_are_refused() {
-        assert_eq!(Pattern::url("/a/b").unwrap_err(), PatternError::Groups(0));
-        assert_eq!(Pattern::url("/(a)/(b)").unwrap_err(), PatternError::Groups(2));
-        assert!(matches!(Pattern::url("/a/([^/]+"), Err(PatternError::Syntax(_))));
-        assert!(matches!(Pattern::url("/a)(b"), Err(PatternError::Syntax(_))));
+        let error = |expression| Pattern::url(expression).unwrap_err();
+        assert_eq!(error("/a/b"), NO_GROUP);
+        assert!(error("/(a)/(b)").starts_with("2 capture groups; "));
+        assert!(error("/a/([^/]+").starts_with("not a regular expression: "));
+        assert!(error("/a)(b").starts_with("not a regular expression: "));
     }
 }

@@ -9,22 +9,31 @@ use regex_syntax::hir::{
 };
 use regex_syntax::utf8::{Utf8Sequence, Utf8Sequences};
 
-use super::error::PatternError;
-
 /// Reads an expression as it is matched: by bytes.
 ///
 /// # Errors
-/// [`PatternError::Syntax`], and [`PatternError::Class`] for a class with more than ASCII.
-pub(crate) fn parse(expression: &str) -> Result<Hir, PatternError> {
+/// In words, if it is no regular expression, or has a class with more than ASCII.
+pub(crate) fn parse(expression: &str) -> Result<Hir, String> {
     use regex_syntax::{Error, hir::ErrorKind};
     let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(expression);
     parsed.map_err(|error| match error {
         Error::Translate(error) if *error.kind() == ErrorKind::UnicodeNotAllowed => {
-            PatternError::Class
+            NOT_ASCII.to_owned()
         }
-        error => PatternError::syntax(&error.to_string()),
+        error => syntax(&error.to_string()),
     })
 }
+
+/// What is wrong with an expression. The parser draws it with a caret below; its last line says what
+/// is wrong.
+pub(super) fn syntax(words: &str) -> String {
+    let last = words.lines().last().unwrap_or(words);
+    format!("not a regular expression: {}", last.trim_start_matches("error: "))
+}
+
+/// A path has other characters percent-encoded.
+const NOT_ASCII: &str = "a class, as in [äö], can have only ASCII characters, since a path has \
+                         others percent-encoded; write alternatives, as in (?:ä|ö)";
 
 /// The expression for a raw path; `None` if it is the same.
 pub(super) fn spelled(hir: &Hir) -> Option<Hir> {
