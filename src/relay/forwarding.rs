@@ -29,7 +29,7 @@ impl Forwarding<'_> {
     pub(super) fn open(&mut self, conn: ConnKey, head: &RequestHead<'_>, input: &[u8]) {
         let Some((client, step)) = self.client(conn) else { return };
         client.access.note(head, step.site);
-        let (peer, is_last) = (client.caller.peer, client.ended);
+        let (peer, is_last) = (client.arrival.peer, client.ended);
         let request = Request { client: conn, peer, head, input, is_last };
         let opened = self.proxy.open(&request, &mut self.view);
         let Some((client, mut step)) = self.client(conn) else { return };
@@ -161,7 +161,7 @@ fn exchange<'p>(
 /// Does one thing that the proxy wants done to a client.
 fn carry_out(effect: Effect, client: &mut Client, step: &mut Step<'_>) {
     match effect {
-        Effect::Answered(status) => client.access.log(client.caller.peer, status),
+        Effect::Answered(status) => client.access.log(client.arrival.peer, status),
         // Given to the caller.
         Effect::Read => {}
         Effect::Arm(timer, in_ms) => client.arm_in(timer, in_ms, step),

@@ -166,7 +166,7 @@ fn send(
     payload: Payload,
     step: &mut Step<'_>,
 ) {
-    client.access.log(client.caller.peer, status);
+    client.access.log(client.arrival.peer, status);
     step.effects.figures.count_answer(status);
     step.effects.answered += payload.len() as u64;
     step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd });
@@ -211,7 +211,7 @@ pub(in crate::relay) fn refuse_and_linger(
     payload: Payload,
     step: &mut Step<'_>,
 ) {
-    client.access.log(client.caller.peer, status);
+    client.access.log(client.arrival.peer, status);
     step.effects.figures.count_answer(status);
     step.effects.send(step.conn, payload);
     client.linger(step);

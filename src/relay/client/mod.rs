@@ -14,7 +14,6 @@ use super::input::Arrival;
 use super::notice::Event;
 use super::options::Limits;
 use super::output::Output;
-use super::request::admission::Caller;
 use super::step::Step;
 use super::timers::{LINGER_ALL_MS, LINGER_MS, STOP_MS};
 use crate::hub::SubscriptionKey;
@@ -31,7 +30,8 @@ pub(in crate::relay) struct Client {
     /// connection owns no buffer.
     pub(in crate::relay) buffer: Option<Box<Buffer>>,
     pub(in crate::relay) timer: Option<(TimerKey, ConnTimer)>,
-    pub(in crate::relay) caller: Caller,
+    /// Its peer in canonical form.
+    pub(in crate::relay) arrival: Arrival,
     pub(in crate::relay) access: Access,
     /// The peer sends no more.
     pub(in crate::relay) ended: bool,
@@ -59,10 +59,7 @@ impl Client {
             phase: Phase::IDLE,
             buffer: None,
             timer: None,
-            caller: Caller {
-                peer: arrival.peer.map(|peer| peer.to_canonical()),
-                loopback_port: arrival.loopback_port.unwrap_or(0),
-            },
+            arrival: Arrival { peer: arrival.peer.map(|peer| peer.to_canonical()), ..arrival },
             access: Access::default(),
             ended: false,
             stalled: false,

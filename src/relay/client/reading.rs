@@ -106,7 +106,7 @@ fn refuse_head<'b>(
     if matches!(error.status, 414 | 431)
         && let Some(times) = step.effects.oversized_heads.note(step.now.mono_ms)
     {
-        let peer = shown_peer(client.caller.peer);
+        let peer = shown_peer(client.arrival.peer);
         let HttpError { status, message } = error;
         log::warn!(
             "event=head_refused peer={peer} status={status} times={times} cause={message:?}"
@@ -143,7 +143,7 @@ fn begin_body(
     // What will be refused anyway is refused before its body is taken in, unless that is so
     // short that it is on its way already: then the connection is kept.
     let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
-    let admitted = admit(step.site, client.caller, head, found, step.name);
+    let admitted = admit(step.site, client.arrival, head, found, step.name);
     let refused = admitted.err().map(|refusal| (reply(head, found, step), refusal));
     if (!short || head.expect_continue)
         && let Some((reply, refusal)) = refused
@@ -284,7 +284,7 @@ pub(in crate::relay) fn serve(
 ) {
     client.access.note(head, step.site);
     let reply = reply(head, found, step);
-    let admitted = match admit(step.site, client.caller, head, found, step.name) {
+    let admitted = match admit(step.site, client.arrival, head, found, step.name) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse_whole(client, &reply, &refusal, head, step),
     };
@@ -315,7 +315,7 @@ fn notice(
             url: Arc::clone(url),
             channel_id: name[location.namespace.len()..].into(),
             headers: passed_headers(head, &location.role),
-            peer: client.caller.peer,
+            peer: client.arrival.peer,
         })
     })
 }

@@ -1,6 +1,6 @@
 //! What a location lets a request do: who may ask, with which method, for which channel.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use subtle::ConstantTimeEq;
 
@@ -8,6 +8,7 @@ use super::cursor;
 use super::transport::Transport;
 use crate::http::RequestHead;
 use crate::message::Cursor;
+use crate::relay::input::Arrival;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::options::{PublisherOptions, Role, Secret, SubscriberOptions};
 use crate::relay::site::Site;
@@ -52,15 +53,6 @@ const NO_EVENT_STREAMS: &str =
 const UNKNOWN_HOST: &str = "the Host of this request is no name of this server, which listens for \
                             this machine only; add the name to the setting hosts";
 
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::relay) struct Caller {
-    /// In canonical form; `None` on a Unix socket.
-    pub(in crate::relay) peer: Option<IpAddr>,
-    /// The port, if it came to a loopback address; else 0.
-    pub(in crate::relay) loopback_port: u16,
-}
-
 /// What is done for a request.
 pub(in crate::relay) enum Admitted<'l> {
     /// It is told which methods there are.
@@ -84,7 +76,7 @@ pub(in crate::relay) enum Question<'l> {
 /// [`Refusal`], which is the answer.
 pub(in crate::relay) fn admit<'l>(
     site: &Site,
-    caller: Caller,
+    arrival: Arrival,
     head: &RequestHead<'_>,
     found: Option<&'l Found<'_>>,
     name: &mut Vec<u8>,
@@ -97,8 +89,9 @@ pub(in crate::relay) fn admit<'l>(
         let text = "no location serves this path; the settings' locations say which paths are";
         return Err(Refusal::new(404, text));
     };
-    let Caller { peer, loopback_port: port } = caller;
-    if port != 0 && !site.hosts.admit(head.host, port) {
+    if let Some(port) = arrival.loopback_port
+        && !site.hosts.admit(head.host, port)
+    {
         let refusal = Refusal::new(MISDIRECTED, UNKNOWN_HOST);
         return Err(Refusal { concern: Some(Concern::Host), ..refusal });
     }
@@ -109,7 +102,7 @@ pub(in crate::relay) fn admit<'l>(
         Role::Subscriber(options) => subscriber_question(location, options, head),
         Role::Publisher(options) => {
             // Of Unix sockets as of the machine itself.
-            let peer = peer.unwrap_or(Ipv4Addr::LOCALHOST.into());
+            let peer = arrival.peer.unwrap_or(Ipv4Addr::LOCALHOST.into());
             if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
                 let text = "this address may not publish; the location's allow says which may";
                 return Err(Refusal::new(403, text));
