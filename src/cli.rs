@@ -114,7 +114,12 @@ impl Args {
                 return Ok(args);
             }
         }
-        args.check()?;
+        if args.verbose && args.quiet {
+            return Err("-v and -q contradict each other".to_owned());
+        }
+        if !args.overrides.listen.is_empty() && args.overrides.port.is_some() {
+            return Err("--listen includes the port; leave out --port".to_owned());
+        }
         Ok(args)
     }
 
@@ -141,17 +146,6 @@ impl Args {
             _ => return Err(unknown(name)),
         }
         Ok(())
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let contradiction = if self.verbose && self.quiet {
-            "-v and -q contradict each other"
-        } else if !self.overrides.listen.is_empty() && self.overrides.port.is_some() {
-            "--listen includes the port; leave out --port"
-        } else {
-            return Ok(());
-        };
-        Err(contradiction.to_owned())
     }
 }
 

@@ -43,6 +43,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Waker};
+use signal_hook::consts::{SIGHUP, SIGUSR1};
+use signal_hook_mio::v1_0::Signals;
 
 pub use self::error::StartError;
 pub use self::reload::{ReadSettings, Reloaded};
@@ -55,7 +57,6 @@ use self::options::{Listen, Options};
 use self::pace::EVENTS_PER_TURN;
 use self::reload::Reload;
 use self::shutdown::Shutdown;
-use self::signals::{Signal, Signals};
 use self::sockets::Sockets;
 use self::stdin::StdinWatch;
 use self::traffic::Traffic;
@@ -97,7 +98,7 @@ impl Reactor {
         let registry = poll.registry();
         let waker = Waker::new(registry, tokens::WAKER);
         let waker = Arc::new(waker.map_err(system("cannot wait for events"))?);
-        let signals = Signals::catch(registry, tokens::SIGNALS);
+        let signals = signals::catch(registry, tokens::SIGNALS);
         let signals = signals.map_err(system("cannot catch signals"))?;
         let acceptor = Acceptor::start(&options.listen, registry)?;
         let watch = || StdinWatch::start(io::stdin(), Arc::clone(&waker));
@@ -210,15 +211,16 @@ impl Reactor {
     }
 
     fn on_signals(&mut self, now: Now) -> ControlFlow<()> {
-        let asked: Vec<Signal> = self.signals.pending().collect();
+        let asked: Vec<i32> = self.signals.pending().collect();
         for signal in asked {
             match signal {
-                Signal::Reload => self.reload.ask(),
-                Signal::Count => {
+                SIGHUP => self.reload.ask(),
+                SIGUSR1 => {
                     log::info!(target: COUNTERS, "event=counters {}", self.figures(now));
                 }
-                Signal::Stop if self.shutdown.is_begun() => return ControlFlow::Break(()),
-                Signal::Stop => {
+                // SIGTERM or SIGINT: stop in good order; the second time, at once.
+                _ if self.shutdown.is_begun() => return ControlFlow::Break(()),
+                _ => {
                     log::info!("event=stop cause=signal");
                     self.shutdown.begin(&mut self.acceptor, &mut self.traffic, now);
                 }
