@@ -87,9 +87,9 @@ pub enum Output {
     Asked { peer: Peer, ticket: Ticket },
     /// The request is held; it ends with one of the outputs below.
     Held { peer: Peer, subscription: SubscriptionKey },
-    /// The first message after the cursor; `gap`: what is missing in between; `crowd`: whether many
-    /// others waited, too; `None`: it did not wait.
-    Deliver { peer: Peer, message: Rc<Message>, gap: Gap, crowd: Option<bool> },
+    /// The first message after the cursor; `gap`: what is missing in between; `many_waited`:
+    /// whether many others waited for it, too; `None`: this request did not wait.
+    Deliver { peer: Peer, message: Rc<Message>, gap: Gap, many_waited: Option<bool> },
     /// No message, for this reason.
     Ended { peer: Peer, end: End, cursor: Cursor },
 }

@@ -44,9 +44,9 @@ struct Fanout {
 /// One step of [`Fanouts::next`].
 #[derive(Debug)]
 pub(super) enum Step {
-    /// This subscription's turn; it may be gone. `crowd`: the fan-out has more of them than fit in
-    /// a turn.
-    Waiter { waiter: SubscriptionKey, cause: Cause, crowd: bool },
+    /// This subscription's turn; it may be gone. `many_waited`: the fan-out has more of them than
+    /// fit in a turn.
+    Waiter { waiter: SubscriptionKey, cause: Cause, many_waited: bool },
     /// Every subscription had its turn.
     Done(Cause),
 }
@@ -86,8 +86,8 @@ impl Fanouts {
         if let Some(waiter) = front.waiters.get(front.next) {
             front.next += 1;
             self.quantum -= 1;
-            let crowd = front.waiters.len() > QUANTUM as usize;
-            return Some(Step::Waiter { waiter: *waiter, cause: front.cause.clone(), crowd });
+            let many_waited = front.waiters.len() > QUANTUM as usize;
+            return Some(Step::Waiter { waiter: *waiter, cause: front.cause.clone(), many_waited });
         }
         let done = self.running.pop_front()?;
         self.quantum = QUANTUM;

@@ -137,8 +137,8 @@ impl Hub {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            let (waiter, cause, crowd) = match self.fanouts.next()? {
-                Step::Waiter { waiter, cause, crowd } => (waiter, cause, crowd),
+            let (waiter, cause, many_waited) = match self.fanouts.next()? {
+                Step::Waiter { waiter, cause, many_waited } => (waiter, cause, many_waited),
                 Step::Done(Cause::Deleted { publisher: Some(peer), information }) => {
                     return Some(Output::Deleted { peer, information });
                 }
@@ -148,7 +148,12 @@ impl Hub {
             let end = match cause {
                 Cause::Message { message, channel, lost_through } => {
                     let gap = self.stores.gap(channel, cursor, lost_through, message.sequence);
-                    return Some(Output::Deliver { peer, message, gap, crowd: Some(crowd) });
+                    return Some(Output::Deliver {
+                        peer,
+                        message,
+                        gap,
+                        many_waited: Some(many_waited),
+                    });
                 }
                 Cause::Deleted { .. } => End::Deleted,
                 Cause::Shutdown => End::Shutdown,
@@ -283,7 +288,7 @@ impl Hub {
                 return self.hold_or_end(pending, channel, last, now);
             }
             Reply::Found { message, gap } => {
-                peer.map(|peer| Output::Deliver { peer, message, gap, crowd: None })
+                peer.map(|peer| Output::Deliver { peer, message, gap, many_waited: None })
             }
             Reply::Exists { channel, facts } => {
                 let subscribers = self.stores.kept(channel).map_or(0, Waiters::len);

@@ -358,7 +358,7 @@ fn only_more_than_fit_in_one_turn_are_a_crowd() {
         let outputs = std::iter::from_fn(|| b.hub.poll_output());
         let crowds: Vec<_> = outputs
             .filter_map(|output| match output {
-                Output::Deliver { crowd, .. } => Some(crowd),
+                Output::Deliver { many_waited, .. } => Some(many_waited),
                 _ => None,
             })
             .collect();

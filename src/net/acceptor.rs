@@ -26,14 +26,14 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// is for the time after accepting has paused for a second: whatever a client had to send at once
 /// has come by then.
 const SILENT_MS: u64 = 1000;
-const SILENT_AMID_A_CROWD_MS: u64 = 100;
+const SILENT_LONG_PAUSED_MS: u64 = 100;
 
-/// How often the loop looks whether the newcomer that waits has sent something, milliseconds; amid a
-/// crowd it looks once.
+/// How often the loop looks whether the newcomer that waits has sent something, milliseconds; after a
+/// long pause it looks once.
 const LOOK_AGAIN_MS: u64 = 5;
 
-/// Amid a crowd so many silent clients make room as fast as newcomers that say nothing are let go.
-const SILENT_ENOUGH: usize = (SILENT_AMID_A_CROWD_MS / LOOK_AGAIN_MS) as usize;
+/// After a long pause so many silent clients make room as fast as newcomers that say nothing are let go.
+const SILENT_ENOUGH: usize = (SILENT_LONG_PAUSED_MS / LOOK_AGAIN_MS) as usize;
 
 /// How many clients may be left alone, since each has asked again, before a newcomer waits.
 const UNREAD_MAX: usize = 256;
@@ -50,7 +50,7 @@ pub(super) struct Acceptor {
     /// Listeners may have connections that no event will tell of; not before this time.
     pending_ms: Option<u64>,
     /// Since when connections wait to be accepted because accepting has paused, milliseconds.
-    crowded_since_ms: Option<u64>,
+    paused_since_ms: Option<u64>,
     warnings: RateLimit,
     /// Connections that were admitted since the start.
     pub(super) accepted: u64,
@@ -114,13 +114,13 @@ impl Acceptor {
         for turn in 0..listeners {
             let index = (self.first + turn) % listeners;
             if !self.accept_from(index, traffic, now) {
-                // So that a crowd at one listener does not take every place that becomes free.
+                // So that many clients at one listener do not take every place that becomes free.
                 self.first = index + 1;
                 return;
             }
         }
         if self.pending_ms.is_none() {
-            self.crowded_since_ms = None;
+            self.paused_since_ms = None;
         }
     }
 
@@ -180,14 +180,17 @@ impl Acceptor {
             return true;
         }
         // It may speak at any moment; but would keep all others out if it never did.
-        let silent_ms =
-            if self.is_crowded(now) && silent < SILENT_ENOUGH { LOOK_AGAIN_MS } else { SILENT_MS };
+        let silent_ms = if self.is_long_paused(now) && silent < SILENT_ENOUGH {
+            LOOK_AGAIN_MS
+        } else {
+            SILENT_MS
+        };
         let is_silent = !has_spoken && now.mono_ms >= newcomer.accepted_ms + silent_ms;
         if has_spoken || is_silent {
             let cause = "limits.connections or the limit of open files";
             self.pause(cause, traffic.sockets.open(), now);
         } else {
-            self.crowded_since_ms.get_or_insert(now.mono_ms);
+            self.paused_since_ms.get_or_insert(now.mono_ms);
             self.pending_ms = Some(now.mono_ms + LOOK_AGAIN_MS);
         }
         if is_silent {
@@ -208,7 +211,7 @@ impl Acceptor {
     /// Closes another connection, if one can be spared; gives how many clients that have sent
     /// nothing may make room later. `has_spoken`: the newcomer has sent something.
     fn make_room(&mut self, has_spoken: bool, traffic: &mut Traffic, now: Now) -> usize {
-        let silent_ms = if self.is_crowded(now) { SILENT_AMID_A_CROWD_MS } else { SILENT_MS };
+        let silent_ms = if self.is_long_paused(now) { SILENT_LONG_PAUSED_MS } else { SILENT_MS };
         let mut silent = 0;
         for _ in 0..UNREAD_MAX {
             let spare = traffic.relay.spare(silent_ms, has_spoken, now);
@@ -225,15 +228,15 @@ impl Acceptor {
         silent
     }
 
-    /// Whether others have waited for a second.
-    fn is_crowded(&self, now: Now) -> bool {
-        self.crowded_since_ms.is_some_and(|since| now.mono_ms >= since + SILENT_MS)
+    /// Whether others have waited for a second to be accepted.
+    fn is_long_paused(&self, now: Now) -> bool {
+        self.paused_since_ms.is_some_and(|since| now.mono_ms >= since + SILENT_MS)
     }
 
     /// Goes on when a connection closes, or one that is idle can make room.
     fn pause(&mut self, cause: &str, open: usize, now: Now) {
         self.pauses += 1;
-        self.crowded_since_ms.get_or_insert(now.mono_ms);
+        self.paused_since_ms.get_or_insert(now.mono_ms);
         self.pending_ms = Some(now.mono_ms + ACCEPT_PAUSE_MS);
         if let Some(times) = self.warnings.note(now.mono_ms) {
             log::warn!("event=accept_paused connections={open} times={times} cause={cause:?}");

@@ -1,6 +1,6 @@
-//! Memory return: when free heap memory is returned to the system, after a crowd has left or
+//! Memory return: when free heap memory is returned to the system, after many clients have left or
 //! channels have expired: all at once, some time later, since it costs milliseconds and the next
-//! crowd would want it again.
+//! clients would want it again.
 
 use super::traffic::Traffic;
 use crate::clock::Now;

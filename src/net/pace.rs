@@ -12,9 +12,9 @@ pub const OUTPUTS_PER_TURN: usize = 96;
 /// all connections are read into.
 pub const READ_BYTES: usize = 64 << 10;
 
-/// Polls of crowds that are read in one turn while fan-outs go on.
-pub const CROWD_READS_BESIDE: usize = 16;
+/// Next polls of a large fan-out's subscribers that are read in one turn while fan-outs go on.
+pub const FANOUT_READS_BESIDE: usize = 16;
 
-/// Polls of crowds that are read in one turn without. Each may be answered at once, so this too is
+/// Such polls that are read in one turn without fan-outs. Each may be answered at once, so this too is
 /// about a millisecond.
-pub const CROWD_READS: usize = 96;
+pub const FANOUT_READS: usize = 96;

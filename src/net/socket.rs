@@ -74,7 +74,7 @@ pub(super) struct Socket {
     /// The peer sends no more, so that behind what came an end is to be found.
     pub(super) ended: bool,
     /// It waited with many others, the last time it did.
-    pub(super) crowd: bool,
+    pub(super) many_waited: bool,
 }
 
 const _: () = assert!(size_of::<Socket>() == 32);
@@ -89,7 +89,7 @@ impl Socket {
             life: Life::Open,
             queue: Queue::No,
             ended: false,
-            crowd: false,
+            many_waited: false,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Poll};
 
-use super::pace::{CROWD_READS, CROWD_READS_BESIDE, READ_BYTES};
+use super::pace::{FANOUT_READS, FANOUT_READS_BESIDE, READ_BYTES};
 use super::socket::{Life, Queue, Side, Socket};
 use super::stream::Stream;
 use super::tokens;
@@ -45,7 +45,7 @@ pub(super) struct Sockets {
     /// last of ten thousand would wait for the next poll of all others, and so would everybody else.
     later: VecDeque<ConnKey>,
     /// How many of `later` are still to be read in this turn.
-    crowd_reads_left: usize,
+    fanout_reads_left: usize,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
 }
@@ -61,7 +61,7 @@ impl Sockets {
             buffer: vec![0; READ_BYTES].into(),
             again: Vec::new(),
             later: VecDeque::new(),
-            crowd_reads_left: 0,
+            fanout_reads_left: 0,
             gone: Vec::new(),
         }
     }
@@ -149,12 +149,12 @@ impl Sockets {
         if socket.queue != Queue::No {
             return;
         }
-        if !socket.crowd {
+        if !socket.many_waited {
             return self.read(conn, relay, now);
         }
         // Behind those of large fan-outs that came before it.
-        if self.later.is_empty() && self.crowd_reads_left > 0 {
-            self.crowd_reads_left -= 1;
+        if self.later.is_empty() && self.fanout_reads_left > 0 {
+            self.fanout_reads_left -= 1;
             self.read(conn, relay, now);
         } else {
             socket.queue = Queue::Later;
@@ -165,10 +165,10 @@ impl Sockets {
     /// Begins a turn: reads a share of those of large fan-outs, then those that may have more.
     pub(super) fn read_left_over(&mut self, relay: &mut Relay, now: Now) {
         let fans_out = relay.state().has_output();
-        self.crowd_reads_left = if fans_out { CROWD_READS_BESIDE } else { CROWD_READS };
-        while self.crowd_reads_left > 0 {
+        self.fanout_reads_left = if fans_out { FANOUT_READS_BESIDE } else { FANOUT_READS };
+        while self.fanout_reads_left > 0 {
             let Some(conn) = self.later.pop_front() else { break };
-            self.crowd_reads_left -= 1;
+            self.fanout_reads_left -= 1;
             self.read_queued(conn, relay, now);
         }
         for conn in std::mem::take(&mut self.again) {
@@ -233,18 +233,18 @@ impl Sockets {
         }
     }
 
-    /// Sends at once what the socket takes, and keeps the rest. `crowd`: whether it waited with many
-    /// others, if that is known.
+    /// Sends at once what the socket takes, and keeps the rest. `many_waited`: whether it waited with
+    /// many others, if that is known.
     pub(super) fn send(
         &mut self,
         conn: ConnKey,
         payload: Payload,
-        crowd: Option<bool>,
+        many_waited: Option<bool>,
         relay: &mut Relay,
         now: Now,
     ) {
         let Some(socket) = find(&mut self.table, conn) else { return };
-        socket.crowd = crowd.unwrap_or(socket.crowd);
+        socket.many_waited = many_waited.unwrap_or(socket.many_waited);
         let stalled_before = socket.is_stalled();
         match socket.send(payload) {
             Ok(Sent::Partly(_)) if !stalled_before => {

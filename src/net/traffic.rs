@@ -35,8 +35,8 @@ impl Traffic {
     fn carry_out(&mut self, output: Output, now: Now) {
         let Self { relay, sockets, passthrough } = self;
         match output {
-            Output::Send { conn, payload, crowd } => {
-                sockets.send(conn, payload, crowd, relay, now);
+            Output::Send { conn, payload, many_waited } => {
+                sockets.send(conn, payload, many_waited, relay, now);
             }
             Output::ShutdownWrite { conn } => sockets.apply(conn, Socket::shut),
             Output::Close { conn } => sockets.apply(conn, Socket::close),

@@ -51,7 +51,7 @@ impl Effects {
 
     /// Sends to a connection.
     pub(super) fn send(&mut self, conn: ConnKey, payload: Payload) {
-        self.outputs.push_back(Output::Send { conn, payload, crowd: None });
+        self.outputs.push_back(Output::Send { conn, payload, many_waited: None });
     }
 
     /// Tells a client, which waits for it, to send its body (RFC 9110 10.1.1).

@@ -3,8 +3,8 @@
 //! First a connection that is kept for the next request to the upstream, which costs no more than a
 //! dial; then a client that has sent nothing since it connected; then a client that was refused and
 //! whose further bytes are dropped; then a client between two requests; last a client that has sent
-//! a part of a head, since a crowd that sends a byte at a time would keep everybody out. Of each
-//! kind the one that has been so for longest. Never a client whose request is held or under way,
+//! a part of a head, since many that send a byte at a time would keep all others out. Of each kind
+//! the one that has been so for longest. Never a client whose request is held or under way,
 //! nor one whose next bytes wait to be read.
 
 use std::collections::BinaryHeap;

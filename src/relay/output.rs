@@ -12,9 +12,9 @@ use super::render::payload::Payload;
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Output {
-    /// Send this, behind what still waits to be sent. `crowd`: whether it waited in a crowd, so that
-    /// what it asks next may wait until all have theirs; `None`: an answer that says nothing of that.
-    Send { conn: ConnKey, payload: Payload, crowd: Option<bool> },
+    /// Send this, behind what still waits to be sent. `many_waited`: whether many others waited for the
+    /// same, so that its next request may wait until all have theirs; `None`: as before.
+    Send { conn: ConnKey, payload: Payload, many_waited: Option<bool> },
     /// Send no more after what waits, but read on.
     ShutdownWrite { conn: ConnKey },
     /// Close when everything is sent; then say `closed`.

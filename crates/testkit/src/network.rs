@@ -4,8 +4,8 @@
 //!
 //! What a test does to a peer is an event of the coming turn. [`Network::turn`] carries out answers,
 //! lets the relay do what is due, carries out answers again, then outputs of fan-outs up to
-//! [`Network::pace`], and frees closed connections. Then it begins the next turn: it reads peers of a
-//! crowd that ask again, and peers with more to read.
+//! [`Network::pace`], and frees closed connections. Then it begins the next turn: it reads peers
+//! that had a message from a large fan-out and ask again, and peers with more to read.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use pushserver::clock::Now;
 use pushserver::hub;
-use pushserver::net::pace::{CROWD_READS, CROWD_READS_BESIDE, OUTPUTS_PER_TURN, READ_BYTES};
+use pushserver::net::pace::{FANOUT_READS, FANOUT_READS_BESIDE, OUTPUTS_PER_TURN, READ_BYTES};
 use pushserver::relay::options::{Options, UpstreamAddress};
 use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 
@@ -43,9 +43,9 @@ pub struct Network {
     pub peers: Peers,
     /// Read, and to be read again in the next turn.
     again: Vec<ConnKey>,
-    /// Those of a crowd that can be read.
+    /// Peers of large fan-outs that can be read.
     later: VecDeque<ConnKey>,
-    crowd_reads_left: usize,
+    fanout_reads_left: usize,
     /// To be freed at the end of the turn.
     gone: Vec<ConnKey>,
     notices: Notices,
@@ -68,7 +68,7 @@ impl Network {
             peers: Peers::default(),
             again: Vec::new(),
             later: VecDeque::new(),
-            crowd_reads_left: CROWD_READS,
+            fanout_reads_left: FANOUT_READS,
             gone: Vec::new(),
             notices: Notices::default(),
             record: Record::default(),
@@ -259,11 +259,11 @@ impl Network {
     /// An event says that a peer can be read.
     fn readable(&mut self, conn: ConnKey) {
         let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_queued) else { return };
-        if !peer.is_crowd {
+        if !peer.many_waited {
             return self.read(conn);
         }
-        if self.later.is_empty() && self.crowd_reads_left > 0 {
-            self.crowd_reads_left -= 1;
+        if self.later.is_empty() && self.fanout_reads_left > 0 {
+            self.fanout_reads_left -= 1;
             return self.read(conn);
         }
         self.peers.get_mut(conn).is_queued = true;
@@ -273,10 +273,10 @@ impl Network {
     /// Begins the next turn.
     fn read_waiting(&mut self) {
         let fans_out = self.relay.state().has_output();
-        self.crowd_reads_left = if fans_out { CROWD_READS_BESIDE } else { CROWD_READS };
-        while self.crowd_reads_left > 0 {
+        self.fanout_reads_left = if fans_out { FANOUT_READS_BESIDE } else { FANOUT_READS };
+        while self.fanout_reads_left > 0 {
             let Some(conn) = self.later.pop_front() else { break };
-            self.crowd_reads_left -= 1;
+            self.fanout_reads_left -= 1;
             self.read_queued(conn);
         }
         for conn in std::mem::take(&mut self.again) {
@@ -336,7 +336,9 @@ impl Network {
     fn carry_out(&mut self, output: Output) {
         let at = self.record.next();
         match &output {
-            Output::Send { conn, payload, crowd } => self.give(*conn, payload.slices(0), *crowd),
+            Output::Send { conn, payload, many_waited } => {
+                self.give(*conn, payload.slices(0), *many_waited)
+            }
             Output::ShutdownWrite { conn } => {
                 if let Some(peer) = self.peers.living(*conn) {
                     peer.is_shut = true;
@@ -366,11 +368,11 @@ impl Network {
     }
 
     /// Gives bytes to the socket of a peer.
-    fn give(&mut self, conn: ConnKey, (first, second): (&[u8], &[u8]), crowd: Option<bool>) {
+    fn give(&mut self, conn: ConnKey, (first, second): (&[u8], &[u8]), many_waited: Option<bool>) {
         let Some(peer) = self.peers.living(conn) else { return };
         assert!(!peer.is_closing && !peer.is_connecting, "sent what cannot be sent");
         assert!(!peer.is_shut, "sent behind the end");
-        peer.is_crowd = crowd.unwrap_or(peer.is_crowd);
+        peer.many_waited = many_waited.unwrap_or(peer.many_waited);
         if peer.is_mute {
             return;
         }

@@ -45,8 +45,8 @@ pub struct Peer {
     pub(crate) has_ended: bool,
     /// It takes nothing any more, and whatever is sent to it is lost.
     pub(crate) is_mute: bool,
-    /// It waited in a crowd: its next request is read behind all others.
-    pub(crate) is_crowd: bool,
+    /// It waited with many others: its next request is read behind all others.
+    pub(crate) many_waited: bool,
     /// It is in a queue to be read.
     pub(crate) is_queued: bool,
     /// The relay did not want to read it, and has not asked to be told again.

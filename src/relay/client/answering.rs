@@ -41,7 +41,7 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
             let (status, text) = words(refusal);
             (status, step.renderer.text(&reply, status, b"", text))
         }
-        O::Deliver { message, gap, crowd, .. } => {
+        O::Deliver { message, gap, many_waited, .. } => {
             step.effects.figures.delivered += 1;
             step.effects.figures.gaps += u64::from(gap != Gap::NONE);
             let payload = if held && gap == Gap::NONE {
@@ -49,7 +49,7 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
             } else {
                 step.renderer.delivery(&reply, &message, gap)
             };
-            return send(client, crowd, reply.persistence, 200, payload, step);
+            return send(client, many_waited, reply.persistence, 200, payload, step);
         }
         O::Ended { end, cursor, .. } => match end {
             End::NothingNew | End::Shutdown => (304, step.renderer.nothing_new(&reply, cursor)),
@@ -160,7 +160,7 @@ pub(in crate::relay) fn respond(
 
 fn send(
     client: &mut Client,
-    crowd: Option<bool>,
+    many_waited: Option<bool>,
     persistence: Persistence,
     status: u16,
     payload: Payload,
@@ -169,7 +169,7 @@ fn send(
     client.access.log(client.arrival.peer, status);
     step.effects.figures.count_answer(status);
     step.effects.answered += payload.len() as u64;
-    step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, crowd });
+    step.effects.outputs.push_back(Output::Send { conn: step.conn, payload, many_waited });
     if persistence == Persistence::Close {
         client.close(step);
     } else {
