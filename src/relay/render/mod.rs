@@ -89,16 +89,11 @@ impl Reply {
         Self { location: Some(Rc::clone(location)), origin, form, ..bare }
     }
 
-    fn lines(&self) -> &[u8] {
-        self.location.as_ref().map_or(b"", |location| location.lines(self.origin))
-    }
-
     /// Whether a delivery has the same bytes for both.
     fn same_bytes(&self, other: &Self) -> bool {
-        let address = |reply: &Self| reply.location.as_ref().map(Rc::as_ptr);
-        address(self) == address(other)
-            && self.origin == other.origin
-            && self.persistence == other.persistence
+        let location = |reply: &Self| reply.location.as_ref().map(Rc::as_ptr);
+        (location(self), self.origin, self.persistence)
+            == (location(other), other.origin, other.persistence)
     }
 }
 
@@ -291,10 +286,11 @@ impl Renderer {
     }
 
     fn begin<'o>(&self, out: &'o mut Vec<u8>, status: u16, reply: &Reply) -> HeadWriter<'o> {
+        let location = reply.location.as_ref();
         HeadWriter::response(out, status)
             .lines(&self.common)
             .lines(reply.persistence.line())
-            .lines(reply.lines())
+            .lines(location.map_or(b"", |location| location.lines(reply.origin)))
     }
 }
 

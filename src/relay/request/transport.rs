@@ -19,7 +19,26 @@ impl Transport {
     pub(in crate::relay) fn of(head: &RequestHead<'_>) -> Self {
         let mut said = Said::default();
         for header in head.headers {
-            said.read(header.name, header.value);
+            let (name, value) = (header.name, header.value);
+            // The length first: most fields are none of these.
+            match name.len() {
+                6 if name.eq_ignore_ascii_case("accept") => {
+                    for range in accept::ranges([value]) {
+                        let is_stream = range.eq_ignore_ascii_case(b"text/event-stream");
+                        said.stream |= is_stream;
+                        said.other_type |= !is_stream;
+                    }
+                }
+                7 if name.eq_ignore_ascii_case("upgrade") => {
+                    said.upgrade = true;
+                    said.websocket |= names(value, b"websocket");
+                }
+                10 if name.eq_ignore_ascii_case("connection") => {
+                    said.upgrades |= names(value, b"upgrade");
+                }
+                17 if name.eq_ignore_ascii_case("sec-websocket-key") => said.key = true,
+                _ => {}
+            }
         }
         let is_handshake = match said.upgrade {
             true => said.websocket && said.upgrades,
@@ -47,30 +66,6 @@ struct Said {
     /// `Accept: text/event-stream`.
     stream: bool,
     other_type: bool,
-}
-
-impl Said {
-    fn read(&mut self, name: &str, value: &[u8]) {
-        // The length first: most fields are none of these.
-        match name.len() {
-            6 if name.eq_ignore_ascii_case("accept") => {
-                for range in accept::ranges([value]) {
-                    let is_stream = range.eq_ignore_ascii_case(b"text/event-stream");
-                    self.stream |= is_stream;
-                    self.other_type |= !is_stream;
-                }
-            }
-            7 if name.eq_ignore_ascii_case("upgrade") => {
-                self.upgrade = true;
-                self.websocket |= names(value, b"websocket");
-            }
-            10 if name.eq_ignore_ascii_case("connection") => {
-                self.upgrades |= names(value, b"upgrade");
-            }
-            17 if name.eq_ignore_ascii_case("sec-websocket-key") => self.key = true,
-            _ => {}
-        }
-    }
 }
 
 /// Whether `token` is in the list, in any case.
