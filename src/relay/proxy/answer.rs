@@ -266,7 +266,7 @@ fn finish(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_, '_>) {
 fn give_back(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_, '_>) {
     let Some(conn) = exchange.link.take() else { return };
     let is_clean = exact && exchange.upload.is_done() && !exchange.stalled && !exchange.once;
-    if !is_clean || cx.upstream.removed || cx.view.effects.stopping {
+    if !is_clean || !cx.view.site.forwards || cx.view.effects.stopping {
         return cx.view.abort(conn);
     }
     cx.view.assign(conn, None);

@@ -26,8 +26,6 @@ pub(super) struct Upstream {
     pub(super) failure: Option<Failure>,
     /// It answered with HTTP/1.0 last, so that it sends no `100 Continue`.
     pub(super) is_http_1_0: bool,
-    /// The settings name no upstream any more: only what is on its way still goes there.
-    pub(super) removed: bool,
     pub(super) pool: Pool,
     warnings: Warnings,
 }
@@ -71,7 +69,6 @@ impl Upstream {
             place: local_place(options),
             failure: None,
             is_http_1_0: false,
-            removed: false,
             options: options.clone(),
             pool: Pool::default(),
             warnings: Warnings::default(),
@@ -84,7 +81,6 @@ impl Upstream {
         if is_same {
             self.options = options.clone();
             self.place = local_place(options);
-            self.removed = false;
         }
         is_same
     }
