@@ -30,7 +30,7 @@ use self::waiters::Waiters;
 use crate::clock::Now;
 use crate::figures::HubFigures;
 use crate::message::{Cursor, Message, MessageId};
-use crate::store::{Answer, Ask, ChannelKey, Deleted, Facts, Reply, StoreId, Stores, Ticket};
+use crate::store::{Answer, Ask, ChannelKey, Facts, Reply, StoreId, Stores, Ticket};
 
 /// Timers that are dealt with at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
@@ -278,14 +278,13 @@ impl Hub {
             Reply::Appended { channel, message, lost_through, facts } => {
                 return self.deliver(peer, (channel, message, lost_through), facts, now);
             }
-            Reply::Deleted(deleted) => {
-                let Deleted { facts, mut kept } = *deleted;
+            Reply::Deleted { facts, mut kept } => {
                 let information = Information::new(facts, kept.len());
                 let cause = Cause::Deleted { publisher: peer, information };
                 return self.fanouts.start(cause, kept.take(Vec::new()));
             }
             Reply::Nothing { channel, last } => {
-                return self.hold_or_end(pending, channel, last, now);
+                return self.hold_or_end(pending, (channel, last), now);
             }
             Reply::Found { message, gap } => {
                 peer.map(|peer| Output::Deliver { peer, message, gap, many_waited: None })
@@ -335,8 +334,7 @@ impl Hub {
     fn hold_or_end(
         &mut self,
         pending: Option<&Pending>,
-        channel: Option<ChannelKey>,
-        last: MessageId,
+        (channel, last): (Option<ChannelKey>, MessageId),
         now: Now,
     ) {
         let asked = pending.and_then(|pending| Some((pending.peer, pending.subscribe.as_ref()?)));

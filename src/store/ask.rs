@@ -66,23 +66,14 @@ pub enum Reply<W> {
     Nothing { channel: Option<ChannelKey>, last: MessageId },
     /// The channel exists (now).
     Exists { channel: ChannelKey, facts: Facts },
-    /// The channel is gone. Boxed: rare, and the largest.
-    Deleted(Box<Deleted<W>>),
+    /// The channel is gone; what was known of it, and what the hub kept with it.
+    Deleted { facts: Facts, kept: W },
     /// There is no such channel.
     Missing,
     /// `limits.channels` is reached.
     TooManyChannels,
     /// The message alone exceeds `max_memory`.
     TooLarge,
-}
-
-/// What is left of a channel that was deleted.
-#[derive(Debug)]
-pub struct Deleted<W> {
-    /// What was known of it.
-    pub facts: Facts,
-    /// What the hub kept with it.
-    pub kept: W,
 }
 
 /// When an answer comes.

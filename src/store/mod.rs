@@ -22,7 +22,7 @@ use crate::message::{Cursor, MessageId};
 use crate::wheel::TICK_MS;
 
 pub use self::ask::{
-    Answer, Ask, ChannelKey, ChannelName, Deleted, Facts, Gap, Named, Reply, StoreId, Ticket,
+    Answer, Ask, ChannelKey, ChannelName, Facts, Gap, Named, Reply, StoreId, Ticket,
 };
 pub use self::memory::Memory;
 pub use self::options::StoreOptions;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Memory;
 use crate::clock::Now;
 use crate::message::{Cursor, Message};
-use crate::store::ask::{Ask, ChannelKey, ChannelName, Deleted, Reply};
+use crate::store::ask::{Ask, ChannelKey, ChannelName, Reply};
 use crate::store::channel::Made;
 use crate::store::channels::{Channels, NoChannel};
 
@@ -108,7 +108,7 @@ impl<W> Asks<'_, W> {
         let (key, channel) = self.channels.find(name.name).ok_or(NoChannel::Missing)?;
         let facts = channel.facts(self.memory, self.now);
         let kept = self.remove(key).ok_or(NoChannel::Missing)?;
-        Ok(Reply::Deleted(Box::new(Deleted { facts, kept })))
+        Ok(Reply::Deleted { facts, kept })
     }
 
     /// Settles the channels whose last message went.
