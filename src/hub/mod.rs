@@ -250,10 +250,7 @@ impl Hub {
         self.outputs.shrink_to(0);
     }
 
-    /// Compares the tables with each other; for tests.
-    ///
-    /// # Panics
-    /// Where they disagree, which is a bug.
+    /// Compares the tables with each other, for tests. Panics where they disagree, which is a bug.
     pub fn check_invariants(&self) {
         self.stores.check_invariants();
         self.holding.check_invariants(&self.stores, self.fanouts.is_empty());
