@@ -193,7 +193,12 @@ impl Proxy {
         let cx = &mut Context { key, upstream, queue, view };
         let mut used = 0;
         match input {
-            Input::Connected { waiting } => used = request::connected(exchange, waiting, cx),
+            Input::Connected { waiting } => {
+                if let Stage::Connecting(dialling) = &exchange.stage {
+                    dialling.succeed(cx.upstream);
+                }
+                used = request::send(exchange, waiting, cx);
+            }
             Input::Upstream(ConnInput::Received(bytes)) => answer::receive(exchange, bytes, cx),
             Input::Upstream(ConnInput::Ended) => answer::end(exchange, true, cx),
             Input::Upstream(ConnInput::Closed) => answer::end(exchange, false, cx),

@@ -52,18 +52,6 @@ pub(super) fn dial(exchange: &mut Exchange, cx: &mut Context<'_, '_>) -> bool {
     true
 }
 
-/// Its connection is open; gives how many of the `waiting` bytes of its client are dealt with.
-pub(super) fn connected(
-    exchange: &mut Exchange,
-    waiting: &[u8],
-    cx: &mut Context<'_, '_>,
-) -> usize {
-    if let Stage::Connecting(dialling) = &exchange.stage {
-        dialling.succeed(cx.upstream);
-    }
-    send(exchange, waiting, cx)
-}
-
 /// Goes on to the next address, or waits until all are tried again.
 pub(super) fn connect_failed(exchange: &mut Exchange, cause: ErrorKind, cx: &mut Context<'_, '_>) {
     exchange.link = None;
@@ -93,7 +81,7 @@ pub(super) fn connect_timed_out(exchange: &mut Exchange, cx: &mut Context<'_, '_
 }
 
 /// Sends the request, with what has come of its body; gives how many bytes of `waiting` that were.
-fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_, '_>) -> usize {
+pub(super) fn send(exchange: &mut Exchange, waiting: &[u8], cx: &mut Context<'_, '_>) -> usize {
     let Some(conn) = exchange.link else { return 0 };
     exchange.stalled = false;
     exchange.stage = Stage::Asked(AnswerHead::default());
