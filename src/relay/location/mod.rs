@@ -109,8 +109,7 @@ impl Location {
     /// The origins that are let in, as a log line shows them: not all where they are many.
     pub(super) fn shown_origins(&self) -> String {
         let Origins::Listed(list) = self.role.allow_origin() else { return String::new() };
-        let shown =
-            list.iter().map(String::as_str).take(ORIGINS_SHOWN).collect::<Vec<_>>().join(" ");
+        let shown = list[..list.len().min(ORIGINS_SHOWN)].join(" ");
         let more = if list.len() > ORIGINS_SHOWN { " …" } else { "" };
         format!("{}{more}", shown.escape_default())
     }

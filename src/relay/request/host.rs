@@ -58,11 +58,8 @@ fn covers(known: &[u8], name: &[u8]) -> bool {
     match known {
         b"*" => true,
         [b'.', domain @ ..] => {
-            name.eq_ignore_ascii_case(domain)
-                || name
-                    .len()
-                    .checked_sub(known.len())
-                    .is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(known))
+            let at = name.len().saturating_sub(known.len());
+            name.eq_ignore_ascii_case(domain) || at > 0 && name[at..].eq_ignore_ascii_case(known)
         }
         _ => name.eq_ignore_ascii_case(known),
     }
