@@ -153,29 +153,22 @@ impl BodyDecoder {
                 after_extension(size, line_bytes, quote, byte)
             }
             State::SizeLf { size } => {
-                expect(byte, b'\n', "end chunk-size lines with CRLF")?;
-                let Some(allowance) = self.allowance.checked_sub(size) else {
-                    return Err(too_large(self.bytes_max));
+                let next = match size {
+                    0 => State::TrailerStart { bytes: 0 },
+                    left => State::Data { left },
                 };
-                self.allowance = allowance;
-                Ok(if size == 0 {
-                    State::TrailerStart { bytes: 0 }
-                } else {
-                    State::Data { left: size }
-                })
+                let next = expect(byte, b'\n', "end chunk-size lines with CRLF", next)?;
+                let allowance = self.allowance.checked_sub(size);
+                self.allowance = allowance.ok_or_else(|| too_large(self.bytes_max))?;
+                Ok(next)
             }
             State::DataCr => {
-                expect(byte, b'\r', "a chunk is longer than its size says")?;
-                Ok(State::DataLf)
+                expect(byte, b'\r', "a chunk is longer than its size says", State::DataLf)
             }
             State::DataLf => {
-                expect(byte, b'\n', "end chunks with CRLF")?;
-                Ok(State::Size { size: 0, digits: 0 })
+                expect(byte, b'\n', "end chunks with CRLF", State::Size { size: 0, digits: 0 })
             }
-            State::LastLf => {
-                expect(byte, b'\n', "end the trailer with CRLF")?;
-                Ok(State::Done)
-            }
+            State::LastLf => expect(byte, b'\n', "end the trailer with CRLF", State::Done),
             State::TrailerStart { .. } if byte == b'\r' => Ok(State::LastLf),
             State::TrailerStart { bytes }
             | State::TrailerName { bytes }
@@ -262,8 +255,9 @@ fn after_extension(size: u64, line_bytes: u16, quote: Quote, byte: u8) -> Result
     Ok(State::Extension { size, line_bytes: line_bytes + 1, quote })
 }
 
-fn expect(byte: u8, wanted: u8, message: &'static str) -> Result<(), HttpError> {
-    if byte == wanted { Ok(()) } else { Err(HttpError::bad_request(message)) }
+/// `next`, if this is the byte that is wanted.
+fn expect(byte: u8, wanted: u8, message: &'static str, next: State) -> Result<State, HttpError> {
+    if byte == wanted { Ok(next) } else { Err(HttpError::bad_request(message)) }
 }
 
 fn too_large(bytes_max: u64) -> HttpError {
