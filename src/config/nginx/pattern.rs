@@ -73,14 +73,18 @@ enum Place {
 }
 
 fn write(out: &mut String, hir: &Hir, capture: &str, place: Place) -> Option<()> {
+    let needs_group = match hir.kind() {
+        HirKind::Literal(bytes) => bytes.0.len() > 1 && place == Place::Repeated,
+        HirKind::Repetition(_) | HirKind::Concat(_) => place == Place::Repeated,
+        HirKind::Alternation(_) => place != Place::Group,
+        _ => false,
+    };
+    if needs_group {
+        out.push_str("(?:");
+    }
     match hir.kind() {
         HirKind::Empty => out.push_str("(?:)"),
-        HirKind::Literal(bytes) => {
-            return grouped(out, bytes.0.len() > 1 && place == Place::Repeated, |out| {
-                text(out, &bytes.0, false);
-                Some(())
-            });
-        }
+        HirKind::Literal(bytes) => text(out, &bytes.0, false),
         HirKind::Class(Class::Bytes(bytes)) => class(out, &decoded(bytes)),
         HirKind::Class(Class::Unicode(characters)) => match characters.to_byte_class() {
             Some(bytes) => class(out, &decoded(&bytes)),
@@ -101,11 +105,8 @@ fn write(out: &mut String, hir: &Hir, capture: &str, place: Place) -> Option<()>
             _ => return None,
         }),
         HirKind::Repetition(repetition) => {
-            return grouped(out, place == Place::Repeated, |out| {
-                write(out, &repetition.sub, capture, Place::Repeated)?;
-                times(out, repetition);
-                Some(())
-            });
+            write(out, &repetition.sub, capture, Place::Repeated)?;
+            times(out, repetition);
         }
         HirKind::Capture(group) => {
             let _ = write!(out, "(?<{capture}>");
@@ -113,35 +114,18 @@ fn write(out: &mut String, hir: &Hir, capture: &str, place: Place) -> Option<()>
             out.push(')');
         }
         HirKind::Concat(parts) => {
-            return grouped(out, place == Place::Repeated, |out| {
-                parts.iter().try_for_each(|part| write(out, part, capture, Place::Sequence))
-            });
+            parts.iter().try_for_each(|part| write(out, part, capture, Place::Sequence))?;
         }
         HirKind::Alternation(parts) => {
-            return grouped(out, place != Place::Group, |out| {
-                for (index, part) in parts.iter().enumerate() {
-                    if index > 0 {
-                        out.push('|');
-                    }
-                    write(out, part, capture, Place::Sequence)?;
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    out.push('|');
                 }
-                Some(())
-            });
+                write(out, part, capture, Place::Sequence)?;
+            }
         }
     }
-    Some(())
-}
-
-fn grouped(
-    out: &mut String,
-    needed: bool,
-    inner: impl FnOnce(&mut String) -> Option<()>,
-) -> Option<()> {
-    if needed {
-        out.push_str("(?:");
-    }
-    inner(out)?;
-    if needed {
+    if needs_group {
         out.push(')');
     }
     Some(())
