@@ -35,14 +35,8 @@ const DROPPED_AT_ONCE: usize = 512;
 pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreOptions>), Problem> {
     let root = Path::Root;
     check_text(&settings.servername, &root.key("servername"))?;
-    for (key, given) in [
-        ("publisher_host", &settings.publisher_host),
-        ("subscriber_host", &settings.subscriber_host),
-    ] {
-        if let Some(given) = given {
-            host(given, &root.key(key))?;
-        }
-    }
+    host(settings.publisher_host.as_ref(), &root.key("publisher_host"))?;
+    host(settings.subscriber_host.as_ref(), &root.key("subscriber_host"))?;
     let stores = stores(&settings.store)?;
     let relay = relay::Options {
         server: settings.servername.clone(),
@@ -76,13 +70,13 @@ fn without_port(host: &str) -> String {
     host[..host_len(host.as_bytes())].to_owned()
 }
 
-fn host(host: &Host, path: &Path<'_>) -> Result<(), Problem> {
-    match host {
-        Host::Plain(location) => check_host(location).map_err(|what| Problem::new(path, what)),
-        Host::Full { location, .. } => {
-            check_host(location).map_err(|what| Problem::new(&path.key("location"), what))
-        }
-    }
+fn host(host: Option<&Host>, path: &Path<'_>) -> Result<(), Problem> {
+    let (location, path) = match host {
+        None => return Ok(()),
+        Some(Host::Plain(location)) => (location, *path),
+        Some(Host::Full { location, .. }) => (location, path.key("location")),
+    };
+    check_host(location).map_err(|what| Problem::new(&path, what))
 }
 
 fn stores(stores: &Stores) -> Result<Vec<StoreOptions>, Problem> {
