@@ -104,6 +104,14 @@ impl Output {
     fn note(&mut self, note: &str) {
         self.line(&format!("# {note}"));
     }
+
+    fn block(&mut self, head: &str, lines: &[impl AsRef<str>]) {
+        self.line(&format!("{head} {{"));
+        self.indent += 1;
+        lines.iter().for_each(|line| self.line(line.as_ref()));
+        self.indent -= 1;
+        self.line("}");
+    }
 }
 
 fn listen_address(address: &Listen) -> Result<String, String> {
@@ -122,27 +130,17 @@ fn admissions(out: &mut Output, settings: &Settings) {
     for (index, location) in settings.locations.iter().enumerate() {
         let Location::Publisher(publisher) = location else { continue };
         if let Some(secret) = &publisher.secret {
+            let head = format!("map \"$request_method $http_authorization\" $push_bears_{index}");
+            let secret = literal(secret.reveal());
+            let bears = format!("\"~^[A-Z]+ (?i:bearer) +{secret} *\\z\" 1;");
             // A browser's preflight has no secret.
-            out.line(&format!(
-                "map \"$request_method $http_authorization\" $push_bears_{index} {{"
-            ));
-            out.line("    default 0;");
-            out.line("    \"~^OPTIONS \" 1;");
-            out.line(&format!(
-                "    \"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;",
-                literal(secret.reveal())
-            ));
-            out.line("}");
+            out.block(&head, &["default 0;", "\"~^OPTIONS \" 1;", &bears]);
         }
         let origins = publisher.allow_origin.as_ref().map_or(&[][..], OneOrMore::list);
         if origins != ["*"] {
-            out.line(&format!("map $http_origin $push_admits_{index} {{"));
-            out.line("    default 0;");
-            out.line("    \"\" 1;");
-            for origin in origins {
-                out.line(&format!("    \"~^{}\\z\" 1;", literal(origin)));
-            }
-            out.line("}");
+            let mut lines = vec!["default 0;".to_owned(), "\"\" 1;".to_owned()];
+            lines.extend(origins.iter().map(|origin| format!("\"~^{}\\z\" 1;", literal(origin))));
+            out.block(&format!("map $http_origin $push_admits_{index}"), &lines);
         }
     }
 }
@@ -197,10 +195,8 @@ fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usiz
         out.line(&format!("if ($push_admits_{index} = 0) {{ return 403; }}"));
     }
     if one.secret.is_some() {
-        out.line(&format!("if ($push_bears_{index} = 0) {{"));
-        out.line("    add_header WWW-Authenticate Bearer always;");
-        out.line("    return 401;");
-        out.line("}");
+        let lines = ["add_header WWW-Authenticate Bearer always;", "return 401;"];
+        out.block(&format!("if ($push_bears_{index} = 0)"), &lines);
     }
     if let Some(allow) = &one.allow {
         for network in allow {
@@ -283,10 +279,8 @@ fn subscriber(out: &mut Output, settings: &Settings, one: &Subscriber) {
 
 /// Nchan never answers methods that it does not know, and leaves their bodies unread.
 fn methods(out: &mut Output, expression: &str, allow: &str) {
-    out.line(&format!("if ($request_method !~ \"^({expression})$\") {{"));
-    out.line(&format!("    add_header Allow \"{allow}\" always;"));
-    out.line("    return 405;");
-    out.line("}");
+    let lines = [&format!("add_header Allow \"{allow}\" always;"), "return 405;"];
+    out.block(&format!("if ($request_method !~ \"^({expression})$\")"), &lines);
 }
 
 fn channel(out: &mut Output, settings: &Settings, common: &Common) {

@@ -11,10 +11,7 @@ use super::{Output, pattern, quoted, time};
 /// Writes the variable for the `Connection` header to the upstream: WebSockets keep theirs.
 pub(super) fn connection(out: &mut Output, settings: &Settings) {
     if settings.allrequests.is_some() {
-        out.line("map $http_upgrade $push_connection {");
-        out.line("    default upgrade;");
-        out.line("    \"\" \"\";");
-        out.line("}");
+        out.block("map $http_upgrade $push_connection", &["default upgrade;", "\"\" \"\";"]);
     }
 }
 
@@ -43,9 +40,8 @@ pub(super) fn all_else(out: &mut Output, settings: &Settings) {
 
 fn proxy(out: &mut Output, settings: &Settings, url: &str) {
     if let Some(host) = &settings.forcehost {
-        out.line(&format!("if ($http_host != {}) {{", quoted(host)));
-        out.line(&format!("    return 301 \"$scheme://{host}$request_uri\";"));
-        out.line("}");
+        let redirect = format!("return 301 \"$scheme://{host}$request_uri\";");
+        out.block(&format!("if ($http_host != {})", quoted(host)), &[redirect]);
     }
     if settings.trusted_proxies.is_some() {
         out.line(
