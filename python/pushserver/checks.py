@@ -129,10 +129,10 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
                 id="pushserver.E007",
             )
             continue
-        if not re.fullmatch('[!"$-~]+', str(url)):
+        if not re.fullmatch('[!"$-;=?-_a-~]+', str(url)):
             yield Error(
-                f"PUSH_SERVER: {path}.passthrough: {url!r} has a space, a '#' or more than ASCII.",
-                hint="Percent-encode it, as %C3%B6 for ö.",
+                f"PUSH_SERVER: {path}.passthrough: {url!r} has a character that no URL has.",
+                hint="Percent-encode it, as %20 for a space, %3C for < and %C3%B6 for ö.",
                 id="pushserver.E007",
             )
             continue
