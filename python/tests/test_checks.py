@@ -337,7 +337,9 @@ def test_a_passthrough_that_is_no_url(url):
     assert ids(locations({"passthrough": url})) == ["pushserver.E007"]
 
 
-@pytest.mark.parametrize("path", ["/passthrough/möte", "/pass through", "/passthrough#a", "/\t", "/<a>", "/`a`"])
+@pytest.mark.parametrize(
+    "path", ["/passthrough/möte", "/pass through", "/passthrough#a", "/\t", "/<a>", "/`a`"]
+)
 def test_a_passthrough_with_what_is_to_be_percent_encoded(path):
     (message,) = messages(locations({"passthrough": f"http://127.0.0.1:8000{path}"}))
     assert message.id == "pushserver.E007"
