@@ -1,5 +1,5 @@
 //! Configuration: from JSON in the form of Django's `PUSH_SERVER` to the options of every layer. Only
-//! `main` imports it.
+//! `cli` and `main` import it.
 //!
 //! The steps: `source` (bytes), `json` (a value), `schema` (keys, types, bounds, defaults),
 //! `settings` (typed), `build` (options). Every error is one line: of a bad setting its JSON path,
