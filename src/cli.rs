@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
@@ -89,14 +90,25 @@ pub struct Args {
     pub access_log: bool,
 }
 
+/// Arguments that cannot be understood: what is wrong with one. Its text is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (--help lists all options)", self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
 impl Args {
     /// Reads the arguments, without the program's own name.
     ///
     /// # Errors
-    /// One line: the first argument that is unknown, lacks its value or contradicts another.
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
-        let args = Self::read(Parser::from_args(arguments));
-        args.map_err(|what| format!("{what} (--help lists all options)"))
+    /// The first argument that is unknown, lacks its value or contradicts another.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        Self::read(Parser::from_args(arguments)).map_err(UsageError)
     }
 
     fn read(mut parser: Parser) -> Result<Self, String> {
@@ -201,7 +213,7 @@ mod tests {
     use crate::config::Overrides;
 
     fn parse(arguments: &[&str]) -> Result<Args, String> {
-        Args::parse(arguments.iter().map(Into::into))
+        Args::parse(arguments.iter().map(Into::into)).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -54,15 +54,17 @@ impl Failure {
         Self { line: format!("pushserver: {why}"), code: 1 }
     }
 
-    /// The daemon cannot work with these settings. The line begins with the file's name, as in the
-    /// messages of compilers.
-    fn settings(line: String) -> Self {
-        Self { line, code: 2 }
-    }
-
     /// The daemon cannot work with these arguments.
     fn usage(why: impl Display) -> Self {
         Self { line: format!("pushserver: {why}"), code: 2 }
+    }
+}
+
+impl From<config::Error> for Failure {
+    /// The daemon cannot work with these settings. The line begins with the file's name, as in the
+    /// messages of compilers.
+    fn from(error: config::Error) -> Self {
+        Self { line: error.to_string(), code: 2 }
     }
 }
 
@@ -77,11 +79,9 @@ fn serve_or_print() -> Result<(), Failure> {
     match args.action {
         Action::Serve => serve(&args),
         Action::CheckConfig => print(&format!("{}: ok\n", load(&args)?.source())),
-        Action::PrintConfig => {
-            print(&format!("{}\n", load(&args)?.to_json().map_err(Failure::settings)?))
-        }
+        Action::PrintConfig => print(&format!("{}\n", load(&args)?.to_json()?)),
         Action::PrintSchema => print(config::SCHEMA),
-        Action::NginxConfig => print(&load(&args)?.to_nginx().map_err(Failure::settings)?),
+        Action::NginxConfig => print(&load(&args)?.to_nginx()?),
         Action::Help => print(cli::HELP),
         Action::Version => print(concat!("pushserver ", env!("CARGO_PKG_VERSION"), "\n")),
     }
@@ -102,7 +102,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
     let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
     let net = config.net_options(args.exit_on_stdin_eof);
     let relay = config.relay_options();
-    let reload = Arc::new(move || config.reload());
+    let reload = Arc::new(move || config.reload().map_err(|error| error.to_string()));
     let reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
     tell_ready(&reactor.listening());
     reactor.run().map_err(Failure::run)
@@ -144,7 +144,7 @@ fn tell_ready(listening: &[net::options::Listen]) {
 
 fn load(args: &Args) -> Result<Config, Failure> {
     let source = Source::of(args.config.as_deref(), args.exit_on_stdin_eof);
-    let config = Config::load(source, args.overrides.clone()).map_err(Failure::settings)?;
+    let config = Config::load(source, args.overrides.clone())?;
     for warning in config.warnings() {
         log::warn!("{warning}");
     }

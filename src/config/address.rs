@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::problem::{Path, Problem, quoted};
+use super::problem::{Error, Path, Problem, quoted};
 use crate::http::authority::{host_len, ipv6, port_number};
 use crate::net::is_url;
 use crate::net::options::Listen;
@@ -18,7 +18,7 @@ const UNIX_PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 1
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn listen(address: &str, port: u16, ipv6: bool) -> Result<Listen, String> {
+pub(super) fn listen(address: &str, port: u16, ipv6: bool) -> Result<Listen, Error> {
     if let Some(path) = address.strip_prefix("unix:") {
         return unix_path(path).map(Listen::Unix);
     }
@@ -27,30 +27,30 @@ pub(super) fn listen(address: &str, port: u16, ipv6: bool) -> Result<Listen, Str
         return Ok(Listen::Tcp(SocketAddr::new(ip, port)));
     }
     if socket_address(address, ipv6).is_some() {
-        return Err(format!("{} has a port; write that as \"port\"", quoted(address)));
+        return Err(Error(format!("{} has a port; write that as \"port\"", quoted(address))));
     }
-    Err(match address {
+    Err(Error(match address {
         "" | "*" => "write \"0.0.0.0\" to listen on every address, or \"127.0.0.1\"".to_owned(),
         _ => format!(
             "{} is no address; write an IP address, \"localhost\" or \"unix:/path\"",
             quoted(address)
         ),
-    })
+    }))
 }
 
 /// The address to listen on, of one argument `--listen`.
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn listen_argument(text: &str, ipv6: bool) -> Result<Listen, String> {
+pub(super) fn listen_argument(text: &str, ipv6: bool) -> Result<Listen, Error> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(path).map(Listen::Unix);
     }
     socket_address(text, ipv6).map(Listen::Tcp).ok_or_else(|| {
-        format!(
+        Error(format!(
             "{} is no address with a port; write 127.0.0.1:8001, [::1]:8001 or unix:/path",
             quoted(text)
-        )
+        ))
     })
 }
 
@@ -58,7 +58,7 @@ pub(super) fn listen_argument(text: &str, ipv6: bool) -> Result<Listen, String> 
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn check_host(text: &str) -> Result<(), String> {
+pub(super) fn check_host(text: &str) -> Result<(), Error> {
     let (host, port) = text.as_bytes().split_at(host_len(text.as_bytes()));
     let name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
     let host_fits = ipv6(host).is_some() || !host.is_empty() && host.iter().all(name);
@@ -66,21 +66,21 @@ pub(super) fn check_host(text: &str) -> Result<(), String> {
         return Ok(());
     }
     let hint = if text.contains("://") { ", without the scheme" } else { "" };
-    Err(format!("{} is no host:port; write \"127.0.0.1:8001\"{hint}", quoted(text)))
+    Err(Error(format!("{} is no host:port; write \"127.0.0.1:8001\"{hint}", quoted(text))))
 }
 
 /// Checks a name of `hosts`: a host without a port, a domain with all below it (`.example`), `*`.
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn check_name(text: &str) -> Result<(), String> {
+pub(super) fn check_name(text: &str) -> Result<(), Error> {
     let name = text.strip_prefix('.').unwrap_or(text);
     let has_port = name.contains(':') && !name.ends_with(']');
     if text == "*" || !has_port && check_host(name).is_ok() {
         return Ok(());
     }
     let form = "write a name without scheme and port, as in \"push.test\" or \".push.test\"";
-    Err(format!("{} is no host; {form}", quoted(text)))
+    Err(Error(format!("{} is no host; {form}", quoted(text))))
 }
 
 /// Checks that a web origin is written as browsers send it in `Origin` (RFC 6454 section 6.2): another
@@ -88,19 +88,19 @@ pub(super) fn check_name(text: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn check_origin(text: &str) -> Result<(), String> {
+pub(super) fn check_origin(text: &str) -> Result<(), Error> {
     let form = "an origin is scheme://host:port, for example \"http://127.0.0.1:8000\"";
     if text.contains([' ', ',']) {
-        return Err(format!("{form}; write several as a list"));
+        return Err(Error(format!("{form}; write several as a list")));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(format!("{} is no origin: {form}", quoted(text)));
+        return Err(Error(format!("{} is no origin: {form}", quoted(text))));
     };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     if !scheme_fits || check_host(host).is_err() {
-        return Err(format!("{} is no origin: {form}", quoted(text)));
+        return Err(Error(format!("{} is no origin: {form}", quoted(text))));
     }
     let sent = format!("{scheme}://{host}").to_ascii_lowercase();
     let default_port = match scheme.to_ascii_lowercase().as_str() {
@@ -112,46 +112,46 @@ pub(super) fn check_origin(text: &str) -> Result<(), String> {
     if sent == text {
         return Ok(());
     }
-    Err(format!("browsers send {} as {}; write that", quoted(text), quoted(sent)))
+    Err(Error(format!("browsers send {} as {}; write that", quoted(text), quoted(sent))))
 }
 
 /// Checks the URL of a passthrough.
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn check_url(text: &str) -> Result<(), String> {
+pub(super) fn check_url(text: &str) -> Result<(), Error> {
     if text.starts_with("https://") {
-        return Err("https is not in this version; write an http:// URL".to_owned());
+        return Err(Error("https is not in this version; write an http:// URL".to_owned()));
     }
     let authority = text.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
     if authority.is_none_or(|host| check_host(host).is_err()) {
-        return Err(format!("{} is no URL; write \"http://host:port/path\"", quoted(text)));
+        return Err(Error(format!("{} is no URL; write \"http://host:port/path\"", quoted(text))));
     }
     // The sender parses these, but drops the fragment and does not encode.
     if !text.bytes().all(|b| matches!(b, 0x21..=0x7e)) || text.contains('#') {
-        return Err(format!(
+        return Err(Error(format!(
             "{} has a space, a \"#\" or more than ASCII; percent-encode it, as %C3%B6 for ö",
             quoted(text)
-        ));
+        )));
     }
     if !is_url(text) {
         let what = "has a character that no URL has; percent-encode it, as %3C for <";
-        return Err(format!("{} {what}", quoted(text)));
+        return Err(Error(format!("{} {what}", quoted(text))));
     }
     Ok(())
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+fn network(text: &str) -> Result<IpNet, Error> {
     let network = match text.parse::<IpAddr>() {
         // Addresses of peers are compared in this form.
         Ok(address) => IpNet::from(address.to_canonical()),
         Err(_) => text.parse::<IpNet>().map_err(|_| {
-            format!("{} is no network; write \"10.0.0.0/8\" or \"127.0.0.1\"", quoted(text))
+            Error(format!("{} is no network; write \"10.0.0.0/8\" or \"127.0.0.1\"", quoted(text)))
         })?,
     };
     if network.addr() != network.network() {
         let meant = quoted(&network.trunc().to_string());
-        return Err(format!("{} has bits beyond its mask; write {meant}", quoted(text)));
+        return Err(Error(format!("{} has bits beyond its mask; write {meant}", quoted(text))));
     }
     Ok(network)
 }
@@ -162,7 +162,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 /// The first that is none.
 pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<IpNet>, Problem> {
     let read = |(index, text): (usize, &String)| {
-        network(text).map_err(|what| Problem::new(&path.index(index), what))
+        network(text).map_err(|wrong| wrong.at(&path.index(index)))
     };
     list.unwrap_or_default().iter().enumerate().map(read).collect()
 }
@@ -171,15 +171,19 @@ pub(super) fn networks(list: Option<&[String]>, path: &Path<'_>) -> Result<Vec<I
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn unix_path(path: &str) -> Result<PathBuf, String> {
+pub(super) fn unix_path(path: &str) -> Result<PathBuf, Error> {
     if !path.starts_with('/') || path.ends_with('/') {
-        return Err("write a Unix socket with its whole path, for example unix:/run/p.sock".into());
+        return Err(Error(
+            "write a Unix socket with its whole path, for example unix:/run/p.sock".into(),
+        ));
     }
     if path.len() > UNIX_PATH_BYTES_MAX {
-        return Err(format!("the path of a Unix socket has at most {UNIX_PATH_BYTES_MAX} bytes"));
+        return Err(Error(format!(
+            "the path of a Unix socket has at most {UNIX_PATH_BYTES_MAX} bytes"
+        )));
     }
     if path.chars().any(char::is_control) {
-        return Err(format!("{} has control characters", quoted(path)));
+        return Err(Error(format!("{} has control characters", quoted(path))));
     }
     Ok(PathBuf::from(path))
 }

@@ -54,7 +54,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
 fn hosts(settings: &Settings) -> Result<Vec<String>, Problem> {
     let path = Path::Root.key("hosts");
     for (index, name) in settings.hosts.iter().enumerate() {
-        check_name(name).map_err(|what| Problem::new(&path.index(index), what))?;
+        check_name(name).map_err(|wrong| wrong.at(&path.index(index)))?;
     }
     let mut names: Vec<String> =
         settings.hosts.iter().map(|name| name.trim_end_matches('.').to_owned()).collect();
@@ -76,7 +76,7 @@ fn host(host: Option<&Host>, path: &Path<'_>) -> Result<(), Problem> {
         Some(Host::Plain(location)) => (location, *path),
         Some(Host::Full { location, .. }) => (location, path.key("location")),
     };
-    check_host(location).map_err(|what| Problem::new(&path, what))
+    check_host(location).map_err(|wrong| wrong.at(&path))
 }
 
 fn stores(stores: &Stores) -> Result<Vec<StoreOptions>, Problem> {
@@ -159,7 +159,7 @@ fn pattern(common: &Common, path: &Path<'_>) -> Result<Pattern, Problem> {
             return Err(Problem::new(path, what));
         }
     };
-    pattern.map_err(|what| Problem::new(&path.key(key), what))
+    pattern.map_err(|error| Problem::new(&path.key(key), error.to_string()))
 }
 
 fn store_id(name: &str, stores: &[&str], path: &Path<'_>) -> Result<StoreId, Problem> {
@@ -204,7 +204,7 @@ fn subscriber_options(
         return Err(Problem::new(&path.key("allow_credentials"), what));
     }
     if let Some(url) = &subscriber.passthrough {
-        check_url(url).map_err(|what| Problem::new(&path.key("passthrough"), what))?;
+        check_url(url).map_err(|wrong| wrong.at(&path.key("passthrough")))?;
     }
     check_secret(subscriber.passthrough_secret.as_ref(), &path.key("passthrough_secret"))?;
     Ok(SubscriberOptions {
@@ -239,7 +239,7 @@ fn origins(given: &OneOrMore, path: &Path<'_>) -> Result<Origins, Problem> {
             let what = "\"*\" is every origin; write it alone, or leave it out";
             return Err(Problem::new(&at, what));
         }
-        check_origin(origin).map_err(|what| Problem::new(&at, what))?;
+        check_origin(origin).map_err(|wrong| wrong.at(&at))?;
     }
     Ok(Origins::Listed(list.to_vec()))
 }

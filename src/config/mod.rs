@@ -27,6 +27,7 @@ use crate::message::MessageId;
 use crate::net::options::{self as net, Listen};
 use crate::relay::options::{self as relay, PublisherOptions, Role};
 
+pub use self::problem::Error;
 pub use self::schema::TEXT as SCHEMA;
 pub use self::source::Source;
 
@@ -61,7 +62,7 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be read, or its first error.
-    pub fn load(source: Source, overrides: Overrides) -> Result<Self, String> {
+    pub fn load(source: Source, overrides: Overrides) -> Result<Self, Error> {
         let value = source.read().map_err(|problem| located(&source, &problem))?;
         Self::of_value(value, source, overrides)
     }
@@ -70,12 +71,12 @@ impl Config {
     ///
     /// # Errors
     /// The first error in them.
-    pub fn parse(text: &[u8], source: Source, overrides: Overrides) -> Result<Self, String> {
+    pub fn parse(text: &[u8], source: Source, overrides: Overrides) -> Result<Self, Error> {
         let value = json::whole(text).map_err(|problem| located(&source, &problem))?;
         Self::of_value(value, source, overrides)
     }
 
-    fn of_value(value: Value, source: Source, overrides: Overrides) -> Result<Self, String> {
+    fn of_value(value: Value, source: Source, overrides: Overrides) -> Result<Self, Error> {
         let located = |problem: Problem| located(&source, &problem);
         let mut settings = typed(value, &overrides).map_err(located)?;
         // Checked even if `--listen` replaces it: whether a file is valid depends on the file alone.
@@ -98,12 +99,12 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::load`]; or the setting that changed although it needs a restart.
-    pub fn reload(&self) -> Result<(relay::Options, Vec<StoreOptions>), String> {
+    pub fn reload(&self) -> Result<(relay::Options, Vec<StoreOptions>), Error> {
         match self.source {
             Source::File(_) => {}
-            Source::Defaults => return Err("no settings file was given at start".into()),
+            Source::Defaults => return Err(Error("no settings file was given at start".into())),
             Source::Stdin { .. } => {
-                return Err("standard input cannot be read again; restart instead".into());
+                return Err(Error("standard input cannot be read again; restart instead".into()));
             }
         }
         let new = Self::load(self.source.clone(), self.overrides.clone())?;
@@ -120,7 +121,7 @@ impl Config {
         ];
         match changed.iter().find(|(_, changed)| *changed) {
             Some((what, _)) => {
-                Err(format!("{}: {what} cannot change while running; restart", self.source))
+                Err(Error(format!("{}: {what} cannot change while running; restart", self.source)))
             }
             None => Ok((new.relay, new.stores)),
         }
@@ -216,9 +217,11 @@ impl Config {
     ///
     /// # Errors
     /// Several `--listen`: a file has one address.
-    pub fn to_json(&self) -> Result<String, String> {
+    pub fn to_json(&self) -> Result<String, Error> {
         if self.overrides.listen.len() > 1 {
-            return Err("--print-config: a settings file has one address; give one --listen".into());
+            return Err(Error(
+                "--print-config: a settings file has one address; give one --listen".into(),
+            ));
         }
         let text = serde_json::to_string_pretty(&self.settings);
         Ok(text.expect("settings have string keys and finite numbers"))
@@ -228,9 +231,9 @@ impl Config {
     ///
     /// # Errors
     /// A setting that nginx needs another value for.
-    pub fn to_nginx(&self) -> Result<String, String> {
+    pub fn to_nginx(&self) -> Result<String, Error> {
         nginx::configuration(&self.settings, &self.listen)
-            .map_err(|what| format!("{}: --nginx-config: {what}", self.source))
+            .map_err(|what| Error(format!("{}: --nginx-config: {what}", self.source)))
     }
 }
 
@@ -243,10 +246,10 @@ impl Default for relay::Limits {
     }
 }
 
-fn located(source: &Source, problem: &Problem) -> String {
+fn located(source: &Source, problem: &Problem) -> Error {
     match problem.path.as_str() {
-        "" => format!("{source}: {}", problem.what),
-        path => format!("{source}: {path}: {}", problem.what),
+        "" => Error(format!("{source}: {}", problem.what)),
+        path => Error(format!("{source}: {path}: {}", problem.what)),
     }
 }
 
@@ -276,15 +279,15 @@ fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
 
 fn listen(settings: &Settings, ipv6: bool) -> Result<Listen, Problem> {
     address::listen(&settings.address, settings.port, ipv6)
-        .map_err(|what| Problem::new(&Path::Root.key("address"), what))
+        .map_err(|wrong| wrong.at(&Path::Root.key("address")))
 }
 
-fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, String> {
+fn listen_arguments(arguments: &[String], ipv6: bool) -> Result<Vec<Listen>, Error> {
     if arguments.len() > net::LISTENERS_MAX {
-        return Err(format!("--listen: given more than {} times", net::LISTENERS_MAX));
+        return Err(Error(format!("--listen: given more than {} times", net::LISTENERS_MAX)));
     }
     let all = arguments.iter().map(|text| address::listen_argument(text, ipv6));
-    all.collect::<Result<_, _>>().map_err(|what| format!("--listen: {what}"))
+    all.collect::<Result<_, _>>().map_err(|wrong: Error| Error(format!("--listen: {wrong}")))
 }
 
 /// Writes the one `--listen` into the settings, for `--print-config`.

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::problem::Error;
 use super::settings::{
     Common, Location, OneOrMore, Publisher, Seconds, Settings, Store, Stores, Subscriber,
 };
@@ -30,7 +31,7 @@ const MESSAGES_MAX: usize = i32::MAX as usize;
 ///
 /// # Errors
 /// The port is 0: nginx cannot choose one.
-pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<String, String> {
+pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<String, Error> {
     let mut out = Output { text: HEAD.to_owned(), indent: 0 };
     if settings.limits.connections.is_some() {
         out.note("limits.connections is worker_connections, which belongs to the events block.");
@@ -114,10 +115,10 @@ impl Output {
     }
 }
 
-fn listen_address(address: &Listen) -> Result<String, String> {
+fn listen_address(address: &Listen) -> Result<String, Error> {
     match address {
         Listen::Tcp(address) if address.port() == 0 => {
-            Err("nginx cannot pick a free port; set \"port\"".to_owned())
+            Err(Error("nginx cannot pick a free port; set \"port\"".to_owned()))
         }
         Listen::Tcp(address) => Ok(address.to_string()),
         Listen::Unix(_) => Ok(quoted(&address.to_string())),

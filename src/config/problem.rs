@@ -23,6 +23,25 @@ impl Problem {
     }
 }
 
+/// A setting or argument that cannot work, and what to write instead. Its text is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(pub(super) String);
+
+impl Error {
+    /// The same of the value that stands there.
+    pub(super) fn at(self, path: &Path<'_>) -> Problem {
+        Problem::new(path, self.0)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
 /// Path of a value in the settings: a chain of keys and indexes up to the whole file.
 #[derive(Clone, Copy)]
 pub(super) enum Path<'p> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::address::{check_host, networks, unix_path};
 use super::header_text::check_secret;
-use super::problem::{Path, Problem, quoted};
+use super::problem::{Error, Path, Problem, quoted};
 use super::settings::{Location, Settings};
 use crate::http::authority::{host_len, port_number};
 use crate::net::options::Listen;
@@ -33,13 +33,12 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
     };
     let force_host = settings.forcehost.clone();
     if let Some(host) = &force_host {
-        check_host(host).map_err(|what| Problem::new(&root.key("forcehost"), what))?;
+        check_host(host).map_err(|wrong| wrong.at(&root.key("forcehost")))?;
     }
     let secret = settings.allrequests_secret.clone();
     check_proxy_secret(settings, &root.key("allrequests_secret"))?;
     let trusted = networks(settings.trusted_proxies.as_deref(), &root.key("trusted_proxies"))?;
-    let (host, addresses) =
-        upstream(url).map_err(|what| Problem::new(&root.key("allrequests"), what))?;
+    let (host, addresses) = upstream(url).map_err(|wrong| wrong.at(&root.key("allrequests")))?;
     Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted, secret }))
 }
 
@@ -98,22 +97,22 @@ fn is_reached(listen: &[Listen], to: &UpstreamAddress) -> bool {
 }
 
 /// The host of a URL, as `Host` has it, and the addresses behind it.
-fn upstream(url: &str) -> Result<(String, Vec<UpstreamAddress>), String> {
+fn upstream(url: &str) -> Result<(String, Vec<UpstreamAddress>), Error> {
     if let Some(path) = url.strip_prefix("unix:") {
         return Ok(("localhost".to_owned(), vec![UpstreamAddress::Unix(unix_path(path)?)]));
     }
     if url.starts_with("https://") {
-        return Err("https is not in this version; write an http:// URL".to_owned());
+        return Err(Error("https is not in this version; write an http:// URL".to_owned()));
     }
     let form = "write \"http://host:port\" or \"unix:/path\"";
     let Some(rest) = url.strip_prefix("http://") else {
-        return Err(format!("{} is no URL; {form}", quoted(url)));
+        return Err(Error(format!("{} is no URL; {form}", quoted(url))));
     };
     let host = rest.strip_suffix('/').unwrap_or(rest);
     if host.contains(['/', '?', '#']) {
-        return Err(format!("{} has a path; requests keep their own: {form}", quoted(url)));
+        return Err(Error(format!("{} has a path; requests keep their own: {form}", quoted(url))));
     }
-    check_host(host).map_err(|_| format!("{} is no URL; {form}", quoted(url)))?;
+    check_host(host).map_err(|_| Error(format!("{} is no URL; {form}", quoted(url))))?;
     let (name, port) = name_and_port(host);
     Ok((host.to_owned(), look_up(name, port)?))
 }
@@ -133,16 +132,17 @@ fn literal(name: &str, port: u16) -> Vec<SocketAddr> {
     ip.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
 }
 
-fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, String> {
+fn look_up(name: &str, port: u16) -> Result<Vec<UpstreamAddress>, Error> {
     let mut found = literal(name, port);
     if found.is_empty() {
         let looked_up = (name, port).to_socket_addrs();
         found.extend(
-            looked_up.map_err(|error| format!("cannot look up {}: {error}", quoted(name)))?,
+            looked_up
+                .map_err(|error| Error(format!("cannot look up {}: {error}", quoted(name))))?,
         );
     }
     if found.is_empty() {
-        return Err(format!("{} has no address", quoted(name)));
+        return Err(Error(format!("{} has no address", quoted(name))));
     }
     Ok(found.into_iter().map(UpstreamAddress::Tcp).collect())
 }

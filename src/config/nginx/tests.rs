@@ -6,7 +6,7 @@ use super::configuration;
 fn written(settings: Value) -> Result<String, String> {
     let settings = typed(settings, &Overrides::default()).expect("settings that are taken");
     let listen = listen(&settings, false).expect("an address");
-    configuration(&settings, &[listen])
+    configuration(&settings, &[listen]).map_err(|error| error.to_string())
 }
 
 fn location(kind: &str, more: Value) -> String {

@@ -15,6 +15,7 @@ pub(crate) mod spelling;
 
 pub(crate) use pattern::NEST_MAX;
 pub use pattern::Pattern;
+pub use spelling::PatternError;
 
 /// Which of a location's origins a request came from; says which header lines its answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind, Look};
 
-use super::spelling;
+use super::spelling::{self, PatternError};
 
 /// Groups within groups: twice the parser's own limit and more, since written out there are more.
 pub(crate) const NEST_MAX: u32 = 1000;
@@ -32,31 +32,31 @@ impl Pattern {
     /// A pattern of the setting `url`.
     ///
     /// # Errors
-    /// In words, if it does not compile, is too large, or does not have just one group that can hold
+    /// If it does not compile, is too large, or does not have just one group that can hold
     /// a channel id.
-    pub fn url(expression: &str) -> Result<Self, String> {
+    pub fn url(expression: &str) -> Result<Self, PatternError> {
         check_length(expression)?;
         let hir = spelling::parse(expression)?;
         let anchored = anchored(spelling::spelled(&hir).unwrap_or_else(|| hir.clone()))?;
         match anchored.captures_len() - 1 {
-            0 => Err(NO_GROUP.to_owned()),
-            1 if has_empty_group(&hir) => Err(EMPTY_GROUP.to_owned()),
-            1 if spelling::has_dot_segment(&hir) => Err(DOTS.to_owned()),
+            0 => Err(PatternError(NO_GROUP.to_owned())),
+            1 if has_empty_group(&hir) => Err(PatternError(EMPTY_GROUP.to_owned())),
+            1 if spelling::has_dot_segment(&hir) => Err(PatternError(DOTS.to_owned())),
             1 => Ok(segment(expression).unwrap_or(Self::Url(anchored))),
-            groups => Err(format!(
+            groups => Err(PatternError(format!(
                 "{groups} capture groups; exactly one may capture, write the others as (?:…)"
-            )),
+            ))),
         }
     }
 
     /// A pattern of the setting `prefix`.
     ///
     /// # Errors
-    /// In words, if it is too long, too large when compiled, or has a segment `.` or `..`.
-    pub fn prefix(prefix: &str) -> Result<Self, String> {
+    /// If it is too long, too large when compiled, or has a segment `.` or `..`.
+    pub fn prefix(prefix: &str) -> Result<Self, PatternError> {
         check_length(prefix)?;
         if spelling::is_with_dots(prefix.as_bytes()) {
-            return Err(DOTS.to_owned());
+            return Err(PatternError(DOTS.to_owned()));
         }
         match spelling::literal(prefix.as_bytes(), true) {
             None => Ok(Self::Prefix(prefix.into())),
@@ -122,16 +122,18 @@ const EMPTY_GROUP: &str =
 const DOTS: &str =
     "no path has a segment \".\" or \"..\", since clients resolve them; leave it out";
 
-fn check_length(pattern: &str) -> Result<(), String> {
+fn check_length(pattern: &str) -> Result<(), PatternError> {
     match pattern.len() {
         0..=PATTERN_BYTES_MAX => Ok(()),
-        bytes => Err(format!("{bytes} bytes, and a pattern can have {PATTERN_BYTES_MAX}")),
+        bytes => {
+            Err(PatternError(format!("{bytes} bytes, and a pattern can have {PATTERN_BYTES_MAX}")))
+        }
     }
 }
 
 /// The parsed expression, for the whole path. Written out, so that neither a bracket nor a comment
 /// of the expression (`(?x)a # b`) reaches beyond it.
-fn anchored(hir: Hir) -> Result<Regex, String> {
+fn anchored(hir: Hir) -> Result<Regex, PatternError> {
     let whole = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
     // As it is written out, it is in Unicode mode wherever it does not say otherwise.
     RegexBuilder::new(&format!("(?u:{whole})"))
@@ -140,10 +142,10 @@ fn anchored(hir: Hir) -> Result<Regex, String> {
         .nest_limit(NEST_MAX)
         .build()
         .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => format!(
+            regex::Error::CompiledTooBig(_) => PatternError(format!(
                 "compiled, it has more than {COMPILED_BYTES_MAX} bytes; write shorter text or \
                  smaller repetitions, as in {{1,100}}"
-            ),
+            )),
             error => spelling::syntax(&error.to_string()),
         })
 }
@@ -185,7 +187,7 @@ mod tests {
         }
         let hash = Pattern::url("/s/([a-z]+)#").unwrap();
         assert_eq!(hash.channel_part(b"/s/a#"), Some(&b"a"[..]));
-        let error = |expression| Pattern::url(expression).unwrap_err();
+        let error = |expression| Pattern::url(expression).unwrap_err().to_string();
         assert!(error("(?x) /s/ ([a-z]+ # id)").starts_with("not a regular expression: "));
         assert_eq!(error("(?x) /s/ # ([a-z]+)"), NO_GROUP);
     }
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn expressions_without_just_one_group_are_refused() {
-        let error = |expression| Pattern::url(expression).unwrap_err();
+        let error = |expression| Pattern::url(expression).unwrap_err().to_string();
         assert_eq!(error("/a/b"), NO_GROUP);
         assert!(error("/(a)/(b)").starts_with("2 capture groups; "));
         assert!(error("/a/([^/]+").starts_with("not a regular expression: "));

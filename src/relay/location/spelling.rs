@@ -3,22 +3,36 @@
 //! and the digits come in either case. Rewrites a parsed expression so that it takes all of these;
 //! matches nothing itself. Done at start: a pattern without such text is left as it is.
 
+use std::fmt;
+
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{
     Capture, Class, ClassBytes, ClassBytesRange, ClassUnicode, Hir, HirKind, Repetition,
 };
 use regex_syntax::utf8::{Utf8Sequence, Utf8Sequences};
 
+/// What is wrong with a pattern, and what to write instead. Its text is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternError(pub(super) String);
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PatternError {}
+
 /// Reads an expression as it is matched: by bytes.
 ///
 /// # Errors
-/// In words, if it is no regular expression, or has a class with more than ASCII.
-pub(crate) fn parse(expression: &str) -> Result<Hir, String> {
+/// If it is no regular expression, or has a class with more than ASCII.
+pub(crate) fn parse(expression: &str) -> Result<Hir, PatternError> {
     use regex_syntax::{Error, hir::ErrorKind};
     let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(expression);
     parsed.map_err(|error| match error {
         Error::Translate(error) if *error.kind() == ErrorKind::UnicodeNotAllowed => {
-            NOT_ASCII.to_owned()
+            PatternError(NOT_ASCII.to_owned())
         }
         error => syntax(&error.to_string()),
     })
@@ -26,9 +40,9 @@ pub(crate) fn parse(expression: &str) -> Result<Hir, String> {
 
 /// What is wrong with an expression. The parser draws it with a caret below; its last line says what
 /// is wrong.
-pub(super) fn syntax(words: &str) -> String {
+pub(super) fn syntax(words: &str) -> PatternError {
     let last = words.lines().last().unwrap_or(words);
-    format!("not a regular expression: {}", last.trim_start_matches("error: "))
+    PatternError(format!("not a regular expression: {}", last.trim_start_matches("error: ")))
 }
 
 /// A path has other characters percent-encoded.

@@ -14,7 +14,7 @@ pub fn round(data: &[u8]) {
     }
     let config = match read(data) {
         Ok(config) => config,
-        Err(error) => return one_line(&error),
+        Err(error) => return one_line(&error.to_string()),
     };
     let first_id = MessageId { time: 1_700_000_000, tag: 0 };
     let now = Now { mono_ms: 0, unix_s: 1_700_000_001 };
@@ -26,11 +26,11 @@ pub fn round(data: &[u8]) {
     let again = read(printed.as_bytes()).unwrap_or_else(|error| panic!("{error}: {printed}"));
     assert_eq!(again.to_json().as_ref(), Ok(&printed), "printed settings give themselves again");
     if let Err(error) = config.to_nginx() {
-        one_line(&error);
+        one_line(&error.to_string());
     }
 }
 
-fn read(data: &[u8]) -> Result<Config, String> {
+fn read(data: &[u8]) -> Result<Config, pushserver::config::Error> {
     Config::parse(data, Source::Defaults, Overrides::default())
 }
 

@@ -115,7 +115,8 @@ impl InWorld {
     /// What is wrong with the settings.
     pub fn new(settings: &Value, split: Split) -> Result<Self, String> {
         let text = complete(settings).to_string();
-        let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default())?;
+        let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
+        let config = config.map_err(|error| error.to_string())?;
         // A process of an earlier second, so that tags begin at 0.
         let first_id = MessageId { time: BEGIN_UNIX_S - 1, tag: 999_999 };
         let network = Network::new(&config.relay_options(), config.hub_options(first_id, 1));
