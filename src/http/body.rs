@@ -179,8 +179,10 @@ impl BodyDecoder {
                 }
                 self.state.after_trailer(bytes + 1, byte)
             }
-            // Of data, which is not looked at.
-            other => Ok(other),
+            data
+            @ (State::Done | State::Length { .. } | State::UntilClose | State::Data { .. }) => {
+                Ok(data)
+            }
         }
     }
 }

@@ -32,7 +32,8 @@ const SILENT_LONG_PAUSED_MS: u64 = 100;
 /// long pause it looks once.
 const LOOK_AGAIN_MS: u64 = 5;
 
-/// After a long pause so many silent clients make room as fast as newcomers that say nothing are let go.
+/// After a long pause so many silent clients make room as fast as newcomers that say nothing are let
+/// go.
 const SILENT_ENOUGH: usize = (SILENT_LONG_PAUSED_MS / LOOK_AGAIN_MS) as usize;
 
 /// How many clients may be left alone, since each has asked again, before a newcomer waits.
