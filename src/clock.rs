@@ -1,5 +1,5 @@
-//! Clock: the only reader of time. Code below `net` gets a [`Now`] from its caller and never reads a
-//! clock.
+//! Clock: the only reader of time. Code below `net` gets a [`Now`] from its caller and never reads
+//! a clock.
 //!
 //! Timers use monotonic milliseconds alone; the wall clock only dates messages and answers.
 

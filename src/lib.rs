@@ -13,7 +13,8 @@
 //! 3. [`hub`]: channels, subscriptions, fan-outs. The domain.
 //! 4. [`relay`]: connections, locations, answers. The domain's HTTP face.
 //! 5. [`net`]: the loop; the only owner of sockets, threads and signals.
-//! 6. [`config`], [`logging`], [`pid_file`], [`nearest`]: from a file to the options of every layer.
+//! 6. [`config`], [`logging`], [`pid_file`], [`nearest`]: from a file to the options of every
+//!    layer.
 //! 7. [`cli`]: the arguments, with what they set over the file.
 //!
 //! `docs/architecture.md` tells how a message flows through them; `tests/tidy` keeps the order.

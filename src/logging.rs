@@ -16,9 +16,9 @@ use crate::log_targets::{ACCESS, COUNTERS};
 /// The HTTP client of the notices. Its debug lines show whole URLs and headers: secrets, cookies.
 const HTTP_CLIENT: [&str; 2] = ["ureq", "ureq_proto"];
 
-/// Starts logging, once per process; a later call changes nothing. `level`: how much of the daemon's
-/// own lines is logged, unless `RUST_LOG` says otherwise; `access`: one line per request, too.
-/// `log::logger().flush()` waits, for at most half a second, until the lines logged so far are
+/// Starts logging, once per process; a later call changes nothing. `level`: how much of the
+/// daemon's own lines is logged, unless `RUST_LOG` says otherwise; `access`: one line per request,
+/// too. `log::logger().flush()` waits, for at most half a second, until the lines logged so far are
 /// written.
 pub fn start(level: LevelFilter, access: bool) {
     let filters = env::var("RUST_LOG").ok();

@@ -108,8 +108,8 @@ fn serve(args: &Args) -> Result<(), Failure> {
     reactor.run().map_err(Failure::run)
 }
 
-/// Refuses to start where standard input has ended already: the daemon would report that it listens,
-/// and stop.
+/// Refuses to start where standard input has ended already: the daemon would report that it
+/// listens, and stop.
 fn check_stdin_is_held(source: &Source) -> Result<(), Failure> {
     let wait = match source {
         // A command that only writes the settings closes the pipe behind them.
@@ -126,11 +126,12 @@ fn check_stdin_is_held(source: &Source) -> Result<(), Failure> {
     }
 }
 
-/// How long a command that only writes the settings may take to close the pipe. The start is delayed
-/// by this time where a launcher keeps the pipe open.
+/// How long a command that only writes the settings may take to close the pipe. The start is
+/// delayed by this time where a launcher keeps the pipe open.
 const CLOSED_BEHIND_SETTINGS: Duration = Duration::from_millis(50);
 
-/// Reports readiness to launchers, which wait for the line, and to systemd. Neither has to be there.
+/// Reports readiness to launchers, which wait for the line, and to systemd. Neither has to be
+/// there.
 fn tell_ready(listening: &[net::options::Listen]) {
     let mut stdout = io::stdout().lock();
     for address in listening {

@@ -1,5 +1,6 @@
-//! Timer wheel (hierarchical): sets and cancels a timer in constant time, and finds the next deadline
-//! with a few bit masks. Generic over the value of a timer. Never reads a clock, never calls back.
+//! Timer wheel (hierarchical): sets and cancels a timer in constant time, and finds the next
+//! deadline with a few bit masks. Generic over the value of a timer. Never reads a clock, never
+//! calls back.
 //!
 //! The owner asks for the next deadline, sleeps, and pops the expired timers. A timer never expires
 //! early, and at most one tick (10 ms) late.
@@ -13,9 +14,10 @@
 //! reach   640 ms   41 s     44 min    46 h 36 min
 //! ```
 //!
-//! A timer is placed in the lowest level that reaches it. At the start of a slot of level 1 to 3 its
-//! timers move to lower levels ("cascade"); at a slot of level 0 they are due. A timer beyond the
-//! reach of the last level is placed in its last slot, and placed again from there, every 46 hours.
+//! A timer is placed in the lowest level that reaches it. At the start of a slot of level 1 to 3
+//! its timers move to lower levels ("cascade"); at a slot of level 0 they are due. A timer beyond
+//! the reach of the last level is placed in its last slot, and placed again from there, every 46
+//! hours.
 
 use std::num::NonZeroU32;
 
@@ -112,8 +114,8 @@ impl<T> Wheel<T> {
         self.take(key.index)
     }
 
-    /// When a timer is due (monotonic milliseconds), rounded up to a tick; `None` if it has expired or
-    /// was cancelled.
+    /// When a timer is due (monotonic milliseconds), rounded up to a tick; `None` if it has expired
+    /// or was cancelled.
     #[must_use]
     pub fn due_ms(&self, key: TimerKey) -> Option<u64> {
         self.living(key).map(|entry| entry.tick.saturating_mul(TICK_MS))
@@ -124,8 +126,8 @@ impl<T> Wheel<T> {
         (entry.generation == key.generation && entry.value.is_some()).then_some(entry)
     }
 
-    /// The next timer that has expired by `now_ms` (monotonic milliseconds), in order of ticks. Call
-    /// it until `None`; it returns timers that are set meanwhile for a past time, too.
+    /// The next timer that has expired by `now_ms` (monotonic milliseconds), in order of ticks.
+    /// Call it until `None`; it returns timers that are set meanwhile for a past time, too.
     ///
     /// A jump of `now_ms` costs no more than the timers and slots that it passes.
     pub fn pop_expired(&mut self, now_ms: u64) -> Option<T> {

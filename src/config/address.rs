@@ -83,8 +83,8 @@ pub(super) fn check_name(text: &str) -> Result<(), Error> {
     Err(Error(format!("{} is no host; {form}", quoted(text))))
 }
 
-/// Checks that a web origin is written as browsers send it in `Origin` (RFC 6454 section 6.2): another
-/// spelling would never match.
+/// Checks that a web origin is written as browsers send it in `Origin` (RFC 6454 section 6.2):
+/// another spelling would never match.
 ///
 /// # Errors
 /// What to write instead.

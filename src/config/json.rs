@@ -1,5 +1,5 @@
-//! JSON: parses bytes to a value, and refuses a key that is given twice, of which `serde_json` would
-//! silently drop one. Knows no setting.
+//! JSON: parses bytes to a value, and refuses a key that is given twice, of which `serde_json`
+//! would silently drop one. Knows no setting.
 
 use std::fmt;
 use std::io;

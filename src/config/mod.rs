@@ -1,5 +1,5 @@
-//! Configuration: from JSON in the form of Django's `PUSH_SERVER` to the options of every layer. Only
-//! `cli` and `main` import it.
+//! Configuration: from JSON in the form of Django's `PUSH_SERVER` to the options of every layer.
+//! Only `cli` and `main` import it.
 //!
 //! The steps: `source` (bytes), `json` (a value), `schema` (keys, types, bounds, defaults),
 //! `settings` (typed), `build` (options). Every error is one line: of a bad setting its JSON path,
@@ -79,7 +79,8 @@ impl Config {
     fn of_value(value: Value, source: Source, overrides: Overrides) -> Result<Self, Error> {
         let located = |problem: Problem| located(&source, &problem);
         let mut settings = typed(value, &overrides).map_err(located)?;
-        // Checked even if `--listen` replaces it: whether a file is valid depends on the file alone.
+        // Checked even if `--listen` replaces it: whether a file is valid depends on the file
+        // alone.
         let listen = listen(&settings, overrides.ipv6).map_err(located)?;
         let listen = match overrides.listen.as_slice() {
             [] => vec![listen],
@@ -179,8 +180,8 @@ impl Config {
         warnings
     }
 
-    /// Warnings for publisher locations that are open to everybody: at an address that other machines
-    /// reach, or through a front server, whose address all requests have.
+    /// Warnings for publisher locations that are open to everybody: at an address that other
+    /// machines reach, or through a front server, whose address all requests have.
     fn open_publishers(&self) -> Vec<String> {
         let is_public = |listen: &&Listen| match listen {
             Listen::Tcp(address) => !address.ip().is_loopback(),

@@ -1,5 +1,5 @@
-//! nginx configuration: writes the settings as directives of nginx and Nchan (version 1.3.6), so that
-//! production behaves as development did. Reads and writes no file.
+//! nginx configuration: writes the settings as directives of nginx and Nchan (version 1.3.6), so
+//! that production behaves as development did. Reads and writes no file.
 //!
 //! Where nginx cannot do what a setting says, a comment in the output says so. Every value either
 //! consists of harmless characters or is quoted here. nginx cannot quote a `$`, so values with one
@@ -125,8 +125,9 @@ fn listen_address(address: &Listen) -> Result<String, Error> {
     }
 }
 
-/// Writes two variables for each publisher location: whether a request has the secret, and whether the
-/// web page that sends it may publish. Nchan's own check of an origin would leave the body unread.
+/// Writes two variables for each publisher location: whether a request has the secret, and whether
+/// the web page that sends it may publish. Nchan's own check of an origin would leave the body
+/// unread.
 fn admissions(out: &mut Output, settings: &Settings) {
     for (index, location) in settings.locations.iter().enumerate() {
         let Location::Publisher(publisher) = location else { continue };

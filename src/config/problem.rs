@@ -1,5 +1,5 @@
-//! Problems: what is wrong in the settings, and where. Every message is one line, and shows no secret
-//! of a URL.
+//! Problems: what is wrong in the settings, and where. Every message is one line, and shows no
+//! secret of a URL.
 
 use std::fmt;
 

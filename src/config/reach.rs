@@ -1,5 +1,5 @@
-//! Reachability of locations: finds those that never serve a request, because earlier ones match all
-//! their paths. Never refuses a location that works.
+//! Reachability of locations: finds those that never serve a request, because earlier ones match
+//! all their paths. Never refuses a location that works.
 //!
 //! The decision is exact: it steps the automata of all locations side by side through all possible
 //! paths, instead of trying samples.
@@ -86,8 +86,8 @@ fn note(nfa: &NFA, states: &[StateID], fates: &mut [Fate], steps: &mut usize) ->
     Some(())
 }
 
-/// One byte of each class that no automaton tells apart, if a raw path can have it. Bytes above ASCII
-/// count as possible: that can only make a location count as served.
+/// One byte of each class that no automaton tells apart, if a raw path can have it. Bytes above
+/// ASCII count as possible: that can only make a location count as served.
 fn alphabet(nfa: &NFA) -> Vec<u8> {
     let mut classes = HashSet::new();
     (0x21..=0xff)

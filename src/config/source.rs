@@ -23,8 +23,8 @@ const TOO_MUCH: &str = "over 4 MiB, and no settings are; is it the right file?";
 const PIPE_WITHIN: Duration = Duration::from_secs(10);
 const TOO_LONG: &str = "a pipe that was not written and closed within 10 s";
 
-/// Whether a thread reads a named pipe. The thread stays as long as nobody writes the pipe, so there is
-/// at most one.
+/// Whether a thread reads a named pipe. The thread stays as long as nobody writes the pipe, so
+/// there is at most one.
 static PIPE_IS_READ: AtomicBool = AtomicBool::new(false);
 const STILL_READ: &str = "a pipe, and an earlier one is still not written and closed";
 
@@ -90,8 +90,8 @@ fn read_file(path: &path::Path) -> io::Result<Vec<u8>> {
     if PIPE_IS_READ.swap(true, Ordering::AcqRel) {
         return Err(io::Error::new(ErrorKind::ResourceBusy, STILL_READ));
     }
-    // A pipe may have no writer, or one that writes nothing. The other thread may wait for ever; this
-    // one waits for a bounded time, and reports it.
+    // A pipe may have no writer, or one that writes nothing. The other thread may wait for ever;
+    // this one waits for a bounded time, and reports it.
     let (sender, receiver) = mpsc::channel();
     let path = path.to_owned();
     let reader = thread::Builder::new().name("settings".to_owned()).spawn(move || {

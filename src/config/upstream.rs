@@ -42,8 +42,8 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
     Ok(Some(ProxyOptions { url: url.clone(), host, addresses, force_host, trusted, secret }))
 }
 
-/// Refuses a secret that a location has for its notices: every request of a client carries this one,
-/// and could be a forged notice.
+/// Refuses a secret that a location has for its notices: every request of a client carries this
+/// one, and could be a forged notice.
 fn check_proxy_secret(settings: &Settings, path: &Path<'_>) -> Result<(), Problem> {
     let secret = settings.allrequests_secret.as_ref();
     check_secret(secret, path)?;

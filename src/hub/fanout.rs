@@ -1,6 +1,6 @@
 //! Fan-outs: deliveries in progress, each with what it brings and the subscriptions that are still
-//! to get it. Several run side by side in turns, so that a channel with one subscriber does not wait
-//! for a channel with ten thousand. Never looks at a subscription.
+//! to get it. Several run side by side in turns, so that a channel with one subscriber does not
+//! wait for a channel with ten thousand. Never looks at a subscription.
 //!
 //! A long poll is in one fan-out at most. For deliveries that stay after a message, the fan-outs
 //! of one channel will have to keep their order.
@@ -95,8 +95,8 @@ impl Fanouts {
         Some(Step::Done(done.cause))
     }
 
-    /// An empty list for a channel that had `waited` subscriptions: with the room of an earlier list,
-    /// unless that is for many more, which would be kept for nothing.
+    /// An empty list for a channel that had `waited` subscriptions: with the room of an earlier
+    /// list, unless that is for many more, which would be kept for nothing.
     pub(super) fn spare(&mut self, waited: usize) -> Vec<SubscriptionKey> {
         let fits = |list: &Vec<SubscriptionKey>| list.capacity() / SPARE_ROOM <= waited;
         let found = self.spares.iter().position(fits);

@@ -1,10 +1,10 @@
 //! Hub: the domain state machine, which knows what requests wait on which channels and tells them
-//! what happens there. Sans-io: calls and `now` go in, [`Output`]s come out. Never sees an HTTP word, a
-//! socket or a clock.
+//! what happens there. Sans-io: calls and `now` go in, [`Output`]s come out. Never sees an HTTP
+//! word, a socket or a clock.
 //!
-//! A call asks the store; `Hub::on_reply` goes on with the reply, whether that comes at once or turns
-//! later. Callers get every answer through [`Hub::poll_output`]. Every held request ends with exactly
-//! one output, or with [`Hub::unsubscribe`].
+//! A call asks the store; `Hub::on_reply` goes on with the reply, whether that comes at once or
+//! turns later. Callers get every answer through [`Hub::poll_output`]. Every held request ends with
+//! exactly one output, or with [`Hub::unsubscribe`].
 
 mod api;
 mod fanout;
@@ -35,7 +35,7 @@ use crate::store::{Answer, Ask, ChannelKey, Facts, Reply, StoreId, Stores, Ticke
 /// Timers that are dealt with at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
 
-/// Bounds the answers queued by timers, because the next request's answer is sent after all of them.
+/// Bounds the answers that timers queue: the next request's answer is sent after all of them.
 const ENDS_AT_ONCE: usize = 96;
 
 /// See the module.
@@ -90,8 +90,8 @@ impl Hub {
         self.ask(peer.into(), name, Ask::Inspect, now);
     }
 
-    /// Deletes a channel with its messages, and ends the requests held on it. Answered `Missing`, or
-    /// `Deleted` after all of those.
+    /// Deletes a channel with its messages, and ends the requests held on it. Answered `Missing`,
+    /// or `Deleted` after all of those.
     pub fn delete(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
         self.ask(peer.into(), name, Ask::Delete, now);
     }
@@ -167,8 +167,8 @@ impl Hub {
         self.stores.handle_timeout(now);
     }
 
-    /// Goes on with one late answer of a store, if there is one. Each turn until there is none, with
-    /// the hub's own answers taken in between: no timer is due of a caller that has its answer.
+    /// Goes on with one late answer of a store, if there is one. Each turn until there is none, the
+    /// hub's own answers taken in between: so no timer is due of a caller that has its answer.
     pub fn handle_reply(&mut self, now: Now) -> bool {
         let Some((ticket, reply)) = self.stores.next_reply(now) else { return false };
         let pending = ticket.and_then(|ticket| self.asks.remove(&ticket));
@@ -266,8 +266,8 @@ impl Hub {
         }
     }
 
-    /// Goes on where a store has answered. `pending`: the caller, if it still waits. What happened on
-    /// the channel concerns the requests held there in any case.
+    /// Goes on where a store has answered. `pending`: the caller, if it still waits. What happened
+    /// on the channel concerns the requests held there in any case.
     fn on_reply(&mut self, pending: Option<&Pending>, reply: Reply<Waiters>, now: Now) {
         let peer = pending.map(|pending| pending.peer);
         let refused = |refusal| peer.map(|peer| Output::Refused { peer, refusal });
@@ -298,7 +298,8 @@ impl Hub {
         self.outputs.extend(output);
     }
 
-    /// Tells the publisher, and begins to deliver its message to the subscriptions that wait for it.
+    /// Tells the publisher, and begins to deliver its message to the subscriptions that wait for
+    /// it.
     fn deliver(
         &mut self,
         publisher: Option<Peer>,

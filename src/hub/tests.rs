@@ -403,7 +403,8 @@ fn nothing_is_held_after_shutdown() {
     assert_eq!((b.hub.held(), b.channels()), (0, 1));
 }
 
-/// The turns until nothing more is due; in none may more than so many channels, messages or holds end.
+/// The turns until nothing more is due; in none may more than so many channels, messages or holds
+/// end.
 fn turns(b: &mut Bench, most: usize) -> usize {
     let count = |b: &Bench| [b.channels(), b.messages(), b.hub.held()];
     let mut turns = 0;

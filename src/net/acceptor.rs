@@ -1,5 +1,5 @@
-//! Acceptor: the listeners, and the newcomer that waits while there are as many connections as there
-//! may be. Decides who is admitted and who makes room; moves no bytes.
+//! Acceptor: the listeners, and the newcomer that waits while there are as many connections as
+//! there may be. Decides who is admitted and who makes room; moves no bytes.
 
 use std::io::{self, ErrorKind};
 
@@ -28,12 +28,12 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 const SILENT_MS: u64 = 1000;
 const SILENT_LONG_PAUSED_MS: u64 = 100;
 
-/// How often the loop looks whether the newcomer that waits has sent something, milliseconds; after a
-/// long pause it looks once.
+/// How often the loop looks whether the newcomer that waits has sent something, milliseconds; after
+/// a long pause it looks once.
 const LOOK_AGAIN_MS: u64 = 5;
 
-/// After a long pause so many silent clients make room as fast as newcomers that say nothing are let
-/// go.
+/// After a long pause so many silent clients make room as fast as newcomers that say nothing are
+/// let go.
 const SILENT_ENOUGH: usize = (SILENT_LONG_PAUSED_MS / LOOK_AGAIN_MS) as usize;
 
 /// How many clients may be left alone, since each has asked again, before a newcomer waits.
@@ -150,7 +150,8 @@ impl Acceptor {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(error) if is_transient(&error) => {}
                 Err(error) => {
-                    // Perhaps no client waits; but nothing else goes on without one free descriptor.
+                    // Perhaps no client waits; but nothing else goes on without one free
+                    // descriptor.
                     self.make_room(true, traffic, now);
                     self.pause(&error.to_string(), traffic.sockets.open(), now);
                     return false;

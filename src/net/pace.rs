@@ -1,5 +1,5 @@
-//! Pace: how much one turn of the loop does at most, so that no connection waits long for others. The
-//! network in memory that tests use keeps to the same bounds.
+//! Pace: how much one turn of the loop does at most, so that no connection waits long for others.
+//! The network in memory that tests use keeps to the same bounds.
 
 /// Events taken from the system at once.
 pub const EVENTS_PER_TURN: usize = 1024;
@@ -15,6 +15,6 @@ pub const READ_BYTES: usize = 64 << 10;
 /// Next polls of a large fan-out's subscribers that are read in one turn while fan-outs go on.
 pub const FANOUT_READS_BESIDE: usize = 16;
 
-/// Such polls that are read in one turn without fan-outs. Each may be answered at once, so this too is
-/// about a millisecond.
+/// Such polls that are read in one turn without fan-outs. Each may be answered at once, so this too
+/// is about a millisecond.
 pub const FANOUT_READS: usize = 96;

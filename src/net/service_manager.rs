@@ -19,8 +19,8 @@ pub(super) fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Tells the service manager, if there is one (`NOTIFY_SOCKET`). As `sd_notify::notify`, which would
-/// wait, and knows no abstract sockets.
+/// Tells the service manager, if there is one (`NOTIFY_SOCKET`). As `sd_notify::notify`, which
+/// would wait, and knows no abstract sockets.
 ///
 /// # Errors
 /// The system's: nobody listens there, or takes no more.

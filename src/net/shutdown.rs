@@ -1,5 +1,5 @@
-//! Shutdown: stopping in good order, within a fixed time. Knows whether the daemon stops and when it
-//! leaves; never waits.
+//! Shutdown: stopping in good order, within a fixed time. Knows whether the daemon stops and when
+//! it leaves; never waits.
 
 use sd_notify::NotifyState;
 

@@ -42,7 +42,8 @@ pub(super) struct Sockets {
     /// Sockets that were read and may have more: each once, to be read in the next turn.
     again: Vec<ConnKey>,
     /// Readable sockets of large fan-outs. Their next polls are read after all deliveries, else the
-    /// last of ten thousand would wait for the next poll of all others, and so would everybody else.
+    /// last of ten thousand would wait for the next poll of all others, and so would everybody
+    /// else.
     later: VecDeque<ConnKey>,
     /// How many of `later` are still to be read in this turn.
     fanout_reads_left: usize,
@@ -233,8 +234,8 @@ impl Sockets {
         }
     }
 
-    /// Sends at once what the socket takes, and keeps the rest. `many_waited`: whether it waited with
-    /// many others, if that is known.
+    /// Sends at once what the socket takes, and keeps the rest. `many_waited`: whether it waited
+    /// with many others, if that is known.
     pub(super) fn send(
         &mut self,
         conn: ConnKey,

@@ -1,4 +1,5 @@
-//! Eviction: which connection is closed when `limits.connections` is reached; it closes none itself.
+//! Eviction: which connection is closed when `limits.connections` is reached; it closes none
+//! itself.
 //!
 //! First a connection that is kept for the next request to the upstream, which costs no more than a
 //! dial; then a client that has sent nothing since it connected; then a client that was refused and
@@ -62,9 +63,9 @@ impl Eviction {
     /// The connection that can be spared best: `kept` for the upstream, else a client. It stays the
     /// answer until it is closed, sends something, or is known to have.
     ///
-    /// `until_ms`: a client that has sent nothing, or no whole head, cannot be spared if its timer is
-    /// due later. `has_spoken`: the newcomer has sent something; only then a client that was served
-    /// is spared for it.
+    /// `until_ms`: a client that has sent nothing, or no whole head, cannot be spared if its timer
+    /// is due later. `has_spoken`: the newcomer has sent something; only then a client that was
+    /// served is spared for it.
     pub(super) fn spare(
         &mut self,
         kept: Option<ConnKey>,

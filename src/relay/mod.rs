@@ -109,7 +109,8 @@ impl Relay {
     /// Takes what happened to a connection.
     pub fn handle_input(&mut self, conn: ConnKey, input: Input<'_>, now: Now) {
         if let Input::Received(_) = input {
-            // Answers are written before this turn's `handle_timeout`; the last one may be long ago.
+            // Answers are written before this turn's `handle_timeout`; the last one may be long
+            // ago.
             self.renderer.set_time(now);
         }
         self.dispatch(now).handle_input(conn, input);

@@ -12,8 +12,8 @@ use super::render::payload::Payload;
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Output {
-    /// Send this, behind what still waits to be sent. `many_waited`: whether many others waited for the
-    /// same, so that its next request may wait until all have theirs; `None`: as before.
+    /// Send this, behind what still waits to be sent. `many_waited`: whether many others waited for
+    /// the same, so that its next request may wait until all have theirs; `None`: as before.
     Send { conn: ConnKey, payload: Payload, many_waited: Option<bool> },
     /// Send no more after what waits, but read on.
     ShutdownWrite { conn: ConnKey },

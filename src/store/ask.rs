@@ -41,8 +41,9 @@ pub enum Ask<'a> {
     /// Publish a message. `keep`: for later cursors, too. Answered `Appended`, `Missing`,
     /// `TooManyChannels` or `TooLarge`.
     Append { content_type: Option<&'a [u8]>, body: &'a [u8], create: bool, keep: bool },
-    /// Find the first message after a cursor. `waits`: the subscriber waits where there is none; only
-    /// for such a one is a channel made. Answered `Found`, `Nothing`, `Missing` or `TooManyChannels`.
+    /// Find the first message after a cursor. `waits`: the subscriber waits where there is none;
+    /// only for such a one is a channel made. Answered `Found`, `Nothing`, `Missing` or
+    /// `TooManyChannels`.
     Next { cursor: Cursor, create: bool, waits: bool },
     /// Make the channel where it is missing. Answered `Exists` or `TooManyChannels`.
     Create,
@@ -56,8 +57,8 @@ pub enum Ask<'a> {
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Reply<W> {
-    /// The message has its id, and is kept if that was asked. `lost_through`: the newest message that
-    /// the channel has lost to expiry or limits. `facts`: of the channel behind it.
+    /// The message has its id, and is kept if that was asked. `lost_through`: the newest message
+    /// that the channel has lost to expiry or limits. `facts`: of the channel behind it.
     Appended { channel: ChannelKey, message: Rc<Message>, lost_through: MessageId, facts: Facts },
     /// The first message after the cursor, and what is missing in between.
     Found { message: Rc<Message>, gap: Gap },

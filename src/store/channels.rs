@@ -135,8 +135,8 @@ impl<W> Channels<W> {
         due_ms <= now.mono_ms
     }
 
-    /// After a reload: brings forward the timers of channels whose `channel_timeout` is shorter now, a
-    /// bounded number of channels at once.
+    /// After a reload: brings forward the timers of channels whose `channel_timeout` is shorter
+    /// now, a bounded number of channels at once.
     pub(super) fn review(&mut self) {
         let Some(start) = self.reviewed else { return };
         let end = start + CHANNELS_AT_ONCE;

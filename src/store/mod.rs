@@ -85,8 +85,8 @@ impl<W: Default> Stores<W> {
         }
     }
 
-    /// The next answer that comes late, with its ticket. `None` for a ticket: the caller's answer is
-    /// lost, but what it tells of the channel has happened.
+    /// The next answer that comes late, with its ticket. `None` for a ticket: the caller's answer
+    /// is lost, but what it tells of the channel has happened.
     #[cfg(feature = "testing")]
     pub fn next_reply(&mut self, now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
         let Self { channels, list } = self;

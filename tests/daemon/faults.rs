@@ -55,8 +55,8 @@ fn thousands_who_connect_and_vanish_while_held_disturb_nobody() {
     let [median, most, slowest] = [50, 99, 100].map(|part| took[(took.len() - 1) * part / 100]);
     println!("beside {RESETS} resets: median {median:?}, 99 % {most:?}, slowest {slowest:?}");
     println!("longest turn of the daemon: {} ms", counters(&daemon)["longest_turn_ms"]);
-    // Alone on a machine with a core for each thread it is a millisecond or two, as are the turns of
-    // the daemon; this one may be busy with other tests.
+    // Alone on a machine with a core for each thread it is a millisecond or two, as are the turns
+    // of the daemon; this one may be busy with other tests.
     assert!(slowest < Duration::from_secs(2), "{slowest:?} in {} rounds", took.len());
     daemon.until_held("crowd", 0);
     assert_sound(&daemon, idle);

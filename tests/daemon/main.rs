@@ -1,8 +1,8 @@
 //! The real binary over real sockets, real signals and real files: what no pure test can show.
 //!
-//! No test sleeps for luck or has a port of its own: each waits for a condition, and fails when
-//! it has not come true within [`pushserver_testkit::LONG`]. What takes sizes or times to reach has them set
-//! small by its settings.
+//! No test sleeps for luck or has a port of its own: each waits for a condition, and fails when it
+//! has not come true within [`pushserver_testkit::LONG`]. What takes sizes or times to reach has
+//! them set small by its settings.
 
 #![allow(missing_docs, reason = "tests are named as sentences")]
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]

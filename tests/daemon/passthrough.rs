@@ -288,7 +288,8 @@ fn beyond_the_queue_whole_pairs_are_dropped_counted_and_logged_once() {
     );
     let line = daemon.until_logged("event=passthrough_ended sent=");
     assert!(line.contains("dropped=40"), "{line}");
-    // What waits: ten subscribes, their ten unsubscribes, that of the first, and the one in the air.
+    // What waits: ten subscribes, their ten unsubscribes, that of the first, and the one in the
+    // air.
     daemon.until_logged("event=passthrough_given_up notices=22");
 }
 

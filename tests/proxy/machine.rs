@@ -1,5 +1,5 @@
-//! The proxy without sockets: a relay in a network of the testkit, whose upstreams these tests play,
-//! with a clock that moves only when told to.
+//! The proxy without sockets: a relay in a network of the testkit, whose upstreams these tests
+//! play, with a clock that moves only when told to.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;

@@ -78,7 +78,8 @@ fn copies_of_what_may_be_handed_over_share_a_bound() {
     let daemon = before(&upstream);
     let _small = small(&upstream, &daemon);
     let idle = daemon.vitals().anonymous_kib();
-    // Each is a message that could be handed over, so that its copy is kept as far as there is room.
+    // Each is a message that could be handed over, so that its copy is kept as far as there is
+    // room.
     let size = 2 << 20;
     let body = vec![b'x'; size];
     let uploads: Vec<_> = (0..UPLOADS)

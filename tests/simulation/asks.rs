@@ -1,5 +1,5 @@
-//! Stores that take time: what becomes of each question, and when. The relay's stores do the same by
-//! the same fates.
+//! Stores that take time: what becomes of each question, and when. The relay's stores do the same
+//! by the same fates.
 
 use std::collections::{BTreeSet, VecDeque};
 

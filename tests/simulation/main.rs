@@ -9,9 +9,10 @@
 //! PUSHSERVER_SIM_STEPS=2000  so many steps of each (default 200)
 //! ```
 //!
-//! `asks` is what becomes of questions to stores that take time. `actions` draws what happens next, `world` tells it to the relay. `client` is what one connection
-//! should be doing, `model` what channels, messages and holds should be; `expected` asks both what
-//! is due, `observed` compares it with what the relay does, `properties` with what it has.
+//! `asks` is what becomes of questions to stores that take time. `actions` draws what happens next,
+//! `world` tells it to the relay. `client` is what one connection should be doing, `model` what
+//! channels, messages and holds should be; `expected` asks both what is due, `observed` compares it
+//! with what the relay does, `properties` with what it has.
 
 mod actions;
 mod asks;

@@ -273,8 +273,8 @@ impl World {
         }
     }
 
-    /// One turn, with at most so many outputs of fan-outs; then what is no fan-out's is carried out,
-    /// since the end of a hold is told in two outputs, which are one thing to the model.
+    /// One turn, with at most so many outputs of fan-outs; then what is no fan-out's is carried
+    /// out, since the end of a hold is told in two outputs, which are one thing to the model.
     pub(crate) fn slow_turn(&mut self, most: usize) {
         self.network.pace = most;
         self.turn();

@@ -238,9 +238,9 @@ fn is_end(error: &io::Error) -> bool {
     )
 }
 
-/// Repeats a call that a signal has interrupted. The end of a child process interrupts a thread that
-/// waits on a socket for a bounded time, though no handler is set for its signal: it does when it
-/// comes while another thread starts a process, which has all signals blocked meanwhile.
+/// Repeats a call that a signal has interrupted. The end of a child process interrupts a thread
+/// that waits on a socket for a bounded time, though no handler is set for its signal: it does when
+/// it comes while another thread starts a process, which has all signals blocked meanwhile.
 pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

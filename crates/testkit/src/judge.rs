@@ -1,5 +1,6 @@
-//! Judge: whether all that one side of a connection was sent is sound, from its bytes alone. It knows
-//! no state of the relay. The fuzzer's round of the relay uses it, and `tests/daemon/mangled.rs`.
+//! Judge: whether all that one side of a connection was sent is sound, from its bytes alone. It
+//! knows no state of the relay. The fuzzer's round of the relay uses it, and
+//! `tests/daemon/mangled.rs`.
 
 use pushserver::http::head::HEADERS_MAX;
 use pushserver::http::{BodyDecoder, Framing, HeadLimits, HeaderSlots, Scan, parse_request, scan};

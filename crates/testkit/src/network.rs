@@ -2,9 +2,9 @@
 //! relay in the order of the reactor's turn (`Reactor::turn` in `src/net/mod.rs`); it never opens a
 //! socket, sleeps or reads a clock, so one run is the same everywhere.
 //!
-//! What a test does to a peer is an event of the coming turn. [`Network::turn`] carries out answers,
-//! lets the relay do what is due, carries out answers again, then outputs of fan-outs up to
-//! [`Network::pace`], and frees closed connections. Then it begins the next turn: it reads peers
+//! What a test does to a peer is an event of the coming turn. [`Network::turn`] carries out
+//! answers, lets the relay do what is due, carries out answers again, then outputs of fan-outs up
+//! to [`Network::pace`], and frees closed connections. Then it begins the next turn: it reads peers
 //! that had a message from a large fan-out and ask again, and peers with more to read.
 
 use std::collections::VecDeque;

@@ -2,8 +2,8 @@
 //! expression, never copied: some expressions mean different things in the two dialects (`\v`,
 //! `[a&&b]`), and nginx matches the decoded path, where `%C3%B6` is two bytes.
 //!
-//! The output has backslashes only before `x`, `b` and `z`, which nginx's quoting does not change; so
-//! the expression needs no escaping between double quotes.
+//! The output has backslashes only before `x`, `b` and `z`, which nginx's quoting does not change;
+//! so the expression needs no escaping between double quotes.
 
 use std::fmt::Write as _;
 
@@ -12,8 +12,8 @@ use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, 
 use super::super::settings::Common;
 use crate::relay::location::spelling::{self, Piece, is_encoded, pieces, sequences};
 
-/// The anchored expression, with the channel id in a group of this name; `None` if PCRE has none for
-/// the same paths.
+/// The anchored expression, with the channel id in a group of this name; `None` if PCRE has none
+/// for the same paths.
 pub(super) fn of(common: &Common, capture: &str) -> Option<String> {
     let mut out = "^".to_owned();
     match (&common.url, &common.prefix) {
@@ -166,8 +166,8 @@ fn is_in_no_path(byte: u8) -> bool {
     byte == b'?' || byte.is_ascii_control()
 }
 
-/// A class for decoded paths. One with `%` matches encoded characters, a negated one without `%` does
-/// not. More is not possible: nginx does not say whether a client encoded a letter.
+/// A class for decoded paths. One with `%` matches encoded characters, a negated one without `%`
+/// does not. More is not possible: nginx does not say whether a client encoded a letter.
 fn decoded(class: &ClassBytes) -> ClassBytes {
     let has = |byte| class.ranges().iter().any(|one| one.start() <= byte && byte <= one.end());
     let bytes = |test: fn(u8) -> bool| {

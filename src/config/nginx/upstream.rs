@@ -86,9 +86,9 @@ fn upstream(address: &str) -> Option<String> {
     }
 }
 
-/// Expressions for the paths of the locations' passthrough URLs, and for all spellings that the most
-/// lenient upstream may accept: with empty segments, and with a line end behind them. nginx compares
-/// the decoded path, without dot segments.
+/// Expressions for the paths of the locations' passthrough URLs, and for all spellings that the
+/// most lenient upstream may accept: with empty segments, and with a line end behind them. nginx
+/// compares the decoded path, without dot segments.
 fn passthrough_paths(settings: &Settings) -> BTreeSet<String> {
     let urls = settings.locations.iter().filter_map(|location| match location {
         Location::Subscriber(subscriber) => subscriber.passthrough.as_deref(),

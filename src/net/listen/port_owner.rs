@@ -1,6 +1,6 @@
-//! Port owner: which process listens on an address that is in use, as far as `/proc` shows it; for one
-//! line of an error message. Never fails: without `/proc`, or for another user's process, it finds
-//! nothing.
+//! Port owner: which process listens on an address that is in use, as far as `/proc` shows it; for
+//! one line of an error message. Never fails: without `/proc`, or for another user's process, it
+//! finds nothing.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

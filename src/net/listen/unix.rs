@@ -1,5 +1,5 @@
-//! Unix listener: a listening Unix socket and its file, which is made and removed with it. Replaces a
-//! file only when it is a socket without a listener.
+//! Unix listener: a listening Unix socket and its file, which is made and removed with it. Replaces
+//! a file only when it is a socket without a listener.
 
 use std::fs::{self, Permissions};
 use std::io;

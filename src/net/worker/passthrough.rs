@@ -1,10 +1,11 @@
-//! Passthrough: the notices to Django that a hold starts and ends, and the threads that send them; it
-//! never delays the loop, which only appends to a queue.
+//! Passthrough: the notices to Django that a hold starts and ends, and the threads that send them;
+//! it never delays the loop, which only appends to a queue.
 //!
-//! Each notice is one POST, in order, over a connection that is kept open. While the thread waits for
-//! the answer of one URL, up to three more threads serve other URLs, so that up to three URLs that
-//! hang hold up no other. A notice is tried once. Subscribe and unsubscribe go in pairs: when the
-//! queue of a URL is full the hold's subscribe is dropped, and then its unsubscribe is not sent.
+//! Each notice is one POST, in order, over a connection that is kept open. While the thread waits
+//! for the answer of one URL, up to three more threads serve other URLs, so that up to three URLs
+//! that hang hold up no other. A notice is tried once. Subscribe and unsubscribe go in pairs: when
+//! the queue of a URL is full the hold's subscribe is dropped, and then its unsubscribe is not
+//! sent.
 //!
 //! Never panics on what Django answers or a subscriber sent; if a thread dies all the same, the
 //! next notice starts another one that goes on with the queue.
@@ -262,8 +263,8 @@ impl Drop for Sending<'_> {
     }
 }
 
-/// What became of notices, in numbers and in warnings: these have one limit for each way to fail, so
-/// that one kind does not hide another.
+/// What became of notices, in numbers and in warnings: these have one limit for each way to fail,
+/// so that one kind does not hide another.
 #[derive(Debug, Default)]
 struct Outcomes {
     figures: PassthroughFigures,

@@ -116,8 +116,8 @@ fn refuse_head<'b>(
     Next::Used(input.len())
 }
 
-/// Serves a request with a body, or waits for the rest of it; gives how many bytes of `input`, which
-/// came behind its head, are dealt with.
+/// Serves a request with a body, or waits for the rest of it; gives how many bytes of `input`,
+/// which came behind its head, are dealt with.
 fn begin_body(
     client: &mut Client,
     head: &RequestHead<'_>,
@@ -220,7 +220,8 @@ fn fail_request(
     refuse_and_linger(client, error.status, payload, step);
 }
 
-/// Answers a request that is not whole and will not be. `is_head`: it is known to be a HEAD request.
+/// Answers a request that is not whole and will not be. `is_head`: it is known to be a HEAD
+/// request.
 fn fail_begun(client: &mut Client, error: &HttpError, is_head: bool, step: &mut Step<'_>) {
     if let Phase::Body(upload) = &mut client.phase {
         let bytes = std::mem::take(&mut upload.head);

@@ -1,5 +1,6 @@
-//! Which location serves a path, which part of the path names the channel, and the header lines that
-//! every answer of a location carries. Pure; made at start and on reload, not changed in between.
+//! Which location serves a path, which part of the path names the channel, and the header lines
+//! that every answer of a location carries. Pure; made at start and on reload, not changed in
+//! between.
 
 use std::rc::Rc;
 use std::sync::Arc;

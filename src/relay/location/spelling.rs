@@ -38,8 +38,8 @@ pub(crate) fn parse(expression: &str) -> Result<Hir, PatternError> {
     })
 }
 
-/// What is wrong with an expression. The parser draws it with a caret below; its last line says what
-/// is wrong.
+/// What is wrong with an expression. The parser draws it with a caret below; its last line says
+/// what is wrong.
 pub(super) fn syntax(words: &str) -> PatternError {
     let last = words.lines().last().unwrap_or(words);
     PatternError(format!("not a regular expression: {}", last.trim_start_matches("error: ")))

@@ -1,5 +1,5 @@
-//! Asks: how a question about a channel is answered from the memory of its store, and which channels
-//! end with that.
+//! Asks: how a question about a channel is answered from the memory of its store, and which
+//! channels end with that.
 
 use std::rc::Rc;
 

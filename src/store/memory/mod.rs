@@ -2,8 +2,9 @@
 //! clock and no timers: it takes the time and says when to call again.
 //!
 //! All messages of a store share one timeout, so the order in which they came is also the order in
-//! which they expire and in which they go when memory is short: one list serves both. A message that
-//! expires, or goes with its channel, is invisible at once; its memory is freed in bounded steps.
+//! which they expire and in which they go when memory is short: one list serves both. A message
+//! that expires, or goes with its channel, is invisible at once; its memory is freed in bounded
+//! steps.
 
 pub(super) mod asks;
 mod list;
@@ -34,8 +35,8 @@ pub struct Options {
     /// Budget of the whole store, bytes: bodies, content types, and [`MESSAGE_OVERHEAD`] for each
     /// message. Never exceeded.
     pub max_memory: usize,
-    /// Messages that are dropped at once, by expiry or with their channel, so that nobody waits for a
-    /// hundred thousand to go; at least 1.
+    /// Messages that are dropped at once, by expiry or with their channel, so that nobody waits for
+    /// a hundred thousand to go; at least 1.
     pub dropped_at_once: usize,
 }
 
@@ -47,8 +48,8 @@ pub struct Memory {
     queues: Slab<Queue>,
     /// Queues that were closed with more messages than are dropped at once.
     closed: Vec<QueueId>,
-    /// Messages whose time was up at this time are gone for everybody, though some may still have to
-    /// be dropped; milliseconds.
+    /// Messages whose time was up at this time are gone for everybody, though some may still have
+    /// to be dropped; milliseconds.
     expired_at_ms: u64,
     /// Whether there are messages to drop, by `closed` or by `expired_at_ms`.
     is_behind: bool,
@@ -87,8 +88,8 @@ impl Memory {
         self.make_room(0);
     }
 
-    /// A queue for a channel. Messages up to `forgotten` went with an earlier queue of that channel;
-    /// 0 if there was none.
+    /// A queue for a channel. Messages up to `forgotten` went with an earlier queue of that
+    /// channel; 0 if there was none.
     pub fn open(&mut self, owner: ChannelKey, forgotten: MessageId) -> QueueId {
         QueueId::at(self.queues.insert(Queue::new(owner, forgotten)))
     }
@@ -123,8 +124,8 @@ impl Memory {
         message
     }
 
-    /// From now on every message whose time is up is gone, but for the `min_messages` newest of each
-    /// queue. Drops a bounded number of them; to be called again while [`Memory::is_behind`].
+    /// From now on every message whose time is up is gone, but for the `min_messages` newest of
+    /// each queue. Drops a bounded number of them; to be called again while [`Memory::is_behind`].
     pub fn expire(&mut self, now_ms: u64) {
         self.expired_at_ms = now_ms;
         self.is_behind = true;
@@ -490,7 +491,8 @@ mod tests {
         assert!(queue.capacity() <= queue::ROOM_KEPT, "{}", queue.capacity());
     }
 
-    /// A store where one message a millisecond came, from 1 on, and is kept for ten seconds; and its queue.
+    /// A store where one message a millisecond came, from 1 on, and is kept for ten seconds; and
+    /// its queue.
     fn filled(options: Options, messages: u64) -> (Memory, QueueId) {
         let mut store = Memory::new(Options { message_timeout_ms: 10_000, ..options });
         let queue = store.open(owner(7), MessageId::default());

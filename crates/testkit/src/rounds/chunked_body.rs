@@ -1,5 +1,5 @@
-//! Round of chunked bodies. Where the bytes are split makes no difference, what follows the body is not
-//! touched, and a reader that is slow and plain finds the same body or refuses it too.
+//! Round of chunked bodies. Where the bytes are split makes no difference, what follows the body is
+//! not touched, and a reader that is slow and plain finds the same body or refuses it too.
 
 use pushserver::http::{BodyDecoder, Framing, HttpError, ResponseFraming, is_text, is_token};
 

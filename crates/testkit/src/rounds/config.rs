@@ -1,5 +1,5 @@
-//! Round of settings. Whatever the file holds, there is no panic; what is accepted can be served with,
-//! printed, and means the same when it is read again; what is refused is refused in one line.
+//! Round of settings. Whatever the file holds, there is no panic; what is accepted can be served
+//! with, printed, and means the same when it is read again; what is refused is refused in one line.
 
 use pushserver::clock::Now;
 use pushserver::config::{Config, Overrides, Source};

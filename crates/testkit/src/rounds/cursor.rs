@@ -1,6 +1,6 @@
 //! Round of cursors in all their spellings, and of dates. A 304 says how the relay read a cursor:
-//! read again, in any spelling, it means the same. The message that the relay sends is the first one
-//! after the cursor.
+//! read again, in any spelling, it means the same. The message that the relay sends is the first
+//! one after the cursor.
 
 use std::cell::OnceCell;
 

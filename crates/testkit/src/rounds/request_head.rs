@@ -1,5 +1,6 @@
-//! Round of heads of requests and answers. Where the bytes are split makes no difference; what is accepted
-//! keeps what `RequestHead` and `ResponseHead` promise, and written plainly it is read the same.
+//! Round of heads of requests and answers. Where the bytes are split makes no difference; what is
+//! accepted keeps what `RequestHead` and `ResponseHead` promise, and written plainly it is read the
+//! same.
 
 use pushserver::http::head::HEADERS_MAX;
 use pushserver::http::{

@@ -45,8 +45,8 @@ pub fn caught<T>(
 /// Transcripts that run side by side.
 const THREADS: usize = 8;
 
-/// Runs each on a server of its own, all begun when a second begins: ids and ages in transcripts are
-/// those of one second. Gives what came of it, and whether it took no more than that second.
+/// Runs each on a server of its own, all begun when a second begins: ids and ages in transcripts
+/// are those of one second. Gives what came of it, and whether it took no more than that second.
 pub fn in_one_second<S: Server + Send, T: Send>(
     transcripts: Vec<&Transcript>,
     start: impl Fn(&Transcript) -> S,

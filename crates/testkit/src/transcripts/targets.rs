@@ -1,5 +1,5 @@
-//! Targets: what a transcript runs against. The relay in memory, or a server over TCP: the daemon, and
-//! in `tests/parity` nginx with Nchan.
+//! Targets: what a transcript runs against. The relay in memory, or a server over TCP: the daemon,
+//! and in `tests/parity` nginx with Nchan.
 
 use std::net::Shutdown;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

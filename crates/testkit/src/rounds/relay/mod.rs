@@ -1,7 +1,7 @@
-//! Round of the whole relay: arbitrary bytes on several connections, and from an upstream; time passes,
-//! clocks are set, peers stall, end and vanish, settings change, the daemon stops. Nothing panics;
-//! every request is answered once at most, in sound answers; an upstream is sent sound requests
-//! only; each subscribe notice has its unsubscribe; and at the end nothing is left.
+//! Round of the whole relay: arbitrary bytes on several connections, and from an upstream; time
+//! passes, clocks are set, peers stall, end and vanish, settings change, the daemon stops. Nothing
+//! panics; every request is answered once at most, in sound answers; an upstream is sent sound
+//! requests only; each subscribe notice has its unsubscribe; and at the end nothing is left.
 //!
 //! The first byte of an input chooses the settings. Then bytes are sent on the connection at hand,
 //! but for commands, each of which is `\xff` and a letter:
