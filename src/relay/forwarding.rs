@@ -79,9 +79,8 @@ impl Forwarding<'_> {
 
     /// The connection of an exchange is open: its request leaves with what waits of its body.
     fn connected(&mut self, key: ExchangeKey) {
-        let Some(conn) = self.proxy.exchange_of(key).map(|exchange| exchange.client) else {
-            return;
-        };
+        let Some(exchange) = self.proxy.exchange_of(key) else { return };
+        let conn = exchange.client;
         let waiting = self.view.conns.client_mut(conn).and_then(|client| client.buffer.take());
         let bytes = waiting.as_ref().map_or(&[][..], |buffer| &buffer.bytes);
         let used = self.tell(key, proxy::Input::Connected { waiting: bytes });

@@ -162,11 +162,11 @@ fn begin_answer(
     let (server, date) = rewrite::missing(head);
     let ours = cx.view.renderer.server_and_date(server, date);
     rewrite::write_answer(out, head, ends, [ours, line]);
-    match is_tunnel {
-        true if cx.view.effects.stopping => exchange.end(Effect::Close, cx),
+    if is_tunnel && cx.view.effects.stopping {
+        exchange.end(Effect::Close, cx);
+    } else if is_tunnel {
         // What the client has sent already.
-        true => cx.client(exchange.client, Effect::Read),
-        false => {}
+        cx.client(exchange.client, Effect::Read);
     }
 }
 
@@ -256,8 +256,7 @@ fn finish(exchange: &mut Exchange, exact: bool, cx: &mut Context<'_, '_>) {
         return exchange.end(Effect::Linger, cx);
     }
     exchange.stage = Stage::Answered;
-    let shutdown = Output::ShutdownWrite { conn: exchange.client };
-    cx.view.effects.outputs.push_back(shutdown);
+    cx.view.effects.outputs.push_back(Output::ShutdownWrite { conn: exchange.client });
     exchange.arm(cx);
 }
 

@@ -152,9 +152,7 @@ impl Exchange {
             }
             // May be silent for hours; a client that vanishes without a word is found by TCP's
             // keep-alive.
-            Stage::Tunnel if !self.stalled => {
-                return cx.client(self.client, Effect::Disarm);
-            }
+            Stage::Tunnel if !self.stalled => return cx.client(self.client, Effect::Disarm),
             // The upstream says whether it wants the body.
             Stage::Asked(_) if self.upload.awaits_continue() => upstream,
             Stage::Asked(_) | Stage::Answered | Stage::HandedOver(_) if self.takes_bytes() => body,
