@@ -19,6 +19,11 @@ pub type Reloaded = Result<(relay::options::Options, Vec<StoreOptions>), String>
 /// Reads the settings anew.
 pub type ReadSettings = dyn Fn() -> Reloaded + Send + Sync;
 
+/// Stack of the thread, bytes: what the thread has that reads the settings at the start. An
+/// expression is read by functions that call themselves, as deep as its operators stand in one
+/// another.
+const STACK_BYTES: usize = 8 << 20;
+
 /// See the module.
 pub(super) struct Reload {
     read: Arc<ReadSettings>,
@@ -54,7 +59,8 @@ impl Reload {
             Err(error) => log::debug!("event=sd_notify error={error}"),
         }
         let (read, waker, tell) = (self.read.clone(), self.waker.clone(), self.tell.clone());
-        let thread = thread::Builder::new().name("reload".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("reload".to_owned()).stack_size(STACK_BYTES);
+        let thread = thread.spawn(move || {
             // The loop may have ended.
             let _ = tell.send(read());
             let _ = waker.wake();

@@ -1,6 +1,6 @@
-//! Forwarding: between the proxy, which knows clients by their keys alone, and the clients: tells it
-//! what happened to them and to the connections of the upstream, and does what it wants done. Decides
-//! nothing.
+//! Forwarding: between the proxy, which knows clients by their keys alone, and the clients: tells
+//! it what happened to them and to the connections of the upstream, and does what it wants done.
+//! Decides nothing.
 
 use super::client::{Client, Phase, answering, reading};
 use super::conn::Connections;

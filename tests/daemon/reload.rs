@@ -48,6 +48,16 @@ fn a_shorter_channel_timeout_ends_channels_that_are_idle_already() {
 }
 
 #[test]
+fn an_expression_is_read_again_however_deep_its_operators_stand_in_one_another() {
+    let daemon = Daemon::start(BINARY, settings());
+    let mut other = settings();
+    let url = format!("/deep/([^/]+)a{}", "*+".repeat(120));
+    other["locations"] = json!([{"type": "publisher", "url": url}]);
+    daemon.reload(other);
+    assert_eq!(daemon.connect().post("/deep/b", b"m").answer().status, 202);
+}
+
+#[test]
 fn a_bad_new_file_changes_nothing_and_is_told() {
     let daemon = Daemon::start(BINARY, settings());
     daemon.publish("a", "kept");

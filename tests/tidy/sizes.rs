@@ -2,6 +2,9 @@
 
 use crate::sources::{all_sources, below, read};
 
+/// Columns of a comment; rustfmt leaves comments alone.
+const COMMENT_COLUMNS_MAX: usize = 100;
+
 /// Lines of a file without its tests, and of a function.
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -17,6 +20,20 @@ fn a_file_opens_with_its_contract_and_is_not_too_long() {
         let lines = source.code.lines().count();
         if lines > FILE_LINES_MAX {
             wrong.push(format!("{} has {lines} lines without its tests", source.path));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_comment_is_as_wide_as_the_code_at_most() {
+    let mut wrong = Vec::new();
+    for source in ["src", "crates", "benches", "tests", "fuzz"].into_iter().flat_map(below) {
+        for (index, line) in read(&source.path).lines().enumerate() {
+            let is_comment = line.trim_start().starts_with("//");
+            if is_comment && line.chars().count() > COMMENT_COLUMNS_MAX {
+                wrong.push(format!("{}:{}", source.path, index + 1));
+            }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -1,5 +1,5 @@
-//! Inputs and effects: what an exchange is told, and what is to be done for its client; and what its
-//! steps may use (`Context`). Decides nothing.
+//! Inputs and effects: what an exchange is told, and what is to be done for its client; and what
+//! its steps may use (`Context`). Decides nothing.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -54,8 +54,8 @@ pub(in crate::relay) enum Effect {
     /// Answer in place of the upstream. `persistence`: `None` lets the connection end, since the
     /// client may still be sending.
     Answer { persistence: Option<Persistence>, status: u16, payload: Payload },
-    /// Answer a request whose body is malformed, and let the connection end. True: to HEAD, so there
-    /// is no body.
+    /// Answer a request whose body is malformed, and let the connection end. True: to HEAD, so
+    /// there is no body.
     Fail(HttpError, bool),
     /// Refuse a request whose body stopped coming. True: to HEAD, so there is no body.
     RefuseUnfinished(bool),

@@ -56,7 +56,8 @@ impl Gate {
             "OPTIONS" if is_last => {
                 answer(200, "the push server; Max-Forwards lets the request go no further")
             }
-            // The answer to TRACE is the request as it came, with the secret in it (RFC 9110 9.3.8).
+            // The answer to TRACE is the request as it came, with the secret in it (RFC 9110
+            // 9.3.8).
             "TRACE" if is_last || options.secret.is_some() => {
                 answer(501, "TRACE is not served here")
             }

@@ -84,7 +84,8 @@ impl Proxy {
         }))
     }
 
-    /// Takes other settings. What is on its way to an upstream that is not in them comes to its end.
+    /// Takes other settings. What is on its way to an upstream that is not in them comes to its
+    /// end.
     pub(super) fn reload(&mut self, options: &Options, view: &mut View<'_>) {
         // Without an upstream only what is on its way still goes there.
         let Some(proxy) = &options.proxy else { return self.close_idle(u64::MAX, view) };

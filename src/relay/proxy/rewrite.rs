@@ -1,9 +1,9 @@
 //! Rewriting of heads: a client's request as the upstream gets it, the upstream's answer as the
 //! client gets it. Keeps nothing.
 //!
-//! Fields of one connection are dropped (RFC 9110 7.6.1), and the framing of a body is written anew,
-//! never copied: so both sides of the proxy see the same messages begin and end. Fields that only a
-//! proxy may set are replaced. All others pass in their order, byte for byte.
+//! Fields of one connection are dropped (RFC 9110 7.6.1), and the framing of a body is written
+//! anew, never copied: so both sides of the proxy see the same messages begin and end. Fields that
+//! only a proxy may set are replaced. All others pass in their order, byte for byte.
 //!
 //! A name with an underscore is dropped, as nginx does: to WSGI `X_Forwarded_For` is the same
 //! variable as `X-Forwarded-For`.
@@ -107,8 +107,9 @@ pub(super) fn hops(value: &[u8]) -> Option<u32> {
     std::str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok()
 }
 
-/// The protocol that a request may ask for and an answer change to, of all in its `Upgrade`. No other
-/// than WebSocket: in HTTP/2 (`h2c`) a client could ask the upstream for what is closed to it here.
+/// The protocol that a request may ask for and an answer change to, of all in its `Upgrade`. No
+/// other than WebSocket: in HTTP/2 (`h2c`) a client could ask the upstream for what is closed to it
+/// here.
 pub(super) fn tunnel(upgrade: Option<&[u8]>) -> Option<&[u8]> {
     upgrade.filter(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }

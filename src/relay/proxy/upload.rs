@@ -1,5 +1,6 @@
 //! Upload: a request's body on its way to the upstream, and the copy of what has passed, for the
-//! publisher location that the upstream may hand the request to (`X-Accel-Redirect`). Sends nothing.
+//! publisher location that the upstream may hand the request to (`X-Accel-Redirect`). Sends
+//! nothing.
 //!
 //! The copy never delays the body, and gives way to the bodies of publishers: one that does not fit
 //! is dropped. Only a POST has one, only where there is a publisher location, and only until the
@@ -12,8 +13,8 @@ use crate::relay::uploads::{Share, Uploads};
 /// A copy of this size is always kept: it is part of what an exchange may take.
 const SMALL_BYTES: usize = 32 << 10;
 
-/// Larger copies, together with the bodies that come in for publishers, may take one part in so many
-/// of what those bodies may take: the rest is theirs alone.
+/// Larger copies, together with the bodies that come in for publishers, may take one part in so
+/// many of what those bodies may take: the rest is theirs alone.
 const LARGER_PART: usize = 4;
 
 /// See the module.

@@ -95,8 +95,8 @@ impl Upstream {
         (wait_ms / self.count() as u64).max(1)
     }
 
-    /// Logs a fault. A page that loads itself again (`is_page`) may only wait for a restart, which is
-    /// logged once it takes longer than `wait_ms`.
+    /// Logs a fault. A page that loads itself again (`is_page`) may only wait for a restart, which
+    /// is logged once it takes longer than `wait_ms`.
     pub(super) fn warn(&mut self, fault: &Fault<'_>, is_page: bool, wait_ms: u64, now: Now) {
         let Self { options: ProxyOptions { url, .. }, warnings, .. } = self;
         let cause = match *fault {
