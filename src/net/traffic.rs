@@ -24,12 +24,14 @@ impl Traffic {
         }
     }
 
-    /// Carries out one turn's outputs of fan-outs.
+    /// Carries out one turn's outputs of fan-outs. The end of a hold may be several, which are
+    /// carried out together: the client's next bytes must not come between them.
     pub(super) fn carry_out_deliveries(&mut self, now: Now) {
         for _ in 0..OUTPUTS_PER_TURN {
             let Some(output) = self.relay.poll_output(Wanted::All, now) else { break };
             self.carry_out(output, now);
         }
+        self.carry_out_answers(now);
     }
 
     fn carry_out(&mut self, output: Output, now: Now) {

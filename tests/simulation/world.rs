@@ -273,13 +273,10 @@ impl World {
         }
     }
 
-    /// One turn, with at most so many outputs of fan-outs; then what is no fan-out's is carried
-    /// out, since the end of a hold is told in two outputs, which are one thing to the model.
+    /// One turn, with at most so many outputs of fan-outs.
     pub(crate) fn slow_turn(&mut self, most: usize) {
         self.network.pace = most;
         self.turn();
-        self.network.carry_out_answers();
-        self.observe();
         self.network.pace = OUTPUTS_PER_TURN;
     }
 

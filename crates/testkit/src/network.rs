@@ -171,6 +171,7 @@ impl Network {
             let Some(output) = self.relay.poll_output(Wanted::All, self.now) else { break };
             self.carry_out(output);
         }
+        self.carry_out_answers();
         for conn in std::mem::take(&mut self.gone) {
             self.tell(conn, Input::Closed);
         }
@@ -181,7 +182,7 @@ impl Network {
     }
 
     /// Carries out whatever is no fan-out's, as a turn does first.
-    pub fn carry_out_answers(&mut self) {
+    fn carry_out_answers(&mut self) {
         while let Some(output) = self.relay.poll_output(Wanted::Answers, self.now) {
             self.carry_out(output);
         }
