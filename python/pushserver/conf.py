@@ -168,7 +168,7 @@ def reversed_url(url: str) -> Reversed:
 
 
 def publisher_origin() -> str:
-    """Scheme and host for whoever publishes: ``http://127.0.0.1:8001``."""
+    """Scheme and host of the publisher locations: ``http://127.0.0.1:8001``."""
     host, secure = explicit_host("publisher_host")
     host = host or _own_host()
     if host.startswith("unix:"):

@@ -45,7 +45,7 @@ def environment(request: HttpRequest) -> JsonResponse:
 
 
 def client(request: HttpRequest) -> JsonResponse:
-    """Who asks, as far as Django knows."""
+    """The client's address, as far as Django knows."""
     address = request.META["REMOTE_ADDR"]
     # The one variable of that kind which is the tests'.
     ours = {name for name in request.META if name.startswith("PUSH_SERVER_")}

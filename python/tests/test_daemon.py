@@ -238,7 +238,7 @@ def test_a_port_in_use_is_told():
             assert "Traceback" not in said
 
 
-# What names something that only who starts the daemon can change.
+# What names something that only the one who starts the daemon can change.
 OF_THE_DAEMON = re.compile("--port|--listen|--config|standard input")
 
 

@@ -1,4 +1,4 @@
-"""Who may tell of subscribers, and who hears of it."""
+"""Which requests may announce subscribers, and which signals follow."""
 
 from __future__ import annotations
 

@@ -63,6 +63,6 @@ fn set_back_two_hours_and_on_again_nothing_is_lost_repeated_or_reordered() {
             assert!(matches!(answer.status, 201 | 202), "{}", answer.head);
         }
     });
-    // Who begins only now gets them all, too.
+    // A subscriber that begins only now gets them all, too.
     assert_eq!(daemon.follow("a", 3 * EACH), all);
 }

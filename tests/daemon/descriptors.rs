@@ -1,5 +1,5 @@
 //! No descriptor is left: by the limit at start, or because it is lowered, or shared, later.
-//! Whoever is in is served, whoever comes waits, and nothing spins.
+//! Clients that were accepted are served, newcomers wait, and nothing spins.
 
 use std::time::{Duration, Instant};
 

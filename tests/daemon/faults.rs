@@ -81,7 +81,7 @@ fn ten_thousand_who_connect_and_vanish_leave_nothing_behind_and_the_held_are_ser
         }
         until("they are gone", || daemon.vitals().descriptors() == idle + HELD);
     };
-    // What a crowd needs once is kept for the next.
+    // What so many clients need once is kept for the next.
     vanish(1000);
     let before = daemon.vitals().resident_kib();
     vanish(9000);

@@ -1,4 +1,4 @@
-//! Clients that mean harm: to the log, to who reads it, and to the application behind notices.
+//! Clients that mean harm: to the log, to its reader, and to the application behind notices.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! DNS rebinding: a web page whose name was made to lead to this machine is not served, whoever
-//! comes by way of a front server is. Only `Host` tells the two apart.
+//! DNS rebinding: a web page whose name was made to lead to this machine is not served; a client
+//! that comes by way of a front server is. Only `Host` tells the two apart.
 
 use serde_json::{Value, json};
 

@@ -219,7 +219,7 @@ fn a_head_that_takes_longer_than_header_timeout_is_408() {
     let answer = stopped.answer();
     assert_eq!((answer.status, answer.closes()), (408, true));
     assert!(stopped.end_sending().ends());
-    // Who says nothing at all is told nothing.
+    // A client that says nothing at all is told nothing.
     assert!(daemon.connect().ends());
     // Also on a connection that has served.
     let mut second = daemon.connect();
@@ -305,7 +305,7 @@ fn at_the_limit_of_connections_new_ones_wait_and_nothing_spins() {
         "it spins: {} ticks",
         daemon.vitals().ticks() - ticks
     );
-    // Those who are in are served.
+    // Clients that were accepted are served.
     assert_eq!(publisher.send("one").answer().status, 201);
     for client in &mut held {
         assert_eq!(client.answer().text(), "one");
@@ -433,7 +433,7 @@ fn at_the_limit_of_connections_heads_that_never_end_keep_nobody_out() {
     const HELD: usize = 20;
     let daemon = Start::within(BINARY, settings(), "ulimit -n 160").start();
     let mut held = daemon.hold("a", HELD);
-    // As many as wait for a second are a crowd: each has a tenth of one for its head.
+    // So many wait for a second that each has only a tenth of one for its head.
     let _crowd: Vec<Client> = (0..600).map(|_| daemon.ask("GET /subscriber/a HT")).collect();
     let (_newcomer, took) = newcomer(&daemon, 201);
     println!("behind 600 heads that do not end: {took:?}");
@@ -469,7 +469,7 @@ fn at_the_limit_of_connections_a_crowd_at_one_address_does_not_keep_others_out()
     daemon.until_logged("event=accept_paused");
     let mut publisher = Client::unix(&path);
     publisher.post("/publisher/b", b"m");
-    // One place for who is at the door already, one for the publisher.
+    // One place for the client that waits to be accepted, one for the publisher.
     held.truncate(PLACES - 2);
     assert_eq!(publisher.answer().status, 202);
 }
@@ -509,7 +509,8 @@ fn who_has_asked_again_amid_a_crowd_does_not_make_room() {
         client.send(request("GET /subscriber/a", &cursor));
     }
     until_held(&mut publisher);
-    // All at once: a message, the next requests, those who are served first last, and a newcomer.
+    // All at once: a message, the next requests (of the clients that are served first, last), and a
+    // newcomer.
     daemon.signal("STOP");
     publisher.post("/publisher/a", b"two");
     for client in crowd.iter_mut().rev() {

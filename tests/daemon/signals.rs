@@ -93,8 +93,8 @@ fn what_has_arrived_before_the_signal_is_answered() {
 #[test]
 fn a_message_that_was_published_reaches_who_waited_though_the_daemon_stops() {
     let mut daemon = Daemon::start(BINARY, settings());
-    // Their places in the daemon's tables are used again in reverse, so that who came first on
-    // the channel does not come first everywhere.
+    // Their places in the daemon's tables are used again in reverse, so that the first on the
+    // channel is not the first everywhere.
     drop(daemon.hold("b", 500));
     daemon.until_held("b", 0);
     let mut held = daemon.hold("a", 500);
@@ -271,7 +271,7 @@ fn two_hundred_held_and_twenty_half_sent_are_all_answered_within_two_seconds() {
     assert_eq!(daemon.wait().code(), Some(0));
     let took = begin.elapsed();
     println!("stopped after {took:?}");
-    // A second for those who stopped, and what a busy machine adds.
+    // A second for clients that stopped, and what a busy machine adds.
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
 

@@ -109,7 +109,7 @@ fn comparable(answer: &[String]) -> Vec<String> {
         let name = line.split(": ").next().unwrap_or_default().to_ascii_lowercase();
         let is_compared = match line.strip_prefix('|') {
             Some(_) => !is_error,
-            // Where every origin may subscribe, ours says so to who sends none, too.
+            // Where every origin may subscribe, ours says so to a request without one, too.
             None if line == "Access-Control-Allow-Origin: *" => false,
             None if name == "content-type" => !is_error,
             None => HEADERS.contains(&name.as_str()),

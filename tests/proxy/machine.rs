@@ -354,7 +354,7 @@ fn an_address_that_says_nothing_has_its_share_of_the_wait_and_then_it_is_the_nex
     assert_eq!(world.ended[&world.dialled[0].0], End::Aborted);
     let first = world.opens();
     assert!(world.text(first).starts_with("GET / "));
-    // Who tried the silent one at the same time goes on to the other one too.
+    // A request that tried the silent one at the same time goes on to the other one too.
     world.advance(100);
     let second = world.opens();
     world.receives(clients[2], GET);
@@ -496,8 +496,8 @@ fn a_stop_lets_exchanges_end_and_closes_tunnels_and_idle_connections() {
     assert_eq!(world.network.relay.state().connections(), 0);
 }
 
-/// Many clients, upstreams that answer, split, stall, cut off, poison and vanish: whoever gets a
-/// whole answer gets that to the own request, and in the end nothing is left.
+/// Many clients, upstreams that answer, split, stall, cut off, poison and vanish: a client that
+/// gets a whole answer gets that to its own request, and in the end nothing is left.
 #[test]
 fn whatever_happens_answers_reach_who_asked_and_nothing_is_left() {
     for seed in 1..=200_u64 {
@@ -594,7 +594,7 @@ fn only_a_trusted_front_server_speaks_for_its_clients() {
         let fields = format!("X-Forwarded-For: {passed}\r\n");
         assert!(world.text(upstream).contains(&fields), "{}", world.text(upstream));
         assert_eq!(world.text(upstream).matches("X-Forwarded-For").count(), 1);
-        // Whoever speaks for others has an address of its own.
+        // A front server that speaks for others has an address of its own.
         let vouched = format!("X-Pushserver-Peer: {}\r\n", peer.to_canonical());
         assert!(world.text(upstream).contains(&vouched), "{}", world.text(upstream));
     }

@@ -38,7 +38,7 @@ impl World {
             12 => self.overfills(),
             _ => {
                 self.note(|| "room is made".to_owned());
-                // Now and then so much that only those go on who cannot be spared.
+                // Now and then so much that only clients that cannot be spared go on.
                 let count = self.random.pick(&[1, 10]);
                 self.shed(count);
             }
@@ -118,7 +118,7 @@ impl World {
         for client in self.clients.values() {
             assert!(client.phase != Phase::Waiting, "{} is held while stopping", client.number);
         }
-        // Who reads gets all of it, and who does not is left behind in time.
+        // A client that reads gets all of it; one that does not is closed in time.
         self.pass(1_000);
         self.pass(1_000);
         let slow = |client: &Client| client.stalled || client.phase == Phase::Closing;
@@ -269,8 +269,8 @@ impl World {
         self.drain();
     }
 
-    /// Whoever can go on does so before time passes: which of the holds end in the tenth of their
-    /// time in which they may, only the answers tell.
+    /// Every client that can go on does so before time passes: which of the holds end in the tenth
+    /// of their time in which they may, only the answers tell.
     fn finish_ready(&mut self) {
         while !self.ready.is_empty() || self.is_behind() {
             self.turn();
@@ -334,7 +334,7 @@ impl World {
         }
     }
 
-    /// A message is published, and while it is on its way to those who waited something else
+    /// A message is published, and while it is on its way to the clients that waited something else
     /// happens to them or to their channel.
     fn interferes(&mut self) {
         self.let_stores_answer();

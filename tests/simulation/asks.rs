@@ -40,7 +40,7 @@ pub(crate) struct Question {
 
 /// A question whose turn has come.
 pub(crate) struct Due {
-    /// Who gets the answer.
+    /// The client that gets the answer.
     pub(crate) client: Option<u64>,
     pub(crate) loss: Loss,
     pub(crate) question: Question,

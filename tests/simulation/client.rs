@@ -23,7 +23,8 @@ pub(crate) enum Expect {
     Woken(Wake),
     /// 304 that echoes the request's cursor.
     NothingNew,
-    /// Of a deleted channel, with its holders who have no 410 yet: all have it before this.
+    /// Of a deleted channel, with those of its holders that have no 410 yet: all have it before
+    /// this.
     Deleted {
         holders: Vec<u64>,
         information: Information,

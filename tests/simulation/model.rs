@@ -310,13 +310,14 @@ impl Model {
     pub(crate) fn end_hold(&mut self, name: Name, client: u64) -> Option<Hold> {
         let channel = self.channels.get_mut(&name)?;
         let place = channel.waiting.iter().position(|hold| hold.client == client)?;
-        // As in the hub the last takes its place, which shows in who is displaced first.
+        // As in the hub the last takes its place, which shows in the order in which holds are
+        // displaced.
         let hold = channel.waiting.swap_remove(place);
         self.settle(name);
         Some(hold)
     }
 
-    /// Somebody who was woken left before the message did.
+    /// A client that was woken left before the message did.
     pub(crate) fn left_while_woken(&mut self, name: Name, life: Option<u64>) {
         if self.channels.get(&name).map(|channel| channel.life) == life {
             self.settle(name);

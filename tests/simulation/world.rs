@@ -35,8 +35,9 @@ pub(crate) struct World {
     pub(crate) stopping: bool,
     /// No request is held any more.
     pub(crate) holds_end: bool,
-    /// Who could be spared when that was last looked for: the silent, the refused, the idle and
-    /// those with a part of a head, who is so for longest last, each with its timer then.
+    /// Clients that could be spared when that was last looked for: the silent, the refused, the
+    /// idle and those with a part of a head; of each kind the longest so last, each with its timer
+    /// then.
     spare: [Vec<(u64, (u64, u64))>; 4],
     next_number: u64,
     is_traced: bool,

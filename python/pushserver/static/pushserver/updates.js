@@ -130,7 +130,7 @@
         function fail(message) {
             warn(message);
             failures += 1;
-            // Jitter: those who lost the server together must not come back together.
+            // Jitter: pages that lost the server together must not come back together.
             const most = Math.min(RETRY_MS_MAX, RETRY_MS * Math.pow(2, failures - 1));
             again(most * (0.5 + Math.random() / 2));
         }

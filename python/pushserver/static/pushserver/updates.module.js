@@ -212,7 +212,7 @@ class Channel {
     #fail(error) {
         this.#failures += 1;
         const mostMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** (this.#failures - 1));
-        // Jitter: those who lost the server together must not come back together.
+        // Jitter: pages that lost the server together must not come back together.
         const retryMs = mostMs * (0.5 + Math.random() / 2);
         this.#enter({state: "waiting", error, retryMs});
         return retryMs;
