@@ -351,7 +351,7 @@ impl World {
         self.enqueue(number, request);
         self.feed(number, usize::MAX);
         self.let_stores_answer();
-        let before = self.random.index(3);
+        let before = self.random.index(2);
         self.slow_turn(before);
         let woken = self.some_client(|c| c.held.is_some_and(|held| held.woken.is_some()));
         // Of deletions some are lost, or come too late.
