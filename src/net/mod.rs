@@ -9,7 +9,8 @@
 //! 4. Carry out every output that is no fan-out's. The events bound them; so of a stream no more
 //!    waits here than was read in one turn, and a peer that stalls is asked for nothing further.
 //! 5. Let the relay do what is due, and carry out the same again.
-//! 6. Carry out deliveries, up to a bound, so that a fan-out to thousands leaves room for others.
+//! 6. Carry out deliveries, up to a bound, so that a fan-out to thousands leaves room for others;
+//!    the outputs of one end of a hold are not split.
 //! 7. Close what is to be closed, then accept.
 //!
 //! A socket is registered once, for both directions, edge-triggered. So: a read that fills the

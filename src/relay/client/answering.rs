@@ -120,11 +120,11 @@ fn await_store(client: &mut Client, ticket: Ticket, step: &mut Step<'_>) {
 /// Waits for a store no longer. Its answer may still come, so the connection ends: a late answer
 /// must not be taken for that of a later request.
 pub(in crate::relay) fn store_timed_out(client: &mut Client, step: &mut Step<'_>) {
-    if let Phase::AwaitingStore(asked) = &client.phase {
-        step.hub.abandon(asked.ticket);
+    if !matches!(client.phase, Phase::AwaitingStore(_)) {
+        return;
     }
-    let Some((mut reply, _)) = take_reply(client, step) else { return };
-    reply.persistence = Persistence::Close;
+    let Phase::AwaitingStore(asked) = client.enter(Phase::IDLE, step) else { return };
+    let reply = Reply { persistence: Persistence::Close, ..asked.reply };
     let text = "the store does not answer; try again later";
     let payload = step.renderer.text(&reply, 503, b"", text);
     respond(client, Persistence::Close, 503, payload, step);

@@ -15,9 +15,9 @@ use crate::store::Ticket;
 ///
 /// ```text
 /// accepted ─► Head ─┬─► Body ────────► Head    the body is whole, or faulty
-///                   ├─► AwaitingHub ─► Head    the hub has answered, at once or
-///                   │       └─► AwaitingStore  when its store has
-///                   ├─► Waiting ─────► Head    the hub has ended the hold
+///                   ├─► AwaitingHub ─► Head    the hub has answered
+///                   │     ├─► AwaitingStore    a store takes time; then as from AwaitingHub
+///                   │     └─► Waiting ─► Head  held, and the hub has ended the hold
 ///                   ├─► Proxied ─────► Head    the upstream's answer has passed
 ///                   ├─► Lingering              refused, as from Body and Proxied
 ///                   └─► Closing                done, as from every phase
