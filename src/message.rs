@@ -97,10 +97,29 @@ pub struct Message {
     pub body: Box<[u8]>,
 }
 
-/// How a subscriber receives its messages.
-///
-/// Event streams and WebSockets will be further variants: the hub asks only whether a delivery
-/// ends the subscription, `relay/render/mod.rs` renders each in a `match`.
+/// Where a subscriber without a cursor begins (`first_message`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum First {
+    /// At the oldest message there is.
+    #[default]
+    Oldest,
+    /// Behind the newest one: with what is published from now on.
+    Newest,
+    /// At the newest so many, at least 1; of several channels together.
+    Last(u32),
+}
+
+/// Which order the cursors of a subscriber count in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// That of its one channel: a second and a tag.
+    #[default]
+    Channel,
+    /// That of the store, whatever the channels: a second and a number.
+    Store,
+}
+
+/// How a subscriber polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivery {
     /// The request is held until there is a message.
