@@ -1,5 +1,5 @@
-//! HTTP/1.0 and 1.1 as bytes: heads, bodies, answers and dates. Bytes and `unix_s` go in, values
-//! and bytes come out; knows no socket, channel or location.
+//! HTTP/1.0 and 1.1 as bytes: heads, bodies, answers and dates; the frames of WebSockets. Bytes and
+//! `unix_s` go in, values and bytes come out; knows no socket, channel or location.
 //!
 //! Strict on purpose (RFC 9112, and section 11.2 of it): a message that two parsers could read
 //! differently is refused, never repaired. So no request can be smuggled past a proxy before the
@@ -19,6 +19,7 @@ mod scan;
 mod target;
 mod token;
 mod version;
+pub mod websocket;
 
 pub use body::{BodyDecoder, Decoded};
 pub use date::{LAST_SECOND, parse_http_date, write_http_date};
