@@ -11,7 +11,7 @@ use crate::hub::{self, End, Hub};
 use crate::relay::output::Output;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{Persistence, Reply};
-use crate::relay::request::admission::{Concern, Refusal};
+use crate::relay::request::refusal::{Concern, Refusal};
 use crate::relay::step::Step;
 use crate::relay::timers::ConnTimer;
 use crate::store::{Gap, Ticket};

@@ -7,7 +7,7 @@ use crate::hub::SubscriptionKey;
 use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::notice::Notice;
 use crate::relay::render::Reply;
-use crate::relay::request::admission::Refusal;
+use crate::relay::request::refusal::Refusal;
 use crate::relay::uploads::{Share, Uploads};
 use crate::store::Ticket;
 

@@ -22,7 +22,8 @@ use crate::relay::notice::{Notice, passed_headers};
 use crate::relay::options::SubscriberOptions;
 use crate::relay::output::Output;
 use crate::relay::render::{Persistence, Reply};
-use crate::relay::request::admission::{Admitted, Question, Refusal, admit};
+use crate::relay::request::admission::{Admitted, Question, admit};
+use crate::relay::request::refusal::Refusal;
 use crate::relay::step::Step;
 use crate::relay::uploads::Share;
 

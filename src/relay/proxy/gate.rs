@@ -8,7 +8,7 @@ use super::rewrite;
 use crate::http::RequestHead;
 use crate::http::authority::host_len;
 use crate::relay::options::{LocationOptions, ProxyOptions, Role};
-use crate::relay::request::admission::Refusal;
+use crate::relay::request::refusal::Refusal;
 
 /// See the module.
 #[derive(Debug)]

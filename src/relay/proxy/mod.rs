@@ -43,7 +43,7 @@ use super::exchange_key::{ExchangeKey, Exchanging};
 use super::input::Input as ConnInput;
 use super::options::Options;
 use super::render::{Persistence, Reply};
-use super::request::admission::Refusal;
+use super::request::refusal::Refusal;
 use super::timers::ConnTimer;
 use crate::arena::Arena;
 use crate::http::{Framing, RequestHead};

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use subtle::ConstantTimeEq;
 
 use super::cursor;
+use super::refusal::{Concern, Refusal};
 use super::transport::Transport;
 use crate::http::RequestHead;
 use crate::message::Cursor;
@@ -12,32 +13,6 @@ use crate::relay::input::Arrival;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::options::{PublisherOptions, Role, Secret, SubscriberOptions};
 use crate::relay::site::Site;
-
-/// Why a request is not served as it asks.
-#[derive(Debug)]
-pub(in crate::relay) struct Refusal {
-    pub(in crate::relay) status: u16,
-    /// Further header lines.
-    pub(in crate::relay) lines: Vec<u8>,
-    pub(in crate::relay) text: &'static str,
-    /// What the operator may not have meant.
-    pub(in crate::relay) concern: Option<Concern>,
-}
-
-/// What of the settings a refusal may be due to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) enum Concern {
-    /// The location's `allow_origin`.
-    Origin,
-    /// `hosts`.
-    Host,
-}
-
-impl Refusal {
-    pub(in crate::relay) const fn new(status: u16, text: &'static str) -> Self {
-        Self { status, lines: Vec::new(), text, concern: None }
-    }
-}
 
 /// To a request for another server (RFC 9110 15.5.20).
 const MISDIRECTED: u16 = 421;

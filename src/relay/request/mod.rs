@@ -4,4 +4,5 @@ pub(super) mod accept;
 pub(super) mod admission;
 pub(super) mod cursor;
 pub(super) mod host;
+pub(super) mod refusal;
 pub(super) mod transport;
