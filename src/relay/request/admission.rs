@@ -95,8 +95,8 @@ fn subscriber_question<'l>(
     match head.method {
         "GET" => match Transport::of(head) {
             Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
-            Transport::EventStream => Err(Refusal::new(406, NO_EVENT_STREAMS)),
-            Transport::Poll => cursor::of_request(head)
+            Transport::EventStream { or_poll: false } => Err(Refusal::new(406, NO_EVENT_STREAMS)),
+            Transport::EventStream { or_poll: true } | Transport::Poll => cursor::of_request(head)
                 .map(|cursor| Admitted::Channel(location, Question::Subscribe(options, cursor)))
                 .map_err(|text| Refusal::new(400, text)),
         },

@@ -6,3 +6,5 @@ pub(super) mod cursor;
 pub(super) mod host;
 pub(super) mod refusal;
 pub(super) mod transport;
+#[cfg_attr(not(test), expect(dead_code, reason = "no location serves WebSockets yet"))]
+pub(super) mod upgrade;

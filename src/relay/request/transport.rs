@@ -7,11 +7,15 @@ use crate::http::RequestHead;
 /// How a subscriber wants to receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Transport {
-    /// The request is the handshake of RFC 6455 4.1.
+    /// The request is the handshake of RFC 6455 4.1, or what a server in front left of one:
+    /// `upgrade` says whether it has all it needs.
     WebSocket,
-    /// `Accept` names `text/event-stream` and no other type.
-    EventStream,
-    /// Any other request, also one that accepts an event stream beside other types.
+    /// `Accept` names `text/event-stream`.
+    EventStream {
+        /// It names another type too, so that a poll will do.
+        or_poll: bool,
+    },
+    /// Any other request.
     Poll,
 }
 
@@ -46,9 +50,9 @@ impl Transport {
             // the rest; no script of a page can set this field.
             false => said.key,
         };
-        match (is_handshake, said.stream && !said.other_type) {
+        match (is_handshake, said.stream) {
             (true, _) => Self::WebSocket,
-            (false, true) => Self::EventStream,
+            (false, true) => Self::EventStream { or_poll: said.other_type },
             (false, false) => Self::Poll,
         }
     }
@@ -113,27 +117,24 @@ mod tests {
     }
 
     #[test]
-    fn an_event_stream_is_all_that_is_accepted() {
-        for accept in [
-            "text/event-stream",
-            "TEXT/Event-Stream;charset=utf-8;q=0.1",
-            "text/event-stream, */*;q=0",
-            " , text/event-stream",
-            "text/event-stream, text/event-stream;q=0.5",
+    fn an_event_stream_is_named_alone_or_among_other_types() {
+        for (accept, or_poll) in [
+            ("text/event-stream", false),
+            ("TEXT/Event-Stream;charset=utf-8;q=0.1", false),
+            ("text/event-stream, */*;q=0", false),
+            (" , text/event-stream", false),
+            ("text/event-stream, text/event-stream;q=0.5", false),
+            ("text/event-stream, */*", true),
+            ("application/json, text/event-stream;q=0.9", true),
+            ("text/*, text/event-stream;q=0.001", true),
+            ("text/plain\r\nAccept: text/event-stream", true),
         ] {
             let lines = format!("Accept: {accept}\r\n");
-            assert_eq!(transport("1.1", &lines), Transport::EventStream, "{accept}");
+            assert_eq!(transport("1.1", &lines), Transport::EventStream { or_poll }, "{accept}");
         }
-        for accept in [
-            "",
-            "*/*",
-            "text/*",
-            "text/event-stream, */*",
-            "application/json, text/event-stream;q=0.9",
-            "text/event-stream;q=0",
-            "text/event-streams",
-            "text/plain\r\nAccept: text/event-stream",
-        ] {
+        let both = "Upgrade: websocket\r\nConnection: upgrade\r\nAccept: text/event-stream\r\n";
+        assert_eq!(transport("1.1", both), Transport::WebSocket);
+        for accept in ["", "*/*", "text/*", "text/event-stream;q=0", "text/event-streams"] {
             let lines = format!("Accept: {accept}\r\n");
             assert_eq!(transport("1.1", &lines), Transport::Poll, "{accept}");
         }
