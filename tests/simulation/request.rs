@@ -231,7 +231,7 @@ fn written(random: &mut Random, cursor: Cursor) -> (String, String) {
     write_http_date(time, &mut date);
     let date = String::from_utf8(date).expect("ASCII") + "\r\n";
     let utc = date.replace("GMT", random.pick(&["UTC", "-0000", "GMT; length=3"]));
-    let lines = match random.below(11) {
+    let lines = match random.below(13) {
         8 => format!("{utc}If-None-Match: \"{tag}-gzip\"\r\n"),
         9 => format!("{date}If-None-Match: W/{tag}\r\n"),
         10 => format!("{utc}If-None-Match: {tag}\"\r\n"),
@@ -241,6 +241,13 @@ fn written(random: &mut Random, cursor: Cursor) -> (String, String) {
         3 => format!("Etag: {time}:{tag}\r\n"),
         4 => return (format!("?last_event_id={time}:{tag}"), String::new()),
         5 => return (format!("?a=b&last_event_id={time}%3A{tag}"), "Etag: 1:1\r\n".to_owned()),
+        11 => {
+            return (format!("?last_event_id={time}:{tag};gap=1"), "Last-Event-ID:\r\n".to_owned());
+        }
+        12 => {
+            let header = format!("Last-Event-ID: {time}:{tag};gap=unknown;channel=a\r\n");
+            return ("?last_event_id=1:1".to_owned(), header);
+        }
         6 if tag == 0 => date,
         _ => format!("if-none-match: {tag}\r\n{date}"),
     };

@@ -1,13 +1,16 @@
-//! Reads a subscriber's cursor from the four places it may stand in (Basic HTTP Push Relay
-//! Protocol 3, and the query and header names that Nchan takes), as intermediaries rewrite it.
+//! Cursor of a request: read from the four places it may stand in (Basic HTTP Push Relay Protocol
+//! 3, and the query and header names that Nchan takes), as intermediaries rewrite it. Knows no
+//! channel.
 
 use percent_encoding::percent_decode;
 
 use crate::http::{LAST_SECOND, RequestHead, parse_http_date};
 use crate::message::Cursor;
 
-/// The cursor of a request. Validators come first; the query, so that a browser can poll without
-/// a preflight; then `Last-Event-ID`; last `Etag`, which NchanSubscriber.js sends.
+/// The cursor of a request. Validators come first; then `Last-Event-ID`, which is newer than the
+/// query: an EventSource comes again to the same URL, with the id of the last event in this header;
+/// then the query, so that a browser can poll without a preflight; last `Etag`, which
+/// NchanSubscriber.js sends. One that is empty is none.
 ///
 /// # Errors
 /// One line that names what cannot be read; answered 400.
@@ -17,22 +20,20 @@ pub(in crate::relay) fn of_request(head: &RequestHead<'_>) -> Result<Cursor, &'s
     if modified.is_some() || tag.is_some() {
         return of_validators(modified, tag);
     }
+    if let Some(id) = sole(head, "Last-Event-ID", NO_HEADER)?.filter(|id| !id.is_empty()) {
+        return of_event_id(id).ok_or(NO_HEADER);
+    }
     let query = head.query.unwrap_or_default();
     let mut parameters = query.split(|byte| *byte == b'&');
-    if let Some(id) = parameters.find_map(|pair| pair.strip_prefix(b"last_event_id=")) {
+    let id = parameters.find_map(|pair| pair.strip_prefix(b"last_event_id="));
+    if let Some(id) = id.filter(|id| !id.is_empty()) {
         let id: Vec<u8> = percent_decode(id).collect();
-        return of_event_id(&id)
-            .ok_or("last_event_id in the query must be TIME:TAG, as in 1450755280:0");
+        return of_event_id(&id).ok_or(NO_QUERY);
     }
-    for (name, error) in [
-        ("Last-Event-ID", "the Last-Event-ID header must be TIME:TAG, as in 1450755280:0"),
-        ("Etag", "a request's Etag header must be TIME:TAG, as in 1450755280:0"),
-    ] {
-        if let Some(id) = sole(head, name, error)? {
-            return of_event_id(id).ok_or(error);
-        }
+    match sole(head, "Etag", NO_ETAG)?.filter(|id| !id.is_empty()) {
+        Some(id) => of_event_id(id).ok_or(NO_ETAG),
+        None => Ok(Cursor::OLDEST),
     }
-    Ok(Cursor::OLDEST)
 }
 
 /// The value of a field that stands in one line, or in several that are alike.
@@ -98,16 +99,25 @@ fn is_coding(suffix: &[u8]) -> bool {
             })
 }
 
-/// `TIME:TAG`, where a script may have made TAG of an `Etag` as it came; nothing at all asks for
-/// the oldest message.
+/// `TIME:TAG`, where a script may have made TAG of an `Etag` as it came; what follows behind a `;`
+/// is skipped. So the id of a message in a stream, which goes on with `;gap=` and `;channel=`, is a
+/// cursor.
 fn of_event_id(text: &[u8]) -> Option<Cursor> {
-    if text.is_empty() {
-        return Some(Cursor::OLDEST);
-    }
     let colon = memchr::memchr(b':', text)?;
     let time = decimal(&text[..colon])?;
-    let tag = entity_tag(&text[colon + 1..])?;
+    let tag = entity_tag(before_semicolon(&text[colon + 1..]))?;
     (time <= LAST_SECOND).then_some(Cursor { time, tag, given: true })
+}
+
+/// The text before its first `;`, but for those between the quotes of a tag.
+fn before_semicolon(text: &[u8]) -> &[u8] {
+    let strong = text.strip_prefix(b"W/").or(text.strip_prefix(b"w/")).unwrap_or(text);
+    let start = match strong.strip_prefix(b"\"") {
+        Some(opened) => memchr::memchr(b'"', opened)
+            .map_or(text.len(), |closing| text.len() - opened.len() + closing),
+        None => 0,
+    };
+    memchr::memchr(b';', &text[start..]).map_or(text, |at| &text[..start + at])
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
@@ -117,6 +127,12 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
+
+const NO_HEADER: &str = "the Last-Event-ID header must be TIME:TAG, as in 1450755280:0";
+
+const NO_QUERY: &str = "last_event_id in the query must be TIME:TAG, as in 1450755280:0";
+
+const NO_ETAG: &str = "a request's Etag header must be TIME:TAG, as in 1450755280:0";
 
 const NOT_ONE_TAG: &str =
     "the If-None-Match header must be the Etag of the last message: one number, bare or quoted";
@@ -222,9 +238,56 @@ mod tests {
         for tag in AMBIGUOUS {
             let error = cursor("", &format!("{DATE}If-None-Match: {tag}\r\n")).unwrap_err();
             assert!(error.contains("If-None-Match"), "{tag}");
-            let error = cursor("", &format!("Last-Event-ID: 100:{tag}\r\n")).unwrap_err();
-            assert!(error.contains("Last-Event-ID"), "{tag}");
+            // Behind a `;` is what is no part of an id.
+            if !["3;", "3-gzip;"].contains(&tag) {
+                let error = cursor("", &format!("Last-Event-ID: 100:{tag}\r\n")).unwrap_err();
+                assert!(error.contains("Last-Event-ID"), "{tag}");
+            }
         }
+    }
+
+    #[test]
+    fn what_follows_an_id_behind_a_semicolon_is_skipped() {
+        let following =
+            ["", "gap=3", "gap=unknown;channel=a%2Cb", "channel=\"\"", ";", " x:4", "\""];
+        for tag in SPELLINGS {
+            for rest in following {
+                let id = format!("100:{tag};{rest}");
+                for name in ["Etag", "Last-Event-ID"] {
+                    assert_eq!(cursor("", &format!("{name}: {id}\r\n")), Ok((100, 3)), "{id}");
+                }
+                let encoded = id.replace('"', "%22").replace(' ', "%20");
+                for id in [encoded.replace(';', "%3b"), encoded] {
+                    let read = cursor(&format!("?last_event_id={id}&x=1"), "");
+                    assert_eq!(read, Ok((100, 3)), "{id}");
+                }
+            }
+        }
+        for id in ["100;:3", "100:;3", ";100:3", "100;gap=1", "100: 3;", "100:3 ;", "100:\"3;gap=1"]
+        {
+            assert!(cursor("", &format!("Last-Event-ID: {id}\r\n")).is_err(), "{id}");
+        }
+        assert!(cursor("", &format!("{DATE}If-None-Match: 3;gap=1\r\n")).is_err());
+    }
+
+    #[test]
+    fn the_header_of_an_event_source_is_newer_than_its_query() {
+        let (query, header, etag) =
+            ("?last_event_id=1:1", "Last-Event-ID: 100:2\r\n", "Etag: 3:3\r\n");
+        assert_eq!(cursor(query, &[etag, header].concat()), Ok((100, 2)));
+        assert_eq!(cursor(query, etag), Ok((1, 1)));
+        assert_eq!(cursor(query, &[header, DATE].concat()), Ok((1_450_755_280, 0)));
+        assert_eq!(cursor("", &[etag, header].concat()), Ok((100, 2)));
+        // Where it cannot be read, nothing older is taken in its place.
+        assert!(cursor(query, "Last-Event-ID: x\r\n").unwrap_err().contains("header"));
+        assert!(cursor("?last_event_id=x", etag).unwrap_err().contains("query"));
+    }
+
+    #[test]
+    fn an_empty_cursor_is_none() {
+        assert_eq!(cursor("?last_event_id=1:1", "Last-Event-ID:\r\n"), Ok((1, 1)));
+        assert_eq!(cursor("?last_event_id=", "Last-Event-ID: \r\nEtag: 3:3\r\n"), Ok((3, 3)));
+        assert_eq!(cursor("?last_event_id=&last_event_id=1:1", "Etag:\r\n"), Ok((0, 0)));
     }
 
     #[test]

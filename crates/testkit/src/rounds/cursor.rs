@@ -41,6 +41,10 @@ pub fn round(data: &[u8]) {
     }
     if (3..=5).contains(&(place % 7)) {
         check_tag(text, read);
+        check_following(&mut server, place % 7, text, read);
+    }
+    if place % 7 == 6 {
+        check_order(&mut server, text, read);
     }
     let Some(cursor) = read else { return };
     if let Some((time, tag)) = cursor {
@@ -130,9 +134,37 @@ fn check_tag(text: &[u8], read: Option<Cursor>) {
     let (number, rest) = spelled[start..].split_at(digits.unwrap_or(spelled.len() - start));
     assert_eq!(number.parse(), Ok(tag), "{spelled}");
     assert!(["", "\"", "W/", "W/\"", "w/", "w/\""].contains(&&spelled[..start]), "{spelled}");
+    // What follows behind a `;` is no part of it, unless the tag has quotes, and they are open.
+    let quotes = rest.match_indices('"').map(|(at, _)| at).next();
+    let open = if spelled[..start].ends_with('"') { quotes.expect("the end of quotes") } else { 0 };
+    let rest = &rest[..rest[open..].find(';').map_or(rest.len(), |at| open + at)];
     assert!(rest.chars().all(|c| c.is_ascii_alphanumeric() || "-;\"".contains(c)), "{spelled}");
     assert!(!rest.starts_with(|c: char| c.is_ascii_alphanumeric()), "{spelled}");
     assert!(!spelled[..start].ends_with('"') || rest.contains('"'), "{spelled}");
+}
+
+/// Whatever follows a cursor behind a `;` changes nothing.
+fn check_following(server: &mut Server, place: u8, text: &[u8], read: Option<Cursor>) {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    // White space at the end of a value is none of it.
+    if matches!(read, Some(Some(_))) && !line.ends_with(b" ") && !line.ends_with(b"\t") {
+        for following in [&b";"[..], b";gap=3;channel=a%2Cb", b";\"4"] {
+            let again = server.read(&fields(place, &[line, following].concat()));
+            assert_eq!(again, read, "{}", line.escape_ascii());
+        }
+    }
+}
+
+/// The header is what counts, unless it is empty, whatever the query says.
+fn check_order(server: &mut Server, text: &[u8], read: Option<Cursor>) {
+    let (query, lines) = fields(6, text);
+    let alone = server.read(&(Vec::new(), lines));
+    match alone {
+        // The query may be one that no request can have.
+        Some(Some(_)) => assert!(read.is_none() || read == alone, "{}", text.escape_ascii()),
+        Some(None) => assert_eq!(read, server.read(&(query, Vec::new()))),
+        None => assert_eq!(read, None, "what cannot be read is not passed over"),
+    }
 }
 
 /// `TIME:TAG` of digits, the plain way. `None`: it is refused.
