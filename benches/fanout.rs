@@ -32,7 +32,7 @@ fn fanout(subscribers: usize) {
     println!("fan-out to {} long polls", run["subscribers"]);
     line(run, "calls_per_operation", "system calls per delivery", 2.05);
     line(run, "server_cpu_us_per_operation", "us of processor time per delivery", f64::INFINITY);
-    line(run, "resident_bytes_per_poll", "resident bytes per idle long poll", 400.0);
+    line(run, "resident_bytes_per_subscriber", "resident bytes per idle long poll", 400.0);
     line(run, "deliveries_per_second_within", "deliveries a second", f64::INFINITY);
     for percentile in ["p50_us", "p99_us", "p999_us"] {
         let what = format!("{} from publish to delivery", percentile.replace("_us", " us"));

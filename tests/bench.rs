@@ -1,5 +1,9 @@
-//! `pushserver bench` as a program: against our own daemon, against a small server of the protocol
-//! that behaves, and against one that does not.
+//! `pushserver bench` as a program: against our own daemon, against the limit server, against a
+//! small server of the protocol that behaves, and against one that does not.
+
+#[path = "../benches/limit.rs"]
+#[allow(dead_code, reason = "its main is for the example")]
+mod limit;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,12 +11,16 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
+use pushserver::http::websocket::{Opcode, PING, accept_key, write_frame_head};
 use pushserver_testkit::backend::Seen;
 use pushserver_testkit::{Absent, Client, Start, Upstream};
 use serde_json::Value;
 
 /// The daemon under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
+
+const TRANSPORTS: [&str; 3] = ["poll", "eventsource", "websocket"];
+const STREAMS: [&str; 2] = ["eventsource", "websocket"];
 
 /// What the server does wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,10 +30,21 @@ enum Fault {
     Loses,
     /// Every 7th message of a channel is stored twice.
     Repeats,
-    /// Bodies lose their last byte.
+    /// Bodies lose their last byte, but for the first of a channel.
     Damages,
-    /// Polls of channels that nobody made are refused.
+    /// Subscribers of channels that nobody made are refused.
     WantsChannelsMade,
+    /// Every message of a stream has a ping before it, for which that is no fault.
+    Pings,
+    /// Streams end after the 5th message.
+    Ends,
+}
+
+/// How a message goes into a stream.
+#[derive(Clone, Copy)]
+enum Stream {
+    Events,
+    Frames,
 }
 
 /// Messages by channel; the tag of a message is its index.
@@ -58,7 +77,15 @@ fn converse(mut client: Client, channels: &Channels, fault: Fault) -> Option<()>
         let mut messages = messages.lock().ok()?;
         let answer = match method {
             "GET" => {
-                if fault == Fault::WantsChannelsMade && !messages.contains_key(&name) {
+                let is_unknown = !messages.contains_key(&name);
+                if let Some((stream, head)) = stream_wanted(&request)
+                    && !(fault == Fault::WantsChannelsMade && is_unknown)
+                {
+                    drop(messages);
+                    client.try_send(head.as_bytes()).then_some(())?;
+                    return send_stream(&mut client, channels, &name, stream, fault);
+                }
+                if fault == Fault::WantsChannelsMade && is_unknown {
                     b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec()
                 } else {
                     let next = tag.map_or(0, |tag| tag + 1);
@@ -83,7 +110,7 @@ fn converse(mut client: Client, channels: &Channels, fault: Fault) -> Option<()>
                 *count += 1;
                 let seventh = count.is_multiple_of(7);
                 let stored = messages.entry(name).or_default();
-                if fault == Fault::Damages && body.len() > 20 {
+                if fault == Fault::Damages && *count > 1 {
                     body.pop();
                 }
                 if !(seventh && fault == Fault::Loses) {
@@ -101,9 +128,82 @@ fn converse(mut client: Client, channels: &Channels, fault: Fault) -> Option<()>
     }
 }
 
+/// The stream that a request asks for, and the head that opens it.
+fn stream_wanted(request: &Seen) -> Option<(Stream, String)> {
+    if request.header("Accept") == Some("text/event-stream") {
+        let head = "HTTP/1.1 200 OK\r\nServer: tiny\r\nContent-Type: text/event-stream\r\n\r\n";
+        return Some((Stream::Events, format!("{head}: hi\n\n")));
+    }
+    let accept = accept_key(request.header("Sec-WebSocket-Key")?.as_bytes())?;
+    let accept = String::from_utf8_lossy(&accept).into_owned();
+    let head = "HTTP/1.1 101 Switching Protocols\r\nServer: tiny\r\nUpgrade: websocket\r\n\
+                Connection: Upgrade\r\nSec-WebSocket-Accept: ";
+    Some((Stream::Frames, format!("{head}{accept}\r\n\r\n")))
+}
+
+/// Sends a channel's messages, those that are there first, until the client goes.
+fn send_stream(
+    client: &mut Client,
+    channels: &Channels,
+    name: &str,
+    stream: Stream,
+    fault: Fault,
+) -> Option<()> {
+    let (messages, arrived) = &**channels;
+    for next in 0.. {
+        let body = {
+            let mut messages = messages.lock().ok()?;
+            while messages.get(name).is_none_or(|stored| stored.len() <= next) {
+                messages = arrived.wait(messages).ok()?;
+            }
+            messages[name][next].clone()
+        };
+        if fault == Fault::Ends && next == 5 {
+            return None;
+        }
+        if fault == Fault::Pings {
+            ping(client, stream)?;
+        }
+        client.try_send(&in_stream(stream, next, &body)).then_some(())?;
+    }
+    None
+}
+
+/// Sends a ping; a WebSocket's client must answer with its bytes, masked.
+fn ping(client: &mut Client, stream: Stream) -> Option<()> {
+    let Stream::Frames = stream else { return client.try_send(b":\n\n").then_some(()) };
+    client.try_send(&[PING[0], 2, b'a', b'b']).then_some(())?;
+    let pong = client.bytes(8);
+    let unmasked = [pong[6] ^ pong[2], pong[7] ^ pong[3]];
+    (pong[..2] == [0x8a, 0x82] && unmasked == *b"ab").then_some(())
+}
+
+/// A message as an event or a frame.
+fn in_stream(stream: Stream, number: usize, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match stream {
+        Stream::Events => {
+            bytes.extend_from_slice(format!("id: 1:{number}\n").as_bytes());
+            for line in body.split(|byte| *byte == b'\n') {
+                bytes.extend_from_slice(&[b"data: ", line, b"\n"].concat());
+            }
+            bytes.push(b'\n');
+        }
+        Stream::Frames => {
+            write_frame_head(Opcode::Text, body.len(), &mut bytes);
+            bytes.extend_from_slice(body);
+        }
+    }
+    bytes
+}
+
 /// Runs the program on a server with this fault; its output, and its JSON.
 fn bench(fault: Fault, arguments: &str) -> (Output, Value) {
-    let address = serve(fault);
+    bench_at(serve(fault), arguments)
+}
+
+/// Runs the program on the server at this address; its output, and its JSON.
+fn bench_at(address: SocketAddr, arguments: &str) -> (Output, Value) {
     let output = Command::new(BINARY)
         .arg("bench")
         .args(["--publish", &format!("http://{address}/p/{{channel}}")])
@@ -176,6 +276,52 @@ fn every_scenario_ends_without_a_fault_on_our_own_daemon() {
 }
 
 #[test]
+fn every_scenario_of_streams_ends_without_a_fault_on_a_server_that_pings() {
+    for transport in STREAMS {
+        for (scenario, deliveries) in [
+            ("fanout -n 50 --messages 3", 150),
+            ("fanout -n 50 --messages 3 --size 70000", 150),
+            ("fanout -n 10 --rate 500 --messages 20", 200),
+            ("cycle -n 50 --channels 4 --messages 8", 100),
+            ("channels -n 50 --publishers 8 --messages 200", 200),
+            ("idle -n 50 --channels 1", 50),
+        ] {
+            let arguments = format!("{scenario} --transport {transport} --seconds 60");
+            let run = faultless(Fault::Pings, &arguments);
+            assert_eq!(run["deliveries"], deliveries, "{arguments}");
+            assert_eq!(run["server"], "tiny");
+            assert_eq!(run["transport"], transport);
+        }
+    }
+}
+
+#[test]
+fn the_limit_server_serves_every_transport() {
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut server = limit::Server::listen(address).expect("a free port");
+    let address = server.address().expect("its port");
+    thread::spawn(move || server.run());
+    for transport in TRANSPORTS {
+        for scenario in ["fanout -n 50", "cycle -n 50", "isolation -n 50", "channels -n 50"] {
+            let arguments = format!("{scenario} --messages 20 --transport {transport}");
+            let (output, json) = bench_at(address, &arguments);
+            assert!(output.status.success(), "{arguments}: {output:?}");
+            assert_eq!(json["runs"][0]["transport"], transport);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_ends_its_streams_is_found_out() {
+    for transport in STREAMS {
+        let arguments = format!("fanout -n 5 --messages 20 --transport {transport} --patience 2");
+        let (output, json) = bench(Fault::Ends, &arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(json["runs"][0]["faults"]["resets"], 5, "{json}");
+    }
+}
+
+#[test]
 fn stored_messages_are_fetched_in_turn() {
     let run = faultless(Fault::None, "poll -n 4 --stored 5 --messages 200 --seconds 60");
     // Each subscriber asks once beside the messages that were allowed.
@@ -192,30 +338,44 @@ fn the_channel_beside_fan_outs_is_measured_by_itself() {
 
 #[test]
 fn channels_are_made_where_the_server_wants_that() {
-    let run = faultless(Fault::WantsChannelsMade, "channels -n 20 --messages 40 --seconds 60");
-    assert_eq!(run["deliveries"], 40);
+    for transport in TRANSPORTS {
+        let arguments =
+            format!("channels -n 20 --messages 40 --seconds 60 --transport {transport}");
+        let run = faultless(Fault::WantsChannelsMade, &arguments);
+        assert_eq!(run["deliveries"], 40);
+    }
 }
 
 #[test]
 fn a_server_that_loses_messages_is_found_out() {
-    let (output, json) = bench(Fault::Loses, "fanout -n 5 --messages 20 --rate 1000 --patience 2");
-    assert_eq!(output.status.code(), Some(1));
-    // 21 messages with the first one, which is not measured; the 7th, 14th and 21st are lost.
-    assert_eq!(json["runs"][0]["faults"]["lost"], 15);
+    for transport in TRANSPORTS {
+        let arguments =
+            format!("fanout -n 5 --messages 20 --rate 1000 --patience 2 --transport {transport}");
+        let (output, json) = bench(Fault::Loses, &arguments);
+        assert_eq!(output.status.code(), Some(1));
+        // 21 messages with the first one, which is not measured; the 7th, 14th and 21st are lost.
+        assert_eq!(json["runs"][0]["faults"]["lost"], 15, "{transport}");
+    }
 }
 
 #[test]
 fn a_server_that_repeats_messages_is_found_out() {
-    let (output, json) = bench(Fault::Repeats, "fanout -n 5 --messages 20 --seconds 60");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(json["runs"][0]["faults"]["repeated"].as_u64() > Some(0), "{json}");
+    for transport in TRANSPORTS {
+        let arguments = format!("fanout -n 5 --messages 20 --seconds 60 --transport {transport}");
+        let (output, json) = bench(Fault::Repeats, &arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(json["runs"][0]["faults"]["repeated"].as_u64() > Some(0), "{json}");
+    }
 }
 
 #[test]
 fn a_server_that_damages_messages_is_found_out() {
-    let (output, json) = bench(Fault::Damages, "fanout -n 5 --messages 20 --seconds 60");
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(json["runs"][0]["faults"]["damaged"], 5);
+    for transport in TRANSPORTS {
+        let arguments = format!("fanout -n 5 --messages 20 --seconds 60 --transport {transport}");
+        let (output, json) = bench(Fault::Damages, &arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(json["runs"][0]["faults"]["damaged"], 5, "{transport}");
+    }
 }
 
 #[test]

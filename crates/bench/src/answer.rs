@@ -1,6 +1,6 @@
 //! Answer: the parts of an HTTP/1.1 answer that a measurement needs: its length, its status, and
-//! its cursor (Basic HTTP Push Relay Protocol 3). Reads only answers framed by `Content-Length`;
-//! others are an error.
+//! its cursor (Basic HTTP Push Relay Protocol 3); of a stream only its head. Reads only answers
+//! framed by `Content-Length`; others are an error.
 
 use memchr::{memchr, memmem};
 
@@ -12,8 +12,6 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
     pub(crate) cursor: Cursor,
-    /// The `Server` header; empty if there is none.
-    pub(crate) server: &'a [u8],
     /// The server will close the connection.
     pub(crate) close: bool,
     pub(crate) body: &'a [u8],
@@ -21,13 +19,27 @@ pub(crate) struct Answer<'a> {
     pub(crate) length: usize,
 }
 
+/// The head of an answer whose body has no end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Head<'a> {
+    pub(crate) status: u16,
+    /// The `Server` header; empty if there is none.
+    pub(crate) server: &'a [u8],
+    /// The `Content-Type` header; empty if there is none.
+    pub(crate) content_type: &'a [u8],
+    /// The `Sec-WebSocket-Accept` header; empty if there is none.
+    pub(crate) accept: &'a [u8],
+    /// Bytes up to and with the blank line.
+    pub(crate) length: usize,
+}
+
 /// What the bytes received so far are.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reading<'a> {
-    /// The answer is not whole yet.
+pub(crate) enum Reading<T> {
+    /// It is not whole yet.
     Incomplete,
-    Whole(Answer<'a>),
-    /// Not an answer that this client can read; says why.
+    Whole(T),
+    /// Not what this client can read; says why.
     Broken(&'static str),
 }
 
@@ -75,7 +87,43 @@ impl Cursor {
 }
 
 /// Reads the answer at the start of `bytes`.
-pub(crate) fn read(bytes: &[u8]) -> Reading<'_> {
+pub(crate) fn read(bytes: &[u8]) -> Reading<Answer<'_>> {
+    let (status, fields, body_start) = match start(bytes) {
+        Reading::Incomplete => return Reading::Incomplete,
+        Reading::Broken(why) => return Reading::Broken(why),
+        Reading::Whole(start) => start,
+    };
+    let body_length = match (status, fields.content_length) {
+        (100..200, _) => return Reading::Broken("an interim answer that was not asked for"),
+        (204 | 304, _) => 0,
+        (_, Some(length)) => length,
+        (_, None) => return Reading::Broken("no Content-Length"),
+    };
+    let Some(length) = body_start.checked_add(body_length) else {
+        return Reading::Broken("a wrong Content-Length");
+    };
+    let Some(body) = bytes.get(body_start..length) else { return Reading::Incomplete };
+    let Some(cursor) = Cursor::new(fields.last_modified, fields.etag) else {
+        return Reading::Broken("validators longer than 62 bytes");
+    };
+    let close = fields.close;
+    Reading::Whole(Answer { status, cursor, close, body, length })
+}
+
+/// Reads the head at the start of `bytes`.
+pub(crate) fn read_head(bytes: &[u8]) -> Reading<Head<'_>> {
+    match start(bytes) {
+        Reading::Incomplete => Reading::Incomplete,
+        Reading::Broken(why) => Reading::Broken(why),
+        Reading::Whole((status, fields, length)) => {
+            let Fields { server, content_type, accept, .. } = fields;
+            Reading::Whole(Head { status, server, content_type, accept, length })
+        }
+    }
+}
+
+/// The status and the fields of the head at the start of `bytes`, and its length.
+fn start(bytes: &[u8]) -> Reading<(u16, Fields<'_>, usize)> {
     let Some(head_end) = memmem::find(bytes, b"\r\n\r\n") else {
         return match bytes.len() {
             ..HEAD_BYTES_MAX => Reading::Incomplete,
@@ -84,26 +132,10 @@ pub(crate) fn read(bytes: &[u8]) -> Reading<'_> {
     };
     let head = &bytes[..head_end + 2];
     let Some(status) = status(head) else { return Reading::Broken("a wrong status line") };
-    let fields = match Fields::read(head) {
-        Ok(fields) => fields,
-        Err(why) => return Reading::Broken(why),
-    };
-    let body_length = match (status, fields.content_length) {
-        (100..200, _) => return Reading::Broken("an interim answer that was not asked for"),
-        (204 | 304, _) => 0,
-        (_, Some(length)) => length,
-        (_, None) => return Reading::Broken("no Content-Length"),
-    };
-    let body_start = head_end + 4;
-    let Some(length) = body_start.checked_add(body_length) else {
-        return Reading::Broken("a wrong Content-Length");
-    };
-    let Some(body) = bytes.get(body_start..length) else { return Reading::Incomplete };
-    let Some(cursor) = Cursor::new(fields.last_modified, fields.etag) else {
-        return Reading::Broken("validators longer than 62 bytes");
-    };
-    let Fields { server, close, .. } = fields;
-    Reading::Whole(Answer { status, cursor, server, close, body, length })
+    match Fields::read(head) {
+        Ok(fields) => Reading::Whole((status, fields, head_end + 4)),
+        Err(why) => Reading::Broken(why),
+    }
 }
 
 /// The code of `HTTP/1.x NNN …`.
@@ -119,6 +151,9 @@ struct Fields<'a> {
     last_modified: &'a [u8],
     etag: &'a [u8],
     server: &'a [u8],
+    content_type: &'a [u8],
+    /// `Sec-WebSocket-Accept`.
+    accept: &'a [u8],
     close: bool,
 }
 
@@ -141,6 +176,8 @@ impl<'a> Fields<'a> {
                 13 if name.eq_ignore_ascii_case(b"last-modified") => fields.last_modified = value,
                 4 if name.eq_ignore_ascii_case(b"etag") => fields.etag = value,
                 6 if name.eq_ignore_ascii_case(b"server") => fields.server = value,
+                12 if name.eq_ignore_ascii_case(b"content-type") => fields.content_type = value,
+                20 if name.eq_ignore_ascii_case(b"sec-websocket-accept") => fields.accept = value,
                 10 if name.eq_ignore_ascii_case(b"connection") => {
                     fields.close = value.eq_ignore_ascii_case(b"close");
                 }
@@ -156,7 +193,7 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cursor, Reading, read};
+    use super::{Cursor, Reading, read, read_head};
 
     const MESSAGE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/plain\r\n\
         content-length: 5\r\nLast-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\nConnection: keep-alive\r\n\
@@ -166,13 +203,23 @@ mod tests {
     fn a_message_gives_its_body_and_its_cursor() {
         let Reading::Whole(answer) = read(MESSAGE) else { panic!("not whole") };
         assert_eq!((answer.status, answer.body, answer.close), (200, &b"hello"[..], false));
-        assert_eq!((answer.server, answer.length), (&b"nginx"[..], MESSAGE.len()));
+        assert_eq!(answer.length, MESSAGE.len());
         let mut head = Vec::new();
         answer.cursor.write(&mut head);
         assert_eq!(
             head,
             b"If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT\r\nIf-None-Match: 7\r\n"
         );
+    }
+
+    #[test]
+    fn a_head_is_read_though_the_body_has_no_end() {
+        let bytes = b"HTTP/1.1 101 Switching Protocols\r\nServer: nginx\r\n\
+            Sec-WebSocket-Accept: abc=\r\ncontent-type: text/event-stream\r\n\r\nmore";
+        let Reading::Whole(head) = read_head(bytes) else { panic!("not whole") };
+        assert_eq!((head.status, head.server, head.accept), (101, &b"nginx"[..], &b"abc="[..]));
+        assert_eq!(head.content_type, b"text/event-stream");
+        assert_eq!(head.length, bytes.len() - b"more".len());
     }
 
     #[test]

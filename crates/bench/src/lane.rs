@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use crate::channel::Finished;
 use crate::tally::Tally;
 
 /// The shortest pause after a fan-out, nanoseconds.
@@ -105,6 +106,13 @@ impl Lane {
             Pace::Closed { window, .. } => self.under_way() < window,
         };
         (self.left > 0 && waits).then_some(self.next_ns)
+    }
+
+    /// A message has reached all `subscribers` of its channel.
+    pub(crate) fn finished(&mut self, round: Finished, subscribers: u32) {
+        self.open_rounds = self.open_rounds.saturating_sub(1);
+        self.rest_due = true;
+        self.tally.finished(round, subscribers);
     }
 
     /// All subscribers have polled again: after a fan-out, begins a pause of that fan-out's length

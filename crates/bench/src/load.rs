@@ -20,7 +20,7 @@ use crate::publisher::Publisher;
 use crate::subscriber::{State, Subscriber};
 use crate::tally::Tally;
 use crate::target::Target;
-use crate::traffic::{Next, Traffic};
+use crate::traffic::Traffic;
 
 /// Events and polls handled before the loop publishes what is due and reads urgent connections.
 const WORK_PER_TURN: usize = 32;
@@ -56,7 +56,7 @@ impl Load {
     pub(crate) fn new(plan: &Plan, target: &Target, run: u32, clock: Clock) -> io::Result<Self> {
         let poll = Poll::new()?;
         let dial = Dial::new(target, poll.registry().try_clone()?);
-        let traffic = Traffic::new(plan, run, clock, dial);
+        let traffic = Traffic::new(plan, clock, dial);
         let mut load = Self {
             poll,
             traffic,
@@ -71,8 +71,8 @@ impl Load {
         for (lane, group) in plan.groups.iter().enumerate() {
             let first = load.traffic.channels.len();
             for index in first..first + group.channels {
-                let name = Plan::channel_name(run, index);
-                load.traffic.channels.push(Channel::new(target, &name, lane, plan.size));
+                let (name, expected) = (Plan::channel_name(run, index), plan.expected(run, index));
+                load.traffic.channels.push(Channel::new(target, &name, lane, expected));
                 let share = group.subscribers / group.channels;
                 let extra = usize::from(index - first < group.subscribers % group.channels);
                 load.planned.push(share + extra);
@@ -168,7 +168,7 @@ impl Load {
             self.traffic.lanes.iter_mut().for_each(|lane| lane.left = 0);
             self.traffic.fetches_left = messages;
             let all = 0..self.traffic.subscribers.len() as u32;
-            self.traffic.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
+            self.traffic.repolls.at_once(all);
         }
         let end_ns = start_ns.saturating_add(length_ns);
         self.drive(|load| load.is_over() || load.traffic.clock.mono_ns() >= end_ns);
@@ -258,12 +258,8 @@ impl Load {
             }
         }
         for _ in 0..WORK_PER_TURN {
-            match self.traffic.repolls.front() {
-                Some(next) if idle || next.latest_ns <= began_ns => {}
-                _ => break,
-            }
-            let Some(next) = self.traffic.repolls.pop_front() else { break };
-            self.traffic.ask(next.subscriber as usize);
+            let Some(next) = self.traffic.repolls.next_due(began_ns, idle) else { break };
+            self.traffic.ask(next);
             worked = true;
         }
         if self.traffic.repolls.is_empty() {

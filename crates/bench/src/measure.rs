@@ -34,7 +34,7 @@ pub(crate) fn measure(
     clock: Clock,
 ) -> Result<Report, String> {
     let run = run_number(clock);
-    let rehearsal = rehearsal::rehearse(target, &Plan::channel_name(run, plan.channels()))?;
+    let rehearsal = rehearsal::rehearse(target, plan, run)?;
     if rehearsal.must_create {
         let names = (0..plan.channels()).map(|index| Plan::channel_name(run, index));
         rehearsal::create(target, names)?;
@@ -110,13 +110,16 @@ impl<'a> Work<'a> {
             return Err("the messages to be fetched could not be stored".to_owned());
         }
         let before = self.quiet_sample();
-        self.load.open_subscribers().map_err(|error| format!("opening polls: {error}"))?;
+        self.load
+            .open_subscribers()
+            .map_err(|error| format!("opening {}s: {error}", self.plan.transport.noun()))?;
         let after = self.quiet_sample();
         if self.load.traffic.gone > 0 {
             return Err(format!(
-                "{} of {} polls ended at once: {}",
+                "{} of {} {}s ended at once: {}",
                 self.load.traffic.gone,
                 self.plan.subscribers(),
+                self.plan.transport.noun(),
                 text::faults(&self.load.traffic.faults)
             ));
         }
@@ -193,7 +196,7 @@ impl<'a> Work<'a> {
         let (plan, load) = (self.plan, &self.load);
         let tally = &load.traffic.lanes[0].tally;
         let beside = load.traffic.lanes.get(1).map(|lane| &lane.tally);
-        // The only messages of an idle run show that every poll was held; they are not timed.
+        // The only messages of an idle run show that every subscriber waits; they are not timed.
         let timed = plan.scenario != Scenario::Idle;
         let times = |histogram: &Histogram| histogram.distribution().filter(|_| timed);
         let operations = if timed { operations(plan.scenario, load) } else { 0 };
@@ -213,6 +216,7 @@ impl<'a> Work<'a> {
             channels: plan.channels(),
             publishers: plan.publishers(),
             message_bytes: plan.size,
+            transport: plan.transport,
             repoll: plan.repoll.name(),
             rate: rate(plan),
             seconds: took_s,
@@ -235,7 +239,7 @@ impl<'a> Work<'a> {
                 .map(|(b, a)| per_subscriber(a.cpu_ns.saturating_sub(b.cpu_ns)) / 1e3),
             resident_bytes_before: opening.map(|(before, _)| before.resident_bytes),
             resident_bytes_held: opening.map(|(_, held)| held.resident_bytes),
-            resident_bytes_per_poll: opening
+            resident_bytes_per_subscriber: opening
                 .map(|(b, a)| per_subscriber(a.resident_bytes.saturating_sub(b.resident_bytes))),
             calls_per_operation: calls
                 .as_ref()

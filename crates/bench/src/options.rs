@@ -9,6 +9,7 @@ use crate::measure::Length;
 use crate::plan::{Repoll, Scenario, Wishes};
 use crate::stamp::SIZE_MIN;
 use crate::target::{Target, Template};
+use crate::transport::Transport;
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
@@ -20,7 +21,7 @@ scenarios:
   fanout      one channel, many subscribers; some rest after each message
   channels    many channels with one subscriber each
   cycle       the same without rest: a message follows the last delivery
-  idle        held polls and no messages: memory
+  idle        held polls or streams, and no messages: memory
   publish     messages that nobody waits for
   poll        stored messages are fetched
   isolation   a channel with one subscriber beside fan-outs on another
@@ -29,13 +30,16 @@ the server:
   --server URL            http://127.0.0.1:8001 by default; its locations are
                           /publisher/ and /subscriber/
   --publish URL           where to publish instead; {channel} is its name
-  --subscribe URL         where to poll instead
+  --subscribe URL         where to subscribe instead
   --pid PID               its process, whose CPU time and memory are
                           measured (those of its children with it)
   --label NAME            what to call it
   --remote                allow another machine than this one
 
 the load:
+  --transport poll|eventsource|websocket
+                          how subscribers receive (poll); streams stay open, and
+                          take part in all scenarios but publish and poll
   -n, --subscribers N     1000; idle 10000; isolation 8000; poll 32
   --channels N            1; channels, idle: as many as subscribers
   --publishers N          connections that publish
@@ -157,6 +161,9 @@ fn parse_arguments(arguments: &mut Parser) -> Result<Asked, lexopt::Error> {
             Long("repoll") => {
                 wishes.repoll = Some(arguments.value()?.parse_with(read_repoll)?);
             }
+            Long("transport") => {
+                wishes.transport = arguments.value()?.parse_with(read_transport)?;
+            }
             Long("stored") => wishes.stored = Some(count(arguments)? as u64),
             Long("size") => wishes.size = Some(arguments.value()?.parse_with(read_size)?),
             Long("seconds") => length.seconds = arguments.value()?.parse_with(read_positive)?,
@@ -183,6 +190,7 @@ fn parse_arguments(arguments: &mut Parser) -> Result<Asked, lexopt::Error> {
     }
     let rounds = rounds.unwrap_or(if compare.is_some() { 3 } else { 1 });
     let scenario = scenario.unwrap_or(Scenario::Fanout);
+    check_transport(scenario, &wishes)?;
     let options = Options { scenario, target, compare, rounds, wishes, length, json, plot };
     Ok(Asked::Measure(Box::new(options)))
 }
@@ -204,6 +212,24 @@ fn read_repoll(text: &str) -> Result<Repoll, &'static str> {
     let known = [Repoll::AtOnce, Repoll::Soon, Repoll::AfterAll];
     let found = known.into_iter().find(|repoll| repoll.name() == text);
     found.ok_or("is none of at-once, soon, after-all")
+}
+
+fn read_transport(text: &str) -> Result<Transport, &'static str> {
+    let found = Transport::ALL.into_iter().find(|transport| transport.name() == text);
+    found.ok_or("is none of poll, eventsource, websocket")
+}
+
+/// A stream stays: it polls neither stored messages nor again.
+fn check_transport(scenario: Scenario, wishes: &Wishes) -> Result<(), String> {
+    let transport = wishes.transport.name();
+    if wishes.transport.is_stream() && !scenario.allows_streams() {
+        let scenario = scenario.name();
+        return Err(format!("--transport {transport}: no subscriber waits in {scenario}"));
+    }
+    if wishes.transport.is_stream() && wishes.repoll.is_some() {
+        return Err(format!("--repoll is for polls, not for --transport {transport}"));
+    }
+    Ok(())
 }
 
 fn read_positive(text: &str) -> Result<f64, &'static str> {
@@ -255,6 +281,10 @@ mod tests {
             ("--rate 0", "is not a number"),
             ("-n 0", "is not a whole number"),
             ("--repoll never", "none of at-once"),
+            ("--transport multipart", "none of poll, eventsource, websocket"),
+            ("poll --transport eventsource", "no subscriber waits in poll"),
+            ("--transport websocket publish", "no subscriber waits in publish"),
+            ("--transport websocket --repoll soon", "--repoll is for polls"),
             ("--publish https://127.0.0.1/{channel}", "must start with http://"),
             ("--syscalls", "needs --pid"),
             ("--fast", "invalid option '--fast'"),

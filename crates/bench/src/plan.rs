@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use crate::lane::Pace;
+use crate::reader::Expected;
+use crate::transport::Transport;
 
 /// The kind of load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -14,7 +16,7 @@ pub(crate) enum Scenario {
     Channels,
     /// One channel, many subscribers; the next message follows the last delivery.
     Cycle,
-    /// Held polls, and no messages: memory.
+    /// Held polls or streams, and no messages: memory.
     Idle,
     /// Messages without subscribers.
     Publish,
@@ -40,6 +42,11 @@ impl Scenario {
         Self::ALL.iter().find(|(_, scenario)| *scenario == self).map_or("", |(name, _)| name)
     }
 
+    /// Whether its subscribers may have streams: they wait for messages.
+    pub(crate) fn allows_streams(self) -> bool {
+        !matches!(self, Self::Publish | Self::Poll)
+    }
+
     /// The operation that figures are given for.
     pub(crate) fn operation(self) -> &'static str {
         match self {
@@ -60,6 +67,8 @@ pub(crate) enum Repoll {
     /// All at once, when all subscribers of the channel have the message. On loopback this costs
     /// the server about 9 us more for each: acknowledgements no longer travel with the polls.
     AfterAll,
+    /// Never: it has a stream.
+    Never,
     /// At once, for `count` stored messages one after the other, then from the first again.
     Stored { count: u64 },
 }
@@ -73,6 +82,7 @@ pub(crate) struct Wishes {
     /// Messages per second.
     pub(crate) rate: Option<f64>,
     pub(crate) repoll: Option<Repoll>,
+    pub(crate) transport: Transport,
     /// Stored messages to fetch, one after the other.
     pub(crate) stored: Option<u64>,
     /// Bytes of a message.
@@ -89,6 +99,7 @@ pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
     pub(crate) groups: Vec<Group>,
     pub(crate) repoll: Repoll,
+    pub(crate) transport: Transport,
     /// Bytes of a message.
     pub(crate) size: usize,
     /// Whether the loop never sleeps.
@@ -115,6 +126,7 @@ impl Repoll {
             Self::AtOnce => "at-once",
             Self::Soon => "soon",
             Self::AfterAll => "after-all",
+            Self::Never => "never",
             Self::Stored { .. } => "stored",
         }
     }
@@ -175,17 +187,25 @@ impl Plan {
             }
         };
         if !matches!(repoll, Repoll::Stored { .. }) {
-            repoll = wishes.repoll.unwrap_or(repoll);
+            let of_stream = wishes.transport.is_stream().then_some(Repoll::Never);
+            repoll = of_stream.or(wishes.repoll).unwrap_or(repoll);
         }
+        let transport = wishes.transport;
         let (size, busy) = (wishes.size.unwrap_or(200), wishes.busy);
         let groups = std::iter::once(group).chain(probe).collect();
         let patience_ns = wishes.patience_ns.unwrap_or(10_000_000_000);
-        Self { scenario, groups, repoll, size, busy, quiet: wishes.quiet, patience_ns }
+        let quiet = wishes.quiet;
+        Self { scenario, groups, repoll, transport, size, busy, quiet, patience_ns }
     }
 
     /// The name of a channel, not used by any other run.
     pub(crate) fn channel_name(run: u32, index: usize) -> String {
         format!("bench-{run:08x}-{index}")
+    }
+
+    /// What the subscribers of the channel with this index receive in this run.
+    pub(crate) fn expected(&self, run: u32, index: usize) -> Expected {
+        Expected { transport: self.transport, run, channel: index as u32, size: self.size }
     }
 
     /// How many subscribers there will be.
@@ -208,6 +228,7 @@ impl Plan {
 mod tests {
     use super::{Plan, Repoll, Scenario, Wishes};
     use crate::lane::Pace;
+    use crate::transport::Transport;
 
     #[test]
     fn every_scenario_fits_into_few_connections() {
@@ -231,5 +252,12 @@ mod tests {
         let plan = Plan::new(Scenario::Fanout, &wishes, 20_000);
         assert_eq!(plan.groups[0].pace, Pace::Open { interval_ns: 10_000_000 });
         assert_eq!(plan.repoll, Repoll::AfterAll);
+    }
+    #[test]
+    fn a_stream_never_polls_again() {
+        let wishes = Wishes { transport: Transport::WebSocket, ..Wishes::default() };
+        for (_, scenario) in Scenario::ALL.into_iter().filter(|(_, all)| all.allows_streams()) {
+            assert_eq!(Plan::new(scenario, &wishes, 20_000).repoll, Repoll::Never);
+        }
     }
 }

@@ -65,7 +65,8 @@ impl Publisher {
 
     /// Reads `fresh` bytes from the connection.
     pub(crate) fn read(&mut self, fresh: &[u8]) -> Answered {
-        let answered = match (answer::read(self.wire.joined(fresh)), self.under_way) {
+        self.wire.join(fresh);
+        let answered = match (answer::read(self.wire.unread(fresh, 0)), self.under_way) {
             (Reading::Incomplete, _) => Answered::Incomplete,
             (Reading::Broken(why), _) => Answered::Damaged(why),
             (Reading::Whole(_), None) => Answered::Damaged("an answer that was not asked for"),
@@ -74,7 +75,7 @@ impl Publisher {
             }
         };
         match answered {
-            Answered::Incomplete => self.wire.keep(fresh),
+            Answered::Incomplete => self.wire.keep(fresh, 0),
             Answered::Damaged(_) => {}
             Answered::Status { .. } => {
                 self.wire.finish();

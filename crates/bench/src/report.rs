@@ -6,6 +6,7 @@ use crate::histogram::Distribution;
 use crate::plan::Scenario;
 use crate::process::Calls;
 use crate::tally::Faults;
+use crate::transport::Transport;
 
 /// The figures of one measurement. Times in microseconds; `None` was not measured.
 #[derive(Debug, Clone, Serialize)]
@@ -22,7 +23,8 @@ pub(crate) struct Report {
     pub(crate) channels: usize,
     pub(crate) publishers: usize,
     pub(crate) message_bytes: usize,
-    /// `at-once`, `soon`, `after-all`, or `stored`.
+    pub(crate) transport: Transport,
+    /// `at-once`, `soon`, `after-all`, `stored`, or `never` (a stream).
     pub(crate) repoll: &'static str,
     /// Messages per second of the open loop; absent in a closed loop.
     pub(crate) rate: Option<f64>,
@@ -49,11 +51,11 @@ pub(crate) struct Report {
     /// Over the whole run, pauses included.
     pub(crate) operations_per_second: Option<f64>,
     pub(crate) server_cpu_us_per_operation: Option<f64>,
-    /// From accepting the connection to holding the poll, with the kernel's share.
+    /// From accepting the connection to holding the poll or stream, with the kernel's share.
     pub(crate) server_cpu_us_per_subscriber: Option<f64>,
     pub(crate) resident_bytes_before: Option<u64>,
     pub(crate) resident_bytes_held: Option<u64>,
-    pub(crate) resident_bytes_per_poll: Option<f64>,
+    pub(crate) resident_bytes_per_subscriber: Option<f64>,
     pub(crate) calls: Option<Calls>,
     pub(crate) calls_per_operation: Option<f64>,
     /// Polls that timed out without a message; not a fault.
@@ -97,7 +99,7 @@ pub(crate) const FIGURES: [Figure; 17] = [
         unit: "us",
         of: |r| r.server_cpu_us_per_subscriber,
     },
-    Figure { name: "resident per held poll", unit: "B", of: |r| r.resident_bytes_per_poll },
+    Figure { name: "resident per subscriber", unit: "B", of: |r| r.resident_bytes_per_subscriber },
     Figure { name: "system calls per operation", unit: "", of: |r| r.calls_per_operation },
 ];
 

@@ -6,6 +6,7 @@ use crate::histogram::Distribution;
 use crate::machine::Machine;
 use crate::report::{Compared, Report};
 use crate::tally::Faults;
+use crate::transport::Transport;
 
 const BAR: usize = 48;
 
@@ -36,12 +37,15 @@ pub(crate) fn report(report: &Report, plot: bool) -> String {
 fn write_report(text: &mut String, r: &Report, plot: bool) -> std::fmt::Result {
     let process = r.process.as_deref().map(|process| format!(", {process}")).unwrap_or_default();
     writeln!(text, "\n{} {}: {}{process}", r.scenario.name(), r.label, r.server)?;
-    let repoll =
-        if r.subscribers > 0 { format!(", polling again {}", r.repoll) } else { "".into() };
+    let how = match (r.subscribers, r.transport) {
+        (0, _) => String::new(),
+        (_, Transport::Poll) => format!(", polling again {}", r.repoll),
+        _ => format!(", by {}s", r.transport.noun()),
+    };
     let pace = r.rate.map_or("closed loop".to_owned(), |rate| format!("{rate:.1} messages/s"));
     writeln!(
         text,
-        "  {} subscribers on {} channels, {} publishers, {} B, {pace}{repoll}",
+        "  {} subscribers on {} channels, {} publishers, {} B, {pace}{how}",
         r.subscribers, r.channels, r.publishers, r.message_bytes,
     )?;
     write!(text, "  {} published, {} delivered", r.published, r.deliveries)?;
@@ -102,12 +106,13 @@ fn write_costs(text: &mut String, r: &Report) -> std::fmt::Result {
     if let Some(us) = r.server_cpu_us_per_subscriber {
         writeln!(text, "  server CPU         {us:>9.2} us/new subscriber")?;
     }
-    if let (Some(per_poll), Some(before), Some(held)) =
-        (r.resident_bytes_per_poll, r.resident_bytes_before, r.resident_bytes_held)
+    if let (Some(each), Some(before), Some(held)) =
+        (r.resident_bytes_per_subscriber, r.resident_bytes_before, r.resident_bytes_held)
     {
         writeln!(
             text,
-            "  server memory      {per_poll:>9.0} B/held poll ({} -> {} KiB)",
+            "  server memory      {each:>9.0} B/{} ({} -> {} KiB)",
+            r.transport.noun(),
             before >> 10,
             held >> 10
         )?;

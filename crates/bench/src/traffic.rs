@@ -1,39 +1,25 @@
 //! Traffic: the connections to one server, and their counts. Reads deliveries and answers, counts
 //! them, polls again, and publishes what is due. Never waits.
 
-use std::collections::VecDeque;
 use std::io;
 
-use crate::channel::{Channel, Message, Polled};
+use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::dial::Dial;
 use crate::lane::{Due, Lane};
 use crate::plan::{Plan, Repoll};
 use crate::publisher::{Answered, Job, Publisher};
-use crate::stamp::Stamp;
+use crate::reader::{Message, Received};
+use crate::repolls::Repolls;
 use crate::subscriber::{State, Subscriber};
 use crate::tally::Faults;
-
-/// The longest delay of a poll that waits until deliveries are read. The kernel acknowledges a
-/// delivery by itself after 40 ms, which costs the server.
-const SOON_NS: u64 = 25_000_000;
-
-/// A poll to send.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Next {
-    /// The subscriber's index.
-    pub(crate) subscriber: u32,
-    /// The latest time to send it, in nanoseconds, though deliveries wait to be read.
-    pub(crate) latest_ns: u64,
-}
+use crate::transport::Transport;
 
 /// All connections to one server, and their counts.
 pub(crate) struct Traffic {
     pub(crate) dial: Dial,
     pub(crate) clock: Clock,
-    /// Identifies this run's messages.
-    pub(crate) run: u32,
-    size: usize,
+    transport: Transport,
     pub(crate) repoll: Repoll,
     pub(crate) channels: Vec<Channel>,
     pub(crate) subscribers: Vec<Subscriber>,
@@ -43,10 +29,10 @@ pub(crate) struct Traffic {
     /// Polls that timed out without a message; not a fault.
     pub(crate) timeouts: u64,
     /// Polls to send.
-    pub(crate) repolls: VecDeque<Next>,
+    pub(crate) repolls: Repolls,
     /// Stored messages still to fetch ([`Repoll::Stored`]).
     pub(crate) fetches_left: u64,
-    /// Subscribers whose connection is being established.
+    /// Subscribers whose connection is being established, or whose stream is not open yet.
     pub(crate) connecting: usize,
     /// Subscribers that stopped after a fault.
     pub(crate) gone: usize,
@@ -59,12 +45,11 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     /// The traffic of a plan, without connections.
-    pub(crate) fn new(plan: &Plan, run: u32, clock: Clock, dial: Dial) -> Self {
+    pub(crate) fn new(plan: &Plan, clock: Clock, dial: Dial) -> Self {
         Self {
             dial,
             clock,
-            run,
-            size: plan.size,
+            transport: plan.transport,
             repoll: plan.repoll,
             channels: Vec::new(),
             subscribers: Vec::new(),
@@ -72,7 +57,7 @@ impl Traffic {
             lanes: Vec::new(),
             faults: Faults::default(),
             timeouts: 0,
-            repolls: VecDeque::new(),
+            repolls: Repolls::default(),
             fetches_left: 0,
             connecting: 0,
             gone: 0,
@@ -91,7 +76,8 @@ impl Traffic {
         match subscriber.wire.writable() {
             Ok(false) => {}
             Ok(true) => {
-                self.connecting = self.connecting.saturating_sub(1);
+                let is_open = usize::from(!self.transport.is_stream());
+                self.connecting = self.connecting.saturating_sub(is_open);
                 self.progress_ns = self.clock.mono_ns();
                 if self.subscribers[index].state == State::Connecting {
                     self.ask(index);
@@ -104,7 +90,7 @@ impl Traffic {
         }
     }
 
-    /// Sends the next poll of this subscriber.
+    /// Sends the next poll of this subscriber, or asks for its stream.
     pub(crate) fn ask(&mut self, index: usize) {
         let subscriber = &mut self.subscribers[index];
         if subscriber.state == State::Gone {
@@ -117,61 +103,85 @@ impl Traffic {
         if let Repoll::Stored { .. } = self.repoll {
             subscriber.asked_ns = self.clock.mono_ns();
         }
-        subscriber.state = State::Polling;
+        subscriber.state = State::after_request(self.transport);
         let channel = &mut self.channels[subscriber.channel as usize];
-        if subscriber.wire.send(channel.poll_request(&subscriber.cursor)).is_err() {
+        if subscriber.wire.send(channel.subscribe_request(&subscriber.cursor)).is_err() {
             self.subscriber_lost(index);
         }
     }
 
     fn read_subscriber(&mut self, index: usize, closed: bool) {
         loop {
-            let subscriber = &mut self.subscribers[index];
-            let count = match subscriber.wire.receive(&mut self.scratch) {
+            let wire = &mut self.subscribers[index].wire;
+            let count = match wire.receive(&mut self.scratch) {
                 Ok(None) => return,
                 Ok(Some(0)) | Err(_) => return self.subscriber_lost(index),
                 Ok(Some(count)) => count,
             };
-            let fresh = &self.scratch[..count];
-            let channel = &mut self.channels[subscriber.channel as usize];
-            let bytes = subscriber.wire.joined(fresh);
-            let polled = channel.read(bytes, self.run, subscriber.channel, self.size);
-            if polled == Polled::Incomplete {
-                subscriber.wire.keep(fresh);
-            } else {
-                subscriber.wire.finish();
-                self.polled(index, polled);
-            }
+            wire.join(&self.scratch[..count]);
             // After a short read the socket is empty, unless the server has closed.
             let drained = count < self.scratch.len() && !closed;
-            let subscriber = &self.subscribers[index];
-            if drained || subscriber.state == State::Gone || !subscriber.wire.is_connected() {
+            if !self.read_all(index, count) || drained {
                 return;
             }
         }
     }
 
-    fn polled(&mut self, index: usize, polled: Polled) {
-        if self.subscribers[index].state != State::Polling {
+    /// Reads all that has come, `count` bytes of it fresh. `false`: the connection is not read on.
+    fn read_all(&mut self, index: usize, count: usize) -> bool {
+        let mut at = 0;
+        loop {
+            let (subscriber, fresh) = (&mut self.subscribers[index], &self.scratch[..count]);
+            let reader = &mut self.channels[subscriber.channel as usize].reader;
+            let unread = subscriber.wire.unread(fresh, at);
+            let (received, length) = match subscriber.state {
+                State::Opening => reader.open(unread),
+                _ => reader.read(unread),
+            };
+            if received == Received::Incomplete {
+                subscriber.wire.keep(fresh, at);
+                return true;
+            }
+            at += length;
+            self.received(index, received);
+            if !self.subscribers[index].can_read() {
+                return false;
+            }
+        }
+    }
+
+    /// A subscriber has received an answer, or a part of a stream.
+    fn received(&mut self, index: usize, received: Received) {
+        if let State::Connecting | State::Resting = self.subscribers[index].state {
             return self.spoiled(index, "an answer that was not asked for");
         }
-        if let Polled::Timeout { close: true } | Polled::Message(Message { close: true, .. }) =
-            polled
-        {
+        if received.closes() {
             self.reconnect(index);
         }
-        match polled {
-            Polled::Incomplete => {}
-            Polled::Message(message) => self.delivered(index, message),
-            Polled::Timeout { .. } => {
+        match received {
+            Received::Incomplete | Received::Nothing => {}
+            Received::Message(message) => self.delivered(index, message),
+            Received::Opened => {
+                self.subscribers[index].state = State::Streaming;
+                self.connecting = self.connecting.saturating_sub(1);
+                self.progress_ns = self.clock.mono_ns();
+            }
+            Received::Ping => {
+                let subscriber = &mut self.subscribers[index];
+                let pong = self.channels[subscriber.channel as usize].reader.pong();
+                if subscriber.wire.send(pong).is_err() {
+                    self.subscriber_lost(index);
+                }
+            }
+            Received::Timeout { .. } => {
                 self.timeouts += 1;
                 self.again(index);
             }
-            Polled::Refused { status } => {
+            Received::Refused { status } => {
                 self.faults.refused(status);
                 self.give_up(index);
             }
-            Polled::Damaged(why) => self.spoiled(index, why),
+            Received::Damaged(why) => self.spoiled(index, why),
         }
     }
 
@@ -194,10 +204,9 @@ impl Traffic {
             lane.tally.deliveries += 1;
             lane.tally.latency.record(now_ns.saturating_sub(subscriber.asked_ns));
             if sequence >= count {
-                subscriber.cursor = crate::answer::Cursor::NONE;
-                subscriber.order = crate::order::Order::default();
+                subscriber.start_over();
             }
-            return self.fetch(index);
+            return self.again(index);
         }
         if !fresh {
             return self.again(index);
@@ -209,55 +218,47 @@ impl Traffic {
             lane.tally.during.record(now_ns.saturating_sub(sent_ns));
         }
         // The second lane's measurement must not wait for the polls of the first.
-        let at_once = self.repoll == Repoll::AtOnce || channel.lane > 0;
-        if !at_once {
+        let rests = channel.lane == 0 && matches!(self.repoll, Repoll::Soon | Repoll::AfterAll);
+        if rests {
             subscriber.state = State::Resting;
-            let (subscriber, latest_ns) = (index as u32, now_ns + SOON_NS);
             match self.repoll {
-                Repoll::Soon => self.repolls.push_back(Next { subscriber, latest_ns }),
-                _ => channel.gate.push(subscriber),
+                Repoll::Soon => self.repolls.soon(index as u32, now_ns),
+                _ => channel.gate.push(index as u32),
             }
         }
         if let Some(round) = channel.delivered(sequence, now_ns) {
-            lane.open_rounds = lane.open_rounds.saturating_sub(1);
-            lane.rest_due = true;
-            lane.tally.finished(round, channel.subscribers);
-            let all = channel.gate.drain(..);
-            self.repolls.extend(all.map(|subscriber| Next { subscriber, latest_ns: 0 }));
+            lane.finished(round, channel.subscribers);
+            self.repolls.at_once(channel.gate.drain(..));
             // Messages of the second lane sent before this time count as `during`.
             if channel.lane == 0 {
                 self.fanout_ended_ns = if lane.open_rounds == 0 { now_ns } else { u64::MAX };
             }
         }
-        if at_once {
-            self.ask(index);
+        if !rests {
+            self.again(index);
         }
     }
 
-    fn fetch(&mut self, index: usize) {
-        if self.fetches_left == 0 {
-            self.subscribers[index].state = State::Resting;
-        } else {
-            self.fetches_left -= 1;
-            self.ask(index);
-        }
-    }
-
-    /// The subscriber got no new message and polls once more.
+    /// The subscriber polls once more, unless it has a stream or there is nothing more to fetch.
     fn again(&mut self, index: usize) {
         match self.repoll {
-            Repoll::Stored { .. } => self.fetch(index),
+            Repoll::Never => {}
+            Repoll::Stored { .. } if self.fetches_left == 0 => {
+                self.subscribers[index].state = State::Resting;
+            }
+            Repoll::Stored { .. } => {
+                self.fetches_left -= 1;
+                self.ask(index);
+            }
             Repoll::AtOnce | Repoll::Soon | Repoll::AfterAll => self.ask(index),
         }
     }
 
     /// The connection has ended. Without a request that may happen at any time (RFC 9112 section
-    /// 9.5); otherwise a held poll is lost, or a message in its answer.
+    /// 9.5); otherwise a stream or a held poll is lost, or a message in its answer.
     fn subscriber_lost(&mut self, index: usize) {
         let subscriber = &self.subscribers[index];
-        if !subscriber.wire.is_connected() {
-            self.connecting = self.connecting.saturating_sub(1);
-        } else if subscriber.state == State::Resting {
+        if subscriber.wire.is_connected() && subscriber.state == State::Resting {
             return self.reconnect(index);
         }
         self.faults.resets += 1;
@@ -265,7 +266,10 @@ impl Traffic {
     }
 
     fn give_up(&mut self, index: usize) {
-        self.subscribers[index].state = State::Gone;
+        let subscriber = &mut self.subscribers[index];
+        let is_opening = !subscriber.wire.is_connected() || subscriber.state == State::Opening;
+        self.connecting = self.connecting.saturating_sub(usize::from(is_opening));
+        subscriber.state = State::Gone;
         self.gone += 1;
     }
 
@@ -316,10 +320,8 @@ impl Traffic {
         let sent_ns = *job.sent_ns.get_or_insert_with(|| self.clock.mono_ns());
         let channel = &mut self.channels[job.channel];
         channel.sent(job.sequence, sent_ns);
-        let (channel_index, sequence) = (job.channel as u32, job.sequence);
-        let stamp = Stamp { run: self.run, channel: channel_index, sequence, sent_ns };
         publisher.request.clear();
-        channel.write_publish(&mut publisher.request, stamp, self.size);
+        channel.write_publish(&mut publisher.request, job.sequence, sent_ns);
         if publisher.send(job).is_err() {
             self.publisher_lost(index);
         }

@@ -1,5 +1,5 @@
-//! Wire: one keep-alive connection, registered once for both directions, edge-triggered: one write
-//! for a request and one read for an answer. Knows no HTTP.
+//! Wire: one connection, registered once for both directions, edge-triggered: one write for a
+//! request and one read for what has come. Knows no HTTP.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ pub(crate) struct Wire {
     connected: bool,
     /// The end of a request that the socket did not take; nearly always empty.
     unsent: Vec<u8>,
-    /// The start of an answer that is not whole; nearly always empty.
+    /// The start of an answer, event or frame that is not whole; nearly always empty.
     partial: Vec<u8>,
 }
 
@@ -100,23 +100,30 @@ impl Wire {
         }
     }
 
-    /// All bytes of the answer so far: those kept, then `fresh`.
-    pub(crate) fn joined<'a>(&'a mut self, fresh: &'a [u8]) -> &'a [u8] {
-        if self.partial.is_empty() {
-            return fresh;
-        }
-        self.partial.extend_from_slice(fresh);
-        &self.partial
-    }
-
-    /// Keeps `fresh`, after [`Wire::joined`] with the same bytes, because the answer is not whole.
-    pub(crate) fn keep(&mut self, fresh: &[u8]) {
-        if self.partial.is_empty() {
+    /// Puts `fresh` behind the bytes that were kept, if there are any. Call it once for each read,
+    /// before [`Wire::unread`] with the same bytes.
+    pub(crate) fn join(&mut self, fresh: &[u8]) {
+        if !self.partial.is_empty() {
             self.partial.extend_from_slice(fresh);
         }
     }
 
-    /// The answer is read; drops its bytes.
+    /// The bytes kept and `fresh`, without the first `at` of them.
+    pub(crate) fn unread<'a>(&'a self, fresh: &'a [u8], at: usize) -> &'a [u8] {
+        let all = if self.partial.is_empty() { fresh } else { &self.partial };
+        &all[at..]
+    }
+
+    /// Keeps the bytes of [`Wire::unread`] until more come.
+    pub(crate) fn keep(&mut self, fresh: &[u8], at: usize) {
+        if self.partial.is_empty() {
+            self.partial.extend_from_slice(&fresh[at..]);
+        } else {
+            self.partial.drain(..at);
+        }
+    }
+
+    /// All bytes are read; keeps none.
     pub(crate) fn finish(&mut self) {
         self.partial.clear();
     }
