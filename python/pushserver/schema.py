@@ -39,10 +39,18 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def _alternatives(rule: Rule) -> list[Rule]:
     """What a rule allows, references followed."""
     if "$ref" in rule:
-        return _alternatives(SCHEMA["$defs"][rule["$ref"].removeprefix("#/$defs/")])
+        return _alternatives(_referenced(rule["$ref"]))
     # Beside a type, `anyOf` names keys of which one is required; `checks.py` looks at those.
     several = None if "type" in rule else rule.get("anyOf", rule.get("oneOf"))
     return [each for one in several for each in _alternatives(one)] if several else [rule]
+
+
+def _referenced(pointer: str) -> Rule:
+    """What a reference leads to, as in ``#/$defs/url``."""
+    rule: Rule = SCHEMA
+    for key in pointer.removeprefix("#/").split("/"):
+        rule = rule[key]
+    return rule
 
 
 def _kinds(rule: Rule) -> tuple[type, ...]:

@@ -3,10 +3,12 @@
 
 use super::address::{check_host, check_name, check_origin, check_url, networks};
 use super::header_text::{check_secret, check_text};
+use super::ids;
 use super::problem::{Path, Problem, listed, quoted};
 use super::reach::{Fate, fates};
 use super::settings::{
-    Common, Host, Limits, Location, OneOrMore, Publisher, Settings, Store, Stores, Subscriber,
+    Common, Host, Limits, Location, OneOrMore, Publishing, Settings, Store, Stores, Subscribing,
+    Transport,
 };
 use super::upstream;
 use crate::http::authority::host_len;
@@ -15,7 +17,8 @@ use crate::log_targets::ACCESS;
 use crate::nearest::nearest;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
-    self as relay, LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions,
+    self as relay, ChannelIds, LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions,
+    Transports,
 };
 use crate::store::{StoreId, memory};
 
@@ -134,19 +137,54 @@ fn location(
         let what = format!("{} has control characters", quoted(group));
         return Err(Problem::new(&path.key("channel_group"), what));
     }
+    let ids = ids::of(location, path)?;
     Ok(LocationOptions {
-        pattern: pattern(common, path)?,
+        pattern: pattern(common, &ids, path)?,
+        ids,
         store: store_id(&common.store, stores, path)?,
         channel_group: group.clone(),
-        role: match location {
-            Location::Publisher(publisher) => Role::Publisher(publisher_options(publisher, path)?),
-            Location::Subscriber(one) => Role::Subscriber(subscriber_options(one, path)?),
-        },
+        role: role(location, path)?,
     })
 }
 
-fn pattern(common: &Common, path: &Path<'_>) -> Result<Pattern, Problem> {
+fn role(location: &Location, path: &Path<'_>) -> Result<Role, Problem> {
+    let origins_path = path.key("allow_origin");
+    let allow_origin = match location {
+        Location::Publisher(publisher) => publisher.allow_origin.as_ref(),
+        Location::Subscriber(subscriber) => Some(&subscriber.allow_origin),
+        Location::PubSub(both) => both.allow_origin.as_ref(),
+    };
+    let allow_origin = match allow_origin {
+        Some(given) => origins(given, &origins_path)?,
+        None => Origins::Nobody,
+    };
+    Ok(match location {
+        Location::Publisher(one) => {
+            Role::Publisher(publisher_options(&one.publishing, allow_origin, path)?)
+        }
+        Location::Subscriber(one) => {
+            Role::Subscriber(subscriber_options(&one.subscribing, allow_origin, path)?)
+        }
+        Location::PubSub(both) => Role::PubSub(
+            publisher_options(&both.publishing, allow_origin.clone(), path)?,
+            subscriber_options(&both.subscribing, allow_origin, path)?,
+        ),
+    })
+}
+
+fn pattern(common: &Common, ids: &ChannelIds, path: &Path<'_>) -> Result<Pattern, Problem> {
+    let is_query = matches!(ids, ChannelIds::Query(_));
     let (key, pattern) = match (&common.url, &common.prefix) {
+        (_, Some(_)) if is_query => {
+            let what = "the channel ids stand in the query; write the whole path as url, as in \
+                        \"url\": \"/updates\"";
+            return Err(Problem::new(&path.key("prefix"), what));
+        }
+        (Some(url), None) if is_query => ("url", Pattern::whole(url)),
+        (None, None) if is_query => {
+            let what = "missing; write the whole path, as in \"/updates\"";
+            return Err(Problem::new(&path.key("url"), what));
+        }
         (Some(url), _) => ("url", Pattern::url(url)),
         (None, Some(prefix)) if prefix.is_empty() => {
             let what = "empty; write \"/\" to serve every path";
@@ -179,7 +217,11 @@ fn store_id(name: &str, stores: &[&str], path: &Path<'_>) -> Result<StoreId, Pro
     Err(Problem::new(&path.key("store"), format!("no store is named {}; {hint}", quoted(name))))
 }
 
-fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<PublisherOptions, Problem> {
+fn publisher_options(
+    publisher: &Publishing,
+    allow_origin: Origins,
+    path: &Path<'_>,
+) -> Result<PublisherOptions, Problem> {
     let allow = networks(publisher.allow.as_deref(), &path.key("allow"))?;
     check_secret(publisher.secret.as_ref(), &path.key("secret"))?;
     Ok(PublisherOptions {
@@ -187,18 +229,15 @@ fn publisher_options(publisher: &Publisher, path: &Path<'_>) -> Result<Publisher
         store_messages: publisher.store_messages,
         allow,
         secret: publisher.secret.clone(),
-        allow_origin: match &publisher.allow_origin {
-            Some(given) => origins(given, &path.key("allow_origin"))?,
-            None => Origins::Nobody,
-        },
+        allow_origin,
     })
 }
 
 fn subscriber_options(
-    subscriber: &Subscriber,
+    subscriber: &Subscribing,
+    allow_origin: Origins,
     path: &Path<'_>,
 ) -> Result<SubscriberOptions, Problem> {
-    let allow_origin = origins(&subscriber.allow_origin, &path.key("allow_origin"))?;
     if subscriber.allow_credentials && allow_origin == Origins::Any {
         let what = "browsers refuse credentials for \"*\"; list the origins in allow_origin";
         return Err(Problem::new(&path.key("allow_credentials"), what));
@@ -207,7 +246,15 @@ fn subscriber_options(
         check_url(url).map_err(|wrong| wrong.at(&path.key("passthrough")))?;
     }
     check_secret(subscriber.passthrough_secret.as_ref(), &path.key("passthrough_secret"))?;
+    let serves = |transport| subscriber.transports.contains(&transport);
     Ok(SubscriberOptions {
+        transports: Transports {
+            websocket: serves(Transport::WebSocket),
+            event_stream: serves(Transport::EventSource),
+            poll: serves(Transport::Poll),
+        },
+        ping_interval_ms: subscriber.ping_interval.milliseconds(),
+        first: subscriber.first_message.first(),
         delivery: subscriber.polling,
         create_on_get: subscriber.create_on_get,
         concurrency: subscriber.concurrency,
@@ -275,6 +322,7 @@ pub(super) fn limits(limits: &Limits) -> relay::Limits {
         head: limits.head,
         body_bytes: limits.body_bytes,
         channel_id_bytes: limits.channel_id_bytes,
+        channels_per_request: limits.channels_per_request,
         pipeline_depth: limits.pipeline_depth,
         header_timeout_ms: limits.header_timeout.milliseconds(),
         body_timeout_ms: limits.body_timeout.milliseconds(),

@@ -8,6 +8,8 @@
 mod address;
 mod build;
 mod header_text;
+mod idle;
+mod ids;
 mod json;
 mod nginx;
 mod problem;
@@ -25,7 +27,7 @@ use self::settings::Settings;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::MessageId;
 use crate::net::options::{self as net, Listen};
-use crate::relay::options::{self as relay, PublisherOptions, Role};
+use crate::relay::options::{self as relay, PublisherOptions};
 
 pub use self::problem::Error;
 pub use self::schema::TEXT as SCHEMA;
@@ -167,7 +169,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.open_publishers();
         for (index, location) in self.relay.locations.iter().enumerate() {
-            let Role::Subscriber(subscriber) = &location.role else { continue };
+            let Some(subscriber) = location.role.subscriber() else { continue };
             if let Some(url) = &subscriber.passthrough
                 && upstream::comes_back(url, &self.listen)
             {
@@ -177,6 +179,7 @@ impl Config {
                 ));
             }
         }
+        warnings.extend(idle::warnings(&self.settings));
         warnings
     }
 
@@ -192,7 +195,7 @@ impl Config {
         let overlap = |a: &IpNet, b: &IpNet| a.contains(b) || b.contains(a);
         let mut warnings = Vec::new();
         for (index, location) in self.relay.locations.iter().enumerate() {
-            let Role::Publisher(PublisherOptions { allow, secret: None, .. }) = &location.role
+            let Some(PublisherOptions { allow, secret: None, .. }) = location.role.publisher()
             else {
                 continue;
             };

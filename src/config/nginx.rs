@@ -61,6 +61,7 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
         match location {
             Location::Publisher(one) => publisher(&mut out, settings, one, index, has_unix),
             Location::Subscriber(one) => subscriber(&mut out, settings, one),
+            Location::PubSub(_) => out.note("pubsub: not written by this version."),
         }
         out.indent = 1;
         out.line("}");
@@ -130,15 +131,14 @@ fn listen_address(address: &Listen) -> Result<String, Error> {
 /// unread.
 fn admissions(out: &mut Output, settings: &Settings) {
     for (index, location) in settings.locations.iter().enumerate() {
-        let Location::Publisher(publisher) = location else { continue };
-        if let Some(secret) = &publisher.secret {
+        let Some((publishing, origins)) = location.publishing() else { continue };
+        if let Some(secret) = &publishing.secret {
             let head = format!("map \"$request_method $http_authorization\" $push_bears_{index}");
             let secret = literal(secret.reveal());
             let bears = format!("\"~^[A-Z]+ (?i:bearer) +{secret} *\\z\" 1;");
             // A browser's preflight has no secret.
             out.block(&head, &["default 0;", "\"~^OPTIONS \" 1;", &bears]);
         }
-        let origins = publisher.allow_origin.as_ref().map_or(&[][..], OneOrMore::list);
         if origins != ["*"] {
             let mut lines = vec!["default 0;".to_owned(), "\"\" 1;".to_owned()];
             lines.extend(origins.iter().map(|origin| format!("\"~^{}\\z\" 1;", literal(origin))));
@@ -196,11 +196,11 @@ fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usiz
     if origins != ["*"] {
         out.line(&format!("if ($push_admits_{index} = 0) {{ return 403; }}"));
     }
-    if one.secret.is_some() {
+    if one.publishing.secret.is_some() {
         let lines = ["add_header WWW-Authenticate Bearer always;", "return 401;"];
         out.block(&format!("if ($push_bears_{index} = 0)"), &lines);
     }
-    if let Some(allow) = &one.allow {
+    if let Some(allow) = &one.publishing.allow {
         for network in allow {
             out.line(&format!("allow {network};"));
         }
@@ -214,11 +214,11 @@ fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usiz
     if !origins.is_empty() {
         access_control(out, origins, false);
     }
-    if !one.create_on_post {
+    if !one.publishing.create_on_post {
         out.note("create_on_post false: nginx cannot; POST creates the channel.");
     }
     let Some(store) = store(settings, &one.common) else { return };
-    if one.store_messages {
+    if one.publishing.store_messages {
         let messages = match store.max_messages {
             0 => MESSAGES_MAX,
             messages => messages.min(MESSAGES_MAX),
@@ -234,7 +234,7 @@ fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usiz
             store.min_messages
         ));
     }
-    if store.message_timeout.milliseconds() > 0 && one.store_messages {
+    if store.message_timeout.milliseconds() > 0 && one.publishing.store_messages {
         out.note(
             "Nchan 1.3.6 ends its worker process, and with it every connection, when a long poll",
         );
@@ -242,7 +242,8 @@ fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usiz
     }
 }
 
-fn subscriber(out: &mut Output, settings: &Settings, one: &Subscriber) {
+fn subscriber(out: &mut Output, settings: &Settings, location: &Subscriber) {
+    let one = &location.subscribing;
     methods(out, "GET|OPTIONS", "GET, OPTIONS");
     // Nchan does not read it, and would take it for the next request.
     out.line("if ($http_content_length) { return 400; }");
@@ -251,7 +252,7 @@ fn subscriber(out: &mut Output, settings: &Settings, one: &Subscriber) {
         Delivery::LongPoll => "nchan_subscriber longpoll;",
         Delivery::IntervalPoll => "nchan_subscriber intervalpoll;",
     });
-    channel(out, settings, &one.common);
+    channel(out, settings, &location.common);
     if !one.create_on_get {
         out.note("An unknown channel is answered 403, not 404.");
         out.line("nchan_subscribe_existing_channels_only on;");
@@ -268,7 +269,7 @@ fn subscriber(out: &mut Output, settings: &Settings, one: &Subscriber) {
         Concurrency::Last => out.note("concurrency last: nginx cannot; it always broadcasts."),
         Concurrency::First => out.note("concurrency first: nginx cannot; it always broadcasts."),
     }
-    let origins = one.allow_origin.list();
+    let origins = location.allow_origin.list();
     if origins != ["*"] {
         out.note("Web pages of other origins are answered 403.");
     }

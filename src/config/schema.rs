@@ -14,10 +14,9 @@ use crate::nearest::nearest;
 pub const TEXT: &str = include_str!("schema.json");
 
 /// Types of later versions, each with what to use now.
-const LATER: [(&str, &str); 3] = [
+const LATER: [(&str, &str); 2] = [
     ("redis", "the redis store is not in this version; use \"memory\""),
-    ("pubsub", "not in this version; use one \"publisher\" and one \"subscriber\" location"),
-    ("status", "not in this version; use \"publisher\" or \"subscriber\""),
+    ("status", "not in this version; use \"publisher\", \"subscriber\" or \"pubsub\""),
 ];
 
 /// Checks the settings against the schema and adds the default of each key that is not there.
@@ -43,8 +42,8 @@ impl Schema {
         let fits = match kind(rule) {
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
-            "integer" => value.as_u64().is_some_and(|n| within(n as f64, rule)),
-            "number" => value.as_f64().is_some_and(|n| within(n, rule)),
+            "integer" if kind_of(value) != "integer" => false,
+            "integer" | "number" => value.as_f64().is_some_and(|n| within(n, rule)),
             "array" => value.is_array(),
             "object" => value.is_object(),
             // `const`: compared when the rule was chosen.
@@ -67,6 +66,12 @@ impl Schema {
         }
         for (index, item) in list.iter_mut().enumerate() {
             self.check(item, &rule["items"], &path.index(index))?;
+        }
+        if rule["uniqueItems"] == true
+            && let Some(again) = (1..list.len()).find(|at| list[..*at].contains(&list[*at]))
+        {
+            let what = format!("{} stands in the list twice", list[again]);
+            return Err(Problem::new(&path.index(again), what));
         }
         Ok(())
     }
@@ -307,7 +312,7 @@ fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_u64() => "integer",
+        Value::Number(number) if number.is_u64() || number.is_i64() => "integer",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",

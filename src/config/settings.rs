@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
-use crate::message::Delivery;
+use crate::message::{Delivery, First};
 use crate::relay::options::Secret;
 
 /// The whole file.
@@ -76,6 +76,7 @@ pub(super) struct Store {
 pub(super) enum Location {
     Publisher(Publisher),
     Subscriber(Subscriber),
+    PubSub(PubSub),
 }
 
 impl Location {
@@ -83,6 +84,26 @@ impl Location {
         match self {
             Self::Publisher(publisher) => &publisher.common,
             Self::Subscriber(subscriber) => &subscriber.common,
+            Self::PubSub(both) => &both.common,
+        }
+    }
+
+    /// The keys by which it takes messages, and the web pages that may send them.
+    pub(super) fn publishing(&self) -> Option<(&Publishing, &[String])> {
+        let (publishing, origins) = match self {
+            Self::Publisher(one) => (&one.publishing, &one.allow_origin),
+            Self::PubSub(both) => (&both.publishing, &both.allow_origin),
+            Self::Subscriber(_) => return None,
+        };
+        Some((publishing, origins.as_ref().map_or(&[], OneOrMore::list)))
+    }
+
+    /// The keys by which it gives messages.
+    pub(super) fn subscribing(&self) -> Option<&Subscribing> {
+        match self {
+            Self::Subscriber(one) => Some(&one.subscribing),
+            Self::PubSub(both) => Some(&both.subscribing),
+            Self::Publisher(_) => None,
         }
     }
 }
@@ -101,12 +122,8 @@ pub(super) struct Common {
 pub(super) struct Publisher {
     #[serde(flatten)]
     pub(super) common: Common,
-    pub(super) create_on_post: bool,
-    pub(super) store_messages: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) allow: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) secret: Option<Secret>,
+    #[serde(flatten)]
+    pub(super) publishing: Publishing,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allow_origin: Option<OneOrMore>,
 }
@@ -115,17 +132,89 @@ pub(super) struct Publisher {
 pub(super) struct Subscriber {
     #[serde(flatten)]
     pub(super) common: Common,
+    #[serde(flatten)]
+    pub(super) subscribing: Subscribing,
+    pub(super) allow_origin: OneOrMore,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) delimiter: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) query: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PubSub {
+    #[serde(flatten)]
+    pub(super) common: Common,
+    #[serde(flatten)]
+    pub(super) publishing: Publishing,
+    #[serde(flatten)]
+    pub(super) subscribing: Subscribing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allow_origin: Option<OneOrMore>,
+}
+
+/// What publisher and pubsub locations have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Publishing {
+    pub(super) create_on_post: bool,
+    pub(super) store_messages: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allow: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<Secret>,
+}
+
+/// What subscriber and pubsub locations have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Subscribing {
+    pub(super) transports: Vec<Transport>,
     pub(super) polling: Delivery,
     pub(super) create_on_get: bool,
     pub(super) concurrency: Concurrency,
     pub(super) timeout: Seconds,
+    pub(super) ping_interval: Seconds,
+    pub(super) first_message: FirstMessage,
     pub(super) max_subscribers: usize,
-    pub(super) allow_origin: OneOrMore,
     pub(super) allow_credentials: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) passthrough: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) passthrough_secret: Option<Secret>,
+}
+
+/// A way to receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Transport {
+    WebSocket,
+    EventSource,
+    Poll,
+}
+
+/// `first_message` as it is written; schema.json bounds the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum FirstMessage {
+    Named(NamedFirst),
+    /// Minus the number of messages.
+    Last(i32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum NamedFirst {
+    Oldest,
+    Newest,
+}
+
+impl FirstMessage {
+    pub(super) fn first(self) -> First {
+        match self {
+            Self::Named(NamedFirst::Oldest) => First::Oldest,
+            Self::Named(NamedFirst::Newest) => First::Newest,
+            Self::Last(minus) => First::Last(minus.unsigned_abs()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,6 +243,7 @@ pub(super) struct Limits {
     pub(super) head: HeadLimits,
     pub(super) body_bytes: usize,
     pub(super) channel_id_bytes: usize,
+    pub(super) channels_per_request: usize,
     pub(super) pipeline_depth: usize,
     pub(super) header_timeout: Seconds,
     pub(super) body_timeout: Seconds,

@@ -10,12 +10,12 @@ use super::{Config, Overrides, SCHEMA, Source, build, schema, typed};
 use crate::http::HeadLimits;
 use crate::http::head::HEADERS_MAX;
 use crate::hub::options::Concurrency;
-use crate::message::{Delivery, MessageId};
+use crate::message::{Delivery, First, MessageId};
 use crate::net::options::Listen;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
-    Limits, LocationOptions, Origins, ProxyOptions, PublisherOptions, Role, SubscriberOptions,
-    UpstreamAddress,
+    ChannelIds, Limits, LocationOptions, Origins, ProxyOptions, PublisherOptions, Role,
+    SubscriberOptions, Transports, UpstreamAddress,
 };
 use crate::store::{StoreId, memory};
 
@@ -40,16 +40,25 @@ fn everything() -> Value {
             {"type": "subscriber", "url": "/u/([^/]+)", "prefix": "/u/", "store": "other",
                 "channel_group": "g", "polling": "interval", "create_on_get": true,
                 "concurrency": "last", "timeout": 1.5, "max_subscribers": 3,
+                "transports": ["poll", "eventsource"], "ping_interval": 2.5,
+                "first_message": -7, "delimiter": ",",
                 "allow_origin": ["http://a", "http://b:81"], "allow_credentials": true,
                 "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
             {"type": "publisher", "url": "/s/([^/]+)", "prefix": "/s/", "store": "default",
                 "channel_group": "", "create_on_post": false, "store_messages": false,
                 "allow": ["10.0.0.0/8", "::1"], "secret": "s", "allow_origin": "http://a"},
+            {"type": "pubsub", "url": "/b/([^/]+)", "prefix": "/b/", "store": "default",
+                "channel_group": "b", "create_on_post": false, "store_messages": false,
+                "allow": ["::1"], "secret": "b", "transports": ["websocket"],
+                "polling": "long", "create_on_get": true, "concurrency": "first",
+                "timeout": 55, "ping_interval": 0, "first_message": "newest",
+                "max_subscribers": 4, "allow_origin": ["http://a"], "allow_credentials": true,
+                "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
         ],
         "limits": {
             "connections": 1, "channels": 2, "passthrough_queue": 3, "header_bytes": 4,
             "headers": 5, "uri_bytes": 6, "body_bytes": 7, "channel_id_bytes": 8,
-            "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
+            "channels_per_request": 10, "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
             "keepalive_timeout": 4, "upstream_timeout": 0.25, "upstream_wait": 0.5,
         },
     })
@@ -85,6 +94,7 @@ fn no_settings_give_the_defaults() {
         head: HeadLimits { header_bytes: 32 << 10, headers: 100, uri_bytes: 8 << 10 },
         body_bytes: 10 << 20,
         channel_id_bytes: 1024,
+        channels_per_request: 255,
         pipeline_depth: 16,
         header_timeout_ms: 10_000,
         body_timeout_ms: 15_000,
@@ -121,7 +131,10 @@ fn no_settings_give_the_defaults() {
     assert!(matches!(
         subscriber.role,
         Role::Subscriber(SubscriberOptions {
+            transports: Transports { websocket: true, event_stream: true, poll: true },
             delivery: Delivery::LongPoll,
+            ping_interval_ms: 25_000,
+            first: First::Oldest,
             create_on_get: false,
             concurrency: Concurrency::Broadcast,
             timeout_ms: 55_000,
@@ -151,6 +164,7 @@ fn every_key_reaches_its_option() {
         head: HeadLimits { header_bytes: 4, headers: 5, uri_bytes: 6 },
         body_bytes: 7,
         channel_id_bytes: 8,
+        channels_per_request: 10,
         pipeline_depth: 9,
         header_timeout_ms: 1000,
         body_timeout_ms: 2000,
@@ -169,8 +183,9 @@ fn every_key_reaches_its_option() {
         secret: Some("u".into()),
     };
     assert_eq!(config.relay.proxy, Some(proxy));
-    let LocationOptions { store, channel_group, role, .. } = &config.relay.locations[0];
+    let LocationOptions { store, channel_group, ids, role, .. } = &config.relay.locations[0];
     assert_eq!((*store, channel_group.as_str()), (StoreId(1), "g"));
+    assert_eq!(*ids, ChannelIds::Split(",".into()));
     let Role::Subscriber(subscriber) = role else { panic!("{role:?}") };
     assert_eq!(subscriber.delivery, Delivery::IntervalPoll);
     assert!(subscriber.create_on_get && subscriber.allow_credentials);
@@ -180,12 +195,25 @@ fn every_key_reaches_its_option() {
     assert_eq!(subscriber.allow_origin, Origins::Listed(origins.to_vec()));
     assert_eq!(subscriber.passthrough.as_deref(), Some("http://127.0.0.1:8000/p"));
     assert_eq!(subscriber.passthrough_secret, Some("t".into()));
+    let polls_and_events = Transports { websocket: false, event_stream: true, poll: true };
+    assert_eq!(subscriber.transports, polls_and_events);
+    assert_eq!((subscriber.ping_interval_ms, subscriber.first), (2500, First::Last(7)));
     let Role::Publisher(publisher) = &config.relay.locations[1].role else { panic!() };
     assert!(!publisher.create_on_post && !publisher.store_messages);
     let allow: Vec<_> = publisher.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["10.0.0.0/8", "::1/128"]);
     assert_eq!(publisher.secret, Some("s".into()));
     assert_eq!(publisher.allow_origin, Origins::Listed(vec!["http://a".to_owned()]));
+    let Role::PubSub(publisher, subscriber) = &config.relay.locations[2].role else { panic!() };
+    assert!(!publisher.create_on_post && !publisher.store_messages);
+    assert_eq!((publisher.allow.len(), publisher.secret.clone()), (1, Some("b".into())));
+    assert_eq!(publisher.allow_origin, Origins::Listed(vec!["http://a".to_owned()]));
+    assert_eq!(subscriber.allow_origin, publisher.allow_origin);
+    let websockets = Transports { websocket: true, event_stream: false, poll: false };
+    assert_eq!(subscriber.transports, websockets);
+    assert_eq!((subscriber.ping_interval_ms, subscriber.first), (0, First::Newest));
+    assert_eq!((subscriber.concurrency, subscriber.max_subscribers), (Concurrency::First, 4));
+    assert!(subscriber.create_on_get && subscriber.allow_credentials);
 }
 
 #[test]
@@ -209,7 +237,7 @@ fn the_effective_settings_give_themselves_again() {
 fn the_typed_settings_have_every_key_of_the_schema() {
     let printed = config(everything()).unwrap().to_json().unwrap();
     assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), everything());
-    // And `everything` is what it says, for both stores, both locations and the limits.
+    // And `everything` is what it says, for both stores, the locations and the limits.
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let keys =
         |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
@@ -220,10 +248,14 @@ fn the_typed_settings_have_every_key_of_the_schema() {
         ("/$defs/store/properties", "/store/default"),
         ("/$defs/subscriber/properties", "/locations/0"),
         ("/$defs/publisher/properties", "/locations/1"),
+        ("/$defs/pubsub/properties", "/locations/2"),
         ("/$defs/host/anyOf/1/properties", "/subscriber_host"),
     ] {
         let value = all.pointer(value.trim_end_matches('/')).unwrap();
-        assert_eq!(keys(schema.pointer(rule).unwrap()), keys(value), "{rule}");
+        let mut known = keys(schema.pointer(rule).unwrap());
+        // `delimiter` and `query` exclude each other.
+        known.retain(|key| key != "query");
+        assert_eq!(known, keys(value), "{rule}");
     }
 }
 
@@ -285,7 +317,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
         (
             json!({"limits": {"colour": 1}}),
             "limits.colour: unknown key; known are body_bytes, body_timeout, channel_id_bytes, \
-             channels, connections, header_bytes, header_timeout, headers, keepalive_timeout, \
+             channels, channels_per_request, connections, header_bytes, header_timeout, headers, keepalive_timeout, \
              passthrough_queue, pipeline_depth, upstream_timeout, upstream_wait, uri_bytes and \
              write_timeout",
         ),
@@ -315,6 +347,10 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
         (
             json!({"type": "subscriber", "prefix": "/", "create_on_post": true}),
             "create_on_post: unknown key here; it belongs to a publisher location",
+        ),
+        (
+            json!({"type": "pubsub", "prefix": "/", "delimiter": ","}),
+            "delimiter: unknown key here; it belongs to a subscriber location",
         ),
     ] {
         assert_eq!(location_refusal(location), format!("locations[0].{line}"));
@@ -414,15 +450,18 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
             (for example {\"prefix\":\"/subscriber/\",\"type\":\"subscriber\"}), \
             found the string \"/u/\"",
         ),
-        (json!({"prefix": "/"}), ".type: missing; expected \"publisher\" or \"subscriber\""),
+        (
+            json!({"prefix": "/"}),
+            ".type: missing; expected \"publisher\", \"subscriber\" or \"pubsub\"",
+        ),
         (
             json!({"type": 1, "prefix": "/"}),
-            ".type: expected \"publisher\" or \"subscriber\", found the number 1",
+            ".type: expected \"publisher\", \"subscriber\" or \"pubsub\", found the number 1",
         ),
         (
             json!({"type": "subsciber", "prefix": "/"}),
-            ".type: expected \"publisher\" or \
-            \"subscriber\", found \"subsciber\"; did you mean \"subscriber\"?",
+            ".type: expected \"publisher\", \
+            \"subscriber\" or \"pubsub\", found \"subsciber\"; did you mean \"subscriber\"?",
         ),
         (
             json!({"type": "subscriber", "prefix": "/", "create_on_get": "true"}),
@@ -466,7 +505,7 @@ fn what_a_later_version_has_is_named_as_such() {
         refusal(&json!({"store": {"a": {"type": "redis"}}})),
         "store.a.type: the redis store is not in this version; use \"memory\""
     );
-    let line = location_refusal(json!({"type": "pubsub", "prefix": "/"}));
+    let line = location_refusal(json!({"type": "status", "prefix": "/"}));
     assert!(line.starts_with("locations[0].type: not in this version; use"), "{line}");
 }
 
@@ -497,6 +536,53 @@ fn what_cannot_work_is_refused_with_its_path() {
         (subscriber("passthrough", json!("/p")), "locations[0].passthrough", "http://"),
         (subscriber("passthrough", json!("http://a/ö")), "locations[0].passthrough", "%C3%B6 for"),
         (subscriber("channel_group", json!("a\u{0}")), "locations[0].channel_group", "control"),
+        (subscriber("transports", json!([])), "locations[0].transports", "empty"),
+        (
+            subscriber("transports", json!(["poll", "poll"])),
+            "locations[0].transports[1]",
+            "\"poll\" stands in the list twice",
+        ),
+        (
+            subscriber("transports", json!(["websockets"])),
+            "locations[0].transports[0]",
+            "did you mean \"websocket\"?",
+        ),
+        (subscriber("ping_interval", json!(-1)), "locations[0].ping_interval", "from 0"),
+        (subscriber("first_message", json!(0)), "locations[0].first_message", "-100000 to -1"),
+        (subscriber("first_message", json!(1)), "locations[0].first_message", "found the number 1"),
+        (subscriber("first_message", json!(-100_001)), "locations[0].first_message", "to -1"),
+        (subscriber("first_message", json!("new")), "locations[0].first_message", "\"newest\""),
+        (subscriber("first_message", json!(-1.5)), "locations[0].first_message", "whole number"),
+        (subscriber("delimiter", json!("")), "locations[0].delimiter", "empty"),
+        (subscriber("delimiter", json!("%2C")), "locations[0].delimiter", "\"%\" cannot"),
+        (subscriber("delimiter", json!("a b")), "locations[0].delimiter", "\" \" cannot"),
+        (subscriber("delimiter", json!("ö")), "locations[0].delimiter", "\"ö\" cannot"),
+        (subscriber("query", json!("")), "locations[0].query", "empty"),
+        (subscriber("query", json!("a\n")), "locations[0].query", "control"),
+        (subscriber("query", json!("last_event_id")), "locations[0].query", "the cursor"),
+        (subscriber("query", json!("channel")), "locations[0].prefix", "in the query"),
+        (
+            location_refusal(json!({"type": "subscriber", "query": "c"})),
+            "locations[0].url",
+            "whole path",
+        ),
+        (
+            location_refusal(json!({"type": "subscriber", "url": "/(.+)", "query": "c"})),
+            "locations[0].url",
+            "capture group",
+        ),
+        (
+            location_refusal(
+                json!({"type": "subscriber", "url": "/u", "query": "c", "delimiter": ","}),
+            ),
+            "locations[0].query",
+            "delimiter",
+        ),
+        (
+            refusal(&json!({"limits": {"channels_per_request": 5000}})),
+            "limits.channels_per_request",
+            "from 1 to 4096",
+        ),
         (subscriber("store", json!("defalt")), "locations[0].store", "did you mean \"default\"?"),
         (publisher("store", json!("redis")), "locations[0].store", "names \"default\""),
         (publisher("allow", json!([])), "locations[0].allow", "empty"),
@@ -531,7 +617,7 @@ fn numbers_of_entries_have_room_in_what_counts_them() {
     let origins = |most: usize| -> Vec<String> {
         (0..most).map(|index| format!("http://h{index}.example")).collect()
     };
-    for role in ["publisher", "subscriber"] {
+    for role in ["publisher", "subscriber", "pubsub"] {
         let with = |origins: &[String]| json!({"locations": [{"type": role, "prefix": "/", "allow_origin": origins}]});
         assert!(config(with(&origins(1000))).is_ok());
         assert_eq!(
@@ -612,6 +698,53 @@ fn a_passthrough_to_the_daemon_itself_is_warned_of() {
     ] {
         assert_eq!(warnings(address, url), [""; 0], "{address} {url}");
     }
+}
+
+#[test]
+fn a_key_without_effect_is_warned_of() {
+    let warnings = |location: Value| config(json!({"locations": [location]})).unwrap().warnings();
+    let subscriber = |transports: &[&str], key: &str, value: Value| {
+        let url = "/s/([^/]+)";
+        let mut location = json!({"type": "subscriber", "url": url, "transports": transports});
+        location[key] = value;
+        warnings(location)
+    };
+    let streams = &["websocket", "eventsource"];
+    for (lines, key) in [
+        (subscriber(&["poll"], "ping_interval", json!(7)), "ping_interval"),
+        (subscriber(streams, "polling", json!("interval")), "polling"),
+        (subscriber(streams, "timeout", json!(7)), "timeout"),
+    ] {
+        let words = format!("locations[0].{key}: without effect, since it is for ");
+        assert!(lines.len() == 1 && lines[0].starts_with(&words), "{lines:?}");
+    }
+    // The default is as good as nothing: `--print-config` writes it.
+    assert_eq!(subscriber(&["poll"], "ping_interval", json!(25)), [""; 0]);
+    assert_eq!(subscriber(&["eventsource", "poll"], "ping_interval", json!(7)), [""; 0]);
+    assert_eq!(subscriber(&["poll"], "timeout", json!(7)), [""; 0]);
+
+    for (delimiter, what) in [("|", "percent-encoded"), ("/", "write (.+)")] {
+        let lines = subscriber(&["poll"], "delimiter", json!(delimiter));
+        assert!(lines.len() == 1 && lines[0].contains(what), "{lines:?}");
+    }
+    assert_eq!(subscriber(&["poll"], "delimiter", json!(",")), [""; 0]);
+    let pubsub = json!({"type": "pubsub", "prefix": "/b/", "allow_credentials": true});
+    let lines = warnings(pubsub);
+    assert!(lines.len() == 1 && lines[0].starts_with("locations[0].allow_cred"), "{lines:?}");
+}
+
+#[test]
+fn a_pubsub_location_lets_no_web_page_in_by_itself() {
+    let settings = json!({"locations": [{"type": "pubsub", "prefix": "/b/"}]});
+    let location = config(settings).unwrap().relay.locations.remove(0);
+    assert_eq!(location.ids, ChannelIds::One);
+    let (publisher, subscriber) = (location.role.publisher(), location.role.subscriber());
+    assert_eq!(publisher.unwrap().allow_origin, Origins::Nobody);
+    assert_eq!(subscriber.unwrap().allow_origin, Origins::Nobody);
+    let world = json!({"type": "pubsub", "prefix": "/b/"});
+    let settings = json!({"address": "0.0.0.0", "locations": [world]});
+    let warnings = config(settings).unwrap().warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("may publish"), "{warnings:?}");
 }
 
 #[test]

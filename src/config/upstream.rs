@@ -47,10 +47,8 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
 fn check_proxy_secret(settings: &Settings, path: &Path<'_>) -> Result<(), Problem> {
     let secret = settings.allrequests_secret.as_ref();
     check_secret(secret, path)?;
-    let mut of_notices = settings.locations.iter().filter_map(|location| match location {
-        Location::Subscriber(subscriber) => subscriber.passthrough_secret.as_ref(),
-        Location::Publisher(_) => None,
-    });
+    let subscribing = settings.locations.iter().filter_map(Location::subscribing);
+    let mut of_notices = subscribing.filter_map(|keys| keys.passthrough_secret.as_ref());
     if of_notices.any(|known| Some(known) == secret) {
         let what = "a location has it as its passthrough_secret; choose another, because this one \
                     goes with the requests of clients";

@@ -10,6 +10,7 @@ use super::effects::Effects;
 use super::exchange_key::ExchangeKey;
 use super::forwarding::{Forwarding, passes_up};
 use super::input::Input;
+use super::names::Names;
 use super::output::Output;
 use super::proxy::{self, Proxy, View};
 use super::render::Renderer;
@@ -32,8 +33,8 @@ pub(super) struct Dispatch<'a> {
     pub(super) renderer: &'a mut Renderer,
     pub(super) proxy: &'a mut Option<Box<Proxy>>,
     pub(super) effects: &'a mut Effects,
-    /// For the name of a channel; kept for its room.
-    pub(super) name: &'a mut Vec<u8>,
+    /// For the channels of a request; kept for its room.
+    pub(super) names: &'a mut Names,
     pub(super) now: Now,
 }
 
@@ -220,16 +221,16 @@ impl Dispatch<'_> {
 
     /// What passes between the proxy and connections, if there is a proxy.
     pub(super) fn forwarding(&mut self) -> Option<Forwarding<'_>> {
-        let Self { proxy, conns, hub, site, renderer, effects, name, now } = self;
+        let Self { proxy, conns, hub, site, renderer, effects, names, now } = self;
         let (proxy, now) = (proxy.as_mut()?, *now);
         let view = View { conns, site, renderer, effects, now };
-        Some(Forwarding { proxy, hub, name, view })
+        Some(Forwarding { proxy, hub, names, view })
     }
 
     /// The client with this key, and what its steps may use.
     pub(super) fn client(&mut self, conn: ConnKey) -> Option<(&mut Client, Step<'_>)> {
-        let Self { conns, hub, site, renderer, effects, name, now, .. } = self;
+        let Self { conns, hub, site, renderer, effects, names, now, .. } = self;
         let (client, now) = (conns.client_mut(conn)?, *now);
-        Some((client, Step { conn, now, hub, site, renderer, effects, name }))
+        Some((client, Step { conn, now, hub, site, renderer, effects, names }))
     }
 }

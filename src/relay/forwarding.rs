@@ -7,6 +7,7 @@ use super::conn::Connections;
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
 use super::input::Input;
+use super::names::Names;
 use super::options::Limits;
 use super::output::Output;
 use super::proxy::{self, Effect, Exchange, HandedOver, Proxy, Request, View};
@@ -19,8 +20,8 @@ use crate::hub::Hub;
 pub(super) struct Forwarding<'a> {
     pub(super) proxy: &'a mut Proxy,
     pub(super) hub: &'a mut Hub,
-    /// For the name of a channel; kept for its room.
-    pub(super) name: &'a mut Vec<u8>,
+    /// For the channels of a request; kept for its room.
+    pub(super) names: &'a mut Names,
     pub(super) view: View<'a>,
 }
 
@@ -110,10 +111,10 @@ impl Forwarding<'_> {
     }
 
     fn client(&mut self, conn: ConnKey) -> Option<(&mut Client, Step<'_>)> {
-        let Self { hub, name, view, .. } = self;
+        let Self { hub, names, view, .. } = self;
         let View { conns, site, renderer, effects, now } = view;
         let client = conns.client_mut(conn)?;
-        Some((client, Step { conn, now: *now, hub, site, renderer, effects, name }))
+        Some((client, Step { conn, now: *now, hub, site, renderer, effects, names }))
     }
 }
 

@@ -15,6 +15,7 @@ mod exchange_key;
 mod forwarding;
 mod input;
 pub mod location;
+mod names;
 pub mod notice;
 pub mod options;
 mod output;
@@ -40,6 +41,7 @@ use self::dispatch::Dispatch;
 use self::effects::Effects;
 use self::eviction::Eviction;
 use self::forwarding::{Forwarding, is_tunnel};
+use self::names::Names;
 use self::options::Options;
 use self::proxy::Proxy;
 use self::render::Renderer;
@@ -57,8 +59,8 @@ pub struct Relay {
     /// `None`: what no location matches is answered 404.
     proxy: Option<Box<Proxy>>,
     effects: Effects,
-    /// The channel of the request at hand; kept for its room.
-    name: Vec<u8>,
+    /// The channels of the request at hand; kept for its room.
+    names: Names,
     eviction: Eviction,
 }
 
@@ -73,7 +75,7 @@ impl Relay {
             renderer: Renderer::new(options.server.clone(), now),
             proxy: Proxy::of(options),
             effects: Effects::new(now.mono_ms),
-            name: Vec::new(),
+            names: Names::default(),
             eviction: Eviction::default(),
         }
     }
@@ -205,7 +207,7 @@ impl Relay {
 
     /// Takes events to what they concern.
     fn dispatch(&mut self, now: Now) -> Dispatch<'_> {
-        let Self { conns, hub, site, renderer, proxy, effects, name, .. } = self;
-        Dispatch { conns, hub, site, renderer, proxy, effects, name, now }
+        let Self { conns, hub, site, renderer, proxy, effects, names, .. } = self;
+        Dispatch { conns, hub, site, renderer, proxy, effects, names, now }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::options::{Role, SubscriberOptions};
+use super::options::Role;
 use crate::http::{ConnectionOptions, RequestHead, is_hop_by_hop};
 
 /// Which end of a hold a notice is about.
@@ -56,7 +56,8 @@ pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
         lines.extend_from_slice(header.value.trim_ascii());
         lines.extend_from_slice(b"\r\n");
     }
-    if let Role::Subscriber(SubscriberOptions { passthrough_secret: Some(secret), .. }) = role {
+    let subscriber = role.subscriber();
+    if let Some(secret) = subscriber.and_then(|options| options.passthrough_secret.as_ref()) {
         lines.extend_from_slice(format!("{SECRET}: {}\r\n", secret.reveal()).as_bytes());
     }
     lines.into()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
-use crate::message::Delivery;
+use crate::message::{Delivery, First, Order};
 use crate::relay::location::pattern::Pattern;
 use crate::store::StoreId;
 
@@ -60,14 +60,41 @@ pub enum UpstreamAddress {
 /// One location of the settings.
 #[derive(Debug, Clone)]
 pub struct LocationOptions {
-    /// Which paths it serves, and which part of them is the channel id.
+    /// Which paths it serves, and which part of them has the channel ids.
     pub pattern: Pattern,
+    /// How the channel ids stand in a request.
+    pub ids: ChannelIds,
     /// Where its channels' messages are kept.
     pub store: StoreId,
     /// Prefix namespace: the same id in another group is another channel. May be empty.
     pub channel_group: String,
     /// What it does.
     pub role: Role,
+}
+
+/// How the channel ids stand in a request. Only a subscriber location has several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelIds {
+    /// The part of the path that the pattern captures is one id.
+    One,
+    /// That part is a list of ids with this text between them, which is not empty.
+    Split(Box<str>),
+    /// Each value of the query parameter of this name is an id; the pattern captures nothing.
+    Query(Box<str>),
+}
+
+impl ChannelIds {
+    /// Whether a request may name several channels.
+    #[must_use]
+    pub fn may_be_several(&self) -> bool {
+        *self != Self::One
+    }
+
+    /// The order that the cursors of the location count in.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        if self.may_be_several() { Order::Store } else { Order::Channel }
+    }
 }
 
 /// What a location does.
@@ -77,14 +104,35 @@ pub enum Role {
     Publisher(PublisherOptions),
     /// Gives messages.
     Subscriber(SubscriberOptions),
+    /// Takes messages, and gives them by GET. Both sides have the same `allow_origin`.
+    PubSub(PublisherOptions, SubscriberOptions),
 }
 
 impl Role {
+    /// The settings by which it takes messages, if it does.
+    #[must_use]
+    pub fn publisher(&self) -> Option<&PublisherOptions> {
+        match self {
+            Self::Publisher(publisher) | Self::PubSub(publisher, _) => Some(publisher),
+            Self::Subscriber(_) => None,
+        }
+    }
+
+    /// The settings by which it gives messages, if it does.
+    #[must_use]
+    pub fn subscriber(&self) -> Option<&SubscriberOptions> {
+        match self {
+            Self::Subscriber(subscriber) | Self::PubSub(_, subscriber) => Some(subscriber),
+            Self::Publisher(_) => None,
+        }
+    }
+
     /// The location's `type`.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Publisher(_) => "publisher",
             Self::Subscriber(_) => "subscriber",
+            Self::PubSub(..) => "pubsub",
         }
     }
 
@@ -93,12 +141,13 @@ impl Role {
         match self {
             Self::Publisher(_) => METHODS,
             Self::Subscriber(_) => "GET, OPTIONS",
+            Self::PubSub(..) => "GET, POST, PUT, DELETE, OPTIONS",
         }
     }
 
     pub(super) fn allow_origin(&self) -> &Origins {
         match self {
-            Self::Publisher(publisher) => &publisher.allow_origin,
+            Self::Publisher(publisher) | Self::PubSub(publisher, _) => &publisher.allow_origin,
             Self::Subscriber(subscriber) => &subscriber.allow_origin,
         }
     }
@@ -125,8 +174,15 @@ pub struct PublisherOptions {
 /// A subscriber location's settings.
 #[derive(Debug, Clone)]
 pub struct SubscriberOptions {
+    /// The ways to receive that are served; at least one.
+    pub transports: Transports,
     /// Long or interval polling.
     pub delivery: Delivery,
+    /// A stream that was silent for so many milliseconds is sent a ping; up to a tenth earlier.
+    /// 0 = never.
+    pub ping_interval_ms: u64,
+    /// Where a request without a cursor begins.
+    pub first: First,
     /// GET makes an unknown channel; otherwise it is answered 404.
     pub create_on_get: bool,
     /// What happens to several requests held on one channel.
@@ -143,6 +199,17 @@ pub struct SubscriberOptions {
     pub passthrough: Option<String>,
     /// Goes with each of these notices as `X-Pushserver-Secret`.
     pub passthrough_secret: Option<Secret>,
+}
+
+/// Which ways to receive a location serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transports {
+    /// WebSockets (RFC 6455).
+    pub websocket: bool,
+    /// Event streams (HTML standard 9.2).
+    pub event_stream: bool,
+    /// Long or interval polls.
+    pub poll: bool,
 }
 
 /// A text that no log and no message shows.
@@ -190,6 +257,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a channel id, 403.
     pub channel_id_bytes: usize,
+    /// Channels that one request may name, 403.
+    pub channels_per_request: usize,
     /// Requests of one connection that are served before others have their turn, at least 1.
     pub pipeline_depth: usize,
     /// Milliseconds for a whole request head, 408.

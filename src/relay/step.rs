@@ -3,6 +3,7 @@
 
 use super::conn_key::ConnKey;
 use super::effects::Effects;
+use super::names::Names;
 use super::render::Renderer;
 use super::site::Site;
 use crate::clock::Now;
@@ -17,6 +18,6 @@ pub(super) struct Step<'a> {
     pub(super) site: &'a mut Site,
     pub(super) renderer: &'a mut Renderer,
     pub(super) effects: &'a mut Effects,
-    /// For the name of a channel; kept for its room.
-    pub(super) name: &'a mut Vec<u8>,
+    /// For the channels of a request; kept for its room.
+    pub(super) names: &'a mut Names,
 }

@@ -6,11 +6,11 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 
 use pushserver::hub;
-use pushserver::message::{Delivery, MessageId};
+use pushserver::message::{Delivery, First, MessageId};
 use pushserver::relay::location::Pattern;
 use pushserver::relay::options::{
-    Limits, LocationOptions, Options, Origins, ProxyOptions, PublisherOptions, Role,
-    SubscriberOptions, UpstreamAddress,
+    ChannelIds, Limits, LocationOptions, Options, Origins, ProxyOptions, PublisherOptions, Role,
+    SubscriberOptions, Transports, UpstreamAddress,
 };
 use pushserver::relay::{Arrival, Command, ConnKey, Input, Output};
 use pushserver::store::{StoreId, memory};
@@ -75,6 +75,7 @@ fn stores() -> Vec<hub::options::StoreOptions> {
 fn publisher() -> LocationOptions {
     LocationOptions {
         pattern: Pattern::prefix("/p/").expect("a sound prefix"),
+        ids: ChannelIds::One,
         store: StoreId(0),
         channel_group: String::new(),
         role: Role::Publisher(PublisherOptions {
@@ -282,7 +283,10 @@ fn an_upstream_is_read_only_while_its_client_takes_what_it_sends() {
 #[test]
 fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_answer() {
     let role = Role::Subscriber(SubscriberOptions {
+        transports: Transports { websocket: true, event_stream: true, poll: true },
         delivery: Delivery::LongPoll,
+        ping_interval_ms: 0,
+        first: First::Oldest,
         create_on_get: true,
         concurrency: hub::options::Concurrency::Broadcast,
         timeout_ms: 1000,
@@ -295,6 +299,7 @@ fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_an
     let mut options = options(&[1]);
     options.locations.push(LocationOptions {
         pattern: Pattern::prefix("/s/").expect("a prefix"),
+        ids: ChannelIds::One,
         store: StoreId(0),
         channel_group: String::new(),
         role,

@@ -2,10 +2,11 @@
 
 use pushserver::http::HeadLimits;
 use pushserver::hub::options::{Concurrency, StoreOptions};
-use pushserver::message::{Delivery, MessageId};
+use pushserver::message::{Delivery, First, MessageId};
 use pushserver::relay::location::Pattern;
 use pushserver::relay::options::{
-    Limits, LocationOptions, Options, Origins, PublisherOptions, Role, SubscriberOptions,
+    ChannelIds, Limits, LocationOptions, Options, Origins, PublisherOptions, Role,
+    SubscriberOptions, Transports,
 };
 use pushserver::store::{StoreId, memory};
 
@@ -175,6 +176,9 @@ impl Settings {
             }),
             Kind::Subscriber { interval, create, concurrency, limited } => {
                 Role::Subscriber(SubscriberOptions {
+                    transports: Transports { websocket: true, event_stream: true, poll: true },
+                    ping_interval_ms: 0,
+                    first: First::Oldest,
                     delivery: if interval { Delivery::IntervalPoll } else { Delivery::LongPoll },
                     create_on_get: create,
                     concurrency,
@@ -195,6 +199,7 @@ impl Settings {
         };
         LocationOptions {
             pattern,
+            ids: ChannelIds::One,
             store: StoreId(place.store),
             channel_group: place.group.to_owned(),
             role,

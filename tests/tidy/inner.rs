@@ -12,7 +12,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
     (
         "relay",
         &[
-            &["conn_key", "exchange_key", "render/payload", "request/host", "uploads"],
+            &["conn_key", "exchange_key", "names", "render/payload", "request/host", "uploads"],
             &["location/spelling"],
             &["location/pattern"],
             &["options"],

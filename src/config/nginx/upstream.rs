@@ -90,10 +90,8 @@ fn upstream(address: &str) -> Option<String> {
 /// most lenient upstream may accept: with empty segments, and with a line end behind them. nginx
 /// compares the decoded path, without dot segments.
 fn passthrough_paths(settings: &Settings) -> BTreeSet<String> {
-    let urls = settings.locations.iter().filter_map(|location| match location {
-        Location::Subscriber(subscriber) => subscriber.passthrough.as_deref(),
-        Location::Publisher(_) => None,
-    });
+    let subscribing = settings.locations.iter().filter_map(Location::subscribing);
+    let urls = subscribing.filter_map(|keys| keys.passthrough.as_deref());
     urls.filter_map(|url| {
         let (_, rest) = url.split_once("://")?;
         let path = rest[rest.find('/')?..].split(['?', '#']).next()?;

@@ -15,14 +15,12 @@ use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, parse_request, scan,
 };
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
-use crate::message::Cursor;
 use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::notice::{Notice, passed_headers};
-use crate::relay::options::SubscriberOptions;
 use crate::relay::output::Output;
 use crate::relay::render::{Persistence, Reply};
-use crate::relay::request::admission::{Admitted, Question, admit};
+use crate::relay::request::admission::{Admitted, Question, Subscribing, admit};
 use crate::relay::request::refusal::Refusal;
 use crate::relay::step::Step;
 use crate::relay::uploads::Share;
@@ -144,7 +142,7 @@ fn begin_body(
     // What will be refused anyway is refused before its body is taken in, unless that is so
     // short that it is on its way already: then the connection is kept.
     let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
-    let admitted = admit(step.site, client.arrival, head, found, step.name);
+    let admitted = admit(step.site, client.arrival, head, found, step.names);
     let refused = admitted.err().map(|refusal| (reply(head, found, step), refusal));
     if (!short || head.expect_continue)
         && let Some((reply, refusal)) = refused
@@ -286,7 +284,7 @@ pub(in crate::relay) fn serve(
 ) {
     client.access.note(head, step.site);
     let reply = reply(head, found, step);
-    let admitted = match admit(step.site, client.arrival, head, found, step.name) {
+    let admitted = match admit(step.site, client.arrival, head, found, step.names) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse_whole(client, &reply, &refusal, head, step),
     };
@@ -297,9 +295,14 @@ pub(in crate::relay) fn serve(
             respond(client, reply.persistence, 204, payload, step);
         }
         Admitted::Channel(location, question) => {
-            let notice = notice(client, location, head, step.name);
+            if step.names.len() > 1 {
+                // The hub follows one channel yet; `step.names` has all of them.
+                let refusal = Refusal::new(403, "one request may name one channel");
+                return refuse_whole(client, &reply, &refusal, head, step);
+            }
+            let notice = notice(client, location, head, step.names.first());
             client.enter(Phase::AwaitingHub { reply, notice }, step);
-            let name = ChannelName { store: location.store, name: step.name };
+            let name = ChannelName { store: location.store, name: step.names.first() };
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }
     }
@@ -343,13 +346,13 @@ fn ask(
             };
             hub.publish(peer, name, publish, now);
         }
-        Question::Subscribe(options, cursor) => {
-            hub.subscribe(peer, name, subscribe(options, cursor), now);
+        Question::Subscribe(subscribing) => {
+            hub.subscribe(peer, name, subscribe(&subscribing), now);
         }
     }
 }
 
-fn subscribe(options: &SubscriberOptions, cursor: Cursor) -> Subscribe {
+fn subscribe(&Subscribing { options, cursor, .. }: &Subscribing<'_>) -> Subscribe {
     Subscribe {
         cursor,
         delivery: options.delivery,

@@ -1,4 +1,4 @@
-//! Which location serves a path, which part of the path names the channel, and the header lines
+//! Which location serves a path, which part of the path names the channels, and the header lines
 //! that every answer of a location carries. Pure; made at start and on reload, not changed in
 //! between.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use regex::bytes::CaptureLocations;
 
-use super::options::{LocationOptions, Origins, Role};
+use super::options::{ChannelIds, LocationOptions, Origins, Role};
 use crate::rate_limit::RateLimit;
 use crate::store::StoreId;
 
@@ -31,8 +31,13 @@ impl OriginSlot {
 const MAX_AGE: &str = "Access-Control-Max-Age: 864000\r\n";
 
 /// What a subscriber's script may read of an answer.
-const EXPOSE: &str =
-    "Access-Control-Expose-Headers: Last-Modified, Etag, Cache-Control, X-Push-Gap\r\n";
+const EXPOSED: &str = "Last-Modified, Etag, Cache-Control, X-Push-Gap";
+
+/// What scripts may send.
+const SUBSCRIBER_HEADERS: &str = "If-Modified-Since, If-None-Match, Etag, Last-Event-ID, X-Cookie, \
+                                  X-Requested-With, Content-Type, Cache-Control, \
+                                  X-EventSource-Event";
+const PUBLISHER_HEADERS: &str = "Authorization, Content-Type, X-EventSource-Event";
 
 /// One location, ready to serve.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ pub(super) struct Location {
     pub(super) store: StoreId,
     /// Goes before a channel id, so that no other store or group has a channel of that name.
     pub(super) namespace: Box<[u8]>,
+    pub(super) ids: ChannelIds,
     pub(super) role: Role,
     /// URL that is told of holds; shared with the notices that are on their way.
     pub(super) passthrough: Option<Arc<str>>,
@@ -52,38 +58,42 @@ pub(super) struct Location {
 }
 
 impl Location {
-    fn new(options: &LocationOptions) -> Self {
+    pub(super) fn new(options: &LocationOptions) -> Self {
         let mut namespace = options.store.0.to_be_bytes().to_vec();
         namespace.extend_from_slice(options.channel_group.as_bytes());
         namespace.push(0);
-        let (lines, preflight, passthrough) = match &options.role {
-            Role::Subscriber(subscriber) => (
-                if subscriber.allow_credentials {
-                    format!("Access-Control-Allow-Credentials: true\r\n{EXPOSE}")
-                } else {
-                    EXPOSE.to_owned()
-                },
-                "Access-Control-Allow-Methods: GET\r\n\
-                 Access-Control-Allow-Headers: If-Modified-Since, If-None-Match, Etag, \
-                 Last-Event-ID, X-Cookie, X-Requested-With, Content-Type, Cache-Control, \
-                 X-EventSource-Event\r\n",
-                subscriber.passthrough.as_deref().map(Into::into),
-            ),
-            Role::Publisher(_) => (
-                String::new(),
-                "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE\r\n\
-                 Access-Control-Allow-Headers: Authorization, Content-Type\r\n",
-                None,
-            ),
+        let subscriber = options.role.subscriber();
+        let lines = subscriber.map_or(String::new(), |subscriber| {
+            let credentials = match subscriber.allow_credentials {
+                true => "Access-Control-Allow-Credentials: true\r\n",
+                false => "",
+            };
+            let channel = if options.ids.may_be_several() { ", X-Push-Channel" } else { "" };
+            format!("{credentials}Access-Control-Expose-Headers: {EXPOSED}{channel}\r\n")
+        });
+        let (methods, headers) = match &options.role {
+            Role::Subscriber(_) => ("GET", SUBSCRIBER_HEADERS.to_owned()),
+            Role::Publisher(_) => ("GET, HEAD, POST, PUT, DELETE", PUBLISHER_HEADERS.to_owned()),
+            Role::PubSub(..) => {
+                ("GET, POST, PUT, DELETE", format!("{SUBSCRIBER_HEADERS}, Authorization"))
+            }
         };
         Self {
             store: options.store,
             namespace: namespace.into(),
+            ids: options.ids.clone(),
             role: options.role.clone(),
-            passthrough,
+            passthrough: subscriber
+                .and_then(|options| options.passthrough.as_deref())
+                .map(Into::into),
             lines: origin_lines(options.role.allow_origin(), &lines),
             allow: format!("Allow: {}\r\n", options.role.methods()).into_bytes().into(),
-            preflight: format!("{preflight}{MAX_AGE}").into_bytes().into(),
+            preflight: format!(
+                "Access-Control-Allow-Methods: {methods}\r\n\
+                 Access-Control-Allow-Headers: {headers}\r\n{MAX_AGE}"
+            )
+            .into_bytes()
+            .into(),
         }
     }
 
@@ -149,7 +159,7 @@ const ORIGINS_SHOWN: usize = 5;
 /// The path that stands for the server itself, in `OPTIONS *` (RFC 9110 9.3.7).
 pub(super) const SERVER: &[u8] = b"*";
 
-/// A location, and the channel id's part of the path.
+/// A location, and the channel ids' part of the path; empty where they stand in the query.
 pub(super) type Found<'p> = (Rc<Location>, &'p [u8]);
 
 /// All locations, in order.
@@ -174,7 +184,7 @@ impl Routes {
             pattern: options.pattern.clone(),
             captures: match &options.pattern {
                 Pattern::Url(regex) => Some(regex.capture_locations()),
-                Pattern::Segment(_) | Pattern::Prefix(_) => None,
+                Pattern::Segment(_) | Pattern::Prefix(_) | Pattern::Whole(_) => None,
             },
             location: Rc::new(Location::new(options)),
         };
@@ -184,7 +194,7 @@ impl Routes {
         }
     }
 
-    /// The first location that serves `path`, and the channel id's part of the path. None serves
+    /// The first location that serves `path`, and the channel ids' part of the path. None serves
     /// `*`, whatever their patterns take.
     pub(super) fn find<'p>(&mut self, path: &'p [u8]) -> Option<Found<'p>> {
         if path == SERVER {
@@ -197,7 +207,7 @@ impl Routes {
                     let (start, end) = captures.get(1)?;
                     path.get(start..end)?
                 }
-                (literal, _) => literal.literal_part(path)?,
+                (other, _) => other.uncaptured_part(path)?,
             };
             Some((Rc::clone(&route.location), part))
         })
@@ -221,6 +231,7 @@ mod tests {
         };
         let location = Location::new(&LocationOptions {
             pattern: Pattern::prefix("/").unwrap(),
+            ids: ChannelIds::One,
             store: StoreId(0),
             channel_group: String::new(),
             role: Role::Publisher(publisher),

@@ -1,4 +1,4 @@
-//! Pattern: the paths of one location, and where the channel id stands in them. Pure; made at
+//! Pattern: the paths of one location, and where the channel ids stand in them. Pure; made at
 //! start and on reload, not changed in between.
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -15,9 +15,10 @@ const PATTERN_BYTES_MAX: usize = 8 << 10;
 /// Largest compiled expression.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
 
-/// The paths of one location: a regular expression whose one capture group is the channel id, or
-/// a literal prefix before it. Matched on the raw path, anchored at both ends. Text of the pattern
-/// that clients percent-encode is matched in each of its spellings.
+/// The paths of one location: a regular expression whose one capture group is the channel id or a
+/// list of them, a literal prefix before it, or an expression without a group. Matched on the raw
+/// path, anchored at both ends. Text of the pattern that clients percent-encode is matched in each
+/// of its spellings.
 #[derive(Debug, Clone)]
 pub enum Pattern {
     /// `url`, and a `prefix` that has several spellings.
@@ -26,6 +27,8 @@ pub enum Pattern {
     Segment(Box<str>),
     /// `prefix`: the same as `url` = escaped prefix + `(.+)`.
     Prefix(Box<str>),
+    /// `url` of a location whose channel ids stand in the query.
+    Whole(Regex),
 }
 
 impl Pattern {
@@ -35,9 +38,7 @@ impl Pattern {
     /// If it does not compile, is too large, or does not have just one group that can hold
     /// a channel id.
     pub fn url(expression: &str) -> Result<Self, PatternError> {
-        check_length(expression)?;
-        let hir = spelling::parse(expression)?;
-        let anchored = anchored(spelling::spelled(&hir).unwrap_or_else(|| hir.clone()))?;
+        let (hir, anchored) = read(expression)?;
         match anchored.captures_len() - 1 {
             0 => Err(PatternError(NO_GROUP.to_owned())),
             1 if has_empty_group(&hir) => Err(PatternError(EMPTY_GROUP.to_owned())),
@@ -46,6 +47,19 @@ impl Pattern {
             groups => Err(PatternError(format!(
                 "{groups} capture groups; exactly one may capture, write the others as (?:…)"
             ))),
+        }
+    }
+
+    /// A pattern of the setting `url` beside `query`.
+    ///
+    /// # Errors
+    /// If it does not compile, is too large, or has a capture group.
+    pub fn whole(expression: &str) -> Result<Self, PatternError> {
+        let (hir, anchored) = read(expression)?;
+        match anchored.captures_len() - 1 {
+            0 if spelling::has_dot_segment(&hir) => Err(PatternError(DOTS.to_owned())),
+            0 => Ok(Self::Whole(anchored)),
+            _ => Err(PatternError(GROUP.to_owned())),
         }
     }
 
@@ -70,22 +84,23 @@ impl Pattern {
     #[must_use]
     pub fn expression(&self) -> String {
         match self {
-            Self::Url(regex) => regex.as_str().to_owned(),
+            Self::Url(regex) | Self::Whole(regex) => regex.as_str().to_owned(),
             Self::Segment(prefix) => format!("{}[^/]+", regex::escape(prefix)),
             Self::Prefix(prefix) => format!("{}.+", regex::escape(prefix)),
         }
     }
 
-    /// The channel id's part of `path`, still percent-encoded; `None` if the path is not ours.
+    /// The channel ids' part of `path`, still percent-encoded; `None` if the path is not ours.
     #[cfg(test)]
     pub(crate) fn channel_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         match self {
             Self::Url(regex) => regex.captures(path)?.get(1).map(|group| group.as_bytes()),
-            literal => literal.literal_part(path),
+            other => other.uncaptured_part(path),
         }
     }
 
-    pub(super) fn literal_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+    /// As `channel_part`, but of an expression with a group.
+    pub(super) fn uncaptured_part<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         match self {
             Self::Prefix(prefix) => {
                 path.strip_prefix(prefix.as_bytes()).filter(|id| !id.is_empty())
@@ -93,9 +108,18 @@ impl Pattern {
             Self::Segment(prefix) => path
                 .strip_prefix(prefix.as_bytes())
                 .filter(|id| !id.is_empty() && memchr::memchr(b'/', id).is_none()),
+            Self::Whole(regex) => regex.is_match(path).then(|| &path[path.len()..]),
             Self::Url(_) => None,
         }
     }
+}
+
+/// The expression, parsed and as it is matched.
+fn read(expression: &str) -> Result<(Hir, Regex), PatternError> {
+    check_length(expression)?;
+    let hir = spelling::parse(expression)?;
+    let anchored = anchored(spelling::spelled(&hir).unwrap_or_else(|| hir.clone()))?;
+    Ok((hir, anchored))
 }
 
 /// A literal followed by `([^/]+)`, if `expression` is just that, in one spelling.
@@ -118,6 +142,8 @@ const NO_GROUP: &str =
 
 const EMPTY_GROUP: &str =
     "the capture group takes no character, but is the channel id; write ([^/]+)";
+
+const GROUP: &str = "a capture group, but the channel ids stand in the query; write (?:…)";
 
 const DOTS: &str =
     "no path has a segment \".\" or \"..\", since clients resolve them; leave it out";
@@ -199,6 +225,19 @@ mod tests {
         assert_eq!(pattern.channel_part(b"/aab"), None);
         let path = format!("/{}b", "a".repeat(82));
         assert_eq!(pattern.channel_part(path.as_bytes()), Some(&b"b"[..]));
+    }
+
+    #[test]
+    fn beside_a_query_the_expression_is_the_whole_path_and_captures_nothing() {
+        let pattern = Pattern::whole("/updates(?:/x)?").unwrap();
+        assert_eq!(pattern.channel_part(b"/updates"), Some(&b""[..]));
+        assert_eq!(pattern.channel_part(b"/updates/x"), Some(&b""[..]));
+        for path in ["/updates/", "/updatesx", "/a/updates"] {
+            assert_eq!(pattern.channel_part(path.as_bytes()), None, "{path}");
+        }
+        let error = |expression| Pattern::whole(expression).unwrap_err().to_string();
+        assert_eq!(error("/updates/([^/]+)"), GROUP);
+        assert_eq!(error(r"/a/\.\./b"), DOTS);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 use super::rewrite;
 use crate::http::RequestHead;
 use crate::http::authority::host_len;
-use crate::relay::options::{LocationOptions, ProxyOptions, Role};
+use crate::relay::options::{LocationOptions, ProxyOptions};
 use crate::relay::request::refusal::Refusal;
 
 /// See the module.
@@ -23,12 +23,9 @@ impl Gate {
     pub(super) fn new(locations: &[LocationOptions]) -> Self {
         let mut gate = Self { closed_paths: Vec::new(), has_publishers: false };
         for location in locations {
-            match &location.role {
-                Role::Publisher(_) => gate.has_publishers = true,
-                Role::Subscriber(subscriber) => {
-                    gate.closed_paths.extend(subscriber.passthrough.as_deref().and_then(url_path));
-                }
-            }
+            gate.has_publishers |= location.role.publisher().is_some();
+            let url = location.role.subscriber().and_then(|options| options.passthrough.as_deref());
+            gate.closed_paths.extend(url.and_then(url_path));
         }
         gate
     }

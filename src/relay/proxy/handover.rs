@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::rewrite::answer_limits;
 use crate::http::{HeaderSlots, HttpError, RequestHead, Version, head::HEADERS_MAX, parse_request};
 use crate::relay::location::{Found, Routes};
-use crate::relay::options::{Limits, Role};
+use crate::relay::options::Limits;
 
 /// A request that was handed over and is whole.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(super) fn publishes(target: &[u8], routes: &mut Routes) -> Option<bool> {
 }
 
 fn is_publisher((location, _): &Found<'_>) -> bool {
-    matches!(location.role, Role::Publisher(_))
+    location.role.publisher().is_some()
 }
 
 fn path_and_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {

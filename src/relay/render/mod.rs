@@ -9,7 +9,7 @@ use std::rc::Rc;
 use self::information::Form;
 use self::payload::Payload;
 use super::location::{Found, Location, OriginSlot};
-use super::options::{METHODS, Role};
+use super::options::METHODS;
 use crate::clock::Now;
 use crate::http::response::{self, HeadWriter, write_decimal};
 use crate::http::{RequestHead, Version, write_http_date};
@@ -81,9 +81,9 @@ impl Reply {
     ) -> Self {
         let bare = Self::bare(persistence, head.method == "HEAD");
         let Some((location, _)) = found else { return bare };
-        let form = match location.role {
-            Role::Publisher(_) => Form::of(head.header_all("Accept")),
-            Role::Subscriber(_) => Form::PLAIN,
+        let form = match location.role.publisher() {
+            Some(_) => Form::of(head.header_all("Accept")),
+            None => Form::PLAIN,
         };
         let origin = location.origin_slot(head.header("Origin"));
         Self { location: Some(Rc::clone(location)), origin, form, ..bare }

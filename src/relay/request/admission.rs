@@ -4,14 +4,16 @@ use std::net::Ipv4Addr;
 
 use subtle::ConstantTimeEq;
 
-use super::cursor;
 use super::refusal::{Concern, Refusal};
 use super::transport::Transport;
+use super::upgrade::{self, Upgrade};
+use super::{channel_ids, cursor};
 use crate::http::RequestHead;
 use crate::message::Cursor;
 use crate::relay::input::Arrival;
 use crate::relay::location::{Found, Location, SERVER};
-use crate::relay::options::{PublisherOptions, Role, Secret, SubscriberOptions};
+use crate::relay::names::Names;
+use crate::relay::options::{PublisherOptions, Secret, SubscriberOptions, Transports};
 use crate::relay::site::Site;
 
 /// To a request for another server (RFC 9110 15.5.20).
@@ -20,10 +22,16 @@ const MISDIRECTED: u16 = 421;
 const FOREIGN_PAGE: &str =
     "a web page of this origin may not publish; the location's allow_origin says which may";
 
-const NO_WEBSOCKETS: &str = "this location serves polls, not WebSockets; send a plain GET";
+const FOREIGN_SOCKET: &str = "a web page of this origin may not open a WebSocket here; the \
+                              location's allow_origin says which may";
+
+const NO_WEBSOCKETS: &str = "this location serves no WebSockets; send a plain GET";
 
 const NO_EVENT_STREAMS: &str =
-    "this location serves polls, not event streams; accept another type, as in Accept: */*";
+    "this location serves no event streams; accept another type, as in Accept: */*";
+
+const NO_POLLS: &str =
+    "this location serves no polls; accept text/event-stream or open a WebSocket";
 
 const UNKNOWN_HOST: &str = "the Host of this request is no name of this server, which listens for \
                             this machine only; add the name to the setting hosts";
@@ -42,10 +50,30 @@ pub(in crate::relay) enum Question<'l> {
     Create,
     Delete,
     Publish(&'l PublisherOptions),
-    Subscribe(&'l SubscriberOptions, Cursor),
+    Subscribe(Subscribing<'l>),
 }
 
-/// What the location that was found lets a request do; the name of the channel is left in `name`.
+/// How a request subscribes.
+pub(in crate::relay) struct Subscribing<'l> {
+    pub(in crate::relay) options: &'l SubscriberOptions,
+    pub(in crate::relay) cursor: Cursor,
+    #[expect(dead_code, reason = "streams are not served yet")]
+    pub(in crate::relay) receiving: Receiving<'l>,
+}
+
+/// How a subscriber receives: one of the ways that its location serves.
+pub(in crate::relay) enum Receiving<'l> {
+    /// `publisher`: by which settings what the client sends is published; `None`: it may not.
+    #[expect(dead_code, reason = "streams are not served yet")]
+    WebSocket {
+        upgrade: Upgrade,
+        publisher: Option<&'l PublisherOptions>,
+    },
+    EventStream,
+    Poll,
+}
+
+/// What the location that was found lets a request do; the channels are left in `names`.
 ///
 /// # Errors
 /// [`Refusal`], which is the answer.
@@ -54,7 +82,7 @@ pub(in crate::relay) fn admit<'l>(
     arrival: Arrival,
     head: &RequestHead<'_>,
     found: Option<&'l Found<'_>>,
-    name: &mut Vec<u8>,
+    names: &mut Names,
 ) -> Result<Admitted<'l>, Refusal> {
     let Some((location, part)) = found else {
         if head.path == SERVER {
@@ -70,39 +98,68 @@ pub(in crate::relay) fn admit<'l>(
         let refusal = Refusal::new(MISDIRECTED, UNKNOWN_HOST);
         return Err(Refusal { concern: Some(Concern::Host), ..refusal });
     }
-    name.clear();
-    name.extend_from_slice(&location.namespace);
-    decode_channel_id(part, site.limits.channel_id_bytes, name)?;
-    match &location.role {
-        Role::Subscriber(options) => subscriber_question(location, options, head),
-        Role::Publisher(options) => {
-            // Of Unix sockets as of the machine itself.
-            let peer = arrival.peer.unwrap_or(Ipv4Addr::LOCALHOST.into());
-            if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
-                let text = "this address may not publish; the location's allow says which may";
-                return Err(Refusal::new(403, text));
-            }
-            publisher_question(location, options, head)
+    channel_ids::read(location, part, head.query, &site.limits, names)
+        .map_err(|bad| Refusal::new(bad.status(), bad.text()))?;
+    match (location.role.publisher(), location.role.subscriber(), head.method) {
+        (Some(publisher), None, _) => {
+            check_address(publisher, arrival)?;
+            publisher_question(location, publisher, head)
+        }
+        (_, Some(_), "OPTIONS") => Ok(Admitted::Methods),
+        (_, Some(options), "GET") => {
+            let receiving = receiving(location, options, arrival, head)?;
+            let cursor = cursor::of_request(head).map_err(|text| Refusal::new(400, text))?;
+            let subscribing = Subscribing { options, cursor, receiving };
+            Ok(Admitted::Channel(location, Question::Subscribe(subscribing)))
+        }
+        (Some(publisher), Some(_), "POST" | "PUT" | "DELETE") => {
+            check_address(publisher, arrival)?;
+            publisher_question(location, publisher, head)
+        }
+        _ => Err(method_not_allowed(location)),
+    }
+}
+
+/// How a subscriber's GET receives.
+fn receiving<'l>(
+    location: &'l Location,
+    options: &SubscriberOptions,
+    arrival: Arrival,
+    head: &RequestHead<'_>,
+) -> Result<Receiving<'l>, Refusal> {
+    // Streams are not served yet.
+    let served = Transports { websocket: false, event_stream: false, ..options.transports };
+    match Transport::of(head) {
+        Transport::WebSocket if served.websocket => websocket(location, arrival, head),
+        Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
+        Transport::EventStream { .. } if served.event_stream => Ok(Receiving::EventStream),
+        Transport::EventStream { or_poll: false } => Err(Refusal::new(406, NO_EVENT_STREAMS)),
+        Transport::EventStream { or_poll: true } | Transport::Poll if served.poll => {
+            Ok(Receiving::Poll)
+        }
+        Transport::EventStream { or_poll: true } | Transport::Poll => {
+            Err(Refusal::new(406, NO_POLLS))
         }
     }
 }
 
-fn subscriber_question<'l>(
+/// A handshake. A browser does not ask whether a page of this origin may send it, so that is
+/// decided here.
+fn websocket<'l>(
     location: &'l Location,
-    options: &'l SubscriberOptions,
+    arrival: Arrival,
     head: &RequestHead<'_>,
-) -> Result<Admitted<'l>, Refusal> {
-    match head.method {
-        "GET" => match Transport::of(head) {
-            Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
-            Transport::EventStream { or_poll: false } => Err(Refusal::new(406, NO_EVENT_STREAMS)),
-            Transport::EventStream { or_poll: true } | Transport::Poll => cursor::of_request(head)
-                .map(|cursor| Admitted::Channel(location, Question::Subscribe(options, cursor)))
-                .map_err(|text| Refusal::new(400, text)),
-        },
-        "OPTIONS" => Ok(Admitted::Methods),
-        _ => Err(method_not_allowed(location)),
+) -> Result<Receiving<'l>, Refusal> {
+    let origin = head.header("Origin");
+    if origin.is_some() && !location.admits(location.origin_slot(origin)) {
+        return Err(foreign(FOREIGN_SOCKET));
     }
+    let upgrade = upgrade::of_request(head)?;
+    // Who may not publish may listen.
+    let publisher = location.role.publisher().filter(|options| {
+        check_address(options, arrival).is_ok() && check_secret(options, head).is_ok()
+    });
+    Ok(Receiving::WebSocket { upgrade, publisher })
 }
 
 fn publisher_question<'l>(
@@ -121,28 +178,54 @@ fn publisher_question<'l>(
     };
     let origin = head.header("Origin");
     if origin.is_some() && !location.admits(location.origin_slot(origin)) {
-        let refusal = Refusal::new(403, FOREIGN_PAGE);
-        return Err(Refusal { concern: Some(Concern::Origin), ..refusal });
+        return Err(foreign(FOREIGN_PAGE));
     }
-    if let Some(secret) = &options.secret
-        && !bears(head, secret)
-    {
-        let text = "send the location's secret as Authorization: Bearer SECRET";
-        let lines = b"WWW-Authenticate: Bearer\r\n".to_vec();
-        return Err(Refusal { lines, ..Refusal::new(401, text) });
-    }
-    if head.method == "POST"
-        && head.header("Content-Type").is_some_and(|value| value.len() > CONTENT_TYPE_BYTES_MAX)
-    {
+    check_secret(options, head)?;
+    let is_over = |name, most| head.header(name).is_some_and(|value| value.len() > most);
+    if head.method == "POST" && is_over("Content-Type", CONTENT_TYPE_BYTES_MAX) {
         let text = "the Content-Type of a message is over 1024 bytes; shorten it";
+        return Err(Refusal::new(400, text));
+    }
+    if head.method == "POST" && is_over("X-EventSource-Event", EVENT_BYTES_MAX) {
+        let text = "the X-EventSource-Event of a message is over 255 bytes; shorten it";
         return Err(Refusal::new(400, text));
     }
     Ok(Admitted::Channel(location, question))
 }
 
+/// Whether the location's `allow` has the address of the client.
+fn check_address(options: &PublisherOptions, arrival: Arrival) -> Result<(), Refusal> {
+    // Of Unix sockets as of the machine itself.
+    let peer = arrival.peer.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
+        let text = "this address may not publish; the location's allow says which may";
+        return Err(Refusal::new(403, text));
+    }
+    Ok(())
+}
+
+/// Whether the request bears the location's `secret`, if that has one.
+fn check_secret(options: &PublisherOptions, head: &RequestHead<'_>) -> Result<(), Refusal> {
+    match &options.secret {
+        Some(secret) if !bears(head, secret) => {
+            let text = "send the location's secret as Authorization: Bearer SECRET";
+            let lines = b"WWW-Authenticate: Bearer\r\n".to_vec();
+            Err(Refusal { lines, ..Refusal::new(401, text) })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn foreign(text: &'static str) -> Refusal {
+    Refusal { concern: Some(Concern::Origin), ..Refusal::new(403, text) }
+}
+
 /// Longest `Content-Type` of a message. It goes to every subscriber in a head, for which front
 /// servers have as little as 4 KiB of room (nginx's `proxy_buffer_size`).
 const CONTENT_TYPE_BYTES_MAX: usize = 1024;
+
+/// Longest name of a message's event, `X-EventSource-Event`.
+const EVENT_BYTES_MAX: usize = 255;
 
 fn method_not_allowed(location: &Location) -> Refusal {
     let text = "this location does not serve the method; the Allow header says which it does";
@@ -157,61 +240,4 @@ fn bears(head: &RequestHead<'_>, secret: &Secret) -> bool {
                 && bool::from(token.trim_ascii().ct_eq(secret.reveal().as_bytes()))
         })
     })
-}
-
-/// Appends the channel id of a path's part, percent-decoded once, to `out`.
-fn decode_channel_id(part: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let start = out.len();
-    let mut rest = part.iter();
-    while let Some(&byte) = rest.next() {
-        let byte = match byte {
-            b'%' => {
-                let mut digit = || {
-                    let digit = rest.next().and_then(|digit| char::from(*digit).to_digit(16));
-                    digit.ok_or(Refusal::new(400, NOT_ENCODED))
-                };
-                (digit()? << 4 | digit()?) as u8
-            }
-            byte => byte,
-        };
-        if byte.is_ascii_control() {
-            return Err(Refusal::new(400, CONTROL));
-        }
-        out.push(byte);
-    }
-    match out.len() - start {
-        length if length > 0 && length <= bytes_max => Ok(()),
-        _ => Err(Refusal::new(403, ID_LENGTH)),
-    }
-}
-
-const NOT_ENCODED: &str = "a % in the channel id must begin %XX, with two hexadecimal digits";
-
-const CONTROL: &str = "a channel id may not have control characters";
-
-const ID_LENGTH: &str = "the channel id is empty or longer than limits.channel_id_bytes";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_channel_id_is_decoded_once_and_holds_no_controls() {
-        let decode = |part: &[u8]| {
-            let mut out = Vec::new();
-            decode_channel_id(part, 8, &mut out).map(|()| out).map_err(|refusal| refusal.text)
-        };
-        assert_eq!(decode(b"a%2Fb"), Ok(b"a/b".to_vec()));
-        assert_eq!(decode(b"a%2520"), Ok(b"a%20".to_vec()));
-        assert_eq!(decode(b"%c5%A1"), Ok(b"\xc5\xa1".to_vec()));
-        assert_eq!(decode(b"a+b"), Ok(b"a+b".to_vec()));
-        for bad in [&b"%zz"[..], b"%4", b"%", b"%+1"] {
-            assert_eq!(decode(bad), Err(NOT_ENCODED));
-        }
-        for bad in [&b"%00"[..], b"a%0d%0ab", b"%7f"] {
-            assert_eq!(decode(bad), Err(CONTROL));
-        }
-        assert_eq!(decode(b"123456789"), Err(ID_LENGTH));
-        assert_eq!(decode(b""), Err(ID_LENGTH));
-    }
 }
