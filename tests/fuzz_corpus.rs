@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
-use pushserver_testkit::rounds::{chunked_body, config, cursor, relay, request_head};
+use pushserver_testkit::rounds::{chunked_body, config, cursor, frames, relay, request_head};
 
 type Round = fn(&[u8]);
 
-const ROUNDS: [(&str, Round); 5] = [
+const ROUNDS: [(&str, Round); 6] = [
     ("request_head", request_head::round),
     ("chunked_body", chunked_body::round),
     ("cursor", cursor::round),
+    ("frames", frames::round),
     ("config", config::round),
     ("relay", relay::round),
 ];

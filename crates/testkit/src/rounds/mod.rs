@@ -4,5 +4,6 @@
 pub mod chunked_body;
 pub mod config;
 pub mod cursor;
+pub mod frames;
 pub mod relay;
 pub mod request_head;
