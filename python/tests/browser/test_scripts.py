@@ -169,6 +169,8 @@ def test_interval_polling_is_not_a_busy_loop(plan, page, script, wait_for):
 # Twice dropped, since the browser itself tries once more on a connection that it had open.
 @pytest.mark.parametrize("errors", [[DROP, DROP], [Answer(503)], [Answer(404)], [Answer(410)]])
 def test_after_an_error_it_goes_on_where_it_was(plan, page, script, wait_for, errors):
+    if script == "module" and errors == [Answer(404)]:
+        errors = [Answer(403)]  # 404 ends a channel there
     plan.answers = [message(1), *errors, message(2, etag="1")]
     browser = page("room", scripts=script, pauses="quick")
     wait_for(lambda: len(plan.times) == 3 + len(errors))
@@ -270,6 +272,20 @@ def test_states_of_a_channel(plan, page, wait_for):
     assert 500 <= waiting["retryMs"] <= 1000
     error = "return window.events.find((event) => event.state === 'waiting').error.message"
     assert "answered 503" in browser.run(error)
+
+
+@pytest.mark.parametrize("answers", [[Answer(404)], [Answer(410), Answer(404)], [Answer(410)] * 2])
+def test_a_channel_that_is_gone_ends(plan, page, wait_for, answers):
+    plan.answers = [message(1), *answers]
+    browser = page("room", scripts="module", pauses="quick")
+    wait_for(lambda: states(browser)[-1] == "closed")
+    closed = "return window.events.find((event) => event.state === 'closed').error.message"
+    assert f"answered {answers[-1].status}" in browser.run(closed)
+    assert browser.run("return window.updates.state('main')") == "closed"
+    # It may be subscribed again, from the beginning.
+    browser.run("window.updates.subscribe({main: arguments[0]})", f"http://{plan.stub.host}/x")
+    wait_for(lambda: len(plan.times) == 2 + len(answers))
+    assert plan.cursors() == [None, *["100:0"] * len(answers), None]
 
 
 def test_unsubscribing_ends_polls_and_updates(plan, page, wait_for):

@@ -1,5 +1,5 @@
 // Type-checked only: what a project in TypeScript writes.
-import updates, {Updates, type State} from "../../pushserver/static/pushserver/updates.module.js";
+import updates, {Updates, type State, type Transport} from "../../pushserver/static/pushserver/updates.module.js";
 import byItsOldName from "../../pushserver/static/pushserver/updates.mjs";
 
 const takeBack: () => void = updates.registerProcessor<{value: number}>("main", "answer", (data) => {
@@ -12,11 +12,15 @@ updates.addEventListener("gap", (event) => {
 });
 updates.addEventListener("state", ({detail}) => {
     const state: State = detail.state;
+    const transport: Transport | undefined = detail.transport;
     detail.retryMs?.toFixed();
-    void state;
+    void [state, transport];
 });
 const other = new Updates({credentials: "omit"});
 other.unsubscribe("a", "b");
+new Updates({transports: ["poll"], shared: false, query: null});
+// @ts-expect-error - there is no such transport
+new Updates({transports: ["websocket"]});
 takeBack();
 // @ts-expect-error - there is no such event
 updates.addEventListener("gaps", (event: CustomEvent<{missed: number}>) => event);

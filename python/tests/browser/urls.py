@@ -18,14 +18,15 @@ PAGE = """<!doctype html>
     window.events = [];
     // The scripts' pauses: kept, and where a test says so cut short or without end.
     window.pauses = [];
-    const HELD_MS = 2000;
+    const OTHERS = [500, 2000, 5000, 10000]; // what the module waits for otherwise
+    const SHORT = [{{ short }}]; // and what of it is cut short
     const setTimer = window.setTimeout;
     window.setTimeout = (callback, ms) => {
-        if (ms > 0 && ms <= 30000 && ms !== HELD_MS) {
+        if (ms > 0 && ms <= 30000 && !OTHERS.includes(ms)) {
             pauses.push(ms);
             ms = {quick: 1, endless: 1000000}["{{ pauses }}"] ?? ms;
         }
-        return setTimer(callback, ms);
+        return setTimer(callback, SHORT.includes(ms) ? 50 : ms);
     };
 </script>
 <script src="{{ jquery }}"></script>
@@ -68,6 +69,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "channel": request.GET["channel"],
         "scripts": request.GET.get("scripts", "jquery module"),
         "pauses": request.GET.get("pauses", ""),
+        "short": request.GET.get("short", ""),
         "jquery": request.GET.get("jquery", "/static/admin/js/vendor/jquery/jquery.js"),
     }
     response = HttpResponse(template.render(context, request))

@@ -7,15 +7,33 @@ export interface Update {
 /** "waiting": pausing after an error. */
 export type State = "connecting" | "open" | "waiting" | "closed";
 
+export type Transport = "eventsource" | "poll";
+
+export interface UpdatesOptions {
+    /** Whether requests carry cookies, as of `fetch`; by default they do. */
+    credentials?: RequestCredentials;
+    /** By default `["eventsource", "poll"]`: streams, and polls where those fail. */
+    transports?: Transport[];
+    /** Whether all tabs of the browser share one connection; by default they do. */
+    shared?: boolean;
+    /** The `query` setting of the locations, "channel" by default; null: none has it (nginx). */
+    query?: string | null;
+}
+
 export interface UpdatesEvents {
     message: CustomEvent<{name: string; data: unknown}>;
-    state: CustomEvent<{name: string; state: State; error?: Error; retryMs?: number}>;
+    state: CustomEvent<{
+        name: string;
+        state: State;
+        transport?: Transport;
+        error?: Error;
+        retryMs?: number;
+    }>;
     gap: CustomEvent<{name: string; missed: number | null}>;
 }
 
 export class Updates extends EventTarget {
-    /** `credentials`: whether polls carry cookies, as of `fetch`; by default they do. */
-    constructor(options?: {credentials?: RequestCredentials});
+    constructor(options?: UpdatesOptions);
 
     /** Follows channels: URLs by a name of your own. A name that is subscribed already stays. */
     subscribe(channels: Record<string, string>): void;

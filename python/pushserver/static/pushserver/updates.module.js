@@ -1,69 +1,95 @@
 /**
- * Updates from a push server by long polling; needs no other script.
+ * Updates from a push server by event streams, or by long polling where those fail; needs no other
+ * script.
  *
  *     import updates from "{% static 'pushserver/updates.module.js' %}";
  *     updates.registerProcessor("main", "answer", (data) => { ... });
  *     updates.subscribe({main: "http://127.0.0.1:8001/updates/some_channel"});
  *
- * Each update is processed once, in order, whatever happens to the connection: every poll names the
- * last update that arrived, in its query, so that no browser asks the server's leave first (CORS
+ * Each update is processed once, in order, whatever happens to the connection: every request names
+ * the last update that arrived, in its query, so that no browser asks the server's leave first (CORS
  * preflight). The exception are updates that the server no longer has; a `gap` event tells of them.
  *
  * Events, each with the channel's name in `detail.name`:
  *   message  detail.data      an update, whether or not it has a `type` and a processor
  *   state    detail.state     "connecting", "open", "waiting" (detail.error, detail.retryMs), "closed"
+ *                             (detail.error where the server ended it); detail.transport
  *   gap      detail.missed    how many updates were lost before the next one; null: not known
+ *
+ * The parts, from the page down to the network:
+ *   Updates     the names, processors and events of a page
+ *   Feed        one URL in one tab: which update each name has seen, and what it misses
+ *   Tabs        the tabs with the same feed: they elect a holder and exchange messages
+ *   Holder      the part of the elected tab: which tab wants which channels
+ *   Connection  the one connection: requests one after the other, by event stream or by poll
+ * The tabs share one connection since a browser opens six to a host at most, over all tabs.
  */
 
+const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
 const RETRY_MS = 1000; // pause after a first error; doubles with each further one
 const RETRY_MS_MAX = 30000;
 const INTERVAL_MS = 1000; // least time between two polls that bring nothing
 const HELD_MS = 2000; // a poll this old has reached the server, or else had failed
 const LOST_MS = 120000; // the server answers held polls sooner; a sleeping machine's connection dies
+const FIRST_BYTE_MS = 10000; // a stream that brings no byte for so long is in a proxy's buffer
+const STREAMS_AGAIN_MS = 300000; // after a fall back to polls
+const PING_INTERVALS = 2.5; // of silence: the connection is dead
+const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
+const GREETING_MS = 60000; // how often a tab checks that the holder still answers
+const DOUBT_MS = 500; // see Feed.#catchUp
+const LATE_MAX = 1000; // messages that a tab keeps while it catches up
+const EVENT_STREAM = "text/event-stream";
 // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the names
 // of codings added. src/relay/request/cursor.rs has the same rule.
 const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
 export class Updates extends EventTarget {
-    #channels = new Map();
+    #feeds = new Map(); // by URL
+    #homes = new Map(); // name: its feed
     #processors = new Map();
-    #credentials;
+    #options;
 
-    constructor({credentials = "include"} = {}) {
+    constructor({
+        credentials = "include",
+        transports = ["eventsource", "poll"],
+        shared = true,
+        query = "channel",
+    } = {}) {
         super();
-        this.#credentials = credentials;
-        // A poll of a page that is gone would be held for nobody. The page may come back, too.
-        addEventListener("pagehide", () => this.#channels.forEach((channel) => channel.stop()));
-        addEventListener("pageshow", (event) => {
-            if (event.persisted) {
-                this.#channels.forEach((channel) => channel.start());
-            }
-        });
-        addEventListener("online", () => this.#channels.forEach((channel) => channel.wake()));
+        const unknown = transports.filter((name) => name !== "eventsource" && name !== "poll");
+        if (unknown.length > 0 || transports.length === 0) {
+            throw new TypeError(`transports are "eventsource" and "poll", not ${unknown.join() || "none"}`);
+        }
+        this.#options = {credentials, transports, shared, query};
+        const each = (act) => () => this.#feeds.forEach(act);
+        const stop = each((feed) => feed.stop());
+        const start = each((feed) => feed.start());
+        // A request of a page that is gone would be held for nobody, and a page that stands still
+        // would hold the connection of all tabs. The page may come back, too.
+        addEventListener("pagehide", stop);
+        addEventListener("pageshow", (event) => event.persisted && start());
+        addEventListener("online", each((feed) => feed.wake()));
+        globalThis.document?.addEventListener("freeze", stop);
+        globalThis.document?.addEventListener("resume", start);
+        globalThis.document?.addEventListener("visibilitychange", each((feed) => feed.check()));
     }
 
     subscribe(channels) {
         for (const [name, url] of Object.entries(channels)) {
-            if (url && !this.#channels.has(name)) {
-                const channel = new Channel(url, this.#credentials, {
-                    message: (data) => this.#process(name, data),
-                    state: (detail) => this.#tell("state", {name, ...detail}),
-                    gap: (missed) => this.#tell("gap", {name, missed}),
-                });
-                this.#channels.set(name, channel);
-                channel.start();
+            if (url && !this.#homes.has(name)) {
+                const {base, ids} = channelsOf(url, this.#options.query, globalThis.document?.baseURI);
+                // Channels in the query are one feed, however many they are.
+                const key = `${ids.length > 0 ? this.#options.query : ""} ${base}`;
+                const feed = this.#feeds.get(key) ?? this.#feed(key, base);
+                this.#homes.set(name, feed);
+                feed.add(name, ids);
             }
         }
     }
 
     unsubscribe(...names) {
         for (const name of names) {
-            const channel = this.#channels.get(name);
-            if (channel) {
-                this.#channels.delete(name);
-                channel.stop();
-                this.#tell("state", {name, state: "closed"});
-            }
+            this.#homes.get(name)?.remove(name, {state: "closed"});
         }
     }
 
@@ -78,7 +104,25 @@ export class Updates extends EventTarget {
     }
 
     state(name) {
-        return this.#channels.get(name)?.state ?? "closed";
+        return this.#homes.get(name)?.state(name) ?? "closed";
+    }
+
+    #feed(key, base) {
+        const feed = new Feed({...this.#options, base, key}, {
+            message: (name, data) => this.#process(name, data),
+            state: (name, detail) => this.#tell("state", {name, ...detail}),
+            gap: (name, missed) => this.#tell("gap", {name, missed}),
+            removed: (name, isLast) => {
+                this.#homes.delete(name);
+                if (isLast) {
+                    feed.stop();
+                    this.#feeds.delete(key);
+                }
+            },
+        });
+        this.#feeds.set(key, feed);
+        feed.start();
+        return feed;
     }
 
     #process(name, data) {
@@ -88,7 +132,7 @@ export class Updates extends EventTarget {
             try {
                 processor(data);
             } catch (error) {
-                reportError(error); // one processor's fault is not the others', nor the poll's
+                reportError(error); // one processor's fault is not the others', nor the request's
             }
         }
     }
@@ -98,156 +142,1125 @@ export class Updates extends EventTarget {
     }
 }
 
-/** One channel's polls, one after the other. */
-class Channel {
-    state = "closed";
-    #url;
-    #credentials;
+/**
+ * The names that one tab follows at one URL; never has a connection of its own but to catch up.
+ *
+ * Each name has `seen`, the id of the last message that it has, or null. A message of the holder
+ * comes with the id of the one before it, `prev`, so each tab sees by itself whether it missed one:
+ *
+ *     id <= seen             the name has it: after a change of holders some come again
+ *     prev <= seen < id      the next one: processed
+ *     seen < prev            the name has missed some, or is new here: it catches up
+ *
+ * This is worth something only once the holder's request has the name's channels: the holder says
+ * from which id on (`joined`), and that is the name's `from`. No other name takes its messages.
+ */
+class Feed {
+    #names = new Map();
+    #options;
     #tell;
-    #cursor = null;
-    #failures = 0;
-    #run = null; // identity of the loop that may go on
-    #poll = null; // aborts the request under way
-    #wake = null; // ends the pause under way
+    #tabs;
+    #running = false;
+    #holder = null; // the tab whose messages count; null: not known
+    #mine = null; // the Holder, if that is this tab
+    #wanted = new Map(); // tab: what it last wanted, for the day when this tab is the holder
+    #turn = 0; // number of the last hello; an answer to an earlier one does not know all names
+    #greeting = false;
+    #answerTimer = null;
+    #checkTimer = null;
+    #place = null; // id of the holder's last message
+    #mark = null; // and its channel
+    #late = []; // the holder's messages since the first of the names fell behind
+    #detail = {}; // the holder's state
 
-    constructor(url, credentials, tell) {
-        this.#url = url;
-        this.#credentials = credentials;
+    constructor(options, tell) {
+        this.#options = options;
         this.#tell = tell;
     }
 
-    start() {
-        if (!this.#run) {
-            this.#run = {};
-            this.#follow(this.#run);
+    add(name, ids) {
+        this.#names.set(name, {name, ids, seen: null, from: undefined, chase: null, state: "closed"});
+        if (this.#running) {
+            this.#enter(this.#names.get(name), {state: "connecting"});
+            this.#greet();
         }
+    }
+
+    remove(name, detail) {
+        const entry = this.#names.get(name);
+        this.#names.delete(name);
+        entry.chase?.abort();
+        entry.chase = null;
+        if (this.#names.size > 0) {
+            this.#greet();
+        }
+        this.#tell.removed(name, this.#names.size === 0);
+        this.#tell.state(name, detail);
+    }
+
+    state(name) {
+        return this.#names.get(name).state;
+    }
+
+    start() {
+        if (this.#running) {
+            return;
+        }
+        this.#running = true;
+        this.#names.forEach((entry) => this.#enter(entry, {state: "connecting"}));
+        const {base, key, credentials, shared} = this.#options;
+        this.#tabs = new Tabs(`pushserver ${VERSION} ${credentials} ${key}`, shared, {
+            hear: (message) => this.#hear(message),
+            ready: () => this.#greet(),
+            elected: () => this.#hold(),
+            deposed: () => this.#yield(),
+        });
+        const tabs = this.#tabs;
+        this.#checkTimer = setInterval(() => this.check(), GREETING_MS);
+        // What is subscribed in one go is one request.
+        queueMicrotask(() => tabs.open());
     }
 
     stop() {
-        this.#run = null;
-        this.state = "closed";
-        this.#poll?.abort();
-        this.wake();
+        if (!this.#running) {
+            return;
+        }
+        this.#tabs.post({type: "bye"});
+        this.#running = false;
+        this.#yield();
+        this.#tabs.close();
+        clearInterval(this.#checkTimer);
+        clearTimeout(this.#answerTimer);
+        this.#leave(null);
+        this.#wanted.clear();
+        this.#names.forEach((entry) => {
+            entry.state = "closed";
+        });
     }
 
     wake() {
-        this.#wake?.();
+        this.#mine?.wake();
+        this.#names.forEach(({chase}) => chase?.wake());
     }
 
-    async #follow(run) {
-        this.#enter({state: "connecting"});
-        while (this.#run === run) {
-            const pauseMs = await this.#once(run);
-            if (this.#run === run && pauseMs > 0) {
-                await this.#pause(pauseMs);
-            }
+    /** Makes sure that the holder still answers. */
+    check() {
+        if (this.#running && this.#mine === null && globalThis.document?.visibilityState !== "hidden") {
+            this.#greet();
         }
     }
 
-    /** Polls once; returns how many milliseconds to pause before the next time. */
-    async #once(run) {
-        const started = performance.now();
-        const poll = (this.#poll = new AbortController());
-        let lost = false;
-        const held = setTimeout(() => this.#enter({state: "open"}), HELD_MS);
-        const deadline = setTimeout(() => {
-            lost = true;
-            poll.abort();
-        }, LOST_MS);
-        try {
-            const response = await fetch(this.#pollUrl(), {
-                credentials: this.#credentials,
-                // A cache would add validators of its own, which the server would take for a cursor.
-                cache: "no-store",
-                signal: poll.signal,
+    #greet() {
+        if (!this.#greeting) {
+            this.#greeting = true;
+            queueMicrotask(() => {
+                this.#greeting = false;
+                this.#hello();
             });
-            const text = await response.text();
-            if (this.#run !== run) {
-                return 0;
-            }
-            const empty = this.#receive(response, text);
-            this.#failures = 0;
-            this.#enter({state: "open"});
-            return empty ? INTERVAL_MS - (performance.now() - started) : 0;
-        } catch (error) {
-            return lost || this.#run !== run ? 0 : this.#fail(error);
-        } finally {
-            clearTimeout(held);
-            clearTimeout(deadline);
         }
     }
 
-    #pollUrl() {
-        if (this.#cursor === null) {
-            return this.#url;
+    #hello() {
+        if (!this.#running || !this.#tabs.isReady) {
+            return;
         }
-        return `${this.#url}${this.#url.includes("?") ? "&" : "?"}last_event_id=${this.#cursor}`;
+        this.#turn += 1;
+        const wants = [...this.#names.values()].map(({ids}) => ids);
+        this.#tabs.post({type: "hello", turn: this.#turn, wants});
+        clearTimeout(this.#answerTimer);
+        if (this.#mine === null) {
+            this.#answerTimer = setTimeout(() => this.#tabs.steal(), ANSWER_MS);
+        }
     }
 
-    /** Takes an answer in; returns whether it brought nothing. Throws where it makes no sense. */
-    #receive(response, text) {
-        // nginx ends a held poll with 408.
-        if (response.status === 304 || response.status === 408) {
-            return true;
+    #hold() {
+        clearTimeout(this.#answerTimer);
+        const seen = [...this.#names.values()].map((entry) => entry.seen);
+        // From the name that has seen least: the others have what comes again, and drop it.
+        const cursor = seen.reduce((least, id) => (order(id, least) < 0 ? id : least));
+        this.#mine = new Holder(this.#options, cursor, this.#wanted, this.#tabs);
+        this.#tabs.post({type: "who"});
+    }
+
+    #yield() {
+        this.#mine?.stop();
+        this.#mine = null;
+    }
+
+    #hear(message) {
+        if (message.type === "hello") {
+            this.#wanted.set(message.tab, message);
+        } else if (message.type === "bye") {
+            this.#wanted.delete(message.tab);
         }
-        if (response.status !== 200) {
-            throw new Error(`${this.#url} answered ${response.status}: ${text.slice(0, 200).trim()}`);
+        this.#mine?.hear(message);
+        if (message.type === "who") {
+            this.#leave(message.tab);
+            this.#hello();
+        } else if (message.type === "state" && this.#holder === null) {
+            this.#leave(message.tab); // its `who` was before this tab was there
         }
-        this.#cursor = cursorOf(response.headers, this.#url);
-        const gap = response.headers.get("X-Push-Gap");
-        if (gap !== null) {
-            this.#tell.gap(/^\d+$/.test(gap) ? Number(gap) : null);
+        if (message.tab !== this.#holder) {
+            return;
+        }
+        if (message.type === "state") {
+            clearTimeout(this.#answerTimer);
+            this.#detail = message.detail;
+            this.#names.forEach((entry) => this.#enter(entry, message.detail));
+        } else if (message.type === "joined" && message.to === this.#tabs.tab) {
+            this.#join(message);
+        } else if (message.type === "message") {
+            this.#receive(message);
+        } else if (message.type === "refused") {
+            this.#refused(message);
+        }
+    }
+
+    /** From here on the messages of this holder count, once it has let the names join. */
+    #leave(holder) {
+        this.#holder = holder;
+        this.#late = [];
+        this.#names.forEach((entry) => {
+            entry.from = undefined;
+            entry.chase?.abort();
+            entry.chase = null;
+        });
+    }
+
+    #join({turn, place, mark}) {
+        if (turn !== this.#turn) {
+            return;
+        }
+        this.#place = place;
+        this.#mark = mark;
+        this.#names.forEach((entry) => {
+            entry.from ??= place;
+            this.#enter(entry, this.#detail);
+        });
+        this.#chase((entry) => order(entry.seen, entry.from) < 0);
+    }
+
+    #receive(message) {
+        this.#place = message.id;
+        this.#mark = message.channel;
+        const entries = [...this.#names.values()].filter(({from}) => from !== undefined);
+        const behind = entries.filter(({chase}) => chase !== null);
+        if (behind.length > 0) {
+            this.#late.push(message);
+            this.#late.splice(0, this.#late.length - LATE_MAX);
+            behind.filter((entry) => takes(entry, message)).forEach(({chase}) => chase.wake());
+        }
+        entries.filter(({chase}) => chase === null).forEach((entry) => this.#take(entry, message));
+        this.#chase((entry) => order(entry.seen, message.prev) < 0);
+    }
+
+    /** Processes a message if it is the name's next. */
+    #take(entry, message) {
+        // Ids that cannot be compared are taken as they come.
+        if (order(message.id, entry.seen) <= 0 || order(message.prev, entry.seen) > 0) {
+            return;
+        }
+        // The count is right only for a name that had everything up to there, and nothing after.
+        const isExact = order(message.prev, entry.seen) === 0;
+        this.#process(entry, isExact ? message : {...message, gap: message.gap && UNKNOWN});
+    }
+
+    #process(entry, {id, gap, channel, text}) {
+        entry.seen = id;
+        if (gap !== undefined) {
+            this.#tell.gap(entry.name, gap === UNKNOWN ? null : gap);
+        }
+        if (!takes(entry, {channel}) || !this.#names.has(entry.name)) {
+            return;
         }
         let data;
         try {
             data = JSON.parse(text);
         } catch (error) {
-            console.warn(`${this.#url}: an update is not JSON: ${error.message}`);
-            return false; // and never will be: go on with the next
+            // And never will be: go on with the next.
+            console.warn(`${this.#options.base}: an update is not JSON: ${error.message}`);
+            return;
         }
-        this.#tell.message(data);
-        return false;
+        this.#tell.message(entry.name, data);
+    }
+
+    #refused({want, error}) {
+        this.#names.forEach((entry) => {
+            if (entry.from !== undefined && String(entry.ids) === String(want)) {
+                this.remove(entry.name, {state: "closed", error});
+            }
+        });
+    }
+
+    /** Lets the names for which this is true catch up, those that have seen the same together. */
+    #chase(isBehind) {
+        const groups = new Map();
+        for (const entry of this.#names.values()) {
+            if (entry.from !== undefined && entry.chase === null && isBehind(entry)) {
+                groups.set(entry.seen, [...(groups.get(entry.seen) ?? []), entry]);
+            }
+        }
+        groups.forEach((entries) => {
+            const chase = new Chase();
+            entries.forEach((entry) => {
+                entry.chase = chase;
+            });
+            this.#catchUp(chase, entries);
+        });
+    }
+
+    /**
+     * Asks alone for what the names have missed, until they have reached the holder's place.
+     *
+     * Each poll also names the channel of the holder's last message, so that it is answered even if
+     * there is nothing else to come. If the server has that message no more the poll is held: then
+     * it is given up, for it would cost one of six connections, and asked again when there is news
+     * for these names. If it is held even then the server keeps no messages, or begins with what is
+     * published from now on: there is nothing to catch up with.
+     */
+    async #catchUp(chase, entries) {
+        let cursor = entries[0].seen;
+        let inDoubt = false;
+        let failures = 0;
+        for (;;) {
+            entries = entries.filter((entry) => entry.chase === chase);
+            if (entries.length === 0) {
+                return;
+            }
+            const begin = this.#late[0]?.prev ?? this.#place;
+            const target = entries.map(({from}) => from).reduce(later, begin);
+            if (!(order(cursor, target) < 0)) {
+                break;
+            }
+            const place = this.#place;
+            const ids = new Set(entries.flatMap((entry) => entry.ids));
+            if (ids.size > 0 && this.#mark && failures === 0) {
+                ids.add(this.#mark);
+            }
+            try {
+                const answer = await chase.ask(
+                    {...this.#options, ids: [...ids], cursor},
+                    inDoubt ? DOUBT_MS : HELD_MS,
+                );
+                failures = 0;
+                if (answer === HELD && !inDoubt) {
+                    inDoubt = true;
+                    await chase.pause();
+                } else if (answer === HELD) {
+                    cursor = target;
+                } else if (answer.text === undefined) {
+                    cursor = later(answer.id ?? null, place);
+                } else {
+                    inDoubt = false;
+                    cursor = answer.id;
+                    entries.forEach((entry) => entry.chase === chase && this.#process(entry, answer));
+                }
+            } catch (error) {
+                failures += 1;
+                await chase.pause(pauseMs(failures, RETRY_MS));
+            }
+        }
+        for (const entry of entries) {
+            entry.seen = later(entry.seen, cursor);
+            entry.chase = null;
+        }
+        const late = this.#late;
+        if ([...this.#names.values()].every((entry) => entry.chase === null)) {
+            this.#late = [];
+        }
+        late.forEach((message) => {
+            entries.forEach((entry) => entry.chase === null && this.#take(entry, message));
+        });
+    }
+
+    #enter(entry, detail) {
+        // A processor may have unsubscribed; each pause is news of its own.
+        const isNews = entry.state !== detail.state || detail.state === "waiting";
+        const isOther = detail.transport !== undefined && entry.transport !== detail.transport;
+        if (this.#names.has(entry.name) && detail.state && (isNews || isOther)) {
+            entry.state = detail.state;
+            entry.transport = detail.transport ?? entry.transport;
+            this.#tell.state(entry.name, detail);
+        }
+    }
+}
+
+const UNKNOWN = "unknown"; // a gap
+const HELD = {}; // instead of an answer
+
+/** What names that catch up wait for: an answer, or the end of a pause. */
+class Chase {
+    #abort = new AbortController();
+    #pause = new Pause();
+
+    abort() {
+        this.#abort.abort();
+        this.wake();
+    }
+
+    wake() {
+        this.#pause.end();
+    }
+
+    /** Without a time: until `wake`. */
+    pause(ms) {
+        return this.#abort.signal.aborted ? undefined : this.#pause.begin(ms);
+    }
+
+    /** The next message, or one without text if there is none; HELD if the server does not say. */
+    async ask(request, heldMs) {
+        const watch = new Watch();
+        const stop = () => watch.abort();
+        this.#abort.signal.addEventListener("abort", stop);
+        watch.start(heldMs);
+        try {
+            return await askOnce(request, watch);
+        } catch (error) {
+            if (watch.isExpired) {
+                return HELD;
+            }
+            throw error;
+        } finally {
+            this.#abort.signal.removeEventListener("abort", stop);
+            watch.stop();
+        }
+    }
+}
+
+/**
+ * The tabs of an origin that follow the same URL; never reads what the messages say.
+ *
+ * One holds the lock of this name, the others stand in line for it, longest first; each tab also
+ * holds a lock of its own, which others get when it is gone. The browser takes the locks of a tab
+ * that is closed or crashes. Without locks or channels of the browser the tab is for itself.
+ */
+class Tabs {
+    tab = Math.random().toString(36).slice(2);
+    isReady = false;
+    #name;
+    #does;
+    #channel = null;
+    #closing = new AbortController();
+    #line = null; // aborts the place in line
+
+    constructor(name, shared, does) {
+        this.#name = name;
+        this.#does = does;
+        if (shared && globalThis.navigator?.locks && globalThis.BroadcastChannel) {
+            this.#channel = new BroadcastChannel(name);
+            this.#channel.onmessage = ({data}) => this.#closing.signal.aborted || does.hear(data);
+        }
+    }
+
+    open() {
+        if (this.#closing.signal.aborted) {
+            return;
+        }
+        if (this.#channel === null) {
+            this.isReady = true;
+            this.#does.elected();
+            return;
+        }
+        // First its own lock, so that who hears of this tab can watch it.
+        this.#lock(this.#nameOf(this.tab), {signal: this.#closing.signal}, () => {
+            this.isReady = true;
+            this.#does.ready();
+            this.#standInLine({});
+        });
+    }
+
+    close() {
+        this.#closing.abort();
+        this.#line?.abort();
+        this.#channel?.close();
+    }
+
+    /** Takes the lock from a holder that does not answer. */
+    steal() {
+        if (this.#channel !== null && !this.#closing.signal.aborted) {
+            this.#line?.abort();
+            this.#standInLine({steal: true});
+        }
+    }
+
+    /** To all tabs, this one included. */
+    post(message) {
+        if (!this.#closing.signal.aborted) {
+            const signed = {...message, tab: this.tab};
+            this.#channel?.postMessage(signed);
+            this.#does.hear(signed);
+        }
+    }
+
+    /** Calls back when a tab is gone, unless the signal comes first. */
+    watch(tab, signal, gone) {
+        if (this.#channel !== null && tab !== this.tab) {
+            navigator.locks.request(this.#nameOf(tab), {signal}, gone).catch(() => {});
+        }
+    }
+
+    #nameOf(tab) {
+        return `${this.#name} tab ${tab}`;
+    }
+
+    async #standInLine(options) {
+        const line = (this.#line = new AbortController());
+        // A lock is either stolen or waited for.
+        await this.#lock(this.#name, options.steal ? options : {signal: line.signal}, () => {
+            this.#does.elected();
+        });
+        if (this.#line === line && !this.#closing.signal.aborted) {
+            this.#does.deposed(); // another tab has stolen the lock
+            this.#standInLine({});
+        }
+    }
+
+    /** Holds a lock until this is closed; returns when it is not held any more. */
+    async #lock(name, options, granted) {
+        const {signal} = this.#closing;
+        try {
+            await navigator.locks.request(name, options, () => {
+                if (!signal.aborted && !options.signal?.aborted) {
+                    granted();
+                    return new Promise((resolve) => signal.addEventListener("abort", resolve));
+                }
+            });
+        } catch (error) {
+            if (error.name !== "AbortError") {
+                throw error;
+            }
+        }
+    }
+}
+
+/** The part of the tab that has the connection: who wants what, and who has been told. */
+class Holder {
+    #members = new Map(); // tab: {turn, wants, isTold, watch}
+    #options;
+    #tabs;
+    #connection;
+    #mark; // channel of the last message
+    #isSorting = false;
+
+    constructor(options, cursor, wanted, tabs) {
+        this.#options = options;
+        this.#tabs = tabs;
+        this.#connection = new Connection(options, cursor, {
+            begun: () => this.#answer(),
+            message: (message) => {
+                this.#mark = message.channel;
+                tabs.post({type: "message", ...message});
+            },
+            state: (detail) => tabs.post({type: "state", detail}),
+            refused: (error) => this.#sort(error),
+        });
+        wanted.forEach((hello) => this.#enroll(hello));
+    }
+
+    stop() {
+        this.#connection.stop();
+        this.#members.forEach(({watch}) => watch.abort());
+        this.#members.clear();
+    }
+
+    wake() {
+        this.#connection.wake();
+    }
+
+    hear(message) {
+        if (message.type === "hello") {
+            this.#enroll(message);
+            this.#tabs.post({type: "state", detail: this.#connection.detail});
+            this.#settle();
+        } else if (message.type === "bye") {
+            this.#dismiss(message.tab);
+        }
+    }
+
+    #enroll({tab, turn, wants}) {
+        const watch = this.#members.get(tab)?.watch ?? new AbortController();
+        if (!this.#members.has(tab)) {
+            this.#tabs.watch(tab, watch.signal, () => this.#dismiss(tab));
+        }
+        this.#members.set(tab, {turn, wants, isTold: false, watch});
+    }
+
+    #dismiss(tab) {
+        this.#members.get(tab)?.watch.abort();
+        this.#members.delete(tab);
+        this.#settle();
+    }
+
+    #wants() {
+        return [...this.#members.values()].flatMap(({wants}) => wants);
+    }
+
+    /** Follows what all want together. */
+    #settle() {
+        if (!this.#isSorting && this.#members.size > 0) {
+            this.#connection.follow([...new Set(this.#wants().flat())].sort());
+            this.#answer();
+        }
+    }
+
+    /** Tells those whose channels are all in the request from which id on. */
+    #answer() {
+        const followed = this.#connection.followed;
+        this.#members.forEach((member, tab) => {
+            const isFollowed = followed !== null && member.wants.flat().every((id) => followed.has(id));
+            if (isFollowed && !member.isTold) {
+                member.isTold = true;
+                const place = this.#connection.cursor;
+                const {turn} = member;
+                this.#tabs.post({type: "joined", to: tab, turn, place, mark: this.#mark});
+            }
+        });
+    }
+
+    /** One of several was refused: each asks once alone, the others go on together. */
+    async #sort(error) {
+        this.#isSorting = true;
+        const wants = [...new Map(this.#wants().map((ids) => [String(ids), ids])).values()];
+        const refused = [];
+        for (const ids of wants) {
+            const found = wants.length === 1 ? error : await this.#connection.refusal(ids);
+            if (found) {
+                refused.push({want: ids, error: found});
+            }
+        }
+        this.#isSorting = false;
+        const isRefused = (ids) => refused.some(({want}) => String(want) === String(ids));
+        this.#members.forEach((member) => {
+            member.wants = member.wants.filter((ids) => !isRefused(ids));
+        });
+        refused.forEach((one) => this.#tabs.post({type: "refused", ...one}));
+        if (this.#wants().length > 0) {
+            this.#connection.resume(refused.length > 0 ? null : error);
+            this.#settle();
+        }
+    }
+}
+
+/** Requests for one set of channels, one after the other, by event stream or by poll. */
+class Connection {
+    cursor; // id of the last message; null: from where the location begins
+    detail = {state: "connecting"};
+    followed = null; // the channels of the request under way
+    #options;
+    #tell;
+    #ids = null; // the channels to follow
+    #run = null; // identity of the loop that may go on
+    #watch = null; // of the request under way
+    #pause = new Pause();
+    #awaitsHead = false;
+    #failures = 0;
+    #retryMs = RETRY_MS;
+    #isGone = false; // the channel was deleted; whether it is for good the next answer says
+    #breaks = 0; // of streams before their first byte
+    #pollsUntil = 0;
+
+    constructor(options, cursor, tell) {
+        this.#options = options;
+        this.cursor = cursor;
+        this.#tell = tell;
+    }
+
+    /** Goes on with these channels, at the same cursor. */
+    follow(ids) {
+        if (String(ids) === String(this.#ids) && this.#run !== null) {
+            return;
+        }
+        this.#ids = ids;
+        if (this.#run === null) {
+            this.#run = {};
+            this.#follow(this.#run);
+        } else if (!this.#awaitsHead) {
+            this.#watch?.abort(); // else when its head is there: many changes at once are one
+        }
+    }
+
+    stop() {
+        this.#run = null;
+        this.#watch?.abort();
+        this.#pause.end();
+    }
+
+    /** Ends a pause, and tries streams again. */
+    wake() {
+        this.#pollsUntil = 0;
+        this.#pause.end();
+    }
+
+    /** After a refusal; with an error only after a pause. */
+    resume(error) {
+        this.#ids = null;
+        if (error) {
+            this.#run = {};
+            this.#pauseThenFollow(this.#run, this.#fail(error));
+        }
+    }
+
+    /** Asks for some channels alone; returns why they are refused, or null. */
+    async refusal(ids) {
+        const watch = new Watch();
+        watch.start(HELD_MS);
+        const init = {headers: this.#transport() === "poll" ? {} : {Accept: EVENT_STREAM}};
+        try {
+            const response = await ask({...this.#options, ids, cursor: this.cursor}, watch, init);
+            return isRefusal(response.status) ? await refusalOf(response) : null;
+        } catch {
+            return null; // held, or of no matter here
+        } finally {
+            watch.abort();
+        }
+    }
+
+    async #pauseThenFollow(run, ms) {
+        await this.#pause.begin(ms);
+        await this.#follow(run);
+    }
+
+    async #follow(run) {
+        if (this.#run === run && this.detail.state !== "waiting") {
+            this.#enter({state: "connecting"});
+        }
+        while (this.#run === run) {
+            const ms = await this.#request(run);
+            if (this.#run === run && ms > 0) {
+                await this.#pause.begin(ms);
+            }
+        }
+    }
+
+    /** One request, from its beginning to its end; returns the milliseconds to pause. */
+    async #request(run) {
+        const watch = (this.#watch = new Watch());
+        const ids = this.#ids;
+        this.followed = new Set(ids);
+        this.#tell.begun();
+        const transport = this.#transport();
+        this.#awaitsHead = transport === "eventsource";
+        const request = {...this.#options, ids, cursor: this.cursor};
+        try {
+            return await (transport === "poll" ? this.#poll(request, watch) : this.#stream(request, watch));
+        } catch (error) {
+            if (this.#run !== run || watch.isAborted) {
+                return 0; // stopped, other channels, or a dead connection
+            }
+            const isOver = error.status === 404 || (error.status === 410 && this.#isGone);
+            if (isOver || (isRefusal(error.status) && ids.length > 0)) {
+                this.#run = null;
+                this.#tell.refused(error);
+                return 0;
+            }
+            this.#isGone = error.status === 410;
+            return this.#fail(error);
+        } finally {
+            this.#awaitsHead = false;
+            watch.abort();
+        }
+    }
+
+    async #poll(request, watch) {
+        const started = performance.now();
+        const held = setTimeout(() => this.#enter({state: "open", transport: "poll"}, watch), HELD_MS);
+        watch.start(LOST_MS);
+        try {
+            const response = await ask(request, watch);
+            return await this.#receive(request, response, watch, started);
+        } finally {
+            clearTimeout(held);
+        }
+    }
+
+    /** Takes the answer to a poll in. */
+    async #receive(request, response, watch, started) {
+        const answer = await pollAnswer(request, response);
+        if (watch.isAborted) {
+            return 0;
+        }
+        this.#take(request, answer);
+        this.#succeed("poll", watch);
+        const isEmpty = answer.text === undefined;
+        return isEmpty ? INTERVAL_MS - (performance.now() - started) : 0;
+    }
+
+    async #stream(request, watch) {
+        const started = performance.now();
+        let hasHead = false;
+        let hasByte = false;
+        try {
+            watch.start(FIRST_BYTE_MS);
+            const response = await ask(request, watch, {headers: {Accept: EVENT_STREAM}});
+            this.#awaitsHead = false;
+            if (this.#ids !== request.ids) {
+                return 0;
+            }
+            if (!isEventStream(response) && this.#fallsBack(response)) {
+                // Without streams the location holds the request as a poll; 406 is none.
+                watch.start(LOST_MS);
+                return response.status === 406 ? 0 : await this.#receive(request, response, watch, started);
+            }
+            if (!isEventStream(response)) {
+                throw await refusalOf(response);
+            }
+            hasHead = true;
+            watch.start(FIRST_BYTE_MS);
+            this.#retryMs = RETRY_MS;
+            for await (const item of itemsOf(response, watch)) {
+                if (!hasByte) {
+                    hasByte = true;
+                    this.#breaks = 0;
+                    this.#succeed("eventsource", watch);
+                }
+                this.#takeItem(request, item);
+                if (watch.isAborted) {
+                    return 0;
+                }
+            }
+            throw new Error(`${request.base} ended the stream`);
+        } catch (error) {
+            if (hasByte || (watch.isAborted && !watch.isExpired) || error.status !== undefined) {
+                throw error;
+            }
+            const isBuffered = hasHead && watch.isExpired;
+            this.#breaks += hasHead || watch.isExpired ? 1 : 0;
+            if (isBuffered || this.#breaks >= 2) {
+                this.#fallBack();
+                return 0;
+            }
+            throw error;
+        }
+    }
+
+    #takeItem(request, {comment, retryMs, event, id, data}) {
+        if (retryMs !== undefined) {
+            this.#retryMs = retryMs;
+        } else if (comment !== undefined || (id === undefined && !data)) {
+            return;
+        } else if (id === undefined && event === "push:end") {
+            this.#isGone = data.startsWith("410");
+        } else if (id === undefined) {
+            throw new Error(`${request.base} sent an event without an id: is it a push server?`);
+        } else {
+            this.#isGone = false;
+            this.#take(request, {id, ...factsOf(id), text: data});
+        }
+    }
+
+    #take(request, {id, gap, channel, text}) {
+        if (id === undefined) {
+            return;
+        }
+        if (text !== undefined) {
+            if (channel === undefined && request.ids.length > 1) {
+                const why = 'tells no channel: is "query" the setting of its location?';
+                throw new Error(`${request.base} ${why}`);
+            }
+            const prev = this.cursor;
+            this.cursor = id;
+            this.#tell.message({prev, id, gap, channel: channel ?? request.ids[0], text});
+        }
+        this.cursor = id;
+    }
+
+    #transport() {
+        const [first] = this.#options.transports;
+        return performance.now() < this.#pollsUntil ? "poll" : first;
+    }
+
+    #fallsBack({status}) {
+        const isAnswer = [200, 304, 406, 408].includes(status);
+        return isAnswer && this.#fallBack();
+    }
+
+    #fallBack() {
+        this.#breaks = 0;
+        const canPoll = this.#options.transports.includes("poll");
+        this.#pollsUntil = canPoll ? performance.now() + STREAMS_AGAIN_MS : 0;
+        return canPoll;
+    }
+
+    #succeed(transport, watch) {
+        this.#failures = 0;
+        this.#isGone &&= transport === "eventsource";
+        this.#enter({state: "open", transport}, watch);
     }
 
     #fail(error) {
         this.#failures += 1;
-        const mostMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** (this.#failures - 1));
-        // Jitter: pages that lost the server together must not come back together.
-        const retryMs = mostMs * (0.5 + Math.random() / 2);
-        this.#enter({state: "waiting", error, retryMs});
+        const retryMs = pauseMs(this.#failures, this.#retryMs);
+        this.#enter({state: "waiting", error, retryMs, transport: this.#transport()});
         return retryMs;
     }
 
-    #pause(ms) {
+    #enter(detail, watch = this.#watch) {
+        if (this.#run && watch === this.#watch) {
+            const {state, transport} = this.detail;
+            this.detail = detail;
+            if (detail.state === "waiting" || state !== detail.state || transport !== detail.transport) {
+                this.#tell.state(detail);
+            }
+        }
+    }
+}
+
+/** A request's end if nothing comes for too long. */
+class Watch {
+    isExpired = false;
+    #abort = new AbortController();
+    #timer = null;
+
+    get signal() {
+        return this.#abort.signal;
+    }
+
+    get isAborted() {
+        return this.#abort.signal.aborted;
+    }
+
+    start(ms) {
+        this.stop();
+        this.#timer = setTimeout(() => {
+            this.isExpired = !this.isAborted;
+            this.abort();
+        }, ms);
+    }
+
+    stop() {
+        clearTimeout(this.#timer);
+    }
+
+    abort() {
+        this.stop();
+        this.#abort.abort();
+    }
+}
+
+class Pause {
+    #end = null;
+
+    begin(ms) {
         return new Promise((resolve) => {
-            const timer = setTimeout(resolve, ms);
-            this.#wake = () => {
+            const timer = ms === undefined ? null : setTimeout(resolve, ms);
+            this.#end = () => {
                 clearTimeout(timer);
                 resolve();
             };
         });
     }
 
-    #enter(detail) {
-        // A processor may have unsubscribed; each pause is news of its own.
-        if (this.#run && (this.state !== detail.state || detail.state === "waiting")) {
-            this.state = detail.state;
-            this.#tell.state(detail);
-        }
+    end() {
+        this.#end?.();
     }
 }
 
-/** TIME:TAG, the place of a message in its channel. */
-function cursorOf(headers, url) {
+/** Milliseconds; with jitter: pages that lost the server together must not come back together. */
+function pauseMs(failures, retryMs) {
+    const mostMs = Math.max(retryMs, Math.min(RETRY_MS_MAX, retryMs * 2 ** (failures - 1)));
+    return mostMs * (0.5 + Math.random() / 2);
+}
+
+/** Whether a name takes messages of this channel. */
+function takes({ids}, {channel}) {
+    return ids.length === 0 || ids.includes(channel);
+}
+
+function ask({base, query, credentials, ids, cursor}, {signal}, init = {}) {
+    const parameters = ids.map((id) => `${encodeURIComponent(query)}=${id}`);
+    if (cursor !== null) {
+        parameters.push(`last_event_id=${encodeURIComponent(cursor).replaceAll("%3A", ":")}`);
+    }
+    const separator = base.includes("?") ? "&" : "?";
+    const url = parameters.length > 0 ? base + separator + parameters.join("&") : base;
+    // A cache would add validators of its own, which the server would take for a cursor.
+    return fetch(url, {credentials, cache: "no-store", signal, ...init});
+}
+
+/** The next message, by a poll, or where there are none by the beginning of a stream. */
+async function askOnce(request, watch) {
+    const response = await ask(request, watch);
+    if (response.status !== 406) {
+        return pollAnswer(request, response);
+    }
+    const again = await ask(request, watch, {headers: {Accept: EVENT_STREAM}});
+    if (!isEventStream(again)) {
+        throw await refusalOf(again);
+    }
+    for await (const {id, data} of itemsOf(again, watch)) {
+        if (id !== undefined && data !== undefined) {
+            watch.abort();
+            return {id, ...factsOf(id), text: data};
+        }
+    }
+    throw new Error(`${request.base} ended the stream`);
+}
+
+/** The message that an answer brings, {id, gap, channel, text}; without text if it brings none. */
+async function pollAnswer({base}, response) {
+    const {status, headers} = response;
+    // nginx ends a held poll with 408.
+    if (status === 304 || status === 408) {
+        // To a request without a cursor, where the next one goes on.
+        return headers.has("Last-Modified") ? {id: cursorOf(headers)} : {};
+    }
+    if (status !== 200) {
+        throw await refusalOf(response);
+    }
+    const text = await response.text();
+    const id = cursorOf(headers);
+    if (id === undefined) {
+        throw new Error(`${base} answered without a readable Last-Modified or Etag: is it a push server?`);
+    }
+    const gap = headers.get("X-Push-Gap");
+    return {id, gap: gapOf(gap ?? undefined), channel: headers.get("X-Push-Channel") ?? undefined, text};
+}
+
+async function refusalOf(response) {
+    const text = isEventStream(response) ? "" : await response.text();
+    const error = new Error(`${response.url} answered ${response.status}: ${text.slice(0, 200).trim()}`);
+    return Object.assign(error, {status: response.status});
+}
+
+function isRefusal(status) {
+    return status === 401 || status === 403 || status === 404;
+}
+
+function isEventStream({status, headers}) {
+    const type = headers.get("Content-Type") ?? "";
+    return status === 200 && type.split(";")[0].trim().toLowerCase() === EVENT_STREAM;
+}
+
+/** What an event stream brings. Expires where it is silent longer than its pings allow. */
+async function* itemsOf(response, watch) {
+    const parser = new EventStreamParser();
+    const reader = response.body.getReader();
+    let silenceMs = LOST_MS;
+    for (let piece; !(piece = await reader.read()).done; ) {
+        const items = parser.read(piece.value);
+        const intervals = items.map(({comment}) => /^ ?ping (\d+)$/.exec(comment ?? "")?.[1]);
+        const intervalS = Number(intervals.find((found) => found !== undefined));
+        silenceMs = intervalS > 0 ? intervalS * 1000 * PING_INTERVALS : silenceMs;
+        watch.start(silenceMs);
+        // Bytes that end no line are a sign of life too.
+        yield* items.length > 0 ? items : [{comment: ""}];
+    }
+}
+
+/** Reads text/event-stream (WHATWG HTML 9.2.6), wherever its bytes are cut. */
+export class EventStreamParser {
+    #decoder = new TextDecoder(); // takes a byte order mark off
+    #line = "";
+    #isAfterCr = false;
+    #event = {};
+
+    /** What these bytes complete: {comment}, {retryMs}, or {event, id, data}, each if it was there. */
+    read(bytes) {
+        let text = this.#decoder.decode(bytes, {stream: true});
+        if (text === "") {
+            return [];
+        }
+        if (this.#isAfterCr && text[0] === "\n") {
+            text = text.slice(1);
+        }
+        this.#isAfterCr = text === "" ? false : text.endsWith("\r");
+        const lines = text.split(/\r\n|\n|\r/);
+        lines[0] = this.#line + lines[0];
+        this.#line = lines.pop();
+        return lines.map((line) => this.#read(line)).filter((item) => item !== undefined);
+    }
+
+    #read(line) {
+        if (line === "") {
+            const event = this.#event;
+            this.#event = {};
+            return event.id === undefined && event.data === undefined ? undefined : event;
+        }
+        const [, field, value = ""] = /^([^:]*)(?:: ?([^]*))?$/.exec(line);
+        if (field === "" && line[0] === ":") {
+            return {comment: value};
+        }
+        if (field === "retry" && /^\d+$/.test(value)) {
+            return {retryMs: Number(value)};
+        }
+        if (field === "data") {
+            this.#event.data = this.#event.data === undefined ? value : `${this.#event.data}\n${value}`;
+        } else if (field === "event" || (field === "id" && !value.includes("\0"))) {
+            this.#event[field] = value;
+        }
+        return undefined;
+    }
+}
+
+/**
+ * Negative, 0 or positive where the first id is before, at or after the second; NaN: not known.
+ * An id is TIME:TAG, and facts behind a semicolon; null is before all.
+ */
+export function order(first, second) {
+    const [a, b] = [first, second].map((id) => (id === null ? "-1:0" : id.split(";")[0]));
+    const [[time, tag], [otherTime, otherTag]] = [a, b].map((id) =>
+        /^-?\d+:\d+$/.test(id) ? id.split(":").map(Number) : [NaN, NaN],
+    );
+    return a === b ? 0 : time - otherTime || tag - otherTag;
+}
+
+function later(first, second) {
+    return order(first, second) < 0 ? second : first;
+}
+
+/** What an id tells beside the place: {gap, channel}. */
+export function factsOf(id) {
+    const facts = id.split(";").slice(1).map((fact) => fact.split("="));
+    const {gap, channel} = Object.fromEntries(facts);
+    return {gap: gapOf(gap), channel};
+}
+
+function gapOf(text) {
+    if (text === undefined) {
+        return undefined;
+    }
+    return /^\d+$/.test(text) ? Number(text) : UNKNOWN;
+}
+
+/** The channels that a URL names in its query, and the URL without them. */
+export function channelsOf(url, query, from) {
+    const {origin, pathname, search} = new URL(url, from);
+    const parameters = search.slice(1).split("&");
+    const ids = [];
+    const others = parameters.filter((parameter) => {
+        const [name, value] = parameter.split(/=([^]*)/);
+        if (query === null || !value || decodedName(name) !== query) {
+            return parameter !== "";
+        }
+        ids.push(spelled(value.replaceAll("+", "%20")));
+        return false;
+    });
+    const base = origin + pathname + (others.length > 0 ? `?${others.join("&")}` : "");
+    return {base, ids: [...new Set(ids)].sort()};
+}
+
+function decodedName(text) {
+    return [...new URLSearchParams(`${text}=`).keys()][0];
+}
+
+/** A percent-encoded id as the server spells it, so that the same ids are the same text. */
+function spelled(encoded) {
+    return encoded.replace(/%[\da-f]{2}|[^\w.~-]/gi, (piece) => {
+        const byte = piece.length === 3 ? parseInt(piece.slice(1), 16) : piece.charCodeAt(0);
+        const character = String.fromCharCode(byte);
+        const code = byte.toString(16).toUpperCase().padStart(2, "0");
+        return /[\w.~-]/.test(character) ? character : `%${code}`;
+    });
+}
+
+/** TIME:TAG, the place of a message in its channel; undefined where it cannot be read. */
+function cursorOf(headers) {
     const time = Date.parse(headers.get("Last-Modified")) / 1000;
     // Not every server lets scripts of other origins read Etag, and not every cache leaves it as it
     // was; Cache-Control all scripts may read.
     const told = /(?:^|[\s,])etag=([^\s,]+)/i.exec(headers.get("Cache-Control"));
     const tag = tagOf(headers.get("Etag")) ?? tagOf(told?.[1]);
-    if (Number.isNaN(time) || tag === undefined) {
-        throw new Error(`${url} answered without a readable Last-Modified or Etag: is it a push server?`);
-    }
-    return `${time}:${tag}`;
+    return Number.isNaN(time) || tag === undefined ? undefined : `${time}:${tag}`;
 }
 
 /** The number of a tag; undefined where it cannot be read. */
