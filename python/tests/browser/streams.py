@@ -97,9 +97,10 @@ class StreamServer:
         with self._changed:
             return sum(client.is_stream for client in self._clients)
 
-    def connections(self) -> int:
+    def held(self) -> int:
+        """Requests that wait, streams included."""
         with self._changed:
-            return len(self._clients)
+            return sum(client.is_asking for client in self._clients)
 
     def send(self, text: str) -> None:
         """Into each stream, as it is."""
@@ -133,8 +134,10 @@ class StreamServer:
                 asked = _asked(head)
                 with self._changed:
                     self.asked.append(asked)
+                client.is_asking = True
                 if not self.fault(asked, client):
                     self._answer(asked, client)
+                client.is_asking = False
         except OSError:
             pass
         finally:
@@ -213,6 +216,7 @@ class Client:
             "Access-Control-Expose-Headers: Last-Modified, Etag, Cache-Control, X-Push-Gap,"
             " X-Push-Channel\r\n"
         )
+        self.is_asking = False
         self.is_stream = False
 
     def read_head(self) -> bytes | None:

@@ -250,7 +250,7 @@ def test_a_deleted_channel_ends_unless_it_is_there_again(open_page, server, wait
     else:
         wait_for(lambda: states(browser)[-1][0] == "closed")
         assert "answered 404" in last_error(browser)
-        assert server.connections() <= 1
+        assert server.held() == 0
 
 
 def test_who_is_displaced_stays_away(open_page, server, wait_for):
