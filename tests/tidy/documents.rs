@@ -33,6 +33,24 @@ fn transcripts_are_named_and_say_what_they_show() {
 
 #[test]
 fn the_tests_that_the_security_page_names_are_there() {
+    tests_are_there(&read("docs/security.md"), &["shown by"], 50);
+}
+
+#[test]
+fn every_rule_of_a_server_has_its_test() {
+    let page = read("docs/protocol.md");
+    tests_are_there(&page, &["test", "on sockets"], 70);
+    let (_, section) = page.split_once("\n## WebSockets\n").expect("its section");
+    let section = section.split("\n## ").next().expect("its rows");
+    for row in section.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        assert!(cells.len() == 6 && cells[4..].concat().contains('`'), "no test: {row}");
+    }
+}
+
+/// Whether the tests and transcripts are there that the columns with these heads name in the tables
+/// of a page, and more than so many.
+fn tests_are_there(page: &str, heads: &[&str], more_than: usize) {
     let mut tests = String::new();
     for folder in ["src", "tests", "python/tests"] {
         for path in files(&root().join(folder)) {
@@ -41,30 +59,41 @@ fn the_tests_that_the_security_page_names_are_there() {
             }
         }
     }
-    let is_test = |name: &str| {
+    let is_there = |name: &str| {
+        if name.ends_with(".http") {
+            return root().join("tests/transcripts").join(name).exists();
+        }
         tests.contains(&format!("\ndef {name}("))
             || tests.match_indices(&format!("fn {name}(")).any(|(at, _)| {
                 let before: Vec<&str> = tests[..at].lines().rev().take(4).collect();
                 before.iter().any(|line| line.trim() == "#[test]")
             })
     };
-    let page = read("docs/security.md");
-    let mut named = 0;
-    let mut wrong = Vec::new();
-    for row in page.lines().filter(|line| line.starts_with("| ")) {
-        let last = row.trim_end_matches(" |").rsplit(" | ").next().expect("a column");
-        for name in last.split('`').skip(1).step_by(2) {
-            let is_there = match name.strip_suffix(".http") {
-                Some(_) => root().join("tests/transcripts").join(name).exists(),
-                None => is_test(name),
-            };
-            named += 1;
-            if !is_there {
-                wrong.push(name.to_owned());
-            }
+    let named = quoted_in_columns(page, heads);
+    let wrong: Vec<_> = named.iter().filter(|name| !is_there(name)).collect();
+    let count = named.len();
+    assert!(count > more_than && wrong.is_empty(), "of {count} there are no tests {wrong:#?}");
+}
+
+/// What stands between backticks in the columns with these heads, in all tables of a page.
+fn quoted_in_columns<'p>(page: &'p str, heads: &[&str]) -> Vec<&'p str> {
+    let cells =
+        |row: &'p str| -> Vec<&'p str> { row.trim_matches(['|', ' ']).split(" | ").collect() };
+    let (mut quoted, mut columns, mut before) = (Vec::new(), Vec::new(), "");
+    for row in page.lines() {
+        if row.starts_with("|---") {
+            let is_wanted = |(_, head): &(usize, &str)| heads.contains(head);
+            columns = cells(before).into_iter().enumerate().filter(is_wanted).collect();
+        } else if row.starts_with("| ") {
+            let cells = cells(row);
+            let wanted = columns.iter().filter_map(|(at, _)| cells.get(*at));
+            quoted.extend(wanted.flat_map(|cell| cell.split('`').skip(1).step_by(2)));
+        } else {
+            columns.clear();
         }
+        before = row;
     }
-    assert!(named > 50 && wrong.is_empty(), "of {named} there are no tests {wrong:#?}");
+    quoted
 }
 
 #[test]
