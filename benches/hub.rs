@@ -6,7 +6,7 @@ mod support;
 use pushserver::clock::Now;
 use pushserver::hub::options::{Concurrency, Options, StoreOptions};
 use pushserver::hub::{ChannelName, Hub, Output, Peer, Publish, Subscribe};
-use pushserver::message::{Cursor, Delivery, MessageId};
+use pushserver::message::{Content, Cursor, Delivery, First, MessageId};
 use pushserver::store::{StoreId, memory};
 
 const SUBSCRIBERS: usize = 10_000;
@@ -36,6 +36,7 @@ fn main() {
         for &peer in &peers {
             let subscribe = Subscribe {
                 cursor,
+                first: First::Oldest,
                 delivery: Delivery::LongPoll,
                 create: true,
                 concurrency: Concurrency::Broadcast,
@@ -43,15 +44,19 @@ fn main() {
                 timeout_ms: 55_000,
             };
             hub.subscribe(peer, name, subscribe, now);
-            assert!(matches!(hub.poll_output(), Some(Output::Held { .. })));
+            assert!(matches!(hub.poll_output(now), Some(Output::Held { .. })));
         }
         let held = start.elapsed();
-        let publish = Publish { content_type: None, body: &[7; 200], create: true, store: true };
+        let publish = Publish {
+            content: Content { body: &[7; 200][..], ..Content::default() },
+            create: true,
+            store: true,
+        };
         hub.publish(publisher, name, publish, now);
         let mut delivered = 0;
-        while let Some(output) = hub.poll_output() {
+        while let Some(output) = hub.poll_output(now) {
             if let Output::Deliver { message, .. } = output {
-                cursor = Cursor::at(message.id);
+                cursor = Cursor::at(message.id());
                 delivered += 1;
             }
         }

@@ -7,7 +7,7 @@
 //! Two state machines without sockets and without a clock, under a thin event loop. In reading
 //! order; each row uses only the rows before it:
 //!
-//! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`rate_limit`],
+//! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`rate_limit`], [`jitter`],
 //!    [`log_targets`]: leaves.
 //! 2. [`http`]: heads, bodies and dates as bytes. [`store`]: messages for later cursors.
 //! 3. [`hub`]: channels, subscriptions, fan-outs. The domain.
@@ -28,6 +28,7 @@ pub mod config;
 pub mod figures;
 pub mod http;
 pub mod hub;
+pub mod jitter;
 pub mod log_targets;
 pub mod logging;
 pub mod message;

@@ -17,6 +17,9 @@ pub struct MessageId {
 }
 
 impl MessageId {
+    /// After every other.
+    pub const MAX: Self = Self { time: u64::MAX, tag: u32::MAX };
+
     /// The id of the message that follows one with this id, published at `unix_s` (seconds).
     ///
     /// A hybrid clock: where the wall clock stands still or was set back, the tag goes on. Never in
@@ -64,6 +67,15 @@ impl Cursor {
         Self { time: id.time, tag: id.tag, given: true }
     }
 
+    /// Just before `id`, so that this message is the first that is wanted.
+    #[must_use]
+    pub fn before(id: MessageId) -> Self {
+        Self::at(match id.tag.checked_sub(1) {
+            Some(tag) => MessageId { tag, ..id },
+            None => MessageId { time: id.time.saturating_sub(1), tag: u32::MAX },
+        })
+    }
+
     /// The id that the wanted message comes after.
     #[must_use]
     pub fn id(self) -> MessageId {
@@ -87,14 +99,80 @@ impl Cursor {
 /// subscriber that it is on its way to.
 #[derive(Debug)]
 pub struct Message {
-    /// Its place in the order of its channel.
-    pub id: MessageId,
+    /// When it was published: seconds since the Unix epoch, as the store's clock says.
+    pub time: u64,
+    /// Its place among the messages of its channel in that second.
+    pub tag: u32,
+    /// Its place among the messages of its store in that second.
+    pub number: u32,
     /// How many messages the channel has kept before this one; for counting a gap.
     pub sequence: u64,
-    /// The publisher's `Content-Type`, byte for byte; `None` if it gave none.
-    pub content_type: Option<Box<[u8]>>,
+    /// What the publisher gave.
+    pub content: Content<Box<[u8]>>,
+}
+
+impl Message {
+    /// Its id in its channel.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        MessageId { time: self.time, tag: self.tag }
+    }
+
+    /// Its place in its store.
+    #[must_use]
+    pub fn place(&self) -> MessageId {
+        MessageId { time: self.time, tag: self.number }
+    }
+
+    /// Its id for subscribers that count in this order.
+    #[must_use]
+    pub fn id_in(&self, order: Order) -> MessageId {
+        match order {
+            Order::Channel => self.id(),
+            Order::Store => self.place(),
+        }
+    }
+}
+
+/// What a publisher gives. `B`: bytes, borrowed or owned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Content<B> {
+    /// The `Content-Type`, byte for byte; `None` if it gave none.
+    pub content_type: Option<B>,
+    /// The name of the event in event streams; `None` if it gave none.
+    pub event: Option<B>,
     /// The body, of any encoding.
-    pub body: Box<[u8]>,
+    pub body: B,
+}
+
+impl<B: AsRef<[u8]>> Content<B> {
+    /// How many bytes all this has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let len = |part: &Option<B>| part.as_ref().map_or(0, |part| part.as_ref().len());
+        len(&self.content_type) + len(&self.event) + self.body.as_ref().len()
+    }
+
+    /// The same bytes, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Content<&[u8]> {
+        Content {
+            content_type: self.content_type.as_ref().map(AsRef::as_ref),
+            event: self.event.as_ref().map(AsRef::as_ref),
+            body: self.body.as_ref(),
+        }
+    }
+}
+
+impl From<Content<&[u8]>> for Content<Box<[u8]>> {
+    fn from(content: Content<&[u8]>) -> Self {
+        let Content { content_type, event, body } = content;
+        Self {
+            content_type: content_type.map(Into::into),
+            event: event.map(Into::into),
+            body: body.into(),
+        }
+    }
 }
 
 /// Where a subscriber without a cursor begins (`first_message`).
@@ -119,7 +197,7 @@ pub enum Order {
     Store,
 }
 
-/// How a subscriber polls.
+/// How a subscriber receives its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivery {
     /// The request is held until there is a message.
@@ -128,6 +206,9 @@ pub enum Delivery {
     /// The request is answered at once, with 304 when there is no message.
     #[serde(rename = "interval")]
     IntervalPoll,
+    /// The subscriber stays, and gets every message. No poll: no setting names it.
+    #[serde(skip)]
+    Stream,
 }
 
 #[cfg(test)]

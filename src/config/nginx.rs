@@ -249,7 +249,7 @@ fn subscriber(out: &mut Output, settings: &Settings, location: &Subscriber) {
     out.line("if ($http_content_length) { return 400; }");
     out.line("if ($http_transfer_encoding) { return 400; }");
     out.line(match one.polling {
-        Delivery::LongPoll => "nchan_subscriber longpoll;",
+        Delivery::LongPoll | Delivery::Stream => "nchan_subscriber longpoll;",
         Delivery::IntervalPoll => "nchan_subscriber intervalpoll;",
     });
     channel(out, settings, &location.common);

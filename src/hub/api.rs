@@ -3,29 +3,29 @@
 use std::rc::Rc;
 
 use super::options::Concurrency;
-use super::subscription::{Peer, SubscriptionKey};
-use crate::message::{Cursor, Delivery, Message, MessageId};
-use crate::store::{Facts, Gap, Ticket};
+use super::subscription::{Hold, Peer, StreamKey};
+use crate::message::{Content, Cursor, Delivery, First, Message, MessageId};
+use crate::store::{Facts, Gap, Start, Ticket};
 
 /// A message on its way in.
 #[derive(Debug, Clone, Copy)]
 pub struct Publish<'a> {
-    /// The publisher's `Content-Type`.
-    pub content_type: Option<&'a [u8]>,
-    /// The body.
-    pub body: &'a [u8],
+    /// What the publisher gives.
+    pub content: Content<&'a [u8]>,
     /// Makes the channel where it is missing.
     pub create: bool,
     /// Keeps the message for later cursors.
     pub store: bool,
 }
 
-/// A request for the first message after a cursor.
+/// A request for the first message after a cursor, or of a stream for all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Subscribe {
     /// Where the subscriber stands.
     pub cursor: Cursor,
-    /// Whether it waits.
+    /// Where it begins without a cursor.
+    pub first: First,
+    /// Whether it waits, and whether it stays.
     pub delivery: Delivery,
     /// Makes the channel where it is missing.
     pub create: bool,
@@ -40,7 +40,13 @@ pub struct Subscribe {
 impl Subscribe {
     /// Whether it waits where there is no message.
     pub(super) fn waits(&self) -> bool {
-        self.delivery == Delivery::LongPoll
+        self.delivery != Delivery::IntervalPoll
+    }
+
+    /// Where it begins; `stopping`: nobody waits any more.
+    pub(super) fn start(&self, stopping: bool) -> Start {
+        let Self { cursor, first, create, .. } = *self;
+        Start { cursor, first, create, waits: self.waits() && !stopping }
     }
 
     /// Whether no further request may be held on a channel that has so many.
@@ -79,18 +85,22 @@ pub enum Output {
     Exists { peer: Peer, information: Information },
     /// The channel is deleted and every held request was told.
     Deleted { peer: Peer, information: Information },
-    /// There is no such channel.
-    Missing { peer: Peer },
+    /// There is no such channel; of several `name` is the first that is missing.
+    Missing { peer: Peer, name: Option<Box<[u8]>> },
     /// A limit is reached; nothing has changed.
     Refused { peer: Peer, refusal: Refusal },
     /// The store takes time to answer; its answer, one of the others, may also never come.
     Asked { peer: Peer, ticket: Ticket },
-    /// The request is held; it ends with one of the outputs below.
-    Held { peer: Peer, subscription: SubscriptionKey },
+    /// The request is held; a poll ends with one of the two outputs below, a stream with `Ended`.
+    Held { peer: Peer, hold: Hold },
     /// The first message after the cursor; `gap`: what is missing in between; `many_waited`:
     /// whether many others waited for it, too; `None`: this request did not wait.
     Deliver { peer: Peer, message: Rc<Message>, gap: Gap, many_waited: Option<bool> },
-    /// No message, for this reason.
+    /// As before, to a request that follows channels.
+    Feed { peer: Peer, due: Due },
+    /// There are messages for a stream, to be taken with [`super::Hub::read`].
+    Readable { peer: Peer, stream: StreamKey },
+    /// No message (any more), for this reason.
     Ended { peer: Peer, end: End, cursor: Cursor },
 }
 
@@ -102,14 +112,27 @@ impl Output {
             Self::Published { peer, .. }
             | Self::Exists { peer, .. }
             | Self::Deleted { peer, .. }
-            | Self::Missing { peer }
+            | Self::Missing { peer, .. }
             | Self::Refused { peer, .. }
             | Self::Asked { peer, .. }
             | Self::Held { peer, .. }
             | Self::Deliver { peer, .. }
+            | Self::Feed { peer, .. }
+            | Self::Readable { peer, .. }
             | Self::Ended { peer, .. } => *peer,
         }
     }
+}
+
+/// What a request that follows channels is given.
+#[derive(Debug)]
+pub struct Due {
+    /// The next message.
+    pub message: Rc<Message>,
+    /// What is missing between the cursor and it.
+    pub gap: Gap,
+    /// The name of its channel.
+    pub name: Rc<[u8]>,
 }
 
 /// Why a request ends without a message.

@@ -2,14 +2,14 @@
 //! to get it. Several run side by side in turns, so that a channel with one subscriber does not
 //! wait for a channel with ten thousand. Never looks at a subscription.
 //!
-//! A long poll is in one fan-out at most. For deliveries that stay after a message, the fan-outs
-//! of one channel will have to keep their order.
+//! A long poll is in one fan-out at most. Streams stay on their channel: their fan-out is a feed,
+//! which keeps their list and the order of its messages.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::api::Information;
-use super::subscription::{Peer, SubscriptionKey};
+use super::subscription::{FeedKey, Peer, SubscriptionKey};
 use crate::message::{Message, MessageId};
 use crate::store::ChannelKey;
 
@@ -32,6 +32,10 @@ pub(super) enum Cause {
     Deleted { publisher: Option<Peer>, information: Information },
     /// The daemon stops.
     Shutdown,
+    /// What is under way to the streams of one channel; the feed has their list.
+    Feed(FeedKey),
+    /// Streams that are behind are to read on; they have a list of their own.
+    Reading,
 }
 
 #[derive(Debug)]
@@ -47,6 +51,10 @@ pub(super) enum Step {
     /// This subscription's turn; it may be gone. `many_waited`: the fan-out has more of them than
     /// fit in a turn.
     Waiter { waiter: SubscriptionKey, cause: Cause, many_waited: bool },
+    /// A stream's turn.
+    Feed(FeedKey),
+    /// A stream's turn that is behind.
+    Read,
     /// Every subscription had its turn.
     Done(Cause),
 }
@@ -89,10 +97,29 @@ impl Fanouts {
             let many_waited = front.waiters.len() > QUANTUM as usize;
             return Some(Step::Waiter { waiter: *waiter, cause: front.cause.clone(), many_waited });
         }
+        let streams = match front.cause {
+            Cause::Feed(feed) => Some(Step::Feed(feed)),
+            Cause::Reading => Some(Step::Read),
+            _ => None,
+        };
+        if streams.is_some() {
+            self.quantum = self.quantum.saturating_sub(1);
+            return streams;
+        }
+        self.finish()
+    }
+
+    /// Ends the fan-out whose turn it is.
+    pub(super) fn finish(&mut self) -> Option<Step> {
         let done = self.running.pop_front()?;
         self.quantum = QUANTUM;
         self.recycle(done.waiters);
         Some(Step::Done(done.cause))
+    }
+
+    /// A stream that reads takes as much of a turn as so many deliveries.
+    pub(super) fn charge(&mut self, steps: u32) {
+        self.quantum = self.quantum.saturating_sub(steps);
     }
 
     /// An empty list for a channel that had `waited` subscriptions: with the room of an earlier

@@ -1,11 +1,10 @@
-//! Holding: every held subscription, with its timeout. Never decides whether a request is held.
+//! Holding: every held poll of one channel, with its timeout. Never decides whether it is held.
 
-use super::api::Subscribe;
 use super::subscription::{Held, Peer, Subscription, SubscriptionKey};
 use super::waiters::Waiters;
 use crate::arena::Arena;
 use crate::clock::Now;
-use crate::message::MessageId;
+use crate::message::{Cursor, MessageId};
 use crate::store::{ChannelKey, Stores};
 use crate::wheel::Wheel;
 
@@ -14,31 +13,24 @@ use crate::wheel::Wheel;
 pub(super) struct Holding {
     held: Arena<Subscription, Held>,
     timeouts: Wheel<SubscriptionKey>,
-    /// State of the generator of jitter; not 0.
-    random: u64,
 }
 
 impl Holding {
-    /// Nothing held yet. `seed` is of the jitter of timeouts.
-    pub(super) fn new(seed: u64, now: Now) -> Self {
-        Self { held: Arena::default(), timeouts: Wheel::new(now.mono_ms), random: seed | 1 }
+    /// Nothing held yet.
+    pub(super) fn new(now: Now) -> Self {
+        Self { held: Arena::default(), timeouts: Wheel::new(now.mono_ms) }
     }
 
-    /// Holds a request on a channel whose newest id is `last`.
+    /// Holds a poll on a channel whose newest id is `last`, until it is due, milliseconds.
     pub(super) fn hold(
         &mut self,
         peer: Peer,
         (channel, waiters): (ChannelKey, &mut Waiters),
-        last: MessageId,
-        subscribe: &Subscribe,
-        now: Now,
+        (cursor, last): (Cursor, MessageId),
+        due_ms: Option<u64>,
     ) -> SubscriptionKey {
         let key = self.held.next_key();
-        let timer = (subscribe.timeout_ms != 0).then(|| {
-            let at_ms = now.mono_ms.saturating_add(self.jittered(subscribe.timeout_ms));
-            self.timeouts.set(at_ms, key)
-        });
-        let cursor = subscribe.cursor;
+        let timer = due_ms.map(|due_ms| self.timeouts.set(due_ms, key));
         let place = waiters.enter(key, cursor.id() > last);
         self.held.insert(Subscription { peer, channel, cursor, place, timer })
     }
@@ -99,16 +91,6 @@ impl Holding {
         Some(waits.then_some(key))
     }
 
-    /// Up to a tenth less than `timeout_ms`, so that subscribers that came together do not all
-    /// come back together.
-    fn jittered(&mut self, timeout_ms: u64) -> u64 {
-        // Xorshift: jitter needs no better.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        timeout_ms - self.random % (timeout_ms / 10 + 1)
-    }
-
     pub(super) fn shrink(&mut self) {
         self.held.shrink();
         self.timeouts.shrink();
@@ -131,7 +113,6 @@ impl Holding {
     pub(super) fn check_invariants(&self, stores: &Stores<Waiters>, all_wait: bool) {
         let mut waiting = 0;
         for (channel, waiters) in stores.iter() {
-            assert_eq!(stores.is_waited(channel), !waiters.is_empty(), "{channel:?}");
             waiting += waiters.len();
             for (key, place) in waiters.iter() {
                 let subscription = self.held.get(key).expect("a listed subscription is held");

@@ -1,6 +1,4 @@
-//! Subscription: one held request's wait on one channel. Holds only values.
-//!
-//! A request that waits on several channels will own several of these, all with its `peer`.
+//! Subscription: one held poll's wait on one channel. Holds only values.
 
 use crate::arena::Key;
 use crate::message::Cursor;
@@ -17,6 +15,29 @@ pub enum Held {}
 
 /// Names a subscription while it is held.
 pub type SubscriptionKey = Key<Held>;
+
+/// What a [`StreamKey`] names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Followed {}
+
+/// Names a stream while it lasts.
+pub type StreamKey = Key<Followed>;
+
+/// What a [`FeedKey`] names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Fed {}
+
+/// Names the feed of a channel while it lasts.
+pub(super) type FeedKey = Key<Fed>;
+
+/// Names a held request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// A poll of one channel.
+    Poll(SubscriptionKey),
+    /// A stream, or a poll of several channels.
+    Stream(StreamKey),
+}
 
 /// Where a subscription stands in the list of its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,18 @@
-use super::*;
-use crate::message::Delivery;
-use crate::store::{Gap, memory};
+pub(super) use super::options::Concurrency;
+pub(super) use super::*;
+pub(super) use crate::message::{Content, Cursor, Delivery, First, Order};
+pub(super) use crate::store::{Gap, memory};
 
-const NOW: Now = Now { mono_ms: 0, unix_s: 1_000_000 };
+pub(super) const NOW: Now = Now { mono_ms: 0, unix_s: 1_000_000 };
 
 /// A hub driven by hand, and everyone who asks it numbered.
-struct Bench {
-    hub: Hub,
-    now: Now,
+pub(super) struct Bench {
+    pub(super) hub: Hub,
+    pub(super) now: Now,
     peers: u64,
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         stores: vec![StoreOptions {
             memory: memory::Options {
@@ -29,8 +30,9 @@ fn options() -> Options {
     }
 }
 
-const LONG: Subscribe = Subscribe {
+pub(super) const LONG: Subscribe = Subscribe {
     cursor: Cursor::OLDEST,
+    first: First::Oldest,
     delivery: Delivery::LongPoll,
     create: true,
     concurrency: Concurrency::Broadcast,
@@ -38,18 +40,76 @@ const LONG: Subscribe = Subscribe {
     timeout_ms: 55_000,
 };
 
-fn name(name: &str) -> ChannelName<'_> {
+pub(super) fn name(name: &str) -> ChannelName<'_> {
     ChannelName { store: StoreId(0), name: name.as_bytes() }
 }
 
+pub(super) fn content(body: &[u8]) -> Content<&[u8]> {
+    Content { body, ..Content::default() }
+}
+
 impl Bench {
-    fn new(options: Options) -> Self {
+    pub(super) fn follow(
+        &mut self,
+        names: &[&str],
+        order: Order,
+        subscribe: Subscribe,
+    ) -> Vec<String> {
+        let peer = self.peer();
+        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        self.hub.follow(peer, (StoreId(0), order), &names, subscribe, self.now);
+        self.outputs()
+    }
+
+    /// A stream that begins without messages; gives its name, of the only one that is held.
+    pub(super) fn stream(&mut self, names: &[&str], order: Order) -> StreamKey {
+        let peer = self.peer();
+        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        self.hub.follow(
+            peer,
+            (StoreId(0), order),
+            &names,
+            Subscribe { delivery: Delivery::Stream, ..LONG },
+            self.now,
+        );
+        match self.hub.poll_answer() {
+            Some(Output::Held { hold: Hold::Stream(stream), .. }) => stream,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn delete(&mut self, channel: &str) -> Vec<String> {
+        let peer = self.peer();
+        self.hub.delete(peer, name(channel), self.now);
+        self.outputs()
+    }
+
+    /// Publishes without carrying out anything.
+    pub(super) fn put(&mut self, channel: &str, body: &str, store: bool) {
+        let peer = self.peer();
+        let publish = Publish { content: content(body.as_bytes()), create: true, store };
+        self.hub.publish(peer, name(channel), publish, self.now);
+        while self.hub.poll_answer().is_some() {}
+    }
+
+    /// Carries out so many outputs of fan-outs.
+    pub(super) fn some(&mut self, count: usize) -> Vec<String> {
+        let outputs = (0..count).map_while(|_| self.hub.poll_output(self.now));
+        outputs
+            .map(|output| match output {
+                Output::Feed { peer, due } => told(peer, &due),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    pub(super) fn new(options: Options) -> Self {
         let mut bench = Self { hub: Hub::new(options, NOW), now: NOW, peers: 0 };
         bench.advance(1000);
         bench
     }
 
-    fn advance(&mut self, ms: u64) {
+    pub(super) fn advance(&mut self, ms: u64) {
         let mono_ms = self.now.mono_ms + ms;
         self.now = Now { mono_ms, unix_s: NOW.unix_s + mono_ms / 1000 };
         self.hub.expire(self.now);
@@ -57,45 +117,58 @@ impl Bench {
         self.hub.check_invariants();
     }
 
-    fn peer(&mut self) -> Peer {
+    pub(super) fn peer(&mut self) -> Peer {
         self.peers += 1;
         Peer(self.peers - 1)
     }
 
-    fn publish(&mut self, channel: &str, body: &str) -> Vec<String> {
+    pub(super) fn publish(&mut self, channel: &str, body: &str) -> Vec<String> {
         self.publish_as(channel, body, true, true)
     }
 
-    fn publish_as(&mut self, channel: &str, body: &str, create: bool, store: bool) -> Vec<String> {
+    pub(super) fn publish_as(
+        &mut self,
+        channel: &str,
+        body: &str,
+        create: bool,
+        store: bool,
+    ) -> Vec<String> {
         let peer = self.peer();
-        let publish = Publish { content_type: None, body: body.as_bytes(), create, store };
+        let publish = Publish { content: content(body.as_bytes()), create, store };
         self.hub.publish(peer, name(channel), publish, self.now);
         self.outputs()
     }
 
-    fn ask(&mut self, channel: &str, subscribe: Subscribe) -> Vec<String> {
+    pub(super) fn ask(&mut self, channel: &str, subscribe: Subscribe) -> Vec<String> {
         let peer = self.peer();
         self.hub.subscribe(peer, name(channel), subscribe, self.now);
         self.outputs()
     }
 
-    fn ask_after(&mut self, channel: &str, time: u64, tag: u32) -> Vec<String> {
+    pub(super) fn ask_after(&mut self, channel: &str, time: u64, tag: u32) -> Vec<String> {
         let cursor = Cursor { time: NOW.unix_s + time, tag, given: true };
         self.ask(channel, Subscribe { cursor, ..LONG })
     }
 
-    fn channels(&self) -> usize {
+    pub(super) fn channels(&self) -> usize {
         self.hub.figures().channels as usize
     }
 
-    fn messages(&self) -> usize {
+    pub(super) fn messages(&self) -> usize {
         self.hub.figures().messages as usize
     }
 
-    fn outputs(&mut self) -> Vec<String> {
+    pub(super) fn outputs(&mut self) -> Vec<String> {
         let mut said = Vec::new();
-        while let Some(output) = self.hub.poll_output() {
+        while let Some(output) = self.hub.poll_output(self.now) {
             said.push(match output {
+                Output::Feed { peer, due } => told(peer, &due),
+                Output::Readable { peer, stream } => {
+                    while let Some(due) = self.hub.read(stream, self.now) {
+                        said.push(told(peer, &due));
+                    }
+                    continue;
+                }
                 Output::Published { peer, waiting, information: i } => format!(
                     "{}: published {} of {}, {} waited",
                     peer.0,
@@ -109,13 +182,13 @@ impl Bench {
                 Output::Deleted { peer, information: i } => {
                     format!("{}: deleted {}", peer.0, i.messages)
                 }
-                Output::Missing { peer } => format!("{}: missing", peer.0),
+                Output::Missing { peer, .. } => format!("{}: missing", peer.0),
                 Output::Refused { peer, refusal } => format!("{}: {refusal:?}", peer.0),
                 Output::Asked { peer, .. } => format!("{}: asked", peer.0),
                 Output::Held { peer, .. } => format!("{}: held", peer.0),
                 Output::Deliver { peer, message, gap, .. } => {
-                    let body = String::from_utf8_lossy(&message.body).into_owned();
-                    let id = format!("{}:{}", message.id.time - NOW.unix_s, message.id.tag);
+                    let body = String::from_utf8_lossy(&message.content.body).into_owned();
+                    let id = format!("{}:{}", message.time - NOW.unix_s, message.tag);
                     match gap {
                         Gap::NONE => format!("{}: {body} {id}", peer.0),
                         gap => format!("{}: {body} {id} {gap:?}", peer.0),
@@ -127,6 +200,16 @@ impl Bench {
         self.hub.check_invariants();
         said
     }
+}
+
+pub(super) fn told(peer: Peer, due: &Due) -> String {
+    let Due { message, gap, name } = due;
+    let body = String::from_utf8_lossy(&message.content.body);
+    let gap = match *gap {
+        Gap::NONE => String::new(),
+        gap => format!(" {gap:?}"),
+    };
+    format!("{}: {body} {}{gap}", peer.0, String::from_utf8_lossy(name))
 }
 
 #[test]
@@ -323,7 +406,7 @@ fn what_other_channels_lost_since_it_was_made_is_no_gap_of_a_channel() {
         bench.advance(100);
     }
     assert_eq!(bench.channels(), 1);
-    assert!(bench.hub.stores.tombstones().others().lost_through.time > NOW.unix_s + 1);
+    assert!(bench.hub.holds.stores.tombstones().others().lost_through.time > NOW.unix_s + 1);
     let said = bench.publish_as("live", "two", true, false);
     assert!(said[1].starts_with("2: two ") && !said[1].contains("Unknown"), "{said:?}");
 }
@@ -335,7 +418,7 @@ fn a_small_channel_does_not_wait_for_a_large_fan_out() {
         b.ask("crowd", LONG);
     }
     b.ask("one", LONG);
-    let publish = Publish { content_type: None, body: b"x", create: true, store: true };
+    let publish = Publish { content: content(b"x"), create: true, store: true };
     let peer = b.peer();
     b.hub.publish(peer, name("crowd"), publish, b.now);
     b.hub.publish(peer, name("one"), publish, b.now);
@@ -352,10 +435,10 @@ fn only_more_than_fit_in_one_turn_are_a_crowd() {
         for _ in 0..waiting {
             b.ask("a", LONG);
         }
-        let publish = Publish { content_type: None, body: b"x", create: true, store: true };
+        let publish = Publish { content: content(b"x"), create: true, store: true };
         let publisher = b.peer();
         b.hub.publish(publisher, name("a"), publish, b.now);
-        let outputs = std::iter::from_fn(|| b.hub.poll_output());
+        let outputs = std::iter::from_fn(|| b.hub.poll_output(b.now));
         let crowds: Vec<_> = outputs
             .filter_map(|output| match output {
                 Output::Deliver { many_waited, .. } => Some(many_waited),
@@ -377,8 +460,8 @@ fn a_channel_with_one_subscriber_is_not_given_the_room_of_a_crowd() {
         bench.publish_as("crowd", "m", true, false);
         bench.publish_as(channel, "m", true, false);
         bench.ask(channel, LONG);
-        let key = bench.hub.stores.find(channel.as_bytes()).unwrap();
-        let room = bench.hub.stores.kept(key).unwrap().room();
+        let key = bench.hub.holds.stores.find(channel.as_bytes()).unwrap();
+        let room = bench.hub.holds.stores.kept(key).unwrap().room();
         assert!(room <= 4, "for {room} on {channel}");
     }
 }

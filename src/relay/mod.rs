@@ -178,7 +178,7 @@ impl Relay {
             if output.is_some() || wanted == Wanted::Answers {
                 return output;
             }
-            let Some(output) = self.hub.poll_output() else {
+            let Some(output) = self.hub.poll_output(now) else {
                 self.renderer.forget_deliveries();
                 return None;
             };

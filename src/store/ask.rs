@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use crate::arena::Key;
-use crate::message::{Cursor, Message, MessageId};
+use crate::message::{Content, Cursor, First, Message, MessageId};
 
 /// Which of the configured stores: an index into their list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,11 +40,10 @@ pub struct ChannelName<'a> {
 pub enum Ask<'a> {
     /// Publish a message. `keep`: for later cursors, too. Answered `Appended`, `Missing`,
     /// `TooManyChannels` or `TooLarge`.
-    Append { content_type: Option<&'a [u8]>, body: &'a [u8], create: bool, keep: bool },
-    /// Find the first message after a cursor. `waits`: the subscriber waits where there is none;
-    /// only for such a one is a channel made. Answered `Found`, `Nothing`, `Missing` or
+    Append { content: Content<&'a [u8]>, create: bool, keep: bool },
+    /// Find the first message for a subscriber. Answered `Found`, `Nothing`, `Missing` or
     /// `TooManyChannels`.
-    Next { cursor: Cursor, create: bool, waits: bool },
+    Next(Start),
     /// Make the channel where it is missing. Answered `Exists` or `TooManyChannels`.
     Create,
     /// Look at the channel. Answered `Exists` or `Missing`.
@@ -53,24 +52,68 @@ pub enum Ask<'a> {
     Delete,
 }
 
+/// Where a subscriber begins. `waits`: it waits where there is no message; only for such a one is a
+/// channel made.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the fields say what their words say")]
+pub struct Start {
+    pub cursor: Cursor,
+    /// Where it begins if the cursor asks for the oldest message.
+    pub first: First,
+    pub create: bool,
+    pub waits: bool,
+}
+
+/// A question of a subscriber that follows channels of one store: several, or one.
+#[derive(Debug, Clone, Copy)]
+pub enum AskAll<'a> {
+    /// Find the first message for a subscriber of the channels called so; all of them are made, or
+    /// none. Answered `Followed`, `Missing` or `TooManyChannels`.
+    Follow(&'a [&'a [u8]], Start),
+    /// Find the first message after the cursor on these channels. What is gone of them is passed
+    /// over. Answered `Followed`, with no channels.
+    Read(&'a [ChannelKey], Cursor),
+}
+
+/// The message that a subscriber is owed next.
+#[derive(Debug)]
+pub struct Owed {
+    /// It.
+    pub message: Rc<Message>,
+    /// What is missing between the cursor and it.
+    pub gap: Gap,
+    /// Its channel.
+    pub channel: ChannelKey,
+}
+
 /// What a store answers. `W` is what the hub keeps with each channel.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Reply<W> {
     /// The message has its id, and is kept if that was asked. `lost_through`: the newest message
     /// that the channel has lost to expiry or limits. `facts`: of the channel behind it.
-    Appended { channel: ChannelKey, message: Rc<Message>, lost_through: MessageId, facts: Facts },
+    Appended {
+        channel: ChannelKey,
+        message: Rc<Message>,
+        kept: bool,
+        lost_through: MessageId,
+        facts: Facts,
+    },
     /// The first message after the cursor, and what is missing in between.
     Found { message: Rc<Message>, gap: Gap },
-    /// No message comes after the cursor; every later one has an id above `last`. `channel`: `None`
-    /// where there is none, and none was made for one that does not wait.
-    Nothing { channel: Option<ChannelKey>, last: MessageId },
+    /// No message comes after the cursor, from which the subscriber goes on; every later one has an
+    /// id above `last`. `channel`: `None` where there is none, and none was made for one that does
+    /// not wait.
+    Nothing { channel: Option<ChannelKey>, last: MessageId, cursor: Cursor },
+    /// Where a subscriber that follows channels goes on, and what it is owed. `channels`: those
+    /// that exist, in the order of their names.
+    Followed { channels: Box<[ChannelKey]>, cursor: Cursor, owed: Option<Owed> },
     /// The channel exists (now).
     Exists { channel: ChannelKey, facts: Facts },
     /// The channel is gone; what was known of it, and what the hub kept with it.
-    Deleted { facts: Facts, kept: W },
-    /// There is no such channel.
-    Missing,
+    Deleted { channel: ChannelKey, facts: Facts, kept: W },
+    /// There is no such channel; of several the name of the first that is missing.
+    Missing { name: Option<Box<[u8]>> },
     /// `limits.channels` is reached.
     TooManyChannels,
     /// The message alone exceeds `max_memory`.
@@ -113,4 +156,13 @@ pub enum Gap {
 impl Gap {
     /// Nothing was missed.
     pub const NONE: Self = Self::Messages(0);
+
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Messages(one), Self::Messages(other)) => Self::Messages(one + other),
+            _ => Self::Unknown,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::ask::{Facts, StoreId};
 use super::memory::{Memory, QueueId};
 use super::tombstones::Remains;
 use crate::clock::Now;
-use crate::message::MessageId;
+use crate::message::{Cursor, MessageId};
 use crate::wheel::TimerKey;
 
 /// For what a channel was made, which says how long it lives with no message and no held request.
@@ -80,11 +80,15 @@ impl<W> Channel<W> {
         self.used_ms = now.mono_ms;
     }
 
-    /// Gives the id of a message published now.
-    pub(super) fn next_id(&mut self, now: Now) -> MessageId {
-        self.last = self.last.next(now.unix_s);
+    /// Notes the id of a message published now.
+    pub(super) fn published(&mut self, id: MessageId) {
+        self.last = id;
         self.published = true;
-        self.last
+    }
+
+    /// Behind its newest message; where there was none yet, `least` or what the first comes after.
+    pub(super) fn newest(&self, least: Cursor) -> Cursor {
+        if self.published || self.last > least.id() { Cursor::at(self.last) } else { least }
     }
 
     /// When it ends if it stays idle, milliseconds.

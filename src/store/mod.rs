@@ -14,15 +14,18 @@ mod options;
 mod slow;
 mod tombstones;
 
+use std::rc::Rc;
+
 use self::channels::Channels;
-use self::memory::asks::Asks;
+use self::memory::asks::{Asks, gap_among};
 use crate::clock::Now;
 use crate::figures::HubFigures;
-use crate::message::{Cursor, MessageId};
+use crate::message::{Cursor, MessageId, Order};
 use crate::wheel::TICK_MS;
 
 pub use self::ask::{
-    Answer, Ask, ChannelKey, ChannelName, Facts, Gap, Named, Reply, StoreId, Ticket,
+    Answer, Ask, AskAll, ChannelKey, ChannelName, Facts, Gap, Named, Owed, Reply, Start, StoreId,
+    Ticket,
 };
 pub use self::memory::Memory;
 pub use self::options::StoreOptions;
@@ -66,22 +69,43 @@ pub struct Stores<W> {
     channels: Channels<W>,
     /// A [`StoreId`] is an index into it.
     list: Vec<Store>,
+    /// Every id given out is above it.
+    first_id: MessageId,
 }
 
 impl<W: Default> Stores<W> {
     /// No store yet, for at most so many channels. Every id given out is above `first_id`.
     #[must_use]
     pub fn new(channels_max: usize, first_id: MessageId, now: Now) -> Self {
-        Self { channels: Channels::new(channels_max, first_id, now), list: Vec::new() }
+        let channels = Channels::new(channels_max, first_id, now);
+        Self { channels, list: Vec::new(), first_id }
     }
 
     /// Asks the store that has the channel called `name`.
     pub fn ask(&mut self, name: ChannelName<'_>, ask: Ask<'_>, now: Now) -> Answer<W> {
-        let Self { channels, list } = self;
+        let Self { channels, list, .. } = self;
         match &mut list[name.store.index()] {
             Store::Memory(memory) => Answer::Now(Asks { channels, memory, now }.answer(name, ask)),
             #[cfg(feature = "testing")]
-            Store::Slow(slow) => slow.ask(name, ask),
+            Store::Slow(slow) => slow.ask(name.store, slow::Question::one(name.name, ask)),
+        }
+    }
+
+    /// Asks a store about channels of it, for somebody who counts in this order.
+    pub fn ask_all(
+        &mut self,
+        store: StoreId,
+        order: Order,
+        ask: AskAll<'_>,
+        now: Now,
+    ) -> Answer<W> {
+        let Self { channels, list, .. } = self;
+        match &mut list[store.index()] {
+            Store::Memory(memory) => {
+                Answer::Now(Asks { channels, memory, now }.answer_all(store, order, ask))
+            }
+            #[cfg(feature = "testing")]
+            Store::Slow(slow) => slow.ask(store, slow::Question::all(order, ask)),
         }
     }
 
@@ -89,7 +113,7 @@ impl<W: Default> Stores<W> {
     /// is lost, but what it tells of the channel has happened.
     #[cfg(feature = "testing")]
     pub fn next_reply(&mut self, now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
-        let Self { channels, list } = self;
+        let Self { channels, list, .. } = self;
         list.iter_mut().find_map(|store| match store {
             Store::Slow(slow) => slow.next_reply(channels, now),
             Store::Memory(_) => None,
@@ -126,7 +150,9 @@ impl<W> Stores<W> {
                     store.memory_mut().reload(options.memory);
                     self.asks(id, now).settle_emptied();
                 }
-                None => self.list.push(Store::Memory(Memory::new(options.memory))),
+                None => {
+                    self.list.push(Store::Memory(Memory::new(options.memory, self.first_id)));
+                }
             }
         }
     }
@@ -181,6 +207,23 @@ impl<W> Stores<W> {
             channel.queue.map(|queue| memory.gap(queue, cursor, sequence))
         });
         known.unwrap_or(Gap::Unknown)
+    }
+
+    /// What is missing on these channels of one store between a cursor in the order of the store
+    /// and a place. Asks nobody, as [`Stores::gap`].
+    #[must_use]
+    pub fn gap_among(&self, channels: &[ChannelKey], cursor: Cursor, until: MessageId) -> Gap {
+        let store = channels.iter().find_map(|key| Some(self.channels.get(*key)?.store));
+        store.map_or(Gap::NONE, |store| {
+            let memory = self.list[store.index()].memory();
+            gap_among(&self.channels, memory, channels, cursor, until)
+        })
+    }
+
+    /// The name of a channel.
+    #[must_use]
+    pub fn name(&self, key: ChannelKey) -> Option<&Rc<[u8]>> {
+        self.channels.get(key).map(|channel| &channel.name)
     }
 
     /// When [`Stores::handle_timeout`] has something to do, milliseconds.
@@ -240,7 +283,7 @@ impl<W> Stores<W> {
     }
 
     fn asks(&mut self, store: StoreId, now: Now) -> Asks<'_, W> {
-        let Self { channels, list } = self;
+        let Self { channels, list, .. } = self;
         Asks { channels, memory: list[store.index()].memory_mut(), now }
     }
 

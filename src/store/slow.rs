@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
-use super::ask::{Answer, Ask, ChannelName, Reply, StoreId, Ticket};
+use super::ask::{Answer, Ask, AskAll, ChannelKey, ChannelName, Reply, Start, StoreId, Ticket};
 use super::channels::Channels;
 use super::memory::Memory;
 use super::memory::asks::Asks;
 use crate::clock::Now;
-use crate::message::Cursor;
+use crate::message::{Content, Cursor, Order};
 
 /// What becomes of one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,18 +49,19 @@ struct Asked {
     due: u64,
     loss: Loss,
     store: StoreId,
-    name: Box<[u8]>,
     question: Question,
 }
 
-/// An [`Ask`] that owns its bytes.
+/// An [`Ask`] or an [`AskAll`] that owns its bytes.
 #[derive(Debug)]
-enum Question {
-    Append { content_type: Option<Box<[u8]>>, body: Box<[u8]>, create: bool, keep: bool },
-    Next { cursor: Cursor, create: bool, waits: bool },
-    Create,
-    Inspect,
-    Delete,
+pub(super) enum Question {
+    Append { name: Box<[u8]>, content: Content<Box<[u8]>>, create: bool, keep: bool },
+    Next(Box<[u8]>, Start),
+    Create(Box<[u8]>),
+    Inspect(Box<[u8]>),
+    Delete(Box<[u8]>),
+    Follow(Order, Box<[Box<[u8]>]>, Start),
+    Read(Order, Box<[ChannelKey]>, Cursor),
 }
 
 impl Slow {
@@ -69,21 +70,14 @@ impl Slow {
         Self { memory, fates, asked: VecDeque::new(), number: 0, turn: 0 }
     }
 
-    pub(super) fn ask<W>(&mut self, name: ChannelName<'_>, ask: Ask<'_>) -> Answer<W> {
+    pub(super) fn ask<W>(&mut self, store: StoreId, question: Question) -> Answer<W> {
         let place = self.number % self.fates.len() as u64;
         let Fate { turns, loss } = self.fates[usize::try_from(place).expect("an index")];
         self.number += 1;
         // Stores count on their own.
-        let number = self.number << 16 | u64::from(name.store.0);
+        let number = self.number << 16 | u64::from(store.0);
         let ticket = Ticket(NonZeroU64::new(number).expect("it counts from 1"));
-        self.asked.push_back(Asked {
-            ticket,
-            due: self.turn + turns,
-            loss,
-            store: name.store,
-            name: name.name.into(),
-            question: Question::of(ask),
-        });
+        self.asked.push_back(Asked { ticket, due: self.turn + turns, loss, store, question });
         Answer::Later(ticket)
     }
 
@@ -101,15 +95,14 @@ impl Slow {
         while self.asked.front().is_some_and(|asked| asked.due <= self.turn)
             && let Some(asked) = self.asked.pop_front()
         {
-            let Asked { ticket, loss, store, name, question, .. } = asked;
+            let Asked { ticket, loss, store, question, .. } = asked;
             let ticket = match loss {
                 Loss::Nothing => Some(ticket),
                 Loss::Answer => None,
                 Loss::Question => continue,
             };
-            let name = ChannelName { store, name: &name };
             let mut asks = Asks { channels, memory: &mut self.memory, now };
-            return Some((ticket, asks.answer(name, question.as_ask())));
+            return Some((ticket, question.put(store, &mut asks)));
         }
         None
     }
@@ -124,35 +117,45 @@ impl Slow {
 }
 
 impl Question {
-    fn of(ask: Ask<'_>) -> Self {
+    pub(super) fn one(name: &[u8], ask: Ask<'_>) -> Self {
+        let name = name.into();
         match ask {
-            Ask::Append { content_type, body, create, keep } => Self::Append {
-                content_type: content_type.map(Into::into),
-                body: body.into(),
-                create,
-                keep,
-            },
-            Ask::Next { cursor, create, waits } => Self::Next { cursor, create, waits },
-            Ask::Create => Self::Create,
-            Ask::Inspect => Self::Inspect,
-            Ask::Delete => Self::Delete,
+            Ask::Append { content, create, keep } => {
+                Self::Append { name, content: content.into(), create, keep }
+            }
+            Ask::Next(start) => Self::Next(name, start),
+            Ask::Create => Self::Create(name),
+            Ask::Inspect => Self::Inspect(name),
+            Ask::Delete => Self::Delete(name),
         }
     }
 
-    fn as_ask(&self) -> Ask<'_> {
-        match self {
-            Self::Append { content_type, body, create, keep } => Ask::Append {
-                content_type: content_type.as_deref(),
-                body,
-                create: *create,
-                keep: *keep,
-            },
-            Self::Next { cursor, create, waits } => {
-                Ask::Next { cursor: *cursor, create: *create, waits: *waits }
+    pub(super) fn all(order: Order, ask: AskAll<'_>) -> Self {
+        match ask {
+            AskAll::Follow(names, start) => {
+                Self::Follow(order, names.iter().map(|name| (*name).into()).collect(), start)
             }
-            Self::Create => Ask::Create,
-            Self::Inspect => Ask::Inspect,
-            Self::Delete => Ask::Delete,
+            AskAll::Read(channels, cursor) => Self::Read(order, channels.into(), cursor),
         }
+    }
+
+    fn put<W: Default>(&self, store: StoreId, asks: &mut Asks<'_, W>) -> Reply<W> {
+        let (name, ask) = match self {
+            Self::Append { name, content, create, keep } => {
+                (name, Ask::Append { content: content.borrowed(), create: *create, keep: *keep })
+            }
+            Self::Next(name, start) => (name, Ask::Next(*start)),
+            Self::Create(name) => (name, Ask::Create),
+            Self::Inspect(name) => (name, Ask::Inspect),
+            Self::Delete(name) => (name, Ask::Delete),
+            Self::Follow(order, names, start) => {
+                let names: Vec<&[u8]> = names.iter().map(AsRef::as_ref).collect();
+                return asks.answer_all(store, *order, AskAll::Follow(&names, *start));
+            }
+            Self::Read(order, channels, cursor) => {
+                return asks.answer_all(store, *order, AskAll::Read(channels, *cursor));
+            }
+        };
+        asks.answer(ChannelName { store, name }, ask)
     }
 }

@@ -155,6 +155,8 @@ pub(crate) struct Model {
     channels_max: usize,
     channels: BTreeMap<Name, Channel>,
     histories: BTreeMap<Name, History>,
+    /// The place of the newest message of each store.
+    places: BTreeMap<u16, MessageId>,
     /// Counts messages and lives.
     count: u64,
 }
@@ -167,6 +169,7 @@ impl Model {
             channels_max,
             channels: BTreeMap::new(),
             histories: BTreeMap::new(),
+            places: BTreeMap::new(),
             count: 0,
         }
     }
@@ -207,12 +210,14 @@ impl Model {
         }
         let history = self.histories.entry(name).or_insert(NO_HISTORY);
         let last = history.last;
-        // The rule of SPEC 2.4: max(now, last), and a tag that tells apart.
-        message.id = if self.now.unix_s > last.time {
-            MessageId { time: self.now.unix_s, tag: 0 }
-        } else {
-            MessageId { time: last.time, tag: last.tag + 1 }
-        };
+        // The rule of SPEC 2.4: max(now, last of the store), and a tag that tells apart. As all
+        // channels that are forgotten share their last id, another store's time may come in.
+        let place = self.places.entry(name.0).or_insert(FIRST_ID);
+        let time = self.now.unix_s.max(place.time).max(last.time);
+        place.tag = if time > place.time { 0 } else { place.tag + 1 };
+        place.time = time;
+        let tag = if time > last.time { 0 } else { last.tag + 1 };
+        message.id = MessageId { time, tag };
         assert!(message.id > last);
         history.last = message.id;
         if store {

@@ -48,7 +48,11 @@ const ROWS: &[(&str, &[&[&str]])] = &[
         &[
             &["options", "subscription"],
             &["api", "waiters"],
-            &["fanout", "holding", "pending"],
+            &["holding", "pending", "stream"],
+            &["feed"],
+            &["fanout", "feeds"],
+            &["streams"],
+            &["holds"],
             &["mod"],
         ],
     ),

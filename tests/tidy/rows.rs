@@ -4,7 +4,17 @@ use crate::sources::{name, sources};
 
 /// Rows of modules, lowest first. A module imports from rows below its own, never from its row.
 const ROWS: [&[&str]; 8] = [
-    &["arena", "clock", "figures", "log_targets", "message", "nearest", "rate_limit", "wheel"],
+    &[
+        "arena",
+        "clock",
+        "figures",
+        "log_targets",
+        "jitter",
+        "message",
+        "nearest",
+        "rate_limit",
+        "wheel",
+    ],
     &["http", "store"],
     &["hub"],
     &["relay"],

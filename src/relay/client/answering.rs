@@ -7,7 +7,7 @@ use super::phase::StoreAsked;
 use super::{Client, Phase};
 use crate::clock::Now;
 use crate::http::{HttpError, RequestHead};
-use crate::hub::{self, End, Hub};
+use crate::hub::{self, End, Hold, Hub};
 use crate::relay::output::Output;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{Persistence, Reply};
@@ -20,7 +20,7 @@ use crate::store::{Gap, Ticket};
 pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'_>) {
     use hub::Output as O;
     match output {
-        O::Held { subscription, .. } => return hold(client, subscription, step),
+        O::Held { hold, .. } => return held(client, hold, step),
         O::Asked { ticket, .. } => return await_store(client, ticket, step),
         _ => {}
     }
@@ -62,7 +62,7 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
                 (409, step.renderer.text(&reply, 409, b"", text))
             }
         },
-        O::Held { .. } | O::Asked { .. } => return,
+        O::Held { .. } | O::Asked { .. } | O::Feed { .. } | O::Readable { .. } => return,
     };
     respond(client, reply.persistence, status, payload, step);
 }
@@ -79,13 +79,15 @@ fn words(refusal: hub::Refusal) -> (u16, &'static str) {
     }
 }
 
-fn hold(client: &mut Client, subscription: hub::SubscriptionKey, step: &mut Step<'_>) {
+fn held(client: &mut Client, hold: Hold, step: &mut Step<'_>) {
     if client.ended || !client.phase.is_unanswered() {
         // The peer left before the answer came.
-        step.hub.unsubscribe(subscription, step.now);
+        step.hub.unsubscribe(hold, step.now);
         return client.close(step);
     }
-    client.enter_hold(subscription, step);
+    if let Hold::Poll(subscription) = hold {
+        client.enter_hold(subscription, step);
+    }
     resume_behind_hold(client, step);
 }
 
@@ -100,7 +102,7 @@ pub(in crate::relay) fn resume_behind_hold(client: &mut Client, step: &mut Step<
 /// Gives an answer back to the hub: its client is gone.
 pub(in crate::relay) fn decline(output: &hub::Output, hub: &mut Hub, now: Now) {
     match output {
-        hub::Output::Held { subscription, .. } => hub.unsubscribe(*subscription, now),
+        hub::Output::Held { hold, .. } => hub.unsubscribe(*hold, now),
         hub::Output::Asked { ticket, .. } => hub.abandon(*ticket),
         _ => {}
     }

@@ -16,7 +16,7 @@ use super::options::Limits;
 use super::output::Output;
 use super::step::Step;
 use super::timers::{LINGER_ALL_MS, LINGER_MS, STOP_MS};
-use crate::hub::SubscriptionKey;
+use crate::hub::{Hold, SubscriptionKey};
 use crate::wheel::TimerKey;
 
 pub(in crate::relay) use self::phase::{Phase, Upload};
@@ -75,7 +75,9 @@ impl Client {
     pub(in crate::relay) fn enter(&mut self, next: Phase, step: &mut Step<'_>) -> Phase {
         let before = self.enter_answered(next, step);
         match &before {
-            Phase::Waiting { subscription, .. } => step.hub.unsubscribe(*subscription, step.now),
+            Phase::Waiting { subscription, .. } => {
+                step.hub.unsubscribe(Hold::Poll(*subscription), step.now);
+            }
             Phase::AwaitingStore(asked) => step.hub.abandon(asked.ticket),
             _ => {}
         }

@@ -15,6 +15,7 @@ use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, parse_request, scan,
 };
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
+use crate::message::Content;
 use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::notice::{Notice, passed_headers};
@@ -339,8 +340,11 @@ fn ask(
         Question::Delete => hub.delete(peer, name, now),
         Question::Publish(options) => {
             let publish = Publish {
-                content_type: head.header("Content-Type").filter(|value| !value.is_empty()),
-                body,
+                content: Content {
+                    content_type: head.header("Content-Type").filter(|value| !value.is_empty()),
+                    event: None,
+                    body,
+                },
                 create: options.create_on_post,
                 store: options.store_messages,
             };
@@ -355,6 +359,7 @@ fn ask(
 fn subscribe(&Subscribing { options, cursor, .. }: &Subscribing<'_>) -> Subscribe {
     Subscribe {
         cursor,
+        first: options.first,
         delivery: options.delivery,
         create: options.create_on_get,
         concurrency: options.concurrency,

@@ -190,23 +190,23 @@ impl Renderer {
         message: &Rc<Message>,
         gap: Gap,
     ) -> Payload {
-        let copied = message.body.len() <= COPIED_BODY_MAX;
+        let copied = message.content.body.len() <= COPIED_BODY_MAX;
         let mut lines = Vec::with_capacity(208);
-        write_validators(message.id, &mut lines);
-        write_caching(Some(message.id.tag), &mut lines);
-        let mut out = Vec::with_capacity(512 + if copied { message.body.len() } else { 0 });
+        write_validators(message.id(), &mut lines);
+        write_caching(Some(message.tag), &mut lines);
+        let mut out = Vec::with_capacity(512 + if copied { message.content.body.len() } else { 0 });
         let mut head = self.begin(&mut out, 200, reply).lines(&lines);
         match gap {
             Gap::NONE => {}
             Gap::Messages(skipped) => head = head.number("X-Push-Gap", skipped),
             Gap::Unknown => head = head.field("X-Push-Gap", b"unknown"),
         }
-        if let Some(content_type) = &message.content_type {
+        if let Some(content_type) = &message.content.content_type {
             head = head.field("Content-Type", content_type);
         }
-        head.number("Content-Length", message.body.len() as u64).finish();
+        head.number("Content-Length", message.content.body.len() as u64).finish();
         if copied {
-            out.extend_from_slice(&message.body);
+            out.extend_from_slice(&message.content.body);
             Payload::Owned(out)
         } else {
             Payload::WithBody(out.into(), Rc::clone(message))

@@ -23,7 +23,7 @@ impl Payload {
         match self {
             Self::Owned(bytes) => bytes.len(),
             Self::Shared(bytes) => bytes.len(),
-            Self::WithBody(head, message) => head.len() + message.body.len(),
+            Self::WithBody(head, message) => head.len() + message.content.body.len(),
         }
     }
 
@@ -35,7 +35,7 @@ impl Payload {
             Self::Shared(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
             Self::WithBody(head, message) => (
                 head.get(from..).unwrap_or_default(),
-                message.body.get(from.saturating_sub(head.len())..).unwrap_or_default(),
+                message.content.body.get(from.saturating_sub(head.len())..).unwrap_or_default(),
             ),
         }
     }

@@ -1,12 +1,13 @@
 //! Asks: how a question about a channel is answered from the memory of its store, and which
 //! channels end with that.
 
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 use super::Memory;
 use crate::clock::Now;
-use crate::message::{Cursor, Message};
-use crate::store::ask::{Ask, ChannelKey, ChannelName, Reply};
+use crate::message::{Content, Cursor, First, Message, MessageId, Order};
+use crate::store::ask::{Ask, AskAll, ChannelKey, ChannelName, Gap, Owed, Reply, Start, StoreId};
 use crate::store::channel::Made;
 use crate::store::channels::{Channels, NoChannel};
 
@@ -22,43 +23,56 @@ impl<W: Default> Asks<'_, W> {
     /// Answers a question about the channel called `name`, and settles the channels it emptied.
     pub(in crate::store) fn answer(&mut self, name: ChannelName<'_>, ask: Ask<'_>) -> Reply<W> {
         let answer = match ask {
-            Ask::Append { content_type, body, create, keep } => {
-                self.append(name, create, (content_type, body, keep))
-            }
-            Ask::Next { cursor, create, waits } => self.next(name, cursor, (create, waits)),
+            Ask::Append { content, create, keep } => self.append(name, create, (content, keep)),
+            Ask::Next(start) => self.next(name, start),
             Ask::Create => self.create(name),
             Ask::Inspect => self.inspect(name),
             Ask::Delete => self.delete(name),
         };
         answer.unwrap_or_else(|no_channel| match no_channel {
-            NoChannel::Missing => Reply::Missing,
+            NoChannel::Missing => Reply::Missing { name: None },
             NoChannel::TooMany => Reply::TooManyChannels,
         })
+    }
+
+    /// Answers a question about channels of a store.
+    pub(in crate::store) fn answer_all(
+        &mut self,
+        store: StoreId,
+        order: Order,
+        ask: AskAll<'_>,
+    ) -> Reply<W> {
+        if order == Order::Store {
+            self.memory.notes_places = true;
+        }
+        match ask {
+            AskAll::Follow(names, start) => self.follow(store, order, names, start),
+            AskAll::Read(channels, cursor) => {
+                let owed = self.owed(order, channels, cursor);
+                Reply::Followed { channels: Box::default(), cursor, owed }
+            }
+        }
     }
 
     fn append(
         &mut self,
         name: ChannelName<'_>,
         create: bool,
-        (content_type, body, keep): (Option<&[u8]>, &[u8], bool),
+        (content, keep): (Content<&[u8]>, bool),
     ) -> Result<Reply<W>, NoChannel> {
         let Self { channels, memory, now } = self;
-        if keep && !memory.can_ever_fit(content_type, body) {
+        if keep && !memory.can_ever_fit(&content) {
             return Ok(Reply::TooLarge);
         }
         let (key, channel) = channels.find_or_make(name, create, Made::ToPublish, *now)?;
-        let id = channel.next_id(*now);
+        let message = memory.message(channel.last, channel.queue, content, now.unix_s);
+        channel.published(message.id());
         let message = if keep {
             let forgotten = channel.forgotten;
             let queue = *channel.queue.get_or_insert_with(|| memory.open(key, forgotten));
-            memory.append(queue, id, content_type, body, now.mono_ms)
+            memory.append(queue, message, now.mono_ms)
         } else {
-            Rc::new(Message {
-                id,
-                sequence: channel.queue.map_or(0, |queue| memory.next_sequence(queue)),
-                content_type: content_type.map(Into::into),
-                body: body.into(),
-            })
+            Rc::new(message)
         };
         let lost_through = channel.lost_through(memory);
         let facts = channel.facts(memory, *now);
@@ -66,29 +80,63 @@ impl<W: Default> Asks<'_, W> {
         if !keep {
             self.settle(key);
         }
-        Ok(Reply::Appended { channel: key, message, lost_through, facts })
+        Ok(Reply::Appended { channel: key, message, kept: keep, lost_through, facts })
     }
 
-    fn next(
-        &mut self,
-        name: ChannelName<'_>,
-        cursor: Cursor,
-        (create, waits): (bool, bool),
-    ) -> Result<Reply<W>, NoChannel> {
+    fn next(&mut self, name: ChannelName<'_>, start: Start) -> Result<Reply<W>, NoChannel> {
+        let Start { mut cursor, first, create, waits } = start;
         // Made for one that does not wait, it would end at once.
         let made = self.channels.find_or_make(name, create && waits, Made::ToWait, self.now);
         let (key, channel) = match made {
             Err(NoChannel::Missing) if create => {
-                return Ok(Reply::Nothing { channel: None, last: cursor.id() });
+                if first != First::Oldest && cursor.is_oldest() {
+                    cursor = second_before(self.now);
+                }
+                return Ok(Reply::Nothing { channel: None, last: cursor.id(), cursor });
             }
             made => made?,
         };
         channel.asked_ms = Some(self.now.mono_ms);
-        let found = channel.queue.and_then(|queue| self.memory.after(queue, cursor));
+        let (last, queue) = (channel.last, channel.queue);
+        if first != First::Oldest && cursor.is_oldest() {
+            cursor = self.begin(Order::Channel, &[key], first);
+        }
+        let found = queue.and_then(|queue| self.memory.after(queue, cursor));
         Ok(match found {
             Some((message, gap)) => Reply::Found { message, gap },
-            None => Reply::Nothing { channel: Some(key), last: channel.last },
+            None => Reply::Nothing { channel: Some(key), last, cursor },
         })
+    }
+
+    fn follow(&mut self, store: StoreId, order: Order, names: &[&[u8]], start: Start) -> Reply<W> {
+        let Start { mut cursor, first, create, waits } = start;
+        if !create
+            && let Some(missing) = names.iter().find(|name| self.channels.find(name).is_none())
+        {
+            return Reply::Missing { name: Some((*missing).into()) };
+        }
+        let mut found = Vec::with_capacity(names.len());
+        let mut is_full = false;
+        for name in names {
+            let name = ChannelName { store, name };
+            match self.channels.find_or_make(name, create && waits, Made::ToWait, self.now) {
+                Ok((key, channel)) => {
+                    channel.asked_ms = Some(self.now.mono_ms);
+                    found.push(key);
+                }
+                Err(NoChannel::Missing) => {}
+                Err(NoChannel::TooMany) => is_full = true,
+            }
+        }
+        if is_full {
+            found.into_iter().for_each(|key| self.settle(key));
+            return Reply::TooManyChannels;
+        }
+        if first != First::Oldest && cursor.is_oldest() {
+            cursor = self.begin(order, &found, first);
+        }
+        let owed = self.owed(order, &found, cursor);
+        Reply::Followed { channels: found.into(), cursor, owed }
     }
 
     fn create(&mut self, name: ChannelName<'_>) -> Result<Reply<W>, NoChannel> {
@@ -99,6 +147,40 @@ impl<W: Default> Asks<'_, W> {
 }
 
 impl<W> Asks<'_, W> {
+    /// Where a subscriber without a cursor begins.
+    fn begin(&self, order: Order, channels: &[ChannelKey], first: First) -> Cursor {
+        let channels = channels.iter().filter_map(|key| self.channels.get(*key));
+        match first {
+            First::Oldest => Cursor::OLDEST,
+            First::Newest if order == Order::Store => Cursor::at(self.memory.numbering.newest()),
+            First::Newest => {
+                let before = second_before(self.now);
+                channels.map(|channel| channel.newest(before)).next().unwrap_or(before)
+            }
+            First::Last(count) => {
+                let queues = channels.filter_map(|channel| channel.queue);
+                let newest = queues.map(|queue| self.memory.newest_first(queue));
+                before_newest(newest.collect(), order, count)
+            }
+        }
+    }
+
+    /// The first message after a cursor on these channels, and what is missing before it.
+    fn owed(&self, order: Order, channels: &[ChannelKey], cursor: Cursor) -> Option<Owed> {
+        if let ([key], Order::Channel) = (channels, order) {
+            let (message, gap) = self.memory.after(self.channels.get(*key)?.queue?, cursor)?;
+            return Some(Owed { message, gap, channel: *key });
+        }
+        let there = channels.iter().filter_map(|key| {
+            let queue = self.channels.get(*key)?.queue?;
+            self.memory.after_place(queue, cursor).map(|message| (message, *key))
+        });
+        let (message, channel) = there.min_by_key(|(message, _)| message.place())?;
+        let message = Rc::clone(message);
+        let gap = gap_among(self.channels, self.memory, channels, cursor, message.place());
+        Some(Owed { message, gap, channel })
+    }
+
     fn inspect(&self, name: ChannelName<'_>) -> Result<Reply<W>, NoChannel> {
         let (key, channel) = self.channels.find(name.name).ok_or(NoChannel::Missing)?;
         Ok(Reply::Exists { channel: key, facts: channel.facts(self.memory, self.now) })
@@ -108,7 +190,7 @@ impl<W> Asks<'_, W> {
         let (key, channel) = self.channels.find(name.name).ok_or(NoChannel::Missing)?;
         let facts = channel.facts(self.memory, self.now);
         let kept = self.remove(key).ok_or(NoChannel::Missing)?;
-        Ok(Reply::Deleted { facts, kept })
+        Ok(Reply::Deleted { channel: key, facts, kept })
     }
 
     /// Settles the channels whose last message went.
@@ -145,4 +227,48 @@ impl<W> Asks<'_, W> {
         }
         self.channels.remove(key, lost_through)
     }
+}
+
+/// Just before the newest `count` of all these messages, each list newest first.
+fn before_newest<'m>(
+    mut lists: Vec<impl Iterator<Item = &'m Rc<Message>>>,
+    order: Order,
+    count: u32,
+) -> Cursor {
+    let mut heads: BinaryHeap<(MessageId, usize)> = BinaryHeap::new();
+    let count_of_lists = lists.len();
+    let mut go_on = |heads: &mut BinaryHeap<_>, index: usize| {
+        heads.extend(lists[index].next().map(|message| (message.id_in(order), index)));
+    };
+    let mut first = None;
+    (0..count_of_lists).for_each(|index| go_on(&mut heads, index));
+    for _ in 0..count {
+        let Some((id, index)) = heads.pop() else { break };
+        first = Some(id);
+        go_on(&mut heads, index);
+    }
+    first.map_or(Cursor::OLDEST, Cursor::before)
+}
+
+/// Where somebody begins who wants what is published from now on, on a channel without messages.
+fn second_before(now: Now) -> Cursor {
+    Cursor::at(MessageId { time: now.unix_s.saturating_sub(1), tag: 0 })
+}
+
+/// What is lost of these channels between a cursor in the order of the store and a place.
+pub(in crate::store) fn gap_among<W>(
+    all: &Channels<W>,
+    memory: &Memory,
+    channels: &[ChannelKey],
+    cursor: Cursor,
+    until: MessageId,
+) -> Gap {
+    let channels = channels.iter().filter_map(|key| all.get(*key));
+    let gaps = channels.map(|channel| match channel.queue {
+        Some(queue) => memory.gap_between(queue, cursor, until),
+        None if cursor.is_oldest() => Gap::NONE,
+        None if cursor.id() < memory.numbering.last_place_of(channel.forgotten) => Gap::Unknown,
+        None => Gap::NONE,
+    });
+    gaps.fold(Gap::NONE, Gap::and)
 }

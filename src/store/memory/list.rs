@@ -6,9 +6,9 @@ use std::rc::Rc;
 use slab::Slab;
 
 use super::queue::QueueId;
-use crate::message::Message;
+use crate::message::{Content, Message};
 
-/// What a message costs beside its body and content type, bytes: its entries in the store's
+/// What a message costs beside its content, bytes: its entries in the store's
 /// tables, rounded up. Part of the budget, so that empty messages are bounded too.
 pub const MESSAGE_OVERHEAD: usize = 200;
 
@@ -45,7 +45,7 @@ impl Default for List {
 impl List {
     /// Appends a message and gives its place.
     pub(super) fn push(&mut self, queue: QueueId, message: Rc<Message>, now_ms: u64) -> u32 {
-        self.used_bytes += cost(message.content_type.as_deref(), &message.body);
+        self.used_bytes += cost(&message.content);
         let older = self.newest;
         let node = Node { message, stored_ms: now_ms, queue, older, newer: NONE };
         let index = u32::try_from(self.nodes.insert(node)).expect("fewer than 2^32 messages");
@@ -74,7 +74,7 @@ impl List {
         if self.expiring == index {
             self.expiring = node.newer;
         }
-        self.used_bytes -= cost(node.message.content_type.as_deref(), &node.message.body);
+        self.used_bytes -= cost(&node.message.content);
         node.message
     }
 
@@ -115,6 +115,6 @@ impl List {
 }
 
 /// What a message counts against the budget, bytes.
-pub(super) fn cost(content_type: Option<&[u8]>, body: &[u8]) -> usize {
-    body.len() + content_type.map_or(0, <[u8]>::len) + MESSAGE_OVERHEAD
+pub(super) fn cost<B: AsRef<[u8]>>(content: &Content<B>) -> usize {
+    content.bytes() + MESSAGE_OVERHEAD
 }

@@ -9,6 +9,9 @@ use crate::store::ask::Gap;
 /// Runs that are remembered one by one; a cursor from before them misses an unknown number.
 const RUNS_MAX: usize = 32;
 
+/// Places that are remembered; a cursor from before them misses an unknown number.
+const PLACES_MAX: usize = 64;
+
 /// The messages that went from the front of one queue, by expiry or by its limits.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
@@ -19,6 +22,11 @@ pub(super) struct Lost {
     /// Oldest first. Sequence numbers of lost messages have no holes, since messages leave a queue
     /// from its front only.
     runs: VecDeque<Run>,
+    /// The places of the newest that are gone, oldest first: for subscribers that count in the
+    /// order of the store, where runs of one channel have holes. Empty where there are none.
+    places: VecDeque<MessageId>,
+    /// Whatever went before `places` has a place up to this one.
+    unknown_through: MessageId,
 }
 
 /// Lost messages of one second whose tags have no holes. A tag that is missing between two runs
@@ -31,18 +39,41 @@ struct Run {
 
 impl Lost {
     /// Of a queue that follows another of the same channel, whose messages up to `forgotten` went
-    /// uncounted.
-    pub(super) fn after(forgotten: MessageId) -> Self {
-        Self { forgotten, through: forgotten, runs: VecDeque::new() }
+    /// uncounted; their places reach up to `unknown_through`.
+    pub(super) fn after(forgotten: MessageId, unknown_through: MessageId) -> Self {
+        Self { forgotten, through: forgotten, unknown_through, ..Self::default() }
     }
 
     pub(super) fn through(&self) -> MessageId {
         self.through
     }
 
+    /// Notes the place of a message that is gone. To be called before [`Lost::note`].
+    pub(super) fn note_place(&mut self, place: MessageId) {
+        if self.places.len() == PLACES_MAX
+            && let Some(oldest) = self.places.pop_front()
+        {
+            self.unknown_through = oldest;
+        }
+        self.places.push_back(place);
+    }
+
+    /// What is missing between two places, both excluded.
+    pub(super) fn between(&self, after: MessageId, before: MessageId) -> Gap {
+        if after < self.unknown_through {
+            return Gap::Unknown;
+        }
+        let up_to = self.places.partition_point(|place| *place < before);
+        let seen = self.places.partition_point(|place| *place <= after);
+        Gap::Messages(up_to.saturating_sub(seen) as u64)
+    }
+
     /// Notes that the message `id`, the `sequence`th of its queue, is gone.
     pub(super) fn note(&mut self, id: MessageId, sequence: u64) {
         self.through = id;
+        if self.places.is_empty() {
+            self.unknown_through = last_place_of(id);
+        }
         let goes_on = |run: &Run| {
             run.first.time == id.time
                 && u64::from(id.tag - run.first.tag) == sequence - run.first_sequence
@@ -81,6 +112,11 @@ impl Lost {
         };
         Gap::Messages(sequence.saturating_sub(first_missed))
     }
+}
+
+/// The last place that a message with this id can have, in whatever channel.
+pub(super) fn last_place_of(id: MessageId) -> MessageId {
+    MessageId { tag: u32::MAX, ..id }
 }
 
 #[cfg(test)]
@@ -151,7 +187,7 @@ mod tests {
         let next = RUNS_MAX as u64 + 1;
         assert_eq!(gap(&lost, 99, 0, next), Gap::Unknown);
         assert_eq!(gap(&lost, 101, 0, next), Gap::Messages(next - 2));
-        let inherited = Lost::after(MessageId { time: 50, tag: 3 });
+        let inherited = Lost::after(MessageId { time: 50, tag: 3 }, MessageId { time: 50, tag: 3 });
         assert_eq!(gap(&inherited, 50, 2, 0), Gap::Unknown);
         assert_eq!(gap(&inherited, 50, 3, 0), Gap::NONE);
     }

@@ -9,6 +9,8 @@
 pub(super) mod asks;
 mod list;
 mod lost;
+mod numbering;
+mod options;
 mod queue;
 
 use std::rc::Rc;
@@ -16,34 +18,24 @@ use std::rc::Rc;
 use slab::Slab;
 
 use self::list::{List, Node, cost};
+use self::lost::Lost;
+use self::numbering::Numbering;
 use self::queue::Queue;
 use super::ask::{ChannelKey, Gap};
-use crate::message::{Cursor, Message, MessageId};
+use crate::message::{Content, Cursor, Message, MessageId, Order};
 
 pub use self::list::MESSAGE_OVERHEAD;
+pub use self::options::Options;
 pub use self::queue::QueueId;
-
-/// The settings of one memory store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Expiry by time never goes below this many newest messages of a channel.
-    pub min_messages: usize,
-    /// The newest so many messages of a channel are kept; 0 = unlimited.
-    pub max_messages: usize,
-    /// How long a message is kept, milliseconds; 0 = for ever.
-    pub message_timeout_ms: u64,
-    /// Budget of the whole store, bytes: bodies, content types, and [`MESSAGE_OVERHEAD`] for each
-    /// message. Never exceeded.
-    pub max_memory: usize,
-    /// Messages that are dropped at once, by expiry or with their channel, so that nobody waits for
-    /// a hundred thousand to go; at least 1.
-    pub dropped_at_once: usize,
-}
 
 /// See the module.
 #[derive(Debug)]
 pub struct Memory {
     options: Options,
+    pub(in crate::store) numbering: Numbering,
+    /// Somebody follows channels in the order of the store: from then on the places of what is lost
+    /// are noted too; what was lost before is unknown.
+    pub(in crate::store) notes_places: bool,
     list: List,
     queues: Slab<Queue>,
     /// Queues that were closed with more messages than are dropped at once.
@@ -62,11 +54,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// An empty store.
+    /// An empty store. Every place that it gives is above `first_id`.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: Options, first_id: MessageId) -> Self {
         Self {
             options,
+            numbering: Numbering::new(first_id),
+            notes_places: false,
             list: List::default(),
             queues: Slab::new(),
             closed: Vec::new(),
@@ -91,7 +85,9 @@ impl Memory {
     /// A queue for a channel. Messages up to `forgotten` went with an earlier queue of that
     /// channel; 0 if there was none.
     pub fn open(&mut self, owner: ChannelKey, forgotten: MessageId) -> QueueId {
-        QueueId::at(self.queues.insert(Queue::new(owner, forgotten)))
+        let lost = (forgotten != MessageId::default())
+            .then(|| Lost::after(forgotten, self.numbering.last_place_of(forgotten)));
+        QueueId::at(self.queues.insert(Queue::new(owner, lost)))
     }
 
     /// Removes a queue with all its messages. Where they are many, [`Memory::expire`] has the rest.
@@ -102,22 +98,24 @@ impl Memory {
         self.is_behind |= !is_done;
     }
 
-    /// Keeps a message, at the cost of older ones where a limit is reached.
-    pub fn append(
+    /// A message that is published now, in the channel whose newest has the id `last`; `queue`: the
+    /// channel's, if it has one.
+    pub fn message(
         &mut self,
-        queue: QueueId,
-        id: MessageId,
-        content_type: Option<&[u8]>,
-        body: &[u8],
-        now_ms: u64,
-    ) -> Rc<Message> {
-        self.make_room(cost(content_type, body));
-        let message = Rc::new(Message {
-            id,
-            sequence: self.queues[queue.index()].sequence,
-            content_type: content_type.map(Into::into),
-            body: body.into(),
-        });
+        last: MessageId,
+        queue: Option<QueueId>,
+        content: Content<&[u8]>,
+        unix_s: u64,
+    ) -> Message {
+        let (MessageId { time, tag }, place) = self.numbering.next(last, unix_s);
+        let sequence = queue.map_or(0, |queue| self.queues[queue.index()].sequence);
+        Message { time, tag, number: place.tag, sequence, content: content.into() }
+    }
+
+    /// Keeps a message, at the cost of older ones where a limit is reached.
+    pub fn append(&mut self, queue: QueueId, message: Message, now_ms: u64) -> Rc<Message> {
+        self.make_room(cost(&message.content));
+        let message = Rc::new(message);
         let node = self.list.push(queue, Rc::clone(&message), now_ms);
         self.queues[queue.index()].push(node);
         self.trim(queue, now_ms);
@@ -149,26 +147,20 @@ impl Memory {
     /// Whether a message is within the budget if it were alone. To be asked before
     /// [`Memory::append`].
     #[must_use]
-    pub fn can_ever_fit(&self, content_type: Option<&[u8]>, body: &[u8]) -> bool {
-        cost(content_type, body) <= self.options.max_memory
-    }
-
-    /// The number that the next kept message of a queue will have.
-    #[must_use]
-    pub fn next_sequence(&self, queue: QueueId) -> u64 {
-        self.queues[queue.index()].sequence
+    pub fn can_ever_fit(&self, content: &Content<&[u8]>) -> bool {
+        cost(content) <= self.options.max_memory
     }
 
     /// The first message after `cursor`, and what lies lost between.
     #[must_use]
     pub fn after(&self, queue: QueueId, cursor: Cursor) -> Option<(Rc<Message>, Gap)> {
         let entry = &self.queues[queue.index()];
-        if !cursor.wants(self.message(*entry.nodes().back()?).id) {
+        if !cursor.wants(self.at(*entry.nodes().back()?).id()) {
             return None;
         }
-        let first = self.seen(entry, cursor);
+        let first = self.seen(entry, Order::Channel, cursor);
         let there = first.max(self.gone(entry));
-        let found = self.message(*entry.nodes().get(there)?);
+        let found = self.at(*entry.nodes().get(there)?);
         let gap = match &entry.lost {
             _ if there > first => self.gap(queue, cursor, found.sequence),
             Some(lost) if first == 0 => lost.gap(cursor, found.sequence),
@@ -185,12 +177,41 @@ impl Memory {
         let lost = match &entry.lost {
             Some(lost) if cursor.id() < lost.through() => return lost.gap(cursor, sequence),
             _ if !self.is_behind || cursor.is_oldest() => return Gap::NONE,
-            _ => self.seen(entry, cursor)..self.gone(entry),
+            _ => self.seen(entry, Order::Channel, cursor)..self.gone(entry),
         };
         let first = entry.nodes().get(lost.start).filter(|_| !lost.is_empty());
         first.map_or(Gap::NONE, |node| {
-            Gap::Messages(sequence.saturating_sub(self.message(*node).sequence))
+            Gap::Messages(sequence.saturating_sub(self.at(*node).sequence))
         })
+    }
+
+    /// The first message behind the place where a cursor stands.
+    #[must_use]
+    pub fn after_place(&self, queue: QueueId, cursor: Cursor) -> Option<&Rc<Message>> {
+        let entry = &self.queues[queue.index()];
+        let there = self.seen(entry, Order::Store, cursor).max(self.gone(entry));
+        entry.nodes().get(there).map(|node| self.at(*node))
+    }
+
+    /// What is lost of a queue between two places, both excluded.
+    #[must_use]
+    pub fn gap_between(&self, queue: QueueId, cursor: Cursor, until: MessageId) -> Gap {
+        if cursor.is_oldest() {
+            return Gap::NONE;
+        }
+        let entry = &self.queues[queue.index()];
+        let dropped =
+            entry.lost.as_ref().map_or(Gap::NONE, |lost| lost.between(cursor.id(), until));
+        let going = self.seen(entry, Order::Store, cursor)..self.gone(entry);
+        let going = entry.nodes().range(going.start.min(going.end)..going.end);
+        let going = going.filter(|node| self.at(**node).place() < until).count();
+        dropped.and(Gap::Messages(going as u64))
+    }
+
+    /// The messages of a queue, newest first.
+    pub fn newest_first(&self, queue: QueueId) -> impl Iterator<Item = &Rc<Message>> {
+        let entry = &self.queues[queue.index()];
+        entry.nodes().range(self.gone(entry)..).rev().map(|node| self.at(*node))
     }
 
     /// The newest message of a queue that is gone; 0 if none is.
@@ -198,7 +219,7 @@ impl Memory {
     pub fn lost_through(&self, queue: QueueId) -> MessageId {
         let entry = &self.queues[queue.index()];
         match (self.gone(entry).checked_sub(1), &entry.lost) {
-            (Some(last), _) => self.message(entry.nodes()[last]).id,
+            (Some(last), _) => self.at(entry.nodes()[last]).id(),
             (None, Some(lost)) => lost.through(),
             (None, None) => MessageId::default(),
         }
@@ -258,13 +279,13 @@ impl Memory {
         self.list.used_bytes()
     }
 
-    fn message(&self, node: u32) -> &Rc<Message> {
+    fn at(&self, node: u32) -> &Rc<Message> {
         &self.list.node(node).message
     }
 
     /// How many of a queue's messages a subscriber with this cursor has seen.
-    fn seen(&self, queue: &Queue, cursor: Cursor) -> usize {
-        queue.nodes().partition_point(|node| !cursor.wants(self.message(*node).id))
+    fn seen(&self, queue: &Queue, order: Order, cursor: Cursor) -> usize {
+        queue.nodes().partition_point(|node| !cursor.wants(self.at(*node).id_in(order)))
     }
 
     /// How many of a queue's messages are gone, though they are still to be dropped.
@@ -368,7 +389,7 @@ impl Memory {
         let entry = &mut self.queues[queue.index()];
         let Some(node) = entry.pop() else { return };
         let message = self.list.remove(node);
-        entry.lose(message.id, message.sequence);
+        entry.lose(&message, self.notes_places);
         if entry.nodes().is_empty() {
             self.emptied.push(entry.owner);
         }
@@ -395,18 +416,25 @@ mod tests {
         ChannelKey::from_bits(number)
     }
 
+    fn keep(store: &mut Memory, queue: QueueId, time: u64, body: &[u8], now_ms: u64) {
+        let content = Content { body, ..Content::default() };
+        let message = store.message(MessageId::default(), Some(queue), content, time);
+        assert_eq!(message.time, time);
+        store.append(queue, message, now_ms);
+    }
+
     fn put(store: &mut Memory, queue: QueueId, time: u64, body: &[u8]) {
-        store.append(queue, id(time), None, body, time * 1000);
+        keep(store, queue, time, body, time * 1000);
     }
 
     fn first(store: &Memory, queue: QueueId, time: u64) -> Option<(u64, Gap)> {
         let cursor = Cursor { time, tag: 0, given: true };
-        store.after(queue, cursor).map(|(message, gap)| (message.id.time, gap))
+        store.after(queue, cursor).map(|(message, gap)| (message.time, gap))
     }
 
     #[test]
     fn the_first_message_after_the_cursor_is_found_wherever_the_cursor_is() {
-        let mut store = Memory::new(OPTIONS);
+        let mut store = Memory::new(OPTIONS, MessageId::default());
         let queue = store.open(owner(0), MessageId::default());
         assert_eq!(first(&store, queue, 0), None);
         for time in [10, 20, 30] {
@@ -422,7 +450,7 @@ mod tests {
 
     #[test]
     fn max_messages_drops_the_oldest_and_tells_the_gap() {
-        let mut store = Memory::new(Options { max_messages: 2, ..OPTIONS });
+        let mut store = Memory::new(Options { max_messages: 2, ..OPTIONS }, MessageId::default());
         let queue = store.open(owner(0), MessageId::default());
         for time in 1..=5 {
             put(&mut store, queue, time, b"x");
@@ -436,7 +464,7 @@ mod tests {
     #[test]
     fn the_budget_is_exact_and_the_oldest_of_all_channels_goes_first() {
         let room = 2 * (100 + MESSAGE_OVERHEAD);
-        let mut store = Memory::new(Options { max_memory: room, ..OPTIONS });
+        let mut store = Memory::new(Options { max_memory: room, ..OPTIONS }, MessageId::default());
         let a = store.open(owner(7), MessageId::default());
         let b = store.open(owner(8), MessageId::default());
         put(&mut store, a, 1, &[0; 100]);
@@ -445,7 +473,7 @@ mod tests {
         put(&mut store, b, 3, &[0; 100]);
         assert_eq!((store.len(a), store.len(b)), (0, 2));
         assert_eq!((store.next_emptied(), store.next_emptied()), (Some(owner(7)), None));
-        assert!(!store.can_ever_fit(None, &[0; 401]));
+        assert!(!store.can_ever_fit(&Content { body: &[0; 401], ..Content::default() }));
         assert_eq!((store.len(b), store.used_bytes()), (2, room));
         store.close(b);
         assert_eq!(store.used_bytes(), 0);
@@ -453,8 +481,10 @@ mod tests {
 
     #[test]
     fn messages_expire_in_time_but_never_below_min_messages() {
-        let mut store =
-            Memory::new(Options { min_messages: 1, message_timeout_ms: 10_000, ..OPTIONS });
+        let mut store = Memory::new(
+            Options { min_messages: 1, message_timeout_ms: 10_000, ..OPTIONS },
+            MessageId::default(),
+        );
         let a = store.open(owner(0), MessageId::default());
         let b = store.open(owner(1), MessageId::default());
         put(&mut store, a, 1, b"x");
@@ -477,7 +507,7 @@ mod tests {
     #[test]
     fn a_queue_that_others_drove_out_but_for_one_does_not_keep_its_room() {
         let room = 1000 * MESSAGE_OVERHEAD;
-        let mut store = Memory::new(Options { max_memory: room, ..OPTIONS });
+        let mut store = Memory::new(Options { max_memory: room, ..OPTIONS }, MessageId::default());
         let a = store.open(owner(7), MessageId::default());
         let b = store.open(owner(8), MessageId::default());
         for time in 1..=1000 {
@@ -494,10 +524,11 @@ mod tests {
     /// A store where one message a millisecond came, from 1 on, and is kept for ten seconds; and
     /// its queue.
     fn filled(options: Options, messages: u64) -> (Memory, QueueId) {
-        let mut store = Memory::new(Options { message_timeout_ms: 10_000, ..options });
+        let mut store =
+            Memory::new(Options { message_timeout_ms: 10_000, ..options }, MessageId::default());
         let queue = store.open(owner(7), MessageId::default());
         for time in 1..=messages {
-            store.append(queue, id(time), None, b"x", time);
+            keep(&mut store, queue, time, b"x", time);
         }
         (store, queue)
     }
@@ -542,7 +573,7 @@ mod tests {
         store.expire(15_000);
         assert!(store.is_behind());
         assert_eq!((store.len(queue), first(&store, queue, 0)), (3, Some((1998, Gap::NONE))));
-        store.append(queue, id(3000), None, b"x", 15_000);
+        keep(&mut store, queue, 3000, b"x", 15_000);
         assert_eq!((store.len(queue), first(&store, queue, 0)), (3, Some((1999, Gap::NONE))));
         // Nothing comes back because the settings allow for more.
         store.reload(Options { min_messages: 100, ..options });
@@ -555,12 +586,12 @@ mod tests {
         let (mut store, queue) = filled(Options { max_memory: room, ..OPTIONS }, 1);
         let other = store.open(owner(8), MessageId::default());
         for time in 2..=2000 {
-            store.append(other, id(time), None, b"x", time);
+            keep(&mut store, other, time, b"x", time);
         }
         store.close(other);
         assert!(store.is_behind() && store.messages() > 1000, "{}", store.messages());
         let large = vec![b'x'; 1500 * (1 + MESSAGE_OVERHEAD)];
-        store.append(queue, id(2001), None, &large, 2000);
+        keep(&mut store, queue, 2001, &large, 2000);
         assert!(store.used_bytes() <= room);
         assert_eq!((store.len(queue), store.evicted()), (2, 0));
         steps(&mut store, 2000);

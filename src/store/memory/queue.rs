@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::lost::Lost;
-use crate::message::MessageId;
+use crate::message::Message;
 use crate::store::ask::ChannelKey;
 
 /// Room for so many messages is kept by a queue that has one, be it used or not.
@@ -40,10 +40,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// For a channel that lost its messages up to `forgotten` with an earlier queue; 0 if there was
-    /// none.
-    pub(super) fn new(owner: ChannelKey, forgotten: MessageId) -> Self {
-        let lost = (forgotten != MessageId::default()).then(|| Box::new(Lost::after(forgotten)));
+    /// For a channel with the losses of earlier queues.
+    pub(super) fn new(owner: ChannelKey, lost: Option<Lost>) -> Self {
+        let lost = lost.map(Box::new);
         Self { nodes: VecDeque::new(), sequence: 0, lost, owner }
     }
 
@@ -65,9 +64,13 @@ impl Queue {
         Some(node)
     }
 
-    /// Notes that a message is lost.
-    pub(super) fn lose(&mut self, id: MessageId, sequence: u64) {
-        self.lost.get_or_insert_default().note(id, sequence);
+    /// Notes that a message is lost; `with_place`: its place, too.
+    pub(super) fn lose(&mut self, message: &Message, with_place: bool) {
+        let lost = self.lost.get_or_insert_default();
+        if with_place {
+            lost.note_place(message.place());
+        }
+        lost.note(message.id(), message.sequence);
     }
 
     pub(super) fn nodes(&self) -> &VecDeque<u32> {

@@ -1,0 +1,396 @@
+//! Holds: all held requests, polls and streams, on the channels of the stores, and what is brought
+//! to them. Never asks a store for a caller.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::api::{Due, End, Information, Output, Refusal, Subscribe};
+use super::fanout::{Cause, Fanouts, Step};
+use super::feed::Item;
+use super::feeds::At;
+use super::holding::Holding;
+use super::options::Concurrency;
+use super::stream::Stream;
+use super::streams::{Begin, Streams, Turn};
+use super::subscription::{FeedKey, Hold, Peer, StreamKey, Subscription, SubscriptionKey};
+use super::waiters::Waiters;
+use crate::clock::Now;
+use crate::jitter::Jitter;
+use crate::message::{Cursor, Delivery, Message, MessageId, Order};
+use crate::store::{ChannelKey, Facts, Owed, StoreId, Stores, Ticket};
+
+/// A stream that reads, up to its caller's bound, takes as much of a turn as so many deliveries.
+const READ_STEPS: u32 = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Holds {
+    /// What channels there are, each with the polls that are held on it.
+    pub(super) stores: Stores<Waiters>,
+    pub(super) polls: Holding,
+    pub(super) streams: Streams,
+    pub(super) fanouts: Fanouts,
+    /// Answers that are no fan-out's.
+    pub(super) outputs: VecDeque<Output>,
+    jitter: Jitter,
+    /// One of the fan-outs is that of the streams that read.
+    is_reading: bool,
+}
+
+/// What the next step of the fan-outs comes to.
+pub(super) enum Next {
+    Output(Output),
+    /// A stream's store has to be waited for.
+    Asked(StreamKey, Ticket),
+}
+
+impl Holds {
+    pub(super) fn new(stores: Stores<Waiters>, seed: u64, now: Now) -> Self {
+        Self {
+            stores,
+            polls: Holding::new(now),
+            streams: Streams::default(),
+            fanouts: Fanouts::default(),
+            outputs: VecDeque::new(),
+            jitter: Jitter::new(seed),
+            is_reading: false,
+        }
+    }
+
+    /// Tells the publisher, and begins to deliver its message to those that wait for it.
+    pub(super) fn deliver(
+        &mut self,
+        publisher: Option<Peer>,
+        (channel, message, lost_through): (ChannelKey, Rc<Message>, MessageId),
+        (facts, kept): (Facts, bool),
+        now: Now,
+    ) {
+        self.adopt(channel, now);
+        let streams = self.streams.feeds.of_channel(channel).len();
+        let waiters = self.stores.kept_mut(channel).expect("the store has just named it");
+        let polls = waiters.len();
+        let taken = match polls {
+            0 => Vec::new(),
+            _ => {
+                let spare = self.fanouts.spare(polls);
+                self.polls.take_wanting(waiters, message.id(), spare)
+            }
+        };
+        let is_left = !waiters.is_empty() || streams > 0;
+        if let Some(peer) = publisher {
+            let information = Information::new(facts, polls + streams);
+            let waiting = !taken.is_empty() || self.streams.want(channel, &message);
+            self.outputs.push_back(Output::Published { peer, waiting, information });
+        }
+        if streams > 0 {
+            let message = Rc::clone(&message);
+            self.feed(channel, Item::Message { message, lost_through, kept });
+        }
+        if !taken.is_empty() {
+            self.fanouts.start(Cause::Message { message, channel, lost_through }, taken);
+            self.stores.set_waited(channel, is_left, now);
+        }
+    }
+
+    /// Ends the requests held on a channel that is deleted, then tells the publisher.
+    pub(super) fn delete(
+        &mut self,
+        publisher: Option<Peer>,
+        (channel, facts, mut waiters): (ChannelKey, Facts, Waiters),
+    ) {
+        let streams = self.streams.feeds.of_channel(channel).len();
+        let information = Information::new(facts, waiters.len() + streams);
+        let polls = waiters.take(Vec::new());
+        match self.streams.feeds.delete(channel) {
+            Some((key, feed)) => {
+                if feed.push(Item::Deleted { polls, publisher, information }) {
+                    self.fanouts.start(Cause::Feed(key), Vec::new());
+                }
+            }
+            None => self.fanouts.start(Cause::Deleted { publisher, information }, polls),
+        }
+    }
+
+    /// Holds a poll on a channel whose newest id is `last`, if the channel has a place for it.
+    pub(super) fn hold(
+        &mut self,
+        peer: Peer,
+        (channel, last): (ChannelKey, MessageId),
+        subscribe: &Subscribe,
+        now: Now,
+    ) {
+        if !self.has_place(peer, &[channel], subscribe, now) {
+            return;
+        }
+        let waiters = self.stores.kept_mut(channel).expect("the store has just named it");
+        let was_empty = waiters.is_empty();
+        let due_ms = self.due_ms(subscribe, now);
+        let waiters = self.stores.kept_mut(channel).expect("as before");
+        let cursor = subscribe.cursor;
+        let key = self.polls.hold(peer, (channel, waiters), (cursor, last), due_ms);
+        if was_empty {
+            self.stores.set_waited(channel, true, now);
+        }
+        self.outputs.push_back(Output::Held { peer, hold: Hold::Poll(key) });
+    }
+
+    /// Begins a stream on channels, or holds a poll of several, if they have a place for it.
+    pub(super) fn follow(
+        &mut self,
+        peer: Peer,
+        (store, order): (StoreId, Order),
+        (channels, is_behind): (&[ChannelKey], bool),
+        subscribe: &Subscribe,
+        now: Now,
+    ) {
+        if !self.has_place(peer, channels, subscribe, now) {
+            channels.iter().for_each(|channel| self.note_waited(*channel, now));
+            return;
+        }
+        let is_stream = subscribe.delivery == Delivery::Stream;
+        let poll = (!is_stream).then(|| self.due_ms(subscribe, now));
+        let cursor = subscribe.cursor;
+        let begin = Begin { peer, store, order, cursor, channels, is_behind, poll };
+        let key = self.streams.begin(begin, &mut At { stores: &mut self.stores, now });
+        self.outputs.push_back(Output::Held { peer, hold: Hold::Stream(key) });
+        self.start_reading();
+    }
+
+    /// Whether there is a place for one more on each of these channels; makes one, or tells the
+    /// caller.
+    fn has_place(
+        &mut self,
+        peer: Peer,
+        channels: &[ChannelKey],
+        subscribe: &Subscribe,
+        now: Now,
+    ) -> bool {
+        let held = |channel: &ChannelKey| self.held_on(*channel);
+        let most = channels.iter().map(held).max().unwrap_or(0);
+        match subscribe.concurrency {
+            Concurrency::First if most > 0 => {
+                self.end(peer, End::Displaced, subscribe.cursor);
+                false
+            }
+            Concurrency::Last if most > 0 => {
+                channels.iter().for_each(|channel| self.displace(*channel, now));
+                true
+            }
+            _ if subscribe.is_too_many(most) => {
+                let refusal = Refusal::Subscribers;
+                self.outputs.push_back(Output::Refused { peer, refusal });
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn displace(&mut self, channel: ChannelKey, now: Now) {
+        if let Some(waiters) = self.stores.kept_mut(channel) {
+            for displaced in waiters.take(Vec::new()) {
+                let held = self.release(displaced).expect("a listed subscription is held");
+                self.end(held.peer, End::Displaced, held.cursor);
+            }
+        }
+        let Self { streams, outputs, stores, .. } = self;
+        streams.displace(channel, outputs, &mut At { stores, now });
+    }
+
+    /// When the hold of a poll ends, milliseconds; `None`: never.
+    fn due_ms(&mut self, subscribe: &Subscribe, now: Now) -> Option<u64> {
+        (subscribe.timeout_ms != 0)
+            .then(|| now.mono_ms.saturating_add(self.jitter.shorten(subscribe.timeout_ms)))
+    }
+
+    /// Ends every hold, but what is under way still arrives.
+    pub(super) fn shutdown(&mut self, now: Now) {
+        let mut all = Vec::with_capacity(self.polls.len());
+        let channels: Vec<ChannelKey> = self.stores.iter().map(|(channel, _)| channel).collect();
+        for channel in channels {
+            let waiters = self.stores.kept_mut(channel).expect("just listed");
+            all.append(&mut waiters.take(Vec::new()));
+            self.note_waited(channel, now);
+        }
+        self.fanouts.start(Cause::Shutdown, all);
+        let feeds: Vec<FeedKey> = self.streams.feeds.keys().collect();
+        for key in feeds {
+            if self.streams.feeds.get_mut(key).is_some_and(|feed| feed.push(Item::Shutdown)) {
+                self.fanouts.start(Cause::Feed(key), Vec::new());
+            }
+        }
+    }
+
+    /// What the fan-outs bring next.
+    pub(super) fn next(&mut self, now: Now) -> Option<Next> {
+        loop {
+            let (waiter, cause, many_waited) = match self.fanouts.next()? {
+                Step::Waiter { waiter, cause, many_waited } => (waiter, cause, many_waited),
+                Step::Feed(feed) => {
+                    match self.streams.step(feed, &mut At { stores: &mut self.stores, now }) {
+                        Turn::Say(output) => return Some(Next::Output(output)),
+                        turn => {
+                            self.end_turn(turn);
+                            continue;
+                        }
+                    }
+                }
+                Step::Read => match self.read_next(now) {
+                    None => continue,
+                    next => return next,
+                },
+                Step::Done(Cause::Deleted { publisher: Some(peer), information }) => {
+                    return Some(Next::Output(Output::Deleted { peer, information }));
+                }
+                Step::Done(_) => continue,
+            };
+            let Some(Subscription { peer, cursor, .. }) = self.release(waiter) else { continue };
+            let end = match cause {
+                Cause::Message { message, channel, lost_through } => {
+                    let gap = self.stores.gap(channel, cursor, lost_through, message.sequence);
+                    let many_waited = Some(many_waited);
+                    return Some(Next::Output(Output::Deliver { peer, message, gap, many_waited }));
+                }
+                Cause::Deleted { .. } => End::Deleted,
+                Cause::Shutdown | Cause::Feed(_) | Cause::Reading => End::Shutdown,
+            };
+            return Some(Next::Output(Output::Ended { peer, end, cursor }));
+        }
+    }
+
+    /// Goes on where a step of a feed had nothing to say.
+    fn end_turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Deleted { polls, publisher, information } => {
+                self.fanouts.start(Cause::Deleted { publisher, information }, polls);
+            }
+            Turn::Done => drop(self.fanouts.finish()),
+            Turn::Passed | Turn::Say(_) => {}
+        }
+        // A feed may have found one that is behind.
+        self.start_reading();
+    }
+
+    /// The turn of a stream that is behind.
+    fn read_next(&mut self, now: Now) -> Option<Next> {
+        let Some((stream, peer, is_poll)) = self.streams.next_reading() else {
+            self.is_reading = false;
+            self.fanouts.finish();
+            return None;
+        };
+        self.fanouts.charge(READ_STEPS);
+        if !is_poll {
+            return Some(Next::Output(Output::Readable { peer, stream }));
+        }
+        match self.read(stream, now) {
+            Ok(output) => output.map(Next::Output),
+            Err(ticket) => Some(Next::Asked(stream, ticket)),
+        }
+    }
+
+    /// The next message of a stream that is behind, or the ticket of its store.
+    pub(super) fn read(&mut self, stream: StreamKey, now: Now) -> Result<Option<Output>, Ticket> {
+        self.streams.read(stream, &mut At { stores: &mut self.stores, now })
+    }
+
+    /// Ends a stream whose subscriber is gone.
+    pub(super) fn leave(&mut self, stream: StreamKey, now: Now) -> Option<Stream> {
+        self.streams.remove(stream, &mut At { stores: &mut self.stores, now })
+    }
+
+    /// Has streams that are behind read, if there are any.
+    pub(super) fn start_reading(&mut self) {
+        if self.streams.has_reading() && !self.is_reading {
+            self.is_reading = true;
+            self.fanouts.start(Cause::Reading, Vec::new());
+        }
+    }
+
+    fn feed(&mut self, channel: ChannelKey, item: Item) {
+        if let Some(feed) = self.streams.feeds.push(channel, item) {
+            self.fanouts.start(Cause::Feed(feed), Vec::new());
+        }
+    }
+
+    /// A channel may just have been made: those that followed one of its name follow it.
+    pub(super) fn adopt(&mut self, channel: ChannelKey, now: Now) {
+        self.streams.feeds.adopt(channel, &mut At { stores: &mut self.stores, now });
+    }
+
+    /// Tells a poll of several channels of its message.
+    pub(super) fn tell(&mut self, peer: Peer, owed: Owed) {
+        let Owed { message, gap, channel } = owed;
+        let name = Rc::clone(self.stores.name(channel).expect("the store has just named it"));
+        self.outputs.push_back(Output::Feed { peer, due: Due { message, gap, name } });
+    }
+
+    /// A stream's store has answered what is the next message there.
+    pub(super) fn answered(&mut self, stream: StreamKey, owed: Option<Owed>, now: Now) {
+        let Self { streams, stores, outputs, .. } = self;
+        outputs.extend(streams.answered(stream, owed, &mut At { stores, now }));
+        self.start_reading();
+    }
+
+    /// Ends one poll whose time is up; gives whether there was a timer that was due.
+    pub(super) fn end_timed_out(&mut self, now: Now) -> bool {
+        if let Some(poll) = self.streams.pop_timed_out(&mut At { stores: &mut self.stores, now }) {
+            self.end(poll.peer, End::NothingNew, poll.cursor);
+            return true;
+        }
+        let Some(due) = self.polls.pop_timed_out(&self.stores, now) else { return false };
+        if let Some(held) = due.and_then(|due| self.release(due)) {
+            self.end(held.peer, End::NothingNew, held.cursor);
+            self.note_waited(held.channel, now);
+        }
+        true
+    }
+
+    /// When something is due, milliseconds.
+    pub(super) fn poll_timeout(&self) -> Option<u64> {
+        let holds = [self.polls.next_deadline(), self.streams.next_deadline()];
+        holds.into_iter().chain([self.stores.poll_timeout()]).flatten().min()
+    }
+
+    /// Timers that are set.
+    pub(super) fn timers(&self) -> usize {
+        self.polls.timers() + self.streams.timers() + self.stores.timers()
+    }
+
+    /// Tells the store whether a channel is still waited on.
+    pub(super) fn note_waited(&mut self, channel: ChannelKey, now: Now) {
+        let waited = self.held_on(channel) > 0;
+        self.stores.set_waited(channel, waited, now);
+    }
+
+    /// Requests held on a channel.
+    pub(super) fn held_on(&self, channel: ChannelKey) -> usize {
+        let polls = self.stores.kept(channel).map_or(0, Waiters::len);
+        polls + self.streams.feeds.of_channel(channel).len()
+    }
+
+    pub(super) fn release(&mut self, subscription: SubscriptionKey) -> Option<Subscription> {
+        self.polls.release(subscription, &mut self.stores)
+    }
+
+    pub(super) fn end(&mut self, peer: Peer, end: End, cursor: Cursor) {
+        self.outputs.push_back(Output::Ended { peer, end, cursor });
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.stores.shrink();
+        self.polls.shrink();
+        self.streams.shrink();
+        self.fanouts.shrink();
+        self.outputs.shrink_to(0);
+    }
+
+    pub(super) fn check_invariants(&self) {
+        self.stores.check_invariants();
+        self.streams.feeds.check_invariants();
+        self.polls.check_invariants(&self.stores, self.fanouts.is_empty());
+        for (channel, waiters) in self.stores.iter() {
+            let streams = self.streams.feeds.of_channel(channel);
+            let is_waited = !waiters.is_empty() || !streams.is_empty();
+            assert_eq!(self.stores.is_waited(channel), is_waited, "{channel:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Stream: one request that follows channels: an event stream or a WebSocket, which stays, or a
+//! poll of several channels, which ends with its first message. Holds only values.
+
+use super::subscription::{FeedKey, Peer};
+use crate::message::{Cursor, Message, MessageId, Order};
+use crate::store::{StoreId, Ticket};
+use crate::wheel::TimerKey;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The caller's name of the request.
+    pub(super) peer: Peer,
+    /// Behind the last message that it was given.
+    pub(super) cursor: Cursor,
+    pub(super) pace: Pace,
+    pub(super) members: Members,
+    /// Ends the hold of a poll; `None`: never.
+    pub(super) timer: Option<TimerKey>,
+    /// Messages that passed it while it was behind, and that no store keeps.
+    pub(super) missed: Option<Box<Missed>>,
+    pub(super) store: StoreId,
+    pub(super) order: Order,
+    /// It ends with its first message.
+    pub(super) is_poll: bool,
+}
+
+const _: () = assert!(size_of::<Stream>() <= 96);
+
+/// How a stream gets its next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// It has all that its feeds do not have under way to it: they give it the next.
+    Level,
+    /// It is behind, and reads from its channels' messages when its turn comes.
+    Reading,
+    /// As before; its store has not answered yet.
+    Asked(Ticket),
+    /// Its caller takes no more for now.
+    Paused,
+}
+
+/// Where a stream stands in one feed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) feed: FeedKey,
+    /// Its place in the list of the feed.
+    pub(super) slot: u32,
+    /// How many items the feed had had when the stream entered: only later ones are for it.
+    pub(super) entered: u64,
+}
+
+/// Messages that will never come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Missed {
+    pub(super) count: u64,
+    /// The place of the last of them.
+    pub(super) place: MessageId,
+}
+
+impl Missed {
+    pub(super) fn one(message: &Message) -> Self {
+        Self { count: 1, place: message.place() }
+    }
+
+    /// These too.
+    pub(super) fn add(&mut self, later: Self) {
+        if later.count > 0 {
+            *self = Self { count: self.count + later.count, ..later };
+        }
+    }
+
+    /// Whether all of them come before `message`.
+    pub(super) fn is_before(&self, message: &Message) -> bool {
+        self.place < message.place()
+    }
+}
+
+/// A stream's places, one for each of its channels. One channel costs no allocation.
+#[derive(Debug)]
+pub(super) enum Members {
+    One(Member),
+    Several(Box<[Member]>),
+}
+
+impl Members {
+    pub(super) fn all(&self) -> &[Member] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(all) => all,
+        }
+    }
+
+    pub(super) fn of(&self, feed: FeedKey) -> Option<&Member> {
+        self.all().iter().find(|member| member.feed == feed)
+    }
+
+    /// Notes that the stream has moved in the list of a feed.
+    pub(super) fn moved(&mut self, feed: FeedKey, slot: u32) {
+        let all = match self {
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Several(all) => all,
+        };
+        if let Some(member) = all.iter_mut().find(|member| member.feed == feed) {
+            member.slot = slot;
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Streams and polls of several channels, in the hub.
+
+use crate::hub::tests::*;
+
+const STREAM: Subscribe = Subscribe { delivery: Delivery::Stream, ..LONG };
+
+/// The end of a stream.
+const GONE: &str = "Deleted";
+
+#[test]
+fn a_stream_gets_what_is_stored_and_then_everything_that_is_published() {
+    let mut b = Bench::new(options());
+    b.publish("a", "one");
+    b.publish("a", "two");
+    assert_eq!(b.follow(&["a"], Order::Channel, STREAM), ["2: held", "2: one a", "2: two a"]);
+    assert_eq!(b.publish("a", "three"), ["3: published 201 of 3, 1 waited", "2: three a"]);
+    b.advance(1000);
+    assert_eq!(b.publish("a", "four"), ["4: published 201 of 4, 1 waited", "2: four a"]);
+}
+
+#[test]
+fn who_leaves_or_comes_in_a_fan_out_moves_nobody_past_their_turn() {
+    for (leaver, turns) in [(0, 2), (1, 2), (2, 2), (4, 2), (2, 0), (0, 4), (4, 5)] {
+        let mut b = Bench::new(options());
+        let streams: Vec<_> = (0..5).map(|_| b.stream(&["a"], Order::Channel)).collect();
+        b.put("a", "one", false);
+        b.put("a", "two", false);
+        let mut said = b.some(turns);
+        b.hub.unsubscribe(Hold::Stream(streams[leaver]), b.now);
+        b.stream(&["a"], Order::Channel);
+        said.extend(b.outputs());
+        for peer in (0..5).filter(|peer| *peer != leaver) {
+            let own: Vec<_> =
+                said.iter().filter(|one| one.starts_with(&format!("{peer}:"))).collect();
+            assert_eq!(own, [&format!("{peer}: one a"), &format!("{peer}: two a")], "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_behind_reads_on_and_is_told_what_no_store_keeps() {
+    let mut b = Bench::new(options());
+    let stream = b.stream(&["a"], Order::Channel);
+    b.publish("a", "one");
+    b.hub.pause(stream);
+    assert_eq!(b.publish("a", "two"), ["2: published 201 of 2, 1 waited"]);
+    b.put("a", "lost", false);
+    assert_eq!(b.publish("a", "three"), ["4: published 201 of 3, 1 waited"]);
+    b.hub.resume(stream);
+    assert_eq!(b.outputs(), ["0: two a", "0: three a Messages(1)"]);
+    assert_eq!(b.publish("a", "four"), ["5: published 201 of 4, 1 waited", "0: four a"]);
+}
+
+#[test]
+fn what_is_gone_when_a_slow_stream_comes_to_it_is_a_gap() {
+    let mut options = options();
+    options.stores[0].memory.max_messages = 2;
+    let mut b = Bench::new(options);
+    let stream = b.stream(&["a"], Order::Channel);
+    b.publish("a", "0");
+    b.hub.pause(stream);
+    for n in 1..=5 {
+        b.publish("a", &n.to_string());
+    }
+    b.hub.resume(stream);
+    assert_eq!(b.outputs(), ["0: 4 a Messages(3)", "0: 5 a"]);
+}
+
+#[test]
+fn a_publisher_that_is_faster_than_the_fan_out_fills_no_memory() {
+    let mut b = Bench::new(options());
+    let first = b.stream(&["a"], Order::Channel);
+    b.stream(&["a"], Order::Channel);
+    b.hub.pause(first);
+    for n in 0..200 {
+        b.put("a", &n.to_string(), n % 2 == 0);
+    }
+    b.hub.resume(first);
+    let mut said = b.outputs();
+    said.extend(b.publish("a", "200"));
+    for peer in [0, 1] {
+        let mut counted = 0;
+        let mut last = None;
+        for one in said.iter().filter(|one| one.starts_with(&format!("{peer}:"))) {
+            let words: Vec<_> = one.split(' ').collect();
+            let missed = words.get(3).map(|gap| gap.trim_matches(|c: char| !c.is_ascii_digit()));
+            counted += 1 + missed.map_or(0, |missed| missed.parse::<u32>().unwrap());
+            let number: u32 = words[1].parse().unwrap();
+            assert!(last < Some(number) && counted <= number + 1, "{said:?}");
+            last = Some(number);
+        }
+        assert_eq!((counted, last), (201, Some(200)), "{said:?}");
+    }
+}
+
+#[test]
+fn several_channels_come_in_the_order_of_their_store() {
+    let mut b = Bench::new(options());
+    b.publish("a", "a1");
+    b.publish("b", "b1");
+    b.publish("a", "a2");
+    let both = b.follow(&["b", "a"], Order::Store, STREAM);
+    assert_eq!(both, ["3: held", "3: a1 a", "3: b1 b", "3: a2 a"]);
+    // Two fan-outs under way at once: whichever comes first, the order is that of the store.
+    b.put("b", "b2", false);
+    b.put("a", "a3", false);
+    b.put("b", "b3", true);
+    b.put("a", "a4", true);
+    assert_eq!(b.outputs(), ["3: b2 b", "3: a3 a", "3: b3 b", "3: a4 a"]);
+}
+
+#[test]
+fn a_poll_of_several_channels_ends_with_its_first_message() {
+    let mut b = Bench::new(options());
+    assert_eq!(b.follow(&["a", "b"], Order::Store, LONG), ["0: held"]);
+    assert_eq!(b.publish("b", "one"), ["1: published 201 of 1, 1 waited", "0: one b"]);
+    assert_eq!(b.publish("a", "two"), ["2: published 202 of 1, 0 waited"]);
+    assert_eq!(b.follow(&["a", "b"], Order::Store, LONG), ["3: one b"]);
+    let cursor = Cursor { time: NOW.unix_s + 1, tag: 1, given: true };
+    let late = Subscribe { cursor, ..LONG };
+    assert_eq!(b.follow(&["a", "b"], Order::Store, late), ["4: held"]);
+    b.advance(60_000);
+    assert_eq!(b.outputs(), ["4: NothingNew"]);
+    let interval = Subscribe { delivery: Delivery::IntervalPoll, ..late };
+    assert_eq!(b.follow(&["a", "b"], Order::Store, interval), ["5: NothingNew"]);
+}
+
+#[test]
+fn one_of_several_that_is_deleted_is_followed_again_and_the_last_ends_the_stream() {
+    let mut b = Bench::new(options());
+    b.follow(&["a", "b"], Order::Store, STREAM);
+    b.follow(&["a"], Order::Channel, STREAM);
+    b.put("a", "before", false);
+    assert_eq!(b.delete("a"), ["0: before a", "1: before a", "1: Deleted", "3: deleted 0"]);
+    assert_eq!(b.publish("a", "again"), ["4: published 201 of 1, 1 waited", "0: again a"]);
+    assert_eq!(b.delete("b"), ["5: deleted 0"]);
+    assert_eq!(b.delete("a"), [format!("0: {GONE}"), "6: deleted 1".to_owned()]);
+    assert_eq!(b.publish("a", "late"), ["7: published 202 of 1, 0 waited"]);
+    assert_eq!(b.hub.held(), 0);
+}
+
+#[test]
+fn what_is_under_way_arrives_before_the_daemon_stops() {
+    let mut b = Bench::new(options());
+    b.follow(&["a", "b"], Order::Store, STREAM);
+    b.follow(&["a"], Order::Channel, STREAM);
+    b.put("b", "b1", false);
+    b.put("a", "a1", false);
+    b.hub.shutdown(b.now);
+    let said = b.outputs();
+    let of =
+        |peer: &str| said.iter().filter(|one| one.starts_with(peer)).cloned().collect::<Vec<_>>();
+    assert_eq!(of("0:"), ["0: b1 b", "0: a1 a", "0: Shutdown"]);
+    assert_eq!(of("1:"), ["1: a1 a", "1: Shutdown"]);
+}
+
+#[test]
+fn a_gap_counts_what_is_missing_in_all_channels() {
+    let mut options = options();
+    options.stores[0].memory.max_messages = 1;
+    let mut b = Bench::new(options);
+    // Places are noted from the first subscriber that counts in them.
+    b.follow(&["a", "b"], Order::Store, Subscribe { delivery: Delivery::IntervalPoll, ..LONG });
+    for n in 0..3 {
+        b.publish("a", &format!("a{n}"));
+        b.publish("b", &format!("b{n}"));
+    }
+    let after = |tag| Subscribe {
+        cursor: Cursor { time: NOW.unix_s + 1, tag, given: true },
+        delivery: Delivery::IntervalPoll,
+        ..LONG
+    };
+    assert_eq!(b.follow(&["a", "b"], Order::Store, after(0)), ["7: a2 a Messages(3)"]);
+    assert_eq!(b.follow(&["a", "b"], Order::Store, after(2)), ["8: a2 a Messages(1)"]);
+    assert_eq!(b.follow(&["a", "b"], Order::Store, after(4)), ["9: b2 b"]);
+    assert_eq!(b.follow(&["b"], Order::Store, after(0)), ["10: b2 b Messages(2)"]);
+}
+
+#[test]
+fn a_subscriber_without_a_cursor_begins_where_the_settings_say() {
+    let mut b = Bench::new(options());
+    for body in ["one", "two", "three"] {
+        b.publish("a", body);
+    }
+    b.publish("b", "four");
+    let from = |first| Subscribe { first, ..STREAM };
+    let last = b.follow(&["a"], Order::Channel, from(First::Last(2)));
+    assert_eq!(last, ["4: held", "4: two a", "4: three a"]);
+    let last = b.follow(&["a", "b"], Order::Store, from(First::Last(2)));
+    assert_eq!(last, ["5: held", "5: three a", "5: four b"]);
+    let last = b.follow(&["a", "b"], Order::Store, from(First::Last(9)));
+    assert_eq!(last.len(), 5);
+    assert_eq!(b.follow(&["a"], Order::Channel, from(First::Newest)), ["7: held"]);
+    assert_eq!(b.follow(&["b", "a"], Order::Store, from(First::Newest)), ["8: held"]);
+    let said = b.publish("a", "five");
+    assert_eq!(said.len(), 6, "{said:?}");
+    let poll = Subscribe { first: First::Newest, delivery: Delivery::IntervalPoll, ..LONG };
+    assert_eq!(b.ask("a", poll), ["10: NothingNew"]);
+    assert_eq!(b.ask("a", Subscribe { first: First::Last(1), ..poll }), ["11: five 1:3"]);
+}
+
+#[test]
+fn the_newest_stream_displaces_the_one_before_it_and_everybody_counts() {
+    let mut b = Bench::new(options());
+    let last = Subscribe { concurrency: Concurrency::Last, ..STREAM };
+    b.follow(&["a", "b"], Order::Store, last);
+    b.put("a", "one", false);
+    let said = b.follow(&["a"], Order::Channel, last);
+    assert_eq!(said, ["0: one a", "0: Displaced", "2: held"]);
+    let first = Subscribe { concurrency: Concurrency::First, ..STREAM };
+    assert_eq!(b.follow(&["b", "a"], Order::Store, first), ["3: Displaced"]);
+    let two = Subscribe { max_subscribers: 2, ..STREAM };
+    assert_eq!(b.follow(&["a"], Order::Channel, two), ["4: held"]);
+    assert_eq!(b.follow(&["a"], Order::Channel, two), ["5: Subscribers"]);
+    assert_eq!(b.ask("a", Subscribe { max_subscribers: 2, ..LONG }), ["6: Subscribers"]);
+}
+
+#[test]
+fn a_missing_channel_of_several_is_named_and_none_is_made() {
+    let mut b = Bench::new(options());
+    b.publish("a", "one");
+    let strict = Subscribe { create: false, ..STREAM };
+    let peer = b.peer();
+    b.hub.follow(peer, (StoreId(0), Order::Store), &[b"a", b"x", b"y"], strict, b.now);
+    match b.hub.poll_answer() {
+        Some(Output::Missing { name: Some(name), .. }) => assert_eq!(&*name, b"x"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(b.follow(&["a", "b", "c", "d"], Order::Store, STREAM), ["2: Channels"]);
+    assert_eq!(b.hub.figures().channels, 1);
+}
