@@ -166,7 +166,9 @@ impl Reader {
         let received = match self.expected.check(&self.data) {
             _ if !event.has_data => Received::Nothing,
             _ if event.name == b"push:end" => Received::Damaged("the server ended the stream"),
-            _ if !event.name.is_empty() => Received::Damaged("an event that was not published"),
+            Ok(_) if !event.name.is_empty() => Received::Damaged("a message with an event's name"),
+            // Of nginx's push module, its pings.
+            Err(_) if !event.name.is_empty() => Received::Nothing,
             Ok(_) if event.id.is_empty() => Received::Damaged("an event without id"),
             Ok(stamp) => {
                 let message = Message { stamp, cursor: Cursor::NONE, close: false };
@@ -360,6 +362,7 @@ mod tests {
         for (transport, bytes, received) in [
             (Transport::EventSource, &b":\n\n"[..], Received::Nothing),
             (Transport::EventSource, b": ping 25\nretry: 2143\n\n", Received::Nothing),
+            (Transport::EventSource, b"event: ping\ndata: \n\n", Received::Nothing),
             (
                 Transport::EventSource,
                 b"event: push:end\ndata: 410 Gone\n\n",
