@@ -1,18 +1,38 @@
 //! Hub: the cost of a delivery in the hub. Prints nanoseconds to deliver to one of 10,000
-//! subscribers and to hold its next request. Run with `cargo bench --bench hub`.
+//! subscribers, to hold its next request, and to deliver to one of 10,000 streams, the allocations
+//! for that, and the bytes of each of 100,000 streams. Run with `cargo bench --bench hub`.
 
 mod support;
+
+use std::time::Instant;
 
 use pushserver::clock::Now;
 use pushserver::hub::options::{Concurrency, Options, StoreOptions};
 use pushserver::hub::{ChannelName, Hub, Output, Peer, Publish, Subscribe};
-use pushserver::message::{Content, Cursor, Delivery, First, MessageId};
+use pushserver::message::{Content, Cursor, Delivery, First, MessageId, Order};
 use pushserver::store::{StoreId, memory};
 
 const SUBSCRIBERS: usize = 10_000;
+const IDLE: usize = 100_000;
+const NOW: Now = Now { mono_ms: 0, unix_s: 1_000_000 };
+const NAME: ChannelName<'_> = ChannelName { store: StoreId(0), name: b"crowd" };
+const SUBSCRIBE: Subscribe = Subscribe {
+    cursor: Cursor::OLDEST,
+    first: First::Oldest,
+    delivery: Delivery::LongPoll,
+    create: true,
+    concurrency: Concurrency::Broadcast,
+    max_subscribers: 0,
+    timeout_ms: 55_000,
+};
 
 fn main() {
-    let now = Now { mono_ms: 0, unix_s: 1_000_000 };
+    polls();
+    streams();
+    idle();
+}
+
+fn hub() -> Hub {
     let memory = memory::Options {
         min_messages: 0,
         max_messages: 2,
@@ -26,35 +46,27 @@ fn main() {
         first_id: MessageId::default(),
         seed: 1,
     };
-    let mut hub = Hub::new(options, now);
-    let peers: Vec<Peer> = (0..SUBSCRIBERS as u64).map(Peer).collect();
-    let name = ChannelName { store: StoreId(0), name: b"crowd" };
-    let publisher = peers[0];
+    Hub::new(options, NOW)
+}
+
+fn publish(hub: &mut Hub) {
+    let content = Content { body: &[7; 200][..], ..Content::default() };
+    hub.publish(Peer(0), NAME, Publish { content, create: true, store: true }, NOW);
+}
+
+fn polls() {
+    let mut hub = hub();
     let mut cursor = Cursor::OLDEST;
     let round = || {
-        let start = std::time::Instant::now();
-        for &peer in &peers {
-            let subscribe = Subscribe {
-                cursor,
-                first: First::Oldest,
-                delivery: Delivery::LongPoll,
-                create: true,
-                concurrency: Concurrency::Broadcast,
-                max_subscribers: 0,
-                timeout_ms: 55_000,
-            };
-            hub.subscribe(peer, name, subscribe, now);
-            assert!(matches!(hub.poll_output(now), Some(Output::Held { .. })));
+        let start = Instant::now();
+        for peer in 0..SUBSCRIBERS as u64 {
+            hub.subscribe(Peer(peer), NAME, Subscribe { cursor, ..SUBSCRIBE }, NOW);
+            assert!(matches!(hub.poll_output(NOW), Some(Output::Held { .. })));
         }
         let held = start.elapsed();
-        let publish = Publish {
-            content: Content { body: &[7; 200][..], ..Content::default() },
-            create: true,
-            store: true,
-        };
-        hub.publish(publisher, name, publish, now);
+        publish(&mut hub);
         let mut delivered = 0;
-        while let Some(output) = hub.poll_output(now) {
+        while let Some(output) = hub.poll_output(NOW) {
             if let Output::Deliver { message, .. } = output {
                 cursor = Cursor::at(message.id());
                 delivered += 1;
@@ -64,4 +76,38 @@ fn main() {
         (held, start.elapsed() - held)
     };
     support::report_rounds("hub", SUBSCRIBERS, [150.0, 100.0], round);
+}
+
+/// Opens streams of the one channel.
+fn follow(hub: &mut Hub, count: usize) {
+    let of = (StoreId(0), Order::Channel);
+    for peer in 0..count as u64 {
+        let subscribe = Subscribe { delivery: Delivery::Stream, timeout_ms: 0, ..SUBSCRIBE };
+        hub.follow(Peer(peer), of, &[NAME.name], subscribe, NOW);
+        assert!(matches!(hub.poll_output(NOW), Some(Output::Held { .. })));
+    }
+}
+
+fn streams() {
+    let mut hub = hub();
+    follow(&mut hub, SUBSCRIBERS);
+    let round = || {
+        let start = Instant::now();
+        publish(&mut hub);
+        let mut delivered = 0;
+        while let Some(output) = hub.poll_output(NOW) {
+            delivered += usize::from(matches!(output, Output::Feed { .. }));
+        }
+        assert_eq!(delivered, SUBSCRIBERS);
+        start.elapsed()
+    };
+    support::report_streams("hub, streams", SUBSCRIBERS, 100.0, round);
+}
+
+fn idle() {
+    let region = support::allocations();
+    let mut hub = hub();
+    follow(&mut hub, IDLE);
+    let bytes = support::bytes_held(&region) / IDLE as f64;
+    support::report("hub: idle stream, all on one channel", bytes, "bytes", 250.0);
 }

@@ -27,21 +27,46 @@ pub(crate) fn report_rounds(
     layer: &str,
     each: usize,
     budgets: [f64; 2],
-    mut round: impl FnMut() -> (Duration, Duration),
+    round: impl FnMut() -> (Duration, Duration),
 ) {
+    let (mut times, allocations) = run(each, round);
+    times.sort_by_key(|(hold, _)| *hold);
+    let hold = median_ns(&times, each, |time| time.0);
+    report(&format!("{layer}: hold a request"), hold, "ns", budgets[0]);
+    times.sort_by_key(|(_, deliver)| *deliver);
+    let deliver = median_ns(&times, each, |time| time.1);
+    report(&format!("{layer}: deliver"), deliver, "ns", budgets[1]);
+    report(&format!("{layer}: allocations per delivery"), allocations, "", 0.01);
+}
+
+/// As [`report_rounds`], of deliveries to streams, which hold nothing again. `budget`: nanoseconds.
+pub(crate) fn report_streams(
+    layer: &str,
+    each: usize,
+    budget: f64,
+    round: impl FnMut() -> Duration,
+) {
+    let (mut times, allocations) = run(each, round);
+    times.sort();
+    report(&format!("{layer}: deliver"), median_ns(&times, each, |time| *time), "ns", budget);
+    report(&format!("{layer}: allocations per delivery"), allocations, "", 0.01);
+}
+
+/// Runs `round` many times: what it returned, and the allocations per delivery.
+fn run<T>(each: usize, mut round: impl FnMut() -> T) -> (Vec<T>, f64) {
     const ROUNDS: usize = 101;
     for _ in 0..5 {
         round();
     }
+    let mut times = Vec::with_capacity(ROUNDS);
     let region = allocations();
-    let mut times: Vec<_> = (0..ROUNDS).map(|_| round()).collect();
-    let allocations = region.change().allocations as f64 / (ROUNDS * each) as f64;
-    let each_ns = |time: Duration| time.as_nanos() as f64 / each as f64;
-    times.sort_by_key(|(hold, _)| *hold);
-    report(&format!("{layer}: hold a request"), each_ns(times[ROUNDS / 2].0), "ns", budgets[0]);
-    times.sort_by_key(|(_, deliver)| *deliver);
-    report(&format!("{layer}: deliver"), each_ns(times[ROUNDS / 2].1), "ns", budgets[1]);
-    report(&format!("{layer}: allocations per delivery"), allocations, "", 0.01);
+    times.extend((0..ROUNDS).map(|_| round()));
+    (times, region.change().allocations as f64 / (ROUNDS * each) as f64)
+}
+
+/// Nanoseconds per delivery, of the middle one of sorted rounds.
+fn median_ns<T>(sorted: &[T], each: usize, time: impl Fn(&T) -> Duration) -> f64 {
+    time(&sorted[sorted.len() / 2]).as_nanos() as f64 / each as f64
 }
 
 /// Prints a figure with its budget.
