@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ def test_the_scripts_get_hashed_names_and_stay_as_they_are(settings, tmp_path, s
     assert not collected.is_symlink()
     # With WhiteNoise only the hashed files may be kept: then no file may need a plain one.
     assert not re.search(rb"""(?:from|import)\s*\(?["'][./]""", collected.read_bytes())
+
+
+def test_the_module_is_what_its_parts_make():
+    join = runpy.run_path(str(Path(__file__).parents[1] / "client" / "join.py"))
+    assert join["MODULE"].read_text() == join["joined"](), "run python/client/join.py"
 
 
 def test_an_import_in_a_module_of_the_projects_own_is_followed(settings, tmp_path):

@@ -7,41 +7,25 @@
  *     updates.subscribe({main: "http://127.0.0.1:8001/updates/some_channel"});
  *
  * Each update is processed once, in order, whatever happens to the connection: every request names
- * the last update that arrived, in its query, so that no browser asks the server's leave first (CORS
- * preflight). The exception are updates that the server no longer has; a `gap` event tells of them.
+ * the last update that arrived. It does so in its query, so that browsers send no CORS preflight.
+ * The exception are updates that the server no longer has; a `gap` event tells of them.
  *
  * Events, each with the channel's name in `detail.name`:
  *   message  detail.data      an update, whether or not it has a `type` and a processor
- *   state    detail.state     "connecting", "open", "waiting" (detail.error, detail.retryMs), "closed"
- *                             (detail.error where the server ended it); detail.transport
+ *   state    detail.state     "connecting"; "open"; "waiting" (detail.error, detail.retryMs);
+ *                             "closed" (detail.error where the server ended the channel)
+ *            detail.transport "eventsource" or "poll"
  *   gap      detail.missed    how many updates were lost before the next one; null: not known
  *
- * The parts, from the page down to the network:
+ * A browser opens six connections to a host at most, over all its tabs: so the tabs share one. The
+ * parts, from the page down to the network:
  *   Updates     the names, processors and events of a page
- *   Feed        one URL in one tab: which update each name has seen, and what it misses
- *   Tabs        the tabs with the same feed: they elect a holder and exchange messages
- *   Holder      the part of the elected tab: which tab wants which channels
- *   Connection  the one connection: requests one after the other, by event stream or by poll
- * The tabs share one connection since a browser opens six to a host at most, over all tabs.
+ *   Feed        one URL in one tab: which update each name has seen, and which it has missed
+ *   Chase       the requests of names that have missed some
+ *   Tabs        the tabs that follow one URL: they elect the holder and exchange messages
+ *   Holder      which tab wants which channels; only in the tab that holds the connection
+ *   Connection  requests one after the other, by event stream or by poll
  */
-
-const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
-const RETRY_MS = 1000; // pause after a first error; doubles with each further one
-const RETRY_MS_MAX = 30000;
-const INTERVAL_MS = 1000; // least time between two polls that bring nothing
-const HELD_MS = 2000; // a poll this old has reached the server, or else had failed
-const LOST_MS = 120000; // the server answers held polls sooner; a sleeping machine's connection dies
-const FIRST_BYTE_MS = 10000; // a stream that brings no byte for so long is in a proxy's buffer
-const STREAMS_AGAIN_MS = 300000; // after a fall back to polls
-const PING_INTERVALS = 2.5; // of silence: the connection is dead
-const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
-const GREETING_MS = 60000; // how often a tab checks that the holder still answers
-const DOUBT_MS = 500; // see Feed.#catchUp
-const LATE_MAX = 1000; // messages that a tab keeps while it catches up
-const EVENT_STREAM = "text/event-stream";
-// A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the names
-// of codings added. src/relay/request/cursor.rs has the same rule.
-const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
 export class Updates extends EventTarget {
     #feeds = new Map(); // by URL
@@ -58,7 +42,8 @@ export class Updates extends EventTarget {
         super();
         const unknown = transports.filter((name) => name !== "eventsource" && name !== "poll");
         if (unknown.length > 0 || transports.length === 0) {
-            throw new TypeError(`transports are "eventsource" and "poll", not ${unknown.join() || "none"}`);
+            const found = unknown.join() || "none";
+            throw new TypeError(`transports are "eventsource" and "poll", not ${found}`);
         }
         this.#options = {credentials, transports, shared, query};
         const each = (act) => () => this.#feeds.forEach(act);
@@ -77,9 +62,10 @@ export class Updates extends EventTarget {
     subscribe(channels) {
         for (const [name, url] of Object.entries(channels)) {
             if (url && !this.#homes.has(name)) {
-                const {base, ids} = channelsOf(url, this.#options.query, globalThis.document?.baseURI);
+                const {query} = this.#options;
+                const {base, ids} = channelsOf(url, query, globalThis.document?.baseURI);
                 // Channels in the query are one feed, however many they are.
-                const key = `${ids.length > 0 ? this.#options.query : ""} ${base}`;
+                const key = `${ids.length > 0 ? query : ""} ${base}`;
                 const feed = this.#feeds.get(key) ?? this.#feed(key, base);
                 this.#homes.set(name, feed);
                 feed.add(name, ids);
@@ -142,8 +128,20 @@ export class Updates extends EventTarget {
     }
 }
 
+// One object for the page, whatever URLs load this module: its old name (updates.mjs), or a name
+// with a hash beside the plain one.
+export default (globalThis[Symbol.for("pushserver")] ??= new Updates());
+
+// Feed: what the names of one tab have seen; has no connection of its own but to catch up.
+
+const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
+const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
+const GREETING_MS = 60000; // how often a tab checks that the holder still answers
+const DOUBT_MS = 500; // see Feed.#catchUp
+const LATE_MAX = 1000; // messages that a tab keeps while it catches up
+
 /**
- * The names that one tab follows at one URL; never has a connection of its own but to catch up.
+ * The names that one tab follows at one URL.
  *
  * Each name has `seen`, the id of the last message that it has, or null. A message of the holder
  * comes with the id of the one before it, `prev`, so each tab sees by itself whether it missed one:
@@ -155,7 +153,7 @@ export class Updates extends EventTarget {
  * This is worth something only once the holder's request has the name's channels: the holder says
  * from which id on (`joined`), and that is the name's `from`. No other name takes its messages.
  */
-class Feed {
+export class Feed {
     #names = new Map();
     #options;
     #tell;
@@ -179,9 +177,10 @@ class Feed {
     }
 
     add(name, ids) {
-        this.#names.set(name, {name, ids, seen: null, from: undefined, chase: null, state: "closed"});
+        const entry = {name, ids, seen: null, from: undefined, chase: null, state: "closed"};
+        this.#names.set(name, entry);
         if (this.#running) {
-            this.#enter(this.#names.get(name), {state: "connecting"});
+            this.#enter(entry, {state: "connecting"});
             this.#greet();
         }
     }
@@ -245,7 +244,8 @@ class Feed {
 
     /** Makes sure that the holder still answers. */
     check() {
-        if (this.#running && this.#mine === null && globalThis.document?.visibilityState !== "hidden") {
+        const isVisible = globalThis.document?.visibilityState !== "hidden";
+        if (this.#running && this.#mine === null && isVisible) {
             this.#greet();
         }
     }
@@ -276,8 +276,8 @@ class Feed {
     #hold() {
         clearTimeout(this.#answerTimer);
         const seen = [...this.#names.values()].map((entry) => entry.seen);
-        // From the name that has seen least: the others have what comes again, and drop it.
-        const cursor = seen.reduce((least, id) => (order(id, least) < 0 ? id : least));
+        // The last that this tab has seen. Names that have not seen it catch up.
+        const cursor = seen.reduce(later, this.#place);
         this.#mine = new Holder(this.#options, cursor, this.#wanted, this.#tabs);
         this.#tabs.post({type: "who"});
     }
@@ -370,7 +370,9 @@ class Feed {
         if (gap !== undefined) {
             this.#tell.gap(entry.name, gap === UNKNOWN ? null : gap);
         }
-        if (!takes(entry, {channel}) || !this.#names.has(entry.name)) {
+        // Without text it is a place alone.
+        const isIts = text !== undefined && takes(entry, {channel});
+        if (!isIts || this.#names.get(entry.name) !== entry) {
             return;
         }
         let data;
@@ -453,7 +455,8 @@ class Feed {
                 } else {
                     inDoubt = false;
                     cursor = answer.id;
-                    entries.forEach((entry) => entry.chase === chase && this.#process(entry, answer));
+                    const still = entries.filter((entry) => entry.chase === chase);
+                    still.forEach((entry) => this.#process(entry, answer));
                 }
             } catch (error) {
                 failures += 1;
@@ -485,11 +488,17 @@ class Feed {
     }
 }
 
-const UNKNOWN = "unknown"; // a gap
-const HELD = {}; // instead of an answer
+/** Whether a name takes messages of this channel. */
+function takes({ids}, {channel}) {
+    return ids.length === 0 || ids.includes(channel);
+}
+
+// Chase: the requests of names that catch up; never knows what they have missed.
+
+export const HELD = {}; // instead of an answer
 
 /** What names that catch up wait for: an answer, or the end of a pause. */
-class Chase {
+export class Chase {
     #abort = new AbortController();
     #pause = new Pause();
 
@@ -527,14 +536,16 @@ class Chase {
     }
 }
 
+// Tabs: the locks and the channel among tabs; never reads what the messages say.
+
 /**
- * The tabs of an origin that follow the same URL; never reads what the messages say.
+ * The tabs of an origin that follow the same URL.
  *
  * One holds the lock of this name, the others stand in line for it, longest first; each tab also
  * holds a lock of its own, which others get when it is gone. The browser takes the locks of a tab
  * that is closed or crashes. Without locks or channels of the browser the tab is for itself.
  */
-class Tabs {
+export class Tabs {
     tab = Math.random().toString(36).slice(2);
     isReady = false;
     #name;
@@ -633,8 +644,10 @@ class Tabs {
     }
 }
 
+// Holder: which tab wants which channels, and who has been told; never sees a message's text.
+
 /** The part of the tab that has the connection: who wants what, and who has been told. */
-class Holder {
+export class Holder {
     #members = new Map(); // tab: {turn, wants, isTold, watch}
     #options;
     #tabs;
@@ -681,6 +694,7 @@ class Holder {
         const watch = this.#members.get(tab)?.watch ?? new AbortController();
         if (!this.#members.has(tab)) {
             this.#tabs.watch(tab, watch.signal, () => this.#dismiss(tab));
+            this.#connection.endPause(); // a new page does not wait for an old error's sake
         }
         this.#members.set(tab, {turn, wants, isTold: false, watch});
     }
@@ -707,8 +721,8 @@ class Holder {
     #answer() {
         const followed = this.#connection.followed;
         this.#members.forEach((member, tab) => {
-            const isFollowed = followed !== null && member.wants.flat().every((id) => followed.has(id));
-            if (isFollowed && !member.isTold) {
+            const isFollowed = member.wants.flat().every((id) => followed?.has(id));
+            if (followed !== null && isFollowed && !member.isTold) {
                 member.isTold = true;
                 const place = this.#connection.cursor;
                 const {turn} = member;
@@ -729,6 +743,9 @@ class Holder {
             }
         }
         this.#isSorting = false;
+        if (this.#members.size === 0) {
+            return; // the holder no more
+        }
         const isRefused = (ids) => refused.some(({want}) => String(want) === String(ids));
         this.#members.forEach((member) => {
             member.wants = member.wants.filter((ids) => !isRefused(ids));
@@ -741,8 +758,14 @@ class Holder {
     }
 }
 
+// Connection: the request under way and its cursor; never knows for whom it asks.
+
+const INTERVAL_MS = 1000; // least time between two polls that bring nothing
+const FIRST_BYTE_MS = 10000; // a stream that brings no byte for so long is in a proxy's buffer
+const STREAMS_AGAIN_MS = 300000; // after a fall back to polls
+
 /** Requests for one set of channels, one after the other, by event stream or by poll. */
-class Connection {
+export class Connection {
     cursor; // id of the last message; null: from where the location begins
     detail = {state: "connecting"};
     followed = null; // the channels of the request under way
@@ -788,6 +811,10 @@ class Connection {
     /** Ends a pause, and tries streams again. */
     wake() {
         this.#pollsUntil = 0;
+        this.endPause();
+    }
+
+    endPause() {
         this.#pause.end();
     }
 
@@ -842,7 +869,8 @@ class Connection {
         this.#awaitsHead = transport === "eventsource";
         const request = {...this.#options, ids, cursor: this.cursor};
         try {
-            return await (transport === "poll" ? this.#poll(request, watch) : this.#stream(request, watch));
+            const begin = transport === "poll" ? this.#poll : this.#stream;
+            return await begin.call(this, request, watch);
         } catch (error) {
             if (this.#run !== run || watch.isAborted) {
                 return 0; // stopped, other channels, or a dead connection
@@ -863,7 +891,8 @@ class Connection {
 
     async #poll(request, watch) {
         const started = performance.now();
-        const held = setTimeout(() => this.#enter({state: "open", transport: "poll"}, watch), HELD_MS);
+        const open = () => this.#enter({state: "open", transport: "poll"}, watch);
+        const held = setTimeout(open, HELD_MS);
         watch.start(LOST_MS);
         try {
             const response = await ask(request, watch);
@@ -897,9 +926,12 @@ class Connection {
                 return 0;
             }
             if (!isEventStream(response) && this.#fallsBack(response)) {
-                // Without streams the location holds the request as a poll; 406 is none.
+                if (response.status === 406) {
+                    return 0;
+                }
+                // A server that does not look at Accept took the request for a poll.
                 watch.start(LOST_MS);
-                return response.status === 406 ? 0 : await this.#receive(request, response, watch, started);
+                return await this.#receive(request, response, watch, started);
             }
             if (!isEventStream(response)) {
                 throw await refusalOf(response);
@@ -952,16 +984,13 @@ class Connection {
         if (id === undefined) {
             return;
         }
-        if (text !== undefined) {
-            if (channel === undefined && request.ids.length > 1) {
-                const why = 'tells no channel: is "query" the setting of its location?';
-                throw new Error(`${request.base} ${why}`);
-            }
-            const prev = this.cursor;
-            this.cursor = id;
-            this.#tell.message({prev, id, gap, channel: channel ?? request.ids[0], text});
+        if (text !== undefined && channel === undefined && request.ids.length > 1) {
+            const why = 'tells no channel: is "query" the setting of its location?';
+            throw new Error(`${request.base} ${why}`);
         }
+        const prev = this.cursor;
         this.cursor = id;
+        this.#tell.message({prev, id, gap, channel: channel ?? request.ids[0], text});
     }
 
     #transport() {
@@ -998,15 +1027,130 @@ class Connection {
         if (this.#run && watch === this.#watch) {
             const {state, transport} = this.detail;
             this.detail = detail;
-            if (detail.state === "waiting" || state !== detail.state || transport !== detail.transport) {
+            const isOther = state !== detail.state || transport !== detail.transport;
+            if (isOther || detail.state === "waiting") {
                 this.#tell.state(detail);
             }
         }
     }
 }
 
+// Requests and their answers, one at a time; never remembers anything.
+
+export const EVENT_STREAM = "text/event-stream";
+const PING_INTERVALS = 2.5; // of silence: the connection is dead
+// A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the
+// names of codings added. src/relay/request/cursor.rs has the same rule.
+const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
+
+export function ask({base, query, credentials, ids, cursor}, {signal}, init = {}) {
+    const parameters = ids.map((id) => `${encodeURIComponent(query)}=${id}`);
+    if (cursor !== null) {
+        parameters.push(`last_event_id=${encodeURIComponent(cursor).replaceAll("%3A", ":")}`);
+    }
+    const separator = base.includes("?") ? "&" : "?";
+    const url = parameters.length > 0 ? base + separator + parameters.join("&") : base;
+    // A cache would add validators of its own, which the server would take for a cursor.
+    return fetch(url, {credentials, cache: "no-store", signal, ...init});
+}
+
+/** The next message, by a poll, or where there are none by the beginning of a stream. */
+export async function askOnce(request, watch) {
+    const response = await ask(request, watch);
+    if (response.status !== 406) {
+        return pollAnswer(request, response);
+    }
+    const again = await ask(request, watch, {headers: {Accept: EVENT_STREAM}});
+    if (!isEventStream(again)) {
+        throw await refusalOf(again);
+    }
+    for await (const {id, data} of itemsOf(again, watch)) {
+        if (id !== undefined && data !== undefined) {
+            watch.abort();
+            return {id, ...factsOf(id), text: data};
+        }
+    }
+    throw new Error(`${request.base} ended the stream`);
+}
+
+/** The message that an answer brings, {id, gap, channel, text}; without text if it brings none. */
+export async function pollAnswer({base}, response) {
+    const {status, headers} = response;
+    // nginx ends a held poll with 408.
+    if (status === 304 || status === 408) {
+        // To a request without a cursor, where the next one goes on.
+        return headers.has("Last-Modified") ? {id: cursorOf(headers)} : {};
+    }
+    if (status !== 200) {
+        throw await refusalOf(response);
+    }
+    const text = await response.text();
+    const id = cursorOf(headers);
+    if (id === undefined) {
+        const why = "answered without a readable Last-Modified or Etag: is it a push server?";
+        throw new Error(`${base} ${why}`);
+    }
+    const gap = gapOf(headers.get("X-Push-Gap") ?? undefined);
+    return {id, gap, channel: headers.get("X-Push-Channel") ?? undefined, text};
+}
+
+export async function refusalOf(response) {
+    const text = isEventStream(response) ? "" : await response.text();
+    const {url, status} = response;
+    const error = new Error(`${url} answered ${status}: ${text.slice(0, 200).trim()}`);
+    return Object.assign(error, {status});
+}
+
+export function isRefusal(status) {
+    return status === 401 || status === 403 || status === 404;
+}
+
+export function isEventStream({status, headers}) {
+    const type = headers.get("Content-Type") ?? "";
+    return status === 200 && type.split(";")[0].trim().toLowerCase() === EVENT_STREAM;
+}
+
+/** What an event stream brings. Expires where it is silent longer than its pings allow. */
+export async function* itemsOf(response, watch) {
+    const parser = new EventStreamParser();
+    const reader = response.body.getReader();
+    let silenceMs = LOST_MS;
+    for (let piece; !(piece = await reader.read()).done; ) {
+        const items = parser.read(piece.value);
+        const intervals = items.map(({comment}) => /^ ?ping (\d+)$/.exec(comment ?? "")?.[1]);
+        const intervalS = Number(intervals.find((found) => found !== undefined));
+        silenceMs = intervalS > 0 ? intervalS * 1000 * PING_INTERVALS : silenceMs;
+        watch.start(silenceMs);
+        // Bytes that end no line are a sign of life too.
+        yield* items.length > 0 ? items : [{comment: ""}];
+    }
+}
+
+/** TIME:TAG, the place of a message in its channel; undefined where it cannot be read. */
+function cursorOf(headers) {
+    const time = Date.parse(headers.get("Last-Modified")) / 1000;
+    // Not every server lets scripts of other origins read Etag, and not every cache leaves it as it
+    // was; Cache-Control all scripts may read.
+    const told = /(?:^|[\s,])etag=([^\s,]+)/i.exec(headers.get("Cache-Control"));
+    const tag = tagOf(headers.get("Etag")) ?? tagOf(told?.[1]);
+    return Number.isNaN(time) || tag === undefined ? undefined : `${time}:${tag}`;
+}
+
+/** The number of a tag; undefined where it cannot be read. */
+function tagOf(text) {
+    return TAG.exec(text ?? "")?.[1];
+}
+
+// Waiting: for a server that is silent, and between two attempts.
+
+export const RETRY_MS = 1000; // pause after a first error; doubles with each further one
+const RETRY_MS_MAX = 30000;
+export const HELD_MS = 2000; // a poll this old has reached the server, or else had failed
+// The server answers held polls sooner than that; a sleeping machine's connection dies.
+export const LOST_MS = 120000;
+
 /** A request's end if nothing comes for too long. */
-class Watch {
+export class Watch {
     isExpired = false;
     #abort = new AbortController();
     #timer = null;
@@ -1037,7 +1181,7 @@ class Watch {
     }
 }
 
-class Pause {
+export class Pause {
     #end = null;
 
     begin(ms) {
@@ -1056,96 +1200,12 @@ class Pause {
 }
 
 /** Milliseconds; with jitter: pages that lost the server together must not come back together. */
-function pauseMs(failures, retryMs) {
+export function pauseMs(failures, retryMs) {
     const mostMs = Math.max(retryMs, Math.min(RETRY_MS_MAX, retryMs * 2 ** (failures - 1)));
     return mostMs * (0.5 + Math.random() / 2);
 }
 
-/** Whether a name takes messages of this channel. */
-function takes({ids}, {channel}) {
-    return ids.length === 0 || ids.includes(channel);
-}
-
-function ask({base, query, credentials, ids, cursor}, {signal}, init = {}) {
-    const parameters = ids.map((id) => `${encodeURIComponent(query)}=${id}`);
-    if (cursor !== null) {
-        parameters.push(`last_event_id=${encodeURIComponent(cursor).replaceAll("%3A", ":")}`);
-    }
-    const separator = base.includes("?") ? "&" : "?";
-    const url = parameters.length > 0 ? base + separator + parameters.join("&") : base;
-    // A cache would add validators of its own, which the server would take for a cursor.
-    return fetch(url, {credentials, cache: "no-store", signal, ...init});
-}
-
-/** The next message, by a poll, or where there are none by the beginning of a stream. */
-async function askOnce(request, watch) {
-    const response = await ask(request, watch);
-    if (response.status !== 406) {
-        return pollAnswer(request, response);
-    }
-    const again = await ask(request, watch, {headers: {Accept: EVENT_STREAM}});
-    if (!isEventStream(again)) {
-        throw await refusalOf(again);
-    }
-    for await (const {id, data} of itemsOf(again, watch)) {
-        if (id !== undefined && data !== undefined) {
-            watch.abort();
-            return {id, ...factsOf(id), text: data};
-        }
-    }
-    throw new Error(`${request.base} ended the stream`);
-}
-
-/** The message that an answer brings, {id, gap, channel, text}; without text if it brings none. */
-async function pollAnswer({base}, response) {
-    const {status, headers} = response;
-    // nginx ends a held poll with 408.
-    if (status === 304 || status === 408) {
-        // To a request without a cursor, where the next one goes on.
-        return headers.has("Last-Modified") ? {id: cursorOf(headers)} : {};
-    }
-    if (status !== 200) {
-        throw await refusalOf(response);
-    }
-    const text = await response.text();
-    const id = cursorOf(headers);
-    if (id === undefined) {
-        throw new Error(`${base} answered without a readable Last-Modified or Etag: is it a push server?`);
-    }
-    const gap = headers.get("X-Push-Gap");
-    return {id, gap: gapOf(gap ?? undefined), channel: headers.get("X-Push-Channel") ?? undefined, text};
-}
-
-async function refusalOf(response) {
-    const text = isEventStream(response) ? "" : await response.text();
-    const error = new Error(`${response.url} answered ${response.status}: ${text.slice(0, 200).trim()}`);
-    return Object.assign(error, {status: response.status});
-}
-
-function isRefusal(status) {
-    return status === 401 || status === 403 || status === 404;
-}
-
-function isEventStream({status, headers}) {
-    const type = headers.get("Content-Type") ?? "";
-    return status === 200 && type.split(";")[0].trim().toLowerCase() === EVENT_STREAM;
-}
-
-/** What an event stream brings. Expires where it is silent longer than its pings allow. */
-async function* itemsOf(response, watch) {
-    const parser = new EventStreamParser();
-    const reader = response.body.getReader();
-    let silenceMs = LOST_MS;
-    for (let piece; !(piece = await reader.read()).done; ) {
-        const items = parser.read(piece.value);
-        const intervals = items.map(({comment}) => /^ ?ping (\d+)$/.exec(comment ?? "")?.[1]);
-        const intervalS = Number(intervals.find((found) => found !== undefined));
-        silenceMs = intervalS > 0 ? intervalS * 1000 * PING_INTERVALS : silenceMs;
-        watch.start(silenceMs);
-        // Bytes that end no line are a sign of life too.
-        yield* items.length > 0 ? items : [{comment: ""}];
-    }
-}
+// EventStreamParser: the bytes that complete no line yet; never knows where they come from.
 
 /** Reads text/event-stream (WHATWG HTML 9.2.6), wherever its bytes are cut. */
 export class EventStreamParser {
@@ -1154,7 +1214,7 @@ export class EventStreamParser {
     #isAfterCr = false;
     #event = {};
 
-    /** What these bytes complete: {comment}, {retryMs}, or {event, id, data}, each if it was there. */
+    /** What these bytes complete: {comment}, {retryMs} or {event, id, data}, as far as given. */
     read(bytes) {
         let text = this.#decoder.decode(bytes, {stream: true});
         if (text === "") {
@@ -1184,13 +1244,18 @@ export class EventStreamParser {
             return {retryMs: Number(value)};
         }
         if (field === "data") {
-            this.#event.data = this.#event.data === undefined ? value : `${this.#event.data}\n${value}`;
+            const {data} = this.#event;
+            this.#event.data = data === undefined ? value : `${data}\n${value}`;
         } else if (field === "event" || (field === "id" && !value.includes("\0"))) {
             this.#event[field] = value;
         }
         return undefined;
     }
 }
+
+// Ids of messages and of channels, as text; never sent from here.
+
+export const UNKNOWN = "unknown"; // a gap
 
 /**
  * Negative, 0 or positive where the first id is before, at or after the second; NaN: not known.
@@ -1204,7 +1269,7 @@ export function order(first, second) {
     return a === b ? 0 : time - otherTime || tag - otherTag;
 }
 
-function later(first, second) {
+export function later(first, second) {
     return order(first, second) < 0 ? second : first;
 }
 
@@ -1215,7 +1280,7 @@ export function factsOf(id) {
     return {gap: gapOf(gap), channel};
 }
 
-function gapOf(text) {
+export function gapOf(text) {
     if (text === undefined) {
         return undefined;
     }
@@ -1252,22 +1317,3 @@ function spelled(encoded) {
         return /[\w.~-]/.test(character) ? character : `%${code}`;
     });
 }
-
-/** TIME:TAG, the place of a message in its channel; undefined where it cannot be read. */
-function cursorOf(headers) {
-    const time = Date.parse(headers.get("Last-Modified")) / 1000;
-    // Not every server lets scripts of other origins read Etag, and not every cache leaves it as it
-    // was; Cache-Control all scripts may read.
-    const told = /(?:^|[\s,])etag=([^\s,]+)/i.exec(headers.get("Cache-Control"));
-    const tag = tagOf(headers.get("Etag")) ?? tagOf(told?.[1]);
-    return Number.isNaN(time) || tag === undefined ? undefined : `${time}:${tag}`;
-}
-
-/** The number of a tag; undefined where it cannot be read. */
-function tagOf(text) {
-    return TAG.exec(text ?? "")?.[1];
-}
-
-// One object for the page, whatever URLs load this module: its old name (updates.mjs), or a name
-// with a hash beside the plain one.
-export default (globalThis[Symbol.for("pushserver")] ??= new Updates());

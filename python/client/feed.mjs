@@ -1,0 +1,366 @@
+// Feed: what the names of one tab have seen; has no connection of its own but to catch up.
+
+import {Chase, HELD} from "./chase.mjs";
+import {Holder} from "./holder.mjs";
+import {Tabs} from "./tabs.mjs";
+import {UNKNOWN, later, order} from "./ids.mjs";
+import {HELD_MS, RETRY_MS, pauseMs} from "./waiting.mjs";
+
+const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
+const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
+const GREETING_MS = 60000; // how often a tab checks that the holder still answers
+const DOUBT_MS = 500; // see Feed.#catchUp
+const LATE_MAX = 1000; // messages that a tab keeps while it catches up
+
+/**
+ * The names that one tab follows at one URL.
+ *
+ * Each name has `seen`, the id of the last message that it has, or null. A message of the holder
+ * comes with the id of the one before it, `prev`, so each tab sees by itself whether it missed one:
+ *
+ *     id <= seen             the name has it: after a change of holders some come again
+ *     prev <= seen < id      the next one: processed
+ *     seen < prev            the name has missed some, or is new here: it catches up
+ *
+ * This is worth something only once the holder's request has the name's channels: the holder says
+ * from which id on (`joined`), and that is the name's `from`. No other name takes its messages.
+ */
+export class Feed {
+    #names = new Map();
+    #options;
+    #tell;
+    #tabs;
+    #running = false;
+    #holder = null; // the tab whose messages count; null: not known
+    #mine = null; // the Holder, if that is this tab
+    #wanted = new Map(); // tab: what it last wanted, for the day when this tab is the holder
+    #turn = 0; // number of the last hello; an answer to an earlier one does not know all names
+    #greeting = false;
+    #answerTimer = null;
+    #checkTimer = null;
+    #place = null; // id of the holder's last message
+    #mark = null; // and its channel
+    #late = []; // the holder's messages since the first of the names fell behind
+    #detail = {}; // the holder's state
+
+    constructor(options, tell) {
+        this.#options = options;
+        this.#tell = tell;
+    }
+
+    add(name, ids) {
+        const entry = {name, ids, seen: null, from: undefined, chase: null, state: "closed"};
+        this.#names.set(name, entry);
+        if (this.#running) {
+            this.#enter(entry, {state: "connecting"});
+            this.#greet();
+        }
+    }
+
+    remove(name, detail) {
+        const entry = this.#names.get(name);
+        this.#names.delete(name);
+        entry.chase?.abort();
+        entry.chase = null;
+        if (this.#names.size > 0) {
+            this.#greet();
+        }
+        this.#tell.removed(name, this.#names.size === 0);
+        this.#tell.state(name, detail);
+    }
+
+    state(name) {
+        return this.#names.get(name).state;
+    }
+
+    start() {
+        if (this.#running) {
+            return;
+        }
+        this.#running = true;
+        this.#names.forEach((entry) => this.#enter(entry, {state: "connecting"}));
+        const {base, key, credentials, shared} = this.#options;
+        this.#tabs = new Tabs(`pushserver ${VERSION} ${credentials} ${key}`, shared, {
+            hear: (message) => this.#hear(message),
+            ready: () => this.#greet(),
+            elected: () => this.#hold(),
+            deposed: () => this.#yield(),
+        });
+        const tabs = this.#tabs;
+        this.#checkTimer = setInterval(() => this.check(), GREETING_MS);
+        // What is subscribed in one go is one request.
+        queueMicrotask(() => tabs.open());
+    }
+
+    stop() {
+        if (!this.#running) {
+            return;
+        }
+        this.#tabs.post({type: "bye"});
+        this.#running = false;
+        this.#yield();
+        this.#tabs.close();
+        clearInterval(this.#checkTimer);
+        clearTimeout(this.#answerTimer);
+        this.#leave(null);
+        this.#wanted.clear();
+        this.#names.forEach((entry) => {
+            entry.state = "closed";
+        });
+    }
+
+    wake() {
+        this.#mine?.wake();
+        this.#names.forEach(({chase}) => chase?.wake());
+    }
+
+    /** Makes sure that the holder still answers. */
+    check() {
+        const isVisible = globalThis.document?.visibilityState !== "hidden";
+        if (this.#running && this.#mine === null && isVisible) {
+            this.#greet();
+        }
+    }
+
+    #greet() {
+        if (!this.#greeting) {
+            this.#greeting = true;
+            queueMicrotask(() => {
+                this.#greeting = false;
+                this.#hello();
+            });
+        }
+    }
+
+    #hello() {
+        if (!this.#running || !this.#tabs.isReady) {
+            return;
+        }
+        this.#turn += 1;
+        const wants = [...this.#names.values()].map(({ids}) => ids);
+        this.#tabs.post({type: "hello", turn: this.#turn, wants});
+        clearTimeout(this.#answerTimer);
+        if (this.#mine === null) {
+            this.#answerTimer = setTimeout(() => this.#tabs.steal(), ANSWER_MS);
+        }
+    }
+
+    #hold() {
+        clearTimeout(this.#answerTimer);
+        const seen = [...this.#names.values()].map((entry) => entry.seen);
+        // The last that this tab has seen. Names that have not seen it catch up.
+        const cursor = seen.reduce(later, this.#place);
+        this.#mine = new Holder(this.#options, cursor, this.#wanted, this.#tabs);
+        this.#tabs.post({type: "who"});
+    }
+
+    #yield() {
+        this.#mine?.stop();
+        this.#mine = null;
+    }
+
+    #hear(message) {
+        if (message.type === "hello") {
+            this.#wanted.set(message.tab, message);
+        } else if (message.type === "bye") {
+            this.#wanted.delete(message.tab);
+        }
+        this.#mine?.hear(message);
+        if (message.type === "who") {
+            this.#leave(message.tab);
+            this.#hello();
+        } else if (message.type === "state" && this.#holder === null) {
+            this.#leave(message.tab); // its `who` was before this tab was there
+        }
+        if (message.tab !== this.#holder) {
+            return;
+        }
+        if (message.type === "state") {
+            clearTimeout(this.#answerTimer);
+            this.#detail = message.detail;
+            this.#names.forEach((entry) => this.#enter(entry, message.detail));
+        } else if (message.type === "joined" && message.to === this.#tabs.tab) {
+            this.#join(message);
+        } else if (message.type === "message") {
+            this.#receive(message);
+        } else if (message.type === "refused") {
+            this.#refused(message);
+        }
+    }
+
+    /** From here on the messages of this holder count, once it has let the names join. */
+    #leave(holder) {
+        this.#holder = holder;
+        this.#late = [];
+        this.#names.forEach((entry) => {
+            entry.from = undefined;
+            entry.chase?.abort();
+            entry.chase = null;
+        });
+    }
+
+    #join({turn, place, mark}) {
+        if (turn !== this.#turn) {
+            return;
+        }
+        this.#place = place;
+        this.#mark = mark;
+        this.#names.forEach((entry) => {
+            entry.from ??= place;
+            this.#enter(entry, this.#detail);
+        });
+        this.#chase((entry) => order(entry.seen, entry.from) < 0);
+    }
+
+    #receive(message) {
+        this.#place = message.id;
+        this.#mark = message.channel;
+        const entries = [...this.#names.values()].filter(({from}) => from !== undefined);
+        const behind = entries.filter(({chase}) => chase !== null);
+        if (behind.length > 0) {
+            this.#late.push(message);
+            this.#late.splice(0, this.#late.length - LATE_MAX);
+            behind.filter((entry) => takes(entry, message)).forEach(({chase}) => chase.wake());
+        }
+        entries.filter(({chase}) => chase === null).forEach((entry) => this.#take(entry, message));
+        this.#chase((entry) => order(entry.seen, message.prev) < 0);
+    }
+
+    /** Processes a message if it is the name's next. */
+    #take(entry, message) {
+        // Ids that cannot be compared are taken as they come.
+        if (order(message.id, entry.seen) <= 0 || order(message.prev, entry.seen) > 0) {
+            return;
+        }
+        // The count is right only for a name that had everything up to there, and nothing after.
+        const isExact = order(message.prev, entry.seen) === 0;
+        this.#process(entry, isExact ? message : {...message, gap: message.gap && UNKNOWN});
+    }
+
+    #process(entry, {id, gap, channel, text}) {
+        entry.seen = id;
+        if (gap !== undefined) {
+            this.#tell.gap(entry.name, gap === UNKNOWN ? null : gap);
+        }
+        // Without text it is a place alone.
+        const isIts = text !== undefined && takes(entry, {channel});
+        if (!isIts || this.#names.get(entry.name) !== entry) {
+            return;
+        }
+        let data;
+        try {
+            data = JSON.parse(text);
+        } catch (error) {
+            // And never will be: go on with the next.
+            console.warn(`${this.#options.base}: an update is not JSON: ${error.message}`);
+            return;
+        }
+        this.#tell.message(entry.name, data);
+    }
+
+    #refused({want, error}) {
+        this.#names.forEach((entry) => {
+            if (entry.from !== undefined && String(entry.ids) === String(want)) {
+                this.remove(entry.name, {state: "closed", error});
+            }
+        });
+    }
+
+    /** Lets the names for which this is true catch up, those that have seen the same together. */
+    #chase(isBehind) {
+        const groups = new Map();
+        for (const entry of this.#names.values()) {
+            if (entry.from !== undefined && entry.chase === null && isBehind(entry)) {
+                groups.set(entry.seen, [...(groups.get(entry.seen) ?? []), entry]);
+            }
+        }
+        groups.forEach((entries) => {
+            const chase = new Chase();
+            entries.forEach((entry) => {
+                entry.chase = chase;
+            });
+            this.#catchUp(chase, entries);
+        });
+    }
+
+    /**
+     * Asks alone for what the names have missed, until they have reached the holder's place.
+     *
+     * Each poll also names the channel of the holder's last message, so that it is answered even if
+     * there is nothing else to come. If the server has that message no more the poll is held: then
+     * it is given up, for it would cost one of six connections, and asked again when there is news
+     * for these names. If it is held even then the server keeps no messages, or begins with what is
+     * published from now on: there is nothing to catch up with.
+     */
+    async #catchUp(chase, entries) {
+        let cursor = entries[0].seen;
+        let inDoubt = false;
+        let failures = 0;
+        for (;;) {
+            entries = entries.filter((entry) => entry.chase === chase);
+            if (entries.length === 0) {
+                return;
+            }
+            const begin = this.#late[0]?.prev ?? this.#place;
+            const target = entries.map(({from}) => from).reduce(later, begin);
+            if (!(order(cursor, target) < 0)) {
+                break;
+            }
+            const place = this.#place;
+            const ids = new Set(entries.flatMap((entry) => entry.ids));
+            if (ids.size > 0 && this.#mark && failures === 0) {
+                ids.add(this.#mark);
+            }
+            try {
+                const answer = await chase.ask(
+                    {...this.#options, ids: [...ids], cursor},
+                    inDoubt ? DOUBT_MS : HELD_MS,
+                );
+                failures = 0;
+                if (answer === HELD && !inDoubt) {
+                    inDoubt = true;
+                    await chase.pause();
+                } else if (answer === HELD) {
+                    cursor = target;
+                } else if (answer.text === undefined) {
+                    cursor = later(answer.id ?? null, place);
+                } else {
+                    inDoubt = false;
+                    cursor = answer.id;
+                    const still = entries.filter((entry) => entry.chase === chase);
+                    still.forEach((entry) => this.#process(entry, answer));
+                }
+            } catch (error) {
+                failures += 1;
+                await chase.pause(pauseMs(failures, RETRY_MS));
+            }
+        }
+        for (const entry of entries) {
+            entry.seen = later(entry.seen, cursor);
+            entry.chase = null;
+        }
+        const late = this.#late;
+        if ([...this.#names.values()].every((entry) => entry.chase === null)) {
+            this.#late = [];
+        }
+        late.forEach((message) => {
+            entries.forEach((entry) => entry.chase === null && this.#take(entry, message));
+        });
+    }
+
+    #enter(entry, detail) {
+        // A processor may have unsubscribed; each pause is news of its own.
+        const isNews = entry.state !== detail.state || detail.state === "waiting";
+        const isOther = detail.transport !== undefined && entry.transport !== detail.transport;
+        if (this.#names.has(entry.name) && detail.state && (isNews || isOther)) {
+            entry.state = detail.state;
+            entry.transport = detail.transport ?? entry.transport;
+            this.#tell.state(entry.name, detail);
+        }
+    }
+}
+
+/** Whether a name takes messages of this channel. */
+function takes({ids}, {channel}) {
+    return ids.length === 0 || ids.includes(channel);
+}

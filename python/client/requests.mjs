@@ -1,0 +1,109 @@
+// Requests and their answers, one at a time; never remembers anything.
+
+import {EventStreamParser} from "./event_stream.mjs";
+import {factsOf, gapOf} from "./ids.mjs";
+import {LOST_MS} from "./waiting.mjs";
+
+export const EVENT_STREAM = "text/event-stream";
+const PING_INTERVALS = 2.5; // of silence: the connection is dead
+// A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the
+// names of codings added. src/relay/request/cursor.rs has the same rule.
+const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
+
+export function ask({base, query, credentials, ids, cursor}, {signal}, init = {}) {
+    const parameters = ids.map((id) => `${encodeURIComponent(query)}=${id}`);
+    if (cursor !== null) {
+        parameters.push(`last_event_id=${encodeURIComponent(cursor).replaceAll("%3A", ":")}`);
+    }
+    const separator = base.includes("?") ? "&" : "?";
+    const url = parameters.length > 0 ? base + separator + parameters.join("&") : base;
+    // A cache would add validators of its own, which the server would take for a cursor.
+    return fetch(url, {credentials, cache: "no-store", signal, ...init});
+}
+
+/** The next message, by a poll, or where there are none by the beginning of a stream. */
+export async function askOnce(request, watch) {
+    const response = await ask(request, watch);
+    if (response.status !== 406) {
+        return pollAnswer(request, response);
+    }
+    const again = await ask(request, watch, {headers: {Accept: EVENT_STREAM}});
+    if (!isEventStream(again)) {
+        throw await refusalOf(again);
+    }
+    for await (const {id, data} of itemsOf(again, watch)) {
+        if (id !== undefined && data !== undefined) {
+            watch.abort();
+            return {id, ...factsOf(id), text: data};
+        }
+    }
+    throw new Error(`${request.base} ended the stream`);
+}
+
+/** The message that an answer brings, {id, gap, channel, text}; without text if it brings none. */
+export async function pollAnswer({base}, response) {
+    const {status, headers} = response;
+    // nginx ends a held poll with 408.
+    if (status === 304 || status === 408) {
+        // To a request without a cursor, where the next one goes on.
+        return headers.has("Last-Modified") ? {id: cursorOf(headers)} : {};
+    }
+    if (status !== 200) {
+        throw await refusalOf(response);
+    }
+    const text = await response.text();
+    const id = cursorOf(headers);
+    if (id === undefined) {
+        const why = "answered without a readable Last-Modified or Etag: is it a push server?";
+        throw new Error(`${base} ${why}`);
+    }
+    const gap = gapOf(headers.get("X-Push-Gap") ?? undefined);
+    return {id, gap, channel: headers.get("X-Push-Channel") ?? undefined, text};
+}
+
+export async function refusalOf(response) {
+    const text = isEventStream(response) ? "" : await response.text();
+    const {url, status} = response;
+    const error = new Error(`${url} answered ${status}: ${text.slice(0, 200).trim()}`);
+    return Object.assign(error, {status});
+}
+
+export function isRefusal(status) {
+    return status === 401 || status === 403 || status === 404;
+}
+
+export function isEventStream({status, headers}) {
+    const type = headers.get("Content-Type") ?? "";
+    return status === 200 && type.split(";")[0].trim().toLowerCase() === EVENT_STREAM;
+}
+
+/** What an event stream brings. Expires where it is silent longer than its pings allow. */
+export async function* itemsOf(response, watch) {
+    const parser = new EventStreamParser();
+    const reader = response.body.getReader();
+    let silenceMs = LOST_MS;
+    for (let piece; !(piece = await reader.read()).done; ) {
+        const items = parser.read(piece.value);
+        const intervals = items.map(({comment}) => /^ ?ping (\d+)$/.exec(comment ?? "")?.[1]);
+        const intervalS = Number(intervals.find((found) => found !== undefined));
+        silenceMs = intervalS > 0 ? intervalS * 1000 * PING_INTERVALS : silenceMs;
+        watch.start(silenceMs);
+        // Bytes that end no line are a sign of life too.
+        yield* items.length > 0 ? items : [{comment: ""}];
+    }
+}
+
+/** TIME:TAG, the place of a message in its channel; undefined where it cannot be read. */
+function cursorOf(headers) {
+    const time = Date.parse(headers.get("Last-Modified")) / 1000;
+    // Not every server lets scripts of other origins read Etag, and not every cache leaves it as it
+    // was; Cache-Control all scripts may read.
+    const told = /(?:^|[\s,])etag=([^\s,]+)/i.exec(headers.get("Cache-Control"));
+    const tag = tagOf(headers.get("Etag")) ?? tagOf(told?.[1]);
+    return Number.isNaN(time) || tag === undefined ? undefined : `${time}:${tag}`;
+}
+
+/** The number of a tag; undefined where it cannot be read. */
+function tagOf(text) {
+    return TAG.exec(text ?? "")?.[1];
+}
