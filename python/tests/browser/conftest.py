@@ -37,7 +37,10 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         location ~ ^/updates/([^/]+)$ {{
-            nchan_subscriber longpoll;
+            nchan_subscriber eventsource longpoll;
+            nchan_eventsource_ping_interval 25s;
+            nchan_eventsource_ping_event "";
+            gzip off;
             nchan_channel_id $1;
             nchan_message_buffer_length 1000;
         }}
@@ -91,15 +94,15 @@ def for_pages_of(live_server: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(params=["pushserver", "nginx"])
-def relay(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Iterator[None]:
+def relay(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Iterator[str]:
     """Development's push server, and production's."""
     if request.param == "pushserver":
         request.getfixturevalue("push_server")
-        yield
+        yield request.param
         return
     with running_nginx(tmp_path, NGINX) as host:
         settings.PUSH_SERVER = {"publisher_host": host, "subscriber_host": host}
-        yield
+        yield request.param
 
 
 @contextlib.contextmanager
