@@ -623,7 +623,7 @@ mod tests {
             frame(0x01, b"a"),
             frame(0x89, b"ping"),
             frame(0x00, b"b"),
-            frame(0x8a, b""),
+            frame(0x8a, b"pong"),
             frame(0x89, b""),
             frame(0x80, b"c"),
             frame(0x80, b""),
@@ -736,6 +736,17 @@ mod tests {
     }
 
     #[test]
+    fn no_text_is_looked_at_twice_but_a_character_that_is_cut() {
+        let bytes = frame(0x81, &"a€".repeat(100).into_bytes());
+        let mut decoder = Decoder::default();
+        for piece in bytes[..bytes.len() - 1].chunks(7) {
+            decoder.decode(piece, ANY).unwrap();
+            let message = decoder.begun.as_ref().and_then(|begun| begun.message.as_ref());
+            assert!(message.is_none_or(|message| message.body.len() - message.valid <= 3));
+        }
+    }
+
+    #[test]
     fn binary_is_any_bytes() {
         for body in INVALID {
             assert_eq!(frames(&frame(0x82, body)), [binary(body)]);
@@ -828,6 +839,23 @@ mod tests {
         for (first, second) in [(0x83, 0x80), (0x00, 0x80), (0xc1, 0x80), (0x81, 0x00)] {
             assert_eq!(refused(&[first, second]).1.map(|breach| breach.code), Some(1002));
         }
+    }
+
+    #[test]
+    fn what_is_taken_is_asked_at_each_header_of_a_message() {
+        let refusal = Breach { code: 1013, reason: "not now" };
+        let mut decoder = Decoder::default();
+        let begun = frame(0x01, b"abc");
+        assert_eq!(decoder.decode(&begun, ANY), Ok((begun.len(), None)));
+        let ping = frame(0x89, b"");
+        let pinged = decoder.decode(&ping, Intake::Refused(refusal));
+        assert_eq!(pinged, Ok((ping.len(), Some(Frame::Ping(vec![])))));
+        assert_eq!(decoder.decode(&[0x80, 0x81], Intake::Refused(refusal)), Err(refusal));
+        // A frame whose header was taken is taken whole.
+        let mut decoder = Decoder::default();
+        let (header, payload) = begun.split_at(6);
+        assert_eq!(decoder.decode(header, ANY), Ok((6, None)));
+        assert_eq!(decoder.decode(payload, Intake::Refused(refusal)), Ok((3, None)));
     }
 
     #[test]
