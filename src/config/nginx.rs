@@ -5,27 +5,20 @@
 //! consists of harmless characters or is quoted here. nginx cannot quote a `$`, so values with one
 //! are percent-encoded.
 
+mod admission;
 mod pattern;
+mod publisher;
+mod subscriber;
 mod upstream;
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use ipnet::IpNet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::problem::Error;
-use super::settings::{
-    Common, Location, OneOrMore, Publisher, Seconds, Settings, Store, Stores, Subscriber,
-};
-use crate::hub::options::Concurrency;
-use crate::message::Delivery;
+use super::settings::{Common, Seconds, Settings, Store, Stores};
 use crate::net::options::Listen;
 
 /// Name of the capture group of a location. It has a name because an `if` would overwrite `$1`.
 const CHANNEL: &str = "push_channel";
-
-/// Stands for "unlimited" messages, for which Nchan has no word.
-const MESSAGES_MAX: usize = i32::MAX as usize;
 
 /// The text of a file for nginx's `http` block.
 ///
@@ -37,7 +30,8 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
         out.note("limits.connections is worker_connections, which belongs to the events block.");
     }
     out.line("");
-    admissions(&mut out, settings);
+    let has_unix = listen.iter().any(|address| matches!(address, Listen::Unix(_)));
+    admission::variables(&mut out, settings, has_unix);
     upstream::connection(&mut out, settings);
     memory(&mut out, settings);
     out.line("");
@@ -47,7 +41,6 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
         out.line(&format!("listen {} backlog=4096;", listen_address(address)?));
     }
     server(&mut out, settings);
-    let has_unix = listen.iter().any(|address| matches!(address, Listen::Unix(_)));
     for (index, location) in settings.locations.iter().enumerate() {
         out.line("");
         out.note(&format!("locations[{index}]"));
@@ -55,13 +48,18 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
             out.note("Left out: nginx has no expression for the same paths as this url.");
             continue;
         };
+        if !subscriber::is_query_written(location) {
+            out.note("Left out: nginx has no variable for a query parameter of this name.");
+            continue;
+        }
         pattern::notes(location.common()).into_iter().for_each(|note| out.note(note));
         out.line(&format!("location ~ \"{expression}\" {{"));
         out.indent = 2;
-        match location {
-            Location::Publisher(one) => publisher(&mut out, settings, one, index, has_unix),
-            Location::Subscriber(one) => subscriber(&mut out, settings, one),
-            Location::PubSub(_) => out.note("pubsub: not written by this version."),
+        admission::directives(&mut out, location, index, has_unix);
+        let is_open = admission::lets_sockets_publish(location);
+        publisher::directives(&mut out, settings, location, is_open);
+        if !subscriber::directives(&mut out, settings, location) {
+            channel(&mut out, settings, location.common(), CHANNEL);
         }
         out.indent = 1;
         out.line("}");
@@ -82,6 +80,8 @@ const HEAD: &str = "\
 # - Locations are matched with the path percent-decoded, so %2F is a slash, not part of an id, and
 #   each character matches encoded or not.
 # - No message says X-Push-Gap, and a channel that is deleted begins its tags at 0.
+# - An event stream has no retry and no push:end, a WebSocket no codes 4409 and 4410, and both no
+#   gaps.
 # - PUT is refused here, because Nchan publishes an empty message for it; HEAD, because Nchan
 #   never answers it.
 # - The Server header is nginx's. The number of headers, of channels and of pipelined requests is
@@ -123,27 +123,6 @@ fn listen_address(address: &Listen) -> Result<String, Error> {
         }
         Listen::Tcp(address) => Ok(address.to_string()),
         Listen::Unix(_) => Ok(quoted(&address.to_string())),
-    }
-}
-
-/// Writes two variables for each publisher location: whether a request has the secret, and whether
-/// the web page that sends it may publish. Nchan's own check of an origin would leave the body
-/// unread.
-fn admissions(out: &mut Output, settings: &Settings) {
-    for (index, location) in settings.locations.iter().enumerate() {
-        let Some((publishing, origins)) = location.publishing() else { continue };
-        if let Some(secret) = &publishing.secret {
-            let head = format!("map \"$request_method $http_authorization\" $push_bears_{index}");
-            let secret = literal(secret.reveal());
-            let bears = format!("\"~^[A-Z]+ (?i:bearer) +{secret} *\\z\" 1;");
-            // A browser's preflight has no secret.
-            out.block(&head, &["default 0;", "\"~^OPTIONS \" 1;", &bears]);
-        }
-        if origins != ["*"] {
-            let mut lines = vec!["default 0;".to_owned(), "\"\" 1;".to_owned()];
-            lines.extend(origins.iter().map(|origin| format!("\"~^{}\\z\" 1;", literal(origin))));
-            out.block(&format!("map $http_origin $push_admits_{index}"), &lines);
-        }
     }
 }
 
@@ -190,104 +169,9 @@ fn server(out: &mut Output, settings: &Settings) {
     out.line(&format!("nchan_max_channel_id_length {};", limits.channel_id_bytes));
 }
 
-fn publisher(out: &mut Output, settings: &Settings, one: &Publisher, index: usize, has_unix: bool) {
-    methods(out, "GET|POST|DELETE|OPTIONS", "GET, POST, DELETE, OPTIONS");
-    let origins = one.allow_origin.as_ref().map_or(&[][..], OneOrMore::list);
-    if origins != ["*"] {
-        out.line(&format!("if ($push_admits_{index} = 0) {{ return 403; }}"));
-    }
-    if one.publishing.secret.is_some() {
-        let lines = ["add_header WWW-Authenticate Bearer always;", "return 401;"];
-        out.block(&format!("if ($push_bears_{index} = 0)"), &lines);
-    }
-    if let Some(allow) = &one.publishing.allow {
-        for network in allow {
-            out.line(&format!("allow {network};"));
-        }
-        if has_unix && allow.iter().any(|network| has_localhost(network)) {
-            out.line("allow unix:;");
-        }
-        out.line("deny all;");
-    }
-    out.line("nchan_publisher http;");
-    channel(out, settings, &one.common);
-    if !origins.is_empty() {
-        access_control(out, origins, false);
-    }
-    if !one.publishing.create_on_post {
-        out.note("create_on_post false: nginx cannot; POST creates the channel.");
-    }
-    let Some(store) = store(settings, &one.common) else { return };
-    if one.publishing.store_messages {
-        let messages = match store.max_messages {
-            0 => MESSAGES_MAX,
-            messages => messages.min(MESSAGES_MAX),
-        };
-        out.line(&format!("nchan_message_buffer_length {messages};"));
-        whole_seconds(out, "nchan_message_timeout", store.message_timeout);
-    } else {
-        out.line("nchan_store_messages off;");
-    }
-    if store.min_messages > 0 {
-        out.note(&format!(
-            "min_messages {}: nginx cannot; all messages expire by time.",
-            store.min_messages
-        ));
-    }
-    if store.message_timeout.milliseconds() > 0 && one.publishing.store_messages {
-        out.note(
-            "Nchan 1.3.6 ends its worker process, and with it every connection, when a long poll",
-        );
-        out.note("asks with the cursor of the last message after that message has expired.");
-    }
-}
-
-fn subscriber(out: &mut Output, settings: &Settings, location: &Subscriber) {
-    let one = &location.subscribing;
-    methods(out, "GET|OPTIONS", "GET, OPTIONS");
-    // Nchan does not read it, and would take it for the next request.
-    out.line("if ($http_content_length) { return 400; }");
-    out.line("if ($http_transfer_encoding) { return 400; }");
-    out.line(match one.polling {
-        Delivery::LongPoll | Delivery::Stream => "nchan_subscriber longpoll;",
-        Delivery::IntervalPoll => "nchan_subscriber intervalpoll;",
-    });
-    channel(out, settings, &location.common);
-    if !one.create_on_get {
-        out.note("An unknown channel is answered 403, not 404.");
-        out.line("nchan_subscribe_existing_channels_only on;");
-    }
-    if one.polling == Delivery::LongPoll {
-        out.note("At the timeout Nchan answers 408, not 304.");
-        whole_seconds(out, "nchan_subscriber_timeout", one.timeout);
-    }
-    if one.max_subscribers > 0 {
-        out.line(&format!("nchan_max_channel_subscribers {};", one.max_subscribers));
-    }
-    match one.concurrency {
-        Concurrency::Broadcast => {}
-        Concurrency::Last => out.note("concurrency last: nginx cannot; it always broadcasts."),
-        Concurrency::First => out.note("concurrency first: nginx cannot; it always broadcasts."),
-    }
-    let origins = location.allow_origin.list();
-    if origins != ["*"] {
-        out.note("Web pages of other origins are answered 403.");
-    }
-    access_control(out, origins, one.allow_credentials);
-    if one.passthrough.is_some() {
-        out.note("passthrough: nginx cannot; Nchan calls nchan_subscribe_request and");
-        out.note("nchan_unsubscribe_request for EventSource and WebSocket, but not for polls.");
-    }
-}
-
-/// Nchan never answers methods that it does not know, and leaves their bodies unread.
-fn methods(out: &mut Output, expression: &str, allow: &str) {
-    let lines = [&format!("add_header Allow \"{allow}\" always;"), "return 405;"];
-    out.block(&format!("if ($request_method !~ \"^({expression})$\")"), &lines);
-}
-
-fn channel(out: &mut Output, settings: &Settings, common: &Common) {
-    out.line(&format!("nchan_channel_id ${CHANNEL};"));
+/// `variable`: has the channel ids.
+fn channel(out: &mut Output, settings: &Settings, common: &Common, variable: &str) {
+    out.line(&format!("nchan_channel_id ${variable};"));
     let group = group(settings, common);
     if !group.is_empty() {
         out.line(&format!("nchan_channel_group \"{group}\";"));
@@ -320,15 +204,6 @@ fn store<'s>(settings: &'s Settings, common: &Common) -> Option<&'s Store> {
     match &settings.store {
         Stores::One(store) => Some(store),
         Stores::Named(stores) => stores.get(&common.store),
-    }
-}
-
-/// Whether peers of a Unix socket belong to it: they count as this address.
-fn has_localhost(network: &str) -> bool {
-    let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
-    match network.parse::<IpNet>() {
-        Ok(network) => network.contains(&localhost),
-        Err(_) => network.parse() == Ok(localhost),
     }
 }
 

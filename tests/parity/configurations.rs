@@ -57,6 +57,17 @@ fn nginx_takes_every_generated_configuration() {
     for prefix in ["/", "/$x/", "/\"/", "/a\\/", "/~^.*+()[]{}|", "/é/"] {
         all.push(json!({"locations": [{"type": "publisher", "prefix": prefix}]}));
     }
+    all.extend(locations());
+    for settings in all {
+        let text = configuration(&settings.to_string());
+        let outcome = check(&text);
+        assert_eq!(outcome, Ok(()), "{settings}\n{text}");
+    }
+}
+
+/// Settings with one location of each kind, with each key.
+fn locations() -> Vec<Value> {
+    let mut all = Vec::new();
     let publisher = [
         json!({"create_on_post": false, "store_messages": false}),
         json!({"allow": ["127.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32"]}),
@@ -73,13 +84,27 @@ fn nginx_takes_every_generated_configuration() {
         json!({"allow_origin": [], "timeout": 3_153_600_000_u64}),
         json!({"allow_origin": ["http://a.example", "http://b.example"], "allow_credentials": true}),
         json!({"passthrough": "http://127.0.0.1:8000/a?b=$c", "passthrough_secret": "x"}),
+        json!({"transports": ["websocket"], "ping_interval": 0.5}),
+        json!({"transports": ["eventsource", "poll"], "ping_interval": 0, "timeout": 0}),
+        json!({"transports": ["poll", "websocket"], "first_message": -100_000}),
+        json!({"first_message": "newest", "delimiter": r#"$,";{}\'"#}),
+        json!({"first_message": -1, "delimiter": ","}),
     ];
     all.extend(subscriber.map(|more| one("subscriber", &more)));
-    for settings in all {
-        let text = configuration(&settings.to_string());
-        let outcome = check(&text);
-        assert_eq!(outcome, Ok(()), "{settings}\n{text}");
+    let pubsub = [
+        json!({}),
+        json!({"polling": "interval", "transports": ["poll"], "create_on_get": true}),
+        json!({"secret": "s", "allow": ["0.0.0.0/0", "::1"], "allow_origin": ["http://a.example"]}),
+        json!({"allow_origin": "*", "store_messages": false, "first_message": -33}),
+    ];
+    all.extend(pubsub.map(|more| one("pubsub", &more)));
+    let unix = json!({"type": "pubsub", "prefix": "/x/", "allow": ["127.0.0.1"]});
+    all.push(json!({"address": "unix:/run/push.sock", "locations": [unix]}));
+    for name in ["channel", "a_1", "$x;{}\"'", "ö"] {
+        let query = json!({"type": "subscriber", "url": "/q(?:uery)?", "query": name});
+        all.push(json!({"locations": [query], "limits": {"channels_per_request": 4096}}));
     }
+    all
 }
 
 fn one(role: &str, more: &Value) -> Value {

@@ -22,7 +22,7 @@ const BANNED: [(&str, &[&str]); 13] = [
         ".reveal()",
         &[
             "src/config/build.rs",
-            "src/config/nginx.rs",
+            "src/config/nginx/admission.rs",
             "src/relay/request/admission.rs",
             "src/relay/notice.rs",
             "src/relay/proxy/rewrite.rs",

@@ -69,7 +69,7 @@ fn a_subscriber_becomes_directives() {
     has(
         &text,
         &[
-            "nchan_subscriber intervalpoll;",
+            "nchan_subscriber websocket eventsource intervalpoll;",
             "nchan_max_channel_subscribers 3;",
             "nchan_access_control_allow_origin \"http://a.example http://b.example\";",
             "nchan_access_control_allow_credentials on;",
@@ -77,8 +77,91 @@ fn a_subscriber_becomes_directives() {
     );
     assert!(!text.contains("existing_channels_only"), "{text}");
     let text = location("subscriber", json!({"timeout": 0}));
-    has(&text, &["nchan_subscriber longpoll;", "nchan_subscriber_timeout 0s;"]);
-    has(&text, &["nchan_subscribe_existing_channels_only on;"]);
+    has(&text, &["nchan_subscriber websocket eventsource longpoll;"]);
+    has(&text, &["nchan_subscriber_timeout 0s;", "nchan_subscribe_existing_channels_only on;"]);
+    assert!(!text.contains("nchan_subscriber_timeout 0;"), "{text}");
+}
+
+#[test]
+fn streams_become_directives() {
+    let text = location("subscriber", json!({"first_message": "newest"}));
+    has(
+        &text,
+        &[
+            "nchan_subscriber websocket eventsource longpoll;",
+            "nchan_subscriber_first_message newest;",
+            "nchan_subscriber_timeout 55s;",
+            "nchan_eventsource_ping_interval 25s;",
+            "nchan_eventsource_ping_event \"\";",
+            "nchan_websocket_ping_interval 25s;",
+            "if ($http_accept ~* \"text/event-stream\") {",
+            "add_header X-Accel-Buffering no;",
+            "nchan_subscriber_timeout 0;",
+            "if ($http_upgrade ~* \"websocket\") { nchan_subscriber_timeout 0; }",
+            "gzip off;",
+        ],
+    );
+    let more = json!({"transports": ["poll"], "polling": "interval", "first_message": -3});
+    let text = location("subscriber", more);
+    has(&text, &["nchan_subscriber intervalpoll;", "nchan_subscriber_first_message -3;"]);
+    for absent in ["ping", "timeout 0", "event-stream\")", "first_message newest"] {
+        assert!(!text.contains(absent), "{absent} in\n{text}");
+    }
+    let text = location("subscriber", json!({"transports": ["eventsource"], "ping_interval": 0}));
+    has(&text, &["nchan_subscriber eventsource;"]);
+    assert!(!text.contains("nchan_subscriber_timeout") && !text.contains("ping"), "{text}");
+}
+
+#[test]
+fn several_channels_become_directives() {
+    let text = location("subscriber", json!({"delimiter": ","}));
+    has(&text, &["nchan_channel_id_split_delimiter \",\";", "nchan_channel_id $push_channel;"]);
+    has(&text, &["nchan_max_channel_id_length 261120;"]);
+    let query = |name: &str| {
+        let location = json!({"type": "subscriber", "url": "/updates", "query": name});
+        written(json!({"locations": [location]})).expect("a configuration")
+    };
+    has(
+        &query("channel"),
+        &[
+            r#"location ~ "^/updates\z" {"#,
+            "nchan_channel_id $arg_channel;",
+            "if ($arg_channel = \"\") { return 400; }",
+        ],
+    );
+    has(&query("a-b"), &["# Left out: nginx has no variable for a query parameter of this name."]);
+}
+
+#[test]
+fn a_pubsub_location_becomes_directives() {
+    let text = location("pubsub", json!({"create_on_get": true}));
+    has(
+        &text,
+        &[
+            "nchan_publisher http websocket;",
+            "nchan_subscriber websocket eventsource longpoll;",
+            "nchan_channel_id $push_channel;",
+            "nchan_message_buffer_length 2147483647;",
+            "if ($push_admits_0 = 0) { return 403; }",
+            "if ($push_get_body) { return 400; }",
+        ],
+    );
+    assert!(!text.contains("access_control"), "{text}");
+    // Reading is free, and nginx could not keep a WebSocket from publishing.
+    let guarded = json!({"secret": "s", "allow": ["127.0.0.0/8"], "allow_origin": "*"});
+    let text = location("pubsub", guarded);
+    has(
+        &text,
+        &[
+            r#""~^(?:GET|OPTIONS) " 1;"#,
+            "geo $push_near_0 {",
+            "127.0.0.0/8 1;",
+            "if ($push_may_0 = 0) { return 403; }",
+            "nchan_publisher http;",
+            "nchan_access_control_allow_origin \"*\";",
+        ],
+    );
+    assert!(!text.contains("deny all"), "{text}");
 }
 
 #[test]
@@ -86,6 +169,9 @@ fn what_nginx_cannot_do_is_said_where_it_would_stand() {
     for (kind, more, note) in [
         ("subscriber", json!({"concurrency": "last"}), "# concurrency last: nginx cannot"),
         ("subscriber", json!({"passthrough": "http://a/b"}), "# passthrough: nginx cannot"),
+        ("subscriber", json!({"first_message": -40}), "# first_message -40: Nchan begins"),
+        ("subscriber", json!({"delimiter": "|"}), "# An encoded delimiter splits, too"),
+        ("pubsub", json!({"secret": "s"}), "# WebSockets listen only"),
         ("publisher", json!({"create_on_post": false}), "# create_on_post false: nginx cannot"),
         ("subscriber", json!({"url": r"/(?m:^)(a)", "prefix": "/"}), "# Left out"),
         ("subscriber", json!({"prefix": "/a%2Fb/"}), "# %2F in its pattern is a slash"),
