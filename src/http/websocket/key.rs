@@ -53,6 +53,7 @@ mod tests {
             "dGhlIHNhbXBsZSBub25jZQAA",
             "dGhlIHNhbXBsZSBub25jZQA=",
             "dGhlIHNhbXBsZSBub25jZ==",
+            "dGhlIHNhbXBsZSBub25jZQA==",
             "dGhlIHNhbXBsZSBub25jZ-_==",
             "dGhlIHNhbXBsZSBub25j Q==",
             "=GhlIHNhbXBsZSBub25jZQ==",

@@ -156,7 +156,7 @@ mod tests {
     const DATE: &str = "If-Modified-Since: Tue, 22 Dec 2015 03:34:40 GMT\r\n";
 
     /// One tag as intermediaries write it.
-    const SPELLINGS: [&str; 18] = [
+    const SPELLINGS: [&str; 20] = [
         "3",
         "\"3\"",
         "W/\"3\"",
@@ -173,6 +173,8 @@ mod tests {
         "3--gzip",
         "\"3--gzip\"",
         "\"3;br\"",
+        "W/\"3;br\"",
+        "w/\"3;br\"",
         "3-gzip-zstd\"",
         "\"003\"",
     ];
