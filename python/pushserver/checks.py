@@ -23,6 +23,9 @@ from pushserver.views import passthrough
 
 Settings = Mapping[str, Any]
 
+# What a location can be; one of type `pubsub` is both.
+KINDS = {"publisher", "subscriber"}
+
 
 @register("pushserver")
 def check_push_server(**kwargs: Any) -> list[CheckMessage]:
@@ -33,7 +36,18 @@ def check_push_server(**kwargs: Any) -> list[CheckMessage]:
         return [Error(f"{error}.", id="pushserver.E002")]
     messages = list(_shape(push_server))
     if not messages:
-        for check in (_urls, _hosts, _origins, _passthrough, _publishers, _secrets, _stores):
+        checks = (
+            _urls,
+            _channel_ids,
+            _hosts,
+            _origins,
+            _passthrough,
+            _publishers,
+            _secrets,
+            _stores,
+            _transports,
+        )
+        for check in checks:
             messages += check(push_server)
     return messages
 
@@ -48,18 +62,21 @@ def _shape(push_server: Settings) -> Iterator[CheckMessage]:
 
 
 def _urls(push_server: Settings) -> Iterator[CheckMessage]:
-    """Each pattern has one group and can match; URLs are made for the first of each type."""
-    reversed_types = set()
+    """Each pattern has one group and can match; URLs are made for the first of each kind."""
+    reversed_kinds: set[str] = set()
     for path, place in _locations(push_server):
-        is_first = place["type"] not in reversed_types
-        reversed_types.add(place["type"])
+        kinds = {kind for kind in KINDS if conf.is_of(kind, place)}
+        if conf.serves_several(place):
+            kinds.add("several")
+        is_first = not kinds <= reversed_kinds
+        reversed_kinds |= kinds
         try:
-            conf.reversed_url(conf.pattern(place))
+            conf.reversed_url(conf.pattern(place), is_whole=bool(place.get("query")))
         except (ValueError, OverflowError, RecursionError, re.error) as error:
             if is_first or not isinstance(error, conf.NotReversible):
                 key = "url" if place.get("url") else "prefix"
                 yield Error(f"PUSH_SERVER: {path}.{key}: {error}.", id="pushserver.E003")
-    for missing in {"publisher", "subscriber"} - reversed_types:
+    for missing in KINDS - reversed_kinds:
         yield Warning(
             f"PUSH_SERVER: locations: none is of type {missing!r}.",
             hint="Without it updates cannot be "
@@ -166,7 +183,7 @@ def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
     address = str(push_server["address"])
     is_here = address.startswith("unix:") or conf.is_loopback(address)
     for path, place in _locations(push_server):
-        if place["type"] != "publisher" or place.get("secret"):
+        if not conf.is_of("publisher", place) or place.get("secret"):
             continue
         if not is_here and not place.get("allow"):
             yield Warning(
@@ -237,7 +254,9 @@ def _stores(push_server: Settings) -> Iterator[CheckMessage]:
                 hint=f"There are: {', '.join(sorted(names))}.",
                 id="pushserver.E008",
             )
-        channels.setdefault(place["type"], (store, place.get("channel_group", "")))
+        for kind in KINDS:
+            if conf.is_of(kind, place):
+                channels.setdefault(kind, (store, place.get("channel_group", "")))
     if len(set(channels.values())) > 1:
         yield Warning(
             "PUSH_SERVER: locations: updates are sent to the first publisher location, and pages "
@@ -245,6 +264,66 @@ def _stores(push_server: Settings) -> Iterator[CheckMessage]:
             "channel_group: no update can arrive.",
             id="pushserver.W006",
         )
+
+
+def _channel_ids(push_server: Settings) -> Iterator[CheckMessage]:
+    """``delimiter`` and ``query`` can work, as the daemon sees it."""
+    for path, place in _locations(push_server):
+        delimiter, query = place.get("delimiter"), place.get("query")
+        fault = None
+        if delimiter is not None and query is not None:
+            fault = "query", "not beside delimiter: ids stand in the path or in the query"
+        elif query is not None and place.get("prefix"):
+            fault = "prefix", "not beside query: write the whole path as url, as in '/updates'"
+        elif query is not None and not re.fullmatch("[^\0-\x1f\x7f-\x9f]+", str(query)):
+            fault = "query", "the name of a query parameter is not empty and has no controls"
+        elif query in ("last_event_id", "since"):
+            fault = "query", f"{query!r} gives the cursor: name another parameter"
+        elif delimiter is not None and not re.fullmatch("[!-~]+", str(delimiter)):
+            fault = "delimiter", "it has to be printable ASCII characters, as in ','"
+        elif delimiter is not None and {*str(delimiter)} & {*"%?#"}:
+            fault = "delimiter", "no '%', '?' or '#' can stand between ids in a path"
+        if fault:
+            key, text = fault
+            yield Error(f"PUSH_SERVER: {path}.{key}: {text}.", id="pushserver.E010")
+
+
+def _transports(push_server: Settings) -> Iterator[CheckMessage]:
+    """The scripts of this package can receive where URLs for pages are made."""
+    for path, place in _locations(push_server):
+        given = place.get("transports")
+        if given is None or not conf.is_of("subscriber", place):
+            continue
+        if not given or len({*given}) < len(given):
+            yield Error(
+                f"PUSH_SERVER: {path}.transports: {given!r} is empty, or names one twice.",
+                hint="Leave it out for all: 'websocket', 'eventsource', 'poll'.",
+                id="pushserver.E011",
+            )
+            continue
+        missing = tuple(each for each in _EFFECTS if each not in given)
+        if missing and any(place is each for each in _for_pages(push_server)):
+            names = " and no ".join(map(repr, missing))
+            effect = _EFFECTS[missing[0]] if len(missing) == 1 else "pages get no update there"
+            yield Warning(
+                f"PUSH_SERVER: {path}.transports has no {names}: {effect}.",
+                hint="Add it, unless your pages have a script of their own.",
+                id="pushserver.W008",
+            )
+
+
+# What the scripts of this package do where one of these is missing; they open no WebSocket.
+_EFFECTS = {
+    "eventsource": "pages that use updates.module.js poll there, with a request for each update",
+    "poll": "pages that use updates.js get no update there, and those that use updates.module.js "
+    "get none where a proxy holds streams back",
+}
+
+
+def _for_pages(push_server: Settings) -> list[Settings]:
+    """The locations that ``channel_url`` is for: of one channel, and of several."""
+    places = [place for _, place in _locations(push_server) if conf.is_of("subscriber", place)]
+    return places[:1] + [place for place in places if conf.serves_several(place)][:1]
 
 
 def _locations(push_server: Settings) -> Iterator[tuple[str, Mapping[str, Any]]]:

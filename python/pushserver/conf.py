@@ -55,19 +55,19 @@ class NotReversible(ValueError):
 
 @dataclass(frozen=True)
 class Reversed:
-    """A location's path, taken apart around its channel id; both parts percent-encoded."""
+    """A location's path, taken apart around its channel ids; both parts percent-encoded."""
 
     url: str
     before: str
     after: str
     regex: re.Pattern[str]
 
-    def path(self, channel_id: str) -> str:
-        """The path of one channel.
+    def path(self, encoded_ids: str) -> str:
+        """The path with these ids, which are percent-encoded.
 
-        Raises ``ValueError`` where the location does not serve such an id.
+        Raises ``ValueError`` where the location does not serve them.
         """
-        path = self.before + quote(channel_id, safe="") + self.after
+        path = self.before + encoded_ids + self.after
         if not self.regex.fullmatch(path):
             raise ValueError(
                 f"{path!r} does not match the location's url {self.url!r}: "
@@ -102,26 +102,86 @@ def daemon_settings(push_server: Mapping[str, Any], use_ipv6: bool = False) -> d
     return made
 
 
-def location(kind: str) -> Mapping[str, Any]:
-    """The first location of this type: the one that URLs are made for."""
+def is_of(kind: str, location: Mapping[str, Any]) -> bool:
+    """Whether a location is a ``publisher`` or a ``subscriber``; one of type ``pubsub`` is both."""
+    return location.get("type") in (kind, "pubsub")
+
+
+def serves_several(location: Mapping[str, Any]) -> bool:
+    """Whether one URL of the location may name several channels."""
+    return bool(location.get("delimiter") or location.get("query"))
+
+
+def location(kind: str, several: bool = False) -> Mapping[str, Any]:
+    """The first location of this kind: the one that URLs are made for.
+
+    ``several``: the first where one URL may name several channels.
+    """
     for candidate in push_server()["locations"]:
-        if candidate.get("type") == kind:
+        if is_of(kind, candidate) and (serves_several(candidate) or not several):
             return candidate  # type: ignore[no-any-return]
+    if several:
+        raise ImproperlyConfigured(
+            "PUSH_SERVER['locations'] has no location for several channels in one URL: give a "
+            "location of type 'subscriber' the key 'query' or 'delimiter'"
+        )
     raise ImproperlyConfigured(
         f"PUSH_SERVER['locations'] has no location of type {kind!r}: add one"
     )
 
 
-def path(kind: str, channel_id: object) -> str:
-    """The path of a channel, ``kind`` being ``publisher`` or ``subscriber``.
+def path(kind: str, *channel_ids: object) -> str:
+    """The path of channels, ``kind`` being ``publisher`` or ``subscriber``; with its query.
 
-    Raises ``ValueError`` for an id that the location does not serve.
+    Raises ``ValueError`` for an id that the location does not serve, for more than it serves in one
+    request, and where there is none.
     """
+    ids = list(dict.fromkeys(str(channel_id) for channel_id in channel_ids))
+    if not ids:
+        raise ValueError("a URL needs a channel id: give at least one")
+    place = location(kind, several=len(ids) > 1)
     try:
-        reverse = reversed_url(pattern(location(kind)))
+        reverse = reversed_url(pattern(place), is_whole=bool(place.get("query")))
     except ValueError as error:
+        kind = str(place["type"])
         raise ImproperlyConfigured(f"the PUSH_SERVER location of type {kind!r}: {error}") from error
-    return reverse.path(str(channel_id))
+    if len(ids) > (most := _channels_per_request()):
+        raise ValueError(
+            f"{len(ids)} channels in one URL, and limits.channels_per_request is {most}"
+        )
+    if name := place.get("query"):
+        if "" in ids:
+            raise ValueError("a channel id is empty")
+        values = (f"{quote(str(name), safe='')}={quote(each, safe='')}" for each in ids)
+        return reverse.path("") + "?" + "&".join(values)
+    if delimiter := place.get("delimiter"):
+        return reverse.path(_joined(ids, str(delimiter)))
+    return reverse.path(quote(ids[0], safe=""))
+
+
+def _channels_per_request() -> int:
+    limits: Mapping[str, Any] = push_server().get("limits") or {}
+    most = limits.get("channels_per_request", schema.LIMITS["channels_per_request"]["default"])
+    return int(most)
+
+
+def _joined(ids: list[str], delimiter: str) -> str:
+    """The ids with the delimiter between them, and nowhere else: encoded, it is part of an id.
+
+    Raises ``ValueError`` where the ids cannot be told apart, because the delimiter has characters
+    of ``%XX``.
+    """
+    encoded = [
+        "".join(f"%{ord(each):02X}" if each in delimiter else quote(each, safe="") for each in one)
+        for one in ids
+    ]
+    text = delimiter.join(encoded)
+    if "" in ids or text.split(delimiter) != encoded:
+        raise ValueError(
+            f"the channel ids {ids!r} cannot be told apart in a URL with the delimiter "
+            f"{delimiter!r}: take ids that are not empty, and a delimiter such as ','"
+        )
+    return text
 
 
 def pattern(location: Mapping[str, Any]) -> str:
@@ -136,13 +196,20 @@ def pattern(location: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=64)
-def reversed_url(url: str) -> Reversed:
-    """Takes a location's ``url`` apart. Raises ``ValueError`` where that cannot be done."""
+def reversed_url(url: str, is_whole: bool = False) -> Reversed:
+    """Takes a location's ``url`` apart. Raises ``ValueError`` where that cannot be done.
+
+    ``is_whole``: the channel ids stand in the query, and the ``url`` has no group.
+    """
     try:
         regex = re.compile(url)
     except re.error as error:
         raise ValueError(f"{url!r} is not a regular expression: {error}") from error
-    if regex.groups != 1:
+    if is_whole and regex.groups:
+        raise ValueError(
+            f"{url!r} has a group, but the channel ids stand in the query: write (?:...)"
+        )
+    if regex.groups != 1 and not is_whole:
         raise ValueError(
             f"{url!r} has {regex.groups} groups, and has to have one, the channel id: "
             "write (?:...) for a group that is not"
@@ -152,13 +219,13 @@ def reversed_url(url: str) -> Reversed:
         forms = normalize(expression)
     except ValueError as error:
         raise NotReversible(f"{url!r} cannot be made into a URL: {error}") from error
-    if len(forms) != 1 or len(forms[0][1]) != 1:
+    if len(forms) != 1 or len(forms[0][1]) != regex.groups:
         raise NotReversible(
             f"{url!r} cannot be made into a URL: leave out alternatives, as in (a|b)"
         )
     # A literal % of the pattern must not be read as formatting, so this is not `form % {...}`.
-    form, (name,) = forms[0]
-    before, after = form.split(f"%({name})s")
+    form, names = forms[0]
+    before, after = form.split(f"%({names[0]})s") if names else (form, "")
     if not before.startswith("/"):
         # What may be left out is left out here, though paths of requests may have it.
         kind = NotReversible if re.search(r"(?<!\\)[?*{]", url) else ValueError

@@ -45,6 +45,14 @@ def _alternatives(rule: Rule) -> list[Rule]:
     return [each for one in several for each in _alternatives(one)] if several else [rule]
 
 
+def _choices(rule: Rule) -> list[str]:
+    """The strings that a rule allows; none where it allows all."""
+    strings = [each for each in _alternatives(rule) if each.get("type", "string") == "string"]
+    if not all("enum" in each for each in strings):
+        return []
+    return [choice for each in strings for choice in each["enum"]]
+
+
 def _referenced(pointer: str) -> Rule:
     """What a reference leads to, as in ``#/$defs/url``."""
     rule: Rule = SCHEMA
@@ -142,7 +150,7 @@ def _keys(path: str, entry: Mapping[str, Any], keys: Keys) -> Iterator[Fault]:
 
 def _value(path: str, value: object, rule: Rule) -> Iterator[Fault]:
     kinds = _kinds(rule)
-    choices = rule.get("enum")
+    choices = _choices(rule)
     # bool is a subclass of int, and True is no port.
     if not (bool in kinds if isinstance(value, bool) else isinstance(value, kinds)):
         names = " or ".join(kind.__name__ for kind in kinds)
@@ -151,7 +159,7 @@ def _value(path: str, value: object, rule: Rule) -> Iterator[Fault]:
         yield Fault(path, f"{_shown(value)} is not a finite number")
     elif isinstance(value, str) and _SURROGATE.search(value):
         yield Fault(path, f"{_shown(value)} has half a surrogate pair, which is no character")
-    elif choices and value not in choices:
+    elif choices and isinstance(value, str) and value not in choices:
         yield Fault(path, f"{_shown(value)} is none of {', '.join(choices)}")
 
 

@@ -133,7 +133,7 @@ class PushServerMixin:
 
 def _for_this_machine(address: str, location: Mapping[str, Any]) -> Mapping[str, Any]:
     """A location of the project; tests, which come from ``address``, may publish, too."""
-    if location["type"] != "publisher" or not location.get("allow"):
+    if not conf.is_of("publisher", location) or not location.get("allow"):
         return location
     return {**location, "allow": [*location["allow"], address]}
 
@@ -141,7 +141,7 @@ def _for_this_machine(address: str, location: Mapping[str, Any]) -> Mapping[str,
 def _for_pages_of(origin: str, location: Mapping[str, Any]) -> dict[str, Any]:
     """A location of the project, for the pages of a live server."""
     place = dict(location)
-    if place["type"] != "subscriber":
+    if not conf.is_of("subscriber", place):
         return place
     parts = urlsplit(origin)
     # A page opened under the other name of this machine may subscribe, too.

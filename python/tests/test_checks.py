@@ -437,3 +437,89 @@ def test_a_store_that_is_not_there():
 def test_publisher_and_subscriber_that_never_meet():
     assert ids(locations({"channel_group": "a"})) == ["pushserver.W006"]
     assert ids(locations({"channel_group": "a"}, {"channel_group": "a"})) == []
+
+
+def test_a_pubsub_location_is_both_kinds():
+    both = {"type": "pubsub", "prefix": "/b/"}
+    assert ids({"locations": [both]}) == []
+    assert ids({"locations": [both], "address": "0.0.0.0"}) == ["pushserver.W003"]
+    assert ids({"locations": [both | {"polling": "lon"}]}) == ["pushserver.E002"]
+    assert ids({"locations": [both | {"delimiter": ","}]}) == ["pushserver.E001"]
+    # Without allow_origin no page is let in, so that nothing is wrong with credentials.
+    assert ids({"locations": [both | {"allow_credentials": True}]}) == []
+    star = both | {"allow_credentials": True, "allow_origin": "*"}
+    assert ids({"locations": [star]}) == ["pushserver.E006"]
+    other = {"type": "publisher", "prefix": "/p/", "channel_group": "g"}
+    assert ids({"locations": [other, both]}) == ["pushserver.W006"]
+
+
+@pytest.mark.parametrize("value", ["new", 1.5, True, ["oldest"]])
+def test_a_first_message_of_another_form(value):
+    (message,) = messages(locations({"first_message": value}))
+    assert message.id == "pushserver.E002"
+    assert " locations[0].first_message:" in message.msg
+
+
+@pytest.mark.parametrize("value", ["oldest", "newest", -7])
+def test_a_first_message(value):
+    assert ids(locations({"first_message": value})) == []
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"delimiter": ""},
+        {"delimiter": "%2C"},
+        {"delimiter": "a b"},
+        {"delimiter": "ö"},
+        {"url": "/s", "prefix": "", "query": ""},
+        {"url": "/s", "prefix": "", "query": "a\n"},
+        {"url": "/s", "prefix": "", "query": "last_event_id"},
+        {"url": "/s", "query": "channel"},
+        {"url": "/s/(.+)", "delimiter": ",", "query": "channel"},
+    ],
+)
+def test_channel_ids_that_cannot_stand_in_a_request(keys):
+    assert "pushserver.E010" in ids(locations(keys))
+
+
+def test_channel_ids_in_a_list_or_in_the_query():
+    assert ids(locations({"delimiter": ","})) == []
+    query = {"type": "subscriber", "url": "/s", "query": "channel"}
+    publisher = {"type": "publisher", "prefix": "/p/"}
+    assert ids({"locations": [query, publisher]}) == []
+    assert ids({"locations": [query | {"url": "/s/(.+)"}, publisher]}) == ["pushserver.E003"]
+    # The first location for several channels is one that URLs are made for.
+    one, several = {"type": "subscriber", "prefix": "/s/"}, query | {"url": "/(?:a|b)"}
+    (message,) = messages({"locations": [one, several, publisher]})
+    assert (message.id, "locations[1].url" in message.msg) == ("pushserver.E003", True)
+
+
+@pytest.mark.parametrize(
+    ("transports", "words"),
+    [
+        (["poll"], "'eventsource': pages that use updates.module.js poll"),
+        (["poll", "websocket"], "no 'eventsource':"),
+        (["eventsource"], "no 'poll': pages that use updates.js"),
+        (["websocket"], "no 'eventsource' and no 'poll': pages get no update"),
+    ],
+)
+def test_transports_that_the_scripts_do_not_use(transports, words):
+    (message,) = messages(locations({"transports": transports}))
+    assert message.id == "pushserver.W008"
+    assert words in message.msg
+    first = {"type": "subscriber", "prefix": "/first/"}
+    push_server = locations({"transports": transports})
+    push_server["locations"].insert(0, first)
+    assert ids(push_server) == []
+
+
+def test_transports_that_the_scripts_use():
+    for transports in (["eventsource", "poll"], ("poll", "eventsource", "websocket")):
+        assert ids(locations({"transports": transports})) == []
+
+
+def test_transports_that_the_daemon_refuses():
+    assert ids(locations({"transports": []})) == ["pushserver.E011"]
+    assert ids(locations({"transports": ["poll", "poll"]})) == ["pushserver.E011"]
+    assert ids(locations({"transports": ["sse"]})) == ["pushserver.E002"]

@@ -243,3 +243,75 @@ def test_settings_of_another_type_are_refused(settings):
     settings.PUSH_SERVER = ["port"]
     with pytest.raises(ImproperlyConfigured, match="dictionary"):
         updates.publisher_url("room")
+
+
+SEVERAL = [
+    {"type": "subscriber", "url": r"/updates/([^/]+)"},
+    {"type": "subscriber", "url": r"/list/([^/]+)", "delimiter": ","},
+    {"type": "publisher", "prefix": "/p/"},
+]
+
+
+def test_several_channels_have_the_first_location_for_them(settings):
+    settings.PUSH_SERVER = {"locations": SEVERAL}
+    url = updates.subscriber_url
+    assert url("a") == "http://127.0.0.1:8001/updates/a"
+    assert url(["a"]) == "http://127.0.0.1:8001/updates/a"
+    assert url(["a", 7, "a"]) == "http://127.0.0.1:8001/list/a,7"
+    assert url(("a,b", "c/d")) == "http://127.0.0.1:8001/list/a%2Cb,c%2Fd"
+    settings.PUSH_SERVER = {"locations": SEVERAL[1:]}
+    assert url("a,b") == "http://127.0.0.1:8001/list/a%2Cb"
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "path"),
+    [
+        ("/", "/s/a%2Fb/c-d"),
+        ("-", "/s/a%2Fb-c%2Dd"),
+        ("--", "/s/a%2Fb--c%2Dd"),
+        ("ab", "/s/%61%2F%62abc-d"),
+        ("!,", "/s/a%2Fb!,c-d"),
+    ],
+)
+def test_a_delimiter_within_an_id_is_part_of_it(settings, delimiter, path):
+    location = {"type": "subscriber", "prefix": "/s/", "delimiter": delimiter}
+    settings.PUSH_SERVER = {"locations": [location]}
+    assert updates.subscriber_url(["a/b", "c-d"]) == f"http://127.0.0.1:8001{path}"
+
+
+def test_ids_that_cannot_be_told_apart_are_refused(settings):
+    location = {"type": "subscriber", "prefix": "/s/", "delimiter": "2"}
+    settings.PUSH_SERVER = {"locations": [location]}
+    assert updates.subscriber_url(["a", "b"]).endswith("/s/a2b")
+    for ids in (["a,b"], ["a2b", "c"], ["a", ""]):
+        with pytest.raises(ValueError, match="told apart"):
+            updates.subscriber_url(ids)
+
+
+def test_channels_in_the_query(settings):
+    location = {"type": "subscriber", "url": "/updates", "query": "a channel"}
+    settings.PUSH_SERVER = {"locations": [location]}
+    start = "http://127.0.0.1:8001/updates?a%20channel="
+    assert updates.subscriber_url("a+b&c d") == f"{start}a%2Bb%26c%20d"
+    assert updates.subscriber_url(["a", "ž"]) == f"{start}a&a%20channel=%C5%BE"
+    with pytest.raises(ValueError, match="empty"):
+        updates.subscriber_url(["a", ""])
+
+
+def test_several_channels_need_a_location_for_them(settings):
+    with pytest.raises(ImproperlyConfigured, match="'query' or 'delimiter'"):
+        updates.subscriber_url(["a", "b"])
+    with pytest.raises(ValueError, match="at least one"):
+        updates.subscriber_url([])
+    settings.PUSH_SERVER = {"locations": SEVERAL, "limits": {"channels_per_request": 2}}
+    assert updates.subscriber_url(["a", "b"])
+    with pytest.raises(ValueError, match="channels_per_request is 2"):
+        updates.subscriber_url(["a", "b", "c"])
+
+
+def test_a_pubsub_location_is_for_both_sides(settings):
+    location = {"type": "pubsub", "prefix": "/both/", "secret": "word"}
+    settings.PUSH_SERVER = {"locations": [location]}
+    assert updates.subscriber_url("a") == updates.publisher_url("a")
+    assert updates.publisher_url("a") == "http://127.0.0.1:8001/both/a"
+    assert conf.location("publisher")["secret"] == "word"

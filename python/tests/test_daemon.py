@@ -153,7 +153,8 @@ def test_the_checks_know_the_daemons_keys_types_and_defaults():
     assert known["properties"] == schema.SETTINGS
     assert known["properties"]["limits"]["properties"] == schema.LIMITS
     assert {"memory": parts["store"]["properties"]} == schema.STORES
-    locations = {kind: parts[kind]["properties"] for kind in ("publisher", "subscriber")}
+    kinds = ("publisher", "subscriber", "pubsub")
+    locations = {kind: parts[kind]["properties"] for kind in kinds}
     assert locations == schema.LOCATIONS
     defaults = {key: rule.get("default") for key, rule in known["properties"].items()}
     assert [key for key in conf.DEFAULTS if conf.DEFAULTS[key] != defaults[key]] == ["locations"]

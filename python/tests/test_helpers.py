@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
 from django.test import override_settings
 
-from pushserver.test import PushServerMixin
+from pushserver.test import PushServer, PushServerMixin
 from pushserver.utils import updates
 from tests import live
 
@@ -134,3 +135,14 @@ def test_the_plugin_costs_nothing_where_it_is_not_used():
         [sys.executable, "-c", loaded], cwd=PYTHON, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_pubsub_location_takes_and_gives_updates(settings):
+    location = {"type": "pubsub", "prefix": "/both/", "secret": "word", "allow": ["192.0.2.1"]}
+    settings.PUSH_SERVER = {"locations": [location]}
+    with PushServer("http://127.0.0.1:9999"):
+        updates.send_update("a", {"number": 1})
+        page = {"Origin": "http://localhost:9999"}
+        with urlopen(Request(updates.subscriber_url("a"), headers=page)) as answer:
+            assert answer.headers["Access-Control-Allow-Origin"] == page["Origin"]
+            assert answer.read() == b'{"number":1}'

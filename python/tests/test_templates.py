@@ -34,6 +34,16 @@ def test_a_page_of_localhost_subscribes_at_localhost(rf):
     assert template.render(RequestContext(request)) == "http://localhost:8001/updates/7"
 
 
+QUERY = {"type": "subscriber", "url": "/updates", "query": "channel"}
+
+
+def test_a_url_of_several_channels(settings):
+    settings.PUSH_SERVER = {"locations": [QUERY]}
+    template = Template("{% load pushserver %}{% channel_url 'a' rooms 7 %}")
+    url = template.render(Context({"rooms": ["b", "&"]}))
+    assert url == "http://127.0.0.1:8001/updates?channel=a&channel=b&channel=%26&channel=7"
+
+
 @pytest.fixture
 def jinja2(settings):
     engine = {
@@ -49,3 +59,9 @@ def test_the_jinja2_global(jinja2, rf):
     assert template.render() == "http://127.0.0.1:8001/updates/a%20b"
     request = rf.get("/", headers={"host": "localhost:8000"})
     assert template.render(request=request) == "http://localhost:8001/updates/a%20b"
+
+
+def test_the_jinja2_global_with_several_channels(jinja2, settings):
+    settings.PUSH_SERVER = {"locations": [QUERY]}
+    template = jinja2.from_string("{{ channel_url('a', ['b']) }}")
+    assert template.render() == "http://127.0.0.1:8001/updates?channel=a&channel=b"

@@ -12,6 +12,7 @@ import json
 import logging
 import ssl
 import sys
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 from urllib.request import Request
@@ -22,6 +23,8 @@ from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from pushserver import conf, signals
 from pushserver.utils.pool import Pool
@@ -60,9 +63,28 @@ def publisher_url(channel_id: object) -> str:
 def subscriber_url(channel_id: object, request: HttpRequest | None = None) -> str:
     """Where browsers wait for this channel's updates.
 
+    ``channel_id``: also a list or tuple of ids, for a location with ``query`` or ``delimiter``.
     ``request``: that of the page; see ``conf.subscriber_origin``.
     """
-    return conf.subscriber_origin(request) + conf.path("subscriber", channel_id)
+    return conf.subscriber_origin(request) + conf.path("subscriber", *_flat([channel_id]))
+
+
+def url_in_page(request: HttpRequest | None, *channel_ids: object) -> SafeString:
+    """The same of several channels, for templates.
+
+    A ``&`` is written as it is, so that a script reads the URL, too. In an attribute it begins no
+    character reference, since a name and ``=`` follow (HTML standard 13.2.5.73).
+    """
+    url = subscriber_url(_flat(channel_ids), request)
+    return mark_safe(escape(url).replace("&amp;", "&"))
+
+
+def _flat(channel_ids: Iterable[object]) -> list[object]:
+    """The ids, those in lists and tuples too."""
+    found: list[object] = []
+    for each in channel_ids:
+        found += each if isinstance(each, (list, tuple)) else (each,)
+    return found
 
 
 def send_update(
