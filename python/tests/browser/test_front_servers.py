@@ -32,10 +32,7 @@ http {
     proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
     gzip on;
     gzip_types *;
-    server {
-        listen 127.0.0.1:PORT;
-        DOCUMENTED
-    }
+    DOCUMENTED
 }
 """
 APACHE = """
@@ -88,7 +85,10 @@ def front_server(name, directory, daemon_url):
     port = str(free_port())
     block = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
     documented = block.search(PAGE.read_text())
-    text = around.replace("DOCUMENTED", documented[1])
+    lines = documented[1]
+    if name == "nginx":
+        lines = lines.replace("location ", "server { listen 127.0.0.1:PORT;\nlocation ") + "}"
+    text = around.replace("DOCUMENTED", lines)
     for sample, real in [
         ("http://unix:/run/pushserver/sock:", daemon_url),
         ("127.0.0.1:8001", f"127.0.0.1:{daemon_port}"),
