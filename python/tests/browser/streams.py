@@ -243,8 +243,8 @@ class Client:
         head = (
             f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nConnection: close\r\n{self._cors}"
         )
-        self.is_stream = True
         self._connection.sendall(f"{head}\r\n{text}".encode())
+        self.is_stream = True
 
     def write(self, text: str) -> None:
         self._connection.sendall(text.encode())

@@ -266,7 +266,7 @@ def test_who_is_displaced_stays_away(open_page, server, wait_for):
 
 
 def test_a_stream_of_something_else_is_told(open_page, server, wait_for):
-    browser = open_page("a")
+    browser = open_page("a", pauses="endless")
     wait_for(lambda: server.streams() == 1)
     server.send("data: hello\n\n")
     wait_for(lambda: states(browser)[-1][0] == "waiting")
@@ -352,7 +352,7 @@ def test_a_name_of_several_channels(open_page, server, wait_for):
 
 
 def test_a_server_that_tells_no_channel(open_page, server, wait_for):
-    browser = open_page("a", "b")
+    browser = open_page("a", "b", pauses="endless")
     wait_for(lambda: server.streams() == 1)
     server.send("id: 9:0\ndata: {}\n\n")
     wait_for(lambda: states(browser)[-1][0] == "waiting")
