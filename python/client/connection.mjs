@@ -126,7 +126,7 @@ export class Connection {
                 this.#tell.refused(error);
                 return 0;
             }
-            this.#isGone = error.status === 410;
+            this.#isGone ||= error.status === 410;
             return this.#fail(error);
         } finally {
             this.#awaitsHead = false;
@@ -220,7 +220,6 @@ export class Connection {
         } else if (id === undefined) {
             throw new Error(`${request.base} sent an event without an id: is it a push server?`);
         } else {
-            this.#isGone = false;
             this.#take(request, {id, ...factsOf(id), text: data});
         }
     }
@@ -257,7 +256,7 @@ export class Connection {
 
     #succeed(transport, watch) {
         this.#failures = 0;
-        this.#isGone &&= transport === "eventsource";
+        this.#isGone = false;
         this.#enter({state: "open", transport}, watch);
     }
 
