@@ -73,6 +73,12 @@ figures! {
         Gauge uploads,
         /// Bytes of those bodies.
         Gauge upload_bytes,
+        /// Event streams.
+        Gauge event_streams,
+        /// WebSockets.
+        Gauge websockets,
+        /// Polls of locations for several channels that are held.
+        Gauge polls_of_several,
         /// Timers that are set, with those of the hub.
         Gauge timers,
         /// Messages that publishers got an acknowledgement for.
@@ -83,6 +89,8 @@ figures! {
         Counter gaps,
         /// Connections cut because their client took nothing for `write_timeout`.
         Counter slow_readers,
+        /// WebSockets closed because their client had sent nothing since the last Ping.
+        Counter silent,
         /// Connections closed to make room for others.
         Counter shed,
         // Requests refused with this status.

@@ -114,7 +114,7 @@ impl Hub {
         self.go_on(Pending { peer, then }, answer, now);
     }
 
-    /// The next message of a stream, after `Readable`; `None`: there is none for now.
+    /// The next message of a stream, after `Readable`; `None`: none for now.
     pub fn read(&mut self, stream: StreamKey, now: Now) -> Option<Due> {
         match self.holds.read(stream, now) {
             Ok(Some(Output::Feed { due, .. })) => Some(due),
@@ -124,6 +124,11 @@ impl Hub {
                 None
             }
         }
+    }
+
+    /// The ticket of the store that a stream waits for.
+    pub fn ticket_of(&self, stream: StreamKey) -> Option<Ticket> {
+        self.holds.streams.ticket(stream)
     }
 
     /// A stream's caller takes no more for now: what is published is not brought to it.
@@ -234,13 +239,19 @@ impl Hub {
     /// Requests that are held.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.holds.polls.len() + self.holds.streams.len()
+        self.holds.polls.len() + self.holds.streams.feeds.len()
     }
 
     /// Timers that are set.
     #[must_use]
     pub fn timers(&self) -> usize {
         self.holds.timers()
+    }
+
+    /// The longest content of a message that a store takes, bytes.
+    #[must_use]
+    pub fn message_bytes_max(&self, store: StoreId) -> usize {
+        self.holds.stores.message_bytes_max(store)
     }
 
     /// Bytes in a store, as they count against its budget.
@@ -283,7 +294,7 @@ impl Hub {
 
     /// A stream that is behind waits for its store.
     fn wait_for(&mut self, stream: StreamKey, ticket: Ticket) {
-        let Some(peer) = self.holds.streams.peer(stream) else { return };
+        let Some(&Stream { peer, .. }) = self.holds.streams.feeds.stream(stream) else { return };
         self.holds.outputs.push_back(Output::Asked { peer, ticket });
         self.asks.insert(ticket, Pending { peer, then: Then::Read(stream) });
     }

@@ -368,17 +368,16 @@ impl Streams {
         }
     }
 
-    /// The caller's name of a stream.
-    pub(super) fn peer(&self, key: StreamKey) -> Option<Peer> {
-        self.feeds.stream(key).map(|stream| stream.peer)
+    /// The ticket of the store that a stream waits for.
+    pub(super) fn ticket(&self, key: StreamKey) -> Option<Ticket> {
+        match self.feeds.stream(key)?.pace {
+            Pace::Asked(ticket) => Some(ticket),
+            _ => None,
+        }
     }
 
     pub(super) fn has_reading(&self) -> bool {
         !self.reading.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.feeds.len()
     }
 
     pub(super) fn timers(&self) -> usize {

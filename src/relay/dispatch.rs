@@ -1,9 +1,10 @@
 //! Dispatch: takes an event to the client or the exchange that it concerns, what a client asks to
 //! the hub, and what the hub and the proxy say back to connections. Decides nothing of HTTP.
 
-use super::client::answering::{self, resume_behind_hold};
-use super::client::reading::{self, Next};
+use super::client::next::Next;
+use super::client::responding::resume_behind_hold;
 use super::client::{Client, ConnTimer, Phase};
+use super::client::{answering, reading, streaming};
 use super::conn::Connections;
 use super::conn_key::ConnKey;
 use super::effects::Effects;
@@ -54,9 +55,7 @@ impl Dispatch<'_> {
                     client.arm(ConnTimer::Linger, &mut step);
                 }
                 Phase::Lingering { .. } | Phase::Closing => {}
-                Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_)
-                    if client.buffer.is_none() && client.goes_on() =>
-                {
+                phase if phase.reads() && client.buffer.is_none() && client.goes_on() => {
                     let used = self.advance(conn, bytes);
                     if used < bytes.len()
                         && let Some((client, mut step)) = self.client(conn)
@@ -79,6 +78,7 @@ impl Dispatch<'_> {
             Input::Drained => {
                 client.drain(&mut step);
                 resume_behind_hold(client, &mut step);
+                streaming::drained(client, &mut step);
                 if let &Phase::Proxied(key) = client.phase() {
                     self.tell(key, proxy::Input::ClientDrained);
                 }
@@ -183,6 +183,7 @@ impl Dispatch<'_> {
         match client.phase() {
             Phase::Lingering { .. } | Phase::Closing => return input.len(),
             Phase::Head { .. } | Phase::Body(_) => client.queue(&mut step),
+            Phase::Following(following) if following.reads() => client.queue(&mut step),
             _ => {}
         }
         used

@@ -9,6 +9,7 @@ use super::render::payload::Payload;
 use super::timers::ConnTimer;
 use super::uploads::Uploads;
 use crate::figures::RelayFigures;
+use crate::jitter::Jitter;
 use crate::rate_limit::RateLimit;
 use crate::wheel::Wheel;
 
@@ -29,13 +30,15 @@ pub(super) struct Effects {
     /// Bytes of answers that were made so far, but for those of the upstream.
     pub(super) answered: u64,
     pub(super) oversized_heads: RateLimit,
+    /// Spreads pings, and the returns of event streams.
+    pub(super) jitter: Jitter,
     /// The daemon stops: every answer is the last of its connection.
     pub(super) stopping: bool,
 }
 
 impl Effects {
-    /// Nothing to be done, from this time on, milliseconds.
-    pub(super) fn new(now_ms: u64) -> Self {
+    /// Nothing to be done, from this time on, milliseconds. `seed` is of the jitter.
+    pub(super) fn new(now_ms: u64, seed: u64) -> Self {
         Self {
             outputs: VecDeque::new(),
             wheel: Wheel::new(now_ms),
@@ -45,6 +48,7 @@ impl Effects {
             uploads: Uploads::default(),
             answered: 0,
             oversized_heads: RateLimit::default(),
+            jitter: Jitter::new(seed),
             stopping: false,
         }
     }

@@ -2,7 +2,7 @@
 //! it what happened to them and to the connections of the upstream, and does what it wants done.
 //! Decides nothing.
 
-use super::client::{Client, Phase, answering, reading};
+use super::client::{Client, Phase, reading, responding, serving};
 use super::conn::Connections;
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
@@ -12,7 +12,7 @@ use super::options::Limits;
 use super::output::Output;
 use super::proxy::{self, Effect, Exchange, HandedOver, Proxy, Request, View};
 use super::step::Step;
-use super::timers::ConnTimer;
+use super::timers::{ConnTimer, LINGER_ALL_MS};
 use crate::http::{HeaderSlots, RequestHead};
 use crate::hub::Hub;
 
@@ -169,12 +169,12 @@ fn carry_out(effect: Effect, client: &mut Client, step: &mut Step<'_>) {
         Effect::Serve(handed) => serve(client, &handed, step),
         Effect::Answer { persistence: Some(persistence), status, payload } => {
             client.enter(Phase::IDLE, step);
-            answering::respond(client, persistence, status, payload, step);
+            responding::respond(client, persistence, status, payload, step);
         }
         Effect::Answer { persistence: None, status, payload } => {
-            answering::refuse_and_linger(client, status, payload, step);
+            responding::refuse_and_linger(client, status, payload, step);
         }
-        Effect::Fail(error, is_head) => answering::fail(client, &error, is_head, step),
+        Effect::Fail(error, is_head) => responding::fail(client, &error, is_head, step),
         Effect::RefuseUnfinished(is_head) => {
             reading::timed_out(client, ConnTimer::Body, is_head, step);
         }
@@ -182,7 +182,7 @@ fn carry_out(effect: Effect, client: &mut Client, step: &mut Step<'_>) {
             client.enter(Phase::IDLE, step);
             client.await_request(step);
         }
-        Effect::Linger => client.linger(step),
+        Effect::Linger => client.linger(LINGER_ALL_MS, step),
         Effect::Close => client.close(step),
         Effect::Reset => {
             client.enter(Phase::Closing, step);
@@ -198,7 +198,7 @@ fn serve(client: &mut Client, handed: &HandedOver, step: &mut Step<'_>) {
     let found = handed.find(&mut step.site.routes);
     let mut slots = HeaderSlots::new();
     match handed.request(found.as_ref(), &mut slots, &step.site.limits) {
-        Ok(head) => reading::serve(client, &head, &handed.body, found.as_ref(), step),
-        Err(error) => answering::fail(client, &error, handed.is_head, step),
+        Ok(head) => serving::serve(client, &head, &handed.body, found.as_ref(), step),
+        Err(error) => responding::fail(client, &error, handed.is_head, step),
     }
 }

@@ -35,7 +35,7 @@ pub use self::output::{Output, Wanted};
 pub use self::render::payload::Payload;
 pub use self::state::State;
 
-use self::client::{Client, ConnTimer};
+use self::client::{Client, ConnTimer, outgoing};
 use self::conn::{Conn, Connections};
 use self::dispatch::Dispatch;
 use self::effects::Effects;
@@ -70,11 +70,11 @@ impl Relay {
     pub fn new(options: &Options, hub: hub::options::Options, now: Now) -> Self {
         Self {
             conns: Connections::default(),
+            effects: Effects::new(now.mono_ms, hub.seed),
             hub: Hub::new(hub, now),
             site: Site::new(options),
             renderer: Renderer::new(options.server.clone(), now),
             proxy: Proxy::of(options),
-            effects: Effects::new(now.mono_ms),
             names: Names::default(),
             eviction: Eviction::default(),
         }
@@ -156,7 +156,10 @@ impl Relay {
             let is_tunnel = is_tunnel(conn, &self.conns, self.proxy.as_deref());
             match self.dispatch(now).client(conn) {
                 Some((client, mut step)) if is_tunnel => client.close(&mut step),
-                Some((client, mut step)) => client.shut_down(&mut step),
+                Some((client, mut step)) => {
+                    client.shut_down(&mut step);
+                    outgoing::shut_down(client, &mut step);
+                }
                 None => {}
             }
         }

@@ -20,6 +20,8 @@ pub(super) enum ConnTimer {
     Stop,
     /// No answer from a store that takes time.
     Store,
+    /// Nothing sent to a stream for the `ping_interval` of its location.
+    Ping,
     /// No connection to the upstream for its share of `upstream_wait`: one for each address.
     Connect,
     /// No progress of the upstream for `upstream_timeout`.
@@ -37,6 +39,7 @@ impl ConnTimer {
             Self::Linger => LINGER_MS,
             Self::Stop => STOP_MS,
             Self::Store => STORE_MS,
+            Self::Ping => PING_MS,
             Self::Connect => limits.upstream_wait_ms,
             Self::Upstream => limits.upstream_timeout_ms,
         }
@@ -55,6 +58,9 @@ pub(super) const STOP_MS: u64 = 1000;
 /// How long a store may take to answer, milliseconds: longer than any that is up, and shorter than
 /// publishers wait.
 const STORE_MS: u64 = 5_000;
+
+/// How long an interval of pings is where no location says it, milliseconds.
+pub(super) const PING_MS: u64 = 25_000;
 
 /// Connections that are closed or refused in one turn because their time is up: less than a
 /// millisecond.

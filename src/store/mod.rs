@@ -262,6 +262,12 @@ impl<W> Stores<W> {
         self.channels.timers()
     }
 
+    /// The longest content of a message that a store takes, bytes.
+    #[must_use]
+    pub fn message_bytes_max(&self, store: StoreId) -> usize {
+        self.list[store.index()].memory().content_bytes_max()
+    }
+
     /// Bytes in a store, as they count against its budget.
     #[must_use]
     pub fn used_bytes(&self, store: StoreId) -> usize {

@@ -87,21 +87,33 @@ fn what_is_handed_over_to_a_subscriber_location_is_a_get() {
 }
 
 #[test]
-fn what_is_handed_over_may_ask_for_no_other_transport() {
+fn what_is_handed_over_may_be_a_stream() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), locations());
-    for (lines, status) in [
-        ("Connection: Upgrade\r\nUpgrade: websocket\r\n", 403),
-        ("Accept: text/event-stream\r\n", 406),
+    for (lines, first, message) in [
+        (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\n",
+            &b"\x81\x05hello"[..],
+        ),
+        ("Accept: text/event-stream\r\n", "HTTP/1.1 200 OK\r\n", b"\ndata: hello\n\n"),
     ] {
         let mut client = daemon.ask(format!("GET /live HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
         let mut server = upstream.accept();
         server.head();
         server.send("HTTP/1.1 200 OK\r\nX-Accel-Redirect: /updates/1\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(client.answer().status, status);
-        drop(server);
+        assert!(client.head().starts_with(first));
+        held(&daemon, "1", 1);
+        assert_eq!(publish(&daemon, "1", "hello"), 201);
+        let mut got = Vec::new();
+        while !got.ends_with(message) {
+            got.extend(client.bytes(1));
+        }
+        drop((client, server));
+        held(&daemon, "1", 0);
+        assert_eq!(daemon.ask("DELETE /send/1 HTTP/1.1\r\nHost: a\r\n\r\n").answer().status, 200);
     }
-    assert_eq!(daemon.ask(get("/send/1")).answer().status, 404, "no channel was made");
 }
 
 #[test]

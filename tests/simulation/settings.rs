@@ -176,7 +176,7 @@ impl Settings {
             }),
             Kind::Subscriber { interval, create, concurrency, limited } => {
                 Role::Subscriber(SubscriberOptions {
-                    transports: Transports { websocket: true, event_stream: true, poll: true },
+                    transports: Transports { websocket: false, event_stream: false, poll: true },
                     ping_interval_ms: 0,
                     first: First::Oldest,
                     delivery: if interval { Delivery::IntervalPoll } else { Delivery::LongPoll },

@@ -27,9 +27,25 @@ impl Access {
 
     /// Logs the answer.
     pub(in crate::relay) fn log(&mut self, peer: Option<IpAddr>, status: u16) {
+        self.log_with(peer, status, "");
+    }
+
+    /// Logs a stream that has ended: how long it was, and how many messages it was sent.
+    pub(super) fn log_stream(
+        &mut self,
+        peer: Option<IpAddr>,
+        status: u16,
+        (seconds, messages): (u64, u64),
+    ) {
+        if self.0.is_some() {
+            self.log_with(peer, status, &format!(" seconds={seconds} messages={messages}"));
+        }
+    }
+
+    fn log_with(&mut self, peer: Option<IpAddr>, status: u16, more: &str) {
         if let Some(request) = self.0.take() {
             let peer = shown_peer(peer);
-            log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
+            log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}{more}");
         }
     }
 }

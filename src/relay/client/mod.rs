@@ -3,19 +3,27 @@
 
 pub(in crate::relay) mod access;
 pub(in crate::relay) mod answering;
+pub(in crate::relay) mod following;
+mod frames;
+pub(in crate::relay) mod next;
+pub(in crate::relay) mod outgoing;
 mod phase;
 pub(in crate::relay) mod reading;
+pub(in crate::relay) mod responding;
+pub(in crate::relay) mod serving;
+pub(in crate::relay) mod streaming;
 
 use std::sync::Arc;
 
 use self::access::Access;
+use self::following::Following;
 use super::effects::Effects;
 use super::input::Arrival;
 use super::notice::Event;
 use super::options::Limits;
 use super::output::Output;
 use super::step::Step;
-use super::timers::{LINGER_ALL_MS, LINGER_MS, STOP_MS};
+use super::timers::{LINGER_MS, STOP_MS};
 use crate::hub::{Hold, SubscriptionKey};
 use crate::wheel::TimerKey;
 
@@ -79,6 +87,7 @@ impl Client {
                 step.hub.unsubscribe(Hold::Poll(*subscription), step.now);
             }
             Phase::AwaitingStore(asked) => step.hub.abandon(asked.ticket),
+            Phase::Following(following) => following.leave(step.hub, step.now),
             _ => {}
         }
         before
@@ -100,6 +109,10 @@ impl Client {
                 step.effects.uploads.set(&mut upload.share, 0);
             }
             Phase::Proxied(key) => step.effects.left.push(*key),
+            Phase::Following(following) => {
+                following.settle(step.effects);
+                following.log(&mut self.access, self.arrival.peer, step.now);
+            }
             _ => {}
         }
         match self.phase {
@@ -126,6 +139,14 @@ impl Client {
         self.disarm(step.effects);
     }
 
+    /// What is kept of a request that follows channels.
+    fn following(&mut self) -> Option<&mut Following> {
+        match &mut self.phase {
+            Phase::Following(following) => Some(following),
+            _ => None,
+        }
+    }
+
     pub(in crate::relay) fn phase(&self) -> &Phase {
         &self.phase
     }
@@ -133,7 +154,7 @@ impl Client {
     /// Sets the timer. A client that is stalled is watched for that, whatever comes next.
     pub(in crate::relay) fn arm(&mut self, timer: ConnTimer, step: &mut Step<'_>) {
         let in_ms = match self.phase {
-            Phase::Lingering { until_ms } if timer == ConnTimer::Linger => {
+            Phase::Lingering { until_ms, .. } if timer == ConnTimer::Linger => {
                 until_ms.saturating_sub(step.now.mono_ms).min(LINGER_MS)
             }
             _ if timer == ConnTimer::Store && step.effects.stopping => STOP_MS,
@@ -197,8 +218,7 @@ impl Client {
     }
 
     fn end_flooded(&mut self, step: &mut Step<'_>) {
-        let is_held = matches!(self.phase, Phase::Waiting { .. });
-        if is_held && self.kept_bytes() > step.site.limits.head.header_bytes {
+        if self.phase.is_held() && self.kept_bytes() > step.site.limits.head.header_bytes {
             log::debug!("event=flood conn={}", step.conn.index());
             self.close(step);
         }
@@ -212,7 +232,7 @@ impl Client {
 
     /// The bytes that wait, if they are to be dealt with now.
     pub(in crate::relay) fn take_waiting(&mut self) -> Option<Box<Buffer>> {
-        let reads = matches!(self.phase, Phase::Head { .. } | Phase::Body(_) | Phase::Proxied(_));
+        let reads = self.phase.reads();
         self.buffer.take_if(|_| reads)
     }
 
@@ -248,31 +268,16 @@ impl Client {
     pub(in crate::relay) fn read_max(&mut self, passes_up: bool, limits: &Limits) -> usize {
         self.unread = false;
         self.paused = !self.wants_read(passes_up, limits);
-        if self.paused { 0 } else { self.reads_at_most(limits) }
+        if self.paused {
+            return 0;
+        }
+        self.phase.reads_at_most(limits.head.header_bytes.saturating_sub(self.kept_bytes()))
     }
 
-    /// Whether more bytes may be read from its socket. Behind a held request reading never pauses:
-    /// the pause could last for ever, and would hide the client's end, which comes after the bytes
-    /// that wait. Every other pause has a timer, or is over within a few turns.
+    /// Whether more bytes may be read from its socket.
     pub(in crate::relay) fn wants_read(&self, passes_up: bool, limits: &Limits) -> bool {
-        match &self.phase {
-            Phase::Closing => false,
-            Phase::Lingering { .. } | Phase::Waiting { .. } => true,
-            Phase::Proxied(_) if passes_up => true,
-            Phase::Head { .. } | Phase::Body(_) if !self.stalled && !self.ready => true,
-            _ => self.kept_bytes() < limits.head.header_bytes,
-        }
-    }
-
-    /// How many bytes may be read at once, if [`Client::wants_read`]. Bytes behind a request are
-    /// kept, up to `header_bytes`; behind a held request one byte more, which ends the hold.
-    fn reads_at_most(&self, limits: &Limits) -> usize {
-        let room = limits.head.header_bytes.saturating_sub(self.kept_bytes());
-        match &self.phase {
-            Phase::Waiting { .. } => room + 1,
-            Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) => room.max(1),
-            _ => usize::MAX,
-        }
+        let is_free = !self.stalled && !self.ready;
+        self.phase.wants_read(self.kept_bytes(), is_free, passes_up, limits)
     }
 
     fn kept_bytes(&self) -> usize {
@@ -285,7 +290,7 @@ impl Client {
         let requests_wait = self.ready || (self.stalled && self.buffer.is_some());
         match self.phase {
             Phase::Head { .. } | Phase::Body(_) if requests_wait => {}
-            Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) => {}
+            ref unanswered if unanswered.is_unanswered() => {}
             _ => self.close(step),
         }
     }
@@ -293,6 +298,9 @@ impl Client {
     /// Its socket takes no more for now.
     pub(in crate::relay) fn stall(&mut self, step: &mut Step<'_>) {
         self.stalled = true;
+        if let Some(stream) = self.following().and_then(|following| following.sends()) {
+            step.hub.pause(stream);
+        }
         self.arm(ConnTimer::Write, step);
     }
 
@@ -310,7 +318,8 @@ impl Client {
             Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => {
                 self.disarm(step.effects);
             }
-            Phase::Proxied(_) => {}
+            // `streaming::drained` goes on.
+            Phase::Following(_) | Phase::Proxied(_) => {}
         }
     }
 
@@ -320,7 +329,7 @@ impl Client {
             Phase::Head { .. } if self.buffer.is_none() => self.close(step),
             Phase::Head { .. } | Phase::Body(_) if !self.stalled => self.arm(ConnTimer::Stop, step),
             Phase::Lingering { .. } if !self.stalled => self.linger_from_now(step),
-            Phase::AwaitingStore(_) if !self.stalled => self.arm(ConnTimer::Store, step),
+            ref late if late.awaits_store() && !self.stalled => self.arm(ConnTimer::Store, step),
             _ => {}
         }
     }
@@ -337,23 +346,22 @@ impl Client {
         }
     }
 
-    /// Ends behind what is to be sent, though the peer may still be sending.
-    pub(in crate::relay) fn linger(&mut self, step: &mut Step<'_>) {
+    /// Ends behind what is to be sent, though the peer may still be sending: for so long in all,
+    /// milliseconds.
+    pub(in crate::relay) fn linger(&mut self, most_ms: u64, step: &mut Step<'_>) {
         self.buffer = None;
         if self.ended {
             return self.close(step);
         }
         step.effects.outputs.push_back(Output::ShutdownWrite { conn: step.conn });
+        self.enter(Phase::Lingering { until_ms: 0, most_ms }, step);
         self.linger_from_now(step);
     }
 
     fn linger_from_now(&mut self, step: &mut Step<'_>) {
-        let most_ms = if step.effects.stopping { STOP_MS } else { LINGER_ALL_MS };
-        let end_ms = step.now.mono_ms + most_ms;
-        if let Phase::Lingering { until_ms } = &mut self.phase {
-            *until_ms = end_ms;
-        } else {
-            self.enter(Phase::Lingering { until_ms: end_ms }, step);
+        if let Phase::Lingering { until_ms, most_ms } = &mut self.phase {
+            let most_ms = if step.effects.stopping { STOP_MS } else { *most_ms };
+            *until_ms = step.now.mono_ms + most_ms;
         }
         self.arm(ConnTimer::Linger, step);
     }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::following::Following;
 use crate::http::{BodyDecoder, HttpError};
 use crate::hub::SubscriptionKey;
 use crate::relay::exchange_key::ExchangeKey;
 use crate::relay::notice::Notice;
+use crate::relay::options::Limits;
 use crate::relay::render::Reply;
 use crate::relay::request::refusal::Refusal;
 use crate::relay::uploads::{Share, Uploads};
@@ -18,6 +20,7 @@ use crate::store::Ticket;
 ///                   ├─► AwaitingHub ─► Head    the hub has answered
 ///                   │     ├─► AwaitingStore    a store takes time; then as from AwaitingHub
 ///                   │     └─► Waiting ─► Head  held, and the hub has ended the hold
+///                   ├─► Following ───► Head    a poll was answered; a stream ends as the next two
 ///                   ├─► Proxied ─────► Head    the upstream's answer has passed
 ///                   ├─► Lingering              refused, as from Body and Proxied
 ///                   └─► Closing                done, as from every phase
@@ -36,12 +39,14 @@ pub(in crate::relay) enum Phase {
     /// Held. Bytes that come now are the next request, which waits; more than a request can have
     /// end the hold.
     Waiting { reply: Reply, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
+    /// Follows channels: the hub was asked, or has begun a stream or holds a poll.
+    Following(Box<Following>),
     /// Goes through the upstream. What comes now is the request's body, or the next request, which
     /// waits.
     Proxied(ExchangeKey),
     /// Refused; the answer is on its way, and what still comes is dropped, because closing at once
     /// would take the answer away again (RFC 9112 9.6). Not beyond this time, milliseconds.
-    Lingering { until_ms: u64 },
+    Lingering { until_ms: u64, most_ms: u64 },
     /// Done; waits for the socket to be closed.
     Closing,
 }
@@ -54,6 +59,8 @@ impl Phase {
     pub(super) fn may_last(&self, is_tunnel: bool) -> bool {
         match self {
             Self::AwaitingHub { .. } | Self::Waiting { .. } | Self::Closing => true,
+            // The hub ends a poll; a stream has its pings, or is to have none.
+            Self::Following(following) => following.ticket.is_none(),
             Self::Proxied(_) => is_tunnel,
             Self::Head { .. } | Self::Body(_) | Self::AwaitingStore(_) | Self::Lingering { .. } => {
                 false
@@ -63,7 +70,78 @@ impl Phase {
 
     /// Whether the hub was asked and has not answered yet.
     pub(super) fn is_unanswered(&self) -> bool {
-        matches!(self, Self::AwaitingHub { .. } | Self::AwaitingStore(_))
+        match self {
+            Self::AwaitingHub { .. } | Self::AwaitingStore(_) => true,
+            Self::Following(following) => !following.has_begun(),
+            _ => false,
+        }
+    }
+
+    /// Whether a store takes time to say what becomes of a request.
+    pub(super) fn awaits_store(&self) -> bool {
+        match self {
+            Self::AwaitingStore(_) => true,
+            Self::Following(following) => following.ticket.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether a stream has begun.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Following(following) if following.has_begun() && !following.is_poll())
+    }
+
+    /// Whether a poll is held.
+    pub(in crate::relay) fn is_held(&self) -> bool {
+        match self {
+            Self::Waiting { .. } => true,
+            Self::Following(following) => following.is_poll() && following.has_begun(),
+            _ => false,
+        }
+    }
+
+    /// Whether bytes that come are dealt with as they come, but for the bounds of `Client`.
+    pub(in crate::relay) fn reads(&self) -> bool {
+        match self {
+            Self::Head { .. } | Self::Body(_) | Self::Proxied(_) => true,
+            Self::Following(following) => following.reads(),
+            _ => false,
+        }
+    }
+
+    /// Whether more bytes may be read, with `kept_bytes` that wait. `is_free`: its socket takes
+    /// what it is sent, and it is not to go on first with what waits; `passes_up`: an upstream
+    /// takes bytes. Behind a held request reading never pauses: the pause could last for ever, and
+    /// would hide the client's end, which comes after the bytes that wait. Every other pause has a
+    /// timer, or is over within a few turns.
+    pub(super) fn wants_read(
+        &self,
+        kept_bytes: usize,
+        is_free: bool,
+        passes_up: bool,
+        limits: &Limits,
+    ) -> bool {
+        match self {
+            Self::Closing => false,
+            Self::Lingering { .. } | Self::Waiting { .. } => true,
+            Self::Proxied(_) if passes_up => true,
+            Self::Following(following) if following.reads_to_end() => true,
+            Self::Head { .. } | Self::Body(_) if is_free => true,
+            Self::Following(following) if is_free && following.reads() => true,
+            _ => kept_bytes < limits.head.header_bytes,
+        }
+    }
+
+    /// How many bytes may be read at once, where there is `room` for so many. Bytes behind a
+    /// request are kept, up to `header_bytes`; behind a held request one byte more, which ends the
+    /// hold.
+    pub(super) fn reads_at_most(&self, room: usize) -> usize {
+        match self {
+            held if held.is_held() => room + 1,
+            Self::AwaitingHub { .. } | Self::AwaitingStore(_) => room.max(1),
+            Self::Following(following) if !following.reads() => room.max(1),
+            _ => usize::MAX,
+        }
     }
 
     /// Whether `next` may follow.
@@ -73,6 +151,7 @@ impl Phase {
             (_, Self::Closing) => true,
             (Self::Lingering { .. }, _) => false,
             (Self::Head { .. } | Self::Body(_) | Self::Proxied(_), Self::Lingering { .. }) => true,
+            (Self::Following(_), Self::Lingering { .. } | Self::Head { .. }) => true,
             (_, Self::Lingering { .. }) => false,
             (Self::Head { .. }, _) => true,
             (_, next) => matches!(next, Self::Head { .. }),

@@ -1,47 +1,29 @@
 //! Reading: from the bytes of a client to questions for the hub. A step reads one head, or a piece
 //! of one body.
 
-use std::sync::Arc;
-
 use super::access::shown_peer;
-use super::answering::{
-    fail, refuse_and_linger, refuse_whole, respond, store_timed_out, warn_of_origin,
-    warn_of_refusal,
-};
+use super::answering::store_timed_out;
+use super::following::Kind;
+use super::frames::read_frame;
+use super::next::Next;
+use super::outgoing;
 use super::phase::too_many_uploads;
+use super::responding::{fail, refuse_and_linger, refuse_whole, warn_of_refusal};
+use super::serving::{reply, serve};
 use super::{Client, ConnTimer, Phase, Upload};
-use crate::clock::Now;
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, parse_request, scan,
 };
-use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
-use crate::message::Content;
-use crate::relay::exchange_key::ExchangeKey;
-use crate::relay::location::{Found, Location, SERVER};
-use crate::relay::notice::{Notice, passed_headers};
+use crate::relay::location::{Found, SERVER};
 use crate::relay::output::Output;
 use crate::relay::render::{Persistence, Reply};
-use crate::relay::request::admission::{Admitted, Question, Subscribing, admit};
+use crate::relay::request::admission::admit;
 use crate::relay::request::refusal::Refusal;
 use crate::relay::step::Step;
 use crate::relay::uploads::Share;
 
 /// A body up to this size is taken in though its request will be refused.
 const SHORT_BODY_BYTES: u64 = 16 << 10;
-
-/// What becomes of bytes that wait on a connection.
-pub(in crate::relay) enum Next<'b> {
-    /// None of them can be dealt with before something else happens.
-    Wait,
-    /// So many of them are dealt with.
-    Used(usize),
-    /// They begin with a head of this length, of a request that is the upstream's.
-    Forward(RequestHead<'b>, usize),
-    /// They belong to the exchange with the upstream.
-    PassUp(ExchangeKey),
-    /// Nobody reads what still comes.
-    Gone,
-}
 
 /// Takes a step with `input`, the bytes that wait.
 pub(in crate::relay) fn read<'b>(
@@ -55,6 +37,11 @@ pub(in crate::relay) fn read<'b>(
         Phase::Head { .. } => read_head(client, input, slots, step),
         Phase::Body(_) => Next::Used(read_body(client, input, step)),
         Phase::Proxied(key) => Next::PassUp(key),
+        Phase::Following(ref following) => match following.kind {
+            Kind::Poll => Next::Wait,
+            Kind::EventStream => Next::Gone,
+            Kind::WebSocket(_) => read_frame(client, input, step),
+        },
         Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) | Phase::Waiting { .. } => Next::Wait,
         Phase::Lingering { .. } | Phase::Closing => Next::Gone,
     }
@@ -257,6 +244,9 @@ pub(in crate::relay) fn timed_out(
     step: &mut Step<'_>,
 ) {
     let text = match timer {
+        ConnTimer::Store | ConnTimer::Ping if client.phase.is_stream() => {
+            return outgoing::timed_out(client, timer, step);
+        }
         ConnTimer::Store => return store_timed_out(client, step),
         // It is our turn to speak; the answer sets the next timer.
         _ if client.phase.is_unanswered() && timer != ConnTimer::Write => return,
@@ -267,109 +257,12 @@ pub(in crate::relay) fn timed_out(
         }
         ConnTimer::Head if client.buffer.is_none() => return client.close(step),
         ConnTimer::Idle => return client.close(step),
-        ConnTimer::Connect | ConnTimer::Upstream => return,
+        ConnTimer::Connect | ConnTimer::Upstream | ConnTimer::Ping => return,
         ConnTimer::Head => "the request head took too long; send it at once",
         ConnTimer::Body => "the request body stopped coming; send it without pauses",
         ConnTimer::Stop => "the server stops; send it again later",
     };
     fail_begun(client, &HttpError::new(408, text), is_head, step);
-}
-
-/// Serves a request whose body is complete.
-pub(in crate::relay) fn serve(
-    client: &mut Client,
-    head: &RequestHead<'_>,
-    body: &[u8],
-    found: Option<&Found<'_>>,
-    step: &mut Step<'_>,
-) {
-    client.access.note(head, step.site);
-    let reply = reply(head, found, step);
-    let admitted = match admit(step.site, client.arrival, head, found, step.names) {
-        Ok(admitted) => admitted,
-        Err(refusal) => return refuse_whole(client, &reply, &refusal, head, step),
-    };
-    warn_of_origin(&reply, head, step);
-    match admitted {
-        Admitted::Methods => {
-            let payload = step.renderer.options(&reply);
-            respond(client, reply.persistence, 204, payload, step);
-        }
-        Admitted::Channel(location, question) => {
-            if step.names.len() > 1 {
-                // The hub follows one channel yet; `step.names` has all of them.
-                let refusal = Refusal::new(403, "one request may name one channel");
-                return refuse_whole(client, &reply, &refusal, head, step);
-            }
-            let notice = notice(client, location, head, step.names.first());
-            client.enter(Phase::AwaitingHub { reply, notice }, step);
-            let name = ChannelName { store: location.store, name: step.names.first() };
-            ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
-        }
-    }
-}
-
-/// What Django is told of the request, if it will be held.
-fn notice(
-    client: &Client,
-    location: &Location,
-    head: &RequestHead<'_>,
-    name: &[u8],
-) -> Option<Arc<Notice>> {
-    location.passthrough.as_ref().map(|url| {
-        Arc::new(Notice {
-            url: Arc::clone(url),
-            channel_id: name[location.namespace.len()..].into(),
-            headers: passed_headers(head, &location.role),
-            peer: client.arrival.peer,
-        })
-    })
-}
-
-fn ask(
-    hub: &mut Hub,
-    peer: Peer,
-    name: ChannelName<'_>,
-    question: Question<'_>,
-    (head, body): (&RequestHead<'_>, &[u8]),
-    now: Now,
-) {
-    match question {
-        Question::Inspect => hub.inspect(peer, name, now),
-        Question::Create => hub.create(peer, name, now),
-        Question::Delete => hub.delete(peer, name, now),
-        Question::Publish(options) => {
-            let publish = Publish {
-                content: Content {
-                    content_type: head.header("Content-Type").filter(|value| !value.is_empty()),
-                    event: None,
-                    body,
-                },
-                create: options.create_on_post,
-                store: options.store_messages,
-            };
-            hub.publish(peer, name, publish, now);
-        }
-        Question::Subscribe(subscribing) => {
-            hub.subscribe(peer, name, subscribe(&subscribing), now);
-        }
-    }
-}
-
-fn subscribe(&Subscribing { options, cursor, .. }: &Subscribing<'_>) -> Subscribe {
-    Subscribe {
-        cursor,
-        first: options.first,
-        delivery: options.delivery,
-        create: options.create_on_get,
-        concurrency: options.concurrency,
-        max_subscribers: options.max_subscribers,
-        timeout_ms: options.timeout_ms,
-    }
-}
-
-fn reply(head: &RequestHead<'_>, found: Option<&Found<'_>>, step: &Step<'_>) -> Reply {
-    Reply::to(head, found, Persistence::of(head, step.effects.stopping))
 }
 
 #[cfg(test)]

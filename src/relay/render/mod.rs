@@ -1,24 +1,30 @@
 //! Writes answers: deliveries, ends of holds, channel information and errors. The bytes of a
 //! delivery are made once for all subscribers of a fan-out that get the same ones.
 
+pub(in crate::relay) mod event_stream;
+mod ids;
 pub(in crate::relay) mod information;
 pub(in crate::relay) mod payload;
+pub(in crate::relay) mod stream;
+mod validators;
+pub(in crate::relay) mod websocket;
 
 use std::rc::Rc;
 
+use self::ids::write_encoded;
 use self::information::Form;
-use self::payload::Payload;
+use self::payload::{COPIED_BODY_MAX, Payload};
+use self::stream::StreamForm;
+use self::validators::{write_caching, write_validators};
 use super::location::{Found, Location, OriginSlot};
 use super::options::METHODS;
+use super::request::upgrade::{META, Upgrade};
 use crate::clock::Now;
-use crate::http::response::{self, HeadWriter, write_decimal};
+use crate::http::response::{self, HeadWriter};
 use crate::http::{RequestHead, Version, write_http_date};
-use crate::hub::Information;
+use crate::hub::{Due, Information};
 use crate::message::{Cursor, Message, MessageId};
 use crate::store::Gap;
-
-/// A body up to this size is copied behind its head, so that one slice is sent and not two.
-const COPIED_BODY_MAX: usize = 16 << 10;
 
 /// Deliveries that are kept while a fan-out goes on: a few, since few differ at any one time.
 const CACHE_MAX: usize = 8;
@@ -107,12 +113,20 @@ pub(in crate::relay) struct Renderer {
     server: String,
     unix_s: u64,
     cache: Vec<(Reply, Rc<Message>, Payload)>,
+    /// The same of streams.
+    streams: Vec<(StreamForm, Rc<Message>, Payload)>,
 }
 
 impl Renderer {
     pub(in crate::relay) fn new(server: String, now: Now) -> Self {
-        let mut renderer =
-            Self { common: Vec::new(), date_at: 0, server, unix_s: u64::MAX, cache: Vec::new() };
+        let mut renderer = Self {
+            common: Vec::new(),
+            date_at: 0,
+            server,
+            unix_s: u64::MAX,
+            cache: Vec::new(),
+            streams: Vec::new(),
+        };
         renderer.set_time(now);
         renderer
     }
@@ -166,10 +180,7 @@ impl Renderer {
         if let Some((_, _, payload)) = known {
             return payload.clone();
         }
-        let payload = match self.delivery(reply, message, Gap::NONE) {
-            Payload::Owned(bytes) => Payload::Shared(bytes.into()),
-            other => other,
-        };
+        let payload = self.delivery(reply, message, Gap::NONE).shared();
         if self.cache.len() == CACHE_MAX {
             self.cache.remove(0);
         }
@@ -177,9 +188,48 @@ impl Renderer {
         payload
     }
 
+    /// A message for one of many streams: made once, then shared. `id`: of its channel.
+    pub(in crate::relay) fn shared_feed(
+        &mut self,
+        form: StreamForm,
+        due: &Due,
+        id: &[u8],
+    ) -> Payload {
+        if due.gap != Gap::NONE {
+            return form.payload(due, id);
+        }
+        let message = &due.message;
+        let known =
+            self.streams.iter().find(|(of, known, _)| Rc::ptr_eq(known, message) && *of == form);
+        if let Some((_, _, payload)) = known {
+            return payload.clone();
+        }
+        let payload = form.payload(due, id).shared();
+        if self.streams.len() == CACHE_MAX {
+            self.streams.remove(0);
+        }
+        self.streams.push((form, Rc::clone(message), payload.clone()));
+        payload
+    }
+
     /// Lets go of the messages of fan-outs that are over.
     pub(in crate::relay) fn forget_deliveries(&mut self) {
         self.cache.clear();
+        self.streams.clear();
+    }
+
+    /// A message for a poll of several channels. `id`: of its channel.
+    pub(in crate::relay) fn delivery_of_several(
+        &self,
+        reply: &Reply,
+        due: &Due,
+        id: &[u8],
+    ) -> Payload {
+        let mut lines = Vec::with_capacity(208);
+        lines.extend_from_slice(b"X-Push-Channel: ");
+        write_encoded(id, &mut lines);
+        lines.extend_from_slice(b"\r\n");
+        self.deliver(reply, (&due.message, due.message.place()), due.gap, lines)
     }
 
     /// A message for one subscriber. The same bytes as [`Renderer::shared_delivery`], unless
@@ -190,10 +240,19 @@ impl Renderer {
         message: &Rc<Message>,
         gap: Gap,
     ) -> Payload {
+        self.deliver(reply, (message, message.id()), gap, Vec::with_capacity(208))
+    }
+
+    fn deliver(
+        &self,
+        reply: &Reply,
+        (message, id): (&Rc<Message>, MessageId),
+        gap: Gap,
+        mut lines: Vec<u8>,
+    ) -> Payload {
         let copied = message.content.body.len() <= COPIED_BODY_MAX;
-        let mut lines = Vec::with_capacity(208);
-        write_validators(message.id(), &mut lines);
-        write_caching(Some(message.tag), &mut lines);
+        write_validators(id, &mut lines);
+        write_caching(Some(id.tag), &mut lines);
         let mut out = Vec::with_capacity(512 + if copied { message.content.body.len() } else { 0 });
         let mut head = self.begin(&mut out, 200, reply).lines(&lines);
         match gap {
@@ -223,6 +282,35 @@ impl Renderer {
         }
         write_caching(cursor.given.then_some(cursor.tag), &mut lines);
         self.begin(&mut out, 304, reply).lines(&lines).finish();
+        Payload::Owned(out)
+    }
+
+    /// The head of an event stream, and what it says first: the interval of its pings, seconds, and
+    /// when to come back after an end, milliseconds.
+    pub(in crate::relay) fn event_stream(
+        &self,
+        reply: &Reply,
+        ping_s: u64,
+        retry_ms: u64,
+    ) -> Payload {
+        let mut out = Vec::with_capacity(512);
+        self.begin(&mut out, 200, reply).lines(event_stream::HEAD).finish();
+        event_stream::write_start(ping_s, retry_ms, &mut out);
+        Payload::Owned(out)
+    }
+
+    /// The answer to a sound handshake (RFC 6455 4.2.2). It has no length (RFC 9110 8.6), and no
+    /// CORS, which browsers do not ask of WebSockets.
+    pub(in crate::relay) fn handshake(&self, upgrade: &Upgrade) -> Payload {
+        let mut out = Vec::with_capacity(256);
+        let head = HeadWriter::response(&mut out, 101)
+            .lines(&self.common)
+            .lines(b"Upgrade: websocket\r\nConnection: Upgrade\r\n")
+            .field("Sec-WebSocket-Accept", &upgrade.accept);
+        match upgrade.meta {
+            true => head.field("Sec-WebSocket-Protocol", META).finish(),
+            false => head.finish(),
+        }
         Payload::Owned(out)
     }
 
@@ -297,27 +385,6 @@ impl Renderer {
 /// Of every answer that is neither a message nor a 304. Caches keep some statuses on a guess (RFC
 /// 9110 15.1): a 404 would outlive the creation of its channel.
 const NO_STORE: &[u8] = b"Cache-Control: no-store\r\n";
-
-/// What a message and a 304 say to caches: to ask here each time, by which fields answers differ,
-/// and not to compress, which rewrites or drops `Etag`. `etag=` is for scripts that may not read
-/// `Etag`; without a tag it is left out.
-fn write_caching(tag: Option<u32>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"Cache-Control: no-cache, no-transform");
-    if let Some(tag) = tag {
-        out.extend_from_slice(b", etag=");
-        write_decimal(out, tag.into());
-    }
-    out.extend_from_slice(b"\r\nVary: If-None-Match, If-Modified-Since\r\n");
-}
-
-/// `Last-Modified` and `Etag` (Basic HTTP Push Relay Protocol 3): the tag bare, as Nchan does.
-fn write_validators(id: MessageId, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"Last-Modified: ");
-    write_http_date(id.time, out);
-    out.extend_from_slice(b"\r\nEtag: ");
-    write_decimal(out, id.tag.into());
-    out.extend_from_slice(b"\r\n");
-}
 
 #[cfg(test)]
 mod tests {

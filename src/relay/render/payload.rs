@@ -4,6 +4,9 @@ use std::rc::Rc;
 
 use crate::message::Message;
 
+/// A body up to this size is copied behind its head, so that one slice is sent and not two.
+pub(super) const COPIED_BODY_MAX: usize = 16 << 10;
+
 /// Bytes on their way to a socket.
 #[derive(Debug, Clone)]
 pub enum Payload {
@@ -24,6 +27,15 @@ impl Payload {
             Self::Owned(bytes) => bytes.len(),
             Self::Shared(bytes) => bytes.len(),
             Self::WithBody(head, message) => head.len() + message.content.body.len(),
+        }
+    }
+
+    /// The same bytes, ready to be sent to many connections.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        match self {
+            Self::Owned(bytes) => Self::Shared(bytes.into()),
+            other => other,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::message::Cursor;
 use crate::relay::input::Arrival;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::names::Names;
-use crate::relay::options::{PublisherOptions, Secret, SubscriberOptions, Transports};
+use crate::relay::options::{PublisherOptions, Secret, SubscriberOptions};
 use crate::relay::site::Site;
 
 /// To a request for another server (RFC 9110 15.5.20).
@@ -51,20 +51,20 @@ pub(in crate::relay) enum Question<'l> {
     Delete,
     Publish(&'l PublisherOptions),
     Subscribe(Subscribing<'l>),
+    /// A WebSocket whose messages are published.
+    Open(Upgrade),
 }
 
 /// How a request subscribes.
 pub(in crate::relay) struct Subscribing<'l> {
     pub(in crate::relay) options: &'l SubscriberOptions,
     pub(in crate::relay) cursor: Cursor,
-    #[expect(dead_code, reason = "streams are not served yet")]
     pub(in crate::relay) receiving: Receiving<'l>,
 }
 
 /// How a subscriber receives: one of the ways that its location serves.
 pub(in crate::relay) enum Receiving<'l> {
     /// `publisher`: by which settings what the client sends is published; `None`: it may not.
-    #[expect(dead_code, reason = "streams are not served yet")]
     WebSocket {
         upgrade: Upgrade,
         publisher: Option<&'l PublisherOptions>,
@@ -127,8 +127,7 @@ fn receiving<'l>(
     arrival: Arrival,
     head: &RequestHead<'_>,
 ) -> Result<Receiving<'l>, Refusal> {
-    // Streams are not served yet.
-    let served = Transports { websocket: false, event_stream: false, ..options.transports };
+    let served = options.transports;
     match Transport::of(head) {
         Transport::WebSocket if served.websocket => websocket(location, arrival, head),
         Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
@@ -170,6 +169,9 @@ fn publisher_question<'l>(
     let question = match head.method {
         // A preflight carries no secret; what it is told is which origins may ask.
         "OPTIONS" => return Ok(Admitted::Methods),
+        "GET" if Transport::of(head) == Transport::WebSocket => {
+            Question::Open(upgrade::of_request(head)?)
+        }
         "GET" | "HEAD" => Question::Inspect,
         "PUT" => Question::Create,
         "POST" => Question::Publish(options),

@@ -61,7 +61,7 @@ impl<W: Default> Asks<'_, W> {
         (content, keep): (Content<&[u8]>, bool),
     ) -> Result<Reply<W>, NoChannel> {
         let Self { channels, memory, now } = self;
-        if keep && !memory.can_ever_fit(&content) {
+        if keep && content.bytes() > memory.content_bytes_max() {
             return Ok(Reply::TooLarge);
         }
         let (key, channel) = channels.find_or_make(name, create, Made::ToPublish, *now)?;

@@ -144,11 +144,11 @@ impl Memory {
         self.emptied.shrink_to_fit();
     }
 
-    /// Whether a message is within the budget if it were alone. To be asked before
-    /// [`Memory::append`].
+    /// The longest content that is within the budget if it were alone, bytes: nothing longer may be
+    /// given to [`Memory::append`].
     #[must_use]
-    pub fn can_ever_fit(&self, content: &Content<&[u8]>) -> bool {
-        cost(content) <= self.options.max_memory
+    pub fn content_bytes_max(&self) -> usize {
+        self.options.max_memory.saturating_sub(MESSAGE_OVERHEAD)
     }
 
     /// The first message after `cursor`, and what lies lost between.
@@ -473,7 +473,7 @@ mod tests {
         put(&mut store, b, 3, &[0; 100]);
         assert_eq!((store.len(a), store.len(b)), (0, 2));
         assert_eq!((store.next_emptied(), store.next_emptied()), (Some(owner(7)), None));
-        assert!(!store.can_ever_fit(&Content { body: &[0; 401], ..Content::default() }));
+        assert_eq!(store.content_bytes_max(), 400);
         assert_eq!((store.len(b), store.used_bytes()), (2, room));
         store.close(b);
         assert_eq!(store.used_bytes(), 0);

@@ -1,0 +1,163 @@
+//! Serving: from a request whose body is complete to what the hub is asked. Answers only what the
+//! hub has nothing to say to.
+
+use std::sync::Arc;
+
+use super::following::{Following, Kind, WebSocket};
+use super::responding::{refuse_whole, respond, warn_of_origin};
+use super::streaming::begin_publisher;
+use super::{Client, Phase};
+use crate::clock::Now;
+use crate::http::RequestHead;
+use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
+use crate::message::{Content, Delivery, Order};
+use crate::relay::location::{Found, Location};
+use crate::relay::notice::{Notice, passed_headers};
+use crate::relay::render::{Persistence, Reply};
+use crate::relay::request::admission::{Admitted, Question, Receiving, Subscribing, admit};
+use crate::relay::step::Step;
+
+/// Serves a request whose body is complete.
+pub(in crate::relay) fn serve(
+    client: &mut Client,
+    head: &RequestHead<'_>,
+    body: &[u8],
+    found: Option<&Found<'_>>,
+    step: &mut Step<'_>,
+) {
+    client.access.note(head, step.site);
+    let reply = reply(head, found, step);
+    let admitted = match admit(step.site, client.arrival, head, found, step.names) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse_whole(client, &reply, &refusal, head, step),
+    };
+    warn_of_origin(&reply, head, step);
+    match admitted {
+        Admitted::Methods => {
+            let payload = step.renderer.options(&reply);
+            respond(client, reply.persistence, 204, payload, step);
+        }
+        Admitted::Channel(location, Question::Subscribe(subscribing))
+            if !matches!(
+                (&subscribing.receiving, location.ids.order()),
+                (Receiving::Poll, Order::Channel)
+            ) =>
+        {
+            follow(client, head, (location, subscribing), reply, step);
+        }
+        Admitted::Channel(_, Question::Open(upgrade)) => {
+            let channel = Some(step.names.first().into());
+            let kind = Kind::WebSocket(Box::new(WebSocket::new(upgrade, channel)));
+            let following = Following::new(reply, kind, Box::default(), step.now.mono_ms);
+            client.enter(Phase::Following(Box::new(following)), step);
+            begin_publisher(client, step);
+        }
+        Admitted::Channel(location, question) => {
+            let notice = notice(client, location, head, step.names.first());
+            client.enter(Phase::AwaitingHub { reply, notice }, step);
+            let name = ChannelName { store: location.store, name: step.names.first() };
+            ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
+        }
+    }
+}
+
+/// Asks the hub for a stream, or for a poll of several channels.
+fn follow(
+    client: &mut Client,
+    head: &RequestHead<'_>,
+    (location, subscribing): (&Location, Subscribing<'_>),
+    mut reply: Reply,
+    step: &mut Step<'_>,
+) {
+    let mut subscribe = subscribe(&subscribing);
+    let kind = match subscribing.receiving {
+        Receiving::Poll => Kind::Poll,
+        Receiving::EventStream => Kind::EventStream,
+        Receiving::WebSocket { upgrade, publisher } => {
+            let channel = publisher.map(|_| step.names.first().into());
+            Kind::WebSocket(Box::new(WebSocket::new(upgrade, channel)))
+        }
+    };
+    if !matches!(kind, Kind::Poll) {
+        subscribe.delivery = Delivery::Stream;
+    }
+    if matches!(kind, Kind::EventStream) {
+        reply.persistence = Persistence::Close;
+    }
+    let notices = step.names.iter().filter_map(|name| notice(client, location, head, name));
+    let following = Following::new(reply, kind, notices.collect(), step.now.mono_ms);
+    client.enter(Phase::Following(Box::new(following)), step);
+    let (peer, of) = (Peer(step.conn.to_bits()), (location.store, location.ids.order()));
+    if step.names.len() == 1 {
+        return step.hub.follow(peer, of, &[step.names.first()], subscribe, step.now);
+    }
+    let names: Vec<&[u8]> = step.names.iter().collect();
+    step.hub.follow(peer, of, &names, subscribe, step.now);
+}
+
+/// What Django is told of the request, if it will be held.
+fn notice(
+    client: &Client,
+    location: &Location,
+    head: &RequestHead<'_>,
+    name: &[u8],
+) -> Option<Arc<Notice>> {
+    location.passthrough.as_ref().map(|url| {
+        Arc::new(Notice {
+            url: Arc::clone(url),
+            channel_id: name[location.namespace.len()..].into(),
+            headers: passed_headers(head, &location.role),
+            peer: client.arrival.peer,
+        })
+    })
+}
+
+fn ask(
+    hub: &mut Hub,
+    peer: Peer,
+    name: ChannelName<'_>,
+    question: Question<'_>,
+    (head, body): (&RequestHead<'_>, &[u8]),
+    now: Now,
+) {
+    match question {
+        Question::Inspect => hub.inspect(peer, name, now),
+        Question::Create => hub.create(peer, name, now),
+        Question::Delete => hub.delete(peer, name, now),
+        Question::Publish(options) => {
+            let given = |name| head.header(name).filter(|value| !value.is_empty());
+            let publish = Publish {
+                content: Content {
+                    content_type: given("Content-Type"),
+                    event: given("X-EventSource-Event"),
+                    body,
+                },
+                create: options.create_on_post,
+                store: options.store_messages,
+            };
+            hub.publish(peer, name, publish, now);
+        }
+        Question::Subscribe(subscribing) => {
+            hub.subscribe(peer, name, subscribe(&subscribing), now);
+        }
+        // Nothing of the hub: each of its messages is published when it comes.
+        Question::Open(_) => {}
+    }
+}
+
+fn subscribe(&Subscribing { options, cursor, .. }: &Subscribing<'_>) -> Subscribe {
+    Subscribe {
+        cursor,
+        first: options.first,
+        delivery: options.delivery,
+        create: options.create_on_get,
+        concurrency: options.concurrency,
+        max_subscribers: options.max_subscribers,
+        timeout_ms: options.timeout_ms,
+    }
+}
+
+/// What the answer to a request depends on.
+pub(super) fn reply(head: &RequestHead<'_>, found: Option<&Found<'_>>, step: &Step<'_>) -> Reply {
+    Reply::to(head, found, Persistence::of(head, step.effects.stopping))
+}

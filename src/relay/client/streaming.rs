@@ -1,0 +1,221 @@
+//! Streaming: from the hub's answers to what an event stream, a WebSocket or a poll of several
+//! channels is sent, their pings and their ends.
+
+use super::following::{Begun, Following, Kind, Publishing};
+use super::frames::{published, refused};
+use super::outgoing::{STOPS, arm_ping, close_socket, send};
+use super::responding::{ended, missing, respond, resume_behind_hold, words};
+use super::{Client, Phase};
+use crate::hub::{self, Due, End, Hold, StreamKey};
+use crate::message::Cursor;
+use crate::relay::render::payload::Payload;
+use crate::relay::render::{Persistence, event_stream};
+use crate::relay::step::Step;
+use crate::relay::timers::ConnTimer;
+use crate::store::{Gap, Ticket};
+
+/// Bytes that a stream that is behind is sent at once; a message that begins below is sent whole.
+const READ_BYTES: usize = 16 << 10;
+
+/// When an event stream's client comes back after an end, milliseconds: those that lost the daemon
+/// together do not come back together.
+const RETRY_LEAST_MS: u64 = 1000;
+const RETRY_SPREAD_MS: u64 = 2001;
+
+/// Passes on what the hub answers to a request that follows channels.
+pub(super) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'_>) {
+    use hub::Output as O;
+    let Some(following) = client.following() else { return };
+    let is_begun = following.has_begun();
+    match output {
+        O::Feed { due, .. } => feed(client, &due, step),
+        O::Readable { stream, .. } => read(client, stream, step),
+        O::Ended { end, cursor, .. } => end_stream(client, end, cursor, step),
+        O::Published { information, .. } => published(client, &information, step),
+        O::Missing { name, .. } if !is_begun => {
+            let id = name.as_deref().map(|name| following.id_in(name).to_vec());
+            if let Some(following) = take(client, step) {
+                let (status, payload) = missing(&following.reply, id.as_deref(), step);
+                respond(client, following.reply.persistence, status, payload, step);
+            }
+        }
+        O::Refused { refusal, .. } if !is_begun => {
+            if let Some(following) = take(client, step) {
+                let (status, text) = words(refusal);
+                let payload = step.renderer.text(&following.reply, status, b"", text);
+                respond(client, following.reply.persistence, status, payload, step);
+            }
+        }
+        O::Missing { .. } => close_socket(client, Some(1008), "there is no such channel", step),
+        O::Refused { refusal, .. } => refused(client, refusal, step),
+        _ => {}
+    }
+}
+
+/// Ends the phase, as the hub has ended the request or has not begun it; gives what was kept.
+fn take(client: &mut Client, step: &mut Step<'_>) -> Option<Box<Following>> {
+    match client.enter_answered(Phase::IDLE, step) {
+        Phase::Following(mut following) => {
+            if step.effects.stopping {
+                following.reply.persistence = Persistence::Close;
+            }
+            Some(following)
+        }
+        _ => None,
+    }
+}
+
+/// A stream has begun, or a poll is held.
+pub(super) fn begin(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
+    if client.ended || client.following().is_none_or(|following| following.has_begun()) {
+        // The peer left before the answer came.
+        step.hub.unsubscribe(Hold::Stream(stream), step.now);
+        return client.close(step);
+    }
+    begun(client, Begun::Stream(stream), step);
+}
+
+/// Begins a WebSocket that only publishes: it follows nothing, so the hub is not asked.
+pub(super) fn begin_publisher(client: &mut Client, step: &mut Step<'_>) {
+    begun(client, Begun::Publisher, step);
+}
+
+fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
+    if let Some(following) = client.following() {
+        following.begin(begun, step.effects, step.now);
+    }
+    client.disarm(step.effects);
+    match client.following().and_then(|following| head(following, step)) {
+        Some(head) => {
+            send(client, head, step);
+            arm_ping(client, step);
+            client.go_on_later(step);
+        }
+        None => resume_behind_hold(client, step),
+    }
+}
+
+/// The socket of a stream takes everything again.
+pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
+    let Some(following) = client.following() else { return };
+    if following.ticket.is_some() {
+        return client.arm(ConnTimer::Store, step);
+    }
+    if following.is_poll() {
+        return client.disarm(step.effects);
+    }
+    if let Some(stream) = following.stream() {
+        step.hub.resume(stream);
+    }
+    arm_ping(client, step);
+    client.go_on_later(step);
+}
+
+/// What a stream says first; `None`: it is a poll.
+fn head(following: &Following, step: &mut Step<'_>) -> Option<Payload> {
+    match &following.kind {
+        Kind::Poll => None,
+        Kind::EventStream => {
+            let retry_ms = RETRY_LEAST_MS + step.effects.jitter.below(RETRY_SPREAD_MS);
+            let ping_s = following.ping_interval_ms().div_ceil(1000);
+            Some(step.renderer.event_stream(&following.reply, ping_s, retry_ms))
+        }
+        Kind::WebSocket(socket) => Some(step.renderer.handshake(&socket.upgrade)),
+    }
+}
+
+/// A store takes time to answer: whether the stream begins, what its next message is, or whether
+/// what its client sent is published.
+pub(super) fn await_store(client: &mut Client, ticket: Ticket, step: &mut Step<'_>) {
+    let Some(following) = client.following() else { return };
+    match following.begun {
+        Begun::No => following.ticket = Some(ticket),
+        Begun::Stream(stream) if step.hub.ticket_of(stream) == Some(ticket) => {}
+        Begun::Stream(_) | Begun::Publisher => match following.socket() {
+            Some(socket) => socket.publishing = Publishing::Asked(ticket),
+            None => return step.hub.abandon(ticket),
+        },
+    }
+    client.arm(ConnTimer::Store, step);
+}
+
+/// A message for a stream, or the one of a poll.
+fn feed(client: &mut Client, due: &Due, step: &mut Step<'_>) {
+    step.effects.figures.delivered += 1;
+    step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
+    let Some(following) = client.following() else { return };
+    let id = following.id_in(&due.name);
+    let Some(form) = following.form() else {
+        let payload = step.renderer.delivery_of_several(&following.reply, due, id);
+        if let Some(following) = take(client, step) {
+            respond(client, following.reply.persistence, 200, payload, step);
+        }
+        return;
+    };
+    following.messages += 1;
+    let payload = step.renderer.shared_feed(form, due, id);
+    send(client, payload, step);
+}
+
+/// A stream that is behind takes as many messages as go into one write.
+fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
+    let Some(following) = client.following().filter(|one| one.stream() == Some(stream)) else {
+        return;
+    };
+    let Some(form) = following.form() else { return };
+    let mut out = Vec::new();
+    while let Some(due) = step.hub.read(stream, step.now) {
+        step.effects.figures.delivered += 1;
+        step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
+        following.messages += 1;
+        form.write(&due, following.id_in(&due.name), &mut out);
+        if out.len() >= READ_BYTES {
+            step.hub.resume(stream);
+            break;
+        }
+    }
+    if !out.is_empty() {
+        send(client, Payload::Owned(out), step);
+    }
+}
+
+/// The hub has ended a stream or a poll, or begins none.
+fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>) {
+    let Some(following) = client.following() else { return };
+    let has_begun = following.has_begun();
+    let is_displaced = end == End::Displaced;
+    let status = if is_displaced { "409 Conflict" } else { "410 Gone" };
+    match (&following.kind, end) {
+        (Kind::Poll, _) => answer_ended(client, end, cursor, step),
+        (_, End::Displaced) if !has_begun => answer_ended(client, end, cursor, step),
+        (Kind::EventStream, End::Shutdown | End::NothingNew) => {
+            if !has_begun && let Some(head) = head(following, step) {
+                send(client, head, step);
+            }
+            client.close(step);
+        }
+        (Kind::EventStream, End::Deleted | End::Displaced) => {
+            send(client, event_stream::end(status, is_displaced), step);
+            client.close(step);
+        }
+        (Kind::WebSocket(_), end) => {
+            if !has_begun && let Some(head) = head(following, step) {
+                send(client, head, step);
+            }
+            let (code, reason) = match end {
+                End::Deleted => (4410, status),
+                End::Displaced => (4409, status),
+                End::NothingNew | End::Shutdown => (1001, STOPS),
+            };
+            close_socket(client, Some(code), reason, step);
+        }
+    }
+}
+
+/// Answers a poll, or a stream that does not begin.
+fn answer_ended(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>) {
+    if let Some(following) = take(client, step) {
+        let (status, payload) = ended(&following.reply, end, cursor, step.renderer);
+        respond(client, following.reply.persistence, status, payload, step);
+    }
+}

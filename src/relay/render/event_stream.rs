@@ -1,0 +1,67 @@
+//! Event streams as bytes (HTML standard 9.2): the head, events, comments. A publisher's bytes can
+//! begin no line but `data:` and the one `event:` that it gave.
+
+use super::ids::write_id;
+use crate::http::response::write_decimal;
+use crate::hub::Due;
+use crate::message::Order;
+use crate::relay::render::payload::Payload;
+
+/// A client that was displaced waits so long, milliseconds: a day. Two tabs that came back at once
+/// would displace each other for ever.
+const DISPLACED_RETRY: &[u8] = b"retry: 86400000\n";
+
+/// A comment, for a connection that was silent.
+pub(in crate::relay) const PING: &[u8] = b":\n\n";
+
+/// What an event stream says first: the interval of its pings, seconds (0: none), and when to come
+/// back after an end, milliseconds.
+pub(super) fn write_start(ping_s: u64, retry_ms: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b": ping ");
+    write_decimal(out, ping_s);
+    out.extend_from_slice(b"\nretry: ");
+    write_decimal(out, retry_ms);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// The head lines of an event stream.
+pub(super) const HEAD: &[u8] = b"Content-Type: text/event-stream; charset=utf-8\r\n\
+                      Cache-Control: no-store, no-transform\r\n\
+                      X-Accel-Buffering: no\r\n";
+
+/// The end of a stream, for those that listen for it. `status`: 410 or 409, as a poll would get.
+pub(in crate::relay) fn end(status: &str, is_displaced: bool) -> Payload {
+    let mut out = Vec::with_capacity(64);
+    if is_displaced {
+        out.extend_from_slice(DISPLACED_RETRY);
+    }
+    out.extend_from_slice(b"event: push:end\ndata: ");
+    out.extend_from_slice(status.as_bytes());
+    out.extend_from_slice(b"\n\n");
+    Payload::Owned(out)
+}
+
+/// One message. `id`: of its channel, for streams of several.
+pub(super) fn write_event(due: &Due, order: Order, id: &[u8], out: &mut Vec<u8>) {
+    let content = &due.message.content;
+    out.reserve(content.bytes() + 64);
+    if let Some(event) = &content.event {
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(event);
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"id: ");
+    write_id(due, order, id, out);
+    out.push(b'\n');
+    let mut rest = &content.body[..];
+    loop {
+        let end = memchr::memchr2(b'\n', b'\r', rest);
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
+        out.push(b'\n');
+        let Some(end) = end else { break };
+        let length = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        rest = &rest[end + length..];
+    }
+    out.push(b'\n');
+}
