@@ -13,7 +13,7 @@ use std::thread;
 
 use pushserver::http::websocket::{Opcode, PING, accept_key, write_frame_head};
 use pushserver_testkit::backend::Seen;
-use pushserver_testkit::{Absent, Client, Start, Upstream};
+use pushserver_testkit::{Absent, Client, Daemon, Start, Upstream};
 use serde_json::Value;
 
 /// The daemon under test.
@@ -247,7 +247,6 @@ fn every_scenario_ends_without_a_fault_on_a_server_that_has_none() {
 #[test]
 fn every_scenario_ends_without_a_fault_on_our_own_daemon() {
     let daemon = Start::bare(BINARY, "").args(["--port", "0", "-q"]).start();
-    let pid = daemon.id().to_string();
     for (scenario, name) in [
         ("fanout -n 50 --messages 4", "fanout"),
         ("fanout -n 50 --messages 20 --rate 400 --repoll at-once", "fanout"),
@@ -259,20 +258,46 @@ fn every_scenario_ends_without_a_fault_on_our_own_daemon() {
         ("poll -n 4 --stored 5 --messages 200", "poll"),
         ("isolation -n 50 --messages 10", "isolation"),
     ] {
-        let output = Command::new(BINARY)
-            .args(["bench", "--server", &daemon.addresses[0], "--pid", &pid, "--json", "-"])
-            .args(scenario.split_whitespace())
-            .output()
-            .expect("the program starts");
-        assert!(output.status.success(), "{scenario}: {output:?}");
-        let json: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
-        let run = &json["runs"][0];
-        assert_eq!(run["scenario"], name);
-        assert_eq!(run["server"], "pushserver");
-        if cfg!(target_os = "linux") && !matches!(name, "idle") {
-            assert!(run["server_cpu_us_per_operation"].as_f64() > Some(0.0), "{json}");
+        bench_daemon(&daemon, scenario, name);
+    }
+}
+
+#[test]
+fn every_scenario_of_streams_ends_without_a_fault_on_our_own_daemon() {
+    let daemon = Start::bare(BINARY, "").args(["--port", "0", "-q"]).start();
+    for transport in STREAMS {
+        for (scenario, name) in [
+            ("fanout -n 50 --messages 4", "fanout"),
+            ("fanout -n 50 --messages 20 --rate 400", "fanout"),
+            ("fanout -n 50 --messages 4 --size 70000", "fanout"),
+            ("cycle -n 50 --messages 20", "cycle"),
+            ("channels -n 50 --messages 200", "channels"),
+            ("idle -n 50 --channels 1", "idle"),
+            ("isolation -n 50 --messages 10", "isolation"),
+        ] {
+            let run = bench_daemon(&daemon, &format!("{scenario} --transport {transport}"), name);
+            assert_eq!(run["transport"], transport);
         }
     }
+}
+
+/// Runs the scenario of this name on our own daemon, without faults; its figures.
+fn bench_daemon(daemon: &Daemon, arguments: &str, name: &str) -> Value {
+    let pid = daemon.id().to_string();
+    let output = Command::new(BINARY)
+        .args(["bench", "--server", &daemon.addresses[0], "--pid", &pid, "--json", "-"])
+        .args(arguments.split_whitespace())
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{arguments}: {output:?}");
+    let json: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let run = &json["runs"][0];
+    assert_eq!(run["scenario"], name);
+    assert_eq!(run["server"], "pushserver");
+    if cfg!(target_os = "linux") && !matches!(name, "idle") {
+        assert!(run["server_cpu_us_per_operation"].as_f64() > Some(0.0), "{json}");
+    }
+    run.clone()
 }
 
 #[test]
