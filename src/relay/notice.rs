@@ -64,6 +64,7 @@ pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
 }
 
 /// Whether a subscriber's field goes to Django. Not one of the connection, nor of:
+/// * what is for a WebSocket alone;
 /// * what the sender of notices says anew (`Host`, `Expect`, all of a body);
 /// * credentials for a proxy;
 /// * what the daemon alone may say. To WSGI `X_Forwarded_For` is the same name as
@@ -78,11 +79,11 @@ fn is_passed(name: &str) -> bool {
         PEER,
         SECRET,
     ];
-    const OF_A_BODY: &str = "content-";
-    let is_of_a_body =
-        name.get(..OF_A_BODY.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OF_A_BODY));
+    let begins =
+        |with: &str| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
     !is_hop_by_hop(name)
-        && !is_of_a_body
+        && !begins("content-")
+        && !begins("sec-websocket-")
         && !name.contains('_')
         && !OMITTED.iter().any(|omitted| name.eq_ignore_ascii_case(omitted))
 }

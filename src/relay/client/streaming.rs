@@ -9,12 +9,13 @@ use super::{Client, Phase};
 use crate::hub::{self, Due, End, Hold, StreamKey};
 use crate::message::Cursor;
 use crate::relay::render::payload::Payload;
+use crate::relay::render::stream::is_large;
 use crate::relay::render::{Persistence, event_stream};
 use crate::relay::step::Step;
 use crate::relay::timers::ConnTimer;
 use crate::store::{Gap, Ticket};
 
-/// Bytes that a stream that is behind is sent at once; a message that begins below is sent whole.
+/// Bytes that a stream that is behind is sent at once, and the message that reaches them.
 const READ_BYTES: usize = 16 << 10;
 
 /// When an event stream's client comes back after an end, milliseconds: those that lost the daemon
@@ -81,17 +82,21 @@ pub(super) fn begin_publisher(client: &mut Client, step: &mut Step<'_>) {
 }
 
 fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
+    let head = client.following().and_then(|following| head(following, step));
+    let is_stream = head.is_some();
+    if let Some(head) = head {
+        send(client, head, step);
+    }
     if let Some(following) = client.following() {
         following.begin(begun, step.effects, step.now);
     }
     client.disarm(step.effects);
-    match client.following().and_then(|following| head(following, step)) {
-        Some(head) => {
-            send(client, head, step);
+    match is_stream {
+        true => {
             arm_ping(client, step);
             client.go_on_later(step);
         }
-        None => resume_behind_hold(client, step),
+        false => resume_behind_hold(client, step),
     }
 }
 
@@ -163,19 +168,27 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
         return;
     };
     let Some(form) = following.form() else { return };
-    let mut out = Vec::new();
+    let (mut out, mut large) = (Vec::new(), None);
     while let Some(due) = step.hub.read(stream, step.now) {
         step.effects.figures.delivered += 1;
         step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
         following.messages += 1;
-        form.write(&due, following.id_in(&due.name), &mut out);
-        if out.len() >= READ_BYTES {
+        let id = following.id_in(&due.name);
+        if is_large(&due) {
+            large = Some(step.renderer.feed(form, &due, id));
+        } else {
+            form.write(&due, id, &mut out);
+        }
+        if large.is_some() || out.len() >= READ_BYTES {
             step.hub.resume(stream);
             break;
         }
     }
     if !out.is_empty() {
         send(client, Payload::Owned(out), step);
+    }
+    if let Some(large) = large {
+        send(client, large, step);
     }
 }
 

@@ -43,8 +43,14 @@ pub(in crate::relay) fn end(status: &str, is_displaced: bool) -> Payload {
 
 /// One message. `id`: of its channel, for streams of several.
 pub(super) fn write_event(due: &Due, order: Order, id: &[u8], out: &mut Vec<u8>) {
+    out.reserve(due.message.content.bytes() + 64);
+    write_event_head(due, order, id, out);
+    write_lines(&due.message.content.body, out);
+}
+
+/// What comes before the lines of a message.
+pub(super) fn write_event_head(due: &Due, order: Order, id: &[u8], out: &mut Vec<u8>) {
     let content = &due.message.content;
-    out.reserve(content.bytes() + 64);
     if let Some(event) = &content.event {
         out.extend_from_slice(b"event: ");
         out.extend_from_slice(event);
@@ -53,7 +59,11 @@ pub(super) fn write_event(due: &Due, order: Order, id: &[u8], out: &mut Vec<u8>)
     out.extend_from_slice(b"id: ");
     write_id(due, order, id, out);
     out.push(b'\n');
-    let mut rest = &content.body[..];
+}
+
+/// A body, each line of it behind `data:`, and the end of the event.
+pub(super) fn write_lines(body: &[u8], out: &mut Vec<u8>) {
+    let mut rest = body;
     loop {
         let end = memchr::memchr2(b'\n', b'\r', rest);
         out.extend_from_slice(b"data: ");

@@ -4,6 +4,7 @@
 pub(in crate::relay) mod event_stream;
 mod ids;
 pub(in crate::relay) mod information;
+mod large;
 pub(in crate::relay) mod payload;
 pub(in crate::relay) mod stream;
 mod validators;
@@ -13,6 +14,7 @@ use std::rc::Rc;
 
 use self::ids::write_encoded;
 use self::information::Form;
+use self::large::LargeEvents;
 use self::payload::{COPIED_BODY_MAX, Payload};
 use self::stream::StreamForm;
 use self::validators::{write_caching, write_validators};
@@ -115,6 +117,7 @@ pub(in crate::relay) struct Renderer {
     cache: Vec<(Reply, Rc<Message>, Payload)>,
     /// The same of streams.
     streams: Vec<(StreamForm, Rc<Message>, Payload)>,
+    large: LargeEvents,
 }
 
 impl Renderer {
@@ -126,6 +129,7 @@ impl Renderer {
             unix_s: u64::MAX,
             cache: Vec::new(),
             streams: Vec::new(),
+            large: LargeEvents::default(),
         };
         renderer.set_time(now);
         renderer
@@ -196,7 +200,7 @@ impl Renderer {
         id: &[u8],
     ) -> Payload {
         if due.gap != Gap::NONE {
-            return form.payload(due, id);
+            return self.feed(form, due, id);
         }
         let message = &due.message;
         let known =
@@ -204,12 +208,17 @@ impl Renderer {
         if let Some((_, _, payload)) = known {
             return payload.clone();
         }
-        let payload = form.payload(due, id).shared();
+        let payload = self.feed(form, due, id).shared();
         if self.streams.len() == CACHE_MAX {
             self.streams.remove(0);
         }
         self.streams.push((form, Rc::clone(message), payload.clone()));
         payload
+    }
+
+    /// A message for one stream.
+    pub(in crate::relay) fn feed(&mut self, form: StreamForm, due: &Due, id: &[u8]) -> Payload {
+        form.payload(due, id, &mut self.large)
     }
 
     /// Lets go of the messages of fan-outs that are over.

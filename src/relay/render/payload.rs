@@ -16,6 +16,8 @@ pub enum Payload {
     Shared(Rc<[u8]>),
     /// A head, then the message's body, which is too large to be copied.
     WithBody(Rc<[u8]>, Rc<Message>),
+    /// A head, then lines that others are sent too.
+    WithLines(Rc<[u8]>, Rc<[u8]>),
 }
 
 impl Payload {
@@ -27,6 +29,7 @@ impl Payload {
             Self::Owned(bytes) => bytes.len(),
             Self::Shared(bytes) => bytes.len(),
             Self::WithBody(head, message) => head.len() + message.content.body.len(),
+            Self::WithLines(head, lines) => head.len() + lines.len(),
         }
     }
 
@@ -42,13 +45,13 @@ impl Payload {
     /// The bytes from `from` on, in two pieces.
     #[must_use]
     pub fn slices(&self, from: usize) -> (&[u8], &[u8]) {
-        match self {
-            Self::Owned(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
-            Self::Shared(bytes) => (bytes.get(from..).unwrap_or_default(), &[]),
-            Self::WithBody(head, message) => (
-                head.get(from..).unwrap_or_default(),
-                message.content.body.get(from.saturating_sub(head.len())..).unwrap_or_default(),
-            ),
-        }
+        let (head, rest): (&[u8], &[u8]) = match self {
+            Self::Owned(bytes) => (bytes, &[]),
+            Self::Shared(bytes) => (bytes, &[]),
+            Self::WithBody(head, message) => (head, &message.content.body),
+            Self::WithLines(head, lines) => (head, lines),
+        };
+        let behind = from.saturating_sub(head.len());
+        (head.get(from..).unwrap_or_default(), rest.get(behind..).unwrap_or_default())
     }
 }

@@ -1,5 +1,8 @@
 //! The messages of streams as bytes, in each form that there is. Pure.
 
+use std::rc::Rc;
+
+use super::large::LargeEvents;
 use super::payload::{COPIED_BODY_MAX, Payload};
 use super::{event_stream, websocket};
 use crate::hub::Due;
@@ -38,18 +41,27 @@ impl StreamForm {
         out.extend_from_slice(&due.message.content.body);
     }
 
-    /// The same as a payload of its own. A large body of a frame is not copied.
-    pub(super) fn payload(self, due: &Due, id: &[u8]) -> Payload {
-        let body = &due.message.content.body;
+    /// The same as a payload of its own. A large body is not copied.
+    pub(super) fn payload(self, due: &Due, id: &[u8], large: &mut LargeEvents) -> Payload {
+        let Self { kind, order } = self;
         let mut out = Vec::with_capacity(128);
-        if self.kind != StreamKind::Event && body.len() > COPIED_BODY_MAX {
-            let meta = self.kind == StreamKind::FrameWithMeta;
-            websocket::write_message_head(due, self.order, meta, id, &mut out);
-            return Payload::WithBody(out.into(), due.message.clone());
+        if !is_large(due) {
+            self.write(due, id, &mut out);
+            return Payload::Owned(out);
         }
-        self.write(due, id, &mut out);
-        Payload::Owned(out)
+        if kind == StreamKind::Event {
+            event_stream::write_event_head(due, order, id, &mut out);
+            return Payload::WithLines(out.into(), large.lines(&due.message));
+        }
+        let meta = kind == StreamKind::FrameWithMeta;
+        websocket::write_message_head(due, order, meta, id, &mut out);
+        Payload::WithBody(out.into(), Rc::clone(&due.message))
     }
+}
+
+/// Whether a message is too large to be copied for each stream.
+pub(in crate::relay) fn is_large(due: &Due) -> bool {
+    due.message.content.body.len() > COPIED_BODY_MAX
 }
 
 #[cfg(test)]
@@ -68,7 +80,8 @@ mod tests {
         let mut out = Vec::new();
         let due = due(content, gap);
         StreamForm { kind, order }.write(&due, b"a b/\xc5\xa1", &mut out);
-        let payload = StreamForm { kind, order }.payload(&due, b"a b/\xc5\xa1");
+        let payload =
+            StreamForm { kind, order }.payload(&due, b"a b/\xc5\xa1", &mut LargeEvents::default());
         let (head, body) = payload.slices(0);
         assert_eq!([head, body].concat(), out);
         out.escape_ascii().to_string().replace("\\n", "\n")
@@ -105,6 +118,13 @@ mod tests {
             text(Order::Store, Gap::Unknown),
             "event: chat\nid: 100:9;gap=unknown;channel=a%20b%2F%C5%A1\ndata: x\n\n"
         );
+    }
+
+    #[test]
+    fn a_large_event_is_written_as_a_small_one() {
+        let body = [&[b'x'; 20_000][..], b"\r\n", &[b'y'; 20_000][..]].concat();
+        let text = event(&body);
+        assert_eq!(text.len(), "data: ".len() * 2 + 40_000 + 3, "{}", &text[..60]);
     }
 
     #[test]
