@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import random
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,51 +127,3 @@ def wait_until_listening(port: int) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-class Cutter:
-    """Passes bytes on to a host, until it cuts all the connections it has. A context manager."""
-
-    def __init__(self, host: str) -> None:
-        name, _, port = host.partition(":")
-        self._target = (name, int(port))
-        self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def cut(self) -> None:
-        """Ends all connections, whatever is under way."""
-        ended, self._open = self._open, []
-        for connection in ended:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> Cutter:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                target = socket.create_connection(self._target)
-                self._open += [client, target]
-                for source, sink in ((client, target), (target, client)):
-                    threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
-
-
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        # Few bytes at a time, so that a cut goes through the middle of messages too.
-        while piece := source.recv(random.randint(1, 200)):
-            sink.sendall(piece)
-    for end in (source, sink):
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
-    source.close()

@@ -18,7 +18,8 @@ from django.test import Client, override_settings
 from pushserver import conf, signals
 from pushserver.test import PushServer
 from pushserver.utils import updates
-from tests.browser.conftest import Cutter, for_pages_of
+from tests.browser.conftest import for_pages_of
+from tests.faults import Cutter
 
 SCRIPTS = ("jquery", "module")
 
