@@ -75,6 +75,8 @@ class _Pair:
         self._lock = threading.Lock()
         self._ended = False
         self._directions = 2
+        for end in self._ends:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for source, sink in ((client, host), (host, client)):
             threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 

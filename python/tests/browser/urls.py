@@ -84,7 +84,15 @@ def other_jquery(request: HttpRequest) -> HttpResponse:
     return HttpResponse(script.read_bytes(), content_type="text/javascript")
 
 
+def nchan(request: HttpRequest) -> HttpResponse:
+    """A page with Nchan's own client."""
+    script = Path(os.environ["PUSHSERVER_TEST_NODE_MODULES"], "nchan/NchanSubscriber.js")
+    head = '<!doctype html><title>clients</title><link rel="icon" href="data:,">'
+    return HttpResponse(f"{head}<script>{script.read_text()}</script>")
+
+
 urlpatterns = [
+    path("nchan", nchan),
     path("page", page),
     path("jquery4.js", other_jquery),
     path("passthrough", include("pushserver.urls")),

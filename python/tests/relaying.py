@@ -1,0 +1,96 @@
+"""The real push server with a location of each kind, and 200 messages through faults."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+from pushserver.test import PushServer
+from tests.conftest import wait_until
+from tests.faults import Cutter
+
+SUBSCRIBER = {"type": "subscriber", "create_on_get": True, "ping_interval": 1}
+LOCATIONS = [
+    SUBSCRIBER | {"url": "/one/([^/]+)"},
+    SUBSCRIBER | {"url": "/list/([^/]+)", "delimiter": ","},
+    SUBSCRIBER | {"url": "/query", "query": "channel"},
+    {"type": "publisher", "url": "/publish/([^/]+)"},
+    {"type": "pubsub", "url": "/both/([^/]+)", "create_on_get": True, "allow_origin": "*"},
+]
+COUNT = 200
+
+
+class Relay:
+    """What publishes to the push server at ``host``."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._connection = http.client.HTTPConnection(host, timeout=30)
+
+    def publish(self, channel: str, body: str | bytes, content_type: str = "text/plain") -> None:
+        data = body.encode() if isinstance(body, str) else body
+        path = f"/publish/{quote(channel, safe='')}"
+        self._connection.request("POST", path, data, {"Content-Type": content_type})
+        with self._connection.getresponse() as answer:
+            assert answer.status in (201, 202), answer.read()
+            answer.read()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def running_relay() -> Iterator[Relay]:
+    """The push server with `LOCATIONS`."""
+    store = {"type": "memory", "max_messages": 2 * COUNT}
+    with (
+        PushServer(locations=LOCATIONS, store=store) as server,
+        contextlib.closing(Relay(server.url.removeprefix("http://"))) as relay,
+    ):
+        yield relay
+
+
+def publish_through_faults(
+    publish: Callable[[int], None],
+    cutter: Cutter,
+    failures: Callable[[], list[int]],
+    are_followed: Callable[[int], bool],
+) -> None:
+    """Publishes the numbers below `COUNT`; meanwhile connections are reset, ended, and refused.
+
+    ``failures``: of each client, how many connections have failed. ``are_followed``: whether each
+    has got as many messages; so every fault hits clients that listen.
+    """
+    randomness = random.Random(14)
+    faults = ("reset", "ended", "refused", "none")
+    values = iter(range(COUNT))
+
+    def publish_some(count: int) -> None:
+        for value in itertools.islice(values, count):
+            publish(value)
+            if randomness.random() < 0.5:
+                time.sleep(randomness.uniform(0, 0.02))
+
+    def were_refused(before: list[int]) -> bool:
+        """The cut is one failure of each client, and an attempt to come again the next."""
+        return all(now >= then + 2 for now, then in zip(failures(), before, strict=True))
+
+    half = COUNT // len(faults) // 2
+    for number, fault in enumerate(faults, start=1):
+        publish_some(half)
+        before = failures()
+        if fault == "refused":
+            cutter.refuse()
+        if fault != "none":
+            cutter.cut(reset=fault != "ended")
+        publish_some(half)
+        if fault == "refused":
+            wait_until(functools.partial(were_refused, before))
+            cutter.accept()
+        wait_until(functools.partial(are_followed, number * 2 * half))
