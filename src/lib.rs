@@ -1,6 +1,6 @@
 //! pushserver: an HTTP push relay. A publisher POSTs a message to a channel; every subscriber that
-//! waits on that channel by long polling gets it at once, and a later subscriber gets it from the
-//! channel's queue.
+//! waits on that channel, by a long poll, an event stream or a WebSocket, gets it at once, and a
+//! later subscriber gets it from the channel's queue.
 //!
 //! The library's API is for this repository only: for its program, tests, benches and fuzzers.
 //!

@@ -13,11 +13,15 @@ use super::stream::{Member, Missed};
 use super::subscription::{Peer, StreamKey, SubscriptionKey};
 use crate::message::{Cursor, Message, MessageId, Order};
 use crate::store::ChannelKey;
+use crate::store::memory::MESSAGE_OVERHEAD;
 
-/// Messages and bytes that are under way to the streams of one channel: further ones are read from
-/// the store, so that a fast publisher fills no memory.
+/// Messages that are under way to the streams of one channel: further ones are read from the store,
+/// so that a fast publisher fills no memory.
 const MESSAGES_MAX: usize = 64;
+
+/// Bytes that they may have together: where a store has the next one too, and where none has.
 const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX_UNKEPT: usize = 16 << 20;
 
 /// Room for so many streams is kept, be it used or not.
 const ROOM_KEPT: usize = 16;
@@ -32,7 +36,7 @@ pub(super) struct Feed {
     streams: Vec<StreamKey>,
     next: usize,
     items: VecDeque<Item>,
-    /// Of the messages in `items`.
+    /// What the messages in `items` weigh.
     bytes: usize,
     /// Items that are under way no more.
     done: u64,
@@ -115,8 +119,11 @@ impl Feed {
             return was_idle;
         };
         let missing = if *kept { Missed::default() } else { Missed::one(message) };
-        let bytes = message.content.bytes();
-        let is_full = self.items.len() >= MESSAGES_MAX || self.bytes + bytes > BYTES_MAX;
+        let bytes = weight(message);
+        let is_full = match kept {
+            true => self.items.len() >= MESSAGES_MAX || self.bytes + bytes > BYTES_MAX,
+            false => self.bytes + bytes > BYTES_MAX_UNKEPT,
+        };
         let has_begun = self.items.len() == 1;
         match self.items.back_mut() {
             Some(Item::Overrun { missed }) if !has_begun => missed.add(missing),
@@ -145,7 +152,7 @@ impl Feed {
         self.next = 0;
         self.done += 1;
         if let Item::Message { message, .. } = &item {
-            self.bytes -= message.content.bytes();
+            self.bytes -= weight(message);
         }
         Some(item)
     }
@@ -195,4 +202,9 @@ impl Feed {
     pub(super) fn is_idle(&self) -> bool {
         self.items.is_empty()
     }
+}
+
+/// What a message that is under way takes, bytes.
+fn weight(message: &Message) -> usize {
+    message.content.bytes() + MESSAGE_OVERHEAD
 }

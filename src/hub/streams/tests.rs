@@ -94,6 +94,24 @@ fn a_publisher_that_is_faster_than_the_fan_out_fills_no_memory() {
 }
 
 #[test]
+fn what_no_store_keeps_has_more_room_under_way() {
+    let mut b = Bench::new(options());
+    b.stream(&["a"], Order::Channel);
+    for n in 0..500 {
+        b.put("a", &n.to_string(), false);
+    }
+    let said: Vec<_> = (0..500).map(|n| format!("0: {n} a")).collect();
+    assert_eq!(b.outputs(), said);
+    for n in 0..20 {
+        b.put("a", &n.to_string().repeat(1 << 20), false);
+    }
+    let said = b.outputs();
+    assert!((8..16).contains(&said.len()), "{}", said.len());
+    let next = b.publish("a", "next");
+    assert_eq!(next.last(), Some(&format!("0: next a Messages({})", 20 - said.len())));
+}
+
+#[test]
 fn several_channels_come_in_the_order_of_their_store() {
     let mut b = Bench::new(options());
     b.publish("a", "a1");

@@ -20,7 +20,7 @@ use crate::store::Ticket;
 ///                   ├─► AwaitingHub ─► Head    the hub has answered
 ///                   │     ├─► AwaitingStore    a store takes time; then as from AwaitingHub
 ///                   │     └─► Waiting ─► Head  held, and the hub has ended the hold
-///                   ├─► Following ───► Head    a poll was answered; a stream ends as the next two
+///                   ├─► Following ───► Head    a poll was answered; a stream ends as the last two
 ///                   ├─► Proxied ─────► Head    the upstream's answer has passed
 ///                   ├─► Lingering              refused, as from Body and Proxied
 ///                   └─► Closing                done, as from every phase
