@@ -56,8 +56,7 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
         out.line(&format!("location ~ \"{expression}\" {{"));
         out.indent = 2;
         admission::directives(&mut out, location, index, has_unix);
-        let is_open = admission::lets_sockets_publish(location);
-        publisher::directives(&mut out, settings, location, is_open);
+        publisher::directives(&mut out, settings, location);
         if !subscriber::directives(&mut out, settings, location) {
             channel(&mut out, settings, location.common(), CHANNEL);
         }

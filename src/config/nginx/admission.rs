@@ -82,12 +82,6 @@ pub(super) fn directives(out: &mut Output, location: &Location, index: usize, ha
     out.line("deny all;");
 }
 
-/// Whether all clients that may open a WebSocket at a pubsub location may publish by it: nginx
-/// cannot tell them apart.
-pub(super) fn lets_sockets_publish(location: &Location) -> bool {
-    location.publishing().is_some_and(|(keys, _)| keys.secret.is_none() && keys.allow.is_none())
-}
-
 /// Nchan never answers methods that it does not know, and leaves their bodies unread.
 fn methods(out: &mut Output, methods: &[&str]) {
     let lines = [&format!("add_header Allow \"{}\" always;", methods.join(", ")), "return 405;"];

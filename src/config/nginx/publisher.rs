@@ -1,26 +1,41 @@
 //! nginx publisher: the directives of a location that takes messages. Decides nothing of who may
 //! publish.
 
-use super::super::settings::{Location, Settings, Transport};
+use super::super::settings::{Location, Publishing, Settings, Transport};
 use super::{Output, access_control, store, whole_seconds};
 
 /// Stands for "unlimited" messages, for which Nchan has no word.
 const MESSAGES_MAX: usize = i32::MAX as usize;
 
-/// Writes them, if the location takes messages. `sockets_publish`: those who may listen by a
-/// WebSocket may publish by it.
-pub(super) fn directives(
-    out: &mut Output,
-    settings: &Settings,
-    location: &Location,
-    sockets_publish: bool,
-) {
+/// What a WebSocket may do at a location that takes messages.
+enum Sockets {
+    Refused,
+    Publish,
+    /// nginx cannot tell those who may publish from the others, once they may listen.
+    ListenOnly,
+}
+
+impl Sockets {
+    fn of(location: &Location, publishing: &Publishing) -> Self {
+        match location.subscribing() {
+            // Who has no secret, or comes from elsewhere, does not get there.
+            None => Self::Publish,
+            Some(keys) if !keys.transports.contains(&Transport::WebSocket) => Self::Refused,
+            Some(_) if publishing.secret.is_some() || publishing.allow.is_some() => {
+                Self::ListenOnly
+            }
+            Some(_) => Self::Publish,
+        }
+    }
+}
+
+/// Writes them, if the location takes messages.
+pub(super) fn directives(out: &mut Output, settings: &Settings, location: &Location) {
     let Some((publishing, origins)) = location.publishing() else { return };
-    let transports = location.subscribing().map_or(&[][..], |keys| &keys.transports);
-    match (transports.contains(&Transport::WebSocket), sockets_publish) {
-        (false, _) => out.line("nchan_publisher http;"),
-        (true, true) => out.line("nchan_publisher http websocket;"),
-        (true, false) => {
+    match Sockets::of(location, publishing) {
+        Sockets::Refused => out.line("nchan_publisher http;"),
+        Sockets::Publish => out.line("nchan_publisher http websocket;"),
+        Sockets::ListenOnly => {
             out.note("WebSockets listen only: nginx would let all of them publish, without the");
             out.note("secret and from every address.");
             out.line("nchan_publisher http;");

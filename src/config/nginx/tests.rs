@@ -35,7 +35,7 @@ fn a_publisher_becomes_directives() {
         &[
             "listen 127.0.0.1:8001 backlog=4096;",
             r#"location ~ "^/p/(?<push_channel>[^/]+)\z" {"#,
-            "nchan_publisher http;",
+            "nchan_publisher http websocket;",
             "nchan_message_buffer_length 7;",
             "# Nchan takes whole seconds: rounded up.",
             "nchan_message_timeout 2s;",
