@@ -30,6 +30,7 @@ PUSH_SERVER = {
             "passthrough": f"http://{os.environ['TEST_ELSEWHERE']}/passthrough",
             "passthrough_secret": "its-own",
         },
+        {"type": "subscriber", "url": "/several", "query": "channel", "create_on_get": True},
         {"type": "publisher", "url": "/send-update/([^/]+)"},
     ],
     # However slow the machine is.

@@ -10,14 +10,13 @@ import contextlib
 import email.utils
 import json
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
-RESET = struct.pack("ii", 1, 0)  # for SO_LINGER: the end of a connection is a reset
+from tests.faults import RESET
 
 
 class Message(NamedTuple):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http
+import json
 import threading
+from urllib.parse import urlencode
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -191,6 +193,48 @@ def test_pages_of_the_same_origin_get_updates(open_page, wait_for):
     )
     origin = browser.run("return location.origin")
     assert all(url.startswith((origin, "data:")) for url in polls)
+
+
+def test_twelve_tabs_of_three_channels_load_at_once_and_get_every_update(site, window, wait_for):
+    def tab_of(number):
+        channels = ["all", f"own {number}", f"pair {number // 2}"]
+        urls = {name: "/several?" + urlencode({"channel": name}) for name in channels}
+        query = urlencode({"channel": "-", "scripts": "", "urls": json.dumps(urls)})
+        return f"{site.url}/page?{query}"
+
+    def values(name):
+        return window.run(
+            """
+            const isIts = ({type, name}) => type === "message" && name === arguments[0];
+            return (window.events ?? []).filter(isIts).map(({data}) => data.value);
+            """,
+            name,
+        )
+
+    window.open(site.url + "/visit")
+    (first,) = window.windows()
+    urls = [tab_of(number) for number in range(12)]
+    window.run("arguments[0].forEach((url) => open(url, '', 'noopener'))", urls)
+    wait_for(lambda: len(window.windows()) == 13)
+    opened = {}
+    for tab in window.windows():
+        window.switch(tab)
+        wait_for(lambda: window.run("return document.readyState") == "complete")
+        opened[window.run("return location.href")] = tab
+    tabs = [opened[url] for url in urls]
+    window.switch(first)
+    for number in range(12):
+        for name in (f"own {number}", f"pair {number // 2}", "all"):
+            window.run("fetch(arguments[0])", f"/say?{urlencode({'to': name, 'value': number})}")
+    for number, tab in enumerate(tabs):
+        window.switch(tab)
+        wait_for(lambda: len(values("all")) == 12)
+        assert sorted(map(int, values("all"))) == [*range(12)]
+        wait_for(lambda number=number: values(f"own {number}") == [str(number)])
+        wait_for(lambda number=number: len(values(f"pair {number // 2}")) == 2)
+        window.close_tab()
+    window.switch(first)
+    assert [line for line in window.log() if "favicon.ico" not in line] == []
 
 
 class EchoServer:

@@ -59,6 +59,7 @@ PAGE = """<!doctype html>
     {% if "module" in scripts %}
     updates.subscribe({main: "{% filter escapejs %}{% channel_url channel %}{% endfilter %}"});
     {% endif %}
+    updates.subscribe(JSON.parse("{{ urls|escapejs }}"));
 </script>
 """
 
@@ -70,6 +71,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "scripts": request.GET.get("scripts", "jquery module"),
         "pauses": request.GET.get("pauses", ""),
         "short": request.GET.get("short", ""),
+        "urls": request.GET.get("urls", "{}"),  # what the module subscribes to besides
         "jquery": request.GET.get("jquery", "/static/admin/js/vendor/jquery/jquery.js"),
     }
     response = HttpResponse(template.render(context, request))
