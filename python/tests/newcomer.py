@@ -68,7 +68,7 @@ def page_gets(browser: Browser, push_answer: list[str], project: Path) -> None:
 
 
 def example(checkout: Path, python: str, directory: Path) -> None:
-    """The page sees what is said, and who is online, itself among them."""
+    """The page sees what is said, who is online, itself among them, and another tab's new name."""
     manage = [python, checkout / "python" / "example" / "manage.py"]
     with running([*manage, "demo"], directory), Browser() as browser:
         wait_for(lambda: opens(browser, "Room"))
@@ -86,6 +86,17 @@ def example(checkout: Path, python: str, directory: Path) -> None:
                 browser.run("return document.getElementById('said').innerText") == f"{name}: hello"
             )
         )
+        (first,) = browser.windows()
+        browser.open_tab("http://127.0.0.1:8000/")
+        browser.run(
+            """
+            document.querySelector("[name=name]").value = "Ana";
+            document.querySelector("form button").click();
+            """
+        )
+        browser.switch(first)
+        renamed = "return document.querySelector('[name=name]').value"
+        wait_for(lambda: browser.run(renamed) == "Ana")
         assert browser.log() == []
 
 

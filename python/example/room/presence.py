@@ -1,7 +1,8 @@
 """Presence: the users whose pages wait for updates, by the signals of the push server.
 
-Every update makes each page unsubscribe and subscribe again. So the names are sent only if they
-still differ from those sent last a moment later; sending them at once would never end.
+A page that goes on with another request unsubscribes and subscribes again: one that polls does so
+at every update. So the names are sent only if they still differ from those sent last a moment
+later; sending them at once would never end.
 """
 
 from __future__ import annotations
@@ -17,24 +18,25 @@ from django.http import HttpRequest
 from pushserver import signals
 from pushserver.utils import updates
 
-CHANNEL = "room"
+ROOM = "room"  # what is said; whoever waits for it is in the room
+ONLINE = "online"  # who is in the room
 MOMENT_S = 1.0
 
 
 class Presence:
-    """The users who wait on the channel. Iterates over the names that were sent last."""
+    """The users who are in the room. Iterates over the names that were sent last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._polls: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
         self._told: list[str] = []
         self._timer: threading.Timer | None = None
 
-    def change(self, name: str, polls: int) -> None:
-        """One poll more or less."""
+    def change(self, name: str, requests: int) -> None:
+        """One request more or less."""
         with self._lock:
-            # After a reload of this process polls end whose beginning it never saw.
-            self._polls[name] = max(0, self._polls[name] + polls)
+            # After a reload of this process requests end whose beginning it never saw.
+            self._requests[name] = max(0, self._requests[name] + requests)
             if self._timer is None:
                 self._timer = threading.Timer(MOMENT_S, self._tell)
                 self._timer.daemon = True
@@ -46,13 +48,13 @@ class Presence:
     def _tell(self) -> None:
         with self._lock:
             self._timer = None
-            self._polls = +self._polls  # without those that are gone
-            names = sorted(self._polls)
+            self._requests = +self._requests  # without those that are gone
+            names = sorted(self._requests)
             changed = names != self._told
             self._told = names
         if changed:
             online = {"type": "online", "names": names}
-            updates.send_update(CHANNEL, online, ignore_errors=True)
+            updates.send_update(ONLINE, online, ignore_errors=True)
 
 
 presence = Presence()
@@ -60,11 +62,11 @@ presence = Presence()
 
 @receiver(signals.channel_subscribe)
 def subscribed(request: HttpRequest, channel_id: str, **kwargs: Any) -> None:
-    if channel_id == CHANNEL:
+    if channel_id == ROOM:
         presence.change(request.session.get("name", "Somebody"), +1)
 
 
 @receiver(signals.channel_unsubscribe)
 def unsubscribed(request: HttpRequest, channel_id: str, **kwargs: Any) -> None:
-    if channel_id == CHANNEL:
+    if channel_id == ROOM:
         presence.change(request.session.get("name", "Somebody"), -1)

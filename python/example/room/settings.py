@@ -26,7 +26,9 @@ PUSH_SERVER = {
     "locations": [
         {
             "type": "subscriber",
-            "url": r"/updates/([^/]+)",
+            # A page follows several channels with one request: /updates?channel=room&channel=online
+            "url": r"/updates",
+            "query": "channel",
             "create_on_get": True,
             "allow_origin": ["http://127.0.0.1:8000", "http://localhost:8000"],
             "allow_credentials": True,
