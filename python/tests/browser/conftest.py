@@ -92,15 +92,15 @@ def for_pages_of(live_server: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(params=["pushserver", "nginx"])
-def relay(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Iterator[str]:
+def relay(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Iterator[None]:
     """Development's push server, and production's."""
     if request.param == "pushserver":
         request.getfixturevalue("push_server")
-        yield request.param
+        yield
         return
     with running_nginx(tmp_path, NGINX) as host:
         settings.PUSH_SERVER = {"publisher_host": host, "subscriber_host": host}
-        yield request.param
+        yield
 
 
 @contextlib.contextmanager

@@ -56,9 +56,8 @@ def test_200_updates_at_random_gaps(page, relay, wait_for, jquery, live_server):
     for script in SCRIPTS:
         wait_for(lambda script=script: "last" in got(browser, script))
         assert got(browser, script) == [*range(200), "last"]
-    if relay == "nginx":
-        states = "return events.map(({transport}) => transport).filter(Boolean)"
-        assert set(browser.run(states)) == {"eventsource"}
+    states = "return events.map(({transport}) => transport).filter(Boolean)"
+    assert set(browser.run(states)) == {"eventsource"}
     assert browser.log() == []
 
 

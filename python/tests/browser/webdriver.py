@@ -56,9 +56,7 @@ class Browser:
 
     def log(self) -> list[str]:
         """The console's lines since the last call."""
-        lines = [entry["message"] for entry in self._post("/se/log", {"type": "browser"})]
-        # Until the daemon has event streams, which the module asks for first.
-        return [line for line in lines if "status of 406" not in line]
+        return [entry["message"] for entry in self._post("/se/log", {"type": "browser"})]
 
     def windows(self) -> list[str]:
         """All tabs."""
