@@ -1,6 +1,7 @@
 //! Fan-out: the released daemon under its own load generator, over real sockets, with 1,000 and
-//! 10,000 long polls. Prints system calls, processor time and resident bytes, with budgets. Without
-//! `strace` it counts no system calls, and says so. Run with `cargo bench --bench fanout`.
+//! 10,000 long polls, event streams and WebSockets. Prints system calls, processor time and resident
+//! bytes, with budgets. Without `strace` it counts no system calls, and says so. Run with
+//! `cargo bench --bench fanout`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -10,18 +11,25 @@ use serde_json::Value;
 const DAEMON: &str = env!("CARGO_BIN_EXE_pushserver");
 
 fn main() {
-    for subscribers in [1000, 10_000] {
-        fanout(subscribers);
+    for (transport, name, calls) in [
+        ("poll", "long poll", 2.05),
+        ("eventsource", "event stream", 1.02),
+        ("websocket", "WebSocket", 1.02),
+    ] {
+        for subscribers in [1000, 10_000] {
+            fanout(transport, name, subscribers, calls);
+        }
     }
 }
 
-fn fanout(subscribers: usize) {
+/// `calls`: the budget of system calls per delivery.
+fn fanout(transport: &str, name: &str, subscribers: usize, calls: f64) {
     let mut daemon = Daemon::start();
     let pid = daemon.0.id().to_string();
     let count = subscribers.to_string();
     let mut arguments = vec!["bench", "fanout", "-q", "-n", &count, "--json", "-", "--pid", &pid];
     let url = daemon.url();
-    arguments.extend(["--server", &url]);
+    arguments.extend(["--server", &url, "--transport", transport]);
     if Command::new("strace").arg("-V").output().is_ok() {
         arguments.push("--syscalls");
     }
@@ -29,10 +37,11 @@ fn fanout(subscribers: usize) {
     let output = output.expect("the load generator starts");
     let report: Value = serde_json::from_slice(&output.stdout).expect("the load generator's JSON");
     let run = &report["runs"][0];
-    println!("fan-out to {} long polls", run["subscribers"]);
-    line(run, "calls_per_operation", "system calls per delivery", 2.05);
+    println!("fan-out to {} {name}s", run["subscribers"]);
+    line(run, "calls_per_operation", "system calls per delivery", calls);
     line(run, "server_cpu_us_per_operation", "us of processor time per delivery", f64::INFINITY);
-    line(run, "resident_bytes_per_subscriber", "resident bytes per idle long poll", 400.0);
+    let idle = format!("resident bytes per idle {name}");
+    line(run, "resident_bytes_per_subscriber", &idle, 400.0);
     line(run, "deliveries_per_second_within", "deliveries a second", f64::INFINITY);
     for percentile in ["p50_us", "p99_us", "p999_us"] {
         let what = format!("{} from publish to delivery", percentile.replace("_us", " us"));

@@ -1,7 +1,7 @@
 //! Relay: the cost of a delivery in the relay, without sockets. Prints nanoseconds to deliver to
-//! one of 10,000 subscribers and to hold its next request, the allocations for that, the bytes of
-//! each of 100,000 held requests, and the time for a large head in small pieces. Run with
-//! `cargo bench --bench relay`.
+//! one of 10,000 subscribers and to hold its next request, to deliver to one of 10,000 streams, the
+//! allocations for that, the bytes of each of 100,000 held requests and streams, and the time for a
+//! large head in small pieces. Run with `cargo bench --bench relay`.
 
 mod support;
 
@@ -18,10 +18,26 @@ const NOW: Now = Now { mono_ms: 0, unix_s: 1_450_755_280 };
 const ARRIVAL: Arrival =
     Arrival { peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), loopback_port: None };
 
+/// The headers that ask for each kind of stream.
+const STREAMS: [(&str, &str); 2] = [
+    ("event stream", "Accept: text/event-stream\r\n"),
+    (
+        "websocket",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    ),
+];
+
 fn main() {
     delivery();
-    idle("all on one channel", 350.0, |_| "crowd".to_owned());
-    idle("each on its own channel", 600.0, |n| format!("user-{n}"));
+    for (name, headers) in STREAMS {
+        streams(name, headers);
+    }
+    idle("long poll, all on one channel", 350.0, "", |_| "crowd".to_owned());
+    idle("long poll, each on its own channel", 600.0, "", |n| format!("user-{n}"));
+    for (name, headers) in STREAMS {
+        idle(&format!("{name}, all on one channel"), 400.0, headers, |_| "crowd".to_owned());
+    }
     pieces();
 }
 
@@ -71,18 +87,38 @@ fn delivery() {
     support::report_rounds("relay", SUBSCRIBERS, [1000.0, 300.0], round);
 }
 
-fn idle(what: &str, budget: f64, channel: impl Fn(usize) -> String) {
+fn streams(name: &str, headers: &str) {
+    let mut relay = relay();
+    let get = format!("GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+    for _ in 0..SUBSCRIBERS {
+        let conn = relay.accept(ARRIVAL, NOW);
+        relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
+    }
+    assert_eq!(drain(&mut relay), SUBSCRIBERS, "every stream has its head");
+    let publisher = relay.accept(ARRIVAL, NOW);
+    let post = b"POST /publisher/crowd HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let round = || {
+        let start = std::time::Instant::now();
+        relay.handle_input(publisher, Input::Received(post), NOW);
+        assert_eq!(drain(&mut relay), SUBSCRIBERS + 1);
+        start.elapsed()
+    };
+    support::report_streams(&format!("relay, {name}"), SUBSCRIBERS, 300.0, round);
+}
+
+fn idle(what: &str, budget: f64, headers: &str, channel: impl Fn(usize) -> String) {
     let region = support::allocations();
     let mut relay = relay();
     for n in 0..IDLE {
         let conn = relay.accept(ARRIVAL, NOW);
-        let get = format!("GET /subscriber/{} HTTP/1.1\r\nHost: a\r\n\r\n", channel(n));
+        let name = channel(n);
+        let get = format!("GET /subscriber/{name} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
         relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
     }
     drain(&mut relay);
     assert_eq!(relay.state().hub.held(), IDLE);
     let bytes = support::bytes_held(&region) / IDLE as f64;
-    support::report(&format!("relay: idle long poll, {what}"), bytes, "bytes", budget);
+    support::report(&format!("relay: idle {what}"), bytes, "bytes", budget);
 }
 
 /// Twice the length may cost twice the time: no piece makes the relay scan earlier bytes again.
