@@ -1,6 +1,6 @@
 //! Fan-out: the released daemon under its own load generator, over real sockets, with 1,000 and
-//! 10,000 long polls, event streams and WebSockets. Prints system calls, processor time and resident
-//! bytes, with budgets. Without `strace` it counts no system calls, and says so. Run with
+//! 10,000 long polls, event streams and WebSockets. Prints system calls, processor time and
+//! resident bytes, with budgets. Without `strace` it counts no system calls, and says so. Run with
 //! `cargo bench --bench fanout`.
 
 use std::io::{BufRead, BufReader, Write};
