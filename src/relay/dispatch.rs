@@ -55,6 +55,7 @@ impl Dispatch<'_> {
                     client.arm(ConnTimer::Linger, &mut step);
                 }
                 Phase::Lingering { .. } | Phase::Closing => {}
+                Phase::Following(following) if following.drops() => {}
                 phase if phase.reads() && client.buffer.is_none() && client.goes_on() => {
                     let used = self.advance(conn, bytes);
                     if used < bytes.len()

@@ -354,3 +354,21 @@ fn thirty_two_mebibytes_of_addresses_are_enough_for_a_small_host() {
     }
     assert_eq!(daemon.held("channel-1"), 1);
 }
+
+#[test]
+fn a_stream_whose_client_sends_and_reads_nothing_takes_no_memory() {
+    let daemon = Daemon::start(BINARY, subscriber(json!({})));
+    let mut client = Client::narrow(daemon.address());
+    client.send(request("GET /subscriber/a", "Accept: text/event-stream\r\n"));
+    client.head();
+    daemon.until_held("a", 1);
+    // Its socket takes no more.
+    for _ in 0..64 {
+        assert_eq!(daemon.publish("a", vec![b'x'; 64 << 10]).status, 201);
+    }
+    let before = daemon.vitals().resident_kib();
+    let sent = client.send_as_far_as_taken(&vec![b'x'; 32 << 20], LONG);
+    assert!(sent > 16 << 20, "{sent}");
+    let after = daemon.vitals().resident_kib();
+    assert!(after < before + (4 << 10), "{before} then {after} KiB");
+}

@@ -173,6 +173,11 @@ impl Following {
         self.begun != Begun::No
     }
 
+    /// Whether what its client sends is dropped, be its socket stalled or not.
+    pub(in crate::relay) fn drops(&self) -> bool {
+        self.has_begun() && matches!(self.kind, Kind::EventStream)
+    }
+
     /// Whether its client's bytes are read in any case, so that its end is seen.
     pub(super) fn reads_to_end(&self) -> bool {
         self.has_begun() && !matches!(self.kind, Kind::WebSocket(_))
@@ -206,7 +211,7 @@ impl Following {
     pub(in crate::relay) fn reads(&self) -> bool {
         match &self.kind {
             Kind::Poll => false,
-            Kind::EventStream => self.has_begun(),
+            Kind::EventStream => self.drops(),
             Kind::WebSocket(socket) => self.has_begun() && socket.publishing == Publishing::No,
         }
     }
