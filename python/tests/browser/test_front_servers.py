@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -11,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import websockets.sync.client
 
 from pushserver.test import PushServer
 from pushserver.upstream import free_port
@@ -56,6 +58,16 @@ Listen 127.0.0.1:PORT
     DOCUMENTED
 </VirtualHost>
 """
+CADDY = """
+{
+    admin off
+    storage file_system DIRECTORY
+    log {
+        level ERROR
+    }
+}
+DOCUMENTED
+"""
 VARNISH = """
 vcl 4.1;
 backend default { .host = "127.0.0.1"; .port = "DAEMON"; }
@@ -66,6 +78,7 @@ DOCUMENTED
 SERVERS = {
     "nginx": ("nginx", NGINX, "nginx -p DIRECTORY -c FILE"),
     "haproxy": ("haproxy", "DOCUMENTED", "haproxy -db -f FILE"),
+    "caddy": ("caddyfile", CADDY, "caddy run --adapter caddyfile --config FILE"),
     "apache2": ("apache", APACHE, "apache2 -DFOREGROUND -f FILE"),
     "varnishd": (
         "vcl",
@@ -93,6 +106,7 @@ def front_server(name, directory, daemon_url):
         ("http://unix:/run/pushserver/sock:", daemon_url),
         ("127.0.0.1:8001", f"127.0.0.1:{daemon_port}"),
         ("bind :80", f"bind 127.0.0.1:{port}"),
+        ("example.com {", f":{port} {{"),
         ("DAEMON", daemon_port),
         ("DIRECTORY", str(directory)),
         ("PORT", port),
@@ -103,7 +117,9 @@ def front_server(name, directory, daemon_url):
     words = command.replace("DIRECTORY", str(directory)).replace("FILE", str(file))
     program, *arguments = words.replace("PORT", port).split()
     path = shutil.which(program) or f"/usr/sbin/{program}"
-    with subprocess.Popen([path, *arguments], stdout=subprocess.DEVNULL) as process:
+    # Caddy keeps its configuration there.
+    home = os.environ | {"HOME": str(directory)}
+    with subprocess.Popen([path, *arguments], stdout=subprocess.DEVNULL, env=home) as process:
         try:
             wait_until_listening(int(port))
             yield int(port)
@@ -151,3 +167,58 @@ def test_the_documented_configuration_of_a_front_server(tmp_path, name):
         if name in KEEP_HOLDS:
             updates.send_update("left", 1)
         wait_until(lambda: held("left") == 0)
+
+
+@contextlib.contextmanager
+def event_stream(port, channel_id):
+    """An event stream through the front server, which is held."""
+    path = updates.subscriber_url(channel_id).split("/", 3)[3]
+    head = f"GET /{path} HTTP/1.1\r\nHost: push.example.com\r\nAccept: text/event-stream\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(f"{head}Accept-Encoding: gzip\r\n\r\n".encode())
+        wait_until(lambda: held(channel_id) == 1)
+        yield client
+
+
+def read_until(client, wanted):
+    """What comes up to these bytes. No end of a connection or of an answer helps to find them."""
+    read = b""
+    while wanted not in read:
+        read += (more := client.recv(65536))
+        assert more, read
+    return read
+
+
+# Each lets go of a stream whose client has left: Apache when it cannot write any more.
+STREAMS = {
+    "type": "subscriber",
+    "url": r"/updates/([^/]+)",
+    "create_on_get": True,
+    "ping_interval": 1,
+}
+PUBLISHER = {"type": "publisher", "url": r"/send-update/([^/]+)"}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_streams_through_a_front_server(tmp_path, name):
+    locations = [STREAMS, PUBLISHER]
+    with (
+        PushServer(locations=locations) as server,
+        front_server(name, tmp_path, server.url) as port,
+    ):
+        with event_stream(port, "events") as client:
+            read = read_until(client, b"retry: ").lower()
+            assert b"content-type: text/event-stream; charset=utf-8\r\n" in read
+            assert b"content-encoding" not in read
+            for number in range(3):
+                updates.send_update("events", number)
+                read_until(client, b"data: %d\n" % number)
+            read_until(client, b":\n\n")
+        wait_until(lambda: held("events") == 0)
+        url = updates.subscriber_url("frames").replace(server.url, f"ws://127.0.0.1:{port}")
+        with websockets.sync.client.connect(url, subprotocols=["ws+meta.nchan"]) as client:
+            for number in range(3):
+                updates.send_update("frames", number)
+                assert client.recv(timeout=30).endswith(f"\n\n{number}")
+            wait_until(lambda: held("frames") == 1)
+        wait_until(lambda: held("frames") == 0)
