@@ -11,6 +11,7 @@
 mod configurations;
 mod locations;
 mod nginx;
+mod streams;
 mod table;
 
 use std::collections::BTreeMap;
