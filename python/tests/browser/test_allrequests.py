@@ -14,6 +14,7 @@ from websockets.sync.server import serve
 from pushserver import conf
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon
+from pushserver.upstream import free_port
 from tests.browser.webdriver import Browser
 from tests.project import Project
 
@@ -310,3 +311,34 @@ def test_web_sockets_pass(window, wait_for):
         wait_for(lambda: sorted(echo.closed) == [(4001, "as asked"), (4002, "enough")])
         assert window.log() == []
         window.open("about:blank")
+
+
+def test_locations_take_streams_before_the_upstream(window, wait_for):
+    location = {"type": "pubsub", "url": "/both/([^/]+)", "create_on_get": True}
+    with EchoServer() as echo:
+        # Pages of the site itself, whose port is known only now.
+        port = free_port()
+        origin = f"http://127.0.0.1:{port}"
+        settings = {"port": port, "locations": [location | {"allow_origin": origin}]}
+        with Daemon(find_binary(), settings, ["--allrequests", echo.url]) as daemon:
+            window.open(daemon.url + "/")
+            window.run(
+                """
+                window.got = {events: [], messages: [], echo: []};
+                new EventSource("/both/a").onmessage = ({data}) => got.events.push(data);
+                const socket = new WebSocket(`ws://${location.host}/both/a`);
+                socket.onopen = () => socket.send("to all");
+                socket.onmessage = ({data}) => got.messages.push(data);
+                const other = new WebSocket(`ws://${location.host}/other`, "chat");
+                other.onopen = () => other.send("back");
+                other.onmessage = ({data}) => got.echo.push(data);
+                """
+            )
+            expected = {"events": ["to all"], "messages": ["to all"], "echo": ["back"]}
+            wait_for(lambda: window.run("return window.got") == expected)
+            window.run("fetch('/both/a', {method: 'POST', body: 'more'})")
+            expected["events"] += ["more"]
+            expected["messages"] += ["more"]
+            wait_for(lambda: window.run("return window.got") == expected)
+            assert window.log() == []
+            window.open("about:blank")

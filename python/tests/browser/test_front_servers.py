@@ -18,6 +18,7 @@ from pushserver.test import PushServer
 from pushserver.upstream import free_port
 from pushserver.utils import updates
 from tests.browser.conftest import wait_until_listening
+from tests.clients.subscribers import Curl, Websockets
 from tests.conftest import wait_until
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -91,8 +92,11 @@ KEEP_HOLDS = {"apache2"}
 
 
 @contextlib.contextmanager
-def front_server(name, directory, daemon_url):
-    """Runs the documented configuration in front of the daemon; gives the port."""
+def front_server(name, directory, daemon_url, changes=()):
+    """Runs the documented configuration in front of the daemon; gives the port.
+
+    ``changes``: pairs of what is there, in the configuration or the command, and what is instead.
+    """
     language, around, command = SERVERS[name]
     daemon_port = daemon_url.rpartition(":")[2]
     port = str(free_port())
@@ -102,6 +106,10 @@ def front_server(name, directory, daemon_url):
     if name == "nginx":
         lines = lines.replace("location ", "server { listen 127.0.0.1:PORT;\nlocation ") + "}"
     text = around.replace("DOCUMENTED", lines)
+    for documented_text, other in changes:
+        assert documented_text in text + command
+        text = text.replace(documented_text, other)
+        command = command.replace(documented_text, other)
     for sample, real in [
         ("http://unix:/run/pushserver/sock:", daemon_url),
         ("127.0.0.1:8001", f"127.0.0.1:{daemon_port}"),
@@ -222,3 +230,48 @@ def test_streams_through_a_front_server(tmp_path, name):
                 assert client.recv(timeout=30).endswith(f"\n\n{number}")
             wait_until(lambda: held("frames") == 1)
         wait_until(lambda: held("frames") == 0)
+
+
+IDLE_S = 3
+# The timeouts that a silent stream would reach. Caddy has none.
+TIMEOUTS = {
+    "nginx": [("proxy_read_timeout 65s", f"proxy_read_timeout {IDLE_S}s")],
+    "haproxy": [
+        ("timeout client 65s", f"timeout client {IDLE_S}s"),
+        ("timeout server 65s", f"timeout server {IDLE_S}s"),
+    ],
+    "apache2": [("timeout=65", f"timeout={IDLE_S}")],
+    "varnishd": [("-j none", f"-j none -p pipe_timeout={IDLE_S} -p timeout_idle={IDLE_S}")],
+}
+
+
+@pytest.mark.parametrize("name", TIMEOUTS)
+def test_pings_keep_streams_open(tmp_path, name):
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(PushServer(locations=[STREAMS, PUBLISHER]))
+        streams = []
+        stack.callback(lambda: [stream.join() for stream in streams])
+        front = front_server(name, tmp_path, server.url, TIMEOUTS[name])
+        port = stack.enter_context(front)
+        url = updates.subscriber_url("kept").replace(server.url, f"http://127.0.0.1:{port}")
+        streams += [Curl(url), Websockets(url)]
+        stack.callback(lambda: [stream.stop() for stream in streams])
+        # One each second.
+        wait_until(lambda: all(stream.pings > IDLE_S + 2 for stream in streams))
+        updates.send_update("kept", 1)
+        wait_until(lambda: all(stream.got for stream in streams))
+        assert [(stream.opened, stream.failures) for stream in streams] == [(1, 0)] * 2
+
+
+def test_nginx_keeps_no_event_back_whatever_its_buffering(tmp_path):
+    """X-Accel-Buffering in the answer's head."""
+    buffering = [("proxy_buffering off;", "proxy_buffering on;")]
+    with (
+        PushServer(locations=[STREAMS | {"ping_interval": 0}, PUBLISHER]) as server,
+        front_server("nginx", tmp_path, server.url, buffering) as port,
+        event_stream(port, "buffering") as client,
+    ):
+        read_until(client, b"retry: ")
+        for number in range(20):
+            updates.send_update("buffering", number)
+            read_until(client, b"data: %d\n" % number)
