@@ -17,7 +17,7 @@ from tests.faults import Cutter
 
 SUBSCRIBER = {"type": "subscriber", "create_on_get": True, "ping_interval": 1}
 LOCATIONS = [
-    SUBSCRIBER | {"url": "/one/([^/]+)"},
+    SUBSCRIBER | {"url": "/updates/([^/]+)"},
     SUBSCRIBER | {"url": "/list/([^/]+)", "delimiter": ","},
     SUBSCRIBER | {"url": "/query", "query": "channel"},
     {"type": "publisher", "url": "/publish/([^/]+)"},

@@ -89,7 +89,7 @@ def got(browser):
 
 def test_200_messages_through_connections_that_break(clients, relay):
     with Cutter(relay.host) as cutter:
-        browser = clients(f"http://{cutter.host}/one/a", *EVERY)
+        browser = clients(f"http://{cutter.host}/updates/a", *EVERY)
         publish_through_faults(
             lambda value: relay.publish("a", str(value)),
             cutter,

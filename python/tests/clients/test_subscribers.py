@@ -6,6 +6,7 @@ import pytest
 
 from tests.clients.subscribers import EVERY, WEB_SOCKETS, subscribed
 from tests.faults import Cutter
+from tests.front_servers import front_server
 from tests.relaying import COUNT, publish_through_faults, running_relay
 
 
@@ -29,15 +30,8 @@ def all_have(subscribers, count):
     return all(len(one.got) >= count for one in subscribers.values())
 
 
-@pytest.mark.parametrize(
-    ("path", "channels"),
-    [
-        ("/one/faults", ["faults"]),
-        ("/list/a,b%2C%C5%BE", ["a", "b,ž"]),
-        ("/query?channel=c&channel=d+d", ["c", "d d"]),
-    ],
-)
-def test_200_messages_through_connections_that_break(relay, cutter, path, channels):
+def follow_200_messages(relay, cutter, path, channels):
+    """Each client gets them through connections that break."""
     with subscribed(cutter, path) as subscribers:
         publish_through_faults(
             lambda value: relay.publish(channels[value % len(channels)], str(value)),
@@ -45,16 +39,36 @@ def test_200_messages_through_connections_that_break(relay, cutter, path, channe
             lambda: [one.failures for one in subscribers.values()],
             lambda count: all_have(subscribers, count),
         )
-        assert bodies(subscribers) == {
-            name: [str(value) for value in range(COUNT)] for name in EVERY
-        }
+        expected = [str(value) for value in range(COUNT)]
+        assert bodies(subscribers) == dict.fromkeys(EVERY, expected)
         ids = [[id for id, _ in one.got] for one in subscribers.values()]
     assert len(set(ids[0])) == COUNT
     assert all(each == ids[0] for each in ids)
 
 
+@pytest.mark.parametrize(
+    ("path", "channels"),
+    [
+        ("/updates/faults", ["faults"]),
+        ("/list/a,b%2C%C5%BE", ["a", "b,ž"]),
+        ("/query?channel=c&channel=d+d", ["c", "d d"]),
+    ],
+)
+def test_200_messages_through_connections_that_break(relay, cutter, path, channels):
+    follow_200_messages(relay, cutter, path, channels)
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy", "caddy"])
+def test_200_messages_through_a_front_server(relay, tmp_path, name):
+    with (
+        front_server(name, tmp_path, f"http://{relay.host}") as port,
+        Cutter(f"127.0.0.1:{port}") as cutter,
+    ):
+        follow_200_messages(relay, cutter, f"/updates/{name}", [name])
+
+
 def test_pings_keep_connections(relay, cutter, wait_for):
-    with subscribed(cutter, "/one/pings") as subscribers:
+    with subscribed(cutter, "/updates/pings") as subscribers:
         counted = [one for name, one in subscribers.items() if name in {*WEB_SOCKETS, "curl"}]
         # Without a Pong to the first the daemon would close at the second.
         wait_for(lambda: all(one.pings >= 3 for one in counted))
