@@ -4,4 +4,5 @@
 pub mod corpus;
 pub mod run;
 pub mod targets;
+mod text;
 pub mod transcript;
