@@ -75,6 +75,10 @@ impl Server for Nginx {
         Client::tcp(self.address)
     }
 
+    fn stop(&self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+    }
+
     fn log(&self) -> String {
         log(&self.directory)
     }
@@ -83,7 +87,7 @@ impl Server for Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // Its workers would outlive a master that is killed.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        self.stop();
         let deadline = Instant::now() + LIFE_PATIENCE;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             thread::sleep(PAUSE);

@@ -59,7 +59,7 @@ impl Answer {
                 }
                 (rest.len() >= body_bytes).then_some(body_bytes)
             }
-            (None, None) if answer.closes() => None,
+            (None, None) if answer.closes() || answer.is_event_stream() => None,
             _ => return Err(format!("no length, or two, in {:?}", answer.head)),
         };
         Ok(match taken {
@@ -115,6 +115,14 @@ impl Answer {
     /// Whether it says that the connection ends.
     pub fn closes(&self) -> bool {
         self.header("Connection") == Some("close")
+    }
+
+    /// Whether it is an event stream, which goes on to the end of the connection.
+    pub fn is_event_stream(&self) -> bool {
+        let is_stream = |value: &str| value.starts_with("text/event-stream");
+        self.status == 200
+            && self.header("Content-Length").is_none()
+            && self.header("Content-Type").is_some_and(is_stream)
     }
 
     fn only(&self, name: &str) -> Result<Option<&str>, String> {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::answer::Answer;
+use crate::transcripts::part::{Part, Talk};
 use crate::transcripts::targets::Target;
 use crate::transcripts::transcript::{Action, Step, Transcript};
 
@@ -103,6 +104,7 @@ struct Conn {
     index: usize,
     /// For each request without an answer, whether it is HEAD.
     pending: VecDeque<bool>,
+    talk: Talk,
     gone: bool,
 }
 
@@ -117,6 +119,7 @@ impl<'t> Run<'t> {
         self.conns.entry(name).or_insert_with(|| Conn {
             index: target.connect(),
             pending: VecDeque::new(),
+            talk: Talk::Http,
             gone: false,
         })
     }
@@ -153,6 +156,7 @@ impl<'t> Run<'t> {
                 let index = self.conn(*conn).index;
                 self.target.wait(index);
             }
+            Action::Stop => self.target.stop(),
             Action::Clock { ms } => self.target.advance_ms(*ms),
             Action::Set { seconds } => self.target.set_clock(*seconds),
             Action::Channel { wait, name, state } => self.target.channel(name, *state, *wait)?,
@@ -161,17 +165,21 @@ impl<'t> Run<'t> {
     }
 
     fn answer(&mut self, name: char) -> Result<Vec<String>, String> {
-        let to_head = self.conn(name).pending.front().copied().unwrap_or(false);
-        let index = self.conn(name).index;
+        let Conn { index, ref pending, talk, .. } = *self.conn(name);
+        let to_head = pending.front().copied().unwrap_or(false);
         let begin_unix_s = self.target.begin_unix_s();
-        let Some(answer) = self.target.answer(index, to_head) else {
+        let Some(part) = self.target.take(index, talk, to_head) else {
             return Err(format!("{name} has no answer"));
         };
-        if answer.status >= 200 {
-            self.conn(name).pending.pop_front();
-            check_every_answer(&answer)?;
+        let conn = self.conn(name);
+        conn.talk = talk.behind(&part);
+        if let Part::Answer(answer) = &part
+            && (answer.status >= 200 || answer.status == 101)
+        {
+            conn.pending.pop_front();
+            check_every_answer(answer)?;
         }
-        Ok(self.transcript.render(name, &answer, begin_unix_s))
+        Ok(self.transcript.render(name, &part, begin_unix_s))
     }
 
     /// Whether the server has closed a connection; does not wait over TCP, so for a world only.

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
-use pushserver::relay::ConnKey;
+use pushserver::relay::{Command, ConnKey};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::client::Client;
 use crate::daemon::Daemon;
 use crate::network::{BEGIN_UNIX_S, Network};
+use crate::transcripts::part::{Part, Talk};
 use crate::transcripts::transcript::State;
 use crate::wait::LONG;
 
@@ -28,12 +29,15 @@ pub trait Target {
     fn end(&mut self, conn: usize);
     /// The client closes.
     fn leave(&mut self, conn: usize);
-    /// The next answer; `None` if the server has closed, or nothing is to come.
-    fn answer(&mut self, conn: usize, to_head: bool) -> Option<Answer>;
+    /// The next part of what the connection carries; `None` if the server has closed, or nothing
+    /// is to come. `to_head`: it answers HEAD.
+    fn take(&mut self, conn: usize, talk: Talk, to_head: bool) -> Option<Part>;
     /// Whether the server has closed, or does so now, with nothing more to read.
     fn is_closed(&mut self, conn: usize) -> bool;
     /// Time passes until there is an answer, or the server closes.
     fn wait(&mut self, conn: usize);
+    /// The server is told to stop.
+    fn stop(&mut self);
     /// Both clocks go on.
     fn advance_ms(&mut self, ms: u64);
     /// The wall clock is set.
@@ -180,8 +184,8 @@ impl Target for InWorld {
         self.network.settle();
     }
 
-    fn answer(&mut self, conn: usize, to_head: bool) -> Option<Answer> {
-        Answer::take(&mut self.network.peers.get_mut(self.conns[conn]).got, to_head)
+    fn take(&mut self, conn: usize, talk: Talk, to_head: bool) -> Option<Part> {
+        talk.take(&mut self.network.peers.get_mut(self.conns[conn]).got, to_head)
     }
 
     fn is_closed(&mut self, conn: usize) -> bool {
@@ -196,6 +200,12 @@ impl Target for InWorld {
             peer.got.is_empty() && peer.end.is_none()
         };
         while waits(&self.network) && self.network.advance_to_deadline() {}
+    }
+
+    fn stop(&mut self) {
+        let now = self.network.now;
+        self.network.relay.command(Command::Shutdown, now);
+        self.network.settle();
     }
 
     fn advance_ms(&mut self, ms: u64) {
@@ -234,6 +244,8 @@ pub trait Server {
     const PATIENCE: Duration;
     /// A new connection to it.
     fn connect(&self) -> Client;
+    /// Tells it to stop.
+    fn stop(&self);
     /// What it logged so far.
     fn log(&self) -> String;
 }
@@ -243,6 +255,10 @@ impl Server for Daemon {
 
     fn connect(&self) -> Client {
         self.connect()
+    }
+
+    fn stop(&self) {
+        self.signal("TERM");
     }
 
     fn log(&self) -> String {
@@ -302,12 +318,12 @@ impl<S: Server> Target for OverTcp<S> {
         self.conns[conn] = None;
     }
 
-    fn answer(&mut self, conn: usize, to_head: bool) -> Option<Answer> {
+    fn take(&mut self, conn: usize, talk: Talk, to_head: bool) -> Option<Part> {
         let client = self.client(conn);
         let deadline = Instant::now() + S::PATIENCE;
         loop {
-            if let Some(answer) = Answer::take(&mut client.inbox, to_head) {
-                return Some(answer);
+            if let Some(part) = talk.take(&mut client.inbox, to_head) {
+                return Some(part);
             }
             if client.fill_until(deadline) != Some(true) {
                 return None;
@@ -322,6 +338,10 @@ impl<S: Server> Target for OverTcp<S> {
 
     fn wait(&mut self, _conn: usize) {
         // Whoever reads, waits.
+    }
+
+    fn stop(&mut self) {
+        self.server.stop();
     }
 
     fn advance_ms(&mut self, _ms: u64) {

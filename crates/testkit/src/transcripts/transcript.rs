@@ -4,6 +4,7 @@
 use pushserver::http::parse_http_date;
 use serde_json::Value;
 
+use super::part::{self, Part};
 use super::text::{decode, encode, offset};
 use crate::answer::Answer;
 
@@ -64,8 +65,8 @@ pub enum Action {
     /// A comment or an empty line.
     None,
     /// The client sends.
-    Send { conn: char, raw: bool },
-    /// The client is answered.
+    Send { conn: char, form: Form },
+    /// The client is sent an answer, a block of an event stream or a frame of a WebSocket.
     Answer { conn: char },
     /// The server has closed the connection.
     Closed { conn: char },
@@ -77,10 +78,23 @@ pub enum Action {
     Wait { conn: char },
     /// Both clocks go on.
     Clock { ms: u64 },
+    /// The server is told to stop.
+    Stop,
     /// The wall clock is set, by so many seconds.
     Set { seconds: i64 },
     /// A channel is like this; if `wait`, after some time.
     Channel { wait: bool, name: String, state: State },
+}
+
+/// What the text of a step stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A request.
+    Request,
+    /// A frame of a WebSocket.
+    Frame,
+    /// These bytes.
+    Raw,
 }
 
 /// How a channel is.
@@ -182,10 +196,12 @@ fn action(line: &str) -> Option<Action> {
     };
     let first = words.next()?;
     if let Some(name) = first.strip_suffix(">>") {
-        return Some(Action::Send { conn: conn(name)?, raw: true });
+        return Some(Action::Send { conn: conn(name)?, form: Form::Raw });
     }
     if let Some(name) = first.strip_suffix('>') {
-        return Some(Action::Send { conn: conn(name)?, raw: false });
+        let is_frame = part::frame(after_mark(line), b"", 0).is_some();
+        let form = if is_frame { Form::Frame } else { Form::Request };
+        return Some(Action::Send { conn: conn(name)?, form });
     }
     if let Some(name) = first.strip_suffix('<') {
         return Some(Action::Answer { conn: conn(name)? });
@@ -204,6 +220,7 @@ fn action(line: &str) -> Option<Action> {
                 },
             })
         }
+        ("server", ["stops"]) => Some(Action::Stop),
         ("wait", ["channel", name, state @ ..]) => channel(true, name, state),
         ("wait", [name]) => Some(Action::Wait { conn: conn(name)? }),
         ("channel", [name, state @ ..]) => channel(false, name, state),
@@ -212,6 +229,10 @@ fn action(line: &str) -> Option<Action> {
         (name, ["leaves"]) => Some(Action::Leaves { conn: conn(name)? }),
         _ => None,
     }
+}
+
+fn after_mark(line: &str) -> &str {
+    line.split_once("> ").map_or("", |(_, text)| text)
 }
 
 fn channel(wait: bool, name: &str, state: &[&str]) -> Option<Action> {
@@ -228,8 +249,7 @@ impl Step {
     /// The bytes that it sends, and for each request that begins in them whether it is HEAD.
     pub fn bytes(&self, begin_unix_s: u64) -> (Vec<u8>, Vec<bool>) {
         let decode = |text: &str| decode(text, begin_unix_s);
-        let after_mark = |line: &str| line.split_once("> ").map_or("", |(_, text)| text).to_owned();
-        let raw = matches!(self.action, Action::Send { raw: true, .. });
+        let Action::Send { form, .. } = self.action else { return Default::default() };
         let mut body = Vec::new();
         let mut fields = Vec::new();
         for line in &self.source[1..] {
@@ -239,8 +259,11 @@ impl Step {
             }
         }
         let first = after_mark(&self.source[0]);
-        if raw {
-            let bytes = [decode(&first), body].concat();
+        if form == Form::Frame {
+            return (part::frame(first, &body, begin_unix_s).unwrap_or_default(), Vec::new());
+        }
+        if form == Form::Raw {
+            let bytes = [decode(first), body].concat();
             let heads = bytes.split(|byte| *byte == b'\n').filter_map(|line| {
                 let line = std::str::from_utf8(line).ok()?;
                 let (method, rest) = line.trim_end().split_once(" /")?;
@@ -260,7 +283,7 @@ impl Step {
             fields.push(format!("Content-Length: {}", body.len()).into_bytes());
         }
         let version = if first.contains(" HTTP/1") { "" } else { " HTTP/1.1" };
-        let mut bytes = [&decode(&first), version.as_bytes(), b"\r\n"].concat();
+        let mut bytes = [&decode(first), version.as_bytes(), b"\r\n"].concat();
         for field in fields {
             bytes.extend(field);
             bytes.extend(b"\r\n");
@@ -272,8 +295,17 @@ impl Step {
 }
 
 impl Transcript {
-    /// An answer as a transcript has it.
-    pub fn render(&self, conn: char, answer: &Answer, begin_unix_s: u64) -> Vec<String> {
+    /// What a connection was sent, as a transcript has it.
+    pub fn render(&self, conn: char, part: &Part, begin_unix_s: u64) -> Vec<String> {
+        if let Part::Answer(answer) = part {
+            return self.render_answer(conn, answer, begin_unix_s);
+        }
+        let mut lines = part.lines(begin_unix_s);
+        lines[0].insert_str(0, &format!("{conn}< "));
+        lines
+    }
+
+    fn render_answer(&self, conn: char, answer: &Answer, begin_unix_s: u64) -> Vec<String> {
         let mut lines = vec![format!("{conn}< {}", answer.status_line())];
         for (name, value) in answer.fields() {
             let lower = name.to_ascii_lowercase();
