@@ -26,6 +26,14 @@ pub(super) struct Feeds {
 pub(super) struct At<'a> {
     pub(super) stores: &'a mut Stores<Waiters>,
     pub(super) now: Now,
+    /// Channels that a request is about to be held on: they stay though the last stream leaves.
+    pub(super) claimed: &'a [ChannelKey],
+}
+
+impl<'a> At<'a> {
+    pub(super) fn new(stores: &'a mut Stores<Waiters>, now: Now) -> Self {
+        Self { stores, now, claimed: &[] }
+    }
 }
 
 /// What a stream is given before something else.
@@ -72,7 +80,8 @@ impl Feeds {
             if feed.streams().is_empty()
                 && let Some(channel) = feed.channel
             {
-                let waited = at.stores.kept(channel).is_some_and(|waiters| !waiters.is_empty());
+                let waited = at.claimed.contains(&channel)
+                    || at.stores.kept(channel).is_some_and(|waiters| !waiters.is_empty());
                 at.stores.set_waited(channel, waited, at.now);
             }
             self.drop_unused(member.feed);

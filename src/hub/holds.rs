@@ -151,7 +151,7 @@ impl Holds {
         let poll = (!is_stream).then(|| self.due_ms(subscribe, now));
         let cursor = subscribe.cursor;
         let begin = Begin { peer, store, order, cursor, channels, is_behind, poll };
-        let key = self.streams.begin(begin, &mut At { stores: &mut self.stores, now });
+        let key = self.streams.begin(begin, &mut At::new(&mut self.stores, now));
         self.outputs.push_back(Output::Held { peer, hold: Hold::Stream(key) });
         self.start_reading();
     }
@@ -173,7 +173,7 @@ impl Holds {
                 false
             }
             Concurrency::Last if most > 0 => {
-                channels.iter().for_each(|channel| self.displace(*channel, now));
+                channels.iter().for_each(|channel| self.displace(*channel, channels, now));
                 true
             }
             _ if subscribe.is_too_many(most) => {
@@ -185,7 +185,8 @@ impl Holds {
         }
     }
 
-    fn displace(&mut self, channel: ChannelKey, now: Now) {
+    /// Ends what is held on a channel. `claimed`: all that the request will be held on.
+    fn displace(&mut self, channel: ChannelKey, claimed: &[ChannelKey], now: Now) {
         if let Some(waiters) = self.stores.kept_mut(channel) {
             for displaced in waiters.take(Vec::new()) {
                 let held = self.release(displaced).expect("a listed subscription is held");
@@ -193,7 +194,7 @@ impl Holds {
             }
         }
         let Self { streams, outputs, stores, .. } = self;
-        streams.displace(channel, outputs, &mut At { stores, now });
+        streams.displace(channel, outputs, &mut At { claimed, ..At::new(stores, now) });
     }
 
     /// When the hold of a poll ends, milliseconds; `None`: never.
@@ -226,7 +227,7 @@ impl Holds {
             let (waiter, cause, many_waited) = match self.fanouts.next()? {
                 Step::Waiter { waiter, cause, many_waited } => (waiter, cause, many_waited),
                 Step::Feed(feed) => {
-                    match self.streams.step(feed, &mut At { stores: &mut self.stores, now }) {
+                    match self.streams.step(feed, &mut At::new(&mut self.stores, now)) {
                         Turn::Say(output) => return Some(Next::Output(output)),
                         turn => {
                             self.end_turn(turn);
@@ -289,12 +290,12 @@ impl Holds {
 
     /// The next message of a stream that is behind, or the ticket of its store.
     pub(super) fn read(&mut self, stream: StreamKey, now: Now) -> Result<Option<Output>, Ticket> {
-        self.streams.read(stream, &mut At { stores: &mut self.stores, now })
+        self.streams.read(stream, &mut At::new(&mut self.stores, now))
     }
 
     /// Ends a stream whose subscriber is gone.
     pub(super) fn leave(&mut self, stream: StreamKey, now: Now) -> Option<Stream> {
-        self.streams.remove(stream, &mut At { stores: &mut self.stores, now })
+        self.streams.remove(stream, &mut At::new(&mut self.stores, now))
     }
 
     /// Has streams that are behind read, if there are any.
@@ -313,7 +314,7 @@ impl Holds {
 
     /// A channel may just have been made: those that followed one of its name follow it.
     pub(super) fn adopt(&mut self, channel: ChannelKey, now: Now) {
-        self.streams.feeds.adopt(channel, &mut At { stores: &mut self.stores, now });
+        self.streams.feeds.adopt(channel, &mut At::new(&mut self.stores, now));
     }
 
     /// Tells a poll of several channels of its message.
@@ -326,13 +327,13 @@ impl Holds {
     /// A stream's store has answered what is the next message there.
     pub(super) fn answered(&mut self, stream: StreamKey, owed: Option<Owed>, now: Now) {
         let Self { streams, stores, outputs, .. } = self;
-        outputs.extend(streams.answered(stream, owed, &mut At { stores, now }));
+        outputs.extend(streams.answered(stream, owed, &mut At::new(stores, now)));
         self.start_reading();
     }
 
     /// Ends one poll whose time is up; gives whether there was a timer that was due.
     pub(super) fn end_timed_out(&mut self, now: Now) -> bool {
-        if let Some(poll) = self.streams.pop_timed_out(&mut At { stores: &mut self.stores, now }) {
+        if let Some(poll) = self.streams.pop_timed_out(&mut At::new(&mut self.stores, now)) {
             self.end(poll.peer, End::NothingNew, poll.cursor);
             return true;
         }

@@ -234,6 +234,19 @@ fn the_newest_stream_displaces_the_one_before_it_and_everybody_counts() {
 }
 
 #[test]
+fn a_channel_that_lives_by_its_streams_alone_outlives_the_one_that_is_displaced() {
+    let mut b = Bench::new(options());
+    let last = Subscribe { concurrency: Concurrency::Last, ..STREAM };
+    assert_eq!(b.follow(&["a"], Order::Channel, last), ["0: held"]);
+    assert_eq!(b.follow(&["a", "b"], Order::Store, last), ["0: Displaced", "1: held"]);
+    assert_eq!(b.follow(&["b", "a"], Order::Store, last), ["1: Displaced", "2: held"]);
+    assert_eq!(b.ask("a", Subscribe { delivery: Delivery::LongPoll, ..last }).len(), 2);
+    assert_eq!(b.publish("a", "one"), ["4: published 201 of 1, 1 waited", "3: one 1:0"]);
+    assert_eq!(b.publish("b", "one"), ["5: published 202 of 1, 0 waited"]);
+    b.hub.check_invariants();
+}
+
+#[test]
 fn a_missing_channel_of_several_is_named_and_none_is_made() {
     let mut b = Bench::new(options());
     b.publish("a", "one");
