@@ -148,8 +148,8 @@ impl<W: Default> Asks<'_, W> {
 
 impl<W> Asks<'_, W> {
     /// Where a subscriber without a cursor begins.
-    fn begin(&self, order: Order, channels: &[ChannelKey], first: First) -> Cursor {
-        let channels = channels.iter().filter_map(|key| self.channels.get(*key));
+    fn begin(&self, order: Order, keys: &[ChannelKey], first: First) -> Cursor {
+        let channels = keys.iter().filter_map(|key| self.channels.get(*key));
         match first {
             First::Oldest => Cursor::OLDEST,
             First::Newest if order == Order::Store => Cursor::at(self.memory.numbering.newest()),
@@ -160,7 +160,9 @@ impl<W> Asks<'_, W> {
             First::Last(count) => {
                 let queues = channels.filter_map(|channel| channel.queue);
                 let newest = queues.map(|queue| self.memory.newest_first(queue));
+                // Where there are none, its next poll must not begin with the newest of then.
                 before_newest(newest.collect(), order, count)
+                    .unwrap_or_else(|| self.begin(order, keys, First::Newest))
             }
         }
     }
@@ -229,12 +231,13 @@ impl<W> Asks<'_, W> {
     }
 }
 
-/// Just before the newest `count` of all these messages, each list newest first.
+/// Just before the newest `count` of all these messages, each list newest first; `None`: there are
+/// no messages.
 fn before_newest<'m>(
     mut lists: Vec<impl Iterator<Item = &'m Rc<Message>>>,
     order: Order,
     count: u32,
-) -> Cursor {
+) -> Option<Cursor> {
     let mut heads: BinaryHeap<(MessageId, usize)> = BinaryHeap::new();
     let count_of_lists = lists.len();
     let mut go_on = |heads: &mut BinaryHeap<_>, index: usize| {
@@ -247,7 +250,7 @@ fn before_newest<'m>(
         first = Some(id);
         go_on(&mut heads, index);
     }
-    first.map_or(Cursor::OLDEST, Cursor::before)
+    first.map(Cursor::before)
 }
 
 /// Where somebody begins who wants what is published from now on, on a channel without messages.
