@@ -49,6 +49,11 @@ impl Subscribe {
         Start { cursor, first, create, waits: self.waits() && !stopping }
     }
 
+    /// Whether it is held however many others are.
+    pub(super) fn takes_all(&self) -> bool {
+        self.concurrency == Concurrency::Broadcast && self.max_subscribers == 0
+    }
+
     /// Whether no further request may be held on a channel that has so many.
     pub(super) fn is_too_many(&self, held: usize) -> bool {
         self.max_subscribers != 0 && held >= self.max_subscribers

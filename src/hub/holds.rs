@@ -1,7 +1,7 @@
 //! Holds: all held requests, polls and streams, on the channels of the stores, and what is brought
 //! to them. Never asks a store for a caller.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::api::{Due, End, Information, Output, Refusal, Subscribe};
@@ -10,6 +10,7 @@ use super::feed::Item;
 use super::feeds::At;
 use super::holding::Holding;
 use super::options::Concurrency;
+use super::pending::{Pending, Then};
 use super::stream::Stream;
 use super::streams::{Begin, Streams, Turn};
 use super::subscription::{FeedKey, Hold, Peer, StreamKey, Subscription, SubscriptionKey};
@@ -32,16 +33,11 @@ pub(super) struct Holds {
     pub(super) fanouts: Fanouts,
     /// Answers that are no fan-out's.
     pub(super) outputs: VecDeque<Output>,
+    /// Questions that a store has not answered yet. A question whose caller is gone is not here.
+    pub(super) asks: HashMap<Ticket, Pending>,
     jitter: Jitter,
     /// One of the fan-outs is that of the streams that read.
     is_reading: bool,
-}
-
-/// What the next step of the fan-outs comes to.
-pub(super) enum Next {
-    Output(Output),
-    /// A stream's store has to be waited for.
-    Asked(StreamKey, Ticket),
 }
 
 impl Holds {
@@ -52,6 +48,7 @@ impl Holds {
             streams: Streams::default(),
             fanouts: Fanouts::default(),
             outputs: VecDeque::new(),
+            asks: HashMap::new(),
             jitter: Jitter::new(seed),
             is_reading: false,
         }
@@ -84,7 +81,10 @@ impl Holds {
         }
         if streams > 0 {
             let message = Rc::clone(&message);
-            self.feed(channel, Item::Message { message, lost_through, kept });
+            let item = Item::Message { message, lost_through, kept };
+            if let Some(feed) = self.streams.feeds.push(channel, item) {
+                self.fanouts.start(Cause::Feed(feed), Vec::new());
+            }
         }
         if !taken.is_empty() {
             self.fanouts.start(Cause::Message { message, channel, lost_through }, taken);
@@ -115,18 +115,16 @@ impl Holds {
     pub(super) fn hold(
         &mut self,
         peer: Peer,
-        (channel, last): (ChannelKey, MessageId),
+        (channel, cursor, last): (ChannelKey, Cursor, MessageId),
         subscribe: &Subscribe,
         now: Now,
     ) {
-        if !self.has_place(peer, &[channel], subscribe, now) {
+        if !self.has_place(peer, &[channel], (cursor, subscribe), now) {
             return;
         }
+        let due_ms = self.due_ms(subscribe, now);
         let waiters = self.stores.kept_mut(channel).expect("the store has just named it");
         let was_empty = waiters.is_empty();
-        let due_ms = self.due_ms(subscribe, now);
-        let waiters = self.stores.kept_mut(channel).expect("as before");
-        let cursor = subscribe.cursor;
         let key = self.polls.hold(peer, (channel, waiters), (cursor, last), due_ms);
         if was_empty {
             self.stores.set_waited(channel, true, now);
@@ -138,18 +136,17 @@ impl Holds {
     pub(super) fn follow(
         &mut self,
         peer: Peer,
-        (store, order): (StoreId, Order),
+        (store, order, cursor): (StoreId, Order, Cursor),
         (channels, is_behind): (&[ChannelKey], bool),
         subscribe: &Subscribe,
         now: Now,
     ) {
-        if !self.has_place(peer, channels, subscribe, now) {
+        if !self.has_place(peer, channels, (cursor, subscribe), now) {
             channels.iter().for_each(|channel| self.note_waited(*channel, now));
             return;
         }
-        let is_stream = subscribe.delivery == Delivery::Stream;
-        let poll = (!is_stream).then(|| self.due_ms(subscribe, now));
-        let cursor = subscribe.cursor;
+        let is_poll = subscribe.delivery != Delivery::Stream;
+        let poll = is_poll.then(|| self.due_ms(subscribe, now));
         let begin = Begin { peer, store, order, cursor, channels, is_behind, poll };
         let key = self.streams.begin(begin, &mut At::new(&mut self.stores, now));
         self.outputs.push_back(Output::Held { peer, hold: Hold::Stream(key) });
@@ -162,14 +159,17 @@ impl Holds {
         &mut self,
         peer: Peer,
         channels: &[ChannelKey],
-        subscribe: &Subscribe,
+        (cursor, subscribe): (Cursor, &Subscribe),
         now: Now,
     ) -> bool {
+        if subscribe.takes_all() {
+            return true;
+        }
         let held = |channel: &ChannelKey| self.held_on(*channel);
         let most = channels.iter().map(held).max().unwrap_or(0);
         match subscribe.concurrency {
             Concurrency::First if most > 0 => {
-                self.end(peer, End::Displaced, subscribe.cursor);
+                self.end(peer, End::Displaced, cursor);
                 false
             }
             Concurrency::Last if most > 0 => {
@@ -222,13 +222,13 @@ impl Holds {
     }
 
     /// What the fan-outs bring next.
-    pub(super) fn next(&mut self, now: Now) -> Option<Next> {
+    pub(super) fn next(&mut self, now: Now) -> Option<Output> {
         loop {
             let (waiter, cause, many_waited) = match self.fanouts.next()? {
                 Step::Waiter { waiter, cause, many_waited } => (waiter, cause, many_waited),
                 Step::Feed(feed) => {
                     match self.streams.step(feed, &mut At::new(&mut self.stores, now)) {
-                        Turn::Say(output) => return Some(Next::Output(output)),
+                        Turn::Say(output) => return Some(output),
                         turn => {
                             self.end_turn(turn);
                             continue;
@@ -237,10 +237,10 @@ impl Holds {
                 }
                 Step::Read => match self.read_next(now) {
                     None => continue,
-                    next => return next,
+                    output => return output,
                 },
                 Step::Done(Cause::Deleted { publisher: Some(peer), information }) => {
-                    return Some(Next::Output(Output::Deleted { peer, information }));
+                    return Some(Output::Deleted { peer, information });
                 }
                 Step::Done(_) => continue,
             };
@@ -249,12 +249,12 @@ impl Holds {
                 Cause::Message { message, channel, lost_through } => {
                     let gap = self.stores.gap(channel, cursor, lost_through, message.sequence);
                     let many_waited = Some(many_waited);
-                    return Some(Next::Output(Output::Deliver { peer, message, gap, many_waited }));
+                    return Some(Output::Deliver { peer, message, gap, many_waited });
                 }
                 Cause::Deleted { .. } => End::Deleted,
                 Cause::Shutdown | Cause::Feed(_) | Cause::Reading => End::Shutdown,
             };
-            return Some(Next::Output(Output::Ended { peer, end, cursor }));
+            return Some(Output::Ended { peer, end, cursor });
         }
     }
 
@@ -267,12 +267,11 @@ impl Holds {
             Turn::Done => drop(self.fanouts.finish()),
             Turn::Passed | Turn::Say(_) => {}
         }
-        // A feed may have found one that is behind.
         self.start_reading();
     }
 
     /// The turn of a stream that is behind.
-    fn read_next(&mut self, now: Now) -> Option<Next> {
+    fn read_next(&mut self, now: Now) -> Option<Output> {
         let Some((stream, peer, is_poll)) = self.streams.next_reading() else {
             self.is_reading = false;
             self.fanouts.finish();
@@ -280,17 +279,27 @@ impl Holds {
         };
         self.fanouts.charge(READ_STEPS);
         if !is_poll {
-            return Some(Next::Output(Output::Readable { peer, stream }));
+            return Some(Output::Readable { peer, stream });
         }
-        match self.read(stream, now) {
-            Ok(output) => output.map(Next::Output),
-            Err(ticket) => Some(Next::Asked(stream, ticket)),
+        self.read(stream, now)
+    }
+
+    /// The next message of a stream that is behind; `None`: there is none for now.
+    pub(super) fn read(&mut self, stream: StreamKey, now: Now) -> Option<Output> {
+        match self.streams.read(stream, &mut At::new(&mut self.stores, now)) {
+            Ok(output) => output,
+            Err(ticket) => {
+                let peer = self.streams.feeds.stream(stream)?.peer;
+                self.wait(Pending { peer, then: Then::Read(stream) }, ticket);
+                None
+            }
         }
     }
 
-    /// The next message of a stream that is behind, or the ticket of its store.
-    pub(super) fn read(&mut self, stream: StreamKey, now: Now) -> Result<Option<Output>, Ticket> {
-        self.streams.read(stream, &mut At::new(&mut self.stores, now))
+    /// A caller waits for a store.
+    pub(super) fn wait(&mut self, pending: Pending, ticket: Ticket) {
+        self.outputs.push_back(Output::Asked { peer: pending.peer, ticket });
+        self.asks.insert(ticket, pending);
     }
 
     /// Ends a stream whose subscriber is gone.
@@ -300,15 +309,9 @@ impl Holds {
 
     /// Has streams that are behind read, if there are any.
     pub(super) fn start_reading(&mut self) {
-        if self.streams.has_reading() && !self.is_reading {
+        if !self.streams.reading.is_empty() && !self.is_reading {
             self.is_reading = true;
             self.fanouts.start(Cause::Reading, Vec::new());
-        }
-    }
-
-    fn feed(&mut self, channel: ChannelKey, item: Item) {
-        if let Some(feed) = self.streams.feeds.push(channel, item) {
-            self.fanouts.start(Cause::Feed(feed), Vec::new());
         }
     }
 
@@ -317,7 +320,7 @@ impl Holds {
         self.streams.feeds.adopt(channel, &mut At::new(&mut self.stores, now));
     }
 
-    /// Tells a poll of several channels of its message.
+    /// Tells a poll of several channels its message.
     pub(super) fn tell(&mut self, peer: Peer, owed: Owed) {
         let Owed { message, gap, channel } = owed;
         let name = Rc::clone(self.stores.name(channel).expect("the store has just named it"));

@@ -19,13 +19,11 @@ mod streams;
 mod subscription;
 mod waiters;
 
-use std::collections::HashMap;
-
 pub use self::api::{Due, End, Information, Output, Publish, Refusal, Subscribe};
 pub use self::subscription::{Hold, Peer, StreamKey, SubscriptionKey};
 pub use crate::store::ChannelName;
 
-use self::holds::{Holds, Next};
+use self::holds::Holds;
 use self::options::{Options, StoreOptions};
 use self::pending::{Pending, Then};
 use self::stream::{Pace, Stream};
@@ -46,8 +44,6 @@ const ENDS_AT_ONCE: usize = 96;
 #[derive(Debug)]
 pub struct Hub {
     holds: Holds,
-    /// Questions that a store has not answered yet. A question whose caller is gone is not here.
-    asks: HashMap<Ticket, Pending>,
     /// Nothing is held any more.
     stopping: bool,
 }
@@ -59,7 +55,7 @@ impl Hub {
         let mut stores = Stores::new(options.channels_max, options.first_id, now);
         stores.reload(options.stores, now);
         let holds = Holds::new(stores, options.seed, now);
-        Self { holds, asks: HashMap::new(), stopping: false }
+        Self { holds, stopping: false }
     }
 
     /// Takes other settings for the stores; every message is kept. A store beyond the end of the
@@ -109,26 +105,25 @@ impl Hub {
         now: Now,
     ) {
         let ask = AskAll::Follow(names, subscribe.start(self.stopping));
-        let answer = self.holds.stores.ask_all(store, order, ask, now);
-        let then = Then::Follow(store, order, subscribe);
-        self.go_on(Pending { peer, then }, answer, now);
+        let pending = Pending { peer, then: Then::Follow(store, order, subscribe) };
+        match self.holds.stores.ask_all(store, order, ask, now) {
+            Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
+            Answer::Later(ticket) => self.holds.wait(pending, ticket),
+        }
     }
 
     /// The next message of a stream, after `Readable`; `None`: none for now.
     pub fn read(&mut self, stream: StreamKey, now: Now) -> Option<Due> {
-        match self.holds.read(stream, now) {
-            Ok(Some(Output::Feed { due, .. })) => Some(due),
-            Ok(_) => None,
-            Err(ticket) => {
-                self.wait_for(stream, ticket);
-                None
-            }
+        match self.holds.read(stream, now)? {
+            Output::Feed { due, .. } => Some(due),
+            _ => None,
         }
     }
 
     /// The ticket of the store that a stream waits for.
     pub fn ticket_of(&self, stream: StreamKey) -> Option<Ticket> {
-        self.holds.streams.ticket(stream)
+        let stream = self.holds.streams.feeds.stream(stream)?;
+        stream.ticket.filter(|_| stream.pace == Pace::Asked)
     }
 
     /// A stream's caller takes no more for now: what is published is not brought to it.
@@ -152,8 +147,8 @@ impl Hub {
             }
             Hold::Stream(stream) => {
                 let gone = self.holds.leave(stream, now);
-                if let Some(Stream { pace: Pace::Asked(ticket), .. }) = gone {
-                    self.asks.remove(&ticket);
+                if let Some(Stream { ticket: Some(ticket), .. }) = gone {
+                    self.holds.asks.remove(&ticket);
                 }
             }
         }
@@ -161,7 +156,7 @@ impl Hub {
 
     /// Forgets a caller that no longer waits for the store. What it asked may be done all the same.
     pub fn abandon(&mut self, ticket: Ticket) {
-        self.asks.remove(&ticket);
+        self.holds.asks.remove(&ticket);
     }
 
     /// Ends every hold, a few at a time, with `End::Shutdown`; but what is on the way still
@@ -174,15 +169,10 @@ impl Hub {
     /// The next answer. Answers to requests come before what fan-outs bring, so a publisher has
     /// its answer before the first delivery leaves.
     pub fn poll_output(&mut self, now: Now) -> Option<Output> {
-        loop {
-            if let Some(output) = self.holds.outputs.pop_front() {
-                return Some(output);
-            }
-            match self.holds.next(now)? {
-                Next::Output(output) => return Some(output),
-                Next::Asked(stream, ticket) => self.wait_for(stream, ticket),
-            }
+        if let Some(output) = self.holds.outputs.pop_front() {
+            return Some(output);
         }
+        self.holds.next(now).or_else(|| self.holds.outputs.pop_front())
     }
 
     /// Drops messages and channels whose time is up, up to a bound. First in a turn.
@@ -194,7 +184,7 @@ impl Hub {
     /// hub's own answers taken in between: so no timer is due of a caller that has its answer.
     pub fn handle_reply(&mut self, now: Now) -> bool {
         let Some((ticket, reply)) = self.holds.stores.next_reply(now) else { return false };
-        let pending = ticket.and_then(|ticket| self.asks.remove(&ticket));
+        let pending = ticket.and_then(|ticket| self.holds.asks.remove(&ticket));
         self.on_reply(pending.as_ref(), reply, now);
         true
     }
@@ -233,7 +223,7 @@ impl Hub {
 
     /// Callers that wait for a store.
     pub fn asks(&self) -> usize {
-        self.asks.len()
+        self.holds.asks.len()
     }
 
     /// Requests that are held.
@@ -278,25 +268,10 @@ impl Hub {
     }
 
     fn ask(&mut self, pending: Pending, name: ChannelName<'_>, ask: Ask<'_>, now: Now) {
-        let answer = self.holds.stores.ask(name, ask, now);
-        self.go_on(pending, answer, now);
-    }
-
-    fn go_on(&mut self, pending: Pending, answer: Answer<Waiters>, now: Now) {
-        match answer {
+        match self.holds.stores.ask(name, ask, now) {
             Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
-            Answer::Later(ticket) => {
-                self.holds.outputs.push_back(Output::Asked { peer: pending.peer, ticket });
-                self.asks.insert(ticket, pending);
-            }
+            Answer::Later(ticket) => self.holds.wait(pending, ticket),
         }
-    }
-
-    /// A stream that is behind waits for its store.
-    fn wait_for(&mut self, stream: StreamKey, ticket: Ticket) {
-        let Some(&Stream { peer, .. }) = self.holds.streams.feeds.stream(stream) else { return };
-        self.holds.outputs.push_back(Output::Asked { peer, ticket });
-        self.asks.insert(ticket, Pending { peer, then: Then::Read(stream) });
     }
 
     /// Goes on where a store has answered. `pending`: the caller, if it still waits. What happened
@@ -341,16 +316,14 @@ impl Hub {
         now: Now,
     ) {
         let asked = match pending {
-            Some(Pending { peer, then: Then::Poll(subscribe) }) => {
-                Some((*peer, Subscribe { cursor, ..*subscribe }))
-            }
+            Some(Pending { peer, then: Then::Poll(subscribe) }) => Some((*peer, subscribe)),
             _ => None,
         };
         if let Some(channel) = channel {
             self.holds.adopt(channel, now);
             match asked {
                 Some((peer, subscribe)) if subscribe.waits() && !self.stopping => {
-                    return self.holds.hold(peer, (channel, last), &subscribe, now);
+                    return self.holds.hold(peer, (channel, cursor, last), subscribe, now);
                 }
                 // It may have been made for this subscriber.
                 _ => self.holds.note_waited(channel, now),
@@ -372,7 +345,7 @@ impl Hub {
         channels.iter().for_each(|channel| self.holds.adopt(*channel, now));
         let (peer, (store, order, subscribe)) = match pending {
             Some(Pending { peer, then: Then::Follow(store, order, subscribe) }) => {
-                (*peer, (*store, *order, Subscribe { cursor, ..*subscribe }))
+                (*peer, (*store, *order, subscribe))
             }
             Some(Pending { then: Then::Read(stream), .. }) => {
                 return self.holds.answered(*stream, owed, now);
@@ -387,7 +360,8 @@ impl Hub {
             }
             owed if subscribe.waits() && !self.stopping => {
                 let is_behind = owed.is_some();
-                self.holds.follow(peer, (store, order), (channels, is_behind), &subscribe, now);
+                let of = (store, order, cursor);
+                self.holds.follow(peer, of, (channels, is_behind), subscribe, now);
             }
             _ => {
                 channels.iter().for_each(|channel| self.holds.note_waited(*channel, now));

@@ -14,6 +14,8 @@ pub(super) struct Stream {
     /// Behind the last message that it was given.
     pub(super) cursor: Cursor,
     pub(super) pace: Pace,
+    /// While [`Pace::Asked`].
+    pub(super) ticket: Option<Ticket>,
     pub(super) members: Members,
     /// Ends the hold of a poll; `None`: never.
     pub(super) timer: Option<TimerKey>,
@@ -25,7 +27,7 @@ pub(super) struct Stream {
     pub(super) is_poll: bool,
 }
 
-const _: () = assert!(size_of::<Stream>() <= 96);
+const _: () = assert!(size_of::<Stream>() <= 88);
 
 /// How a stream gets its next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub(super) enum Pace {
     /// It is behind, and reads from its channels' messages when its turn comes.
     Reading,
     /// As before; its store has not answered yet.
-    Asked(Ticket),
+    Asked,
     /// Its caller takes no more for now.
     Paused,
 }

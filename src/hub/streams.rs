@@ -22,7 +22,7 @@ use crate::wheel::Wheel;
 pub(super) struct Streams {
     pub(super) feeds: Feeds,
     /// Streams that are behind and have something to read, and some that are gone or level again.
-    reading: VecDeque<StreamKey>,
+    pub(super) reading: VecDeque<StreamKey>,
     /// Of polls; made with the first.
     timeouts: Option<Box<Wheel<StreamKey>>>,
     /// The channels of the stream at hand; kept for its room.
@@ -69,7 +69,18 @@ impl Streams {
             });
             let pace = if is_behind { Pace::Reading } else { Pace::Level };
             let is_poll = poll.is_some();
-            Stream { peer, cursor, pace, members, timer, missed: None, store, order, is_poll }
+            Stream {
+                peer,
+                cursor,
+                pace,
+                members,
+                timer,
+                missed: None,
+                ticket: None,
+                store,
+                order,
+                is_poll,
+            }
         };
         let key = self.feeds.enter(channels, make, at);
         if is_behind {
@@ -278,7 +289,7 @@ impl Streams {
             Answer::Now(_) => Ok(None),
             Answer::Later(ticket) => {
                 if let Some(stream) = self.feeds.stream_mut(key) {
-                    stream.pace = Pace::Asked(ticket);
+                    (stream.pace, stream.ticket) = (Pace::Asked, Some(ticket));
                 }
                 Err(ticket)
             }
@@ -293,7 +304,9 @@ impl Streams {
         at: &mut At<'_>,
     ) -> Option<Output> {
         let stream = self.feeds.stream_mut(key)?;
-        let Pace::Asked(_) = stream.pace else { return None };
+        if stream.pace != Pace::Asked {
+            return None;
+        }
         stream.pace = Pace::Reading;
         let output = self.go_on(key, owed, at);
         self.resume(key);
@@ -366,18 +379,6 @@ impl Streams {
         if let Some(stream) = self.feeds.stream(key) {
             self.channels.extend(self.feeds.channels(stream));
         }
-    }
-
-    /// The ticket of the store that a stream waits for.
-    pub(super) fn ticket(&self, key: StreamKey) -> Option<Ticket> {
-        match self.feeds.stream(key)?.pace {
-            Pace::Asked(ticket) => Some(ticket),
-            _ => None,
-        }
-    }
-
-    pub(super) fn has_reading(&self) -> bool {
-        !self.reading.is_empty()
     }
 
     pub(super) fn timers(&self) -> usize {

@@ -13,8 +13,13 @@ pub(super) struct Share(usize);
 impl Uploads {
     /// Makes a part `bytes`; gives the sum.
     pub(super) fn set(&mut self, share: &mut Share, bytes: usize) -> usize {
-        self.bytes = self.bytes - share.0 + bytes;
-        share.0 = bytes;
+        let before = std::mem::replace(&mut share.0, bytes);
+        self.change(before, bytes)
+    }
+
+    /// Makes a part that its owner knows `bytes`; gives the sum.
+    pub(super) fn change(&mut self, before: usize, bytes: usize) -> usize {
+        self.bytes = self.bytes - before + bytes;
         self.bytes
     }
 

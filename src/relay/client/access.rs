@@ -6,46 +6,69 @@ use crate::http::RequestHead;
 use crate::log_targets::ACCESS;
 use crate::relay::site::Site;
 
-/// Method and path of a request that is not answered yet.
+/// A request that is not answered yet. Boxed: most daemons keep no access log.
 #[derive(Debug, Default)]
-pub(in crate::relay) struct Access(Option<Box<str>>);
+pub(in crate::relay) struct Access(Option<Box<Noted>>);
+
+#[derive(Debug)]
+struct Noted {
+    /// Method and path.
+    request: String,
+    /// Of a stream: when it began, milliseconds, and how many messages it was sent.
+    began_ms: u64,
+    messages: u64,
+}
 
 impl Access {
     /// Keeps what is to be said of a request. The query, which may hold a secret, is no part of it.
     pub(in crate::relay) fn note(&mut self, head: &RequestHead<'_>, site: &Site) {
         if site.access_log {
-            self.0 = Some(format!("{} {}", head.method, head.path.escape_ascii()).into());
+            self.keep(format!("{} {}", head.method, head.path.escape_ascii()));
         }
     }
 
     /// As [`Access::note`], of bytes that cannot be read as a request.
     pub(super) fn note_unread(&mut self, bytes: &[u8], site: &Site) {
         if site.access_log {
-            self.0 = Some(resembled_request(bytes).into());
+            self.keep(resembled_request(bytes));
+        }
+    }
+
+    fn keep(&mut self, request: String) {
+        self.0 = Some(Box::new(Noted { request, began_ms: 0, messages: 0 }));
+    }
+
+    /// Notes that the answer is a stream, which begins.
+    pub(super) fn begin_stream(&mut self, now_ms: u64) {
+        if let Some(noted) = &mut self.0 {
+            noted.began_ms = now_ms;
+        }
+    }
+
+    /// Notes a message of a stream.
+    pub(super) fn count_message(&mut self) {
+        if let Some(noted) = &mut self.0 {
+            noted.messages += 1;
         }
     }
 
     /// Logs the answer.
     pub(in crate::relay) fn log(&mut self, peer: Option<IpAddr>, status: u16) {
-        self.log_with(peer, status, "");
-    }
-
-    /// Logs a stream that has ended: how long it was, and how many messages it was sent.
-    pub(super) fn log_stream(
-        &mut self,
-        peer: Option<IpAddr>,
-        status: u16,
-        (seconds, messages): (u64, u64),
-    ) {
-        if self.0.is_some() {
-            self.log_with(peer, status, &format!(" seconds={seconds} messages={messages}"));
+        if let Some(Noted { request, .. }) = self.0.take().as_deref() {
+            let peer = shown_peer(peer);
+            log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}");
         }
     }
 
-    fn log_with(&mut self, peer: Option<IpAddr>, status: u16, more: &str) {
-        if let Some(request) = self.0.take() {
-            let peer = shown_peer(peer);
-            log::info!(target: ACCESS, "peer={peer} request=\"{request}\" status={status}{more}");
+    /// Logs a stream that has ended: how long it was, and how many messages it was sent.
+    pub(super) fn log_stream(&mut self, peer: Option<IpAddr>, status: u16, now_ms: u64) {
+        if let Some(Noted { request, began_ms, messages }) = self.0.take().as_deref() {
+            let (peer, seconds) = (shown_peer(peer), now_ms.saturating_sub(*began_ms) / 1000);
+            log::info!(
+                target: ACCESS,
+                "peer={peer} request=\"{request}\" status={status} seconds={seconds} \
+                 messages={messages}"
+            );
         }
     }
 }

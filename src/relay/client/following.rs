@@ -1,10 +1,9 @@
 //! Following: what a client keeps whose request follows channels: an event stream, a WebSocket, or
 //! a poll of several channels. Decides nothing.
 
-use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::access::Access;
 use crate::clock::Now;
 use crate::http::websocket::Decoder;
 use crate::hub::{Hold, Hub, StreamKey};
@@ -16,24 +15,29 @@ use crate::relay::render::Reply;
 use crate::relay::render::stream::{StreamForm, StreamKind};
 use crate::relay::request::upgrade::Upgrade;
 use crate::relay::timers::PING_MS;
-use crate::relay::uploads::Share;
 use crate::store::Ticket;
 
 /// See the module.
 #[derive(Debug)]
 pub(in crate::relay) struct Following {
     pub(super) reply: Reply,
-    pub(super) kind: Kind,
+    /// `None`: a poll or an event stream.
+    pub(super) socket: Option<Box<WebSocket>>,
     pub(super) begun: Begun,
-    /// The hub's name of the question whether the stream begins.
+    is_poll: bool,
+    /// The hub's name of the question whether it begins, or of a message that its client publishes.
     pub(super) ticket: Option<Ticket>,
-    /// What Django is told of, one for each channel.
-    pub(super) notices: Box<[Arc<Notice>]>,
-    /// When it began, and when something was sent last, milliseconds.
-    pub(super) began_ms: u64,
+    /// What Django is told of.
+    notices: Option<Box<Notices>>,
+    /// When something was sent last, milliseconds.
     pub(super) sent_ms: u64,
-    pub(super) messages: u64,
 }
+
+const _: () = assert!(size_of::<Following>() <= 64);
+
+/// One for each channel.
+#[derive(Debug)]
+struct Notices(Vec<Arc<Notice>>);
 
 /// Whether it has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,58 +51,64 @@ pub(in crate::relay) enum Begun {
 }
 
 /// How it receives.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Kind {
     /// One answer, as a poll of one channel gets.
     Poll,
     EventStream,
-    WebSocket(Box<WebSocket>),
+    WebSocket,
 }
 
 /// A WebSocket's own part.
 #[derive(Debug)]
 pub(in crate::relay) struct WebSocket {
-    /// Of the handshake.
-    pub(super) upgrade: Upgrade,
+    /// Of the handshake, until that is answered.
+    upgrade: Option<Box<Upgrade>>,
     pub(super) decoder: Decoder,
-    /// Memory of the message that is coming in, as it counts against what all of them may take.
-    pub(super) share: Share,
+    /// The channel that the client publishes to; `None`: it may not.
+    pub(super) channel: Option<Box<Rc<[u8]>>>,
+    /// Each message goes with its id and content type.
+    meta: bool,
     /// The client has sent something since the last Ping.
     pub(super) heard: bool,
-    pub(super) publishing: Publishing,
-    /// The channel that the client publishes to; `None`: it may not.
-    pub(super) channel: Option<Box<[u8]>>,
+    /// The hub was asked to publish a message of the client: the next one is read when it is done.
+    pub(super) publishes: bool,
 }
 
-/// How far the publishing of a client's message is: the next one is read when it is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) enum Publishing {
-    No,
-    /// The hub was asked.
-    Begun,
-    /// A store takes time to answer.
-    Asked(Ticket),
-}
+const _: () = assert!(size_of::<WebSocket>() <= 32);
 
 impl Following {
-    pub(super) fn new(reply: Reply, kind: Kind, notices: Box<[Arc<Notice>]>, now_ms: u64) -> Self {
+    /// Of a request that the hub is asked for. `socket`: of a WebSocket; `notices`: what Django is
+    /// told when it begins and ends, one for each channel.
+    pub(super) fn new(
+        reply: Reply,
+        kind: Kind,
+        socket: Option<WebSocket>,
+        notices: Vec<Arc<Notice>>,
+    ) -> Self {
         Self {
             reply,
-            kind,
+            socket: socket.map(Box::new),
             begun: Begun::No,
+            is_poll: kind == Kind::Poll,
             ticket: None,
-            notices,
-            began_ms: now_ms,
-            sent_ms: now_ms,
-            messages: 0,
+            notices: (!notices.is_empty()).then(|| Box::new(Notices(notices))),
+            sent_ms: 0,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        match self.socket {
+            Some(_) => Kind::WebSocket,
+            None if self.is_poll => Kind::Poll,
+            None => Kind::EventStream,
         }
     }
 
     /// It has begun, or is held: Django is told.
-    pub(super) fn begin(&mut self, begun: Begun, effects: &mut Effects, now: Now) {
+    pub(super) fn begin(&mut self, begun: Begun, effects: &mut Effects) {
         self.begun = begun;
         self.ticket = None;
-        self.began_ms = now.mono_ms;
         self.notify(Event::Subscribe, effects);
         *self.gauge(effects) += 1;
     }
@@ -109,8 +119,8 @@ impl Following {
             self.notify(Event::Unsubscribe, effects);
             *self.gauge(effects) -= 1;
         }
-        if let Some(socket) = self.socket() {
-            effects.uploads.set(&mut socket.share, 0);
+        if let Some(socket) = &self.socket {
+            effects.uploads.change(socket.decoder.kept_bytes(), 0);
         }
     }
 
@@ -119,15 +129,13 @@ impl Following {
         if let Begun::Stream(stream) = self.begun {
             hub.unsubscribe(Hold::Stream(stream), now);
         }
-        let publishing = match &self.kind {
-            Kind::WebSocket(socket) => socket.publishing.ticket(),
-            _ => None,
-        };
-        self.ticket.into_iter().chain(publishing).for_each(|ticket| hub.abandon(ticket));
+        if let Some(ticket) = self.ticket {
+            hub.abandon(ticket);
+        }
     }
 
     fn notify(&self, event: Event, effects: &mut Effects) {
-        for notice in &self.notices {
+        for notice in self.notices.iter().flat_map(|notices| &notices.0) {
             let notice = Arc::clone(notice);
             effects.outputs.push_back(Output::Notify { event, notice });
         }
@@ -136,23 +144,20 @@ impl Following {
     /// The figure that counts such ones.
     fn gauge<'e>(&self, effects: &'e mut Effects) -> &'e mut u64 {
         let figures = &mut effects.figures;
-        match self.kind {
+        match self.kind() {
             Kind::Poll => &mut figures.polls_of_several,
             Kind::EventStream => &mut figures.event_streams,
-            Kind::WebSocket(_) => &mut figures.websockets,
+            Kind::WebSocket => &mut figures.websockets,
         }
     }
 
-    /// Logs a stream that has ended.
-    pub(super) fn log(&self, access: &mut Access, peer: Option<IpAddr>, now: Now) {
-        let status = match self.kind {
-            Kind::Poll => return,
-            Kind::EventStream => 200,
-            Kind::WebSocket(_) => 101,
-        };
-        if self.has_begun() {
-            let seconds = now.mono_ms.saturating_sub(self.began_ms) / 1000;
-            access.log_stream(peer, status, (seconds, self.messages));
+    /// The status that a stream was answered with, if it has begun.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self.kind() {
+            _ if !self.has_begun() => None,
+            Kind::Poll => None,
+            Kind::EventStream => Some(200),
+            Kind::WebSocket => Some(101),
         }
     }
 
@@ -175,22 +180,22 @@ impl Following {
 
     /// Whether what its client sends is dropped, be its socket stalled or not.
     pub(in crate::relay) fn drops(&self) -> bool {
-        self.has_begun() && matches!(self.kind, Kind::EventStream)
+        self.has_begun() && self.kind() == Kind::EventStream
     }
 
     /// Whether its client's bytes are read in any case, so that its end is seen.
     pub(super) fn reads_to_end(&self) -> bool {
-        self.has_begun() && !matches!(self.kind, Kind::WebSocket(_))
+        self.has_begun() && self.socket.is_none()
     }
 
     /// How its messages are written; `None`: it is a poll.
     pub(super) fn form(&self) -> Option<StreamForm> {
         let order = self.reply.location.as_ref().map_or(Order::Channel, |one| one.ids.order());
-        let kind = match &self.kind {
-            Kind::Poll => return None,
-            Kind::EventStream => StreamKind::Event,
-            Kind::WebSocket(socket) if socket.upgrade.meta => StreamKind::FrameWithMeta,
-            Kind::WebSocket(_) => StreamKind::Frame,
+        let kind = match &self.socket {
+            None if self.is_poll => return None,
+            None => StreamKind::Event,
+            Some(socket) if socket.meta => StreamKind::FrameWithMeta,
+            Some(_) => StreamKind::Frame,
         };
         Some(StreamForm { kind, order })
     }
@@ -209,43 +214,36 @@ impl Following {
 
     /// Whether what its client sends is read as it comes.
     pub(in crate::relay) fn reads(&self) -> bool {
-        match &self.kind {
-            Kind::Poll => false,
-            Kind::EventStream => self.drops(),
-            Kind::WebSocket(socket) => self.has_begun() && socket.publishing == Publishing::No,
+        match &self.socket {
+            None => self.drops(),
+            Some(socket) => self.has_begun() && !socket.publishes,
         }
+    }
+
+    /// Whether the hub was asked to publish a message of its client.
+    pub(super) fn publishes(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.publishes)
     }
 
     pub(super) fn is_poll(&self) -> bool {
-        matches!(self.kind, Kind::Poll)
-    }
-
-    pub(super) fn socket(&mut self) -> Option<&mut WebSocket> {
-        match &mut self.kind {
-            Kind::WebSocket(socket) => Some(socket),
-            _ => None,
-        }
-    }
-}
-
-impl Publishing {
-    fn ticket(self) -> Option<Ticket> {
-        match self {
-            Self::Asked(ticket) => Some(ticket),
-            Self::No | Self::Begun => None,
-        }
+        self.is_poll
     }
 }
 
 impl WebSocket {
-    pub(super) fn new(upgrade: Upgrade, channel: Option<Box<[u8]>>) -> Self {
+    pub(super) fn new(upgrade: Upgrade, channel: Option<&[u8]>) -> Self {
         Self {
-            upgrade,
+            upgrade: Some(Box::new(upgrade)),
             decoder: Decoder::default(),
-            share: Share::default(),
+            channel: channel.map(|name| Box::new(name.into())),
+            meta: upgrade.meta,
             heard: true,
-            publishing: Publishing::No,
-            channel,
+            publishes: false,
         }
+    }
+
+    /// What the answer to the handshake says; once.
+    pub(super) fn take_upgrade(&mut self) -> Option<Box<Upgrade>> {
+        self.upgrade.take()
     }
 }

@@ -2,7 +2,7 @@
 //! of the connection (RFC 6455 5, 7). Never looks at what the client is sent.
 
 use super::Client;
-use super::following::{Begun, Publishing, WebSocket};
+use super::following::{Begun, WebSocket};
 use super::next::Next;
 use super::outgoing::{arm_ping, close_socket, send};
 use super::responding::words;
@@ -23,8 +23,8 @@ pub(super) fn read_frame<'b>(client: &mut Client, input: &[u8], step: &mut Step<
         return Next::Wait;
     }
     let location = following.reply.location.clone();
-    let Some(socket) = following.socket() else { return Next::Gone };
-    if socket.publishing != Publishing::No {
+    let Some(socket) = &mut following.socket else { return Next::Gone };
+    if socket.publishes {
         return Next::Wait;
     }
     socket.heard = true;
@@ -33,9 +33,10 @@ pub(super) fn read_frame<'b>(client: &mut Client, input: &[u8], step: &mut Step<
         Some(_) => Intake::Messages { bytes_max: bytes_max.min(step.site.limits.body_bytes) },
         None => Intake::Refused(MAY_NOT_PUBLISH),
     };
+    let kept_before = socket.decoder.kept_bytes();
     let decoded = socket.decoder.decode(input, intake);
     let kept_bytes = socket.decoder.kept_bytes();
-    let all_bytes = step.effects.uploads.set(&mut socket.share, kept_bytes);
+    let all_bytes = step.effects.uploads.change(kept_before, kept_bytes);
     let (used, frame) = match decoded {
         Ok(decoded) => decoded,
         Err(Breach { code, reason }) => {
@@ -68,11 +69,12 @@ pub(super) fn read_frame<'b>(client: &mut Client, input: &[u8], step: &mut Step<
 fn publish(client: &mut Client, text: bool, body: &[u8], step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
     let Some(location) = following.reply.location.clone() else { return };
-    let Some(WebSocket { publishing, channel: Some(name), .. }) = following.socket() else {
+    let Some(WebSocket { publishes, channel: Some(name), .. }) = following.socket.as_deref_mut()
+    else {
         return;
     };
     let Some(options) = location.role.publisher() else { return };
-    *publishing = Publishing::Begun;
+    *publishes = true;
     let content_type = (!text).then_some(&b"application/octet-stream"[..]);
     let publish = Publish {
         content: Content { content_type, event: None, body },
@@ -87,15 +89,17 @@ fn publish(client: &mut Client, text: bool, body: &[u8], step: &mut Step<'_>) {
 /// told what a POST is answered; others get their message back as everybody gets it.
 pub(super) fn published(client: &mut Client, information: &Information, step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
+    let waited = following.ticket.take().is_some();
     let (begun, form) = (following.begun, following.reply.form);
-    let Some(socket) = following.socket() else { return };
-    let waited = std::mem::replace(&mut socket.publishing, Publishing::No);
+    if let Some(socket) = &mut following.socket {
+        socket.publishes = false;
+    }
     if begun == Begun::Publisher {
         let mut text = Vec::with_capacity(256);
         form.write(information, &mut text);
         send(client, websocket::text(&text), step);
     }
-    if let Publishing::Asked(_) = waited {
+    if waited {
         arm_ping(client, step);
         client.go_on_later(step);
     }

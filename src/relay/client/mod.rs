@@ -111,7 +111,9 @@ impl Client {
             Phase::Proxied(key) => step.effects.left.push(*key),
             Phase::Following(following) => {
                 following.settle(step.effects);
-                following.log(&mut self.access, self.arrival.peer, step.now);
+                if let Some(status) = following.status() {
+                    self.access.log_stream(self.arrival.peer, status, step.now.mono_ms);
+                }
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! Outgoing: sends to a stream that has begun, keeps it alive with pings, and closes WebSockets.
 
 use super::Client;
-use super::following::{Begun, Kind, Publishing};
+use super::following::{Begun, Kind};
 use crate::http::websocket::PING;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{event_stream, websocket};
@@ -59,11 +59,10 @@ pub(super) fn timed_out(client: &mut Client, timer: ConnTimer, step: &mut Step<'
     let Some(following) = client.following() else { return };
     let waits_to_read =
         following.stream().is_some_and(|stream| step.hub.ticket_of(stream).is_some());
-    let publishes = following.socket().is_some_and(|one| one.publishing != Publishing::No);
-    if timer == ConnTimer::Store && (waits_to_read || publishes) {
+    if timer == ConnTimer::Store && (waits_to_read || following.publishes()) {
         let text = "the store does not answer; try again later";
-        return match following.kind {
-            Kind::WebSocket(_) => close_socket(client, Some(1013), text, step),
+        return match following.kind() {
+            Kind::WebSocket => close_socket(client, Some(1013), text, step),
             _ => client.close(step),
         };
     }
@@ -72,15 +71,15 @@ pub(super) fn timed_out(client: &mut Client, timer: ConnTimer, step: &mut Step<'
     if interval_ms == 0 || silent_ms < interval_ms - interval_ms / 10 {
         return arm_ping(client, step);
     }
-    let ping = match &mut following.kind {
-        Kind::WebSocket(socket) => {
+    let ping = match &mut following.socket {
+        Some(socket) => {
             if !std::mem::take(&mut socket.heard) {
                 step.effects.figures.silent += 1;
                 return client.close(step);
             }
             &PING[..]
         }
-        _ => event_stream::PING,
+        None => event_stream::PING,
     };
     send(client, Payload::Owned(ping.to_vec()), step);
     arm_ping(client, step);

@@ -37,10 +37,10 @@ pub(in crate::relay) fn read<'b>(
         Phase::Head { .. } => read_head(client, input, slots, step),
         Phase::Body(_) => Next::Used(read_body(client, input, step)),
         Phase::Proxied(key) => Next::PassUp(key),
-        Phase::Following(ref following) => match following.kind {
+        Phase::Following(ref following) => match following.kind() {
             Kind::Poll => Next::Wait,
             Kind::EventStream => Next::Gone,
-            Kind::WebSocket(_) => read_frame(client, input, step),
+            Kind::WebSocket => read_frame(client, input, step),
         },
         Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) | Phase::Waiting { .. } => Next::Wait,
         Phase::Lingering { .. } | Phase::Closing => Next::Gone,

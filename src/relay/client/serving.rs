@@ -46,9 +46,8 @@ pub(in crate::relay) fn serve(
             follow(client, head, (location, subscribing), reply, step);
         }
         Admitted::Channel(_, Question::Open(upgrade)) => {
-            let channel = Some(step.names.first().into());
-            let kind = Kind::WebSocket(Box::new(WebSocket::new(upgrade, channel)));
-            let following = Following::new(reply, kind, Box::default(), step.now.mono_ms);
+            let socket = WebSocket::new(upgrade, Some(step.names.first()));
+            let following = Following::new(reply, Kind::WebSocket, Some(socket), Vec::new());
             client.enter(Phase::Following(Box::new(following)), step);
             begin_publisher(client, step);
         }
@@ -70,22 +69,22 @@ fn follow(
     step: &mut Step<'_>,
 ) {
     let mut subscribe = subscribe(&subscribing);
-    let kind = match subscribing.receiving {
-        Receiving::Poll => Kind::Poll,
-        Receiving::EventStream => Kind::EventStream,
+    let (kind, socket) = match subscribing.receiving {
+        Receiving::Poll => (Kind::Poll, None),
+        Receiving::EventStream => (Kind::EventStream, None),
         Receiving::WebSocket { upgrade, publisher } => {
-            let channel = publisher.map(|_| step.names.first().into());
-            Kind::WebSocket(Box::new(WebSocket::new(upgrade, channel)))
+            let channel = publisher.map(|_| step.names.first());
+            (Kind::WebSocket, Some(WebSocket::new(upgrade, channel)))
         }
     };
-    if !matches!(kind, Kind::Poll) {
+    if kind != Kind::Poll {
         subscribe.delivery = Delivery::Stream;
     }
-    if matches!(kind, Kind::EventStream) {
+    if kind == Kind::EventStream {
         reply.persistence = Persistence::Close;
     }
     let notices = step.names.iter().filter_map(|name| notice(client, location, head, name));
-    let following = Following::new(reply, kind, notices.collect(), step.now.mono_ms);
+    let following = Following::new(reply, kind, socket, notices.collect());
     client.enter(Phase::Following(Box::new(following)), step);
     let (peer, of) = (Peer(step.conn.to_bits()), (location.store, location.ids.order()));
     if step.names.len() == 1 {

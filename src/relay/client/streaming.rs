@@ -1,7 +1,7 @@
 //! Streaming: from the hub's answers to what an event stream, a WebSocket or a poll of several
 //! channels is sent, their pings and their ends.
 
-use super::following::{Begun, Following, Kind, Publishing};
+use super::following::{Begun, Following, Kind};
 use super::frames::{published, refused};
 use super::outgoing::{STOPS, arm_ping, close_socket, send};
 use super::responding::{ended, missing, respond, resume_behind_hold, words};
@@ -88,8 +88,9 @@ fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
         send(client, head, step);
     }
     if let Some(following) = client.following() {
-        following.begin(begun, step.effects, step.now);
+        following.begin(begun, step.effects);
     }
+    client.access.begin_stream(step.now.mono_ms);
     client.disarm(step.effects);
     match is_stream {
         true => {
@@ -117,15 +118,18 @@ pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
 }
 
 /// What a stream says first; `None`: it is a poll.
-fn head(following: &Following, step: &mut Step<'_>) -> Option<Payload> {
-    match &following.kind {
+fn head(following: &mut Following, step: &mut Step<'_>) -> Option<Payload> {
+    match following.kind() {
         Kind::Poll => None,
         Kind::EventStream => {
             let retry_ms = RETRY_LEAST_MS + step.effects.jitter.below(RETRY_SPREAD_MS);
             let ping_s = following.ping_interval_ms().div_ceil(1000);
             Some(step.renderer.event_stream(&following.reply, ping_s, retry_ms))
         }
-        Kind::WebSocket(socket) => Some(step.renderer.handshake(&socket.upgrade)),
+        Kind::WebSocket => {
+            let upgrade = following.socket.as_mut()?.take_upgrade()?;
+            Some(step.renderer.handshake(&upgrade))
+        }
     }
 }
 
@@ -136,10 +140,10 @@ pub(super) fn await_store(client: &mut Client, ticket: Ticket, step: &mut Step<'
     match following.begun {
         Begun::No => following.ticket = Some(ticket),
         Begun::Stream(stream) if step.hub.ticket_of(stream) == Some(ticket) => {}
-        Begun::Stream(_) | Begun::Publisher => match following.socket() {
-            Some(socket) => socket.publishing = Publishing::Asked(ticket),
-            None => return step.hub.abandon(ticket),
-        },
+        Begun::Stream(_) | Begun::Publisher if following.publishes() => {
+            following.ticket = Some(ticket);
+        }
+        Begun::Stream(_) | Begun::Publisher => return step.hub.abandon(ticket),
     }
     client.arm(ConnTimer::Store, step);
 }
@@ -157,8 +161,8 @@ fn feed(client: &mut Client, due: &Due, step: &mut Step<'_>) {
         }
         return;
     };
-    following.messages += 1;
     let payload = step.renderer.shared_feed(form, due, id);
+    client.access.count_message();
     send(client, payload, step);
 }
 
@@ -168,11 +172,11 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
         return;
     };
     let Some(form) = following.form() else { return };
-    let (mut out, mut large) = (Vec::new(), None);
+    let (mut out, mut large, mut count) = (Vec::new(), None, 0);
     while let Some(due) = step.hub.read(stream, step.now) {
         step.effects.figures.delivered += 1;
         step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
-        following.messages += 1;
+        count += 1;
         let id = following.id_in(&due.name);
         if is_large(&due) {
             large = Some(step.renderer.feed(form, &due, id));
@@ -184,6 +188,7 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
             break;
         }
     }
+    (0..count).for_each(|_| client.access.count_message());
     if !out.is_empty() {
         send(client, Payload::Owned(out), step);
     }
@@ -198,7 +203,7 @@ fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>
     let has_begun = following.has_begun();
     let is_displaced = end == End::Displaced;
     let status = if is_displaced { "409 Conflict" } else { "410 Gone" };
-    match (&following.kind, end) {
+    match (following.kind(), end) {
         (Kind::Poll, _) => answer_ended(client, end, cursor, step),
         (_, End::Displaced) if !has_begun => answer_ended(client, end, cursor, step),
         (Kind::EventStream, End::Shutdown | End::NothingNew) => {
@@ -211,7 +216,7 @@ fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>
             send(client, event_stream::end(status, is_displaced), step);
             client.close(step);
         }
-        (Kind::WebSocket(_), end) => {
+        (Kind::WebSocket, end) => {
             if !has_begun && let Some(head) = head(following, step) {
                 send(client, head, step);
             }
