@@ -25,7 +25,9 @@ mod passthrough; // notices to a backend that answers, fails, hangs or is gone
 mod reload; // SIGHUP: idle, busy, with good and bad settings
 mod secrets; // of settings and of requests: shown to nobody
 mod signals; // SIGTERM and SIGINT: idle, busy, and twice
+mod slow_streams; // streams whose clients do not read, fall silent or go
 mod streams; // standard streams that are closed, full, slow or without a reader
+mod websocket; // RFC 6455: each group of rules, whole and byte by byte
 
 /// The daemon under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");

@@ -4,7 +4,7 @@
 //! 1. [`wait`], [`random`]: conditions with a deadline; the one source of chance.
 //! 2. [`answer`], [`judge`]: one strict reader of HTTP/1.1 answers, and what it says of a whole
 //!    connection.
-//! 3. [`client`], [`upstream`], [`backend`]: both ends of real sockets.
+//! 3. [`client`], [`stream`], [`upstream`], [`backend`]: both ends of real sockets.
 //! 4. [`directory`], [`mod@settings`], [`daemon`], [`vitals`], [`mod@counters`]: the real binary.
 //! 5. [`network`], [`peer`], [`record`]: the relay without sockets, in the order of the reactor.
 //! 6. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
@@ -31,6 +31,7 @@ pub mod random;
 pub mod record;
 pub mod rounds;
 pub mod settings;
+pub mod stream;
 pub mod transcripts;
 pub mod upstream;
 pub mod vitals;
@@ -45,5 +46,6 @@ pub use network::Network;
 pub use random::Random;
 pub use record::Happened;
 pub use settings::{limits, merge, settings, subscriber};
+pub use stream::Stream;
 pub use upstream::{Absent, Upstream};
 pub use wait::{LONG, until};
