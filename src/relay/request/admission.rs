@@ -30,8 +30,10 @@ const NO_WEBSOCKETS: &str = "this location serves no WebSockets; send a plain GE
 const NO_EVENT_STREAMS: &str =
     "this location serves no event streams; accept another type, as in Accept: */*";
 
-const NO_POLLS: &str =
-    "this location serves no polls; accept text/event-stream or open a WebSocket";
+const NO_POLLS: &str = "this location serves no polls; accept an event stream, as in Accept: \
+                        text/event-stream";
+
+const ONLY_WEBSOCKETS: &str = "this location serves WebSockets only; open one";
 
 const UNKNOWN_HOST: &str = "the Host of this request is no name of this server, which listens for \
                             this machine only; add the name to the setting hosts";
@@ -132,13 +134,12 @@ fn receiving<'l>(
         Transport::WebSocket if served.websocket => websocket(location, arrival, head),
         Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
         Transport::EventStream { .. } if served.event_stream => Ok(Receiving::EventStream),
-        Transport::EventStream { or_poll: false } => Err(Refusal::new(406, NO_EVENT_STREAMS)),
         Transport::EventStream { or_poll: true } | Transport::Poll if served.poll => {
             Ok(Receiving::Poll)
         }
-        Transport::EventStream { or_poll: true } | Transport::Poll => {
-            Err(Refusal::new(406, NO_POLLS))
-        }
+        Transport::EventStream { .. } if served.poll => Err(Refusal::new(406, NO_EVENT_STREAMS)),
+        _ if served.event_stream => Err(Refusal::new(406, NO_POLLS)),
+        _ => Err(Refusal::new(406, ONLY_WEBSOCKETS)),
     }
 }
 
