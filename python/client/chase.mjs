@@ -4,6 +4,7 @@ import {askOnce} from "./requests.mjs";
 import {Pause, Watch} from "./waiting.mjs";
 
 export const HELD = {}; // instead of an answer
+const ASK_MS = 1000;
 
 /** What names that catch up wait for: an answer, or the end of a pause. */
 export class Chase {
@@ -19,19 +20,19 @@ export class Chase {
         this.#pause.end();
     }
 
-    /** Without a time: until `wake`. */
+    /** Until `wake` at most. */
     pause(ms) {
         return this.#abort.signal.aborted ? undefined : this.#pause.begin(ms);
     }
 
-    /** The next message, or one without text if there is none; HELD if the server does not say. */
-    async ask(request, heldMs) {
+    /** The next message, or one without text if there is none; HELD if nothing has come. */
+    async ask(request, byStream) {
         const watch = new Watch();
         const stop = () => watch.abort();
         this.#abort.signal.addEventListener("abort", stop);
-        watch.start(heldMs);
+        watch.start(ASK_MS);
         try {
-            return await askOnce(request, watch);
+            return await askOnce(request, watch, byStream);
         } catch (error) {
             if (watch.isExpired) {
                 return HELD;

@@ -185,15 +185,15 @@ export class Connection {
             watch.start(FIRST_BYTE_MS);
             this.#retryMs = RETRY_MS;
             for await (const item of itemsOf(response, watch)) {
+                if (watch.isAborted) {
+                    return 0; // what has come already comes again
+                }
                 if (!hasByte) {
                     hasByte = true;
                     this.#breaks = 0;
                     this.#succeed("eventsource", watch);
                 }
                 this.#takeItem(request, item);
-                if (watch.isAborted) {
-                    return 0;
-                }
             }
             throw new Error(`${request.base} ended the stream`);
         } catch (error) {

@@ -4,12 +4,12 @@ import {Chase, HELD} from "./chase.mjs";
 import {Holder} from "./holder.mjs";
 import {Tabs} from "./tabs.mjs";
 import {UNKNOWN, later, order} from "./ids.mjs";
-import {HELD_MS, RETRY_MS, pauseMs} from "./waiting.mjs";
+import {RETRY_MS, pauseMs} from "./waiting.mjs";
 
 const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
 const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
 const GREETING_MS = 60000; // how often a tab checks that the holder still answers
-const DOUBT_MS = 500; // see Feed.#catchUp
+const HOLDS_MAX = 3; // see Feed.#catchUp
 const LATE_MAX = 1000; // messages that a tab keeps while it catches up
 
 /**
@@ -137,7 +137,11 @@ export class Feed {
             return;
         }
         this.#turn += 1;
-        const wants = [...this.#names.values()].map(({ids}) => ids);
+        const entries = [...this.#names.values()];
+        const wants = entries.map(({ids}) => ids);
+        entries.forEach((entry) => {
+            entry.isKnown = true;
+        });
         this.#tabs.post({type: "hello", turn: this.#turn, wants});
         clearTimeout(this.#answerTimer);
         if (this.#mine === null) {
@@ -205,7 +209,8 @@ export class Feed {
         }
         this.#place = place;
         this.#mark = mark;
-        this.#names.forEach((entry) => {
+        const known = [...this.#names.values()].filter(({isKnown}) => isKnown);
+        known.forEach((entry) => {
             entry.from ??= place;
             this.#enter(entry, this.#detail);
         });
@@ -220,7 +225,6 @@ export class Feed {
         if (behind.length > 0) {
             this.#late.push(message);
             this.#late.splice(0, this.#late.length - LATE_MAX);
-            behind.filter((entry) => takes(entry, message)).forEach(({chase}) => chase.wake());
         }
         entries.filter(({chase}) => chase === null).forEach((entry) => this.#take(entry, message));
         this.#chase((entry) => order(entry.seen, message.prev) < 0);
@@ -287,14 +291,15 @@ export class Feed {
      * Asks alone for what the names have missed, until they have reached the holder's place.
      *
      * Each poll also names the channel of the holder's last message, so that it is answered even if
-     * there is nothing else to come. If the server has that message no more the poll is held: then
-     * it is given up, for it would cost one of six connections, and asked again when there is news
-     * for these names. If it is held even then the server keeps no messages, or begins with what is
-     * published from now on: there is nothing to catch up with.
+     * there is nothing else to come. If the server has that message no more (or begins with what is
+     * published from now on) the poll is held, and given up, for it would cost one of six
+     * connections. Or it has not reached the server: which of both, the beginning of a stream
+     * shows. A server without streams has nothing if it holds some polls, one after the other,
+     * while the shared connection is open.
      */
     async #catchUp(chase, entries) {
         let cursor = entries[0].seen;
-        let inDoubt = false;
+        let holds = 0;
         let failures = 0;
         for (;;) {
             entries = entries.filter((entry) => entry.chase === chase);
@@ -312,20 +317,19 @@ export class Feed {
                 ids.add(this.#mark);
             }
             try {
-                const answer = await chase.ask(
-                    {...this.#options, ids: [...ids], cursor},
-                    inDoubt ? DOUBT_MS : HELD_MS,
-                );
+                const byStream = holds > 0 && this.#options.transports.includes("eventsource");
+                const request = {...this.#options, ids: [...ids], cursor};
+                const answer = await chase.ask(request, byStream);
                 failures = 0;
-                if (answer === HELD && !inDoubt) {
-                    inDoubt = true;
-                    await chase.pause();
-                } else if (answer === HELD) {
+                holds = answer === HELD ? holds + 1 : 0;
+                const {state, transport} = this.#detail;
+                if (holds >= HOLDS_MAX && state === "open" && transport === "poll") {
                     cursor = target;
+                } else if (answer === HELD) {
+                    await (holds > 1 && chase.pause(pauseMs(holds, RETRY_MS)));
                 } else if (answer.text === undefined) {
                     cursor = later(answer.id ?? null, place);
                 } else {
-                    inDoubt = false;
                     cursor = answer.id;
                     const still = entries.filter((entry) => entry.chase === chase);
                     still.forEach((entry) => this.#process(entry, answer));

@@ -5,6 +5,7 @@ import {factsOf, gapOf} from "./ids.mjs";
 import {LOST_MS} from "./waiting.mjs";
 
 export const EVENT_STREAM = "text/event-stream";
+const QUIET_MS = 1000; // of a stream that has begun
 const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the
 // names of codings added. src/relay/request/cursor.rs has the same rule.
@@ -21,23 +22,43 @@ export function ask({base, query, credentials, ids, cursor}, {signal}, init = {}
     return fetch(url, {credentials, cache: "no-store", signal, ...init});
 }
 
-/** The next message, by a poll, or where there are none by the beginning of a stream. */
-export async function askOnce(request, watch) {
-    const response = await ask(request, watch);
-    if (response.status !== 406) {
-        return pollAnswer(request, response);
-    }
-    const again = await ask(request, watch, {headers: {Accept: EVENT_STREAM}});
-    if (!isEventStream(again)) {
-        throw await refusalOf(again);
-    }
-    for await (const {id, data} of itemsOf(again, watch)) {
-        if (id !== undefined && data !== undefined) {
-            watch.abort();
-            return {id, ...factsOf(id), text: data};
+/**
+ * The next message, or one without text where there is none: by a poll, or by the beginning of a
+ * stream, of which the server has at least one.
+ */
+export async function askOnce(request, watch, byStream) {
+    for (const accept of byStream ? [EVENT_STREAM, "*/*"] : ["*/*", EVENT_STREAM]) {
+        const response = await ask(request, watch, {headers: {Accept: accept}});
+        if (isEventStream(response)) {
+            return firstMessage(request, response, watch);
+        }
+        if (response.status !== 406) {
+            return pollAnswer(request, response);
         }
     }
-    throw new Error(`${request.base} ended the stream`);
+    throw new Error(`${request.base} has neither event streams nor polls`);
+}
+
+/** A stream begins with all that there is: if it has begun and is quiet, there is nothing. */
+async function firstMessage({base}, response, watch) {
+    let hasBegun = false;
+    try {
+        for await (const {id, data} of itemsOf(response, watch)) {
+            if (id !== undefined && data !== undefined) {
+                return {id, ...factsOf(id), text: data};
+            }
+            hasBegun = true;
+            watch.start(QUIET_MS);
+        }
+    } catch (error) {
+        if (hasBegun && watch.isExpired) {
+            return {};
+        }
+        throw error;
+    } finally {
+        watch.abort();
+    }
+    throw new Error(`${base} ended the stream`);
 }
 
 /** The message that an answer brings, {id, gap, channel, text}; without text if it brings none. */

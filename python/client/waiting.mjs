@@ -43,7 +43,7 @@ export class Pause {
 
     begin(ms) {
         return new Promise((resolve) => {
-            const timer = ms === undefined ? null : setTimeout(resolve, ms);
+            const timer = setTimeout(resolve, ms);
             this.#end = () => {
                 clearTimeout(timer);
                 resolve();

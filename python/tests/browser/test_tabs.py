@@ -215,7 +215,7 @@ def test_a_tab_that_joins_where_all_has_expired_holds_no_poll(tabs, server, wait
 
 
 def test_many_tabs_that_join_while_much_is_published(tabs, server, wait_for):
-    with Publishing(server, 0.002) as publishing:
+    with Publishing(server, 0.005) as publishing:
         opened = [tabs.open("a", pauses="quick") for _ in range(3)]
         server.cut()
         for tab in opened:

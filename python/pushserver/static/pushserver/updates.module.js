@@ -137,7 +137,7 @@ export default (globalThis[Symbol.for("pushserver")] ??= new Updates());
 const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
 const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
 const GREETING_MS = 60000; // how often a tab checks that the holder still answers
-const DOUBT_MS = 500; // see Feed.#catchUp
+const HOLDS_MAX = 3; // see Feed.#catchUp
 const LATE_MAX = 1000; // messages that a tab keeps while it catches up
 
 /**
@@ -265,7 +265,11 @@ export class Feed {
             return;
         }
         this.#turn += 1;
-        const wants = [...this.#names.values()].map(({ids}) => ids);
+        const entries = [...this.#names.values()];
+        const wants = entries.map(({ids}) => ids);
+        entries.forEach((entry) => {
+            entry.isKnown = true;
+        });
         this.#tabs.post({type: "hello", turn: this.#turn, wants});
         clearTimeout(this.#answerTimer);
         if (this.#mine === null) {
@@ -333,7 +337,8 @@ export class Feed {
         }
         this.#place = place;
         this.#mark = mark;
-        this.#names.forEach((entry) => {
+        const known = [...this.#names.values()].filter(({isKnown}) => isKnown);
+        known.forEach((entry) => {
             entry.from ??= place;
             this.#enter(entry, this.#detail);
         });
@@ -348,7 +353,6 @@ export class Feed {
         if (behind.length > 0) {
             this.#late.push(message);
             this.#late.splice(0, this.#late.length - LATE_MAX);
-            behind.filter((entry) => takes(entry, message)).forEach(({chase}) => chase.wake());
         }
         entries.filter(({chase}) => chase === null).forEach((entry) => this.#take(entry, message));
         this.#chase((entry) => order(entry.seen, message.prev) < 0);
@@ -415,14 +419,15 @@ export class Feed {
      * Asks alone for what the names have missed, until they have reached the holder's place.
      *
      * Each poll also names the channel of the holder's last message, so that it is answered even if
-     * there is nothing else to come. If the server has that message no more the poll is held: then
-     * it is given up, for it would cost one of six connections, and asked again when there is news
-     * for these names. If it is held even then the server keeps no messages, or begins with what is
-     * published from now on: there is nothing to catch up with.
+     * there is nothing else to come. If the server has that message no more (or begins with what is
+     * published from now on) the poll is held, and given up, for it would cost one of six
+     * connections. Or it has not reached the server: which of both, the beginning of a stream
+     * shows. A server without streams has nothing if it holds some polls, one after the other,
+     * while the shared connection is open.
      */
     async #catchUp(chase, entries) {
         let cursor = entries[0].seen;
-        let inDoubt = false;
+        let holds = 0;
         let failures = 0;
         for (;;) {
             entries = entries.filter((entry) => entry.chase === chase);
@@ -440,20 +445,19 @@ export class Feed {
                 ids.add(this.#mark);
             }
             try {
-                const answer = await chase.ask(
-                    {...this.#options, ids: [...ids], cursor},
-                    inDoubt ? DOUBT_MS : HELD_MS,
-                );
+                const byStream = holds > 0 && this.#options.transports.includes("eventsource");
+                const request = {...this.#options, ids: [...ids], cursor};
+                const answer = await chase.ask(request, byStream);
                 failures = 0;
-                if (answer === HELD && !inDoubt) {
-                    inDoubt = true;
-                    await chase.pause();
-                } else if (answer === HELD) {
+                holds = answer === HELD ? holds + 1 : 0;
+                const {state, transport} = this.#detail;
+                if (holds >= HOLDS_MAX && state === "open" && transport === "poll") {
                     cursor = target;
+                } else if (answer === HELD) {
+                    await (holds > 1 && chase.pause(pauseMs(holds, RETRY_MS)));
                 } else if (answer.text === undefined) {
                     cursor = later(answer.id ?? null, place);
                 } else {
-                    inDoubt = false;
                     cursor = answer.id;
                     const still = entries.filter((entry) => entry.chase === chase);
                     still.forEach((entry) => this.#process(entry, answer));
@@ -496,6 +500,7 @@ function takes({ids}, {channel}) {
 // Chase: the requests of names that catch up; never knows what they have missed.
 
 export const HELD = {}; // instead of an answer
+const ASK_MS = 1000;
 
 /** What names that catch up wait for: an answer, or the end of a pause. */
 export class Chase {
@@ -511,19 +516,19 @@ export class Chase {
         this.#pause.end();
     }
 
-    /** Without a time: until `wake`. */
+    /** Until `wake` at most. */
     pause(ms) {
         return this.#abort.signal.aborted ? undefined : this.#pause.begin(ms);
     }
 
-    /** The next message, or one without text if there is none; HELD if the server does not say. */
-    async ask(request, heldMs) {
+    /** The next message, or one without text if there is none; HELD if nothing has come. */
+    async ask(request, byStream) {
         const watch = new Watch();
         const stop = () => watch.abort();
         this.#abort.signal.addEventListener("abort", stop);
-        watch.start(heldMs);
+        watch.start(ASK_MS);
         try {
-            return await askOnce(request, watch);
+            return await askOnce(request, watch, byStream);
         } catch (error) {
             if (watch.isExpired) {
                 return HELD;
@@ -940,15 +945,15 @@ export class Connection {
             watch.start(FIRST_BYTE_MS);
             this.#retryMs = RETRY_MS;
             for await (const item of itemsOf(response, watch)) {
+                if (watch.isAborted) {
+                    return 0; // what has come already comes again
+                }
                 if (!hasByte) {
                     hasByte = true;
                     this.#breaks = 0;
                     this.#succeed("eventsource", watch);
                 }
                 this.#takeItem(request, item);
-                if (watch.isAborted) {
-                    return 0;
-                }
             }
             throw new Error(`${request.base} ended the stream`);
         } catch (error) {
@@ -1037,6 +1042,7 @@ export class Connection {
 // Requests and their answers, one at a time; never remembers anything.
 
 export const EVENT_STREAM = "text/event-stream";
+const QUIET_MS = 1000; // of a stream that has begun
 const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the
 // names of codings added. src/relay/request/cursor.rs has the same rule.
@@ -1053,23 +1059,43 @@ export function ask({base, query, credentials, ids, cursor}, {signal}, init = {}
     return fetch(url, {credentials, cache: "no-store", signal, ...init});
 }
 
-/** The next message, by a poll, or where there are none by the beginning of a stream. */
-export async function askOnce(request, watch) {
-    const response = await ask(request, watch);
-    if (response.status !== 406) {
-        return pollAnswer(request, response);
-    }
-    const again = await ask(request, watch, {headers: {Accept: EVENT_STREAM}});
-    if (!isEventStream(again)) {
-        throw await refusalOf(again);
-    }
-    for await (const {id, data} of itemsOf(again, watch)) {
-        if (id !== undefined && data !== undefined) {
-            watch.abort();
-            return {id, ...factsOf(id), text: data};
+/**
+ * The next message, or one without text where there is none: by a poll, or by the beginning of a
+ * stream, of which the server has at least one.
+ */
+export async function askOnce(request, watch, byStream) {
+    for (const accept of byStream ? [EVENT_STREAM, "*/*"] : ["*/*", EVENT_STREAM]) {
+        const response = await ask(request, watch, {headers: {Accept: accept}});
+        if (isEventStream(response)) {
+            return firstMessage(request, response, watch);
+        }
+        if (response.status !== 406) {
+            return pollAnswer(request, response);
         }
     }
-    throw new Error(`${request.base} ended the stream`);
+    throw new Error(`${request.base} has neither event streams nor polls`);
+}
+
+/** A stream begins with all that there is: if it has begun and is quiet, there is nothing. */
+async function firstMessage({base}, response, watch) {
+    let hasBegun = false;
+    try {
+        for await (const {id, data} of itemsOf(response, watch)) {
+            if (id !== undefined && data !== undefined) {
+                return {id, ...factsOf(id), text: data};
+            }
+            hasBegun = true;
+            watch.start(QUIET_MS);
+        }
+    } catch (error) {
+        if (hasBegun && watch.isExpired) {
+            return {};
+        }
+        throw error;
+    } finally {
+        watch.abort();
+    }
+    throw new Error(`${base} ended the stream`);
 }
 
 /** The message that an answer brings, {id, gap, channel, text}; without text if it brings none. */
@@ -1185,7 +1211,7 @@ export class Pause {
 
     begin(ms) {
         return new Promise((resolve) => {
-            const timer = ms === undefined ? null : setTimeout(resolve, ms);
+            const timer = setTimeout(resolve, ms);
             this.#end = () => {
                 clearTimeout(timer);
                 resolve();
