@@ -5,7 +5,8 @@ import {factsOf, gapOf} from "./ids.mjs";
 import {LOST_MS} from "./waiting.mjs";
 
 export const EVENT_STREAM = "text/event-stream";
-const QUIET_MS = 1000; // of a stream that has begun
+const QUIET_MS = 500; // of a stream that has begun, and so many times
+const QUIET_STEPS = 4;
 const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the
 // names of codings added. src/relay/request/cursor.rs has the same rule.
@@ -48,7 +49,7 @@ async function firstMessage({base}, response, watch) {
                 return {id, ...factsOf(id), text: data};
             }
             hasBegun = true;
-            watch.start(QUIET_MS);
+            watch.start(QUIET_MS, QUIET_STEPS);
         }
     } catch (error) {
         if (hasBegun && watch.isExpired) {
@@ -62,12 +63,12 @@ async function firstMessage({base}, response, watch) {
 }
 
 /** The message that an answer brings, {id, gap, channel, text}; without text if it brings none. */
-export async function pollAnswer({base}, response) {
+export async function pollAnswer({base, cursor}, response) {
     const {status, headers} = response;
     // nginx ends a held poll with 408.
     if (status === 304 || status === 408) {
-        // To a request without a cursor, where the next one goes on.
-        return headers.has("Last-Modified") ? {id: cursorOf(headers)} : {};
+        // To a request without a cursor it says where the next one goes on.
+        return cursor === null ? {id: cursorOf(headers)} : {};
     }
     if (status !== 200) {
         throw await refusalOf(response);

@@ -20,9 +20,14 @@ export class Watch {
         return this.#abort.signal.aborted;
     }
 
-    start(ms) {
+    /** So many times: a page that has not run for a while first reads what has come meanwhile. */
+    start(ms, steps = 1) {
         this.stop();
         this.#timer = setTimeout(() => {
+            if (steps > 1) {
+                this.start(ms, steps - 1);
+                return;
+            }
             this.isExpired = !this.isAborted;
             this.abort();
         }, ms);

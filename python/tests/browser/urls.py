@@ -18,7 +18,7 @@ PAGE = """<!doctype html>
     window.events = [];
     // The scripts' pauses: kept, and where a test says so cut short or without end.
     window.pauses = [];
-    const OTHERS = [1000, 2000, 5000, 10000]; // what the module waits for otherwise
+    const OTHERS = [500, 1000, 2000, 5000, 10000]; // what the module waits for otherwise
     const SHORT = [{{ short }}]; // and what of it is cut short
     const setTimer = window.setTimeout;
     window.setTimeout = (callback, ms) => {

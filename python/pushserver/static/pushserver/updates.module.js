@@ -1042,7 +1042,8 @@ export class Connection {
 // Requests and their answers, one at a time; never remembers anything.
 
 export const EVENT_STREAM = "text/event-stream";
-const QUIET_MS = 1000; // of a stream that has begun
+const QUIET_MS = 500; // of a stream that has begun, and so many times
+const QUIET_STEPS = 4;
 const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the
 // names of codings added. src/relay/request/cursor.rs has the same rule.
@@ -1085,7 +1086,7 @@ async function firstMessage({base}, response, watch) {
                 return {id, ...factsOf(id), text: data};
             }
             hasBegun = true;
-            watch.start(QUIET_MS);
+            watch.start(QUIET_MS, QUIET_STEPS);
         }
     } catch (error) {
         if (hasBegun && watch.isExpired) {
@@ -1099,12 +1100,12 @@ async function firstMessage({base}, response, watch) {
 }
 
 /** The message that an answer brings, {id, gap, channel, text}; without text if it brings none. */
-export async function pollAnswer({base}, response) {
+export async function pollAnswer({base, cursor}, response) {
     const {status, headers} = response;
     // nginx ends a held poll with 408.
     if (status === 304 || status === 408) {
-        // To a request without a cursor, where the next one goes on.
-        return headers.has("Last-Modified") ? {id: cursorOf(headers)} : {};
+        // To a request without a cursor it says where the next one goes on.
+        return cursor === null ? {id: cursorOf(headers)} : {};
     }
     if (status !== 200) {
         throw await refusalOf(response);
@@ -1188,9 +1189,14 @@ export class Watch {
         return this.#abort.signal.aborted;
     }
 
-    start(ms) {
+    /** So many times: a page that has not run for a while first reads what has come meanwhile. */
+    start(ms, steps = 1) {
         this.stop();
         this.#timer = setTimeout(() => {
+            if (steps > 1) {
+                this.start(ms, steps - 1);
+                return;
+            }
             this.isExpired = !this.isAborted;
             this.abort();
         }, ms);
