@@ -195,6 +195,23 @@ fn a_gap_counts_what_is_missing_in_all_channels() {
 }
 
 #[test]
+fn what_went_before_somebody_followed_several_channels_is_no_gap_behind_it() {
+    let mut options = options();
+    options.stores[0].memory.max_messages = 1;
+    let mut b = Bench::new(options);
+    for (channel, body) in [("a", "1"), ("b", "2"), ("a", "3"), ("b", "4")] {
+        b.publish(channel, body);
+    }
+    let after = |tag| {
+        let cursor = Cursor { time: NOW.unix_s + 1, tag, given: true };
+        Subscribe { cursor, ..LONG }
+    };
+    assert_eq!(b.follow(&["a", "b"], Order::Store, after(0)), ["4: 3 a Unknown"]);
+    assert_eq!(b.follow(&["a", "b"], Order::Store, after(1)), ["5: 3 a"]);
+    assert_eq!(b.follow(&["a", "b"], Order::Store, after(2)), ["6: 4 b"]);
+}
+
+#[test]
 fn a_subscriber_without_a_cursor_begins_where_the_settings_say() {
     let mut b = Bench::new(options());
     for body in ["one", "two", "three"] {

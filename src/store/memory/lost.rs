@@ -48,8 +48,16 @@ impl Lost {
         self.through
     }
 
-    /// Notes the place of a message that is gone. To be called before [`Lost::note`].
-    pub(super) fn note_place(&mut self, place: MessageId) {
+    /// Notes the place of a message that is gone; `is_kept`: by itself. Places only grow.
+    pub(super) fn note_place(&mut self, place: MessageId, is_kept: bool) {
+        if !is_kept {
+            self.places.clear();
+            self.unknown_through = place;
+            return;
+        }
+        if self.places.is_empty() {
+            self.unknown_through = self.unknown_through.min(place);
+        }
         if self.places.len() == PLACES_MAX
             && let Some(oldest) = self.places.pop_front()
         {
@@ -71,9 +79,6 @@ impl Lost {
     /// Notes that the message `id`, the `sequence`th of its queue, is gone.
     pub(super) fn note(&mut self, id: MessageId, sequence: u64) {
         self.through = id;
-        if self.places.is_empty() {
-            self.unknown_through = last_place_of(id);
-        }
         let goes_on = |run: &Run| {
             run.first.time == id.time
                 && u64::from(id.tag - run.first.tag) == sequence - run.first_sequence

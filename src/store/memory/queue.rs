@@ -64,12 +64,10 @@ impl Queue {
         Some(node)
     }
 
-    /// Notes that a message is lost; `with_place`: its place, too.
+    /// Notes that a message is lost; `with_place`: its place by itself, too.
     pub(super) fn lose(&mut self, message: &Message, with_place: bool) {
         let lost = self.lost.get_or_insert_default();
-        if with_place {
-            lost.note_place(message.place());
-        }
+        lost.note_place(message.place(), with_place);
         lost.note(message.id(), message.sequence);
     }
 
