@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use pushserver_testkit::transcripts::part::masked;
 use pushserver_testkit::{
     Backend, Client, Daemon, Manner, Stream, merge, post, settings, subscriber, until,
 };
@@ -83,6 +84,30 @@ fn a_stream_that_does_not_read_catches_up_and_is_told_each_gap() {
             assert!(missed > 0, "it was slow");
         }
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_sends_and_never_reads_fills_no_memory() {
+    // More than the buffers of a connection take both ways.
+    const BYTES: usize = 64 << 20;
+    let daemon = Daemon::start(BINARY, settings());
+    let before = daemon.vitals().peak_kib();
+    // Each is answered, by a Pong or with channel information, which nobody reads.
+    for (path, first) in [("/subscriber/a", 0x89), ("/publisher/b", 0x81)] {
+        let mut socket = Stream::socket(Client::narrow(daemon.address()), path);
+        let frames = masked(first, &[b'x'; 125]).repeat(BYTES / 131);
+        let taken = socket.client.send_as_far_as_taken(&frames, Duration::from_millis(500));
+        assert!(taken < frames.len(), "{path}: all {taken} bytes are taken");
+    }
+    // What comes behind the request for an event stream is read and dropped.
+    let mut events = Stream::events(Client::narrow(daemon.address()), "/subscriber/c");
+    events.client.send(vec![b'x'; 16 << 20]);
+    assert_eq!(daemon.publish("c", "7").status, 201);
+    assert_eq!(events.message().number(), 7);
+    let peak = daemon.vitals().peak_kib();
+    // What is published there is kept: max_messages of a small message.
+    assert!(peak < before + 8192, "{before} KiB before, then {peak} KiB");
 }
 
 #[test]
