@@ -71,9 +71,12 @@ pub(super) fn timed_out(client: &mut Client, timer: ConnTimer, step: &mut Step<'
     if interval_ms == 0 || silent_ms < interval_ms - interval_ms / 10 {
         return arm_ping(client, step);
     }
+    // Bytes that wait for a slow reader's socket are a sign of life too.
+    let has_sent = client.buffer.is_some();
+    let Some(following) = client.following() else { return };
     let ping = match &mut following.socket {
         Some(socket) => {
-            if !std::mem::take(&mut socket.heard) {
+            if !std::mem::take(&mut socket.heard) && !has_sent {
                 step.effects.figures.silent += 1;
                 return client.close(step);
             }

@@ -87,8 +87,13 @@ fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
     if let Some(head) = head {
         send(client, head, step);
     }
+    let is_stalled = client.stalled;
     if let Some(following) = client.following() {
         following.begin(begun, step.effects);
+        if let Some(stream) = following.sends().filter(|_| is_stalled) {
+            // An answer before it waits for the socket.
+            step.hub.pause(stream);
+        }
     }
     client.access.begin_stream(step.now.mono_ms);
     client.disarm(step.effects);
