@@ -37,10 +37,21 @@ pub(super) struct Slow {
     memory: Memory,
     /// Of the questions in their order, over and over.
     fates: Vec<Fate>,
-    asked: VecDeque<Asked>,
+    asked: Line,
+    /// Questions for the next message of a stream have a line of their own, so that a test foresees
+    /// what becomes of all others without knowing when each stream has its turn.
+    reads: Line,
     /// Counts the questions, from 1.
     number: u64,
     turn: u64,
+}
+
+/// Questions that are on their way: the first that was asked is the first that is answered.
+#[derive(Debug, Default)]
+struct Line {
+    asked: VecDeque<Asked>,
+    /// Counts the questions.
+    number: usize,
 }
 
 #[derive(Debug)]
@@ -67,17 +78,22 @@ pub(super) enum Question {
 impl Slow {
     pub(super) fn new(memory: Memory, fates: Vec<Fate>) -> Self {
         assert!(!fates.is_empty(), "a fate for every question");
-        Self { memory, fates, asked: VecDeque::new(), number: 0, turn: 0 }
+        let (asked, reads) = (Line::default(), Line::default());
+        Self { memory, fates, asked, reads, number: 0, turn: 0 }
     }
 
     pub(super) fn ask<W>(&mut self, store: StoreId, question: Question) -> Answer<W> {
-        let place = self.number % self.fates.len() as u64;
-        let Fate { turns, loss } = self.fates[usize::try_from(place).expect("an index")];
+        let line = match question {
+            Question::Read(..) => &mut self.reads,
+            _ => &mut self.asked,
+        };
+        let Fate { turns, loss } = self.fates[line.number % self.fates.len()];
+        line.number += 1;
         self.number += 1;
         // Stores count on their own.
         let number = self.number << 16 | u64::from(store.0);
         let ticket = Ticket(NonZeroU64::new(number).expect("it counts from 1"));
-        self.asked.push_back(Asked { ticket, due: self.turn + turns, loss, store, question });
+        line.asked.push_back(Asked { ticket, due: self.turn + turns, loss, store, question });
         Answer::Later(ticket)
     }
 
@@ -92,9 +108,9 @@ impl Slow {
         channels: &mut Channels<W>,
         now: Now,
     ) -> Option<(Option<Ticket>, Reply<W>)> {
-        while self.asked.front().is_some_and(|asked| asked.due <= self.turn)
-            && let Some(asked) = self.asked.pop_front()
-        {
+        let turn = self.turn;
+        let lines = [&mut self.asked, &mut self.reads];
+        for asked in lines.into_iter().flat_map(|line| std::iter::from_fn(|| line.take_due(turn))) {
             let Asked { ticket, loss, store, question, .. } = asked;
             let ticket = match loss {
                 Loss::Nothing => Some(ticket),
@@ -113,6 +129,14 @@ impl Slow {
 
     pub(super) fn memory_mut(&mut self) -> &mut Memory {
         &mut self.memory
+    }
+}
+
+impl Line {
+    /// The first question, if it is due.
+    fn take_due(&mut self, turn: u64) -> Option<Asked> {
+        self.asked.front().filter(|first| first.due <= turn)?;
+        self.asked.pop_front()
     }
 }
 

@@ -5,21 +5,28 @@ use pushserver::message::{Cursor, MessageId};
 use pushserver::relay::Command;
 
 use crate::client::{Client, Phase};
+use crate::following::Resume;
 use crate::model::Name;
 use crate::request::{Ask, Request};
 use crate::settings::{FIRST_ID, Kind, PLACES};
+use crate::stream::{Form, Stream};
 use crate::world::World;
 use pushserver_testkit::Random;
 
 const CHANNELS: [&str; 5] = ["a", "b", "a/b", "news", "\u{20}x"];
-const CONTENT_TYPES: [Option<&str>; 4] =
-    [None, Some("text/plain"), Some("application/json; charset=utf-8"), Some("x/y")];
+const CONTENT_TYPES: [Option<&str>; 5] = [
+    None,
+    Some("application/octet-stream"),
+    Some("text/plain"),
+    Some("application/json; charset=utf-8"),
+    Some("x/y"),
+];
 const CLIENTS_MAX: usize = 12;
 
 impl World {
     /// One input, one turn, some outputs.
     pub(crate) fn step(&mut self) {
-        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 1, 8, 3]) {
+        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 2, 12, 6, 3]) {
             0 => self.connects(),
             1 => self.sends(),
             2 => self.arrives(),
@@ -36,6 +43,7 @@ impl World {
             10 => self.floods(),
             11 => (0..if self.asks.is_slow() { 2 } else { 1 }).for_each(|_| self.interferes()),
             12 => self.overfills(),
+            13 => self.sends_on_stream(),
             _ => {
                 self.note(|| "room is made".to_owned());
                 // Now and then so much that only clients that cannot be spared go on.
@@ -168,6 +176,10 @@ impl World {
             self.enqueue(number, request);
             self.feed(number, usize::MAX);
         }
+        if self.random.percent(60) {
+            let unsent = self.network.peers.get(self.conns[&number]).waiting;
+            self.socket_takes(number, unsent);
+        }
     }
 
     fn enqueue(&mut self, number: u64, request: Request) {
@@ -176,7 +188,7 @@ impl World {
             return;
         }
         let is_doomed = matches!(request.ask, Ask::Doomed(_));
-        client.doomed = is_doomed || request.close;
+        client.doomed = is_doomed || request.close || matches!(request.ask, Ask::Follow(..));
         client.coming.push_back((request.bytes(), is_doomed));
         client.requests.push_back(request);
     }
@@ -318,8 +330,9 @@ impl World {
         for _ in 0..self.random.below(14) {
             let place = self.random.pick(&[0, 0, 1]);
             let ask = Ask::Publish {
-                body: vec![b'x'; self.random.index(60)],
+                body: self.draw_body(60),
                 content_type: None,
+                event: None,
                 expects: false,
             };
             let request = Request::draw(&mut self.random, ask, place, channel);
@@ -346,7 +359,12 @@ impl World {
         };
         self.note(|| format!("{number} publishes to {name:?}, and"));
         let (place, channel) = (publisher_of(name), name.2);
-        let ask = Ask::Publish { body: b"m".to_vec(), content_type: None, expects: false };
+        let ask = Ask::Publish {
+            body: self.draw_body(5),
+            content_type: None,
+            event: None,
+            expects: false,
+        };
         let request = Request::draw(&mut self.random, ask, place, channel);
         self.enqueue(number, request);
         self.feed(number, usize::MAX);
@@ -383,8 +401,12 @@ impl World {
 
     /// A channel on which somebody waits.
     fn draw_waiting(&mut self) -> Option<Name> {
-        let number = self.some_client(|client| client.held.is_some())?;
-        Some(self.clients[&number].held?.name)
+        let streams = self.random.percent(40);
+        let waits = |client: &Client| client.held.is_some() || streams && client.stream.is_some();
+        let number = self.some_client(waits)?;
+        let client = &self.clients[&number];
+        let stream = client.stream.as_ref().and_then(|stream| stream.names.first());
+        client.held.map(|held| held.name).or(stream.copied())
     }
 
     fn draw_publish(&mut self) -> Request {
@@ -406,18 +428,38 @@ impl World {
             // does not count.
             _ => self.random.index(3_000),
         };
-        let seed = self.random.number() as u8;
-        let body = (0..size).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect();
+        let body = self.draw_body(size + 1);
         let content_type = self.random.pick(&CONTENT_TYPES);
-        let ask = Ask::Publish { body, content_type, expects: self.random.percent(5) };
+        let event = self.random.pick(&[None, None, Some("chat")]);
+        let ask = Ask::Publish { body, content_type, event, expects: self.random.percent(5) };
         Request::draw(&mut self.random, ask, place, channel)
+    }
+
+    /// A body below `most` bytes, unlike every other unless it is empty.
+    fn draw_body(&mut self, most: usize) -> Vec<u8> {
+        let size = self.random.index(most);
+        if size == 0 {
+            return Vec::new();
+        }
+        self.bodies += 1;
+        let mut body = format!("{}.", self.bodies).into_bytes();
+        let seed = self.random.number() as u8;
+        let lines = self.random.percent(30);
+        body.extend((0..size).map(|at| {
+            match (lines, (at as u8).wrapping_mul(31).wrapping_add(seed)) {
+                (true, byte) => b"ab\r\n"[usize::from(byte % 4)],
+                (false, byte) => byte,
+            }
+        }));
+        body
     }
 
     fn draw_request(&mut self) -> Request {
         let channel = self.random.pick(&CHANNELS);
         let random = &mut self.random;
         let publishers = [0, 0, 1, 2, 3, 4];
-        match random.weighted(&[50, 30, 3, 6, 4, 4, 2]) {
+        match random.weighted(&[42, 30, 3, 6, 4, 4, 2, 13]) {
+            7 => self.draw_follow(channel),
             0 => {
                 let place = 5 + random.index(PLACES.len() - 5);
                 let cursor = self.draw_cursor(place, channel);
@@ -439,6 +481,42 @@ impl World {
             5 => draw_fixed(random, channel),
             _ => Request::doomed(random),
         }
+    }
+
+    /// A stream, which often goes on where one has ended.
+    fn draw_follow(&mut self, channel: &'static str) -> Request {
+        let form = self.random.pick(&[Form::Event, Form::Event, Form::FrameWithMeta, Form::Frame]);
+        if self.random.percent(50) && !self.resumes.is_empty() {
+            let index = self.random.index(self.resumes.len());
+            let Resume { place, channel, cursor } = self.resumes.swap_remove(index);
+            self.count("streams resumed");
+            return Request::draw(&mut self.random, Ask::Follow(form, cursor), place, channel);
+        }
+        let place = 5 + self.random.index(PLACES.len() - 5);
+        let cursor = self.draw_cursor(place, channel);
+        Request::draw(&mut self.random, Ask::Follow(form, cursor), place, channel)
+    }
+
+    /// What is no request comes on a stream.
+    fn sends_on_stream(&mut self) {
+        let found = self.some_client(|client| client.phase == Phase::Streaming && !client.ended);
+        let Some(number) = found else { return };
+        let is_websocket = self.clients[&number].stream.as_ref().is_some_and(Stream::is_websocket);
+        let frame: &[u8] = if is_websocket {
+            self.random.pick(&[
+                &b"\x89\x83\0\0\0\0abc"[..],
+                b"\x8a\x80\0\0\0\0",
+                b"\x8a\x80\0\0\0\0",
+                b"\x89\x80\0\0\0\0\x89\x81\0\0\0\0x\x8a\x80\0\0\0\0",
+                b"\x88\x82\0\0\0\0\x03\xe8\x89\x80\0\0\0\0",
+                b"\x81\x81\0\0\0\0x",
+            ])
+        } else {
+            b"GET / HTTP/1.1\r\n\r\n"
+        };
+        self.note(|| format!("{number} sends {}", frame.escape_ascii()));
+        self.client(number).coming.push_back((frame.to_vec(), false));
+        self.arrives_in_part(number);
     }
 
     fn draw_cursor(&mut self, place: usize, channel: &'static str) -> Cursor {
@@ -485,17 +563,16 @@ fn publisher_of((store, group, _): Name) -> usize {
 }
 
 fn draw_fixed(random: &mut Random, channel: &'static str) -> Request {
-    let status = random.pick(&[204, 405, 404, 400, 403, 406]);
+    let status = random.pick(&[204, 405, 404, 400, 403, 426]);
     let place = match status {
-        400 | 406 => 5 + random.index(PLACES.len() - 5),
         // A handshake.
-        403 if random.percent(50) => 5 + random.index(PLACES.len() - 5),
+        400 | 426 => 5 + random.index(PLACES.len() - 5),
         404 => 0,
         // A method that a location does not have comes before a channel id that is too long.
         403 => 0,
         _ => random.index(PLACES.len()),
     };
     let is_subscriber = matches!(PLACES[place].kind, Kind::Subscriber { .. });
-    debug_assert!(!matches!(status, 400 | 406) || is_subscriber);
+    debug_assert!(!matches!(status, 400 | 426) || is_subscriber);
     Request::draw(random, Ask::Fixed(status), place, channel)
 }

@@ -36,6 +36,7 @@ pub(crate) struct Question {
     /// As set when it was asked.
     pub(crate) timeout_ms: u64,
     pub(crate) max_subscribers: usize,
+    pub(crate) ping_ms: u64,
 }
 
 /// A question whose turn has come.

@@ -7,6 +7,7 @@ use pushserver::relay::options::Limits;
 
 use crate::model::{Information, Message, Name, Wake};
 use crate::request::Request;
+use crate::stream::Stream;
 
 /// The answer that is due next on a connection.
 #[derive(Debug, Clone)]
@@ -21,6 +22,12 @@ pub(crate) enum Expect {
     Message(Message, pushserver::store::Gap),
     /// Told by a fan-out: what is missing is known only when the message leaves.
     Woken(Wake),
+    /// A stream begins.
+    Begins,
+    /// A Pong with these bytes.
+    Pong(Vec<u8>),
+    /// A Close with this code.
+    Close(u16),
     /// 304 that echoes the request's cursor.
     NothingNew,
     /// Of a deleted channel, with those of its holders that have no 410 yet: all have it before
@@ -40,6 +47,7 @@ pub(crate) enum Phase {
     /// The hub has not answered: it deletes, or its store takes time.
     Asked,
     Waiting,
+    Streaming,
     /// Not beyond this time.
     Lingering(u64),
     Closing,
@@ -54,6 +62,8 @@ pub(crate) enum Timer {
     Linger,
     Stop,
     Store,
+    /// Nobody but the relay knows when it is due.
+    Ping,
 }
 
 /// A request that is held.
@@ -80,6 +90,8 @@ pub(crate) struct Client {
     /// end the connection, where that is known already.
     pub(crate) expects: VecDeque<(Expect, Request, Option<bool>)>,
     pub(crate) held: Option<Held>,
+    /// The stream that its request became, until that ends.
+    pub(crate) stream: Option<Stream>,
     pub(crate) timer: Option<(Timer, u64)>,
     /// How often a timer was set.
     pub(crate) armed: u64,
@@ -96,6 +108,8 @@ pub(crate) struct Client {
     pub(crate) must_close: bool,
     pub(crate) must_abort: bool,
     pub(crate) close_seen: bool,
+    /// How long it lingers once it is refused.
+    pub(crate) lingers_ms: u64,
 }
 
 impl Client {
@@ -108,6 +122,7 @@ impl Client {
             coming: VecDeque::new(),
             expects: VecDeque::new(),
             held: None,
+            stream: None,
             timer: None,
             armed: 0,
             ended: false,
@@ -120,6 +135,7 @@ impl Client {
             must_close: false,
             must_abort: false,
             close_seen: false,
+            lingers_ms: 30_000,
         }
     }
 
@@ -135,6 +151,7 @@ impl Client {
             },
             Timer::Stop => 1_000,
             Timer::Store => 5_000,
+            Timer::Ping => u64::MAX / 2,
         };
         self.timer = Some((timer, now_ms + in_ms));
         self.armed += 1;
@@ -190,8 +207,23 @@ impl Client {
 
     /// What still comes is dropped, for a while.
     pub(crate) fn linger(&mut self, stopping: bool, limits: &Limits, now_ms: u64) {
-        self.phase = Phase::Lingering(now_ms + if stopping { 1_000 } else { 30_000 });
-        self.arm(Timer::Linger, limits, now_ms);
+        self.phase = Phase::Lingering(now_ms + if stopping { 1_000 } else { self.lingers_ms });
+        if !self.stalled {
+            self.arm(Timer::Linger, limits, now_ms);
+        } else {
+            self.arm(Timer::Write, limits, now_ms);
+        }
+    }
+
+    /// A stream has been silent, or takes everything again.
+    pub(crate) fn arm_ping(&mut self, limits: &Limits, now_ms: u64) {
+        let Some(stream) = &self.stream else { return };
+        match stream.ping_ms {
+            0 if self.stalled => {}
+            0 => self.timer = None,
+            _ if self.stalled => self.arm(Timer::Write, limits, now_ms),
+            _ => self.arm(Timer::Ping, limits, now_ms),
+        }
     }
 
     /// How many bytes are read at once.
@@ -200,6 +232,7 @@ impl Client {
         match self.phase {
             _ if !self.wants_read(limits) => 0,
             Phase::Waiting => left + 1,
+            Phase::Streaming => usize::MAX,
             Phase::Asked => left.max(1),
             _ => usize::MAX,
         }
@@ -209,6 +242,8 @@ impl Client {
         match self.phase {
             Phase::Closing => false,
             Phase::Lingering(_) | Phase::Waiting => true,
+            Phase::Streaming if self.stream.as_ref().is_some_and(|one| !one.is_websocket()) => true,
+            Phase::Streaming if !self.stalled && !self.ready => true,
             Phase::Head | Phase::Body(_) if !self.stalled && !self.ready => true,
             _ => self.kept.len() < limits.head.header_bytes,
         }

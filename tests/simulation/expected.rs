@@ -5,7 +5,7 @@ use pushserver::store::Loss;
 
 use crate::asks::{Due, Question};
 use crate::client::{Expect, Held, Phase, Timer};
-use crate::model::{Hold, Information, Name, Published, Subscribe, Subscribed};
+use crate::model::{Displaced, Hold, Information, Name, Published, Subscribe, Subscribed};
 use crate::request::{Ask, Request};
 use crate::settings::{Kind, PLACES};
 use crate::world::World;
@@ -25,6 +25,7 @@ impl World {
             Timer::Head if client.kept.is_empty() => self.close(number),
             Timer::Linger | Timer::Write => client.must_abort = true,
             Timer::Store => self.store_timed_out(number),
+            Timer::Ping => unreachable!("nobody knows when"),
             Timer::Head | Timer::Body | Timer::Stop => {
                 let request = client.requests.front().cloned().expect("part of a request came");
                 client.fail(408, request, stopping, &limits, now_ms);
@@ -143,11 +144,16 @@ impl World {
                     let request = client.requests.front().expect("its head came").clone();
                     self.execute(number, request);
                 }
+                Phase::Streaming if client.stream.as_ref().is_some_and(|s| !s.is_websocket()) => {
+                    client.kept.clear();
+                    return;
+                }
+                Phase::Streaming => self.take_frame(number),
                 _ => return,
             }
         }
         let client = self.client(number);
-        let goes_on = matches!(client.phase, Phase::Head | Phase::Body(_));
+        let goes_on = matches!(client.phase, Phase::Head | Phase::Body(_) | Phase::Streaming);
         if !client.kept.is_empty() && goes_on && !client.ready {
             client.ready = true;
             self.ready.push_back(number);
@@ -162,6 +168,7 @@ impl World {
             holds_end: self.holds_end,
             timeout_ms: self.settings.poll_timeout_ms,
             max_subscribers: self.settings.max_subscribers,
+            ping_ms: self.settings.ping_interval_ms,
         };
         if !self.asks.is_slow() || is_fixed {
             return self.perform(Some(number), question);
@@ -190,12 +197,14 @@ impl World {
                 information => self.answer_information(number, 200, information, &request),
             },
             Ask::Delete => self.delete(number, name, &request),
-            Ask::Publish { body, content_type, .. } => {
+            Ask::Publish { body, content_type, event, .. } => {
                 let Kind::Publisher { create, store } = place.kind else { unreachable!() };
-                let published = self.model.publish(name, body, *content_type, create, store);
+                let names = (*content_type, *event);
+                let published = self.model.publish(name, body, names, create, store);
                 self.publish(number, published, &request);
             }
             Ask::Get(_) => self.subscribe(number, name, &question),
+            Ask::Follow(..) => self.follow(number, &[name], &question),
             Ask::Doomed(_) => unreachable!("refused before"),
         }
     }
@@ -215,13 +224,15 @@ impl World {
     }
 
     pub(crate) fn publish(&mut self, number: Option<u64>, published: Published, request: &Request) {
-        let (information, woken, wake) = match published {
+        let (information, woken, streams, wake) = match published {
             Published::Missing => return self.answer(number, Expect::Status(404), request),
             Published::TooManyChannels => {
                 return self.answer(number, Expect::Status(503), request);
             }
             Published::TooLarge => return self.answer(number, Expect::Status(413), request),
-            Published::Done { information, woken, wake } => (information, woken, wake),
+            Published::Done { information, woken, streams, wake } => {
+                (information, woken, streams, wake)
+            }
         };
         for hold in &woken {
             let life = self.life_of_hold(hold.client);
@@ -230,7 +241,11 @@ impl World {
             let asked = client.requests[0].clone();
             client.expects.push_back((Expect::Woken((*wake).clone()), asked, None));
         }
-        let status = if woken.is_empty() { 202 } else { 201 };
+        let wants = |stream: &u64| {
+            let stream = self.clients[stream].stream.as_ref().expect("it follows");
+            stream.wants(&wake.message)
+        };
+        let status = if woken.is_empty() && !streams.iter().any(wants) { 202 } else { 201 };
         self.answer_information(number, status, Some(information), request);
     }
 
@@ -243,23 +258,27 @@ impl World {
         let Some((information, holders)) = self.model.delete(name) else {
             return self.answer(number, Expect::Status(404), request);
         };
-        for hold in &holders {
+        let Displaced { polls, streams } = holders;
+        for hold in &polls {
             let client = self.client(hold.client);
             client.held.as_mut().expect("it waits").woken = Some(life);
             let asked = client.requests[0].clone();
             client.expects.push_back((Expect::Status(410), asked, None));
         }
+        for stream in &streams {
+            self.client(*stream).stream.as_mut().expect("it follows").ending.get_or_insert(410);
+        }
         let Some(number) = number else { return };
         let client = self.client(number);
         client.phase = Phase::Asked;
-        let holders = holders.iter().map(|hold| hold.client).collect();
+        let holders = polls.iter().map(|hold| hold.client).chain(streams).collect();
         let form = request.accept;
         let expect = Expect::Deleted { holders, information, form };
         client.expects.push_back((expect, request.clone(), None));
     }
 
     pub(crate) fn subscribe(&mut self, number: Option<u64>, name: Name, question: &Question) {
-        let &Question { ref request, holds_end, timeout_ms, max_subscribers } = question;
+        let &Question { ref request, holds_end, timeout_ms, max_subscribers, .. } = question;
         let place = PLACES[request.place];
         let (Ask::Get(cursor), Kind::Subscriber { interval, create, concurrency, limited }) =
             (&request.ask, place.kind)
@@ -267,7 +286,6 @@ impl World {
             unreachable!("a GET on a subscriber location")
         };
         let now_ms = self.now().mono_ms;
-        let stopping = self.stopping;
         let client = number.unwrap_or(u64::MAX);
         let hold = Hold { client, cursor: *cursor, since_ms: now_ms, timeout_ms };
         let max_subscribers = if limited { max_subscribers } else { 0 };
@@ -290,14 +308,7 @@ impl World {
                 Expect::NothingNew
             }
             Subscribed::Held { displaced } => {
-                for hold in displaced {
-                    let client = self.client(hold.client);
-                    let asked = client.requests[0].clone();
-                    client.held = None;
-                    let closes = asked.close || stopping;
-                    client.expects.push_back((Expect::Status(409), asked.clone(), Some(closes)));
-                    self.answered(hold.client, &asked, true);
-                }
+                self.displace(displaced);
                 return self.hold(number, name, place.passthrough);
             }
         };
@@ -370,6 +381,7 @@ impl World {
     }
 
     pub(crate) fn close(&mut self, number: u64) {
+        self.leave_stream(number);
         let now_ms = self.now().mono_ms;
         let limits = self.settings.limits.clone();
         self.client(number).close(&limits, now_ms);

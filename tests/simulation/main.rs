@@ -12,17 +12,21 @@
 //! `asks` is what becomes of questions to stores that take time. `actions` draws what happens next,
 //! `world` tells it to the relay. `client` is what one connection should be doing, `model` what
 //! channels, messages and holds should be; `expected` asks both what is due, `observed` compares it
-//! with what the relay does, `properties` with what it has.
+//! with what the relay does, `properties` with what it has. `stream` is what a stream should be
+//! given, `following` how it begins and ends: when it has its turn is the relay's to say, what it
+//! is given then is the model's.
 
 mod actions;
 mod asks;
 mod client;
 mod expected;
+mod following;
 mod model;
 mod observed;
 mod properties;
 mod request;
 mod settings;
+mod stream;
 mod world;
 
 use std::collections::BTreeMap;
@@ -52,6 +56,7 @@ fn the_relay_does_what_the_model_says_also_when_its_stores_take_time() {
         "lost appends that were done",
         "questions lost",
         "stores that did not answer",
+        "streams whose store is late",
         "time passes while asking",
     ];
     check_coverage(&counts, &more);
@@ -88,29 +93,46 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>, more: &[&str]) {
         "410",
         "413",
         "503",
+        "Pongs",
+        "WebSockets",
+        "WebSockets closed by their clients",
+        "WebSockets told that the daemon stops",
+        "WebSockets that may not publish",
+        "WebSockets with ids",
         "caught up",
         "clocks set ahead",
         "clocks set back",
         "deletes during a fan-out",
+        "event streams",
+        "event streams that end with the daemon",
         "floods behind a hold",
         "gaps",
         "half closes",
         "half closes while held",
         "held",
         "other statuses",
+        "pings",
         "reloads",
         "resets",
         "resets while held",
         "resets while woken",
         "resumed",
+        "sent on an event stream",
         "sent though refused",
         "sheds of begun heads",
         "sheds of idle ones",
         "sheds of refused ones",
         "sheds of silent ones",
+        "silent WebSockets",
         "splits",
         "stalled",
         "stops",
+        "streamed",
+        "streamed with a gap",
+        "streams displaced",
+        "streams of deleted channels",
+        "streams resumed",
+        "streams stalled",
         "subscribe notices",
         "timed out",
         "woken",

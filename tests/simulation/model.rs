@@ -20,8 +20,13 @@ const RUNS_MAX: usize = 32;
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     pub(crate) id: MessageId,
+    /// Among the messages of its store.
+    pub(crate) place: MessageId,
     pub(crate) body: Vec<u8>,
     pub(crate) content_type: Option<&'static str>,
+    pub(crate) event: Option<&'static str>,
+    /// By the store, for a while at least.
+    pub(crate) is_kept: bool,
     /// Place in the order of all messages of the simulation.
     order: u64,
     stored_ms: u64,
@@ -29,8 +34,13 @@ pub(crate) struct Message {
 }
 
 impl Message {
+    pub(crate) fn order(&self) -> u64 {
+        self.order
+    }
+
     fn cost(&self) -> usize {
-        self.body.len() + self.content_type.map_or(0, str::len) + MESSAGE_OVERHEAD
+        let names = [self.content_type, self.event].into_iter().flatten().map(str::len);
+        self.body.len() + names.sum::<usize>() + MESSAGE_OVERHEAD
     }
 }
 
@@ -60,6 +70,8 @@ struct Channel {
     /// Every message that was ever kept.
     log: Vec<Message>,
     waiting: Vec<Hold>,
+    /// Clients whose requests follow it.
+    streams: Vec<u64>,
     published: bool,
     asked_ms: Option<u64>,
     used_ms: u64,
@@ -121,12 +133,25 @@ pub(crate) struct Wake {
     lost_through: MessageId,
 }
 
+impl Wake {
+    /// Of its channel.
+    pub(crate) fn life(&self) -> u64 {
+        self.life
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Published {
     Missing,
     TooManyChannels,
     TooLarge,
-    Done { information: Information, woken: Vec<Hold>, wake: Box<Wake> },
+    Done {
+        information: Information,
+        woken: Vec<Hold>,
+        /// Those who follow the channel.
+        streams: Vec<u64>,
+        wake: Box<Wake>,
+    },
 }
 
 #[derive(Debug)]
@@ -137,7 +162,27 @@ pub(crate) enum Subscribed {
     NothingNew,
     Displaced,
     Message(Message, Gap),
-    Held { displaced: Vec<Hold> },
+    Held { displaced: Displaced },
+}
+
+/// Those who made room.
+#[derive(Debug, Default)]
+pub(crate) struct Displaced {
+    pub(crate) polls: Vec<Hold>,
+    pub(crate) streams: Vec<u64>,
+}
+
+/// What becomes of a request that follows channels.
+#[derive(Debug)]
+pub(crate) enum Followed {
+    Missing,
+    TooManyChannels,
+    TooManySubscribers,
+    /// It is itself.
+    Displaced,
+    /// Nothing is held any more.
+    Ended,
+    Begun(Displaced),
 }
 
 pub(crate) struct Subscribe {
@@ -157,6 +202,9 @@ pub(crate) struct Model {
     histories: BTreeMap<Name, History>,
     /// The place of the newest message of each store.
     places: BTreeMap<u16, MessageId>,
+    published: BTreeMap<Name, Vec<Wake>>,
+    /// What each stream follows, until it has ended; be there such a channel or not.
+    followers: BTreeMap<u64, Vec<Name>>,
     /// Counts messages and lives.
     count: u64,
 }
@@ -170,6 +218,8 @@ impl Model {
             channels: BTreeMap::new(),
             histories: BTreeMap::new(),
             places: BTreeMap::new(),
+            published: BTreeMap::new(),
+            followers: BTreeMap::new(),
             count: 0,
         }
     }
@@ -186,15 +236,18 @@ impl Model {
         &mut self,
         name: Name,
         body: &[u8],
-        content_type: Option<&'static str>,
+        (content_type, event): (Option<&'static str>, Option<&'static str>),
         create: bool,
         store: bool,
     ) -> Published {
         let options = self.stores[name.0 as usize].memory.clone();
         let mut message = Message {
             id: MessageId::default(),
+            place: MessageId::default(),
             body: body.to_vec(),
             content_type,
+            event,
+            is_kept: store,
             order: self.number(),
             stored_ms: self.now.mono_ms,
             is_there: true,
@@ -218,6 +271,7 @@ impl Model {
         place.time = time;
         let tag = if time > last.time { 0 } else { last.tag + 1 };
         message.id = MessageId { time, tag };
+        message.place = *place;
         assert!(message.id > last);
         history.last = message.id;
         if store {
@@ -238,9 +292,11 @@ impl Model {
         let (woken, waiting) =
             channel.waiting.drain(..).partition(|hold| wants(hold.cursor, message.id));
         channel.waiting = waiting;
+        let streams = channel.streams.clone();
         self.settle(name);
         let wake = Wake { name, message, life, lost_through };
-        Published::Done { information, woken, wake: Box::new(wake) }
+        self.published.entry(name).or_default().push(wake.clone());
+        Published::Done { information, woken, streams, wake: Box::new(wake) }
     }
 
     pub(crate) fn create(&mut self, name: Name) -> Option<Information> {
@@ -253,15 +309,17 @@ impl Model {
         Some(Information {
             messages: channel.there(),
             requested: asked.unwrap_or(-1),
-            subscribers: channel.waiting.len(),
+            subscribers: channel.held(),
             last: if channel.published { self.histories[&name].last } else { MessageId::default() },
         })
     }
 
-    pub(crate) fn delete(&mut self, name: Name) -> Option<(Information, Vec<Hold>)> {
+    /// Gives also those who waited, and those who followed it.
+    pub(crate) fn delete(&mut self, name: Name) -> Option<(Information, Displaced)> {
         let information = self.information(name)?;
-        let channel = self.channels.remove(&name).expect("it has information");
-        Some((information, channel.waiting))
+        let Channel { waiting, streams, .. } =
+            self.channels.remove(&name).expect("it has information");
+        Some((information, Displaced { polls: waiting, streams }))
     }
 
     pub(crate) fn subscribe(&mut self, name: Name, subscribe: &Subscribe) -> Subscribed {
@@ -287,18 +345,117 @@ impl Model {
         if subscribe.interval {
             return Subscribed::NothingNew;
         }
-        let waiting = channel.waiting.len();
-        let mut displaced = Vec::new();
+        let displaced = match self.make_place(&[name], subscribe) {
+            Followed::Begun(displaced) => displaced,
+            Followed::TooManySubscribers => return Subscribed::TooManySubscribers,
+            _ => return Subscribed::Displaced,
+        };
+        self.channel(name).waiting.push(hold);
+        Subscribed::Held { displaced }
+    }
+
+    /// Begins a stream on these channels. `waits`: streams began when it was asked; `is_over`: they
+    /// do not any more.
+    pub(crate) fn follow(
+        &mut self,
+        names: &[Name],
+        subscribe: &Subscribe,
+        (waits, is_over): (bool, bool),
+    ) -> Followed {
+        if !subscribe.create && names.iter().any(|name| !self.channels.contains_key(name)) {
+            return Followed::Missing;
+        }
+        let (mut found, mut made) = (Vec::new(), Vec::new());
+        let mut is_full = false;
+        for name in names {
+            let is_new = !self.channels.contains_key(name);
+            if is_new && !waits {
+                continue;
+            }
+            if self.make(*name, Maker::Get) {
+                if is_new {
+                    made.push(*name);
+                }
+                self.channel(*name).asked_ms = Some(self.now.mono_ms);
+                found.push(*name);
+            } else {
+                is_full = true;
+            }
+        }
+        if is_full {
+            // Of those who followed one of that name before nobody hears of it.
+            made.iter().for_each(|name| drop(self.channels.remove(name)));
+            found.iter().for_each(|name| self.settle(*name));
+            return Followed::TooManyChannels;
+        }
+        let outcome =
+            if waits && !is_over { self.make_place(names, subscribe) } else { Followed::Ended };
+        match outcome {
+            Followed::Begun(_) => {
+                let client = subscribe.hold.client;
+                names.iter().for_each(|name| self.channel(*name).streams.push(client));
+                self.followers.insert(client, names.to_vec());
+            }
+            _ => found.iter().for_each(|name| self.settle(*name)),
+        }
+        outcome
+    }
+
+    /// As before, for somebody who is not there any more, or never hears of it.
+    pub(crate) fn follow_in_vain(&mut self, names: &[Name], subscribe: &Subscribe, waits: bool) {
+        let subscribe =
+            Subscribe { concurrency: Concurrency::Broadcast, max_subscribers: 0, ..*subscribe };
+        if let Followed::Begun(_) = self.follow(names, &subscribe, (waits, false)) {
+            self.leave(&[], subscribe.hold.client);
+        }
+    }
+
+    /// A place for one more on each of these channels, if there is one.
+    fn make_place(&mut self, names: &[Name], subscribe: &Subscribe) -> Followed {
+        let most = names.iter().map(|name| self.channels[name].held()).max().unwrap_or(0);
+        let mut displaced = Displaced::default();
         match subscribe.concurrency {
-            Concurrency::First if waiting > 0 => return Subscribed::Displaced,
-            Concurrency::Last => displaced = std::mem::take(&mut channel.waiting),
-            _ if subscribe.max_subscribers != 0 && waiting >= subscribe.max_subscribers => {
-                return Subscribed::TooManySubscribers;
+            Concurrency::First if most > 0 => return Followed::Displaced,
+            Concurrency::Last => {
+                for name in names {
+                    displaced.polls.append(&mut self.channel(*name).waiting);
+                    displaced.streams.append(&mut self.channel(*name).streams);
+                }
+                displaced.streams.sort_unstable();
+                displaced.streams.dedup();
+                for client in displaced.streams.clone() {
+                    self.leave(names, client);
+                }
+            }
+            _ if subscribe.max_subscribers != 0 && most >= subscribe.max_subscribers => {
+                return Followed::TooManySubscribers;
             }
             _ => {}
         }
-        channel.waiting.push(hold);
-        Subscribed::Held { displaced }
+        Followed::Begun(displaced)
+    }
+
+    /// A stream ends. `kept`: channels that somebody else is about to wait on.
+    pub(crate) fn leave(&mut self, kept: &[Name], client: u64) {
+        for name in self.followers.remove(&client).unwrap_or_default() {
+            let Some(channel) = self.channels.get_mut(&name) else { continue };
+            channel.streams.retain(|stream| *stream != client);
+            if !kept.contains(&name) {
+                self.settle(name);
+            }
+        }
+    }
+
+    /// Everything that was published on a channel, be it kept or not.
+    pub(crate) fn published(&self, name: Name) -> &[Wake] {
+        self.published.get(&name).map_or(&[], |all| all)
+    }
+
+    /// Whether a message is in its channel's queue.
+    pub(crate) fn is_there(&self, wake: &Wake) -> bool {
+        let channel = self.channels.get(&wake.name).filter(|channel| channel.life == wake.life);
+        let found = channel.and_then(|one| one.log.iter().find(|m| m.id == wake.message.id));
+        found.is_some_and(|message| message.is_there)
     }
 
     /// A subscriber asks that is not there any more, or never hears of it.
@@ -391,7 +548,7 @@ impl Model {
     }
 
     /// What lies lost between a cursor and a message that comes next.
-    fn missed(&self, name: Name, cursor: Cursor, id: MessageId) -> Gap {
+    pub(crate) fn missed(&self, name: Name, cursor: Cursor, id: MessageId) -> Gap {
         let lost_through = self.histories.get(&name).map_or(FIRST_ID, |h| h.lost_through);
         if cursor.time == 0 || lost_through <= cursor.id() {
             return Gap::NONE;
@@ -418,6 +575,16 @@ impl Model {
         Gap::Messages(channel.log.iter().filter(between).count() as u64)
     }
 
+    /// What may be told as missed of several channels, between a cursor and a place.
+    pub(crate) fn missed_among(&self, _: &[Name], _: Cursor, _: MessageId) -> Vec<Gap> {
+        unreachable!("of one channel each")
+    }
+
+    /// The number of the newest message, or what came after it.
+    pub(crate) fn order(&self) -> u64 {
+        self.count
+    }
+
     fn number(&mut self) -> u64 {
         self.count += 1;
         self.count
@@ -438,6 +605,9 @@ impl Model {
             return false;
         } else {
             let inherited = self.histories.entry(name).or_insert(NO_HISTORY).lost_through;
+            let follows = |(_, names): &(&u64, &Vec<Name>)| names.contains(&name);
+            let streams =
+                self.followers.iter().filter(follows).map(|(client, _)| *client).collect();
             self.channels.insert(
                 name,
                 Channel {
@@ -446,6 +616,7 @@ impl Model {
                     inherited,
                     log: Vec::new(),
                     waiting: Vec::new(),
+                    streams,
                     published: false,
                     asked_ms: None,
                     used_ms,
@@ -506,8 +677,13 @@ impl Channel {
         self.log.iter().filter(|message| message.is_there).count()
     }
 
+    /// Requests that are held.
+    fn held(&self) -> usize {
+        self.waiting.len() + self.streams.len()
+    }
+
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.there() == 0
+        self.held() == 0 && self.there() == 0
     }
 }
 

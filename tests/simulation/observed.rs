@@ -1,5 +1,7 @@
 //! What happened, told to the model; and what the relay asked for, compared with what is due.
 
+use std::collections::VecDeque;
+
 use pushserver::message::MessageId;
 use pushserver::relay::notice::Event;
 use pushserver::relay::{Input, Output};
@@ -15,12 +17,17 @@ use pushserver_testkit::{Answer, Happened};
 impl World {
     /// Lets the model do what the relay did.
     pub(crate) fn observe(&mut self) {
-        for happened in self.network.happened() {
+        let mut all = VecDeque::from(self.network.happened());
+        while let Some(happened) = all.pop_front() {
             match happened {
                 Happened::Received(conn, bytes) => self.received(self.numbers[&conn], &bytes),
                 Happened::Refused(conn) => self.refused(self.numbers[&conn]),
                 Happened::Told(conn, input) => self.told(self.numbers[&conn], input),
-                Happened::Due => self.due(),
+                Happened::Due => {
+                    // Timers of streams are due before everything else, which shows only later.
+                    self.end_timed_out(&all);
+                    self.due();
+                }
                 Happened::Asked(output) => self.asked(&output),
             }
         }
@@ -51,12 +58,18 @@ impl World {
         assert!(client.wants_read(&limits), "{number} is read");
         assert!(bytes.len() <= client.reads_at_most(&limits), "{number} is read too far");
         (client.paused, client.unread) = (false, false);
+        if let Some(stream) = &mut client.stream {
+            stream.heard_ms = now_ms;
+        }
         match client.phase {
             Phase::Lingering(_) if !client.stalled => {
                 client.arm(Timer::Linger, &limits, now_ms);
                 self.count("sent though refused");
             }
             Phase::Lingering(_) | Phase::Closing => {}
+            Phase::Streaming if client.stream.as_ref().is_some_and(|one| !one.is_websocket()) => {
+                self.count("sent on an event stream");
+            }
             _ => {
                 client.kept.extend_from_slice(bytes);
                 self.end_flooded(number);
@@ -82,6 +95,7 @@ impl World {
                 let conn = self.conns.remove(&number).expect("it is open");
                 self.numbers.remove(&conn);
                 self.abandon_hold(number);
+                self.leave_stream(number);
                 if self.asks.give_up(number) {
                     self.count("asked and gone");
                 }
@@ -89,6 +103,11 @@ impl World {
             }
             Input::Stalled => {
                 client.stalled = true;
+                if let Some(stream) = &mut client.stream {
+                    stream.was_behind = true;
+                    self.count("streams stalled");
+                }
+                let client = self.client(number);
                 client.arm(Timer::Write, &limits, now_ms);
                 self.count("stalled");
             }
@@ -134,6 +153,10 @@ impl World {
             }
             Phase::Lingering(_) => client.linger(stopping, &limits, now_ms),
             Phase::Asked if is_slow => client.arm_store(stopping, &limits, now_ms),
+            Phase::Streaming => {
+                client.arm_ping(&limits, now_ms);
+                self.make_ready(number, true);
+            }
             Phase::Waiting if client.paused => {
                 client.timer = None;
                 self.make_ready(number, true);
@@ -161,6 +184,9 @@ impl World {
             Output::Close { conn } => {
                 let Some(&number) = self.numbers.get(conn) else { return };
                 self.note(|| format!("  {number} is closed"));
+                if self.clients[&number].phase == Phase::Streaming {
+                    self.check_silent_end(number);
+                }
                 let client = self.client(number);
                 assert!(client.must_close && !client.close_seen, "{number} is closed");
                 client.close_seen = true;
@@ -193,11 +219,25 @@ impl World {
     pub(crate) fn sent(&mut self, number: u64, bytes: &[u8]) {
         self.note(|| format!("  {number} gets {}", bytes[..bytes.len().min(300)].escape_ascii()));
         let client = self.client(number);
+        let is_answer = match client.expects.front() {
+            Some((Expect::Pong(_), ..)) => bytes[0] == 0x8a,
+            // A Ping that was due before the client's last frame had its turn.
+            Some((Expect::Close(_), ..)) if bytes == [0x89, 0] => return,
+            _ => true,
+        };
+        if !is_answer {
+            // What is under way to a stream may come before.
+            return self.fed(number, bytes);
+        }
         let (expect, request, closes) = match client.expects.pop_front() {
             Some(expected) => expected,
+            None if client.phase == Phase::Streaming => return self.fed(number, bytes),
             // Nothing but the end of its time ends a hold unasked.
             None => self.hold_times_out(number),
         };
+        if matches!(expect, Expect::Begins | Expect::Pong(_) | Expect::Close(_)) {
+            return self.check_of_stream(number, bytes, &expect, &request);
+        }
         let is_head = matches!(request.ask, Ask::Inspect { is_head: true })
             && !matches!(expect, Expect::Status(408));
         if matches!(expect, Expect::Status(410)) {
@@ -208,7 +248,8 @@ impl World {
         let stopping = self.stopping;
         let client = self.client(number);
         let closes = closes.unwrap_or(request.close || stopping);
-        if !matches!(expect, Expect::Continue) {
+        // 426 has another one beside it.
+        if !matches!(expect, Expect::Continue | Expect::Status(426)) {
             let kept = request.keep_alive.then_some("keep-alive");
             let connection = if closes { Some("close") } else { kept };
             assert_eq!(answer.header("connection"), connection, "{request:?}");
@@ -245,6 +286,7 @@ impl World {
             _ => None,
         };
         match expect {
+            Expect::Begins | Expect::Pong(_) | Expect::Close(_) => unreachable!("of streams"),
             Expect::Continue => return assert_eq!(status, 100),
             Expect::Status(expected) => {
                 assert_eq!(status, *expected, "{request:?}");

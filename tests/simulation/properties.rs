@@ -2,7 +2,7 @@
 
 use pushserver::store::StoreId;
 
-use crate::client::Phase;
+use crate::client::{Client, Phase};
 use crate::world::World;
 
 impl World {
@@ -27,16 +27,23 @@ impl World {
         assert!(is_right(has, should), "{has} channels, not {should}");
         assert!(hub.figures().channels as usize <= self.settings.channels_max);
         let held = self.clients.values().filter(|client| client.held.is_some()).count();
-        assert_eq!(hub.held(), held, "held requests");
-        assert_eq!(hub.asks(), self.asks.waiting(), "questions to stores");
+        let streams = self.clients.values().filter(|client| client.stream.is_some()).count();
+        assert_eq!(hub.held(), held + streams, "held requests");
+        let reads = hub.asks() - self.asks.waiting();
+        let reads_max = if self.asks.is_slow() { streams } else { 0 };
+        assert!(reads <= reads_max, "{reads} questions to stores too many");
         // One for each hold, for each channel until it is idle for good, and for each store.
         let timers = held + hub.figures().channels as usize + self.settings.stores.len();
         assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
         let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
-        assert_eq!(
-            self.network.relay.state().timers() - hub.timers(),
-            armed,
-            "timers of connections"
+        // A stream without pings has a timer while its store is awaited.
+        let is_free = |client: &&Client| client.stream.is_some() && client.timer.is_none();
+        let free =
+            if self.asks.is_slow() { self.clients.values().filter(is_free).count() } else { 0 };
+        let timers = self.network.relay.state().timers() - hub.timers();
+        assert!(
+            (armed..=armed + free).contains(&timers),
+            "{timers} timers of connections, {armed}"
         );
     }
 
@@ -48,6 +55,7 @@ impl World {
                 && (hold.since_ms + hold.timeout_ms).next_multiple_of(10) <= now_ms;
             assert!(!over, "the hold of {} should have ended", hold.client);
         }
+        self.check_streams();
         for client in self.clients.values() {
             let number = client.number;
             assert!(client.expects.is_empty(), "{number} misses {:?}", client.expects);
@@ -58,7 +66,12 @@ impl World {
             let is_read = client.paused == client.unread || client.phase == Phase::Closing;
             assert!(is_read, "{number} should be read again");
         }
-        let told = self.clients.values().filter(|c| c.held.is_some_and(|held| held.told)).count();
+        let told = self.clients.values().map(|client| {
+            let of_stream = client.stream.as_ref().filter(|stream| stream.told);
+            usize::from(client.held.is_some_and(|held| held.told))
+                + of_stream.map_or(0, |stream| stream.names.len())
+        });
+        let told: usize = told.sum();
         assert_eq!(self.network.told(), told, "subscribe notices without their unsubscribe");
     }
 

@@ -6,15 +6,19 @@ use pushserver::http::write_http_date;
 use pushserver::message::{Cursor, MessageId};
 
 use crate::settings::{Kind, PLACES};
+use crate::stream::Form;
 use pushserver_testkit::Random;
 
 /// What a request asks.
 #[derive(Debug, Clone)]
 pub(crate) enum Ask {
     Get(Cursor),
+    /// Of a stream.
+    Follow(Form, Cursor),
     Publish {
         body: Vec<u8>,
         content_type: Option<&'static str>,
+        event: Option<&'static str>,
         expects: bool,
     },
     Create,
@@ -61,7 +65,10 @@ impl Request {
 
     /// Draws how `ask` is written.
     pub(crate) fn draw(random: &mut Random, ask: Ask, place: usize, channel: &'static str) -> Self {
+        let is_socket =
+            matches!(ask, Ask::Follow(Form::Frame | Form::FrameWithMeta, _) | Ask::Fixed(426));
         let (version, connection, close, keep_alive) = match random.below(20) {
+            _ if is_socket => ("1.1", "Connection: x, Upgrade\r\n", false, false),
             0 => ("1.0", "", true, false),
             1 => ("1.0", "Connection: keep-alive\r\n", false, true),
             2 => ("1.1", "Connection: close\r\n", true, false),
@@ -107,7 +114,7 @@ impl Request {
             _ => (PLACES[place].path, spelled(random, channel)),
         };
         let accept = match request.ask {
-            Ask::Fixed(406) => "text/event-stream",
+            Ask::Follow(Form::Event, _) => "text/event-stream",
             _ => ACCEPTS[accept],
         };
         request.head = format!(
@@ -115,20 +122,51 @@ impl Request {
              Accept: {accept}\r\n{lines}\r\n"
         )
         .into_bytes();
+        // Whatever is answered to one that wants an event stream.
+        request.close |= matches!(request.ask, Ask::Follow(Form::Event, _));
         request
+    }
+
+    /// Stands for what a WebSocket's client sends.
+    pub(crate) fn of_frame(place: usize) -> Self {
+        Self {
+            ask: Ask::Fixed(101),
+            place,
+            channel: "",
+            accept: 0,
+            close: false,
+            keep_alive: false,
+            head: Vec::new(),
+            body: Vec::new(),
+            chunked: false,
+            first_run: 0,
+        }
     }
 
     fn draw_question(&mut self, random: &mut Random) -> (&'static str, String, String) {
         match &self.ask {
             Ask::Get(cursor) => {
                 let (query, mut lines) = written(random, *cursor);
-                // Beside another type, and another protocol: still a poll.
-                lines += random.pick(&["", "", "", "Accept: text/event-stream\r\n"]);
+                // Beside another protocol: still a poll.
                 lines += random.pick(&["", "", "", "Connection: Upgrade\r\nUpgrade: h2c\r\n"]);
                 ("GET", query, lines)
             }
-            Ask::Publish { body, content_type, expects } => {
+            Ask::Follow(form, cursor) => {
+                let (query, mut lines) = written(random, *cursor);
+                if *form != Form::Event {
+                    lines += "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+                }
+                if *form == Form::FrameWithMeta {
+                    lines += "Sec-WebSocket-Protocol: x, ws+meta.nchan\r\n";
+                }
+                ("GET", query, lines)
+            }
+            Ask::Publish { body, content_type, event, expects } => {
                 let mut lines = String::new();
+                if let Some(event) = event {
+                    lines += &format!("X-EventSource-Event: {event}\r\n");
+                }
                 if let Some(content_type) = content_type {
                     lines += &format!("Content-Type: {content_type}\r\n");
                 }
@@ -154,11 +192,7 @@ impl Request {
             Ask::Fixed(400) => {
                 ("GET", String::new(), "If-Modified-Since: yesterday\r\n".to_owned())
             }
-            Ask::Fixed(403) if is_subscriber(self.place) => {
-                let handshake = "Connection: x, Upgrade\r\nUpgrade: websocket\r\n";
-                ("GET", String::new(), handshake.to_owned())
-            }
-            Ask::Fixed(406) => ("GET", String::new(), String::new()),
+            Ask::Fixed(426) => ("GET", String::new(), "Upgrade: websocket\r\n".to_owned()),
             Ask::Fixed(_) => ("PATCH", String::new(), String::new()),
             Ask::Doomed(status) => unreachable!("{status} is made by `doomed`"),
         }

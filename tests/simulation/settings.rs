@@ -100,6 +100,7 @@ pub(crate) struct Settings {
     pub(crate) channels_max: usize,
     pub(crate) poll_timeout_ms: u64,
     pub(crate) max_subscribers: usize,
+    pub(crate) ping_interval_ms: u64,
     pub(crate) seed: u64,
 }
 
@@ -119,6 +120,7 @@ impl Settings {
             channels_max: random.pick(&[3, 6, 1000, 1000, 1000]),
             poll_timeout_ms: 0,
             max_subscribers: 0,
+            ping_interval_ms: 0,
             seed: random.number(),
         };
         settings.draw_again(random);
@@ -143,6 +145,7 @@ impl Settings {
         self.limits.keepalive_timeout_ms = random.pick(&[1_000, 60_000]);
         self.poll_timeout_ms = random.pick(&[0, 1_000, 30_000, 55_000]);
         self.max_subscribers = random.pick(&[1, 2, 3]);
+        self.ping_interval_ms = random.pick(&[0, 1_000, 25_000]);
     }
 
     pub(crate) fn hub(&self) -> pushserver::hub::options::Options {
@@ -176,8 +179,8 @@ impl Settings {
             }),
             Kind::Subscriber { interval, create, concurrency, limited } => {
                 Role::Subscriber(SubscriberOptions {
-                    transports: Transports { websocket: false, event_stream: false, poll: true },
-                    ping_interval_ms: 0,
+                    transports: Transports { websocket: true, event_stream: true, poll: true },
+                    ping_interval_ms: self.ping_interval_ms,
                     first: First::Oldest,
                     delivery: if interval { Delivery::IntervalPoll } else { Delivery::LongPoll },
                     create_on_get: create,

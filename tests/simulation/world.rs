@@ -13,6 +13,7 @@ use pushserver_testkit::{Network, Random};
 
 use crate::asks::Asks;
 use crate::client::{Client, Expect, Phase, Timer};
+use crate::following::Resume;
 use crate::model::{Model, Name};
 use crate::settings::Settings;
 
@@ -31,6 +32,8 @@ pub(crate) struct World {
     pub(crate) ready: VecDeque<u64>,
     /// The newest message that somebody got, by channel.
     pub(crate) seen: BTreeMap<Name, MessageId>,
+    /// Streams that have ended, to be gone on with.
+    pub(crate) resumes: Vec<Resume>,
     /// Every answer is the last of its connection.
     pub(crate) stopping: bool,
     /// No request is held any more.
@@ -40,6 +43,8 @@ pub(crate) struct World {
     /// then.
     spare: [Vec<(u64, (u64, u64))>; 4],
     next_number: u64,
+    /// Bodies that were published.
+    pub(crate) bodies: u64,
     is_traced: bool,
     pub(crate) trace: Vec<String>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
@@ -66,10 +71,12 @@ impl World {
             numbers: HashMap::new(),
             ready: VecDeque::new(),
             seen: BTreeMap::new(),
+            resumes: Vec::new(),
             stopping: false,
             holds_end: false,
             spare: Default::default(),
             next_number: 0,
+            bodies: 0,
             is_traced,
             trace: Vec::new(),
             counts: BTreeMap::new(),

@@ -1,0 +1,375 @@
+//! What becomes of requests that follow channels: how they begin, what they are sent, how they end.
+//! The relay decides when a stream has its turn; what it is given then is the model's to say.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use pushserver::message::Cursor;
+use pushserver::relay::Output;
+use pushserver_testkit::Happened;
+
+use crate::asks::Question;
+use crate::client::{Expect, Phase};
+use crate::model::{Displaced, Followed, Hold, Name, Subscribe};
+use crate::request::{Ask, Request};
+use crate::settings::{Kind, PLACES};
+use crate::stream::{Form, Item, Stream};
+use crate::world::World;
+
+/// A stream that has ended, to be gone on with.
+#[derive(Debug, Clone)]
+pub(crate) struct Resume {
+    pub(crate) place: usize,
+    pub(crate) channel: &'static str,
+    pub(crate) cursor: Cursor,
+}
+
+impl World {
+    pub(crate) fn follow(&mut self, number: Option<u64>, names: &[Name], question: &Question) {
+        let Question { ref request, holds_end, max_subscribers, ping_ms, .. } = *question;
+        let place = PLACES[request.place];
+        let (Ask::Follow(form, cursor), Kind::Subscriber { create, concurrency, limited, .. }) =
+            (&request.ask, place.kind)
+        else {
+            unreachable!("a GET on a subscriber location")
+        };
+        let now_ms = self.now().mono_ms;
+        let client = number.unwrap_or(u64::MAX);
+        let hold = Hold { client, cursor: *cursor, since_ms: now_ms, timeout_ms: 0 };
+        let max_subscribers = if limited { max_subscribers } else { 0 };
+        let subscribe = Subscribe { hold, interval: false, create, concurrency, max_subscribers };
+        let waits = !holds_end;
+        let Some(number) = number else {
+            return self.model.follow_in_vain(names, &subscribe, waits);
+        };
+        let status = match self.model.follow(names, &subscribe, (waits, self.holds_end)) {
+            Followed::Missing => 404,
+            Followed::TooManyChannels => 503,
+            Followed::TooManySubscribers => 403,
+            Followed::Displaced => 409,
+            Followed::Ended => return self.begin_in_vain(number, *form, request),
+            Followed::Begun(displaced) => {
+                self.displace(displaced);
+                let since = (self.model.order(), now_ms);
+                let of = (request.place, names.to_vec(), false);
+                let mut stream = Stream::new(*form, of, *cursor, since);
+                (stream.told, stream.ping_ms) = (place.passthrough, ping_ms);
+                return self.begin_stream(number, stream, request);
+            }
+        };
+        self.answer(Some(number), Expect::Status(status), request);
+    }
+
+    /// Those who make room are told.
+    pub(crate) fn displace(&mut self, displaced: Displaced) {
+        let stopping = self.stopping;
+        for hold in displaced.polls {
+            let client = self.client(hold.client);
+            let asked = client.requests[0].clone();
+            client.held = None;
+            let closes = asked.close || stopping;
+            client.expects.push_back((Expect::Status(409), asked.clone(), Some(closes)));
+            self.answered(hold.client, &asked, true);
+        }
+        for number in displaced.streams {
+            self.client(number).stream.as_mut().expect("it follows").ending = Some(409);
+        }
+    }
+
+    /// Nothing is held any more: it begins and ends.
+    fn begin_in_vain(&mut self, number: u64, form: Form, request: &Request) {
+        let (now_ms, limits, stopping) =
+            (self.now().mono_ms, self.settings.limits.clone(), self.stopping);
+        let client = self.client(number);
+        client.expects.push_back((Expect::Begins, request.clone(), None));
+        if form != Form::Event {
+            client.expects.push_back((Expect::Close(1001), request.clone(), None));
+        }
+        client.requests.pop_front();
+        client.kept.clear();
+        if form == Form::Event || client.ended {
+            return self.close(number);
+        }
+        client.lingers_ms = 5_000;
+        client.linger(stopping, &limits, now_ms);
+    }
+
+    fn begin_stream(&mut self, number: u64, stream: Stream, request: &Request) {
+        let (now_ms, limits, late) = (self.now().mono_ms, self.settings.limits.clone(), self.late);
+        self.count(match stream.form {
+            Form::Event => "event streams",
+            Form::Frame => "WebSockets",
+            Form::FrameWithMeta => "WebSockets with ids",
+        });
+        let client = self.client(number);
+        client.stream = Some(stream);
+        if client.ended {
+            return self.close(number);
+        }
+        client.requests.pop_front();
+        client.phase = Phase::Streaming;
+        if !client.stalled {
+            client.timer = None;
+        }
+        client.expects.push_back((Expect::Begins, request.clone(), None));
+        client.arm_ping(&limits, now_ms);
+        self.make_ready(number, late);
+    }
+
+    /// A stream is sent something that it did not ask for.
+    pub(crate) fn fed(&mut self, number: u64, bytes: &[u8]) {
+        let now_ms = self.now().mono_ms;
+        let stream = self.client(number).stream.as_mut().expect("it streams");
+        let items = stream.read(bytes);
+        let silent_ms = now_ms - stream.sent_ms;
+        stream.sent_ms = now_ms;
+        for item in items {
+            match item {
+                Item::Message(given) => {
+                    let client = self.clients.get_mut(&number).expect("it is there");
+                    let stream = client.stream.as_mut().expect("it streams");
+                    // Whoever makes room is given all that is under way.
+                    let may = !client.stalled || stream.ending.is_some();
+                    assert!(may, "{number} is sent messages, though it takes none");
+                    if given.is_unknown() {
+                        continue;
+                    }
+                    let (wake, gap) = stream.take(&given, &self.model);
+                    if !stream.is_several {
+                        self.seen.insert(wake.name, wake.message.id);
+                    }
+                    self.count(match gap {
+                        pushserver::store::Gap::NONE => "streamed",
+                        _ => "streamed with a gap",
+                    });
+                }
+                Item::Ping => {
+                    let stream = self.client(number).stream.as_ref().expect("it streams");
+                    let ping_ms = stream.ping_ms;
+                    assert!(ping_ms > 0 && silent_ms >= ping_ms - ping_ms / 10, "a ping too early");
+                    self.count("pings");
+                }
+                Item::End(status) => {
+                    self.check_end(number, status);
+                    self.close(number);
+                }
+                Item::Close(code) => {
+                    let status = match code {
+                        4409 => 409,
+                        4410 => 410,
+                        other => other,
+                    };
+                    self.check_end(number, status);
+                    self.close_socket(number);
+                }
+                Item::Pong => panic!("{number} asked for no Pong"),
+            }
+        }
+    }
+
+    /// What a stream is sent because of something that its client sent.
+    pub(crate) fn check_of_stream(
+        &mut self,
+        number: u64,
+        bytes: &[u8],
+        expect: &Expect,
+        request: &Request,
+    ) {
+        let now_ms = self.now().mono_ms;
+        if let Some(stream) = &mut self.client(number).stream {
+            stream.sent_ms = now_ms;
+        }
+        match expect {
+            Expect::Begins => {
+                let Ask::Follow(form, _) = request.ask else { unreachable!("a stream") };
+                check_head(bytes, form);
+            }
+            Expect::Pong(payload) => {
+                let head = [0x8a, payload.len() as u8];
+                assert_eq!(bytes, [&head[..], payload].concat());
+            }
+            Expect::Close(code) => {
+                assert_eq!((bytes[0], &bytes[2..4]), (0x88, &code.to_be_bytes()[..]));
+            }
+            _ => unreachable!("of a stream"),
+        }
+    }
+
+    /// Whether a stream may end so, where its client asked for nothing.
+    fn check_end(&mut self, number: u64, status: u16) {
+        let stream = self.clients[&number].stream.as_ref().expect("it streams");
+        match status {
+            1001 => assert!(self.holds_end, "{number} is ended as if the daemon stopped"),
+            1013 => assert!(self.asks.is_slow(), "{number}: no store is late"),
+            _ => assert_eq!(stream.ending, Some(status), "{number} ends"),
+        }
+        self.count(match status {
+            409 => "streams displaced",
+            410 => "streams of deleted channels",
+            1001 => "WebSockets told that the daemon stops",
+            _ => "streams whose store is late",
+        });
+    }
+
+    /// Ends the streams whose timers end them: of what happens behind that the first is their end.
+    pub(crate) fn end_timed_out(&mut self, next: &VecDeque<Happened>) {
+        let mut seen = BTreeSet::new();
+        for happened in next.iter().take_while(|one| !matches!(one, Happened::Due)) {
+            let conn = match happened {
+                Happened::Received(conn, _) | Happened::Told(conn, _) => *conn,
+                Happened::Asked(Output::Send { conn, .. } | Output::Close { conn }) => *conn,
+                _ => continue,
+            };
+            let Some(&number) = self.numbers.get(&conn) else { continue };
+            if !seen.insert(conn) || self.clients[&number].phase != Phase::Streaming {
+                continue;
+            }
+            match happened {
+                Happened::Asked(Output::Close { .. }) if !self.holds_end => {
+                    self.check_silent_end(number);
+                }
+                Happened::Asked(Output::Send { payload, .. }) => {
+                    let (head, _) = payload.slices(0);
+                    if let [0x88, _, 0x03, 0xf5, ..] = head {
+                        self.check_end(number, 1013);
+                        let place = self.clients[&number].stream.as_ref().expect("it is").place;
+                        let expect = (Expect::Close(1013), Request::of_frame(place), None);
+                        self.client(number).expects.push_back(expect);
+                        self.close_socket(number);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A stream is closed without a word.
+    pub(crate) fn check_silent_end(&mut self, number: u64) {
+        let now_ms = self.now().mono_ms;
+        let stream = self.clients[&number].stream.as_ref().expect("it streams");
+        let is_silent = stream.is_websocket()
+            && stream.ping_ms > 0
+            && now_ms - stream.heard_ms >= stream.ping_ms - stream.ping_ms / 10;
+        let is_over = self.holds_end && !stream.is_websocket();
+        let is_late = self.asks.is_slow() && !stream.is_websocket();
+        assert!(is_silent || is_over || is_late, "{number} is closed");
+        self.count(match (is_over, is_silent) {
+            (true, _) => "event streams that end with the daemon",
+            (_, true) => "silent WebSockets",
+            _ => "streams whose store is late",
+        });
+        self.close(number);
+    }
+
+    /// A WebSocket was sent a Close.
+    pub(crate) fn close_socket(&mut self, number: u64) {
+        self.leave_stream(number);
+        let (now_ms, limits, stopping) =
+            (self.now().mono_ms, self.settings.limits.clone(), self.stopping);
+        let client = self.client(number);
+        client.kept.clear();
+        if client.ended {
+            return self.close(number);
+        }
+        client.lingers_ms = 5_000;
+        client.linger(stopping, &limits, now_ms);
+    }
+
+    /// A stream has ended, or its client is gone.
+    pub(crate) fn leave_stream(&mut self, number: u64) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        let Some(stream) = client.stream.take() else { return };
+        self.model.leave(&[], number);
+        self.leaves_deleted(number);
+        if !stream.cursor.is_oldest() {
+            let Stream { place, cursor, ref names, .. } = stream;
+            self.resumes.push(Resume { place, channel: names[0].2, cursor });
+        }
+    }
+
+    /// Frames of a WebSocket's client, as far as they have come.
+    pub(crate) fn take_frame(&mut self, number: u64) {
+        let client = self.client(number);
+        let stream = client.stream.as_mut().expect("it streams");
+        while !client.kept.is_empty() {
+            stream.frame.push(client.kept.remove(0));
+            // The simulation's frames are short: two bytes, a mask of zeros, the payload.
+            let [opcode, length, ..] = stream.frame[..] else { continue };
+            let length = usize::from(length & 0x7f);
+            if opcode == 0x81 {
+                // Nobody may publish here, whatever comes behind the head.
+                client.kept.clear();
+                let request = Request::of_frame(stream.place);
+                client.expects.push_back((Expect::Close(1008), request, None));
+                self.count("WebSockets that may not publish");
+                return self.close_socket(number);
+            }
+            if stream.frame.len() < 6 + length {
+                continue;
+            }
+            let payload = stream.frame[6..].to_vec();
+            stream.frame.clear();
+            let request = Request::of_frame(stream.place);
+            match opcode {
+                0x89 => {
+                    client.expects.push_back((Expect::Pong(payload), request, None));
+                    self.count("Pongs");
+                }
+                0x88 => {
+                    client.expects.push_back((Expect::Close(1000), request, None));
+                    self.count("WebSockets closed by their clients");
+                    return self.close_socket(number);
+                }
+                _ => {}
+            }
+            return;
+        }
+    }
+
+    /// Holds when the relay has nothing left to do until something happens.
+    pub(crate) fn check_streams(&mut self) {
+        let now_ms = self.now().mono_ms;
+        let is_slow = self.asks.is_slow();
+        for client in self.clients.values_mut() {
+            let Some(stream) = &mut client.stream else { continue };
+            if client.phase != Phase::Streaming {
+                continue;
+            }
+            let number = client.number;
+            assert_eq!(stream.ending, None, "{number} was not ended");
+            if client.stalled {
+                continue;
+            }
+            if !is_slow {
+                stream.check_level(&self.model);
+                let due_ms = (stream.sent_ms + stream.ping_ms).next_multiple_of(10);
+                assert!(stream.ping_ms == 0 || now_ms <= due_ms, "{number} was sent no ping");
+            }
+            assert!(!self.holds_end, "{number} streams though the daemon stops");
+        }
+    }
+}
+
+fn check_head(bytes: &[u8], form: Form) {
+    let text = std::str::from_utf8(bytes).expect("a head");
+    let (head, start) = text.split_once("\r\n\r\n").expect("a whole head");
+    let mut lines = head.split("\r\n");
+    let status = lines.next();
+    let has = |line| assert!(head.contains(&format!("\r\n{line}")), "{head}");
+    if form == Form::Event {
+        assert_eq!(status, Some("HTTP/1.1 200 OK"));
+        has("Content-Type: text/event-stream; charset=utf-8");
+        has("Cache-Control: no-store, no-transform");
+        has("X-Accel-Buffering: no");
+        has("Connection: close");
+        has("Access-Control-Allow-Origin: *");
+        assert!(start.starts_with(": ping ") && start.ends_with("\n\n"), "{start}");
+    } else {
+        assert_eq!((status, start), (Some("HTTP/1.1 101 Switching Protocols"), ""));
+        has("Upgrade: websocket");
+        has("Connection: Upgrade");
+        has("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let has_meta = head.contains("Sec-WebSocket-Protocol: ws+meta.nchan");
+        assert_eq!(has_meta, form == Form::FrameWithMeta);
+    }
+    assert!(!head.contains("Content-Length") && !head.contains("Transfer-Encoding"), "{head}");
+}
