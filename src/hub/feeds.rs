@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::feed::{Ahead, Feed, Item};
-use super::stream::{Member, Members, Stream};
+use super::stream::{Member, Members, Pace, Stream};
 use super::subscription::{Fed, FeedKey, Followed, StreamKey};
 use super::waiters::Waiters;
 use crate::arena::Arena;
 use crate::clock::Now;
 use crate::message::{Message, MessageId};
-use crate::store::{ChannelKey, Stores};
+use crate::store::{ChannelKey, Stores, Ticket};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(super) struct Feeds {
     by_channel: HashMap<ChannelKey, FeedKey>,
     /// Of deleted channels: for those who follow the next one of that name.
     by_name: HashMap<Rc<[u8]>, FeedKey>,
+    /// Of streams that do not wait for their store's answer any longer.
+    pub(super) abandoned: Vec<Ticket>,
 }
 
 /// Where and when a step is taken.
@@ -70,6 +72,7 @@ impl Feeds {
     /// Takes a stream out.
     pub(super) fn leave(&mut self, key: StreamKey, at: &mut At<'_>) -> Option<Stream> {
         let stream = self.streams.remove(key)?;
+        self.abandoned.extend(stream.awaited());
         for member in stream.members.all() {
             let Some(feed) = self.table.get_mut(member.feed) else { continue };
             for (moved, slot) in feed.leave(member.slot).into_iter().flatten() {
@@ -87,6 +90,14 @@ impl Feeds {
             self.drop_unused(member.feed);
         }
         Some(stream)
+    }
+
+    /// A stream's caller takes no more for now.
+    pub(super) fn pause(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            self.abandoned.extend(stream.awaited());
+            stream.pace = Pace::Paused;
+        }
     }
 
     /// The feed of a channel, made if need be.

@@ -11,7 +11,6 @@ use super::feeds::At;
 use super::holding::Holding;
 use super::options::Concurrency;
 use super::pending::{Pending, Then};
-use super::stream::Stream;
 use super::streams::{Begin, Streams, Turn};
 use super::subscription::{FeedKey, Hold, Peer, StreamKey, Subscription, SubscriptionKey};
 use super::waiters::Waiters;
@@ -303,8 +302,8 @@ impl Holds {
     }
 
     /// Ends a stream whose subscriber is gone.
-    pub(super) fn leave(&mut self, stream: StreamKey, now: Now) -> Option<Stream> {
-        self.streams.remove(stream, &mut At::new(&mut self.stores, now))
+    pub(super) fn leave(&mut self, stream: StreamKey, now: Now) {
+        self.streams.remove(stream, &mut At::new(&mut self.stores, now));
     }
 
     /// Has streams that are behind read, if there are any.

@@ -26,7 +26,6 @@ pub use crate::store::ChannelName;
 use self::holds::Holds;
 use self::options::{Options, StoreOptions};
 use self::pending::{Pending, Then};
-use self::stream::{Pace, Stream};
 use self::subscription::Subscription;
 use self::waiters::Waiters;
 use crate::clock::Now;
@@ -122,13 +121,12 @@ impl Hub {
 
     /// The ticket of the store that a stream waits for.
     pub fn ticket_of(&self, stream: StreamKey) -> Option<Ticket> {
-        let stream = self.holds.streams.feeds.stream(stream)?;
-        stream.ticket.filter(|_| stream.pace == Pace::Asked)
+        self.holds.streams.feeds.stream(stream)?.awaited()
     }
 
     /// A stream's caller takes no more for now: what is published is not brought to it.
     pub fn pause(&mut self, stream: StreamKey) {
-        self.holds.streams.pause(stream);
+        self.holds.streams.feeds.pause(stream);
     }
 
     /// A stream that was paused, or that did not read all there is, goes on: `Readable` follows.
@@ -145,12 +143,7 @@ impl Hub {
                     self.holds.note_waited(channel, now);
                 }
             }
-            Hold::Stream(stream) => {
-                let gone = self.holds.leave(stream, now);
-                if let Some(Stream { ticket: Some(ticket), .. }) = gone {
-                    self.holds.asks.remove(&ticket);
-                }
-            }
+            Hold::Stream(stream) => self.holds.leave(stream, now),
         }
     }
 
@@ -183,6 +176,9 @@ impl Hub {
     /// Goes on with one late answer of a store, if there is one. Each turn until there is none, the
     /// hub's own answers taken in between: so no timer is due of a caller that has its answer.
     pub fn handle_reply(&mut self, now: Now) -> bool {
+        for ticket in self.holds.streams.feeds.abandoned.drain(..) {
+            self.holds.asks.remove(&ticket);
+        }
         let Some((ticket, reply)) = self.holds.stores.next_reply(now) else { return false };
         let pending = ticket.and_then(|ticket| self.holds.asks.remove(&ticket));
         self.on_reply(pending.as_ref(), reply, now);
@@ -223,7 +219,7 @@ impl Hub {
 
     /// Callers that wait for a store.
     pub fn asks(&self) -> usize {
-        self.holds.asks.len()
+        self.holds.asks.len() - self.holds.streams.feeds.abandoned.len()
     }
 
     /// Requests that are held.

@@ -29,6 +29,13 @@ pub(super) struct Stream {
 
 const _: () = assert!(size_of::<Stream>() <= 88);
 
+impl Stream {
+    /// The ticket of the store that has not answered yet.
+    pub(super) fn awaited(&self) -> Option<Ticket> {
+        self.ticket.filter(|_| self.pace == Pace::Asked)
+    }
+}
+
 /// How a stream gets its next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {

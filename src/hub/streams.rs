@@ -337,13 +337,6 @@ impl Streams {
         }
     }
 
-    /// A stream's caller takes no more for now.
-    pub(super) fn pause(&mut self, key: StreamKey) {
-        if let Some(stream) = self.feeds.stream_mut(key) {
-            stream.pace = Pace::Paused;
-        }
-    }
-
     /// A stream that was paused, or that stopped reading, goes on when its turn comes.
     pub(super) fn resume(&mut self, key: StreamKey) {
         if let Some(stream) = self.feeds.stream_mut(key)
