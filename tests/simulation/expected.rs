@@ -1,6 +1,7 @@
 //! What the relay should do with each request: the model is asked, and the answer that is due is
 //! put down.
 
+use pushserver::hub::options::Concurrency;
 use pushserver::store::Loss;
 
 use crate::asks::{Due, Question};
@@ -288,7 +289,12 @@ impl World {
         let now_ms = self.now().mono_ms;
         let client = number.unwrap_or(u64::MAX);
         let hold = Hold { client, cursor: *cursor, since_ms: now_ms, timeout_ms };
-        let max_subscribers = if limited { max_subscribers } else { 0 };
+        // Where nobody is held any more nobody has a place.
+        let (max_subscribers, concurrency) = match (self.holds_end, limited) {
+            (true, _) => (0, Concurrency::Broadcast),
+            (false, true) => (max_subscribers, concurrency),
+            (false, false) => (0, concurrency),
+        };
         // While the daemon stops nobody is held.
         let interval = interval || holds_end;
         let subscribe = Subscribe { hold, interval, create, concurrency, max_subscribers };
