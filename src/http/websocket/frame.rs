@@ -63,7 +63,7 @@ pub fn write_frame_head(opcode: Opcode, length: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the Pong that answers a [`Frame::Ping`] with this payload.
+/// Appends the Pong that answers a [`Frame::Ping`](super::Frame::Ping) with this payload.
 pub fn write_pong(payload: &[u8], out: &mut Vec<u8>) {
     write_frame_head(Opcode::Pong, payload.len(), out);
     out.extend_from_slice(payload);
