@@ -18,7 +18,7 @@ pub enum Part {
 /// A frame of a server: whole, not masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// Its name in transcripts, one of those of [`OPCODES`].
+    /// Its name in transcripts, one of those of `OPCODES`.
     pub kind: &'static str,
     /// All of it.
     pub payload: Vec<u8>,
