@@ -19,6 +19,7 @@ class Cutter:
         name, _, port = host.partition(":")
         self._target = (name, int(port))
         self._pairs: list[_Pair] = []
+        self._lock = threading.Lock()
         # Never listens: nobody else gets the port while connections are refused.
         self._port = socket.socket()
         self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -30,7 +31,8 @@ class Cutter:
 
     def cut(self, reset: bool = False) -> None:
         """Ends all connections, whatever is under way."""
-        pairs, self._pairs = self._pairs, []
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
         for pair in pairs:
             pair.end(reset)
 
@@ -62,7 +64,8 @@ class Cutter:
                 client, _ = listener.accept()
                 self.accepted += 1
                 pair = _Pair(client, socket.create_connection(self._target))
-                self._pairs.append(pair)
+                with self._lock:
+                    self._pairs.append(pair)
                 if listener is not self._listener:
                     pair.end(reset=True)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import itertools
+import operator
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -61,12 +61,12 @@ def publish_through_faults(
     publish: Callable[[int], None],
     cutter: Cutter,
     failures: Callable[[], list[int]],
-    are_followed: Callable[[int], bool],
+    received: Callable[[], list[int]],
 ) -> None:
     """Publishes the numbers below `COUNT`; meanwhile connections are reset, ended, and refused.
 
-    ``failures``: of each client, how many connections have failed. ``are_followed``: whether each
-    has got as many messages; so every fault hits clients that listen.
+    ``failures``: of each client, how many connections have failed. ``received``: how many messages
+    it has; each has all before the next fault, so every fault hits clients that listen.
     """
     randomness = random.Random(14)
     faults = ("reset", "ended", "refused", "none")
@@ -78,10 +78,6 @@ def publish_through_faults(
             if randomness.random() < 0.5:
                 time.sleep(randomness.uniform(0, 0.02))
 
-    def were_refused(before: list[int]) -> bool:
-        """The cut is one failure of each client, and an attempt to come again the next."""
-        return all(now >= then + 2 for now, then in zip(failures(), before, strict=True))
-
     half = COUNT // len(faults) // 2
     for number, fault in enumerate(faults, start=1):
         publish_some(half)
@@ -92,6 +88,15 @@ def publish_through_faults(
             cutter.cut(reset=fault != "ended")
         publish_some(half)
         if fault == "refused":
-            wait_until(functools.partial(were_refused, before))
+            # The cut is one failure of each client, and an attempt to come again the next.
+            _wait_until_each("failures", failures, [count + 2 for count in before])
             cutter.accept()
-        wait_until(functools.partial(are_followed, number * 2 * half))
+        _wait_until_each("messages", received, [number * 2 * half] * len(before))
+
+
+def _wait_until_each(what: str, counts: Callable[[], list[int]], least: list[int]) -> None:
+    """Waits until each client has as many, and else says how many each has."""
+    try:
+        wait_until(lambda: all(map(operator.ge, counts(), least)))
+    except AssertionError:
+        raise AssertionError(f"{what}: {counts()} of {least}") from None
