@@ -112,9 +112,10 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("a text")
     }
 
-    /// Whether it says that the connection ends.
+    /// Whether it says that the connection ends, be it beside `Connection: Upgrade`.
     pub fn closes(&self) -> bool {
-        self.header("Connection") == Some("close")
+        let is_connection = |name: &str| name.eq_ignore_ascii_case("Connection");
+        self.fields().any(|(name, value)| is_connection(name) && value == "close")
     }
 
     /// Whether it is an event stream, which goes on to the end of the connection.

@@ -5,7 +5,7 @@
 use pushserver::http::head::HEADERS_MAX;
 use pushserver::http::{BodyDecoder, Framing, HeadLimits, HeaderSlots, Scan, parse_request, scan};
 
-use crate::answer::{Answer, Front};
+use crate::answer::{Answer, Front, head_bytes};
 
 const WIDE: HeadLimits =
     HeadLimits { header_bytes: 1 << 20, headers: HEADERS_MAX, uri_bytes: 1 << 20 };
@@ -104,12 +104,22 @@ fn request(bytes: &[u8], limits: &HeadLimits) -> Option<(usize, Framing, Asked)>
     Some((len, head.framing, asked))
 }
 
+/// Whether an answer is an event stream that the relay itself has begun.
+fn is_own_stream(bytes: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(&bytes[..head_bytes(bytes).unwrap_or(0)]).into_owned();
+    let has = |line| head.contains(line);
+    has("\r\nContent-Type: text/event-stream; charset=utf-8\r\n")
+        && has("\r\nX-Accel-Buffering: no\r\n")
+}
+
 fn behind_answer<'b>(mut bytes: &'b [u8], request: &Asked, is_cut: bool) -> Behind<'b> {
     loop {
         let text = || bytes.escape_ascii();
         let front = Answer::read(bytes, request.is_head);
         let (answer, length) = match front.unwrap_or_else(|wrong| panic!("{wrong}: {}", text())) {
             Front::Whole(answer, length) => (answer, length),
+            // A stream of the daemon's own goes on as long as its connection.
+            Front::Body if is_own_stream(bytes) => return Behind::Nothing,
             Front::Body => return Behind::Body,
             Front::Head if is_cut => return Behind::Body,
             Front::Head => panic!("no head of an answer: {}", text()),

@@ -32,6 +32,7 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
     let is_tight = has(2);
     let mut long = subscriber("/subscriber/", "passthrough", json!("http://127.0.0.1:1/told"));
     long["passthrough_secret"] = json!("s");
+    long["ping_interval"] = json!(if is_tight { 1 } else { 25 });
     long["timeout"] = json!(if is_tight { 1 } else { 55 });
     let mut settings = json!({
         "servername": if has(4) { "" } else { "fuzz" },
@@ -51,6 +52,16 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
                 "allow_origin": ["http://a", "http://b"], "allow_credentials": true},
             {"type": "publisher", "url": "/quiet/([^/]+)", "store_messages": false,
                 "allow_origin": "http://a"},
+            {"type": "pubsub", "prefix": "/both/", "passthrough": "http://127.0.0.1:1/both",
+                "create_on_get": true, "ping_interval": 2, "secret": "s",
+                "allow_origin": ["http://a"]},
+            {"type": "pubsub", "prefix": "/flash/", "create_on_get": true, "ping_interval": 1,
+                "store_messages": false, "concurrency": "last"},
+            {"type": "subscriber", "url": "/several/(.+)", "delimiter": ",",
+                "create_on_get": true, "passthrough": "http://127.0.0.1:1/several",
+                "first_message": if is_tight { json!(-2) } else { json!("oldest") }},
+            {"type": "subscriber", "url": "/query", "query": "c", "max_subscribers": 1,
+                "first_message": "newest", "create_on_get": !is_tight},
             {"type": "publisher", "prefix": "/secret/", "secret": "s", "create_on_post": false,
                 "allow": ["127.0.0.0/8"]},
         ],
