@@ -56,6 +56,8 @@ impl World {
                 return self.begin_stream(number, stream, request);
             }
         };
+        // Its connection goes on, as behind an error of a poll.
+        self.client(number).doomed = request.close;
         self.answer(Some(number), Expect::Status(status), request);
     }
 

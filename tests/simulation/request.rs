@@ -122,8 +122,6 @@ impl Request {
              Accept: {accept}\r\n{lines}\r\n"
         )
         .into_bytes();
-        // Whatever is answered to one that wants an event stream.
-        request.close |= matches!(request.ask, Ask::Follow(Form::Event, _));
         request
     }
 

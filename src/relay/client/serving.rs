@@ -65,7 +65,7 @@ fn follow(
     client: &mut Client,
     head: &RequestHead<'_>,
     (location, subscribing): (&Location, Subscribing<'_>),
-    mut reply: Reply,
+    reply: Reply,
     step: &mut Step<'_>,
 ) {
     let mut subscribe = subscribe(&subscribing);
@@ -79,9 +79,6 @@ fn follow(
     };
     if kind != Kind::Poll {
         subscribe.delivery = Delivery::Stream;
-    }
-    if kind == Kind::EventStream {
-        reply.persistence = Persistence::Close;
     }
     let notices = step.names.iter().filter_map(|name| notice(client, location, head, name));
     let following = Following::new(reply, kind, socket, notices.collect());

@@ -129,6 +129,8 @@ fn head(following: &mut Following, step: &mut Step<'_>) -> Option<Payload> {
         Kind::EventStream => {
             let retry_ms = RETRY_LEAST_MS + step.effects.jitter.below(RETRY_SPREAD_MS);
             let ping_s = following.ping_interval_ms().div_ceil(1000);
+            // The end of the stream is the end of its connection.
+            following.reply.persistence = Persistence::Close;
             Some(step.renderer.event_stream(&following.reply, ping_s, retry_ms))
         }
         Kind::WebSocket => {
