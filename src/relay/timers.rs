@@ -20,7 +20,8 @@ pub(super) enum ConnTimer {
     Stop,
     /// No answer from a store that takes time.
     Store,
-    /// Nothing sent to a stream for the `ping_interval` of its location.
+    /// Nothing sent to a stream for the `ping_interval` of its location, or no progress of a
+    /// message that its client sends for `body_timeout`.
     Ping,
     /// No connection to the upstream for its share of `upstream_wait`: one for each address.
     Connect,

@@ -143,6 +143,13 @@ impl Decoder {
         Ok(decoded)
     }
 
+    /// How many bytes have come of a message that is not whole; `None`: no message has begun.
+    #[must_use]
+    pub fn message_bytes(&self) -> Option<usize> {
+        let message = self.begun.as_ref().and_then(|begun| begun.message.as_ref());
+        message.map(|message| message.body.len())
+    }
+
     /// Bytes of memory that a message takes which is not whole yet: at most twice as many as have
     /// come of it.
     #[must_use]
@@ -880,6 +887,28 @@ mod tests {
         let last = &bytes[bytes.len() - 1..];
         assert_eq!(decoder.decode(last, intake), Ok((1, Some(binary(&[0; 1000])))));
         assert!(decoder.begun.is_none() && decoder.kept_bytes() == 0);
+    }
+
+    #[test]
+    fn the_bytes_of_a_message_that_is_not_whole_are_those_of_its_payloads() {
+        let intake = Intake::Messages { bytes_max: 9 };
+        let mut decoder = Decoder::default();
+        let pieces: [(&[u8], Option<usize>); 8] = [
+            (b"\x89", None),
+            (b"\x80\0\0\0\0", None),
+            (b"\x02\x82\0\0\0", None),
+            (b"\0", Some(0)),
+            (b"ab", Some(2)),
+            (b"\x00\x80\0\0\0\0\x89\x81\0\0\0\0p", Some(2)),
+            (b"\x80\x82\0\0\0\0c", Some(3)),
+            (b"d", None),
+        ];
+        for (mut piece, bytes) in pieces {
+            while !piece.is_empty() {
+                piece = &piece[decoder.decode(piece, intake).unwrap().0..];
+            }
+            assert_eq!(decoder.message_bytes(), bytes);
+        }
     }
 
     #[test]

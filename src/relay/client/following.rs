@@ -73,6 +73,9 @@ pub(in crate::relay) struct WebSocket {
     pub(super) heard: bool,
     /// The hub was asked to publish a message of the client: the next one is read when it is done.
     pub(super) publishes: bool,
+    /// When bytes of a message that is not whole came last, milliseconds, modulo 2^32: there is no
+    /// room for more. So no timeout above 49 days is reached.
+    progress_ms: u32,
 }
 
 const _: () = assert!(size_of::<WebSocket>() <= 32);
@@ -239,11 +242,45 @@ impl WebSocket {
             meta: upgrade.meta,
             heard: true,
             publishes: false,
+            progress_ms: 0,
         }
+    }
+
+    /// Bytes of a message have come, which is not whole.
+    pub(super) fn note_progress(&mut self, now: Now) {
+        self.progress_ms = now.mono_ms as u32;
+    }
+
+    /// How long the next bytes of a message may still take, milliseconds, where each may take
+    /// `timeout_ms`; `None`: no message has begun.
+    pub(super) fn may_take_ms(&self, timeout_ms: u64, now: Now) -> Option<u64> {
+        self.decoder.message_bytes()?;
+        let waited_ms = (now.mono_ms as u32).wrapping_sub(self.progress_ms);
+        Some(timeout_ms.saturating_sub(waited_ms.into()))
     }
 
     /// What the answer to the handshake says; once.
     pub(super) fn take_upgrade(&mut self) -> Option<Box<Upgrade>> {
         self.upgrade.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::websocket::Intake;
+
+    #[test]
+    fn the_time_of_a_message_goes_on_where_the_lower_half_of_the_clock_begins_anew() {
+        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let mut socket = WebSocket::new(Upgrade { accept: [0; 28], meta: false }, None);
+        assert_eq!(socket.may_take_ms(15_000, at(0)), None);
+        let intake = Intake::Messages { bytes_max: 9 };
+        assert_eq!(socket.decoder.decode(b"\x01\x80\0\0\0\0", intake), Ok((6, None)));
+        let begun_ms = u64::from(u32::MAX) - 5;
+        socket.note_progress(at(begun_ms));
+        for (passed_ms, left_ms) in [(0, 15_000), (10, 14_990), (14_999, 1), (15_000, 0)] {
+            assert_eq!(socket.may_take_ms(15_000, at(begun_ms + passed_ms)), Some(left_ms));
+        }
     }
 }

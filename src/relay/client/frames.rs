@@ -12,6 +12,7 @@ use crate::message::Content;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::websocket;
 use crate::relay::step::Step;
+use crate::relay::timers::ConnTimer;
 
 const MAY_NOT_PUBLISH: Breach =
     Breach { code: 1008, reason: "this WebSocket may listen, not publish" };
@@ -33,9 +34,12 @@ pub(super) fn read_frame<'b>(client: &mut Client, input: &[u8], step: &mut Step<
         Some(_) => Intake::Messages { bytes_max: bytes_max.min(step.site.limits.body_bytes) },
         None => Intake::Refused(MAY_NOT_PUBLISH),
     };
-    let kept_before = socket.decoder.kept_bytes();
+    let (kept_before, came_before) = (socket.decoder.kept_bytes(), socket.decoder.message_bytes());
     let decoded = socket.decoder.decode(input, intake);
-    let kept_bytes = socket.decoder.kept_bytes();
+    let (kept_bytes, came) = (socket.decoder.kept_bytes(), socket.decoder.message_bytes());
+    if came != came_before {
+        socket.note_progress(step.now);
+    }
     let all_bytes = step.effects.uploads.change(kept_before, kept_bytes);
     let (used, frame) = match decoded {
         Ok(decoded) => decoded,
@@ -62,7 +66,18 @@ pub(super) fn read_frame<'b>(client: &mut Client, input: &[u8], step: &mut Step<
         }
         Some(Frame::Message { text, body }) => publish(client, text, &body, step),
     }
+    if came_before.is_none() && came.is_some() {
+        await_rest(client, step);
+    }
     Next::Used(used)
+}
+
+/// A message has begun, and is not whole: the rest of it has the time of a POST's body.
+fn await_rest(client: &mut Client, step: &mut Step<'_>) {
+    // The timer of a store is shorter, and looks at the rest too.
+    if !matches!(client.timer, Some((_, ConnTimer::Store))) {
+        arm_ping(client, step);
+    }
 }
 
 /// Publishes a message of the client, as a POST of its body would.

@@ -42,19 +42,28 @@ pub(in crate::relay) fn shut_down(client: &mut Client, step: &mut Step<'_>) {
     }
 }
 
-/// Sets the timer of the next ping.
+/// Sets the timer of the next ping, or of a message that stops coming where that is sooner.
 pub(super) fn arm_ping(client: &mut Client, step: &mut Step<'_>) {
+    // Not now: bytes that wait are dealt with first.
+    let body_ms = may_take_ms(client, step).map(|in_ms| in_ms.max(1));
     let Some(following) = client.following() else { return };
     let interval_ms = following.ping_interval_ms();
-    if interval_ms == 0 {
-        return client.disarm(step.effects);
-    }
     let silent_ms = step.now.mono_ms.saturating_sub(following.sent_ms);
-    let in_ms = step.effects.jitter.shorten(interval_ms).saturating_sub(silent_ms);
-    client.arm_in(ConnTimer::Ping, in_ms, step);
+    let ping_ms = (interval_ms > 0)
+        .then(|| step.effects.jitter.shorten(interval_ms).saturating_sub(silent_ms));
+    match ping_ms.into_iter().chain(body_ms).min() {
+        Some(in_ms) => client.arm_in(ConnTimer::Ping, in_ms, step),
+        None => client.disarm(step.effects),
+    }
 }
 
-/// The time of a ping has come, or the store of a stream is late.
+/// How long the rest of a message that a client sends may still take, milliseconds.
+fn may_take_ms(client: &mut Client, step: &Step<'_>) -> Option<u64> {
+    let socket = client.following()?.socket.as_ref()?;
+    socket.may_take_ms(step.site.limits.body_timeout_ms, step.now)
+}
+
+/// The time of a ping has come, or a store is late, or a message that the client sends.
 pub(super) fn timed_out(client: &mut Client, timer: ConnTimer, step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
     let waits_to_read =
@@ -66,17 +75,21 @@ pub(super) fn timed_out(client: &mut Client, timer: ConnTimer, step: &mut Step<'
             _ => client.close(step),
         };
     }
+    // Bytes that wait for their turn, or behind what a slow reader is sent, have come in time.
+    let are_waiting = client.buffer.is_some();
+    if may_take_ms(client, step) == Some(0) && !are_waiting {
+        let text = "the message stopped coming; send it without pauses";
+        return close_socket(client, Some(1008), text, step);
+    }
+    let Some(following) = client.following() else { return };
     let interval_ms = following.ping_interval_ms();
     let silent_ms = step.now.mono_ms.saturating_sub(following.sent_ms);
     if interval_ms == 0 || silent_ms < interval_ms - interval_ms / 10 {
         return arm_ping(client, step);
     }
-    // Bytes that wait for a slow reader's socket are a sign of life too.
-    let has_sent = client.buffer.is_some();
-    let Some(following) = client.following() else { return };
     let ping = match &mut following.socket {
         Some(socket) => {
-            if !std::mem::take(&mut socket.heard) && !has_sent {
+            if !std::mem::take(&mut socket.heard) && !are_waiting {
                 step.effects.figures.silent += 1;
                 return client.close(step);
             }

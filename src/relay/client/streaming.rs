@@ -47,7 +47,10 @@ pub(super) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'
                 respond(client, following.reply.persistence, status, payload, step);
             }
         }
-        O::Missing { .. } => close_socket(client, Some(1008), "there is no such channel", step),
+        O::Missing { .. } => {
+            let text = "there is no such channel, and a message does not create it";
+            close_socket(client, Some(1008), text, step);
+        }
         O::Refused { refusal, .. } => refused(client, refusal, step),
         _ => {}
     }
