@@ -1,6 +1,8 @@
 //! `--access-log`: one line for each request, whatever the request holds.
 
-use pushserver_testkit::{Daemon, Start, limits, settings, until};
+use std::time::Instant;
+
+use pushserver_testkit::{Daemon, Start, Stream, limits, request, settings, subscriber, until};
 
 use crate::BINARY;
 use serde_json::json;
@@ -19,6 +21,55 @@ fn requests_are_logged_with_who_asked_what_and_the_answer() {
     daemon.publish("b", "m");
     assert_eq!(held.answer().status, 200);
     daemon.until_logged("request=\"GET /subscriber/b\" status=200");
+}
+
+/// Whether the line is the one of a stream that has ended: with so many messages, and with seconds
+/// of which there were no more since `began`.
+#[track_caller]
+fn assert_stream(line: &str, until_seconds: &str, messages: u64, began: Instant) {
+    let (before, rest) = line.split_once(" seconds=").expect("seconds");
+    let (seconds, told) = rest.split_once(" messages=").expect("messages");
+    assert!(before.ends_with(until_seconds), "{line}");
+    assert_eq!(told, messages.to_string(), "{line}");
+    assert!(seconds.parse::<u64>().unwrap() <= began.elapsed().as_secs(), "{line}");
+}
+
+#[test]
+fn a_stream_is_logged_when_it_ends_with_its_seconds_and_messages() {
+    let began = Instant::now();
+    let settings = subscriber(json!({"max_subscribers": 2}));
+    let daemon = Start::with(BINARY, settings).args(["--access-log"]).start();
+    let mut events = Stream::events(daemon.connect(), "/subscriber/a");
+    let mut socket = Stream::socket_with_ids(daemon.connect(), "/subscriber/a?token=hush");
+    for body in ["one", "two"] {
+        assert_eq!(daemon.publish("a", body).status, 201);
+        assert_eq!(events.message().body, body.as_bytes());
+        assert_eq!(socket.message().body, body.as_bytes());
+    }
+    // One that is refused is a request as others.
+    daemon.connect().send(request("GET /subscriber/a", "Accept: text/event-stream\r\n")).answer();
+    let line = daemon.until_logged("status=403");
+    assert!(line.ends_with("request=\"GET /subscriber/a\" status=403"), "{line}");
+    assert!(!daemon.log().iter().any(|line| line.contains("messages=")), "{:?}", daemon.log());
+    // By its client, and by the daemon.
+    drop(events);
+    let line = daemon.until_logged("status=200 seconds=");
+    assert_stream(&line, "request=\"GET /subscriber/a\" status=200", 2, began);
+    daemon.publish("a", "three");
+    assert_eq!(socket.message().body, b"three");
+    daemon.connect().send(request("DELETE /publisher/a", "")).answer();
+    assert_eq!(socket.frame().payload[..2], 4410_u16.to_be_bytes());
+    let line = daemon.until_logged("status=101 ");
+    assert_stream(&line, "request=\"GET /subscriber/a\" status=101", 3, began);
+    // A client that comes behind stored messages is sent them, too.
+    for body in ["four", "five"] {
+        daemon.publish("b", body);
+    }
+    let mut late = Stream::events(daemon.connect(), "/subscriber/b");
+    assert_eq!((late.message().body, late.message().body), (b"four".into(), b"five".into()));
+    drop(late);
+    let line = daemon.until_logged("/subscriber/b\" ");
+    assert_stream(&line, "request=\"GET /subscriber/b\" status=200", 2, began);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use pushserver_testkit::{Absent, Backend, Client, Daemon, Manner, merge, settings, subscriber};
+use pushserver_testkit::{
+    Absent, Backend, Client, Daemon, Manner, Stream, merge, request, settings, subscriber,
+};
 
 use crate::BINARY;
 
@@ -87,6 +89,50 @@ fn no_request_that_is_answered_at_once_is_told_of() {
     drop(held);
     assert_pair(&backend, "full");
     assert!(backend.poll().is_none());
+}
+
+#[test]
+fn a_stream_is_told_of_when_it_begins_and_ends_and_one_that_is_refused_is_not() {
+    const EVENTS: &str = "Accept: text/event-stream\r\n";
+    const SOCKET: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let no_key = SOCKET.replace("Q==", "");
+    let old = SOCKET.replace("13", "8");
+    let foreign = format!("{SOCKET}Origin: http://b.example\r\n");
+    let cursor = format!("{EVENTS}Last-Event-ID: x\r\n");
+    for (more, refused) in [
+        (json!({"create_on_get": false}), vec![("other", EVENTS, 404), ("other", SOCKET, 404)]),
+        (json!({"max_subscribers": 1}), vec![("full", EVENTS, 403), ("full", SOCKET, 403)]),
+        (json!({"concurrency": "first"}), vec![("full", EVENTS, 409), ("full", SOCKET, 409)]),
+        (json!({"allow_origin": ["http://a.example"]}), vec![("full", &foreign, 403)]),
+        (
+            json!({}),
+            vec![
+                ("full", &*no_key, 400),
+                ("full", &old, 426),
+                ("full", &cursor, 400),
+                ("x%00", EVENTS, 400),
+            ],
+        ),
+    ] {
+        let backend = Backend::that(Manner::Answers(200));
+        let daemon = told(&backend, more);
+        daemon.publish("full", "m");
+        let stream = Stream::events(daemon.connect(), "/subscriber/full");
+        assert_eq!(backend.next().body, "channel_id=full&subscribe=1");
+        // On one connection, as errors of polls.
+        let mut client = daemon.connect();
+        for (channel, lines, status) in refused {
+            client.send(request(&format!("GET /subscriber/{channel}"), lines));
+            assert_eq!(client.answer().status, status, "{channel} {lines}");
+        }
+        drop(stream);
+        // The notices of one URL keep their order: what is next is all that there was.
+        assert_eq!(backend.next().body, "channel_id=full&unsubscribe=1");
+        daemon.until_held("full", 0);
+        drop(Stream::socket(daemon.connect(), "/subscriber/full"));
+        assert_pair(&backend, "full");
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The transcripts of `tests/transcripts`: each shows a rule of the protocol, and each runs on the
-//! relay alone, with its bytes in one piece and in many, and on the daemon over TCP.
+//! relay alone, with its bytes in one piece and in many, and on the daemon over TCP. What no
+//! transcript can show of WebSockets is in `closes`.
 //!
 //! `UPDATE_TRANSCRIPTS=1 cargo test --test protocol` writes the answers that come into the files;
 //! what then changed is for `git diff` and your judgement.
 
+mod closes;
 mod document;
 
 use std::process::Stdio;
