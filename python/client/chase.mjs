@@ -4,7 +4,6 @@ import {askOnce} from "./requests.mjs";
 import {Pause, Watch} from "./waiting.mjs";
 
 export const HELD = {}; // instead of an answer
-const ASK_MS = 1000;
 
 /** What names that catch up wait for: an answer, or the end of a pause. */
 export class Chase {
@@ -25,12 +24,12 @@ export class Chase {
         return this.#abort.signal.aborted ? undefined : this.#pause.begin(ms);
     }
 
-    /** The next message, or one without text if there is none; HELD if nothing has come. */
-    async ask(request, byStream) {
+    /** The next message, or one without text if there is none; HELD if nothing comes in time. */
+    async ask(request, byStream, ms) {
         const watch = new Watch();
         const stop = () => watch.abort();
         this.#abort.signal.addEventListener("abort", stop);
-        watch.start(ASK_MS);
+        watch.start(ms);
         try {
             return await askOnce(request, watch, byStream);
         } catch (error) {

@@ -3,10 +3,10 @@
 import {factsOf} from "./ids.mjs";
 import {EVENT_STREAM, ask, isEventStream, isRefusal} from "./requests.mjs";
 import {itemsOf, pollAnswer, refusalOf} from "./requests.mjs";
-import {HELD_MS, LOST_MS, Pause, RETRY_MS, Watch, pauseMs} from "./waiting.mjs";
+import {FIRST_BYTE_MS, HELD_MS, LOST_MS, RETRY_MS} from "./waiting.mjs";
+import {Pause, Watch, pauseMs} from "./waiting.mjs";
 
 const INTERVAL_MS = 1000; // least time between two polls that bring nothing
-const FIRST_BYTE_MS = 10000; // a stream that brings no byte for so long is in a proxy's buffer
 const STREAMS_AGAIN_MS = 300000; // after a fall back to polls
 
 /** Requests for one set of channels, one after the other, by event stream or by poll. */

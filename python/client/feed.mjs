@@ -4,12 +4,12 @@ import {Chase, HELD} from "./chase.mjs";
 import {Holder} from "./holder.mjs";
 import {Tabs} from "./tabs.mjs";
 import {UNKNOWN, later, order} from "./ids.mjs";
-import {RETRY_MS, pauseMs} from "./waiting.mjs";
+import {FIRST_BYTE_MS, LOST_MS, RETRY_MS, pauseMs} from "./waiting.mjs";
 
 const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
 const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
 const GREETING_MS = 60000; // how often a tab checks that the holder still answers
-const HOLDS_MAX = 3; // see Feed.#catchUp
+const ASK_MS = 1000; // a poll that is held longer has nothing to bring, or has not arrived
 const LATE_MAX = 1000; // messages that a tab keeps while it catches up
 
 /**
@@ -290,12 +290,11 @@ export class Feed {
     /**
      * Asks alone for what the names have missed, until they have reached the holder's place.
      *
-     * Each poll also names the channel of the holder's last message, so that it is answered even if
-     * there is nothing else to come. If the server has that message no more (or begins with what is
-     * published from now on) the poll is held, and given up, for it would cost one of six
-     * connections. Or it has not reached the server: which of both, the beginning of a stream
-     * shows. A server without streams has nothing if it holds some polls, one after the other,
-     * while the shared connection is open.
+     * Each request also names the channel of the holder's last message, so that it is answered even
+     * if there is nothing else to come. If the server has that message no more (or begins with what
+     * is published from now on) a poll is held. Or it has not arrived: time does not tell which. So
+     * the next request is an event stream, which ends when the server says that there is nothing;
+     * where the shared connection polls it is a poll that waits for its answer.
      */
     async #catchUp(chase, entries) {
         let cursor = entries[0].seen;
@@ -311,28 +310,22 @@ export class Feed {
             if (!(order(cursor, target) < 0)) {
                 break;
             }
-            const place = this.#place;
             const ids = new Set(entries.flatMap((entry) => entry.ids));
             if (ids.size > 0 && this.#mark && failures === 0) {
                 ids.add(this.#mark);
             }
             try {
-                const byStream = holds > 0 && this.#options.transports.includes("eventsource");
-                const request = {...this.#options, ids: [...ids], cursor};
-                const answer = await chase.ask(request, byStream);
+                const answer = await this.#askAlone(chase, {ids: [...ids], cursor}, holds > 0);
                 failures = 0;
                 holds = answer === HELD ? holds + 1 : 0;
-                const {state, transport} = this.#detail;
-                if (holds >= HOLDS_MAX && state === "open" && transport === "poll") {
-                    cursor = target;
-                } else if (answer === HELD) {
+                if (answer === HELD) {
                     await (holds > 1 && chase.pause(pauseMs(holds, RETRY_MS)));
                 } else if (answer.text === undefined) {
-                    cursor = later(answer.id ?? null, place);
+                    cursor = target; // what the holder has brought since is in #late
                 } else {
                     cursor = answer.id;
                     const still = entries.filter((entry) => entry.chase === chase);
-                    still.forEach((entry) => this.#process(entry, answer));
+                    still.forEach((entry) => this.#merge(entry, answer));
                 }
             } catch (error) {
                 failures += 1;
@@ -350,6 +343,28 @@ export class Feed {
         late.forEach((message) => {
             entries.forEach((entry) => entry.chase === null && this.#take(entry, message));
         });
+    }
+
+    #askAlone(chase, asked, wasHeld) {
+        const request = {...this.#options, ...asked};
+        if (!wasHeld) {
+            return chase.ask(request, false, ASK_MS);
+        }
+        const hasStreams = this.#options.transports.includes("eventsource");
+        return hasStreams && this.#detail.transport !== "poll"
+            ? chase.ask(request, true, FIRST_BYTE_MS)
+            : chase.ask(request, false, LOST_MS);
+    }
+
+    /** Processes an answer, and before it what the holder alone got, since no store has it. */
+    #merge(entry, answer) {
+        for (const message of this.#late) {
+            const isBefore = order(message.id, answer.id) < 0;
+            if (isBefore && order(message.id, later(entry.seen, entry.from)) > 0) {
+                this.#process(entry, {...message, gap: message.gap && UNKNOWN});
+            }
+        }
+        this.#process(entry, answer);
     }
 
     #enter(entry, detail) {

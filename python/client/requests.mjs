@@ -5,8 +5,6 @@ import {factsOf, gapOf} from "./ids.mjs";
 import {LOST_MS} from "./waiting.mjs";
 
 export const EVENT_STREAM = "text/event-stream";
-const QUIET_MS = 500; // of a stream that has begun, and so many times
-const QUIET_STEPS = 4;
 const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the
 // names of codings added. src/relay/request/cursor.rs has the same rule.
@@ -40,22 +38,23 @@ export async function askOnce(request, watch, byStream) {
     throw new Error(`${request.base} has neither event streams nor polls`);
 }
 
-/** A stream begins with all that there is: if it has begun and is quiet, there is nothing. */
+/**
+ * A stream begins with all that there is. That there is nothing, the server says: with an id alone,
+ * or with a ping, which it sends when it has nothing to send. Silence says nothing.
+ */
 async function firstMessage({base}, response, watch) {
-    let hasBegun = false;
+    let comments = 0;
     try {
-        for await (const {id, data} of itemsOf(response, watch)) {
-            if (id !== undefined && data !== undefined) {
-                return {id, ...factsOf(id), text: data};
+        for await (const {comment, id, data} of itemsOf(response, watch)) {
+            if (id !== undefined) {
+                return data === undefined ? {id} : {id, ...factsOf(id), text: data};
             }
-            hasBegun = true;
-            watch.start(QUIET_MS, QUIET_STEPS);
+            // A server may begin with a comment; Nchan's pings are events without data.
+            comments += comment === undefined ? 0 : 1;
+            if (comments > 1 || data === "") {
+                return {};
+            }
         }
-    } catch (error) {
-        if (hasBegun && watch.isExpired) {
-            return {};
-        }
-        throw error;
     } finally {
         watch.abort();
     }
@@ -111,7 +110,7 @@ export async function* itemsOf(response, watch) {
         silenceMs = intervalS > 0 ? intervalS * 1000 * PING_INTERVALS : silenceMs;
         watch.start(silenceMs);
         // Bytes that end no line are a sign of life too.
-        yield* items.length > 0 ? items : [{comment: ""}];
+        yield* items.length > 0 ? items : [{}];
     }
 }
 

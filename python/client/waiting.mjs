@@ -3,6 +3,7 @@
 export const RETRY_MS = 1000; // pause after a first error; doubles with each further one
 const RETRY_MS_MAX = 30000;
 export const HELD_MS = 2000; // a poll this old has reached the server, or else had failed
+export const FIRST_BYTE_MS = 10000; // a stream with no byte for so long is in a proxy's buffer
 // The server answers held polls sooner than that; a sleeping machine's connection dies.
 export const LOST_MS = 120000;
 
@@ -20,14 +21,9 @@ export class Watch {
         return this.#abort.signal.aborted;
     }
 
-    /** So many times: a page that has not run for a while first reads what has come meanwhile. */
-    start(ms, steps = 1) {
+    start(ms) {
         this.stop();
         this.#timer = setTimeout(() => {
-            if (steps > 1) {
-                this.start(ms, steps - 1);
-                return;
-            }
             this.isExpired = !this.isAborted;
             this.abort();
         }, ms);

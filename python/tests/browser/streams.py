@@ -51,6 +51,8 @@ class StreamServer:
     def __init__(self, origin: str) -> None:
         self.asked: list[Asked] = []
         self.fault: Callable[[Asked, Client], bool] = lambda asked, client: False
+        self.stalls: Callable[[Asked], bool] = lambda asked: False
+        """Requests that get nothing but a stream's head, as long as this says so."""
         self.refused: set[str] = set()
         self.ping_s = 25
         self.retry_ms = 1000
@@ -58,6 +60,7 @@ class StreamServer:
         """Whether polls and streams without a cursor begin with what is published from now on."""
         self._origin = origin
         self._messages: list[Message] = []
+        self._place = (0, 0)  # of the last message, expired or not
         self._changed = threading.Condition()
         self._clients: set[Client] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
@@ -73,10 +76,10 @@ class StreamServer:
 
     def publish_text(self, channel: str, text: str, gap: str | None = None) -> None:
         with self._changed:
-            second, number = int(time.time()), 0
-            if self._messages and self._messages[-1].second >= second:
-                second, number = self._messages[-1].second, self._messages[-1].number + 1
-            self._messages.append(Message(second, number, channel, text, gap))
+            second, number = self._place
+            now = int(time.time())
+            self._place = (now, 0) if now > second else (second, number + 1)
+            self._messages.append(Message(*self._place, channel, text, gap))
             self._changed.notify_all()
 
     def forget(self) -> None:
@@ -183,7 +186,7 @@ class StreamServer:
             second, number = asked.cursor.partition(";")[0].split(":")
             return int(second), int(number)
         with self._changed:
-            return self._messages[-1].place if self.last and self._messages else (0, 0)
+            return self._place if self.last else (0, 0)
 
     def _next(
         self, asked: Asked, place: tuple[int, int], client: Client, seconds: float
@@ -192,6 +195,8 @@ class StreamServer:
 
         def found() -> Message | None:
             client.check()
+            if self.stalls(asked):
+                return None
             for message in self._messages:
                 if message.place > place and message.channel in asked.channels:
                     return message
@@ -199,7 +204,9 @@ class StreamServer:
 
         deadline = time.monotonic() + seconds
         with self._changed:
-            while (message := found()) is None and time.monotonic() < deadline:
+            while (message := found()) is None and (
+                time.monotonic() < deadline or self.stalls(asked)
+            ):
                 self._changed.wait(0.02)  # clients that leave notify nobody
             return message
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.browser.streams import StreamServer
-from tests.browser.test_streams import gaps, states, subscribe, values
+from tests.browser.test_streams import gaps, no_streams, states, subscribe, values
 
 
 @pytest.fixture
@@ -197,6 +197,7 @@ def test_a_tab_that_joins_gets_what_is_stored(tabs, server, wait_for):
 @pytest.mark.parametrize("last", [False, True])
 def test_a_tab_that_joins_where_all_has_expired_holds_no_poll(tabs, server, wait_for, last):
     server.last = last
+    server.ping_s = 1
     first = tabs.open("a", "other")
     wait_for(lambda: server.streams() == 1)
     server.publish("other", 0)
@@ -211,6 +212,45 @@ def test_a_tab_that_joins_where_all_has_expired_holds_no_poll(tabs, server, wait
     wait_for(lambda: tabs.values(first, "a") == [1])
     server.publish("a", 2)
     wait_for(lambda: tabs.values(second, "a") == [1, 2])
+    wait_for(lambda: server.held() == 1)
+
+
+OLD = "return window.isOld ?? false"
+"""Whether a tab has waited longer than all the pauses that it has."""
+
+
+@pytest.mark.parametrize("transport", ["eventsource", "poll"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_silence_does_not_end_a_catching_up(tabs, server, wait_for, transport, kept):
+    if transport == "poll":
+        server.fault = no_streams
+    first = tabs.open("a", "other")
+    server.publish("other", 0)
+    server.publish("a", 1)
+    wait_for(lambda: tabs.values(first, "a") == [1])
+    is_slow = True
+    # The last message was one of "a": the second tab alone asks for nothing else.
+    server.stalls = lambda asked: is_slow and asked.channels == ["a"]
+    second = tabs.open("a", short="500,1000", pauses="quick")
+
+    def alone():
+        return [asked for asked in server.asked if asked.channels == ["a"]]
+
+    wait_for(lambda: len(alone()) >= 2)
+    assert alone()[-1].stream == (transport == "eventsource")
+    tabs.run(second, "setTimeout(() => { window.isOld = true; }, 2000)")
+    wait_for(lambda: tabs.run(second, OLD))
+    assert len(alone()) == 2
+    server.publish("a", 2)
+    wait_for(lambda: tabs.values(first, "a") == [1, 2])
+    if not kept:
+        server.forget()
+    server.publish("a", 3)
+    wait_for(lambda: tabs.values(first, "a") == [1, 2, 3])
+    assert tabs.values(second, "a") == []
+    is_slow = False
+    expected = [1, 2, 3] if kept else [2, 3]
+    wait_for(lambda: tabs.values(second, "a") == expected)
     wait_for(lambda: server.held() == 1)
 
 

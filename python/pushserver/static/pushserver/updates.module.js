@@ -137,7 +137,7 @@ export default (globalThis[Symbol.for("pushserver")] ??= new Updates());
 const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
 const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
 const GREETING_MS = 60000; // how often a tab checks that the holder still answers
-const HOLDS_MAX = 3; // see Feed.#catchUp
+const ASK_MS = 1000; // a poll that is held longer has nothing to bring, or has not arrived
 const LATE_MAX = 1000; // messages that a tab keeps while it catches up
 
 /**
@@ -418,12 +418,11 @@ export class Feed {
     /**
      * Asks alone for what the names have missed, until they have reached the holder's place.
      *
-     * Each poll also names the channel of the holder's last message, so that it is answered even if
-     * there is nothing else to come. If the server has that message no more (or begins with what is
-     * published from now on) the poll is held, and given up, for it would cost one of six
-     * connections. Or it has not reached the server: which of both, the beginning of a stream
-     * shows. A server without streams has nothing if it holds some polls, one after the other,
-     * while the shared connection is open.
+     * Each request also names the channel of the holder's last message, so that it is answered even
+     * if there is nothing else to come. If the server has that message no more (or begins with what
+     * is published from now on) a poll is held. Or it has not arrived: time does not tell which. So
+     * the next request is an event stream, which ends when the server says that there is nothing;
+     * where the shared connection polls it is a poll that waits for its answer.
      */
     async #catchUp(chase, entries) {
         let cursor = entries[0].seen;
@@ -439,28 +438,22 @@ export class Feed {
             if (!(order(cursor, target) < 0)) {
                 break;
             }
-            const place = this.#place;
             const ids = new Set(entries.flatMap((entry) => entry.ids));
             if (ids.size > 0 && this.#mark && failures === 0) {
                 ids.add(this.#mark);
             }
             try {
-                const byStream = holds > 0 && this.#options.transports.includes("eventsource");
-                const request = {...this.#options, ids: [...ids], cursor};
-                const answer = await chase.ask(request, byStream);
+                const answer = await this.#askAlone(chase, {ids: [...ids], cursor}, holds > 0);
                 failures = 0;
                 holds = answer === HELD ? holds + 1 : 0;
-                const {state, transport} = this.#detail;
-                if (holds >= HOLDS_MAX && state === "open" && transport === "poll") {
-                    cursor = target;
-                } else if (answer === HELD) {
+                if (answer === HELD) {
                     await (holds > 1 && chase.pause(pauseMs(holds, RETRY_MS)));
                 } else if (answer.text === undefined) {
-                    cursor = later(answer.id ?? null, place);
+                    cursor = target; // what the holder has brought since is in #late
                 } else {
                     cursor = answer.id;
                     const still = entries.filter((entry) => entry.chase === chase);
-                    still.forEach((entry) => this.#process(entry, answer));
+                    still.forEach((entry) => this.#merge(entry, answer));
                 }
             } catch (error) {
                 failures += 1;
@@ -478,6 +471,28 @@ export class Feed {
         late.forEach((message) => {
             entries.forEach((entry) => entry.chase === null && this.#take(entry, message));
         });
+    }
+
+    #askAlone(chase, asked, wasHeld) {
+        const request = {...this.#options, ...asked};
+        if (!wasHeld) {
+            return chase.ask(request, false, ASK_MS);
+        }
+        const hasStreams = this.#options.transports.includes("eventsource");
+        return hasStreams && this.#detail.transport !== "poll"
+            ? chase.ask(request, true, FIRST_BYTE_MS)
+            : chase.ask(request, false, LOST_MS);
+    }
+
+    /** Processes an answer, and before it what the holder alone got, since no store has it. */
+    #merge(entry, answer) {
+        for (const message of this.#late) {
+            const isBefore = order(message.id, answer.id) < 0;
+            if (isBefore && order(message.id, later(entry.seen, entry.from)) > 0) {
+                this.#process(entry, {...message, gap: message.gap && UNKNOWN});
+            }
+        }
+        this.#process(entry, answer);
     }
 
     #enter(entry, detail) {
@@ -500,7 +515,6 @@ function takes({ids}, {channel}) {
 // Chase: the requests of names that catch up; never knows what they have missed.
 
 export const HELD = {}; // instead of an answer
-const ASK_MS = 1000;
 
 /** What names that catch up wait for: an answer, or the end of a pause. */
 export class Chase {
@@ -521,12 +535,12 @@ export class Chase {
         return this.#abort.signal.aborted ? undefined : this.#pause.begin(ms);
     }
 
-    /** The next message, or one without text if there is none; HELD if nothing has come. */
-    async ask(request, byStream) {
+    /** The next message, or one without text if there is none; HELD if nothing comes in time. */
+    async ask(request, byStream, ms) {
         const watch = new Watch();
         const stop = () => watch.abort();
         this.#abort.signal.addEventListener("abort", stop);
-        watch.start(ASK_MS);
+        watch.start(ms);
         try {
             return await askOnce(request, watch, byStream);
         } catch (error) {
@@ -766,7 +780,6 @@ export class Holder {
 // Connection: the request under way and its cursor; never knows for whom it asks.
 
 const INTERVAL_MS = 1000; // least time between two polls that bring nothing
-const FIRST_BYTE_MS = 10000; // a stream that brings no byte for so long is in a proxy's buffer
 const STREAMS_AGAIN_MS = 300000; // after a fall back to polls
 
 /** Requests for one set of channels, one after the other, by event stream or by poll. */
@@ -1042,8 +1055,6 @@ export class Connection {
 // Requests and their answers, one at a time; never remembers anything.
 
 export const EVENT_STREAM = "text/event-stream";
-const QUIET_MS = 500; // of a stream that has begun, and so many times
-const QUIET_STEPS = 4;
 const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // A number as caches and compressors leave it: bare, quoted, weak, the opening quote lost, the
 // names of codings added. src/relay/request/cursor.rs has the same rule.
@@ -1077,22 +1088,23 @@ export async function askOnce(request, watch, byStream) {
     throw new Error(`${request.base} has neither event streams nor polls`);
 }
 
-/** A stream begins with all that there is: if it has begun and is quiet, there is nothing. */
+/**
+ * A stream begins with all that there is. That there is nothing, the server says: with an id alone,
+ * or with a ping, which it sends when it has nothing to send. Silence says nothing.
+ */
 async function firstMessage({base}, response, watch) {
-    let hasBegun = false;
+    let comments = 0;
     try {
-        for await (const {id, data} of itemsOf(response, watch)) {
-            if (id !== undefined && data !== undefined) {
-                return {id, ...factsOf(id), text: data};
+        for await (const {comment, id, data} of itemsOf(response, watch)) {
+            if (id !== undefined) {
+                return data === undefined ? {id} : {id, ...factsOf(id), text: data};
             }
-            hasBegun = true;
-            watch.start(QUIET_MS, QUIET_STEPS);
+            // A server may begin with a comment; Nchan's pings are events without data.
+            comments += comment === undefined ? 0 : 1;
+            if (comments > 1 || data === "") {
+                return {};
+            }
         }
-    } catch (error) {
-        if (hasBegun && watch.isExpired) {
-            return {};
-        }
-        throw error;
     } finally {
         watch.abort();
     }
@@ -1148,7 +1160,7 @@ export async function* itemsOf(response, watch) {
         silenceMs = intervalS > 0 ? intervalS * 1000 * PING_INTERVALS : silenceMs;
         watch.start(silenceMs);
         // Bytes that end no line are a sign of life too.
-        yield* items.length > 0 ? items : [{comment: ""}];
+        yield* items.length > 0 ? items : [{}];
     }
 }
 
@@ -1172,6 +1184,7 @@ function tagOf(text) {
 export const RETRY_MS = 1000; // pause after a first error; doubles with each further one
 const RETRY_MS_MAX = 30000;
 export const HELD_MS = 2000; // a poll this old has reached the server, or else had failed
+export const FIRST_BYTE_MS = 10000; // a stream with no byte for so long is in a proxy's buffer
 // The server answers held polls sooner than that; a sleeping machine's connection dies.
 export const LOST_MS = 120000;
 
@@ -1189,14 +1202,9 @@ export class Watch {
         return this.#abort.signal.aborted;
     }
 
-    /** So many times: a page that has not run for a while first reads what has come meanwhile. */
-    start(ms, steps = 1) {
+    start(ms) {
         this.stop();
         this.#timer = setTimeout(() => {
-            if (steps > 1) {
-                this.start(ms, steps - 1);
-                return;
-            }
             this.isExpired = !this.isAborted;
             this.abort();
         }, ms);
