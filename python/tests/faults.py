@@ -63,7 +63,11 @@ class Cutter:
             while True:
                 client, _ = listener.accept()
                 self.accepted += 1
-                pair = _Pair(client, socket.create_connection(self._target))
+                try:
+                    pair = _Pair(client, socket.create_connection(self._target))
+                except OSError:
+                    client.close()  # the next one may come through
+                    continue
                 with self._lock:
                     self._pairs.append(pair)
                 if listener is not self._listener:

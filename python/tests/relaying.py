@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import itertools
-import operator
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -95,8 +95,20 @@ def publish_through_faults(
 
 
 def _wait_until_each(what: str, counts: Callable[[], list[int]], least: list[int]) -> None:
-    """Waits until each client has as many, and else says how many each has."""
-    try:
-        wait_until(lambda: all(map(operator.ge, counts(), least)))
-    except AssertionError:
-        raise AssertionError(f"{what}: {counts()} of {least}") from None
+    """Waits until each client has as many; says how many each has if none gets any further.
+
+    So a slow machine may take its time, and a client that is stuck fails.
+    """
+
+    def reached() -> list[int]:
+        return list(map(min, counts(), least))
+
+    while (before := reached()) != least:
+        try:
+            wait_until(functools.partial(_is_other, reached, before))
+        except AssertionError:
+            raise AssertionError(f"{what}: {counts()} of {least}") from None
+
+
+def _is_other(current: Callable[[], list[int]], before: list[int]) -> bool:
+    return current() != before
