@@ -8,7 +8,7 @@ use crate::client::{Client, Phase};
 use crate::following::Resume;
 use crate::model::Name;
 use crate::request::{Ask, Request};
-use crate::settings::{FIRST_ID, Kind, PLACES};
+use crate::settings::{FIRST_ID, Kind, PLACES, SEVERAL_FROM, is_of_several};
 use crate::stream::{Form, Stream};
 use crate::world::World;
 use pushserver_testkit::Random;
@@ -26,7 +26,7 @@ const CLIENTS_MAX: usize = 12;
 impl World {
     /// One input, one turn, some outputs.
     pub(crate) fn step(&mut self) {
-        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 2, 12, 6, 3]) {
+        match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 2, 20, 6, 3]) {
             0 => self.connects(),
             1 => self.sends(),
             2 => self.arrives(),
@@ -458,10 +458,10 @@ impl World {
         let channel = self.random.pick(&CHANNELS);
         let random = &mut self.random;
         let publishers = [0, 0, 1, 2, 3, 4];
-        match random.weighted(&[42, 30, 3, 6, 4, 4, 2, 13]) {
+        match random.weighted(&[42, 30, 3, 6, 4, 4, 2, 17]) {
             7 => self.draw_follow(channel),
             0 => {
-                let place = 5 + random.index(PLACES.len() - 5);
+                let place = 5 + random.index(SEVERAL_FROM - 5);
                 let cursor = self.draw_cursor(place, channel);
                 Request::draw(&mut self.random, Ask::Get(cursor), place, channel)
             }
@@ -488,13 +488,52 @@ impl World {
         let form = self.random.pick(&[Form::Event, Form::Event, Form::FrameWithMeta, Form::Frame]);
         if self.random.percent(50) && !self.resumes.is_empty() {
             let index = self.random.index(self.resumes.len());
-            let Resume { place, channel, cursor } = self.resumes.swap_remove(index);
+            let Resume { place, mut channels, cursor } = self.resumes.swap_remove(index);
             self.count("streams resumed");
-            return Request::draw(&mut self.random, Ask::Follow(form, cursor), place, channel);
+            if is_of_several(place) {
+                self.count("streams of several resumed");
+                self.change(&mut channels);
+            }
+            let ask = Ask::Follow(form, cursor);
+            return Request::draw_of_several(&mut self.random, ask, place, &channels);
         }
-        let place = 5 + self.random.index(PLACES.len() - 5);
+        if self.random.percent(50) {
+            let place = SEVERAL_FROM + self.random.index(PLACES.len() - SEVERAL_FROM);
+            let mut channels = vec![channel];
+            (0..self.random.below(4)).for_each(|_| self.change(&mut channels));
+            let ask = Ask::Follow(form, self.draw_place(PLACES[place].store));
+            return Request::draw_of_several(&mut self.random, ask, place, &channels);
+        }
+        let place = 5 + self.random.index(SEVERAL_FROM - 5);
         let cursor = self.draw_cursor(place, channel);
         Request::draw(&mut self.random, Ask::Follow(form, cursor), place, channel)
+    }
+
+    /// Adds a channel to those of a request, drops one, or puts them in another order.
+    fn change(&mut self, channels: &mut Vec<&'static str>) {
+        let other = self.random.pick(&CHANNELS);
+        match self.random.below(3) {
+            _ if !channels.contains(&other) => channels.push(other),
+            0 if channels.len() > 1 => channels.retain(|channel| *channel != other),
+            1 => channels.reverse(),
+            _ => {}
+        }
+    }
+
+    /// A cursor of a location of several channels.
+    fn draw_place(&mut self, store: u16) -> Cursor {
+        let place = match self.random.weighted(&[40, 20, 30, 3, 3, 3]) {
+            0 => self.seen_places.get(&store).copied(),
+            1 => {
+                let places = self.model.places_of(store);
+                (!places.is_empty()).then(|| self.random.pick(&places))
+            }
+            2 => None,
+            3 => Some(MessageId { time: 0, tag: self.random.below(3) as u32 }),
+            4 => Some(MessageId { time: FIRST_ID.time - self.random.below(9), tag: 0 }),
+            _ => Some(MessageId { time: self.now().unix_s + self.random.below(100), tag: 1 }),
+        };
+        place.map_or(Cursor::OLDEST, Cursor::at)
     }
 
     /// What is no request comes on a stream.

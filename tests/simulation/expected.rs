@@ -205,7 +205,11 @@ impl World {
                 self.publish(number, published, &request);
             }
             Ask::Get(_) => self.subscribe(number, name, &question),
-            Ask::Follow(..) => self.follow(number, &[name], &question),
+            Ask::Follow(..) => {
+                let of = |channel: &&'static str| (place.store, place.group, *channel);
+                let names: Vec<Name> = request.channels.iter().map(of).collect();
+                self.follow(number, &names, &question);
+            }
             Ask::Doomed(_) => unreachable!("refused before"),
         }
     }
@@ -266,8 +270,19 @@ impl World {
             let asked = client.requests[0].clone();
             client.expects.push_back((Expect::Status(410), asked, None));
         }
+        // Those that follow others go on.
+        let (several, streams): (Vec<u64>, Vec<u64>) = streams.into_iter().partition(|stream| {
+            self.clients[stream].stream.as_ref().is_some_and(|stream| stream.is_several)
+        });
         for stream in &streams {
             self.client(*stream).stream.as_mut().expect("it follows").ending.get_or_insert(410);
+        }
+        for stream in several {
+            let stream = self.clients.get_mut(&stream).and_then(|client| client.stream.as_mut());
+            let stream = stream.expect("it follows");
+            let is_there = |name: &Name| self.model.life(*name).is_some();
+            stream.was_orphaned |= !stream.names.iter().any(is_there);
+            self.count("deletions of one of several");
         }
         let Some(number) = number else { return };
         let client = self.client(number);

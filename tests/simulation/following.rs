@@ -11,7 +11,7 @@ use crate::asks::Question;
 use crate::client::{Expect, Phase};
 use crate::model::{Displaced, Followed, Hold, Name, Subscribe};
 use crate::request::{Ask, Request};
-use crate::settings::{Kind, PLACES};
+use crate::settings::{Kind, PLACES, is_of_several};
 use crate::stream::{Form, Item, Stream};
 use crate::world::World;
 
@@ -19,7 +19,7 @@ use crate::world::World;
 #[derive(Debug, Clone)]
 pub(crate) struct Resume {
     pub(crate) place: usize,
-    pub(crate) channel: &'static str,
+    pub(crate) channels: Vec<&'static str>,
     pub(crate) cursor: Cursor,
 }
 
@@ -38,6 +38,10 @@ impl World {
         let max_subscribers = if limited { max_subscribers } else { 0 };
         let subscribe = Subscribe { hold, interval: false, create, concurrency, max_subscribers };
         let waits = !holds_end;
+        let is_several = is_of_several(request.place);
+        if is_several {
+            self.model.note_places(place.store);
+        }
         let Some(number) = number else {
             return self.model.follow_in_vain(names, &subscribe, waits);
         };
@@ -50,7 +54,7 @@ impl World {
             Followed::Begun(displaced) => {
                 self.displace(displaced);
                 let since = (self.model.order(), now_ms);
-                let of = (request.place, names.to_vec(), false);
+                let of = (request.place, names.to_vec(), is_several);
                 let mut stream = Stream::new(*form, of, *cursor, since);
                 (stream.told, stream.ping_ms) = (place.passthrough, ping_ms);
                 return self.begin_stream(number, stream, request);
@@ -97,6 +101,9 @@ impl World {
 
     fn begin_stream(&mut self, number: u64, stream: Stream, request: &Request) {
         let (now_ms, limits, late) = (self.now().mono_ms, self.settings.limits.clone(), self.late);
+        if stream.names.len() > 1 {
+            self.count("streams of several channels");
+        }
         self.count(match stream.form {
             Form::Event => "event streams",
             Form::Frame => "WebSockets",
@@ -136,12 +143,17 @@ impl World {
                         continue;
                     }
                     let (wake, gap) = stream.take(&given, &self.model);
-                    if !stream.is_several {
+                    let is_several = stream.is_several;
+                    if is_several {
+                        self.seen_places.insert(wake.name.0, wake.message.place);
+                    } else {
                         self.seen.insert(wake.name, wake.message.id);
                     }
-                    self.count(match gap {
-                        pushserver::store::Gap::NONE => "streamed",
-                        _ => "streamed with a gap",
+                    self.count(match (is_several, gap) {
+                        (false, pushserver::store::Gap::NONE) => "streamed",
+                        (false, _) => "streamed with a gap",
+                        (true, pushserver::store::Gap::NONE) => "streamed of several",
+                        (true, _) => "streamed of several with a gap",
                     });
                 }
                 Item::Ping => {
@@ -202,6 +214,7 @@ impl World {
         match status {
             1001 => assert!(self.holds_end, "{number} is ended as if the daemon stopped"),
             1013 => assert!(self.asks.is_slow(), "{number}: no store is late"),
+            410 if stream.was_orphaned => self.count("streams of which every channel is deleted"),
             _ => assert_eq!(stream.ending, Some(status), "{number} ends"),
         }
         self.count(match status {
@@ -284,7 +297,8 @@ impl World {
         self.leaves_deleted(number);
         if !stream.cursor.is_oldest() {
             let Stream { place, cursor, ref names, .. } = stream;
-            self.resumes.push(Resume { place, channel: names[0].2, cursor });
+            let channels = names.iter().map(|name| name.2).collect();
+            self.resumes.push(Resume { place, channels, cursor });
         }
     }
 
@@ -338,6 +352,9 @@ impl World {
             }
             let number = client.number;
             assert_eq!(stream.ending, None, "{number} was not ended");
+            let follows = stream.names.iter().any(|name| self.model.life(*name).is_some());
+            assert!(follows, "{number} follows nothing");
+            stream.was_orphaned = false;
             if client.stalled {
                 continue;
             }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! PUSHSERVER_SIM_SEED=17     run this seed alone, and print what happens
-//! PUSHSERVER_SIM_SEEDS=5000  run so many seeds (default 256)
+//! PUSHSERVER_SIM_SEEDS=5000  run so many seeds (default 320)
 //! PUSHSERVER_SIM_FROM=9000   the first of them (default 0)
 //! PUSHSERVER_SIM_STEPS=2000  so many steps of each (default 200)
 //! ```
@@ -15,9 +15,12 @@
 //! with what the relay does, `properties` with what it has. `stream` is what a stream should be
 //! given, `following` how it begins and ends: when it has its turn is the relay's to say, what it
 //! is given then is the model's.
+//!
+//! `cases` are runs by hand, without a model.
 
 mod actions;
 mod asks;
+mod cases;
 mod client;
 mod expected;
 mod following;
@@ -36,7 +39,7 @@ use asks::Asks;
 use pushserver_testkit::Random;
 use world::World;
 
-const SEEDS: u64 = 256;
+const SEEDS: u64 = 320;
 const STEPS: u64 = 200;
 
 #[test]
@@ -100,6 +103,7 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>, more: &[&str]) {
         "WebSockets that may not publish",
         "WebSockets with ids",
         "caught up",
+        "deletions of one of several",
         "clocks set ahead",
         "clocks set back",
         "deletes during a fan-out",
@@ -128,9 +132,14 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>, more: &[&str]) {
         "stalled",
         "stops",
         "streamed",
+        "streamed of several",
+        "streamed of several with a gap",
         "streamed with a gap",
         "streams displaced",
         "streams of deleted channels",
+        "streams of several channels",
+        "streams of several resumed",
+        "streams of which every channel is deleted",
         "streams resumed",
         "streams stalled",
         "subscribe notices",

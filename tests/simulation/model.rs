@@ -2,7 +2,7 @@
 //! way. Keeps every message of a channel for ever and only marks it as gone, so that what a
 //! subscriber missed can simply be counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pushserver::clock::Now;
 use pushserver::hub::options::{Concurrency, StoreOptions};
@@ -16,6 +16,9 @@ pub(crate) type Name = (u16, &'static str, &'static str);
 
 /// Runs of lost messages that a store remembers: ids whose tags follow each other in one second.
 const RUNS_MAX: usize = 32;
+
+/// Places of lost messages that a store remembers.
+const PLACES_MAX: usize = 64;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
@@ -31,6 +34,8 @@ pub(crate) struct Message {
     order: u64,
     stored_ms: u64,
     is_there: bool,
+    /// It is lost, and its place was noted.
+    is_noted: bool,
 }
 
 impl Message {
@@ -203,6 +208,10 @@ pub(crate) struct Model {
     /// The place of the newest message of each store.
     places: BTreeMap<u16, MessageId>,
     published: BTreeMap<Name, Vec<Wake>>,
+    /// Stores that note the places of what they lose.
+    noting: BTreeSet<u16>,
+    /// What goes may be dropped later, and noted only then.
+    drops_slowly: bool,
     /// What each stream follows, until it has ended; be there such a channel or not.
     followers: BTreeMap<u64, Vec<Name>>,
     /// Counts messages and lives.
@@ -211,21 +220,26 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn new(stores: Vec<StoreOptions>, channels_max: usize, now: Now) -> Self {
-        Self {
+        let mut model = Self {
             now,
-            stores,
+            stores: Vec::new(),
             channels_max,
             channels: BTreeMap::new(),
             histories: BTreeMap::new(),
             places: BTreeMap::new(),
             published: BTreeMap::new(),
+            noting: BTreeSet::new(),
+            drops_slowly: false,
             followers: BTreeMap::new(),
             count: 0,
-        }
+        };
+        model.reload(stores);
+        model
     }
 
     pub(crate) fn reload(&mut self, stores: Vec<StoreOptions>) {
         self.stores = stores;
+        self.drops_slowly |= self.stores.iter().any(|store| store.memory.dropped_at_once < 512);
         for store in 0..self.stores.len() {
             let max_memory = self.stores[store].memory.max_memory;
             self.make_room(store as u16, 0, max_memory);
@@ -251,6 +265,7 @@ impl Model {
             order: self.number(),
             stored_ms: self.now.mono_ms,
             is_there: true,
+            is_noted: false,
         };
         if store && message.cost() > options.max_memory {
             return Published::TooLarge;
@@ -575,9 +590,43 @@ impl Model {
         Gap::Messages(channel.log.iter().filter(between).count() as u64)
     }
 
+    /// Somebody follows channels of a store in the order of that.
+    pub(crate) fn note_places(&mut self, store: u16) {
+        self.noting.insert(store);
+    }
+
     /// What may be told as missed of several channels, between a cursor and a place.
-    pub(crate) fn missed_among(&self, _: &[Name], _: Cursor, _: MessageId) -> Vec<Gap> {
-        unreachable!("of one channel each")
+    pub(crate) fn missed_among(
+        &self,
+        names: &[Name],
+        cursor: Cursor,
+        until: MessageId,
+    ) -> Vec<Gap> {
+        let channels: Vec<&Channel> = names.iter().filter_map(|n| self.channels.get(n)).collect();
+        let is_missed = |m: &&Message| !m.is_there && m.place > cursor.id() && m.place < until;
+        let missed = |channel: &&Channel| channel.log.iter().filter(is_missed).count();
+        let missed = Gap::Messages(channels.iter().map(missed).sum::<usize>() as u64);
+        let told = |unknown_through: fn(&Channel) -> MessageId| {
+            let is_known = |channel: &&Channel| cursor.id() >= unknown_through(channel);
+            if channels.iter().all(is_known) { missed } else { Gap::Unknown }
+        };
+        let mut gaps = vec![told(Channel::unknown_through)];
+        if self.drops_slowly {
+            // What is still to be dropped is counted, whatever is known of what was.
+            gaps.push(told(|channel| last_place_of(channel.inherited)));
+            gaps.push(told(|channel| {
+                let first = channel.log.first().filter(|first| !first.is_there);
+                let inherited = last_place_of(channel.inherited);
+                first.map_or(inherited, |first| first.place.min(inherited))
+            }));
+        }
+        gaps
+    }
+
+    /// The places of all messages of a store.
+    pub(crate) fn places_of(&self, store: u16) -> Vec<MessageId> {
+        let wakes = self.published.iter().filter(|(name, _)| name.0 == store);
+        wakes.flat_map(|(_, wakes)| wakes.iter().map(|wake| wake.message.place)).collect()
     }
 
     /// The number of the newest message, or what came after it.
@@ -652,8 +701,10 @@ impl Model {
     }
 
     fn lose_oldest(&mut self, name: Name) {
+        let is_noted = self.noting.contains(&name.0);
         let oldest = self.channel(name).log.iter_mut().find(|m| m.is_there).expect("one is there");
         oldest.is_there = false;
+        oldest.is_noted = is_noted;
         let id = oldest.id;
         self.histories.get_mut(&name).expect("it has published").lost_through = id;
         self.settle(name);
@@ -677,6 +728,17 @@ impl Channel {
         self.log.iter().filter(|message| message.is_there).count()
     }
 
+    /// What went up to this place went uncounted in the order of the store.
+    fn unknown_through(&self) -> MessageId {
+        let lost = || self.log.iter().filter(|message| !message.is_there);
+        let noted: Vec<MessageId> = lost().filter(|m| m.is_noted).map(|m| m.place).collect();
+        let unnoted = lost().rev().find(|message| !message.is_noted).map(|message| message.place);
+        let inherited = last_place_of(self.inherited);
+        let forgotten = noted.iter().rev().nth(PLACES_MAX).copied();
+        let first = noted.first().map_or(inherited, |first| inherited.min(*first));
+        forgotten.or(unnoted).unwrap_or(first)
+    }
+
     /// Requests that are held.
     fn held(&self) -> usize {
         self.waiting.len() + self.streams.len()
@@ -685,6 +747,11 @@ impl Channel {
     fn is_idle(&self) -> bool {
         self.held() == 0 && self.there() == 0
     }
+}
+
+/// The last place that a message with this id can have, in whatever channel.
+fn last_place_of(id: MessageId) -> MessageId {
+    if id == FIRST_ID { id } else { MessageId { tag: u32::MAX, ..id } }
 }
 
 /// Whether a message lies behind a cursor; the epoch asks for whatever there is.

@@ -5,7 +5,7 @@ use std::fmt;
 use pushserver::http::write_http_date;
 use pushserver::message::{Cursor, MessageId};
 
-use crate::settings::{Kind, PLACES};
+use crate::settings::{Ids, Kind, PLACES};
 use crate::stream::Form;
 use pushserver_testkit::Random;
 
@@ -41,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) ask: Ask,
     pub(crate) place: usize,
     pub(crate) channel: &'static str,
+    /// All of its channels, each once.
+    pub(crate) channels: Vec<&'static str>,
     pub(crate) accept: usize,
     /// The client wants the connection closed after the answer.
     pub(crate) close: bool,
@@ -65,6 +67,17 @@ impl Request {
 
     /// Draws how `ask` is written.
     pub(crate) fn draw(random: &mut Random, ask: Ask, place: usize, channel: &'static str) -> Self {
+        Self::draw_of_several(random, ask, place, &[channel])
+    }
+
+    /// As before, of all these channels.
+    pub(crate) fn draw_of_several(
+        random: &mut Random,
+        ask: Ask,
+        place: usize,
+        channels: &[&'static str],
+    ) -> Self {
+        let channel = channels[0];
         let is_socket =
             matches!(ask, Ask::Follow(Form::Frame | Form::FrameWithMeta, _) | Ask::Fixed(426));
         let (version, connection, close, keep_alive) = match random.below(20) {
@@ -79,6 +92,7 @@ impl Request {
             ask,
             place,
             channel,
+            channels: channels.to_vec(),
             accept,
             close,
             keep_alive,
@@ -111,8 +125,9 @@ impl Request {
         let (path, channel) = match request.ask {
             Ask::Fixed(404) => ("/nowhere/", spelled(random, channel)),
             Ask::Fixed(403) if !is_subscriber(place) => (PLACES[place].path, "x".repeat(41)),
-            _ => (PLACES[place].path, spelled(random, channel)),
+            _ => (PLACES[place].path, listed(random, PLACES[place].ids, channels)),
         };
+        let query = behind_ids(PLACES[place].ids, query);
         let accept = match request.ask {
             Ask::Follow(Form::Event, _) => "text/event-stream",
             _ => ACCEPTS[accept],
@@ -131,6 +146,7 @@ impl Request {
             ask: Ask::Fixed(101),
             place,
             channel: "",
+            channels: Vec::new(),
             accept: 0,
             close: false,
             keep_alive: false,
@@ -226,6 +242,7 @@ impl Request {
             ask: Ask::Doomed(status),
             place: 0,
             channel: "a",
+            channels: vec!["a"],
             accept: 0,
             close: true,
             keep_alive: false,
@@ -297,6 +314,27 @@ fn spelled(random: &mut Random, channel: &str) -> String {
         }
     }
     spelled
+}
+
+/// Channel ids as a location has them, some of them twice.
+fn listed(random: &mut Random, ids: Ids, channels: &[&'static str]) -> String {
+    let mut all: Vec<String> = channels.iter().map(|channel| spelled(random, channel)).collect();
+    if ids != Ids::One && random.percent(20) {
+        let again = random.pick(channels);
+        all.push(spelled(random, again));
+    }
+    match ids {
+        Ids::One | Ids::Split => all.join(","),
+        Ids::Query => {
+            let all: Vec<String> = all.iter().map(|id| format!("channel={id}")).collect();
+            format!("?x=y&{}", all.join("&").replace("%20", random.pick(&["+", "%20"])))
+        }
+    }
+}
+
+/// A query as it stands behind the channel ids.
+fn behind_ids(ids: Ids, query: String) -> String {
+    if ids == Ids::Query { query.replacen('?', "&", 1) } else { query }
 }
 
 /// `body` in chunks, and where the data of the second one begins; if there is none, the length.

@@ -19,10 +19,21 @@ pub(crate) enum Kind {
     Subscriber { interval: bool, create: bool, concurrency: Concurrency, limited: bool },
 }
 
+/// How the channel ids stand in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ids {
+    One,
+    /// With commas between them.
+    Split,
+    /// As values of `channel` in the query.
+    Query,
+}
+
 /// One location.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) path: &'static str,
+    pub(crate) ids: Ids,
     pub(crate) store: u16,
     pub(crate) group: &'static str,
     pub(crate) passthrough: bool,
@@ -36,18 +47,23 @@ const fn publisher(
     create: bool,
     keep: bool,
 ) -> Place {
-    Place { path, store, group, passthrough: false, kind: Kind::Publisher { create, store: keep } }
+    let kind = Kind::Publisher { create, store: keep };
+    Place { path, ids: Ids::One, store, group, passthrough: false, kind }
 }
 
 const fn subscriber(path: &'static str, concurrency: Concurrency) -> Place {
     let kind = Kind::Subscriber { interval: false, create: true, concurrency, limited: false };
-    Place { path, store: 0, group: "", passthrough: false, kind }
+    Place { path, ids: Ids::One, store: 0, group: "", passthrough: false, kind }
 }
 
 const BROADCAST: Concurrency = Concurrency::Broadcast;
 const BASE: Place = subscriber("", BROADCAST);
+const LIST: Place = Place { ids: Ids::Split, ..BASE };
 
-pub(crate) const PLACES: [Place; 14] = [
+/// The first location of several channels: all that follow are.
+pub(crate) const SEVERAL_FROM: usize = 14;
+
+pub(crate) const PLACES: [Place; 20] = [
     publisher("/pub/", 0, "", true, true),
     publisher("/flash/", 0, "", true, false),
     publisher("/strict/", 0, "", false, true),
@@ -89,7 +105,36 @@ pub(crate) const PLACES: [Place; 14] = [
     },
     Place { path: "/group/", group: "g", ..BASE },
     Place { path: "/other/", store: 1, passthrough: true, ..BASE },
+    Place { path: "/list/", passthrough: true, ..LIST },
+    Place { path: "/ask", ids: Ids::Query, ..BASE },
+    Place { path: "/list-last/", ids: Ids::Split, ..subscriber("/", Concurrency::Last) },
+    Place {
+        path: "/list-few/",
+        kind: Kind::Subscriber {
+            interval: false,
+            create: true,
+            concurrency: BROADCAST,
+            limited: true,
+        },
+        ..LIST
+    },
+    Place {
+        path: "/list-known/",
+        kind: Kind::Subscriber {
+            interval: false,
+            create: false,
+            concurrency: BROADCAST,
+            limited: false,
+        },
+        ..LIST
+    },
+    Place { path: "/other-ask", ids: Ids::Query, store: 1, passthrough: true, ..BASE },
 ];
+
+/// Whether requests to a location may name several channels.
+pub(crate) fn is_of_several(place: usize) -> bool {
+    PLACES[place].ids != Ids::One
+}
 
 /// Numbers of one run, or of the time after a reload. Times are whole ticks of the timer wheel
 /// (10 ms), so that the model can say exactly when something is due.
@@ -117,7 +162,7 @@ impl Settings {
                 channel_id_bytes: 40,
                 ..Limits::default()
             },
-            channels_max: random.pick(&[3, 6, 1000, 1000, 1000]),
+            channels_max: random.pick(&[3, 6, 1000, 1000, 1000, 1000, 1000, 1000]),
             poll_timeout_ms: 0,
             max_subscribers: 0,
             ping_interval_ms: 0,
@@ -196,13 +241,18 @@ impl Settings {
         };
         // Every way to write a pattern is used.
         let pattern = match place.path.len() % 3 {
+            _ if place.ids == Ids::Query => Pattern::whole(place.path).expect("a path"),
             0 => Pattern::prefix(place.path).expect("a prefix"),
             1 => Pattern::url(&format!("{}([^/]+)", place.path)).expect("a segment"),
             _ => Pattern::url(&format!("(?:{})(.+)", place.path)).expect("an expression"),
         };
         LocationOptions {
             pattern,
-            ids: ChannelIds::One,
+            ids: match place.ids {
+                Ids::One => ChannelIds::One,
+                Ids::Split => ChannelIds::Split(",".into()),
+                Ids::Query => ChannelIds::Query("channel".into()),
+            },
             store: StoreId(place.store),
             channel_group: place.group.to_owned(),
             role,

@@ -35,6 +35,8 @@ pub(crate) struct Stream {
     pub(crate) heard_ms: u64,
     /// Its end is on the way: the status that a poll would have.
     pub(crate) ending: Option<u16>,
+    /// None of its several channels was there, for a while at least: it may end.
+    pub(crate) was_orphaned: bool,
     /// Messages after this one in the order of all are for it.
     since: u64,
     /// Its socket was full since it was last seen to be level.
@@ -96,6 +98,7 @@ impl Stream {
             sent_ms: now_ms,
             heard_ms: now_ms,
             ending: None,
+            was_orphaned: false,
             since,
             was_behind: true,
             level_through: since,
@@ -145,10 +148,9 @@ impl Stream {
     }
 
     fn find<'m>(&self, given: &Given, model: &'m Model) -> &'m Wake {
-        let of = |name: &Name| {
-            let channel = given.id.as_ref().and_then(|(.., channel)| channel.as_deref());
-            channel.is_none_or(|channel| channel == name.2)
-        };
+        let channel = given.id.as_ref().map(|(.., channel)| channel.as_deref());
+        assert!(channel.is_none_or(|one| one.is_some() == self.is_several), "{channel:?} is named");
+        let of = |name: &Name| channel.flatten().is_none_or(|channel| channel == name.2);
         let mut all: Vec<&Wake> = self
             .names
             .iter()

@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) ready: VecDeque<u64>,
     /// The newest message that somebody got, by channel.
     pub(crate) seen: BTreeMap<Name, MessageId>,
+    /// The place of the newest message that a stream of several channels got, by store.
+    pub(crate) seen_places: BTreeMap<u16, MessageId>,
     /// Streams that have ended, to be gone on with.
     pub(crate) resumes: Vec<Resume>,
     /// Every answer is the last of its connection.
@@ -71,6 +73,7 @@ impl World {
             numbers: HashMap::new(),
             ready: VecDeque::new(),
             seen: BTreeMap::new(),
+            seen_places: BTreeMap::new(),
             resumes: Vec::new(),
             stopping: false,
             holds_end: false,
@@ -107,7 +110,7 @@ impl World {
         self.next_number += 1;
         let peer = (!number.is_multiple_of(3)).then(|| [127, 0, 0, 1].into());
         let conn = self.network.accept(Arrival { peer, loopback_port: None });
-        let mut client = Client::new(number, self.random.percent(25));
+        let mut client = Client::new(number, self.random.percent(35));
         client.arm(Timer::Head, &self.settings.limits, now.mono_ms);
         self.clients.insert(number, client);
         self.conns.insert(number, conn);

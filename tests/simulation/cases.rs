@@ -1,0 +1,100 @@
+//! Cases: what a stream does where its store or its client's socket is late, one run by hand each.
+//! Without a model.
+
+use pushserver::clock::Now;
+use pushserver::relay::{Arrival, Command, ConnKey};
+use pushserver::store::{Fate, Loss};
+use pushserver_testkit::{Network, Random};
+
+use crate::settings::Settings;
+
+const WEB_SOCKET: &[u8] = b"GET /sub/a HTTP/1.1\r\nHost: sim\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A relay with pings each second.
+fn network() -> Network {
+    let mut settings = Settings::draw(&mut Random::new(0));
+    settings.ping_interval_ms = 1_000;
+    let now = Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 };
+    Network::at(now, &settings.relay(), settings.hub())
+}
+
+fn accept(network: &mut Network) -> ConnKey {
+    network.accept(Arrival { peer: Some([127, 0, 0, 1].into()), loopback_port: None })
+}
+
+fn send(network: &mut Network, conn: ConnKey, bytes: &[u8]) {
+    network.send(conn, bytes);
+    network.settle();
+}
+
+/// Publishes without keeping.
+fn publish(network: &mut Network, body: &str) {
+    let conn = accept(network);
+    let length = body.len();
+    let post = format!("POST /flash/a HTTP/1.1\r\nHost: sim\r\nContent-Length: {length}\r\n\r\n");
+    send(network, conn, (post + body).as_bytes());
+}
+
+fn has(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
+#[test]
+fn a_stream_that_begins_behind_an_answer_that_waits_is_sent_nothing_until_it_is_read() {
+    let mut network = network();
+    let late = Fate { turns: 3, loss: Loss::Nothing };
+    let now = network.now;
+    network.relay.command(Command::SlowDown(&[late]), now);
+    let conn = accept(&mut network);
+    network.peers.get_mut(conn).room = Some(0);
+    let requests = b"OPTIONS /sub/a HTTP/1.1\r\nHost: sim\r\nOrigin: http://a\r\n\r\n\
+        GET /sub/a HTTP/1.1\r\nHost: sim\r\nAccept: text/event-stream\r\n\r\n";
+    send(&mut network, conn, requests);
+    for _ in 0..10 {
+        network.turn();
+    }
+    let before = network.peers.get(conn).waiting;
+    assert!(before > 0, "the answer waits");
+    publish(&mut network, "one");
+    for _ in 0..10 {
+        network.turn();
+    }
+    assert_eq!(network.peers.get(conn).waiting, before, "nothing more waits");
+    network.peers.get_mut(conn).room = None;
+    network.take_waiting(conn, usize::MAX);
+    for _ in 0..10 {
+        network.turn();
+    }
+    publish(&mut network, "two");
+    for _ in 0..10 {
+        network.turn();
+    }
+    let got = network.take(conn);
+    assert!(has(&got, "data: two") && has(&got, ";gap=1"), "{}", got.escape_ascii());
+    assert!(!has(&got, "data: one"), "{}", got.escape_ascii());
+}
+
+#[test]
+fn a_web_socket_whose_pong_waits_for_its_own_socket_is_not_taken_for_silent() {
+    let mut network = network();
+    let conn = accept(&mut network);
+    send(&mut network, conn, WEB_SOCKET);
+    network.advance_ms(1_000);
+    assert!(network.take(conn).ends_with(&[0x89, 0]), "a Ping");
+    network.peers.get_mut(conn).room = Some(0);
+    publish(&mut network, "one");
+    // Its answer to the Ping is not read, as its socket is full.
+    send(&mut network, conn, b"\x8a\x80\0\0\0\0");
+    network.advance_ms(3_000);
+    network.peers.get_mut(conn).room = None;
+    network.take_waiting(conn, usize::MAX);
+    network.settle();
+    let got = network.take(conn);
+    assert!(has(&got, "one") && got.ends_with(&[0x89, 0]), "{}", got.escape_ascii());
+    assert!(network.peers.get(conn).end.is_none(), "it is open");
+    // The Pong came behind that one; without another it is closed.
+    network.advance_ms(2_000);
+    assert!(network.peers.get(conn).end.is_some(), "it is silent");
+}
