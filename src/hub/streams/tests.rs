@@ -1,6 +1,7 @@
 //! Streams and polls of several channels, in the hub.
 
 use crate::hub::tests::*;
+use crate::store::{Fate, Loss};
 
 const STREAM: Subscribe = Subscribe { delivery: Delivery::Stream, ..LONG };
 
@@ -276,4 +277,40 @@ fn a_missing_channel_of_several_is_named_and_none_is_made() {
     }
     assert_eq!(b.follow(&["a", "b", "c", "d"], Order::Store, STREAM), ["2: Channels"]);
     assert_eq!(b.hub.figures().channels, 1);
+}
+
+#[test]
+fn what_the_store_was_asked_for_a_stream_that_ends_or_is_paused_is_given_up() {
+    const LOST: Fate = Fate { turns: 1, loss: Loss::Answer };
+    const DONE: Fate = Fate { turns: 1, loss: Loss::Nothing };
+    let last = Subscribe { concurrency: Concurrency::Last, ..STREAM };
+    let ends: [fn(&mut Bench, StreamKey, Subscribe); 4] = [
+        |b, stream, _| b.hub.pause(stream),
+        |b, stream, _| b.hub.unsubscribe(Hold::Stream(stream), b.now),
+        |b, _, _| drop(b.delete("a")),
+        |b, _, last| drop(b.follow(&["a"], Order::Channel, last)),
+    ];
+    for end in ends {
+        let mut b = Bench::new(options());
+        let stream = b.stream(&["a"], Order::Channel);
+        b.hub.pause(stream);
+        b.publish("a", "one");
+        b.hub.slow_down(&[LOST, DONE]);
+        // What becomes of the first question is the same for both kinds.
+        assert_eq!(b.ask("a", LONG), ["2: asked"]);
+        b.hub.resume(stream);
+        assert_eq!(b.outputs(), ["0: asked"]);
+        assert_eq!(b.hub.asks(), 2);
+        end(&mut b, stream, last);
+        while let Some(output) = b.hub.poll_output(b.now) {
+            drop(output);
+        }
+        b.advance(0);
+        while b.hub.handle_reply(b.now) {
+            while b.hub.poll_output(b.now).is_some() {}
+        }
+        b.advance(0);
+        b.hub.handle_reply(b.now);
+        assert_eq!(b.hub.asks(), 1, "the poll alone waits");
+    }
 }
