@@ -37,7 +37,10 @@ impl BadIds {
                 "a channel id is empty or missing; name at least one channel, as the location's \
                  delimiter or query says"
             }
-            Self::TooMany => "more channels in one request than limits.channels_per_request",
+            Self::TooMany => {
+                "more channels in one request than limits.channels_per_request; ask for fewer, or \
+                 raise it"
+            }
         }
     }
 }

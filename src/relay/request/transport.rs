@@ -45,9 +45,9 @@ impl Transport {
             }
         }
         let is_handshake = match said.upgrade {
-            true => said.websocket && said.upgrades,
-            // A front server took `Upgrade` away, which ends at each hop (RFC 9110 7.6.1), and left
-            // the rest; no script of a page can set this field.
+            true => said.websocket && (said.upgrades || said.key),
+            // A front server took `Upgrade` away, which ends at each hop (RFC 9110 7.6.1), or above
+            // only its `Connection`, and left the rest; no script of a page can set this field.
             false => said.key,
         };
         match (is_handshake, said.stream) {
@@ -73,7 +73,7 @@ struct Said {
 }
 
 /// Whether `token` is in the list, in any case.
-fn names(list: &[u8], token: &[u8]) -> bool {
+pub(super) fn names(list: &[u8], token: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(token))
 }
 
@@ -98,6 +98,7 @@ mod tests {
             "Upgrade: h2c\r\nUpgrade: websocket\r\nConnection: x\r\nConnection: upgrade\r\n",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n",
             "Connection: close\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            "Upgrade: websocket\r\nConnection: close\r\nSec-WebSocket-Key: x\r\n",
         ] {
             for version in ["1.0", "1.1"] {
                 assert_eq!(transport(version, lines), Transport::WebSocket, "{lines}");

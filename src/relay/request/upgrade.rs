@@ -2,6 +2,7 @@
 //! 4.2.1). Pure; knows no location: admission decides where there are WebSockets, and for whom.
 
 use super::refusal::Refusal;
+use super::transport::names;
 use crate::http::websocket::accept_key;
 use crate::http::{Framing, RequestHead, Version};
 
@@ -21,12 +22,13 @@ pub(in crate::relay) struct Upgrade {
 ///
 /// # Errors
 /// 400 for HTTP/1.0, a bad key or a body; 426 for another version of the protocol, and where a
-/// server in front took `Upgrade` away.
+/// server in front took `Upgrade` or its `Connection` away.
 pub(in crate::relay) fn of_request(head: &RequestHead<'_>) -> Result<Upgrade, Refusal> {
     if head.version == Version::Http10 {
         return Err(Refusal::new(400, OLD_HTTP));
     }
-    if head.header("Upgrade").is_none() {
+    let upgrades = head.header_all("Connection").any(|list| names(list, b"upgrade"));
+    if head.header("Upgrade").is_none() || !upgrades {
         return Err(upgrade_required(NO_UPGRADE));
     }
     if sole(head, "Sec-WebSocket-Version") != Some(b"13") {
@@ -59,7 +61,7 @@ fn upgrade_required(text: &'static str) -> Refusal {
 const OLD_HTTP: &str = "a WebSocket needs HTTP/1.1, and this is HTTP/1.0; for nginx in front: \
                         proxy_http_version 1.1";
 
-const NO_UPGRADE: &str = "this handshake of a WebSocket lacks Upgrade: websocket and Connection: \
+const NO_UPGRADE: &str = "this handshake of a WebSocket lacks Upgrade: websocket or Connection: \
                           Upgrade; a server in front has to send both on";
 
 const OTHER_VERSION: &str = "the one version of WebSockets here is that of RFC 6455; send one line \
@@ -133,8 +135,10 @@ mod tests {
 
     #[test]
     fn a_handshake_whose_upgrade_was_taken_away_is_426_and_says_so() {
-        let refusal = read("1.1", &["Connection: close\r\n", KEY, VERSION]).unwrap_err();
-        assert_eq!((refusal.status, refusal.text), (426, NO_UPGRADE));
+        for left in ["Connection: close\r\n", "Upgrade: websocket\r\nConnection: close\r\n"] {
+            let refusal = read("1.1", &[left, KEY, VERSION]).unwrap_err();
+            assert_eq!((refusal.status, refusal.text), (426, NO_UPGRADE), "{left}");
+        }
     }
 
     #[test]
