@@ -118,7 +118,7 @@ impl Feed {
             self.items.push_back(item);
             return was_idle;
         };
-        let missing = if *kept { Missed::default() } else { Missed::one(message) };
+        let missing = || if *kept { Missed::default() } else { Missed::one(message) };
         let bytes = weight(message);
         let is_full = match kept {
             true => self.items.len() >= MESSAGES_MAX || self.bytes + bytes > BYTES_MAX,
@@ -126,8 +126,8 @@ impl Feed {
         };
         let has_begun = self.items.len() == 1;
         match self.items.back_mut() {
-            Some(Item::Overrun { missed }) if !has_begun => missed.add(missing),
-            Some(_) if is_full => self.items.push_back(Item::Overrun { missed: missing }),
+            Some(Item::Overrun { missed }) if !has_begun => missed.add(&missing()),
+            Some(_) if is_full => self.items.push_back(Item::Overrun { missed: missing() }),
             _ => {
                 self.bytes += bytes;
                 self.items.push_back(item);

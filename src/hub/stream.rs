@@ -59,29 +59,56 @@ pub(super) struct Member {
     pub(super) entered: u64,
 }
 
-/// Messages that will never come.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Missed {
-    pub(super) count: u64,
+/// Messages that will never come, so that each is told with the next message behind it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Missed(Vec<Run>);
+
+/// Messages with none of their store in between; the last of too many runs has others in between.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    count: u64,
     /// The place of the last of them.
-    pub(super) place: MessageId,
+    last: MessageId,
 }
+
+/// Further ones are told behind the last of them: the sum is right, and the place may be late.
+const RUNS_MAX: usize = 32;
 
 impl Missed {
     pub(super) fn one(message: &Message) -> Self {
-        Self { count: 1, place: message.place() }
+        Self(vec![Run { count: 1, last: message.place() }])
     }
 
     /// These too.
-    pub(super) fn add(&mut self, later: Self) {
-        if later.count > 0 {
-            *self = Self { count: self.count + later.count, ..later };
+    pub(super) fn add(&mut self, more: &Self) {
+        for run in &more.0 {
+            let is_full = self.0.len() >= RUNS_MAX;
+            match self.0.last_mut() {
+                Some(before) if is_full || before.is_just_before(run) => {
+                    before.count += run.count;
+                    before.last = before.last.max(run.last);
+                }
+                _ => self.0.push(*run),
+            }
         }
     }
 
-    /// Whether all of them come before `message`.
-    pub(super) fn is_before(&self, message: &Message) -> bool {
-        self.place < message.place()
+    /// Takes those that come before a message; gives how many they are.
+    pub(super) fn take_before(&mut self, message: &Message) -> u64 {
+        let taken = self.0.extract_if(.., |run| run.last < message.place());
+        taken.map(|run| run.count).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Run {
+    /// Whether no message of the store can have a place between the two.
+    fn is_just_before(&self, next: &Self) -> bool {
+        let MessageId { time, tag } = next.last;
+        next.count == 1 && self.last.time == time && self.last.tag.checked_add(1) == Some(tag)
     }
 }
 

@@ -121,7 +121,8 @@ impl Streams {
                 let (message, lost_through, kept) = (Rc::clone(message), *lost_through, *kept);
                 self.bring(key, of, (message, lost_through, kept), at)
             }
-            &Item::Overrun { missed } => {
+            Item::Overrun { missed } => {
+                let missed = missed.clone();
                 self.fall_behind(of, missed);
                 self.pass(key)
             }
@@ -203,8 +204,9 @@ impl Streams {
     /// Notes what a stream is given; ends a poll.
     fn given(&mut self, key: StreamKey, mut due: Due, at: &mut At<'_>) -> Output {
         let stream = self.feeds.stream_mut(key).expect("a listed stream lives");
-        if let Some(missed) = stream.missed.take_if(|missed| missed.is_before(&due.message)) {
-            due.gap = due.gap.and(Gap::Messages(missed.count));
+        if let Some(missed) = &mut stream.missed {
+            due.gap = due.gap.and(Gap::Messages(missed.take_before(&due.message)));
+            stream.missed.take_if(|missed| missed.is_empty());
         }
         stream.cursor = Cursor::at(due.message.id_in(stream.order));
         let peer = stream.peer;
@@ -217,8 +219,8 @@ impl Streams {
     /// Has a stream read what its feeds do not bring; `missed`: messages that nobody keeps.
     fn fall_behind(&mut self, key: StreamKey, missed: Missed) {
         let Some(stream) = self.feeds.stream_mut(key) else { return };
-        if missed.count > 0 {
-            stream.missed.get_or_insert_default().add(missed);
+        if !missed.is_empty() {
+            stream.missed.get_or_insert_default().add(&missed);
         }
         if stream.pace == Pace::Level {
             stream.pace = Pace::Reading;

@@ -53,6 +53,48 @@ fn a_stream_that_is_behind_reads_on_and_is_told_what_no_store_keeps() {
 }
 
 #[test]
+fn a_stream_that_is_behind_is_told_what_no_store_keeps_where_it_was() {
+    for (names, order) in [(&["a"][..], Order::Channel), (&["a", "b"], Order::Store)] {
+        let mut b = Bench::new(options());
+        let stream = b.stream(names, order);
+        b.hub.pause(stream);
+        for round in 0..3 {
+            for n in 0..=round {
+                b.put("a", &format!("lost {n}"), false);
+            }
+            b.put("a", &format!("kept{round}"), true);
+        }
+        b.put("a", "lost", false);
+        b.hub.resume(stream);
+        let told = (0..3).map(|n| format!("0: kept{n} a Messages({})", n + 1));
+        assert_eq!(b.outputs(), told.collect::<Vec<_>>());
+        let next = b.publish("a", "next");
+        assert_eq!(next.last().map(String::as_str), Some("0: next a Messages(1)"));
+    }
+}
+
+#[test]
+fn more_gaps_than_are_kept_apart_are_told_later_and_are_as_many() {
+    let mut b = Bench::new(options());
+    let stream = b.stream(&["a"], Order::Channel);
+    b.hub.pause(stream);
+    for n in 0..60 {
+        b.put("a", "lost", false);
+        b.put("a", &n.to_string(), true);
+        assert_eq!(b.outputs(), [""; 0]);
+    }
+    b.hub.resume(stream);
+    let mut sum = 0;
+    for (n, said) in b.outputs().iter().enumerate() {
+        let gap = said.strip_prefix(&format!("0: {n} a"));
+        let gap = gap.unwrap_or_else(|| panic!("{said}")).trim_matches([' ', ')']);
+        sum += gap.strip_prefix("Messages(").map_or(0, |count| count.parse().unwrap());
+        assert!(sum == n + 1 || n >= 31 && sum <= n + 1, "{sum} before {said}");
+    }
+    assert_eq!(sum, 60);
+}
+
+#[test]
 fn what_is_gone_when_a_slow_stream_comes_to_it_is_a_gap() {
     let mut options = options();
     options.stores[0].memory.max_messages = 2;
