@@ -12,7 +12,7 @@ use crate::nearest::nearest;
 
 /// What `--help` prints. Names every long option: the nearest one to a typo is looked for here.
 pub const HELP: &str = "\
-HTTP push relay: what one POST publishes, every long poll on its channel receives.
+HTTP push relay: what one POST publishes, every subscriber of its channel receives.
 
 Usage: pushserver [OPTIONS]
 
