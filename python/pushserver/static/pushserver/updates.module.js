@@ -1089,19 +1089,19 @@ export async function askOnce(request, watch, byStream) {
 }
 
 /**
- * A stream begins with all that there is. That there is nothing, the server says: with an id alone,
- * or with a ping, which it sends when it has nothing to send. Silence says nothing.
+ * A stream begins with all that there is. That there is nothing, the server says with a ping, which
+ * it sends when it has nothing to send. Silence says nothing.
  */
 async function firstMessage({base}, response, watch) {
     let comments = 0;
     try {
         for await (const {comment, id, data} of itemsOf(response, watch)) {
-            if (id !== undefined) {
-                return data === undefined ? {id} : {id, ...factsOf(id), text: data};
+            if (id !== undefined && data !== undefined) {
+                return {id, ...factsOf(id), text: data};
             }
             // A server may begin with a comment; Nchan's pings are events without data.
             comments += comment === undefined ? 0 : 1;
-            if (comments > 1 || data === "") {
+            if (comments > 1 || (id === undefined && data === "")) {
                 return {};
             }
         }
