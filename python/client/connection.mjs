@@ -1,6 +1,6 @@
 // Connection: the request under way and its cursor; never knows for whom it asks.
 
-import {factsOf} from "./ids.mjs";
+import {factsOf, order} from "./ids.mjs";
 import {EVENT_STREAM, ask, isEventStream, isRefusal} from "./requests.mjs";
 import {itemsOf, pollAnswer, refusalOf} from "./requests.mjs";
 import {FIRST_BYTE_MS, HELD_MS, LOST_MS, RETRY_MS} from "./waiting.mjs";
@@ -225,8 +225,8 @@ export class Connection {
     }
 
     #take(request, {id, gap, channel, text}) {
-        if (id === undefined) {
-            return;
+        if (id === undefined || (text === undefined && order(id, this.cursor) === 0)) {
+            return; // a stream may begin with the cursor that it was asked for
         }
         if (text !== undefined && channel === undefined && request.ids.length > 1) {
             const why = 'tells no channel: is "query" the setting of its location?';

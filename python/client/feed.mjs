@@ -320,7 +320,7 @@ export class Feed {
                 holds = answer === HELD ? holds + 1 : 0;
                 if (answer === HELD) {
                     await (holds > 1 && chase.pause(pauseMs(holds, RETRY_MS)));
-                } else if (answer.text === undefined) {
+                } else if (answer.id === undefined) {
                     cursor = target; // what the holder has brought since is in #late
                 } else {
                     cursor = answer.id;
@@ -356,10 +356,14 @@ export class Feed {
             : chase.ask(request, false, LOST_MS);
     }
 
-    /** Processes an answer, and before it what the holder alone got, since no store has it. */
+    /**
+     * Processes an answer, and before it what the holder alone got: no store has it, or the answer
+     * begins with what is published from now on.
+     */
     #merge(entry, answer) {
         for (const message of this.#late) {
-            const isBefore = order(message.id, answer.id) < 0;
+            const place = order(message.id, answer.id);
+            const isBefore = answer.text === undefined ? place <= 0 : place < 0;
             if (isBefore && order(message.id, later(entry.seen, entry.from)) > 0) {
                 this.#process(entry, {...message, gap: message.gap && UNKNOWN});
             }

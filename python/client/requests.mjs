@@ -1,7 +1,7 @@
 // Requests and their answers, one at a time; never remembers anything.
 
 import {EventStreamParser} from "./event_stream.mjs";
-import {factsOf, gapOf} from "./ids.mjs";
+import {factsOf, gapOf, order} from "./ids.mjs";
 import {LOST_MS} from "./waiting.mjs";
 
 export const EVENT_STREAM = "text/event-stream";
@@ -22,14 +22,14 @@ export function ask({base, query, credentials, ids, cursor}, {signal}, init = {}
 }
 
 /**
- * The next message, or one without text where there is none: by a poll, or by the beginning of a
- * stream, of which the server has at least one.
+ * The next message, or one without text where there is none, with an id if the server says where to
+ * go on: by a poll, or by the beginning of a stream, of which the server has at least one.
  */
 export async function askOnce(request, watch, byStream) {
     for (const accept of byStream ? [EVENT_STREAM, "*/*"] : ["*/*", EVENT_STREAM]) {
         const response = await ask(request, watch, {headers: {Accept: accept}});
         if (isEventStream(response)) {
-            return firstMessage(request, response, watch);
+            return firstItem(request, response, watch);
         }
         if (response.status !== 406) {
             return pollAnswer(request, response);
@@ -39,14 +39,15 @@ export async function askOnce(request, watch, byStream) {
 }
 
 /**
- * A stream begins with all that there is. That there is nothing, the server says with a ping, which
- * it sends when it has nothing to send. Silence says nothing.
+ * A stream begins with all that there is, perhaps behind the id that it goes on from. That there is
+ * nothing, the server says with a ping, which it sends when it has nothing to send. Silence says
+ * nothing.
  */
-async function firstMessage({base}, response, watch) {
+async function firstItem({base, cursor}, response, watch) {
     let comments = 0;
     try {
         for await (const {comment, id, data} of itemsOf(response, watch)) {
-            if (id !== undefined && data !== undefined) {
+            if (id !== undefined && (data !== undefined || order(cursor, id) < 0)) {
                 return {id, ...factsOf(id), text: data};
             }
             // A server may begin with a comment; Nchan's pings are events without data.

@@ -19,6 +19,7 @@ from tests.faults import Cutter
 SUBSCRIBER = {"type": "subscriber", "create_on_get": True, "ping_interval": 2}
 LOCATIONS = [
     SUBSCRIBER | {"url": "/updates/([^/]+)"},
+    SUBSCRIBER | {"url": "/newest/([^/]+)", "first_message": "newest"},
     SUBSCRIBER | {"url": "/list/([^/]+)", "delimiter": ","},
     SUBSCRIBER | {"url": "/query", "query": "channel"},
     {"type": "publisher", "url": "/publish/([^/]+)"},
@@ -36,11 +37,18 @@ class Relay:
 
     def publish(self, channel: str, body: str | bytes, content_type: str = "text/plain") -> None:
         data = body.encode() if isinstance(body, str) else body
-        path = f"/publish/{quote(channel, safe='')}"
-        self._connection.request("POST", path, data, {"Content-Type": content_type})
+        self._request("POST", channel, {201, 202}, data, {"Content-Type": content_type})
+
+    def delete(self, channel: str) -> None:
+        self._request("DELETE", channel, {200}, b"", {})
+
+    def _request(
+        self, method: str, channel: str, statuses: set[int], data: bytes, headers: dict[str, str]
+    ) -> None:
+        self._connection.request(method, f"/publish/{quote(channel, safe='')}", data, headers)
         with self._connection.getresponse() as answer:
-            assert answer.status in (201, 202), answer.read()
-            answer.read()
+            text = answer.read()
+            assert answer.status in statuses, text
 
     def close(self) -> None:
         self._connection.close()

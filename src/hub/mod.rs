@@ -124,6 +124,11 @@ impl Hub {
         self.holds.streams.feeds.stream(stream)?.awaited()
     }
 
+    /// Behind the last message that a stream was given; where it begins, before the first.
+    pub fn place_of(&self, stream: StreamKey) -> Option<MessageId> {
+        self.holds.streams.feeds.stream(stream).map(|stream| stream.cursor.id())
+    }
+
     /// A stream's caller takes no more for now: what is published is not brought to it.
     pub fn pause(&mut self, stream: StreamKey) {
         self.holds.streams.feeds.pause(stream);

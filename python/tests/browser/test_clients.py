@@ -21,6 +21,7 @@ SCRIPT = """
     const started = {
         EventSource() {
             const source = new EventSource(url);
+            source.onopen = () => { window.opened = true; };
             source.onerror = () => failed.EventSource++;
             source.onmessage = ({data}) => got.EventSource.push(data);
         },
@@ -97,6 +98,14 @@ def test_200_messages_through_connections_that_break(clients, relay):
             lambda: [len(got(browser)[kind]) for kind in EVERY],
         )
         assert got(browser) == {kind: [str(value) for value in range(COUNT)] for kind in EVERY}
+
+
+def test_nothing_is_lost_before_the_first_message(clients, relay, wait_for):
+    browser = clients(f"http://{relay.host}/newest/a", "EventSource")
+    wait_for(lambda: browser.run("return window.opened"))
+    relay.delete("a")  # ends the stream, behind what it began with
+    relay.publish("a", "in between")
+    wait_for(lambda: got(browser) == {"EventSource": ["in between"]})
 
 
 def test_text_and_bytes_of_several_channels(clients, relay, wait_for):

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clock::Now;
 use crate::http::websocket::Decoder;
 use crate::hub::{Hold, Hub, StreamKey};
-use crate::message::Order;
+use crate::message::{First, Order};
 use crate::relay::effects::Effects;
 use crate::relay::notice::{Event, Notice};
 use crate::relay::output::Output;
@@ -213,6 +213,13 @@ impl Following {
     pub(super) fn ping_interval_ms(&self) -> u64 {
         let options = self.reply.location.as_ref().and_then(|one| one.role.subscriber());
         options.map_or(PING_MS, |options| options.ping_interval_ms)
+    }
+
+    /// Whether it begins with the id that it goes on from: where a request without a cursor does
+    /// not begin with the oldest message, what came before a break would be lost without one.
+    pub(super) fn tells_place(&self) -> bool {
+        let options = self.reply.location.as_ref().and_then(|one| one.role.subscriber());
+        options.is_some_and(|options| options.first != First::Oldest)
     }
 
     /// Whether what its client sends is read as it comes.

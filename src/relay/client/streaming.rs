@@ -85,7 +85,7 @@ pub(super) fn begin_publisher(client: &mut Client, step: &mut Step<'_>) {
 }
 
 fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
-    let head = client.following().and_then(|following| head(following, step));
+    let head = client.following().and_then(|following| head(following, begun, step));
     let is_stream = head.is_some();
     if let Some(head) = head {
         send(client, head, step);
@@ -126,15 +126,19 @@ pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
 }
 
 /// What a stream says first; `None`: it is a poll.
-fn head(following: &mut Following, step: &mut Step<'_>) -> Option<Payload> {
+fn head(following: &mut Following, begun: Begun, step: &mut Step<'_>) -> Option<Payload> {
     match following.kind() {
         Kind::Poll => None,
         Kind::EventStream => {
             let retry_ms = RETRY_LEAST_MS + step.effects.jitter.below(RETRY_SPREAD_MS);
             let ping_s = following.ping_interval_ms().div_ceil(1000);
+            let place = match begun {
+                Begun::Stream(stream) if following.tells_place() => step.hub.place_of(stream),
+                _ => None,
+            };
             // The end of the stream is the end of its connection.
             following.reply.persistence = Persistence::Close;
-            Some(step.renderer.event_stream(&following.reply, ping_s, retry_ms))
+            Some(step.renderer.event_stream(&following.reply, (ping_s, retry_ms), place))
         }
         Kind::WebSocket => {
             let upgrade = following.socket.as_mut()?.take_upgrade()?;
@@ -217,7 +221,7 @@ fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>
         (Kind::Poll, _) => answer_ended(client, end, cursor, step),
         (_, End::Displaced) if !has_begun => answer_ended(client, end, cursor, step),
         (Kind::EventStream, End::Shutdown | End::NothingNew) => {
-            if !has_begun && let Some(head) = head(following, step) {
+            if !has_begun && let Some(head) = head(following, Begun::No, step) {
                 send(client, head, step);
             }
             client.close(step);
@@ -227,7 +231,7 @@ fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>
             client.close(step);
         }
         (Kind::WebSocket, end) => {
-            if !has_begun && let Some(head) = head(following, step) {
+            if !has_begun && let Some(head) = head(following, Begun::No, step) {
                 send(client, head, step);
             }
             let (code, reason) = match end {

@@ -1,10 +1,10 @@
 //! Event streams as bytes (HTML standard 9.2): the head, events, comments. A publisher's bytes can
 //! begin no line but `data:` and the one `event:` that it gave.
 
-use super::ids::write_id;
+use super::ids::{write_id, write_place};
 use crate::http::response::write_decimal;
 use crate::hub::Due;
-use crate::message::Order;
+use crate::message::{MessageId, Order};
 use crate::relay::render::payload::Payload;
 
 /// A client that was displaced waits so long, milliseconds: a day. Two tabs that came back at once
@@ -14,13 +14,22 @@ const DISPLACED_RETRY: &[u8] = b"retry: 86400000\n";
 /// A comment, for a connection that was silent.
 pub(in crate::relay) const PING: &[u8] = b":\n\n";
 
-/// What an event stream says first: the interval of its pings, seconds (0: none), and when to come
-/// back after an end, milliseconds.
-pub(super) fn write_start(ping_s: u64, retry_ms: u64, out: &mut Vec<u8>) {
+/// What an event stream says first: the interval of its pings, seconds (0: none), when to come back
+/// after an end, milliseconds, and perhaps the id that it goes on from. An id without data is no
+/// event: a browser keeps it for its next request.
+pub(super) fn write_start(
+    (ping_s, retry_ms): (u64, u64),
+    place: Option<MessageId>,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b": ping ");
     write_decimal(out, ping_s);
     out.extend_from_slice(b"\nretry: ");
     write_decimal(out, retry_ms);
+    if let Some(place) = place {
+        out.extend_from_slice(b"\nid: ");
+        write_place(place, out);
+    }
     out.extend_from_slice(b"\n\n");
 }
 

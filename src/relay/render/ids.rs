@@ -2,16 +2,13 @@
 
 use crate::http::response::write_decimal;
 use crate::hub::Due;
-use crate::message::Order;
+use crate::message::{MessageId, Order};
 use crate::store::Gap;
 
 /// The id of a message in a stream, which is also the cursor behind it: `TIME:TAG`, then, where
 /// there is something to say, the gap before it and the id of its channel.
 pub(super) fn write_id(due: &Due, order: Order, id: &[u8], out: &mut Vec<u8>) {
-    let at = due.message.id_in(order);
-    write_decimal(out, at.time);
-    out.push(b':');
-    write_decimal(out, at.tag.into());
+    write_place(due.message.id_in(order), out);
     match due.gap {
         Gap::NONE => {}
         Gap::Messages(missed) => {
@@ -24,6 +21,13 @@ pub(super) fn write_id(due: &Due, order: Order, id: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b";channel=");
         write_encoded(id, out);
     }
+}
+
+/// `TIME:TAG`.
+pub(super) fn write_place(id: MessageId, out: &mut Vec<u8>) {
+    write_decimal(out, id.time);
+    out.push(b':');
+    write_decimal(out, id.tag.into());
 }
 
 /// A channel id that can stand in a field, an event, a URL.

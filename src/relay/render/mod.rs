@@ -294,17 +294,17 @@ impl Renderer {
         Payload::Owned(out)
     }
 
-    /// The head of an event stream, and what it says first: the interval of its pings, seconds, and
-    /// when to come back after an end, milliseconds.
+    /// The head of an event stream, and what it says first: the interval of its pings, seconds,
+    /// when to come back after an end, milliseconds, and perhaps the id that it goes on from.
     pub(in crate::relay) fn event_stream(
         &self,
         reply: &Reply,
-        ping_s: u64,
-        retry_ms: u64,
+        (ping_s, retry_ms): (u64, u64),
+        place: Option<MessageId>,
     ) -> Payload {
         let mut out = Vec::with_capacity(512);
         self.begin(&mut out, 200, reply).lines(event_stream::HEAD).finish();
-        event_stream::write_start(ping_s, retry_ms, &mut out);
+        event_stream::write_start((ping_s, retry_ms), place, &mut out);
         Payload::Owned(out)
     }
 

@@ -448,7 +448,7 @@ export class Feed {
                 holds = answer === HELD ? holds + 1 : 0;
                 if (answer === HELD) {
                     await (holds > 1 && chase.pause(pauseMs(holds, RETRY_MS)));
-                } else if (answer.text === undefined) {
+                } else if (answer.id === undefined) {
                     cursor = target; // what the holder has brought since is in #late
                 } else {
                     cursor = answer.id;
@@ -484,10 +484,14 @@ export class Feed {
             : chase.ask(request, false, LOST_MS);
     }
 
-    /** Processes an answer, and before it what the holder alone got, since no store has it. */
+    /**
+     * Processes an answer, and before it what the holder alone got: no store has it, or the answer
+     * begins with what is published from now on.
+     */
     #merge(entry, answer) {
         for (const message of this.#late) {
-            const isBefore = order(message.id, answer.id) < 0;
+            const place = order(message.id, answer.id);
+            const isBefore = answer.text === undefined ? place <= 0 : place < 0;
             if (isBefore && order(message.id, later(entry.seen, entry.from)) > 0) {
                 this.#process(entry, {...message, gap: message.gap && UNKNOWN});
             }
@@ -998,8 +1002,8 @@ export class Connection {
     }
 
     #take(request, {id, gap, channel, text}) {
-        if (id === undefined) {
-            return;
+        if (id === undefined || (text === undefined && order(id, this.cursor) === 0)) {
+            return; // a stream may begin with the cursor that it was asked for
         }
         if (text !== undefined && channel === undefined && request.ids.length > 1) {
             const why = 'tells no channel: is "query" the setting of its location?';
@@ -1072,14 +1076,14 @@ export function ask({base, query, credentials, ids, cursor}, {signal}, init = {}
 }
 
 /**
- * The next message, or one without text where there is none: by a poll, or by the beginning of a
- * stream, of which the server has at least one.
+ * The next message, or one without text where there is none, with an id if the server says where to
+ * go on: by a poll, or by the beginning of a stream, of which the server has at least one.
  */
 export async function askOnce(request, watch, byStream) {
     for (const accept of byStream ? [EVENT_STREAM, "*/*"] : ["*/*", EVENT_STREAM]) {
         const response = await ask(request, watch, {headers: {Accept: accept}});
         if (isEventStream(response)) {
-            return firstMessage(request, response, watch);
+            return firstItem(request, response, watch);
         }
         if (response.status !== 406) {
             return pollAnswer(request, response);
@@ -1089,14 +1093,15 @@ export async function askOnce(request, watch, byStream) {
 }
 
 /**
- * A stream begins with all that there is. That there is nothing, the server says with a ping, which
- * it sends when it has nothing to send. Silence says nothing.
+ * A stream begins with all that there is, perhaps behind the id that it goes on from. That there is
+ * nothing, the server says with a ping, which it sends when it has nothing to send. Silence says
+ * nothing.
  */
-async function firstMessage({base}, response, watch) {
+async function firstItem({base, cursor}, response, watch) {
     let comments = 0;
     try {
         for await (const {comment, id, data} of itemsOf(response, watch)) {
-            if (id !== undefined && data !== undefined) {
+            if (id !== undefined && (data !== undefined || order(cursor, id) < 0)) {
                 return {id, ...factsOf(id), text: data};
             }
             // A server may begin with a comment; Nchan's pings are events without data.
