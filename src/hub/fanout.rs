@@ -8,10 +8,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::api::Information;
-use super::subscription::{FeedKey, Peer, SubscriptionKey};
+use super::api::{End, Information, Output};
+use super::subscription::{FeedKey, Peer, Subscription, SubscriptionKey};
+use super::waiters::Waiters;
 use crate::message::{Message, MessageId};
-use crate::store::ChannelKey;
+use crate::store::{ChannelKey, Stores};
 
 /// Deliveries of one fan-out before it is another one's turn.
 const QUANTUM: u32 = 64;
@@ -24,7 +25,7 @@ const SPARES_MAX: usize = 4;
 const SPARE_ROOM: usize = 4;
 
 /// What a fan-out brings.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Cause {
     /// A message, published on a channel whose losses reach through `lost_through`.
     Message { message: Rc<Message>, channel: ChannelKey, lost_through: MessageId },
@@ -38,6 +39,23 @@ pub(super) enum Cause {
     Reading,
 }
 
+impl Cause {
+    /// What a poll is told that ends for this reason.
+    pub(super) fn told(&self, held: &Subscription, many_waited: bool, stores: &Stores<Waiters>) -> Output {
+        let &Subscription { peer, cursor, .. } = held;
+        let end = match self {
+            Self::Message { message, channel, lost_through } => {
+                let gap = stores.gap(*channel, cursor, *lost_through, message.sequence);
+                let message = Rc::clone(message);
+                return Output::Deliver { peer, message, gap, many_waited: Some(many_waited) };
+            }
+            Self::Deleted { .. } => End::Deleted,
+            Self::Shutdown | Self::Feed(_) | Self::Reading => End::Shutdown,
+        };
+        Output::Ended { peer, end, cursor }
+    }
+}
+
 #[derive(Debug)]
 struct Fanout {
     cause: Cause,
@@ -47,16 +65,16 @@ struct Fanout {
 
 /// One step of [`Fanouts::next`].
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Step<'a> {
     /// This subscription's turn; it may be gone. `many_waited`: the fan-out has more of them than
     /// fit in a turn.
-    Waiter { waiter: SubscriptionKey, cause: Cause, many_waited: bool },
+    Waiter { waiter: SubscriptionKey, cause: &'a Cause, many_waited: bool },
     /// A stream's turn.
     Feed(FeedKey),
     /// A stream's turn that is behind.
     Read,
-    /// Every subscription had its turn.
-    Done(Cause),
+    /// Every subscription had its turn. Whom to tell that the channel is deleted.
+    Done(Option<(Peer, Information)>),
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +101,7 @@ impl Fanouts {
         self.running.push_back(Fanout { cause, waiters, next: 0 });
     }
 
-    pub(super) fn next(&mut self) -> Option<Step> {
+    pub(super) fn next(&mut self) -> Option<Step<'_>> {
         if self.quantum == 0 {
             self.quantum = QUANTUM;
             if self.running.len() > 1 {
@@ -91,30 +109,41 @@ impl Fanouts {
             }
         }
         let front = self.running.front_mut()?;
-        if let Some(waiter) = front.waiters.get(front.next) {
-            front.next += 1;
-            self.quantum -= 1;
-            let many_waited = front.waiters.len() > QUANTUM as usize;
-            return Some(Step::Waiter { waiter: *waiter, cause: front.cause.clone(), many_waited });
+        let place = front.next;
+        if place == front.waiters.len() {
+            return self.next_behind_polls();
         }
-        let streams = match front.cause {
-            Cause::Feed(feed) => Some(Step::Feed(feed)),
-            Cause::Reading => Some(Step::Read),
-            _ => None,
+        front.next += 1;
+        self.quantum -= 1;
+        let Fanout { cause, waiters, .. } = &self.running[0];
+        let many_waited = waiters.len() > QUANTUM as usize;
+        Some(Step::Waiter { waiter: waiters[place], cause, many_waited })
+    }
+
+    /// The next step of a fan-out whose subscriptions all had their turn.
+    fn next_behind_polls(&mut self) -> Option<Step<'_>> {
+        let step = match self.running.front()?.cause {
+            Cause::Feed(feed) => Step::Feed(feed),
+            Cause::Reading => Step::Read,
+            Cause::Deleted { publisher, information } => {
+                self.finish();
+                return Some(Step::Done(publisher.map(|publisher| (publisher, information))));
+            }
+            Cause::Message { .. } | Cause::Shutdown => {
+                self.finish();
+                return Some(Step::Done(None));
+            }
         };
-        if streams.is_some() {
-            self.quantum = self.quantum.saturating_sub(1);
-            return streams;
-        }
-        self.finish()
+        self.quantum = self.quantum.saturating_sub(1);
+        Some(step)
     }
 
     /// Ends the fan-out whose turn it is.
-    pub(super) fn finish(&mut self) -> Option<Step> {
-        let done = self.running.pop_front()?;
-        self.quantum = QUANTUM;
-        self.recycle(done.waiters);
-        Some(Step::Done(done.cause))
+    pub(super) fn finish(&mut self) {
+        if let Some(done) = self.running.pop_front() {
+            self.quantum = QUANTUM;
+            self.recycle(done.waiters);
+        }
     }
 
     /// A stream that reads takes as much of a turn as so many deliveries.

@@ -58,6 +58,7 @@ impl Holding {
     }
 
     /// Ends a hold: removes the subscription here and on its channel, and its timer.
+    #[inline(always)]
     pub(super) fn release(
         &mut self,
         key: SubscriptionKey,

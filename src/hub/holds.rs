@@ -118,7 +118,7 @@ impl Holds {
         subscribe: &Subscribe,
         now: Now,
     ) {
-        if !self.has_place(peer, &[channel], (cursor, subscribe), now) {
+        if !subscribe.takes_all() && !self.has_place(peer, &[channel], (cursor, subscribe), now) {
             return;
         }
         let due_ms = self.due_ms(subscribe, now);
@@ -140,7 +140,7 @@ impl Holds {
         subscribe: &Subscribe,
         now: Now,
     ) {
-        if !self.has_place(peer, channels, (cursor, subscribe), now) {
+        if !subscribe.takes_all() && !self.has_place(peer, channels, (cursor, subscribe), now) {
             channels.iter().for_each(|channel| self.note_waited(*channel, now));
             return;
         }
@@ -161,9 +161,6 @@ impl Holds {
         (cursor, subscribe): (Cursor, &Subscribe),
         now: Now,
     ) -> bool {
-        if subscribe.takes_all() {
-            return true;
-        }
         let held = |channel: &ChannelKey| self.held_on(*channel);
         let most = channels.iter().map(held).max().unwrap_or(0);
         match subscribe.concurrency {
@@ -220,53 +217,47 @@ impl Holds {
         }
     }
 
-    /// What the fan-outs bring next.
-    pub(super) fn next(&mut self, now: Now) -> Option<Output> {
+    /// The next answer: what is no fan-out's comes first.
+    pub(super) fn poll_output(&mut self, now: Now) -> Option<Output> {
         loop {
-            let (waiter, cause, many_waited) = match self.fanouts.next()? {
-                Step::Waiter { waiter, cause, many_waited } => (waiter, cause, many_waited),
-                Step::Feed(feed) => {
-                    match self.streams.step(feed, &mut At::new(&mut self.stores, now)) {
-                        Turn::Say(output) => return Some(output),
-                        turn => {
-                            self.end_turn(turn);
-                            continue;
-                        }
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            let Self { fanouts, polls, stores, .. } = self;
+            match fanouts.next()? {
+                Step::Waiter { waiter, cause, many_waited } => {
+                    if let Some(held) = polls.release(waiter, stores) {
+                        return Some(cause.told(&held, many_waited, stores));
                     }
                 }
-                Step::Read => match self.read_next(now) {
-                    None => continue,
+                Step::Feed(feed) => match self.step(feed, now) {
+                    None => {}
                     output => return output,
                 },
-                Step::Done(Cause::Deleted { publisher: Some(peer), information }) => {
+                Step::Read => match self.read_next(now) {
+                    None => {}
+                    output => return output,
+                },
+                Step::Done(Some((peer, information))) => {
                     return Some(Output::Deleted { peer, information });
                 }
-                Step::Done(_) => continue,
-            };
-            let Some(Subscription { peer, cursor, .. }) = self.release(waiter) else { continue };
-            let end = match cause {
-                Cause::Message { message, channel, lost_through } => {
-                    let gap = self.stores.gap(channel, cursor, lost_through, message.sequence);
-                    let many_waited = Some(many_waited);
-                    return Some(Output::Deliver { peer, message, gap, many_waited });
-                }
-                Cause::Deleted { .. } => End::Deleted,
-                Cause::Shutdown | Cause::Feed(_) | Cause::Reading => End::Shutdown,
-            };
-            return Some(Output::Ended { peer, end, cursor });
+                Step::Done(None) => {}
+            }
         }
     }
 
-    /// Goes on where a step of a feed had nothing to say.
-    fn end_turn(&mut self, turn: Turn) {
-        match turn {
+    /// The turn of a stream with what its feed has under way.
+    fn step(&mut self, feed: FeedKey, now: Now) -> Option<Output> {
+        match self.streams.step(feed, &mut At::new(&mut self.stores, now)) {
+            Turn::Say(output) => return Some(output),
             Turn::Deleted { polls, publisher, information } => {
                 self.fanouts.start(Cause::Deleted { publisher, information }, polls);
             }
-            Turn::Done => drop(self.fanouts.finish()),
-            Turn::Passed | Turn::Say(_) => {}
+            Turn::Done => self.fanouts.finish(),
+            Turn::Passed => {}
         }
         self.start_reading();
+        None
     }
 
     /// The turn of a stream that is behind.

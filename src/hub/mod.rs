@@ -167,10 +167,7 @@ impl Hub {
     /// The next answer. Answers to requests come before what fan-outs bring, so a publisher has
     /// its answer before the first delivery leaves.
     pub fn poll_output(&mut self, now: Now) -> Option<Output> {
-        if let Some(output) = self.holds.outputs.pop_front() {
-            return Some(output);
-        }
-        self.holds.next(now).or_else(|| self.holds.outputs.pop_front())
+        self.holds.poll_output(now)
     }
 
     /// Drops messages and channels whose time is up, up to a bound. First in a turn.

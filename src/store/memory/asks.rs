@@ -101,7 +101,11 @@ impl<W: Default> Asks<'_, W> {
         if first != First::Oldest && cursor.is_oldest() {
             cursor = self.begin(Order::Channel, &[key], first);
         }
-        let found = queue.and_then(|queue| self.memory.after(queue, cursor));
+        let found = match queue {
+            // Most have seen the last one: no message is looked at.
+            Some(queue) if cursor.wants(last) => self.memory.after(queue, cursor),
+            _ => None,
+        };
         Ok(match found {
             Some((message, gap)) => Reply::Found { message, gap },
             None => Reply::Nothing { channel: Some(key), last, cursor },
