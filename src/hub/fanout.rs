@@ -41,7 +41,12 @@ pub(super) enum Cause {
 
 impl Cause {
     /// What a poll is told that ends for this reason.
-    pub(super) fn told(&self, held: &Subscription, many_waited: bool, stores: &Stores<Waiters>) -> Output {
+    pub(super) fn told(
+        &self,
+        held: &Subscription,
+        many_waited: bool,
+        stores: &Stores<Waiters>,
+    ) -> Output {
         let &Subscription { peer, cursor, .. } = held;
         let end = match self {
             Self::Message { message, channel, lost_through } => {

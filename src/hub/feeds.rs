@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::feed::{Ahead, Feed, Item};
+use super::feed::{Ahead, Feed};
 use super::stream::{Member, Members, Pace, Stream};
 use super::subscription::{Fed, FeedKey, Followed, StreamKey};
 use super::waiters::Waiters;
@@ -125,19 +125,13 @@ impl Feeds {
         }
     }
 
-    /// Puts something under way to the streams of a channel; gives the feed, if nothing was.
-    pub(super) fn push(&mut self, channel: ChannelKey, item: Item) -> Option<FeedKey> {
-        let key = self.of(channel)?;
-        self.get_mut(key)?.push(item).then_some(key)
-    }
-
     /// A channel is deleted; gives its feed.
-    pub(super) fn delete(&mut self, channel: ChannelKey) -> Option<(FeedKey, &mut Feed)> {
+    pub(super) fn delete(&mut self, channel: ChannelKey) -> Option<FeedKey> {
         let key = self.by_channel.remove(&channel)?;
         let feed = self.table.get_mut(key)?;
         feed.channel = None;
         self.by_name.insert(Rc::clone(&feed.name), key);
-        Some((key, feed))
+        Some(key)
     }
 
     /// Forgets a feed that nobody follows and that has nothing under way.
@@ -199,15 +193,20 @@ impl Feeds {
         matches!(&stream.members, Members::Several(all) if all.iter().any(goes_on))
     }
 
-    /// The feed of a channel, if streams follow it.
-    fn of(&self, channel: ChannelKey) -> Option<FeedKey> {
+    /// The feed of a channel, if there is one.
+    pub(super) fn of(&self, channel: ChannelKey) -> Option<FeedKey> {
         // Where there are no streams nothing is hashed.
         if self.by_channel.is_empty() { None } else { self.by_channel.get(&channel).copied() }
     }
 
     /// The streams that follow a channel.
     pub(super) fn of_channel(&self, channel: ChannelKey) -> &[StreamKey] {
-        self.of(channel).and_then(|key| self.get(key)).map_or(&[], |feed| feed.streams())
+        self.of(channel).map_or(&[], |feed| self.followers(feed))
+    }
+
+    /// The streams of a feed.
+    pub(super) fn followers(&self, feed: FeedKey) -> &[StreamKey] {
+        self.get(feed).map_or(&[], Feed::streams)
     }
 
     /// The channels that a stream follows and that exist.

@@ -62,7 +62,8 @@ impl Holds {
         now: Now,
     ) {
         self.adopt(channel, now);
-        let streams = self.streams.feeds.of_channel(channel).len();
+        let feed = self.streams.feeds.of(channel);
+        let streams = feed.map_or(0, |feed| self.streams.feeds.followers(feed).len());
         let waiters = self.stores.kept_mut(channel).expect("the store has just named it");
         let polls = waiters.len();
         let taken = match polls {
@@ -75,19 +76,24 @@ impl Holds {
         let is_left = !waiters.is_empty() || streams > 0;
         if let Some(peer) = publisher {
             let information = Information::new(facts, polls + streams);
-            let waiting = !taken.is_empty() || self.streams.want(channel, &message);
+            let waiting =
+                !taken.is_empty() || feed.is_some_and(|feed| self.streams.want(feed, &message));
             self.outputs.push_back(Output::Published { peer, waiting, information });
         }
-        if streams > 0 {
+        if let Some(feed) = feed {
             let message = Rc::clone(&message);
-            let item = Item::Message { message, lost_through, kept };
-            if let Some(feed) = self.streams.feeds.push(channel, item) {
-                self.fanouts.start(Cause::Feed(feed), Vec::new());
-            }
+            self.put_under_way(feed, Item::Message { message, lost_through, kept });
         }
         if !taken.is_empty() {
             self.fanouts.start(Cause::Message { message, channel, lost_through }, taken);
             self.stores.set_waited(channel, is_left, now);
+        }
+    }
+
+    /// Puts something under way to the streams of a feed.
+    fn put_under_way(&mut self, key: FeedKey, item: Item) {
+        if self.streams.feeds.get_mut(key).is_some_and(|feed| feed.push(item)) {
+            self.fanouts.start(Cause::Feed(key), Vec::new());
         }
     }
 
@@ -101,10 +107,8 @@ impl Holds {
         let information = Information::new(facts, waiters.len() + streams);
         let polls = waiters.take(Vec::new());
         match self.streams.feeds.delete(channel) {
-            Some((key, feed)) => {
-                if feed.push(Item::Deleted { polls, publisher, information }) {
-                    self.fanouts.start(Cause::Feed(key), Vec::new());
-                }
+            Some(feed) => {
+                self.put_under_way(feed, Item::Deleted { polls, publisher, information });
             }
             None => self.fanouts.start(Cause::Deleted { publisher, information }, polls),
         }
@@ -210,11 +214,7 @@ impl Holds {
         }
         self.fanouts.start(Cause::Shutdown, all);
         let feeds: Vec<FeedKey> = self.streams.feeds.keys().collect();
-        for key in feeds {
-            if self.streams.feeds.get_mut(key).is_some_and(|feed| feed.push(Item::Shutdown)) {
-                self.fanouts.start(Cause::Feed(key), Vec::new());
-            }
-        }
+        feeds.into_iter().for_each(|feed| self.put_under_way(feed, Item::Shutdown));
     }
 
     /// The next answer: what is no fan-out's comes first.

@@ -245,9 +245,9 @@ impl Streams {
         })
     }
 
-    /// Whether a stream follows the channel that wants a message.
-    pub(super) fn want(&self, channel: ChannelKey, message: &Message) -> bool {
-        self.feeds.of_channel(channel).iter().any(|key| {
+    /// Whether a stream of a feed wants a message.
+    pub(super) fn want(&self, feed: FeedKey, message: &Message) -> bool {
+        self.feeds.followers(feed).iter().any(|key| {
             let wants = |stream: &Stream| stream.cursor.wants(message.id_in(stream.order));
             self.feeds.stream(*key).is_some_and(wants)
         })

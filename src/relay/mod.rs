@@ -177,9 +177,11 @@ impl Relay {
     /// `None` is how other connections have their turn.
     pub fn poll_output(&mut self, wanted: Wanted, now: Now) -> Option<Output> {
         loop {
-            let output = self.effects.outputs.pop_front();
-            if output.is_some() || wanted == Wanted::Answers {
-                return output;
+            if let Some(output) = self.effects.outputs.pop_front() {
+                return Some(output);
+            }
+            if wanted == Wanted::Answers {
+                return None;
             }
             let Some(output) = self.hub.poll_output(now) else {
                 self.renderer.forget_deliveries();

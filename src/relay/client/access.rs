@@ -45,10 +45,10 @@ impl Access {
         }
     }
 
-    /// Notes a message of a stream.
-    pub(super) fn count_message(&mut self) {
+    /// Notes messages of a stream.
+    pub(super) fn count_messages(&mut self, count: u64) {
         if let Some(noted) = &mut self.0 {
-            noted.messages += 1;
+            noted.messages += count;
         }
     }
 

@@ -24,7 +24,8 @@ pub(in crate::relay) struct Following {
     /// `None`: a poll or an event stream.
     pub(super) socket: Option<Box<WebSocket>>,
     pub(super) begun: Begun,
-    is_poll: bool,
+    /// How its messages are written; `None`: it is a poll.
+    pub(super) form: Option<StreamForm>,
     /// The hub's name of the question whether it begins, or of a message that its client publishes.
     pub(super) ticket: Option<Ticket>,
     /// What Django is told of.
@@ -67,8 +68,6 @@ pub(in crate::relay) struct WebSocket {
     pub(super) decoder: Decoder,
     /// The channel that the client publishes to; `None`: it may not.
     pub(super) channel: Option<Box<Rc<[u8]>>>,
-    /// Each message goes with its id and content type.
-    meta: bool,
     /// The client has sent something since the last Ping.
     pub(super) heard: bool,
     /// The hub was asked to publish a message of the client: the next one is read when it is done.
@@ -89,11 +88,21 @@ impl Following {
         socket: Option<WebSocket>,
         notices: Vec<Arc<Notice>>,
     ) -> Self {
+        let order = reply.location.as_ref().map_or(Order::Channel, |one| one.ids.order());
+        let with_meta = |socket: &WebSocket| socket.upgrade.as_ref().is_some_and(|one| one.meta);
+        let written = match kind {
+            Kind::Poll => None,
+            Kind::EventStream => Some(StreamKind::Event),
+            Kind::WebSocket if socket.as_ref().is_some_and(with_meta) => {
+                Some(StreamKind::FrameWithMeta)
+            }
+            Kind::WebSocket => Some(StreamKind::Frame),
+        };
         Self {
             reply,
             socket: socket.map(Box::new),
             begun: Begun::No,
-            is_poll: kind == Kind::Poll,
+            form: written.map(|kind| StreamForm { kind, order }),
             ticket: None,
             notices: (!notices.is_empty()).then(|| Box::new(Notices(notices))),
             sent_ms: 0,
@@ -103,7 +112,7 @@ impl Following {
     pub(super) fn kind(&self) -> Kind {
         match self.socket {
             Some(_) => Kind::WebSocket,
-            None if self.is_poll => Kind::Poll,
+            None if self.is_poll() => Kind::Poll,
             None => Kind::EventStream,
         }
     }
@@ -191,16 +200,13 @@ impl Following {
         self.has_begun() && self.socket.is_none()
     }
 
-    /// How its messages are written; `None`: it is a poll.
-    pub(super) fn form(&self) -> Option<StreamForm> {
-        let order = self.reply.location.as_ref().map_or(Order::Channel, |one| one.ids.order());
-        let kind = match &self.socket {
-            None if self.is_poll => return None,
-            None => StreamKind::Event,
-            Some(socket) if socket.meta => StreamKind::FrameWithMeta,
-            Some(_) => StreamKind::Frame,
-        };
-        Some(StreamForm { kind, order })
+    /// The channel id that a message names, of the name of its channel; empty where the subscriber
+    /// knows its one channel.
+    pub(super) fn named<'n>(&self, name: &'n [u8]) -> &'n [u8] {
+        match self.form {
+            Some(StreamForm { order: Order::Channel, .. }) => b"",
+            _ => self.id_in(name),
+        }
     }
 
     /// The channel id in the name of a channel.
@@ -236,7 +242,7 @@ impl Following {
     }
 
     pub(super) fn is_poll(&self) -> bool {
-        self.is_poll
+        self.form.is_none()
     }
 }
 
@@ -246,7 +252,6 @@ impl WebSocket {
             upgrade: Some(Box::new(upgrade)),
             decoder: Decoder::default(),
             channel: channel.map(|name| Box::new(name.into())),
-            meta: upgrade.meta,
             heard: true,
             publishes: false,
             progress_ms: 0,

@@ -167,8 +167,8 @@ fn feed(client: &mut Client, due: &Due, step: &mut Step<'_>) {
     step.effects.figures.delivered += 1;
     step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
     let Some(following) = client.following() else { return };
-    let id = following.id_in(&due.name);
-    let Some(form) = following.form() else {
+    let id = following.named(&due.name);
+    let Some(form) = following.form else {
         let payload = step.renderer.delivery_of_several(&following.reply, due, id);
         if let Some(following) = take(client, step) {
             respond(client, following.reply.persistence, 200, payload, step);
@@ -176,7 +176,7 @@ fn feed(client: &mut Client, due: &Due, step: &mut Step<'_>) {
         return;
     };
     let payload = step.renderer.shared_feed(form, due, id);
-    client.access.count_message();
+    client.access.count_messages(1);
     send(client, payload, step);
 }
 
@@ -185,13 +185,13 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
     let Some(following) = client.following().filter(|one| one.stream() == Some(stream)) else {
         return;
     };
-    let Some(form) = following.form() else { return };
+    let Some(form) = following.form else { return };
     let (mut out, mut large, mut count) = (Vec::new(), None, 0);
     while let Some(due) = step.hub.read(stream, step.now) {
         step.effects.figures.delivered += 1;
         step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
         count += 1;
-        let id = following.id_in(&due.name);
+        let id = following.named(&due.name);
         if is_large(&due) {
             large = Some(step.renderer.feed(form, &due, id));
         } else {
@@ -202,7 +202,7 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
             break;
         }
     }
-    (0..count).for_each(|_| client.access.count_message());
+    client.access.count_messages(count);
     if !out.is_empty() {
         send(client, Payload::Owned(out), step);
     }
