@@ -16,10 +16,17 @@ const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
 const LONG: Duration = Duration::from_secs(120);
 
 /// Runs until so many messages were delivered, with reloads in between.
-fn run(deliveries: u64, mutation: Option<Mutation>) -> Load {
+fn run(deliveries: u64, sockets: usize, mutation: Option<Mutation>) -> Load {
     let daemon = Daemon::start(BINARY, settings("http://127.0.0.1:1/told"));
-    let options =
-        Options { seed: 7, channels: 15, subscribers: 240, publishers: 12, rate: 0, mutation };
+    let options = Options {
+        seed: 7,
+        channels: 15,
+        subscribers: 240 - sockets,
+        sockets,
+        publishers: 12,
+        rate: 0,
+        mutation,
+    };
     let mut load = Load::new(daemon.address(), options);
     let mut events = Events::with_capacity(256);
     let begin = Instant::now();
@@ -36,19 +43,22 @@ fn run(deliveries: u64, mutation: Option<Mutation>) -> Load {
 
 #[test]
 fn every_delivery_of_a_short_run_is_exact() {
-    let load = run(20_000, None);
+    let load = run(20_000, 120, None);
     assert_eq!(load.faults().total(), 0, "{:#?} after {:?}", load.faults(), load.tally());
     let seen = load.seen();
     assert_eq!(seen.messages, load.tally().delivered);
     // What was to be tried was tried.
     assert!(seen.gaps > 0 && seen.taken > 0 && seen.gone > 0 && seen.nothing > 0, "{seen:?}");
     assert!(load.tally().vanished > 0 && load.tally().cut > 0, "{:?}", load.tally());
+    assert!(load.tally().by_socket > 0 && load.tally().sockets > 120, "{:?}", load.tally());
 }
 
 #[test]
 fn whatever_is_delivered_wrong_is_told() {
     for (name, mutation) in Mutation::ALL {
-        let load = run(3000, Some(mutation));
-        assert!(load.faults().total() > 0, "{name}");
+        for sockets in [0, 240] {
+            let load = run(3000, sockets, Some(mutation));
+            assert!(load.faults().total() > 0, "{name}, {sockets} of 240 by WebSocket");
+        }
     }
 }

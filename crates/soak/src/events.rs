@@ -58,7 +58,7 @@ pub(crate) struct Deleted {
     pub(crate) acked: Moment,
 }
 
-/// The answer to a poll.
+/// The answer to a poll, or a thing that a stream was sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observation {
     /// The cursor of the poll; `None`: it asked for the oldest message.
@@ -66,6 +66,9 @@ pub(crate) struct Observation {
     pub(crate) asked: Moment,
     pub(crate) read: Moment,
     pub(crate) saw: Saw,
+    /// By a stream, asked for when it was opened: what it did not keep up with is a gap, be it kept
+    /// by a store or not.
+    pub(crate) follows: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 
 mod body;
 mod events;
+mod follower;
 mod hostile;
 mod link;
 mod load;

@@ -12,6 +12,7 @@ use pushserver_testkit::answer::Front;
 use socket2::SockRef;
 
 /// One connection.
+#[derive(Debug)]
 pub(crate) struct Link {
     stream: TcpStream,
     out: Vec<u8>,
@@ -29,6 +30,15 @@ pub(crate) enum Reading {
     /// The daemon has closed the connection, not within an answer.
     Closed,
     Broken(String),
+}
+
+/// What a read of a stream has left.
+pub(crate) enum Filled {
+    /// There may be more.
+    More,
+    /// Nothing, for now.
+    Drained,
+    Ended(String),
 }
 
 impl Link {
@@ -115,6 +125,26 @@ impl Link {
                 Err(error) => return Reading::Broken(error.to_string()),
             }
         }
+    }
+
+    /// Reads at most `most` bytes into [`Link::inbox`], once.
+    pub(crate) fn fill(&mut self, most: usize, scratch: &mut [u8]) -> Filled {
+        let most = most.min(scratch.len());
+        match self.stream.read(&mut scratch[..most]) {
+            Ok(0) => Filled::Ended("the daemon ended it".to_owned()),
+            Ok(length) => {
+                self.incoming.extend_from_slice(&scratch[..length]);
+                Filled::More
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Filled::Drained,
+            Err(error) if error.kind() == ErrorKind::Interrupted => Filled::More,
+            Err(error) => Filled::Ended(error.to_string()),
+        }
+    }
+
+    /// What has come of a stream and is not taken yet.
+    pub(crate) fn inbox(&mut self) -> &mut Vec<u8> {
+        &mut self.incoming
     }
 
     /// Whether a part of an answer has come.

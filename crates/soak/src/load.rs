@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use mio::{Events, Token};
 use pushserver_testkit::Daemon;
 
-use crate::events::{Faults, Seen};
+use crate::events::{Faults, Id, Seen};
+use crate::follower::Follower;
 use crate::publisher::Publisher;
 use crate::shared::{Options, Shared, Tally};
 use crate::subscriber::Subscriber;
@@ -19,6 +20,7 @@ const LAST: Duration = Duration::from_secs(60);
 pub struct Load {
     shared: Shared,
     subscribers: Vec<Subscriber>,
+    followers: Vec<Follower>,
     publishers: Vec<Publisher>,
 }
 
@@ -32,27 +34,36 @@ impl Load {
                 Subscriber::new(index, index % options.channels, shared.random.percent(15))
             })
             .collect();
-        let publishers =
-            (0..options.publishers).map(|index| Publisher::new(options.subscribers + index));
+        let listeners = options.subscribers + options.sockets;
+        let mut followers: Vec<Follower> = (options.subscribers..listeners)
+            .map(|index| Follower::new(index, index % options.channels, shared.random.percent(15)))
+            .collect();
+        let publishers = (0..options.publishers).map(|index| Publisher::new(listeners + index));
         subscribers.iter_mut().for_each(|subscriber| subscriber.ask(&mut shared));
-        Self { shared, subscribers, publishers: publishers.collect() }
+        followers.iter_mut().for_each(|follower| follower.open(&mut shared));
+        Self { shared, subscribers, followers, publishers: publishers.collect() }
     }
 
     /// Serves what is ready, then publishes what is due.
     pub fn turn(&mut self, events: &mut Events) {
-        let Self { shared, subscribers, publishers } = self;
+        let Self { shared, subscribers, followers, publishers } = self;
+        let (polls, listeners) = (subscribers.len(), subscribers.len() + followers.len());
         if !shared.wait(events) {
             return;
         }
         for event in events.iter() {
             let Token(index) = event.token();
-            match subscribers.get_mut(index) {
-                Some(subscriber) => subscriber.ready(shared),
-                None => publishers[index - subscribers.len()].ready(shared),
+            match index {
+                _ if index < polls => subscribers[index].ready(shared),
+                _ if index < listeners => followers[index - polls].ready(shared),
+                _ => publishers[index - listeners].ready(shared),
             }
         }
         while let Some((index, epoch)) = shared.next_due() {
-            subscribers[index].wakes(epoch, shared);
+            match subscribers.get_mut(index) {
+                Some(subscriber) => subscriber.wakes(epoch, shared),
+                None => followers[index - polls].wakes(epoch, shared),
+            }
         }
         for publisher in publishers {
             publisher.publish_next(shared);
@@ -67,13 +78,11 @@ impl Load {
         loop {
             self.turn(events);
             let busy = self.publishers.iter().any(|publisher| publisher.is_busy());
-            let late = self.subscribers.iter().find(|subscriber| !self.has_all(subscriber));
+            let late = self.late();
             if !busy && late.is_none() {
                 return;
             }
             if begin.elapsed() > LAST {
-                let path = |late: &Subscriber| self.shared.lanes[late.lane].path('s');
-                let late = late.map(|late| format!("{late:?} on {}", path(late)));
                 let detail = || format!("{late:?}, publishers busy: {busy}");
                 self.shared.faults.note("never came", detail);
                 return;
@@ -81,9 +90,19 @@ impl Load {
         }
     }
 
-    fn has_all(&self, subscriber: &Subscriber) -> bool {
-        let model = &self.shared.lanes[subscriber.lane].model;
-        model.is_at_end(subscriber.cursor) && model.unsettled() == 0
+    /// The first client that has not got everything, in words.
+    fn late(&self) -> Option<String> {
+        let path = |lane: usize| self.shared.lanes[lane].path('s');
+        let polls = self.subscribers.iter().find(|late| !self.has_all(late.lane, late.cursor));
+        let streams = || self.followers.iter().find(|late| !self.has_all(late.lane, late.cursor));
+        polls
+            .map(|late| format!("{late:?} on {}", path(late.lane)))
+            .or_else(|| streams().map(|late| format!("{late:?} on {}", path(late.lane))))
+    }
+
+    fn has_all(&self, lane: usize, cursor: Option<Id>) -> bool {
+        let model = &self.shared.lanes[lane].model;
+        model.is_at_end(cursor) && model.unsettled() == 0
     }
 
     /// What the clients did.

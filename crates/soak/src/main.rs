@@ -62,7 +62,8 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
     let options = Options {
         seed: 1,
         channels: 30,
-        subscribers: 450,
+        subscribers: 225,
+        sockets: 225,
         publishers: 12,
         rate: 0,
         mutation: None,

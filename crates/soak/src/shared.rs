@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 use pushserver_testkit::Random;
 
-use crate::events::{Faults, Id, Moment, Observation};
+use crate::events::{Faults, Gap, Id, Moment, Observation, Saw};
 use crate::link::Link;
 use crate::model::Channel;
 use crate::settings::KINDS;
+
+/// A [`Mutation`] falsifies one of so many observations.
+pub(crate) const SPOILT_EVERY: u64 = 200;
 
 /// A wrong delivery, made up to test the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Options {
     pub channels: usize,
     /// Number of connections that poll.
     pub subscribers: usize,
+    /// Number of WebSockets that listen.
+    pub sockets: usize,
     /// Number of connections that publish.
     pub publishers: usize,
     /// Largest number of deliveries a second; 0: no limit.
@@ -64,6 +69,8 @@ pub struct Tally {
     pub published: u64,
     /// Messages that subscribers received.
     pub delivered: u64,
+    /// Of these, by WebSocket.
+    pub by_socket: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
     /// DELETEs that were sent.
@@ -76,6 +83,8 @@ pub struct Tally {
     pub restarts: u64,
     /// Polls whose subscriber closed the connection while they were held or answered.
     pub vanished: u64,
+    /// WebSockets that were opened.
+    pub sockets: u64,
 }
 
 impl Tally {
@@ -89,6 +98,8 @@ impl Tally {
         self.reconnects += other.reconnects;
         self.restarts += other.restarts;
         self.vanished += other.vanished;
+        self.by_socket += other.by_socket;
+        self.sockets += other.sockets;
     }
 }
 
@@ -154,7 +165,10 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(address: SocketAddr, options: Options) -> Self {
         let lane = |name: usize| {
-            Lane::new(name, (name..options.subscribers).step_by(options.channels).count())
+            Lane::new(
+                name,
+                (name..options.subscribers + options.sockets).step_by(options.channels).count(),
+            )
         };
         Self {
             options,
@@ -199,7 +213,7 @@ impl Shared {
         rate == 0 || self.tally.delivered * 1000 < rate * (self.now.ms + 20)
     }
 
-    /// Opens a connection. `token`: subscribers come first, then publishers.
+    /// Opens a connection. `token`: subscribers come first, then WebSockets, then publishers.
     pub(crate) fn open(&self, token: usize, narrow: bool) -> Link {
         Link::open(self.address, narrow, self.poll.registry(), Token(token))
     }
@@ -207,6 +221,23 @@ impl Shared {
     /// Sets a timer of a subscriber; it is void if the epoch has changed by then.
     pub(crate) fn wake_in(&mut self, ms: u64, subscriber: usize, epoch: u64) {
         self.timers.push(Reverse((self.now.ms + ms, subscriber, epoch)));
+    }
+
+    /// Gives the model what a stream was sent, falsified now and then if the options say so.
+    /// `false`: it was kept from the model.
+    pub(crate) fn observe_or_spoil(&mut self, lane: usize, mut observation: Observation) -> bool {
+        let spoil = self.options.mutation.filter(|_| self.random.below(SPOILT_EVERY) == 0);
+        if let (Some(spoil), Saw::Message { id, number, gap }) = (spoil, &mut observation.saw) {
+            match spoil {
+                Mutation::Lost => return false,
+                Mutation::Repeated => observation.cursor = Some(*id),
+                Mutation::Reordered => observation.cursor = Some((id.0 + 1, 0)),
+                Mutation::Corrupt => *number = number.wrapping_add(1),
+                Mutation::Gap => *gap = Some(Gap::Messages(u64::MAX)),
+            }
+        }
+        self.observe(lane, observation);
+        true
     }
 
     pub(crate) fn observe(&mut self, lane: usize, observation: Observation) {

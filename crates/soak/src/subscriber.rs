@@ -5,14 +5,11 @@ use crate::body;
 use crate::events::{Gap, Id, Moment, Observation, Saw};
 use crate::link::{Link, Reading};
 use crate::settings::HOLD_MS;
-use crate::shared::{Mutation, Shared};
+use crate::shared::{Mutation, SPOILT_EVERY, Shared};
 use crate::wire::{self, ContentType, Reply};
 
 /// Bytes that a slow reader reads in a turn.
 const SIP: usize = 1500;
-
-/// A [`Mutation`] falsifies one of so many observations.
-const SPOILT_EVERY: u64 = 200;
 
 /// A subscriber, with at most one poll open.
 pub(crate) struct Subscriber {
@@ -136,7 +133,7 @@ impl Subscriber {
         let cursor = self.cursor;
         let (name, held_ms) = (shared.lanes[self.lane].name, read.ms - asked.ms);
         let saw = match (reply.status, reply.id) {
-            (200, Some(id)) => match number_of(name, reply, body) {
+            (200, Some(id)) => match number_of(name, reply.content_type, body) {
                 Some(number) => Saw::Message { id, number, gap: reply.gap },
                 None => {
                     let detail = || format!("{reply:?} {}", body.escape_ascii());
@@ -156,7 +153,7 @@ impl Subscriber {
             shared.faults.note("304 too early", || format!("after {held_ms} ms"));
         }
         let cursor = self.hidden.take().unwrap_or(cursor);
-        let observation = Observation { cursor, asked, read, saw };
+        let observation = Observation { cursor, asked, read, saw, follows: false };
         if let Saw::Message { id, .. } = saw {
             self.cursor = Some(id);
             let lane = &mut shared.lanes[self.lane];
@@ -235,10 +232,14 @@ impl Subscriber {
 }
 
 /// The number of the message in an answer, if body and content type are as published.
-fn number_of(channel: usize, reply: Reply, body: &[u8]) -> Option<u64> {
-    let number = match reply.content_type {
+pub(crate) fn number_of(
+    channel: usize,
+    content_type: Option<ContentType>,
+    body: &[u8],
+) -> Option<u64> {
+    let number = match content_type {
         Some(ContentType::Of(number)) if body.is_empty() => number,
         _ => body::read(channel, body)?,
     };
-    (reply.content_type == wire::content_type(number)).then_some(number)
+    (content_type == wire::content_type(number)).then_some(number)
 }

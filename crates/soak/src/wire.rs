@@ -27,6 +27,13 @@ pub(crate) enum ContentType {
     Other,
 }
 
+impl ContentType {
+    pub(crate) fn read(value: &str) -> Self {
+        let digits = value.strip_prefix("text/x-").and_then(|digits| digits.parse().ok());
+        digits.map_or(Self::Other, Self::Of)
+    }
+}
+
 impl Reply {
     /// # Errors
     /// A field has a value that the daemon never writes.
@@ -38,10 +45,7 @@ impl Reply {
             "unknown" => Ok(Gap::Unknown),
             count => number(count).map(Gap::Messages),
         });
-        let content_type = answer.header("Content-Type").map(|value| {
-            let digits = value.strip_prefix("text/x-").and_then(|digits| digits.parse().ok());
-            digits.map_or(ContentType::Other, ContentType::Of)
-        });
+        let content_type = answer.header("Content-Type").map(ContentType::read);
         Ok(Self {
             status: answer.status,
             id: modified.transpose()?.zip(answer.header("Etag").map(number).transpose()?),
@@ -98,6 +102,23 @@ pub(crate) fn get(
     text(out, format_args!("GET {path}{query} HTTP/1.1\r\nHost: a\r\n"));
     out.extend_from_slice(&fields);
     out.extend_from_slice(if close { b"Connection: close\r\n\r\n" } else { b"\r\n" });
+}
+
+/// Appends the handshake of a WebSocket with ids (RFC 6455 4.1), with its cursor in the query or in
+/// `Last-Event-ID`.
+pub(crate) fn handshake(path: &str, cursor: Option<Id>, random: &mut Random, out: &mut Vec<u8>) {
+    let id = cursor.map_or(String::new(), |(time, tag)| format!("{time}:{tag}"));
+    let (query, field) = match cursor {
+        Some(_) if random.percent(50) => (format!("?last_event_id={id}"), String::new()),
+        Some(_) => (String::new(), format!("Last-Event-ID: {id}\r\n")),
+        None => (String::new(), String::new()),
+    };
+    text(out, format_args!("GET {path}{query} HTTP/1.1\r\nHost: a\r\n{field}"));
+    out.extend_from_slice(
+        b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+          Sec-WebSocket-Protocol: ws+meta.nchan\r\n\r\n",
+    );
 }
 
 /// Appends a POST. Every third message has a content type; one in ten is sent in chunks.
