@@ -1,7 +1,7 @@
 //! What happens next: the weighted grammar of inputs.
 
 use pushserver::clock::Now;
-use pushserver::message::{Cursor, MessageId};
+use pushserver::message::{Cursor, First, MessageId};
 use pushserver::relay::Command;
 
 use crate::client::{Client, Phase};
@@ -458,7 +458,7 @@ impl World {
         let channel = self.random.pick(&CHANNELS);
         let random = &mut self.random;
         let publishers = [0, 0, 1, 2, 3, 4];
-        match random.weighted(&[42, 30, 3, 6, 4, 4, 2, 17]) {
+        match random.weighted(&[42, 30, 3, 6, 4, 4, 2, 20]) {
             7 => self.draw_follow(channel),
             0 => {
                 let place = 5 + random.index(SEVERAL_FROM - 5);
@@ -497,7 +497,7 @@ impl World {
             let ask = Ask::Follow(form, cursor);
             return Request::draw_of_several(&mut self.random, ask, place, &channels);
         }
-        if self.random.percent(50) {
+        if self.random.percent(40) {
             let place = SEVERAL_FROM + self.random.index(PLACES.len() - SEVERAL_FROM);
             let mut channels = vec![channel];
             (0..self.random.below(4)).for_each(|_| self.change(&mut channels));
@@ -561,6 +561,9 @@ impl World {
     fn draw_cursor(&mut self, place: usize, channel: &'static str) -> Cursor {
         let place = PLACES[place];
         let name: Name = (place.store, place.group, channel);
+        if place.first != First::Oldest && self.random.percent(40) {
+            return Cursor::OLDEST;
+        }
         match self.random.weighted(&[45, 25, 12, 3, 2, 3]) {
             0 => match self.seen.get(&name) {
                 Some(id) => Cursor::at(*id),

@@ -92,6 +92,8 @@ pub(crate) struct Client {
     pub(crate) held: Option<Held>,
     /// The stream that its request became, until that ends.
     pub(crate) stream: Option<Stream>,
+    /// The one that has ended.
+    pub(crate) ended_stream: Option<Stream>,
     pub(crate) timer: Option<(Timer, u64)>,
     /// How often a timer was set.
     pub(crate) armed: u64,
@@ -123,6 +125,7 @@ impl Client {
             expects: VecDeque::new(),
             held: None,
             stream: None,
+            ended_stream: None,
             timer: None,
             armed: 0,
             ended: false,

@@ -2,13 +2,14 @@
 //! put down.
 
 use pushserver::hub::options::Concurrency;
+use pushserver::message::{Cursor, First};
 use pushserver::store::Loss;
 
 use crate::asks::{Due, Question};
 use crate::client::{Expect, Held, Phase, Timer};
 use crate::model::{Displaced, Hold, Information, Name, Published, Subscribe, Subscribed};
 use crate::request::{Ask, Request};
-use crate::settings::{Kind, PLACES};
+use crate::settings::{Kind, PLACES, is_of_several};
 use crate::world::World;
 
 impl World {
@@ -303,7 +304,14 @@ impl World {
         };
         let now_ms = self.now().mono_ms;
         let client = number.unwrap_or(u64::MAX);
-        let hold = Hold { client, cursor: *cursor, since_ms: now_ms, timeout_ms };
+        let makes = create && !interval && !holds_end;
+        let cursor = self.begins_at(&[name], request.place, *cursor, makes);
+        // It is what is echoed where there is nothing new.
+        let request = &Request { ask: Ask::Get(cursor), ..request.clone() };
+        if let Some(number) = number {
+            self.client(number).requests[0].ask = Ask::Get(cursor);
+        }
+        let hold = Hold { client, cursor, since_ms: now_ms, timeout_ms };
         // Where nobody is held any more nobody has a place.
         let (max_subscribers, concurrency) = match (self.holds_end, limited) {
             (true, _) => (0, Concurrency::Broadcast),
@@ -334,6 +342,25 @@ impl World {
             }
         };
         self.answer(Some(number), expect, request);
+    }
+
+    /// Where a request begins that has this cursor.
+    pub(crate) fn begins_at(
+        &mut self,
+        names: &[Name],
+        place: usize,
+        cursor: Cursor,
+        makes: bool,
+    ) -> Cursor {
+        let (first, of_several) = (PLACES[place].first, is_of_several(place));
+        if !cursor.is_oldest() || first == First::Oldest {
+            return cursor;
+        }
+        self.count(match first {
+            First::Newest => "begun at the newest",
+            _ => "begun before the newest ones",
+        });
+        self.model.begins_at(names, (first, of_several), makes)
     }
 
     pub(crate) fn hold(&mut self, number: u64, name: Name, told: bool) {

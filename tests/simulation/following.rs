@@ -34,7 +34,8 @@ impl World {
         };
         let now_ms = self.now().mono_ms;
         let client = number.unwrap_or(u64::MAX);
-        let hold = Hold { client, cursor: *cursor, since_ms: now_ms, timeout_ms: 0 };
+        let cursor = self.begins_at(names, request.place, *cursor, create && !holds_end);
+        let hold = Hold { client, cursor, since_ms: now_ms, timeout_ms: 0 };
         let max_subscribers = if limited { max_subscribers } else { 0 };
         let subscribe = Subscribe { hold, interval: false, create, concurrency, max_subscribers };
         let waits = !holds_end;
@@ -55,7 +56,7 @@ impl World {
                 self.displace(displaced);
                 let since = (self.model.order(), now_ms);
                 let of = (request.place, names.to_vec(), is_several);
-                let mut stream = Stream::new(*form, of, *cursor, since);
+                let mut stream = Stream::new(*form, of, cursor, since);
                 (stream.told, stream.ping_ms) = (place.passthrough, ping_ms);
                 return self.begin_stream(number, stream, request);
             }
@@ -180,6 +181,20 @@ impl World {
         }
     }
 
+    /// A WebSocket is sent what its store answered before its client's last frames had their turn.
+    pub(crate) fn fed_at_end(&mut self, number: u64, bytes: &[u8]) {
+        assert!(self.asks.is_slow(), "{number} is closed already");
+        let client = self.clients.get_mut(&number).expect("it is there");
+        let stream = client.ended_stream.as_mut().expect("it streamed");
+        for item in stream.read(bytes) {
+            let Item::Message(given) = item else { panic!("{item:?}") };
+            if !given.is_unknown() {
+                stream.take(&given, &self.model);
+            }
+        }
+        self.count("streamed before the last frames");
+    }
+
     /// What a stream is sent because of something that its client sent.
     pub(crate) fn check_of_stream(
         &mut self,
@@ -300,6 +315,7 @@ impl World {
             let channels = names.iter().map(|name| name.2).collect();
             self.resumes.push(Resume { place, channels, cursor });
         }
+        self.client(number).ended_stream = Some(stream);
     }
 
     /// Frames of a WebSocket's client, as far as they have come.

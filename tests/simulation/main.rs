@@ -102,6 +102,8 @@ fn check_coverage(counts: &BTreeMap<&'static str, u64>, more: &[&str]) {
         "WebSockets told that the daemon stops",
         "WebSockets that may not publish",
         "WebSockets with ids",
+        "begun at the newest",
+        "begun before the newest ones",
         "caught up",
         "deletions of one of several",
         "clocks set ahead",

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pushserver::clock::Now;
 use pushserver::hub::options::{Concurrency, StoreOptions};
-use pushserver::message::{Cursor, MessageId};
+use pushserver::message::{Cursor, First, MessageId};
 use pushserver::store::{Gap, memory::MESSAGE_OVERHEAD};
 
 use crate::settings::FIRST_ID;
@@ -595,6 +595,42 @@ impl Model {
         self.noting.insert(store);
     }
 
+    /// Where a request without cursor begins that `first` says. `makes`: channels that are missing
+    /// are made.
+    pub(crate) fn begins_at(
+        &self,
+        names: &[Name],
+        (first, of_several): (First, bool),
+        makes: bool,
+    ) -> Cursor {
+        let channels = || names.iter().filter_map(|name| self.channels.get(name));
+        let store = names[0].0;
+        let newest = || {
+            if of_several {
+                return Cursor::at(self.places.get(&store).copied().unwrap_or(FIRST_ID));
+            }
+            let before = MessageId { time: self.now.unix_s.saturating_sub(1), tag: 0 };
+            let last = self.histories.get(&names[0]).map_or(FIRST_ID, |history| history.last);
+            let channel = channels().next();
+            let goes_on = channel.is_some_and(|channel| channel.published)
+                || (channel.is_some() || makes) && last > before;
+            Cursor::at(if goes_on { last } else { before })
+        };
+        match first {
+            First::Oldest => Cursor::OLDEST,
+            First::Newest => newest(),
+            First::Last(count) => {
+                let there =
+                    channels().flat_map(|channel| channel.log.iter().filter(|m| m.is_there));
+                let mut ids: Vec<MessageId> =
+                    there.map(|m| if of_several { m.place } else { m.id }).collect();
+                ids.sort_unstable();
+                let first = ids.get(ids.len().saturating_sub(count as usize));
+                first.map_or_else(newest, |first| Cursor::before(*first))
+            }
+        }
+    }
+
     /// What may be told as missed of several channels, between a cursor and a place.
     pub(crate) fn missed_among(
         &self,
@@ -619,6 +655,32 @@ impl Model {
                 let inherited = last_place_of(channel.inherited);
                 first.map_or(inherited, |first| first.place.min(inherited))
             }));
+        }
+        gaps
+    }
+
+    /// As before, for a stream that was displaced while all of its channels were there: with the
+    /// last of its streams some of them went.
+    pub(crate) fn missed_when_displaced(
+        &self,
+        names: &[Name],
+        cursor: Cursor,
+        until: MessageId,
+    ) -> Vec<Gap> {
+        let gone = || names.iter().filter(|name| !self.channels.contains_key(name));
+        let is_missed = |m: &&Message| m.is_kept && m.place > cursor.id() && m.place < until;
+        let missed = |name: &Name| {
+            self.published(*name).iter().map(|wake| &wake.message).filter(is_missed).count()
+        };
+        let missed = Gap::Messages(gone().map(missed).sum::<usize>() as u64);
+        let mut gaps = self.missed_among(names, cursor, until);
+        gaps.iter_mut().for_each(|gap| *gap = gap.and(missed));
+        let is_unknown = |name: &Name| {
+            let lost_through = self.histories.get(name).map_or(FIRST_ID, |h| h.lost_through);
+            cursor.id() < last_place_of(lost_through)
+        };
+        if gone().any(is_unknown) {
+            gaps.push(Gap::Unknown);
         }
         gaps
     }

@@ -226,6 +226,11 @@ impl World {
             {
                 return;
             }
+            Some((Expect::Pong(_) | Expect::Close(_), ..))
+                if matches!(bytes[0], 0x81 | 0x82) && client.stream.is_none() =>
+            {
+                return self.fed_at_end(number, bytes);
+            }
             Some((Expect::Pong(_), ..)) => bytes[0] == 0x8a,
             _ => true,
         };

@@ -34,6 +34,8 @@ pub(crate) enum Ids {
 pub(crate) struct Place {
     pub(crate) path: &'static str,
     pub(crate) ids: Ids,
+    /// Where a request without cursor begins.
+    pub(crate) first: First,
     pub(crate) store: u16,
     pub(crate) group: &'static str,
     pub(crate) passthrough: bool,
@@ -48,12 +50,13 @@ const fn publisher(
     keep: bool,
 ) -> Place {
     let kind = Kind::Publisher { create, store: keep };
-    Place { path, ids: Ids::One, store, group, passthrough: false, kind }
+    Place { path, ids: Ids::One, first: First::Oldest, store, group, passthrough: false, kind }
 }
 
 const fn subscriber(path: &'static str, concurrency: Concurrency) -> Place {
     let kind = Kind::Subscriber { interval: false, create: true, concurrency, limited: false };
-    Place { path, ids: Ids::One, store: 0, group: "", passthrough: false, kind }
+    let (store, group, first) = (0, "", First::Oldest);
+    Place { path, ids: Ids::One, first, store, group, passthrough: false, kind }
 }
 
 const BROADCAST: Concurrency = Concurrency::Broadcast;
@@ -61,9 +64,9 @@ const BASE: Place = subscriber("", BROADCAST);
 const LIST: Place = Place { ids: Ids::Split, ..BASE };
 
 /// The first location of several channels: all that follow are.
-pub(crate) const SEVERAL_FROM: usize = 14;
+pub(crate) const SEVERAL_FROM: usize = 17;
 
-pub(crate) const PLACES: [Place; 20] = [
+pub(crate) const PLACES: [Place; 25] = [
     publisher("/pub/", 0, "", true, true),
     publisher("/flash/", 0, "", true, false),
     publisher("/strict/", 0, "", false, true),
@@ -105,6 +108,21 @@ pub(crate) const PLACES: [Place; 20] = [
     },
     Place { path: "/group/", group: "g", ..BASE },
     Place { path: "/other/", store: 1, passthrough: true, ..BASE },
+    Place { path: "/newest/", first: First::Newest, ..BASE },
+    Place { path: "/two/", first: First::Last(2), ..BASE },
+    Place {
+        path: "/interval-two/",
+        first: First::Last(2),
+        kind: Kind::Subscriber {
+            interval: true,
+            create: true,
+            concurrency: BROADCAST,
+            limited: false,
+        },
+        ..BASE
+    },
+    Place { path: "/list-newest/", first: First::Newest, ..LIST },
+    Place { path: "/list-two/", first: First::Last(2), ..LIST },
     Place { path: "/list/", passthrough: true, ..LIST },
     Place { path: "/ask", ids: Ids::Query, ..BASE },
     Place { path: "/list-last/", ids: Ids::Split, ..subscriber("/", Concurrency::Last) },
@@ -226,7 +244,7 @@ impl Settings {
                 Role::Subscriber(SubscriberOptions {
                     transports: Transports { websocket: true, event_stream: true, poll: true },
                     ping_interval_ms: self.ping_interval_ms,
-                    first: First::Oldest,
+                    first: place.first,
                     delivery: if interval { Delivery::IntervalPoll } else { Delivery::LongPoll },
                     create_on_get: create,
                     concurrency,

@@ -211,7 +211,12 @@ impl Stream {
             return vec![Gap::NONE];
         }
         if self.is_several {
-            return model.missed_among(&self.names, self.cursor, wake.message.place);
+            let (names, until) = (&self.names, wake.message.place);
+            let mut gaps = model.missed_among(names, self.cursor, until);
+            if self.ending == Some(409) {
+                gaps.extend(model.missed_when_displaced(names, self.cursor, until));
+            }
+            return gaps;
         }
         let mut gaps = vec![model.gap_of(wake, self.cursor)];
         if model.life(wake.name) == Some(wake.life()) {
