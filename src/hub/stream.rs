@@ -14,25 +14,54 @@ pub(super) struct Stream {
     /// Behind the last message that it was given.
     pub(super) cursor: Cursor,
     pub(super) pace: Pace,
-    /// While [`Pace::Asked`].
-    pub(super) ticket: Option<Ticket>,
     pub(super) members: Members,
     /// Ends the hold of a poll; `None`: never.
     pub(super) timer: Option<TimerKey>,
-    /// Messages that passed it while it was behind, and that no store keeps.
-    pub(super) missed: Option<Box<Missed>>,
+    /// What it keeps only where it is behind.
+    pub(super) behind: Option<Box<Behind>>,
     pub(super) store: StoreId,
     pub(super) order: Order,
     /// It ends with its first message.
     pub(super) is_poll: bool,
 }
 
-const _: () = assert!(size_of::<Stream>() <= 88);
+const _: () = assert!(size_of::<Stream>() <= 80);
+
+/// See [`Stream`].
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    /// While [`Pace::Asked`].
+    ticket: Option<Ticket>,
+    /// Messages that passed it, and that no store keeps.
+    missed: Missed,
+}
 
 impl Stream {
     /// The ticket of the store that has not answered yet.
     pub(super) fn awaited(&self) -> Option<Ticket> {
-        self.ticket.filter(|_| self.pace == Pace::Asked)
+        self.behind.as_ref().filter(|_| self.pace == Pace::Asked)?.ticket
+    }
+
+    /// Waits for its store.
+    pub(super) fn await_store(&mut self, ticket: Ticket) {
+        self.pace = Pace::Asked;
+        self.behind.get_or_insert_default().ticket = Some(ticket);
+    }
+
+    /// These passed it.
+    pub(super) fn miss(&mut self, missed: &Missed) {
+        if !missed.is_empty() {
+            self.behind.get_or_insert_default().missed.add(missed);
+        }
+    }
+
+    /// Is given a message; gives how many passed it before that and are not told yet.
+    pub(super) fn give(&mut self, message: &Message) -> u64 {
+        self.cursor = Cursor::at(message.id_in(self.order));
+        let Some(behind) = &mut self.behind else { return 0 };
+        let missed = behind.missed.take_before(message);
+        self.behind.take_if(|behind| behind.missed.is_empty());
+        missed
     }
 }
 
@@ -99,7 +128,7 @@ impl Missed {
         taken.map(|run| run.count).sum()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

@@ -69,18 +69,7 @@ impl Streams {
             });
             let pace = if is_behind { Pace::Reading } else { Pace::Level };
             let is_poll = poll.is_some();
-            Stream {
-                peer,
-                cursor,
-                pace,
-                members,
-                timer,
-                missed: None,
-                ticket: None,
-                store,
-                order,
-                is_poll,
-            }
+            Stream { peer, cursor, pace, members, timer, behind: None, store, order, is_poll }
         };
         let key = self.feeds.enter(channels, make, at);
         if is_behind {
@@ -204,11 +193,7 @@ impl Streams {
     /// Notes what a stream is given; ends a poll.
     fn given(&mut self, key: StreamKey, mut due: Due, at: &mut At<'_>) -> Output {
         let stream = self.feeds.stream_mut(key).expect("a listed stream lives");
-        if let Some(missed) = &mut stream.missed {
-            due.gap = due.gap.and(Gap::Messages(missed.take_before(&due.message)));
-            stream.missed.take_if(|missed| missed.is_empty());
-        }
-        stream.cursor = Cursor::at(due.message.id_in(stream.order));
+        due.gap = due.gap.and(Gap::Messages(stream.give(&due.message)));
         let peer = stream.peer;
         if stream.is_poll {
             self.remove(key, at);
@@ -219,9 +204,7 @@ impl Streams {
     /// Has a stream read what its feeds do not bring; `missed`: messages that nobody keeps.
     fn fall_behind(&mut self, key: StreamKey, missed: Missed) {
         let Some(stream) = self.feeds.stream_mut(key) else { return };
-        if !missed.is_empty() {
-            stream.missed.get_or_insert_default().add(&missed);
-        }
+        stream.miss(&missed);
         if stream.pace == Pace::Level {
             stream.pace = Pace::Reading;
             self.reading.push_back(key);
@@ -291,7 +274,7 @@ impl Streams {
             Answer::Now(_) => Ok(None),
             Answer::Later(ticket) => {
                 if let Some(stream) = self.feeds.stream_mut(key) {
-                    (stream.pace, stream.ticket) = (Pace::Asked, Some(ticket));
+                    stream.await_store(ticket);
                 }
                 Err(ticket)
             }
