@@ -8,6 +8,9 @@ pub(crate) const SIZE_MIN: usize = 44;
 /// Prime, so that the pattern never repeats at the boundaries of buffers and pages.
 const PATTERN_LEN: usize = 251;
 
+/// Where the pattern has a CRLF, which is one line end.
+const LINE_END_AT: usize = 17;
+
 /// Appends the body of `size` bytes, 0 or at least [`SIZE_MIN`].
 pub(crate) fn write(channel: usize, number: u64, size: usize, out: &mut Vec<u8>) {
     if size == 0 {
@@ -30,13 +33,40 @@ pub(crate) fn read(channel: usize, body: &[u8]) -> Option<u64> {
     rest.chunks(PATTERN_LEN).all(|chunk| pattern.starts_with(chunk)).then_some(number)
 }
 
+/// As [`read`], of a body whose lines an event stream has told: each line end became a LF.
+pub(crate) fn read_lines(channel: usize, lines: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(lines.get(9..30)?).ok()?;
+    let (number, size) = text.split_once(' ')?;
+    let (number, size) = (number.parse().ok()?, size.parse::<usize>().ok()?);
+    let mut body = Vec::new();
+    write(channel, number, size.min(2 * lines.len()), &mut body);
+    (with_line_feeds(&body) == lines).then_some(number)
+}
+
+/// The body with a LF for each CRLF, CR and LF (HTML standard 9.2.5).
+pub(crate) fn with_line_feeds(body: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(body.len());
+    let mut before = 0;
+    for byte in body {
+        match byte {
+            b'\n' if before == b'\r' => {}
+            b'\r' => lines.push(b'\n'),
+            other => lines.push(*other),
+        }
+        before = *byte;
+    }
+    lines
+}
+
 fn stamp(channel: usize, number: u64, size: usize) -> String {
     format!("{channel:08} {number:012} {size:08} {number:012} ")
 }
 
 fn pattern(number: u64) -> [u8; PATTERN_LEN] {
     // All 256 bytes occur, line ends and zeros too.
-    std::array::from_fn(|index| (index as u64 * 7 + number) as u8)
+    let mut pattern = std::array::from_fn(|index| (index as u64 * 7 + number) as u8);
+    pattern[LINE_END_AT..LINE_END_AT + 2].copy_from_slice(b"\r\n");
+    pattern
 }
 
 #[cfg(test)]
@@ -66,5 +96,28 @@ mod tests {
         }
         body.push(0);
         assert_eq!(read(3, &body), None);
+    }
+
+    #[test]
+    fn the_lines_of_a_body_say_what_it_is_and_damaged_ones_are_refused() {
+        let mut body = Vec::new();
+        write(3, 77, 600, &mut body);
+        let mut lines = with_line_feeds(&body);
+        assert_eq!((read_lines(3, &lines), read_lines(4, &lines)), (Some(77), None));
+        assert_eq!(read_lines(3, &body), None);
+        for index in 0..lines.len() {
+            let mut damaged = lines.clone();
+            damaged[index] ^= 1;
+            assert_eq!(read_lines(3, &damaged), None, "byte {index}");
+            damaged.remove(index);
+            assert_eq!(read_lines(3, &damaged), None, "without byte {index}");
+        }
+        lines.push(b'\n');
+        assert_eq!(read_lines(3, &lines), None);
+    }
+
+    #[test]
+    fn each_kind_of_line_end_becomes_one_line_feed() {
+        assert_eq!(with_line_feeds(b"a\r\nb\rc\nd\n\r\r\n"), b"a\nb\nc\nd\n\n\n");
     }
 }

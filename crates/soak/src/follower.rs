@@ -1,13 +1,13 @@
-//! Follower: a client that listens by WebSocket and resumes at the id of its last message. At
-//! random it reads slowly, resets or closes its connection, and comes back.
+//! Follower: a client that listens by WebSocket or event stream and resumes at the id of its last
+//! message. At random it reads slowly, resets or closes its connection, and comes back.
 
 use pushserver_testkit::transcripts::part::{Frame, Part, Talk, masked};
 
-use crate::events::{Gap, Id, Moment, Observation, Saw};
+use crate::events::{Id, Moment, Observation, Saw};
 use crate::link::{Filled, Link};
+use crate::message::{Block, Message};
 use crate::shared::Shared;
-use crate::subscriber::number_of;
-use crate::wire::{self, ContentType};
+use crate::wire;
 
 /// Bytes that a slow reader reads in a turn.
 const SIP: usize = 1500;
@@ -15,13 +15,15 @@ const SIP: usize = 1500;
 /// First byte of a Pong in one frame (RFC 6455 5.2).
 const PONG: u8 = 0x8a;
 
-/// A WebSocket's client, with at most one connection.
+/// A stream's client, with at most one connection.
 #[derive(Debug)]
 pub(crate) struct Follower {
     /// Identifies it to the poll and to timers.
     index: usize,
     pub(crate) lane: usize,
     pub(crate) cursor: Option<Id>,
+    /// What its connection carries in the end: frames or events.
+    form: Talk,
     slow: bool,
     link: Option<Link>,
     talk: Talk,
@@ -33,9 +35,10 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    pub(crate) fn new(index: usize, lane: usize, slow: bool) -> Self {
+    pub(crate) fn new(index: usize, lane: usize, form: Talk, slow: bool) -> Self {
         let (opened, talk) = (Moment::default(), Talk::Http);
-        Self { index, lane, cursor: None, slow, link: None, talk, opened, epoch: 0, hidden: None }
+        let (cursor, link, hidden) = (None, None, None);
+        Self { index, lane, cursor, form, slow, link, talk, opened, epoch: 0, hidden }
     }
 
     /// Opens a connection and begins at its cursor.
@@ -43,12 +46,22 @@ impl Follower {
         self.epoch += 1;
         self.opened = shared.moment();
         self.talk = Talk::Http;
-        shared.tally.sockets += 1;
         let mut link = shared.open(self.index, self.slow);
         let path = shared.lanes[self.lane].path('s');
-        wire::handshake(&path, self.cursor, &mut shared.random, link.out());
+        let request = if self.is_socket() {
+            shared.tally.sockets += 1;
+            wire::handshake
+        } else {
+            shared.tally.streams += 1;
+            wire::listen
+        };
+        request(&path, self.cursor, &mut shared.random, link.out());
         link.flush();
         self.link = Some(link);
+    }
+
+    fn is_socket(&self) -> bool {
+        self.form == Talk::Frames
     }
 
     /// A timer set in this epoch has expired: the pause ends, or a slow reader reads on.
@@ -88,28 +101,45 @@ impl Follower {
     fn failed(&mut self, why: &str, shared: &mut Shared) {
         let (lane, cursor) = (&shared.lanes[self.lane], self.cursor);
         let path = lane.path('s');
-        let detail = || format!("WebSocket {} on {path} after {cursor:?}: {why}", self.index);
+        let (form, index) = (self.form, self.index);
+        let detail = || format!("{form:?} of {index} on {path} after {cursor:?}: {why}");
         shared.faults.note("connection", detail);
         self.rest(10, shared);
     }
 
     fn came(&mut self, part: Part, shared: &mut Shared) {
+        let name = shared.lanes[self.lane].name;
         match part {
-            Part::Answer(answer) if answer.status == 101 => {
-                self.talk = self.talk.behind(&Part::Answer(answer));
+            Part::Answer(answer) => {
+                let part = Part::Answer(answer);
+                self.talk = self.talk.behind(&part);
+                if self.talk != self.form {
+                    self.failed(&format!("{part:?}"), shared);
+                }
             }
             Part::Frame(frame) => match frame.kind {
                 "ping" => self.pong(&frame),
-                "text" | "binary" => self.message(&frame, shared),
-                _ if frame.close() == Some((4410, "410 Gone")) => {
-                    self.observe(Saw::Gone, self.cursor, shared);
-                    let away_ms = shared.random.below(20);
-                    self.rest(away_ms, shared);
-                }
+                "text" | "binary" => match Message::of_frame(name, &frame.payload) {
+                    Some(message) => self.message(message, shared),
+                    None => self.failed(&format!("no id in {frame:?}"), shared),
+                },
+                _ if frame.close() == Some((4410, "410 Gone")) => self.gone(shared),
                 _ => self.failed(&format!("{frame:?}"), shared),
             },
-            other => self.failed(&format!("{other:?}"), shared),
+            Part::Block(block) => match Block::read(name, &block) {
+                Some(Block::Message(message)) => self.message(message, shared),
+                Some(Block::Gone) => self.gone(shared),
+                Some(Block::Idle) => {}
+                None => self.failed(&format!("no event: {}", block.escape_ascii()), shared),
+            },
         }
+    }
+
+    /// Its channel was deleted, and its stream is at its end.
+    fn gone(&mut self, shared: &mut Shared) {
+        self.observe(Saw::Gone, self.cursor, shared);
+        let away_ms = shared.random.below(20);
+        self.rest(away_ms, shared);
     }
 
     fn pong(&mut self, ping: &Frame) {
@@ -118,18 +148,17 @@ impl Follower {
         link.flush();
     }
 
-    fn message(&mut self, frame: &Frame, shared: &mut Shared) {
-        let Some((head, body)) = Head::read(&frame.payload) else {
-            return self.failed(&format!("no id in {}", frame.payload.escape_ascii()), shared);
-        };
+    fn message(&mut self, message: Message, shared: &mut Shared) {
+        let Message { id, gap, number, length } = message;
+        let number = number.unwrap_or(u64::MAX);
         let lane = &mut shared.lanes[self.lane];
-        let number = number_of(lane.name, head.content_type, body).unwrap_or(u64::MAX);
-        lane.caught_up += usize::from(lane.newest <= head.id);
+        lane.caught_up += usize::from(lane.newest <= id);
         shared.tally.delivered += 1;
-        shared.tally.by_socket += 1;
-        shared.tally.bytes += body.len() as u64;
-        let before = self.cursor.replace(head.id);
-        self.observe(Saw::Message { id: head.id, number, gap: head.gap }, before, shared);
+        shared.tally.by_socket += u64::from(self.is_socket());
+        shared.tally.by_stream += u64::from(!self.is_socket());
+        shared.tally.bytes += length as u64;
+        let before = self.cursor.replace(id);
+        self.observe(Saw::Message { id, number, gap }, before, shared);
         if !shared.finishing {
             self.go_on(shared);
         }
@@ -169,33 +198,5 @@ impl Follower {
         self.link = None;
         self.epoch += 1;
         shared.wake_in(ms, self.index, self.epoch);
-    }
-}
-
-/// The lines before a message's body, with the subprotocol `ws+meta.nchan`.
-struct Head {
-    id: Id,
-    gap: Option<Gap>,
-    content_type: Option<ContentType>,
-}
-
-impl Head {
-    /// Head and body; `None`: it is not written as docs/protocol.md says.
-    fn read(payload: &[u8]) -> Option<(Self, &[u8])> {
-        let at = payload.windows(2).position(|two| two == b"\n\n")?;
-        let mut lines = std::str::from_utf8(&payload[..at]).ok()?.split('\n');
-        let mut id = lines.next()?.strip_prefix("id: ")?.split(';');
-        let (time, tag) = id.next()?.split_once(':')?;
-        let gap = match id.next() {
-            None => None,
-            Some("gap=unknown") => Some(Gap::Unknown),
-            Some(other) => Some(Gap::Messages(other.strip_prefix("gap=")?.parse().ok()?)),
-        };
-        let content_type = match lines.next() {
-            None => None,
-            Some(line) => Some(ContentType::read(line.strip_prefix("content-type: ")?)),
-        };
-        let id = (time.parse().ok()?, tag.parse().ok()?);
-        lines.next().is_none().then_some((Self { id, gap, content_type }, &payload[at + 2..]))
     }
 }

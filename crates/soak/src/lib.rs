@@ -16,6 +16,7 @@ mod follower;
 mod hostile;
 mod link;
 mod load;
+mod message;
 mod model;
 mod progress;
 mod publisher;

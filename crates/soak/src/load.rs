@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Token};
 use pushserver_testkit::Daemon;
+use pushserver_testkit::transcripts::part::Talk;
 
 use crate::events::{Faults, Id, Seen};
 use crate::follower::Follower;
@@ -34,9 +35,13 @@ impl Load {
                 Subscriber::new(index, index % options.channels, shared.random.percent(15))
             })
             .collect();
-        let listeners = options.subscribers + options.sockets;
+        let listeners = options.listeners();
         let mut followers: Vec<Follower> = (options.subscribers..listeners)
-            .map(|index| Follower::new(index, index % options.channels, shared.random.percent(15)))
+            .map(|index| {
+                let by_socket = index < options.subscribers + options.sockets;
+                let form = if by_socket { Talk::Frames } else { Talk::Events };
+                Follower::new(index, index % options.channels, form, shared.random.percent(15))
+            })
             .collect();
         let publishers = (0..options.publishers).map(|index| Publisher::new(listeners + index));
         subscribers.iter_mut().for_each(|subscriber| subscriber.ask(&mut shared));

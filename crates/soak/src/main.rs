@@ -62,8 +62,9 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
     let options = Options {
         seed: 1,
         channels: 30,
-        subscribers: 225,
-        sockets: 225,
+        subscribers: 150,
+        sockets: 150,
+        streams: 150,
         publishers: 12,
         rate: 0,
         mutation: None,

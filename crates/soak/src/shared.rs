@@ -54,12 +54,21 @@ pub struct Options {
     pub subscribers: usize,
     /// Number of WebSockets that listen.
     pub sockets: usize,
+    /// Number of event streams.
+    pub streams: usize,
     /// Number of connections that publish.
     pub publishers: usize,
     /// Largest number of deliveries a second; 0: no limit.
     pub rate: u64,
     /// Falsifies what subscribers saw; the model must find it.
     pub mutation: Option<Mutation>,
+}
+
+impl Options {
+    /// All that poll or listen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.subscribers + self.sockets + self.streams
+    }
 }
 
 /// What the clients did.
@@ -71,6 +80,8 @@ pub struct Tally {
     pub delivered: u64,
     /// Of these, by WebSocket.
     pub by_socket: u64,
+    /// Of these, by event stream.
+    pub by_stream: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
     /// DELETEs that were sent.
@@ -85,6 +96,8 @@ pub struct Tally {
     pub vanished: u64,
     /// WebSockets that were opened.
     pub sockets: u64,
+    /// Event streams that were opened.
+    pub streams: u64,
 }
 
 impl Tally {
@@ -99,7 +112,9 @@ impl Tally {
         self.restarts += other.restarts;
         self.vanished += other.vanished;
         self.by_socket += other.by_socket;
+        self.by_stream += other.by_stream;
         self.sockets += other.sockets;
+        self.streams += other.streams;
     }
 }
 
@@ -165,10 +180,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(address: SocketAddr, options: Options) -> Self {
         let lane = |name: usize| {
-            Lane::new(
-                name,
-                (name..options.subscribers + options.sockets).step_by(options.channels).count(),
-            )
+            Lane::new(name, (name..options.listeners()).step_by(options.channels).count())
         };
         Self {
             options,
@@ -213,7 +225,7 @@ impl Shared {
         rate == 0 || self.tally.delivered * 1000 < rate * (self.now.ms + 20)
     }
 
-    /// Opens a connection. `token`: subscribers come first, then WebSockets, then publishers.
+    /// Opens a connection. `token`: subscribers come first, then streams, then publishers.
     pub(crate) fn open(&self, token: usize, narrow: bool) -> Link {
         Link::open(self.address, narrow, self.poll.registry(), Token(token))
     }

@@ -6,7 +6,7 @@ use crate::events::{Gap, Id, Moment, Observation, Saw};
 use crate::link::{Link, Reading};
 use crate::settings::HOLD_MS;
 use crate::shared::{Mutation, SPOILT_EVERY, Shared};
-use crate::wire::{self, ContentType, Reply};
+use crate::wire::{self, Reply};
 
 /// Bytes that a slow reader reads in a turn.
 const SIP: usize = 1500;
@@ -133,7 +133,7 @@ impl Subscriber {
         let cursor = self.cursor;
         let (name, held_ms) = (shared.lanes[self.lane].name, read.ms - asked.ms);
         let saw = match (reply.status, reply.id) {
-            (200, Some(id)) => match number_of(name, reply.content_type, body) {
+            (200, Some(id)) => match wire::number_of(name, reply.content_type, body, body::read) {
                 Some(number) => Saw::Message { id, number, gap: reply.gap },
                 None => {
                     let detail = || format!("{reply:?} {}", body.escape_ascii());
@@ -229,17 +229,4 @@ impl Subscriber {
             link.reset();
         }
     }
-}
-
-/// The number of the message in an answer, if body and content type are as published.
-pub(crate) fn number_of(
-    channel: usize,
-    content_type: Option<ContentType>,
-    body: &[u8],
-) -> Option<u64> {
-    let number = match content_type {
-        Some(ContentType::Of(number)) if body.is_empty() => number,
-        _ => body::read(channel, body)?,
-    };
-    (content_type == wire::content_type(number)).then_some(number)
 }

@@ -104,6 +104,24 @@ pub(crate) fn get(
     out.extend_from_slice(if close { b"Connection: close\r\n\r\n" } else { b"\r\n" });
 }
 
+/// Appends the request for an event stream, with its cursor in the query or in `Last-Event-ID`. The
+/// field is newer than the query, as of an EventSource that comes back, and what stands behind `;`
+/// is ignored.
+pub(crate) fn listen(path: &str, cursor: Option<Id>, random: &mut Random, out: &mut Vec<u8>) {
+    let id = cursor.map_or(String::new(), |(time, tag)| format!("{time}:{tag}"));
+    let (query, field) = match cursor {
+        None => (String::new(), String::new()),
+        Some(_) => match random.below(4) {
+            0 => (format!("?last_event_id={id}"), String::new()),
+            1 => ("?last_event_id=1:0".to_owned(), format!("Last-Event-ID: {id}\r\n")),
+            2 => (String::new(), format!("Last-Event-ID: {id};gap=3\r\n")),
+            _ => (String::new(), format!("Last-Event-ID: {id}\r\n")),
+        },
+    };
+    text(out, format_args!("GET {path}{query} HTTP/1.1\r\nHost: a\r\n{field}"));
+    out.extend_from_slice(b"Accept: text/event-stream\r\n\r\n");
+}
+
 /// Appends the handshake of a WebSocket with ids (RFC 6455 4.1), with its cursor in the query or in
 /// `Last-Event-ID`.
 pub(crate) fn handshake(path: &str, cursor: Option<Id>, random: &mut Random, out: &mut Vec<u8>) {
@@ -121,11 +139,13 @@ pub(crate) fn handshake(path: &str, cursor: Option<Id>, random: &mut Random, out
     );
 }
 
-/// Appends a POST. Every third message has a content type; one in ten is sent in chunks.
+/// Appends a POST. Every third message has a content type, and the same as its event's name, as
+/// events have no content type; one in ten is sent in chunks.
 pub(crate) fn post(path: &str, number: u64, body: &[u8], random: &mut Random, out: &mut Vec<u8>) {
     text(out, format_args!("POST {path} HTTP/1.1\r\nHost: a\r\n"));
     if let Some(ContentType::Of(number)) = content_type(number) {
         text(out, format_args!("Content-Type: text/x-{number}\r\n"));
+        text(out, format_args!("X-EventSource-Event: text/x-{number}\r\n"));
     }
     if random.percent(90) {
         text(out, format_args!("Content-Length: {}\r\n\r\n", body.len()));
@@ -146,6 +166,21 @@ pub(crate) fn post(path: &str, number: u64, body: &[u8], random: &mut Random, ou
 /// The content type of the message with this number, if it has one.
 pub(crate) fn content_type(number: u64) -> Option<ContentType> {
     number.is_multiple_of(3).then_some(ContentType::Of(number))
+}
+
+/// The number of the message that was received, if body and content type are as published. `read`
+/// finds the number in a body.
+pub(crate) fn number_of(
+    channel: usize,
+    received: Option<ContentType>,
+    body: &[u8],
+    read: fn(usize, &[u8]) -> Option<u64>,
+) -> Option<u64> {
+    let number = match received {
+        Some(ContentType::Of(number)) if body.is_empty() => number,
+        _ => read(channel, body)?,
+    };
+    (received == content_type(number)).then_some(number)
 }
 
 fn text(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
