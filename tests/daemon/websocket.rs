@@ -249,6 +249,25 @@ fn fragments_are_put_together_over_sockets() {
 }
 
 #[test]
+fn what_a_client_has_sent_whole_is_published_though_its_end_is_there_too() {
+    let daemon = daemon();
+    for path in ["/both/a", "/publisher/a"] {
+        let mut listener = Stream::socket_with_ids(daemon.connect(), "/both/a");
+        let mut socket = Stream::socket(daemon.connect(), path);
+        let bodies: Vec<String> = (0..200).map(|n| format!("{path} {n}")).collect();
+        let whole = bodies.iter().flat_map(|body| masked(LAST | TEXT, body.as_bytes()));
+        let cut_off = &masked(LAST | TEXT, b"cut off")[..9];
+        let sent: Vec<u8> = whole.chain(cut_off.iter().copied()).collect();
+        socket.client.send(sent).end_sending();
+        for body in &bodies {
+            assert_eq!(listener.message().body, body.as_bytes());
+        }
+        daemon.connect().send(request("DELETE /publisher/a", "")).answer();
+        assert_eq!(listener.frame().close().map(|(code, _)| code), Some(4410), "{path}");
+    }
+}
+
+#[test]
 fn text_is_utf8_over_sockets() {
     let text = "κόσμε ö 水 🌍".as_bytes();
     let cut: Vec<(u8, &[u8])> = text

@@ -236,6 +236,12 @@ impl Following {
         }
     }
 
+    /// Whether its client may publish, once it has begun.
+    pub(super) fn takes_messages(&self) -> bool {
+        let may_publish = |socket: &WebSocket| socket.channel.is_some();
+        self.has_begun() && self.socket.as_deref().is_some_and(may_publish)
+    }
+
     /// Whether the hub was asked to publish a message of its client.
     pub(super) fn publishes(&self) -> bool {
         self.socket.as_ref().is_some_and(|socket| socket.publishes)

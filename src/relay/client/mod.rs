@@ -245,7 +245,7 @@ impl Client {
             // The peer's end, if that is what comes next, will be told again.
             return step.effects.outputs.push_back(Output::ResumeRead { conn: step.conn });
         }
-        let is_unfinished = matches!(self.phase, Phase::Head { .. } | Phase::Body(_));
+        let is_unfinished = self.phase.ends_behind_input() && !self.phase.awaits_store();
         if self.ended && !self.ready && is_unfinished {
             self.close(step);
         }
@@ -289,11 +289,11 @@ impl Client {
     /// The peer sends no more.
     pub(in crate::relay) fn end(&mut self, step: &mut Step<'_>) {
         self.ended = true;
-        let requests_wait = self.ready || (self.stalled && self.buffer.is_some());
-        match self.phase {
-            Phase::Head { .. } | Phase::Body(_) if requests_wait => {}
-            ref unanswered if unanswered.is_unanswered() => {}
-            _ => self.close(step),
+        let requests_wait =
+            self.ready || self.buffer.is_some() && (self.stalled || self.phase.awaits_store());
+        let is_unfinished = requests_wait && self.phase.ends_behind_input();
+        if !is_unfinished && !self.phase.is_unanswered() {
+            self.close(step);
         }
     }
 

@@ -86,6 +86,16 @@ impl Phase {
         }
     }
 
+    /// Whether what its client has sent whole is dealt with though it sends no more: requests, and
+    /// messages of a WebSocket, each of which is a POST.
+    pub(super) fn ends_behind_input(&self) -> bool {
+        match self {
+            Self::Head { .. } | Self::Body(_) => true,
+            Self::Following(following) => following.takes_messages(),
+            _ => false,
+        }
+    }
+
     /// Whether a stream has begun.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self, Self::Following(following) if following.has_begun() && !following.is_poll())
