@@ -59,7 +59,7 @@ impl Holding {
 
     /// Ends a hold: removes the subscription here and on its channel, and its timer.
     // In line what it gives stays in registers: in memory the cursor is written in pieces and read
-    // back whole, for which the processor waits longer than for the rest of a delivery.
+    // back whole, and the processor waits for that, a fifth of a delivery (benches/hub.rs).
     #[inline(always)]
     pub(super) fn release(
         &mut self,
