@@ -326,8 +326,8 @@ impl Holds {
 
     /// Ends one poll whose time is up; gives whether there was a timer that was due.
     pub(super) fn end_timed_out(&mut self, now: Now) -> bool {
-        if let Some(poll) = self.streams.pop_timed_out(&mut At::new(&mut self.stores, now)) {
-            self.end(poll.peer, End::NothingNew, poll.cursor);
+        if let Some(output) = self.streams.pop_timed_out(&mut At::new(&mut self.stores, now)) {
+            self.outputs.push_back(output);
             return true;
         }
         let Some(due) = self.polls.pop_timed_out(&self.stores, now) else { return false };

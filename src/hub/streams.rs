@@ -343,13 +343,17 @@ impl Streams {
         None
     }
 
-    /// Ends a poll whose time is up, if there is one.
-    pub(super) fn pop_timed_out(&mut self, at: &mut At<'_>) -> Option<Stream> {
+    /// Ends a poll whose time is up, if there is one; with what is under way to it: its publisher
+    /// was told that somebody waits, and no store may keep it.
+    pub(super) fn pop_timed_out(&mut self, at: &mut At<'_>) -> Option<Output> {
         let key = self.timeouts.as_mut()?.pop_expired(at.now.mono_ms)?;
-        if let Some(stream) = self.feeds.stream_mut(key) {
-            stream.timer = None;
+        self.feeds.stream_mut(key)?.timer = None;
+        let level = self.feeds.stream(key).filter(|stream| stream.pace == Pace::Level);
+        if let Some((feed, message, lost_through)) = level.and_then(|one| self.feeds.first(one)) {
+            return Some(self.give(key, feed, message, lost_through, at));
         }
-        self.remove(key, at)
+        let Stream { peer, cursor, .. } = self.remove(key, at)?;
+        Some(Output::Ended { peer, end: End::NothingNew, cursor })
     }
 
     fn note_channels(&mut self, key: StreamKey) {

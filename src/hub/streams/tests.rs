@@ -187,6 +187,17 @@ fn a_poll_of_several_channels_ends_with_its_first_message() {
 }
 
 #[test]
+fn a_poll_of_several_channels_whose_time_is_up_is_given_what_is_under_way_to_it() {
+    let mut b = Bench::new(options());
+    assert_eq!(b.follow(&["a", "b"], Order::Store, LONG), ["0: held"]);
+    b.put("b", "one", false);
+    b.put("a", "two", false);
+    b.advance(60_000);
+    assert_eq!(b.outputs(), ["0: one b"]);
+    assert_eq!(b.hub.held(), 0);
+}
+
+#[test]
 fn one_of_several_that_is_deleted_is_followed_again_and_the_last_ends_the_stream() {
     let mut b = Bench::new(options());
     b.follow(&["a", "b"], Order::Store, STREAM);
