@@ -21,6 +21,8 @@ const CONTENT_TYPES: [Option<&str>; 5] = [
     Some("application/json; charset=utf-8"),
     Some("x/y"),
 ];
+const FORMS: [Form; 6] =
+    [Form::Event, Form::Event, Form::FrameWithMeta, Form::Frame, Form::Poll, Form::Poll];
 const CLIENTS_MAX: usize = 12;
 
 impl World {
@@ -485,7 +487,7 @@ impl World {
 
     /// A stream, which often goes on where one has ended.
     fn draw_follow(&mut self, channel: &'static str) -> Request {
-        let form = self.random.pick(&[Form::Event, Form::Event, Form::FrameWithMeta, Form::Frame]);
+        let form = self.random.pick(&FORMS);
         if self.random.percent(50) && !self.resumes.is_empty() {
             let index = self.random.index(self.resumes.len());
             let Resume { place, mut channels, cursor } = self.resumes.swap_remove(index);
@@ -494,19 +496,19 @@ impl World {
                 self.count("streams of several resumed");
                 self.change(&mut channels);
             }
-            let ask = Ask::Follow(form, cursor);
+            let ask = asked(form, cursor);
             return Request::draw_of_several(&mut self.random, ask, place, &channels);
         }
         if self.random.percent(40) {
             let place = SEVERAL_FROM + self.random.index(PLACES.len() - SEVERAL_FROM);
             let mut channels = vec![channel];
             (0..self.random.below(4)).for_each(|_| self.change(&mut channels));
-            let ask = Ask::Follow(form, self.draw_place(PLACES[place].store));
+            let ask = asked(form, self.draw_place(PLACES[place].store));
             return Request::draw_of_several(&mut self.random, ask, place, &channels);
         }
         let place = 5 + self.random.index(SEVERAL_FROM - 5);
         let cursor = self.draw_cursor(place, channel);
-        Request::draw(&mut self.random, Ask::Follow(form, cursor), place, channel)
+        Request::draw(&mut self.random, asked(form, cursor), place, channel)
     }
 
     /// Adds a channel to those of a request, drops one, or puts them in another order.
@@ -592,6 +594,14 @@ impl World {
                 given: true,
             },
         }
+    }
+}
+
+/// Asks for a stream, or polls.
+fn asked(form: Form, cursor: Cursor) -> Ask {
+    match form {
+        Form::Poll => Ask::Get(cursor),
+        _ => Ask::Follow(form, cursor),
     }
 }
 

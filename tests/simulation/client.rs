@@ -10,7 +10,7 @@ use crate::request::Request;
 use crate::stream::Stream;
 
 /// The answer that is due next on a connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum Expect {
     Continue,
     Status(u16),
@@ -20,6 +20,10 @@ pub(crate) enum Expect {
         form: usize,
     },
     Message(Message, pushserver::store::Gap),
+    /// To a poll of several channels: a message, and what may be told as missing before it.
+    OfSeveral(Box<Wake>, Vec<pushserver::store::Gap>),
+    /// To a poll of several channels that made room: what was under way to it, or 409.
+    MadeRoom(Box<Stream>),
     /// Told by a fan-out: what is missing is known only when the message leaves.
     Woken(Wake),
     /// A stream begins.
@@ -90,7 +94,8 @@ pub(crate) struct Client {
     /// end the connection, where that is known already.
     pub(crate) expects: VecDeque<(Expect, Request, Option<bool>)>,
     pub(crate) held: Option<Held>,
-    /// The stream that its request became, until that ends.
+    /// The stream that its request became, or its poll of several channels that is held, until that
+    /// ends.
     pub(crate) stream: Option<Stream>,
     /// The one that has ended.
     pub(crate) ended_stream: Option<Stream>,

@@ -205,8 +205,10 @@ impl World {
                 let published = self.model.publish(name, body, names, create, store);
                 self.publish(number, published, &request);
             }
-            Ask::Get(_) => self.subscribe(number, name, &question),
-            Ask::Follow(..) => {
+            Ask::Get(_) if !is_of_several(request.place) => {
+                self.subscribe(number, name, &question);
+            }
+            Ask::Get(_) | Ask::Follow(..) => {
                 let of = |channel: &&'static str| (place.store, place.group, *channel);
                 let names: Vec<Name> = request.channels.iter().map(of).collect();
                 self.follow(number, &names, &question);
@@ -320,7 +322,8 @@ impl World {
         };
         // While the daemon stops nobody is held.
         let interval = interval || holds_end;
-        let subscribe = Subscribe { hold, interval, create, concurrency, max_subscribers };
+        let stays = false;
+        let subscribe = Subscribe { hold, interval, stays, create, concurrency, max_subscribers };
         let Some(number) = number else { return self.model.subscribe_in_vain(name, &subscribe) };
         let expect = match self.model.subscribe(name, &subscribe) {
             Subscribed::Missing => Expect::Status(404),
@@ -369,14 +372,19 @@ impl World {
             self.model.end_hold(name, number);
             return self.close(number);
         }
+        client.held = Some(Held { name, told, woken: None });
+        self.count("held");
+        self.wait(number);
+    }
+
+    /// A request is held.
+    pub(crate) fn wait(&mut self, number: u64) {
+        let client = self.client(number);
         client.phase = Phase::Waiting;
         if !client.stalled {
             client.timer = None;
         }
-        client.held = Some(Held { name, told, woken: None });
-        let is_paused = client.paused;
-        self.count("held");
-        if is_paused {
+        if client.paused {
             self.make_ready(number, true);
             self.end_flooded(number);
         }

@@ -5,14 +5,15 @@ use std::collections::{BTreeSet, VecDeque};
 
 use pushserver::message::Cursor;
 use pushserver::relay::Output;
-use pushserver_testkit::Happened;
+use pushserver_testkit::{Answer, Happened};
 
 use crate::asks::Question;
 use crate::client::{Expect, Phase};
-use crate::model::{Displaced, Followed, Hold, Name, Subscribe};
+use crate::model::{Displaced, Followed, Hold, Name, Subscribe, Wake};
+use crate::observed::check_validators;
 use crate::request::{Ask, Request};
 use crate::settings::{Kind, PLACES, is_of_several};
-use crate::stream::{Form, Item, Stream};
+use crate::stream::{Form, Given, Item, Stream};
 use crate::world::World;
 
 /// A stream that has ended, to be gone on with.
@@ -25,20 +26,34 @@ pub(crate) struct Resume {
 
 impl World {
     pub(crate) fn follow(&mut self, number: Option<u64>, names: &[Name], question: &Question) {
-        let Question { ref request, holds_end, max_subscribers, ping_ms, .. } = *question;
+        let Question { ref request, holds_end, max_subscribers, ping_ms, timeout_ms } = *question;
         let place = PLACES[request.place];
-        let (Ask::Follow(form, cursor), Kind::Subscriber { create, concurrency, limited, .. }) =
-            (&request.ask, place.kind)
-        else {
+        let Kind::Subscriber { interval, create, concurrency, limited } = place.kind else {
             unreachable!("a GET on a subscriber location")
         };
+        let (form, cursor) = match request.ask {
+            Ask::Follow(form, cursor) => (form, cursor),
+            Ask::Get(cursor) => (Form::Poll, cursor),
+            _ => unreachable!("a GET"),
+        };
+        let is_poll = form == Form::Poll;
+        let waits = !(holds_end || is_poll && interval);
         let now_ms = self.now().mono_ms;
         let client = number.unwrap_or(u64::MAX);
-        let cursor = self.begins_at(names, request.place, *cursor, create && !holds_end);
-        let hold = Hold { client, cursor, since_ms: now_ms, timeout_ms: 0 };
+        let cursor = self.begins_at(names, request.place, cursor, create && waits);
+        let mut request = request.clone();
+        if is_poll {
+            // It is what is echoed where there is nothing new.
+            request.ask = Ask::Get(cursor);
+            if let Some(number) = number {
+                self.client(number).requests[0].ask = Ask::Get(cursor);
+            }
+        }
+        let request = &request;
+        let hold = Hold { client, cursor, since_ms: now_ms, timeout_ms };
         let max_subscribers = if limited { max_subscribers } else { 0 };
-        let subscribe = Subscribe { hold, interval: false, create, concurrency, max_subscribers };
-        let waits = !holds_end;
+        let (stays, interval) = (!is_poll, false);
+        let subscribe = Subscribe { hold, interval, stays, create, concurrency, max_subscribers };
         let is_several = is_of_several(request.place);
         if is_several {
             self.model.note_places(place.store);
@@ -46,24 +61,111 @@ impl World {
         let Some(number) = number else {
             return self.model.follow_in_vain(names, &subscribe, waits);
         };
+        let since = (self.model.order(), now_ms);
+        let of = (request.place, names.to_vec(), is_several);
+        let mut stream = Stream::new(form, of, cursor, since);
         let status = match self.model.follow(names, &subscribe, (waits, self.holds_end)) {
             Followed::Missing => 404,
             Followed::TooManyChannels => 503,
             Followed::TooManySubscribers => 403,
             Followed::Displaced => 409,
-            Followed::Ended => return self.begin_in_vain(number, *form, request),
+            Followed::Ended if is_poll => {
+                return self.answer(Some(number), Expect::NothingNew, request);
+            }
+            Followed::Ended => return self.begin_in_vain(number, form, request),
+            Followed::Found(wake, gaps) => {
+                self.note_place(&stream, &wake);
+                return self.answer(Some(number), Expect::OfSeveral(wake, gaps), request);
+            }
             Followed::Begun(displaced) => {
                 self.displace(displaced);
-                let since = (self.model.order(), now_ms);
-                let of = (request.place, names.to_vec(), is_several);
-                let mut stream = Stream::new(*form, of, cursor, since);
                 (stream.told, stream.ping_ms) = (place.passthrough, ping_ms);
+                stream.timeout_ms = timeout_ms;
+                if is_poll {
+                    return self.hold_several(number, stream);
+                }
                 return self.begin_stream(number, stream, request);
             }
         };
-        // Its connection goes on, as behind an error of a poll.
-        self.client(number).doomed = request.close;
+        if !is_poll {
+            // Its connection goes on, as behind an error of a poll.
+            self.client(number).doomed = request.close;
+        }
         self.answer(Some(number), Expect::Status(status), request);
+    }
+
+    /// Somebody has a message: the same or another goes on there.
+    fn note_place(&mut self, stream: &Stream, wake: &Wake) {
+        let cursor = Cursor::at(wake.message.place);
+        self.seen_places.insert(wake.name.0, wake.message.place);
+        let channels = stream.names.iter().map(|name| name.2).collect();
+        self.resumes.push(Resume { place: stream.place, channels, cursor });
+    }
+
+    /// A poll of several channels is held.
+    fn hold_several(&mut self, number: u64, stream: Stream) {
+        let client = self.client(number);
+        client.stream = Some(stream);
+        if client.ended {
+            return self.close(number);
+        }
+        self.count("polls of several held");
+        self.wait(number);
+    }
+
+    /// A poll of several channels that was held is answered.
+    pub(crate) fn poll_answered(&mut self, number: u64, answer: &Answer) {
+        let client = self.client(number);
+        let request = client.requests[0].clone();
+        let mut stream = client.stream.take().expect("it waits");
+        self.check_poll(number, &mut stream, &request, answer);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        self.check_connection(answer, &request, request.close || self.stopping);
+        self.model.leave(&[], number);
+        self.leaves_deleted(number);
+        self.answered(number, &request, true);
+    }
+
+    /// Whether a poll of several channels that was held may be answered so.
+    pub(crate) fn check_poll(
+        &mut self,
+        number: u64,
+        stream: &mut Stream,
+        request: &Request,
+        answer: &Answer,
+    ) {
+        let (now_ms, is_slow, holds_end) =
+            (self.now().mono_ms, self.asks.is_slow(), self.holds_end);
+        match answer.status {
+            200 => {
+                let (wake, gap) = stream.take(&Given::of_answer(answer), &self.model);
+                check_validators(answer, Some(wake.message.place));
+                self.note_place(stream, &wake);
+                self.count(match gap {
+                    pushserver::store::Gap::NONE => "polls of several woken",
+                    _ => "polls of several woken with a gap",
+                });
+            }
+            304 => {
+                let Ask::Get(cursor) = request.ask else { unreachable!("a poll") };
+                check_validators(answer, cursor.given.then(|| cursor.id()));
+                if !holds_end {
+                    let timeout_ms = stream.timeout_ms;
+                    assert!(timeout_ms != 0, "this poll never ends by time");
+                    let early_ms = stream.sent_ms + timeout_ms - timeout_ms / 10;
+                    assert!(now_ms >= early_ms, "the poll ends early");
+                    if !is_slow {
+                        stream.check_level(&self.model);
+                    }
+                    self.count("polls of several timed out");
+                }
+            }
+            410 if stream.was_orphaned => self.count("polls of several whose channels are deleted"),
+            status => {
+                assert_eq!(stream.ending, Some(status), "{number} ends");
+                self.count("polls of several displaced");
+            }
+        }
     }
 
     /// Those who make room are told.
@@ -78,7 +180,15 @@ impl World {
             self.answered(hold.client, &asked, true);
         }
         for number in displaced.streams {
-            self.client(number).stream.as_mut().expect("it follows").ending = Some(409);
+            let client = self.client(number);
+            let stream = client.stream.as_mut().expect("it follows");
+            stream.ending = Some(409);
+            if let Some(stream) = client.stream.take_if(|stream| stream.is_poll()) {
+                let asked = client.requests[0].clone();
+                let expect = Expect::MadeRoom(Box::new(stream));
+                client.expects.push_back((expect, asked.clone(), Some(asked.close || stopping)));
+                self.answered(number, &asked, true);
+            }
         }
     }
 
@@ -109,6 +219,7 @@ impl World {
             Form::Event => "event streams",
             Form::Frame => "WebSockets",
             Form::FrameWithMeta => "WebSockets with ids",
+            Form::Poll => unreachable!("it is held"),
         });
         let client = self.client(number);
         client.stream = Some(stream);
@@ -363,7 +474,7 @@ impl World {
         let is_slow = self.asks.is_slow();
         for client in self.clients.values_mut() {
             let Some(stream) = &mut client.stream else { continue };
-            if client.phase != Phase::Streaming {
+            if !matches!(client.phase, Phase::Streaming | Phase::Waiting) {
                 continue;
             }
             let number = client.number;
@@ -371,7 +482,14 @@ impl World {
             let follows = stream.names.iter().any(|name| self.model.life(*name).is_some());
             assert!(follows, "{number} follows nothing");
             stream.was_orphaned = false;
-            if client.stalled {
+            if stream.is_poll() {
+                let due_ms = (stream.sent_ms + stream.timeout_ms).next_multiple_of(10);
+                assert!(stream.timeout_ms == 0 || now_ms < due_ms, "{number} should have ended");
+                if !is_slow {
+                    stream.check_level(&self.model);
+                }
+            }
+            if client.stalled || stream.is_poll() {
                 continue;
             }
             if !is_slow {

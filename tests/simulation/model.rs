@@ -185,14 +185,18 @@ pub(crate) enum Followed {
     TooManySubscribers,
     /// It is itself.
     Displaced,
-    /// Nothing is held any more.
+    /// Nothing is held any more, or it waits for nothing.
     Ended,
+    /// A poll has its message, and what may be told as missing before it.
+    Found(Box<Wake>, Vec<Gap>),
     Begun(Displaced),
 }
 
 pub(crate) struct Subscribe {
     pub(crate) hold: Hold,
     pub(crate) interval: bool,
+    /// It is a stream.
+    pub(crate) stays: bool,
     pub(crate) create: bool,
     pub(crate) concurrency: Concurrency,
     pub(crate) max_subscribers: usize,
@@ -369,8 +373,8 @@ impl Model {
         Subscribed::Held { displaced }
     }
 
-    /// Begins a stream on these channels. `waits`: streams began when it was asked; `is_over`: they
-    /// do not any more.
+    /// Begins a stream on these channels, or serves a poll of them. `waits`: streams began when it
+    /// was asked; `is_over`: they do not any more.
     pub(crate) fn follow(
         &mut self,
         names: &[Name],
@@ -403,8 +407,17 @@ impl Model {
             found.iter().for_each(|name| self.settle(*name));
             return Followed::TooManyChannels;
         }
-        let outcome =
-            if waits && !is_over { self.make_place(names, subscribe) } else { Followed::Ended };
+        let cursor = subscribe.hold.cursor;
+        let first = if subscribe.stays { None } else { self.first_among(&found, cursor) };
+        let outcome = match first {
+            Some(wake) if cursor.is_oldest() => Followed::Found(Box::new(wake), vec![Gap::NONE]),
+            Some(wake) => {
+                let gaps = self.missed_among(names, cursor, wake.message.place);
+                Followed::Found(Box::new(wake), gaps)
+            }
+            None if waits && !is_over => self.make_place(names, subscribe),
+            None => Followed::Ended,
+        };
         match outcome {
             Followed::Begun(_) => {
                 let client = subscribe.hold.client;
@@ -414,6 +427,13 @@ impl Model {
             _ => found.iter().for_each(|name| self.settle(*name)),
         }
         outcome
+    }
+
+    /// The first message behind a place that one of these channels has.
+    fn first_among(&self, names: &[Name], cursor: Cursor) -> Option<Wake> {
+        let all = names.iter().flat_map(|name| self.published(*name));
+        let wanted = all.filter(|wake| wants(cursor, wake.message.place) && self.is_there(wake));
+        wanted.min_by_key(|wake| wake.message.place).cloned()
     }
 
     /// As before, for somebody who is not there any more, or never hears of it.

@@ -11,6 +11,7 @@ use crate::client::{Expect, Phase, Timer};
 use crate::model::{Hold, Information, Message};
 use crate::request::{ACCEPTS, Ask, Request};
 use crate::settings::{Kind, PLACES, Place};
+use crate::stream::Given;
 use crate::world::World;
 use pushserver_testkit::{Answer, Happened};
 
@@ -241,6 +242,9 @@ impl World {
         let (expect, request, closes) = match client.expects.pop_front() {
             Some(expected) => expected,
             None if client.phase == Phase::Streaming => return self.fed(number, bytes),
+            None if client.stream.is_some() => {
+                return self.poll_answered(number, &read(bytes, false));
+            }
             // Nothing but the end of its time ends a hold unasked.
             None => self.hold_times_out(number),
         };
@@ -253,16 +257,21 @@ impl World {
             self.leaves_deleted(number);
         }
         let answer = read(bytes, is_head);
+        let expect = match expect {
+            Expect::MadeRoom(mut stream) => {
+                self.check_poll(number, &mut stream, &request, &answer);
+                Expect::Status(answer.status)
+            }
+            other => other,
+        };
         self.check_answer(&answer, &expect, &request);
         let stopping = self.stopping;
-        let client = self.client(number);
-        let closes = closes.unwrap_or(request.close || stopping);
         // 426 has another one beside it.
         if !matches!(expect, Expect::Continue | Expect::Status(426)) {
-            let kept = request.keep_alive.then_some("keep-alive");
-            let connection = if closes { Some("close") } else { kept };
-            assert_eq!(answer.header("connection"), connection, "{request:?}");
+            let closes = closes.unwrap_or(request.close || stopping);
+            self.check_connection(&answer, &request, closes);
         }
+        let client = self.client(number);
         let is_woken = client.held.is_some_and(|held| held.woken.is_some());
         if is_woken && client.expects.is_empty() {
             client.held = None;
@@ -270,6 +279,13 @@ impl World {
         } else if matches!(expect, Expect::Deleted { .. }) {
             self.answered(number, &request, true);
         }
+    }
+
+    /// What an answer says of its connection.
+    pub(crate) fn check_connection(&self, answer: &Answer, request: &Request, closes: bool) {
+        let kept = request.keep_alive.then_some("keep-alive");
+        let connection = if closes { Some("close") } else { kept };
+        assert_eq!(answer.header("connection"), connection, "{request:?}");
     }
 
     pub(crate) fn hold_times_out(&mut self, number: u64) -> (Expect, Request, Option<bool>) {
@@ -296,6 +312,7 @@ impl World {
         };
         match expect {
             Expect::Begins | Expect::Pong(_) | Expect::Close(_) => unreachable!("of streams"),
+            Expect::MadeRoom(_) => unreachable!("checked"),
             Expect::Continue => return assert_eq!(status, 100),
             Expect::Status(expected) => {
                 assert_eq!(status, *expected, "{request:?}");
@@ -326,6 +343,15 @@ impl World {
             Expect::Message(message, gap) => {
                 check_message(answer, message, *gap);
                 self.count(if *gap == Gap::NONE { "caught up" } else { "gaps" });
+            }
+            Expect::OfSeveral(wake, gaps) => {
+                assert_eq!(status, 200);
+                check_validators(answer, Some(wake.message.place));
+                let gap = Given::of_answer(answer).check_found(wake, gaps);
+                self.count(match gap {
+                    Gap::NONE => "polls of several caught up",
+                    _ => "polls of several caught up with a gap",
+                });
             }
             Expect::Woken(wake) => {
                 let gap = self.model.gap_of(wake, cursor.expect("a GET was held"));
@@ -388,7 +414,7 @@ fn check_message(answer: &Answer, message: &Message, gap: Gap) {
     assert_eq!(answer.header("x-push-gap"), told.as_deref(), "the gap before {}", message.id);
 }
 
-fn check_validators(answer: &Answer, id: Option<MessageId>) {
+pub(crate) fn check_validators(answer: &Answer, id: Option<MessageId>) {
     let date = |id: MessageId| {
         let mut date = Vec::new();
         pushserver::http::write_http_date(id.time, &mut date);

@@ -3,6 +3,7 @@
 use pushserver::store::StoreId;
 
 use crate::client::{Client, Phase};
+use crate::stream::Stream;
 use crate::world::World;
 
 impl World {
@@ -38,7 +39,9 @@ impl World {
         let reads_max = if self.asks.is_slow() { streams } else { 0 };
         assert!(reads <= reads_max, "{reads} questions to stores too many");
         // One for each hold, for each channel until it is idle for good, and for each store.
-        let timers = held + hub.figures().channels as usize + self.settings.stores.len();
+        let is_poll = |client: &&Client| client.stream.as_ref().is_some_and(Stream::is_poll);
+        let polls = self.clients.values().filter(is_poll).count();
+        let timers = held + polls + hub.figures().channels as usize + self.settings.stores.len();
         assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
         let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
         // A stream without pings has a timer while its store is awaited.
@@ -64,7 +67,9 @@ impl World {
         for client in self.clients.values() {
             let number = client.number;
             assert!(client.expects.is_empty(), "{number} misses {:?}", client.expects);
-            assert_eq!(client.held.is_some(), client.phase == Phase::Waiting, "hold of {number}");
+            let is_held =
+                client.held.is_some() || client.stream.as_ref().is_some_and(Stream::is_poll);
+            assert_eq!(is_held, client.phase == Phase::Waiting, "hold of {number}");
             assert!(!client.must_close || client.close_seen, "{number} was not closed");
             assert!(!client.must_abort, "{number} was not aborted");
             assert!(!client.ready);

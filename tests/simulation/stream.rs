@@ -5,6 +5,7 @@ use pushserver::message::{Cursor, MessageId};
 use pushserver::store::Gap;
 
 use crate::model::{Message, Model, Name, Wake};
+use pushserver_testkit::Answer;
 
 /// How a stream receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) enum Form {
     Event,
     Frame,
     FrameWithMeta,
+    /// One answer: the stream ends with its first message.
+    Poll,
 }
 
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) struct Stream {
     pub(crate) told: bool,
     /// The interval of its pings, milliseconds; 0: none.
     pub(crate) ping_ms: u64,
+    /// After which a poll ends, milliseconds; 0: never.
+    pub(crate) timeout_ms: u64,
     /// When something was sent to it last, and when its client last sent a frame, milliseconds.
     pub(crate) sent_ms: u64,
     pub(crate) heard_ms: u64,
@@ -39,7 +44,7 @@ pub(crate) struct Stream {
     pub(crate) was_orphaned: bool,
     /// Messages after this one in the order of all are for it.
     since: u64,
-    /// Its socket was full since it was last seen to be level.
+    /// Its socket was full, or it had not begun, since it was last seen to be level.
     pub(crate) was_behind: bool,
     /// Of messages that nobody keeps: up to this one in the order of all it was level.
     level_through: u64,
@@ -73,6 +78,36 @@ pub(crate) struct Given {
 }
 
 impl Given {
+    /// Of an answer to a poll of several channels.
+    pub(crate) fn of_answer(answer: &Answer) -> Self {
+        let time = answer.header("last-modified").expect("a time").as_bytes();
+        let time = pushserver::http::parse_http_date(time).expect("a time");
+        let tag = answer.header("etag").expect("a tag").parse().expect("a number");
+        let gap = match answer.header("x-push-gap") {
+            None => Gap::NONE,
+            Some("unknown") => Gap::Unknown,
+            Some(count) => Gap::Messages(count.parse().expect("a number")),
+        };
+        let channel = answer.header("x-push-channel").map(decoded);
+        Self {
+            id: Some((MessageId { time, tag }, gap, channel)),
+            event: None,
+            content_type: answer.header("content-type").map(str::to_owned),
+            is_text: false,
+            body: answer.body.clone(),
+        }
+    }
+
+    /// Compares it with what it should be; gives the gap before it.
+    pub(crate) fn check_found(&self, wake: &Wake, gaps: &[Gap]) -> Gap {
+        let (id, gap, channel) = self.id.as_ref().expect("a poll has ids");
+        assert_eq!((*id, channel.as_deref()), (wake.message.place, Some(wake.name.2)));
+        assert_eq!(self.body, wake.message.body);
+        assert_eq!(self.content_type.as_deref(), wake.message.content_type);
+        assert!(gaps.contains(gap), "a gap of {gap:?} before {id}, not {gaps:?}");
+        *gap
+    }
+
     /// Whether it could be any of several messages.
     pub(crate) fn is_unknown(&self) -> bool {
         self.id.is_none() && self.body.is_empty()
@@ -95,12 +130,13 @@ impl Stream {
             first: cursor,
             told: false,
             ping_ms: 0,
+            timeout_ms: 0,
             sent_ms: now_ms,
             heard_ms: now_ms,
             ending: None,
             was_orphaned: false,
             since,
-            was_behind: true,
+            was_behind: form != Form::Poll,
             level_through: since,
             settled: Vec::new(),
             frame: Vec::new(),
@@ -108,7 +144,11 @@ impl Stream {
     }
 
     pub(crate) fn is_websocket(&self) -> bool {
-        self.form != Form::Event
+        matches!(self.form, Form::Frame | Form::FrameWithMeta)
+    }
+
+    pub(crate) fn is_poll(&self) -> bool {
+        self.form == Form::Poll
     }
 
     pub(crate) fn id_of(&self, message: &Message) -> MessageId {
@@ -176,9 +216,10 @@ impl Stream {
                 assert_eq!(given.event.as_deref(), message.event);
                 assert_eq!(given.body, with_line_feeds(&message.body));
             }
+            Form::Poll => assert_eq!(given.body, message.body),
             _ => assert_eq!((&given.body, given.is_text), (&message.body, is_text)),
         }
-        if self.form == Form::FrameWithMeta {
+        if matches!(self.form, Form::FrameWithMeta | Form::Poll) {
             assert_eq!(given.content_type.as_deref(), message.content_type);
         }
     }
@@ -359,14 +400,17 @@ fn read_id(text: &str) -> (MessageId, Gap, Option<String>) {
         match part.split_once('=') {
             Some(("gap", "unknown")) => gap = Gap::Unknown,
             Some(("gap", count)) => gap = Gap::Messages(count.parse().expect("a number")),
-            Some(("channel", id)) => {
-                channel = Some(id.replace("%2F", "/").replace("%20", " "));
-            }
+            Some(("channel", id)) => channel = Some(decoded(id)),
             _ => panic!("{part} in an id"),
         }
     }
     assert_ne!(gap, Gap::Messages(u64::MAX));
     (id, gap, channel)
+}
+
+/// A channel id as it was given.
+fn decoded(id: &str) -> String {
+    id.replace("%2F", "/").replace("%20", " ")
 }
 
 /// As scripts see a body in an event stream.
