@@ -98,3 +98,15 @@ fn a_web_socket_whose_pong_waits_for_its_own_socket_is_not_taken_for_silent() {
     network.advance_ms(2_000);
     assert!(network.peers.get(conn).end.is_some(), "it is silent");
 }
+
+#[test]
+fn a_poll_of_several_channels_is_told_that_its_connection_ends_with_the_daemon() {
+    let mut network = network();
+    let conn = accept(&mut network);
+    send(&mut network, conn, b"GET /list/a,b HTTP/1.1\r\nHost: sim\r\n\r\n");
+    let now = network.now;
+    network.relay.command(Command::AnnounceShutdown, now);
+    publish(&mut network, "one");
+    let got = network.take(conn);
+    assert!(has(&got, "one") && has(&got, "Connection: close"), "{}", got.escape_ascii());
+}

@@ -169,8 +169,8 @@ fn feed(client: &mut Client, due: &Due, step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
     let id = following.named(&due.name);
     let Some(form) = following.form else {
-        let payload = step.renderer.delivery_of_several(&following.reply, due, id);
         if let Some(following) = take(client, step) {
+            let payload = step.renderer.delivery_of_several(&following.reply, due, id);
             respond(client, following.reply.persistence, 200, payload, step);
         }
         return;
