@@ -2,6 +2,7 @@
 //! Without a model.
 
 use pushserver::clock::Now;
+use pushserver::relay::options::Role;
 use pushserver::relay::{Arrival, Command, ConnKey};
 use pushserver::store::{Fate, Loss};
 use pushserver_testkit::{Network, Random};
@@ -14,10 +15,19 @@ const WEB_SOCKET: &[u8] = b"GET /sub/a HTTP/1.1\r\nHost: sim\r\nConnection: Upgr
 
 /// A relay with pings each second.
 fn network() -> Network {
+    let settings = settings();
+    Network::at(now(), &settings.relay(), settings.hub())
+}
+
+/// Pings each second.
+fn settings() -> Settings {
     let mut settings = Settings::draw(&mut Random::new(0));
     settings.ping_interval_ms = 1_000;
-    let now = Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 };
-    Network::at(now, &settings.relay(), settings.hub())
+    settings
+}
+
+fn now() -> Now {
+    Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 }
 }
 
 fn accept(network: &mut Network) -> ConnKey {
@@ -109,4 +119,42 @@ fn a_poll_of_several_channels_is_told_that_its_connection_ends_with_the_daemon()
     publish(&mut network, "one");
     let got = network.take(conn);
     assert!(has(&got, "one") && has(&got, "Connection: close"), "{}", got.escape_ascii());
+}
+
+#[test]
+fn a_web_socket_that_is_read_again_while_its_message_waits_for_the_store_goes_on() {
+    let settings = settings();
+    let mut relay = settings.relay();
+    let mut roles = relay.locations.iter().map(|location| location.role.clone());
+    let publisher = roles.find_map(|role| match role {
+        Role::Publisher(options) => Some(options),
+        _ => None,
+    });
+    let publisher = publisher.expect("one may publish");
+    for location in &mut relay.locations {
+        if let Role::Subscriber(options) = &location.role {
+            location.role = Role::PubSub(publisher.clone(), options.clone());
+        }
+    }
+    let mut network = Network::at(now(), &relay, settings.hub());
+    let conn = accept(&mut network);
+    send(&mut network, conn, WEB_SOCKET);
+    network.take(conn);
+    let late = Fate { turns: 20, loss: Loss::Nothing };
+    let at = network.now;
+    network.relay.command(Command::SlowDown(&[late]), at);
+    network.peers.get_mut(conn).room = Some(0);
+    // The answer to the Ping waits for the socket, the message behind it for the store.
+    network.send(conn, b"\x89\x80\0\0\0\0\x81\x83\0\0\0\0one");
+    for _ in 0..5 {
+        network.turn();
+    }
+    assert_eq!(network.peers.get(conn).waiting, 2, "the Pong waits");
+    network.peers.get_mut(conn).room = None;
+    network.take_waiting(conn, usize::MAX);
+    for _ in 0..60 {
+        network.turn();
+    }
+    let got = network.take(conn);
+    assert!(has(&got, "one"), "{}", got.escape_ascii());
 }

@@ -112,14 +112,14 @@ fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
 /// The socket of a stream takes everything again.
 pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
+    if let Some(stream) = following.sends() {
+        step.hub.resume(stream);
+    }
     if following.ticket.is_some() {
         return client.arm(ConnTimer::Store, step);
     }
     if following.is_poll() {
         return client.disarm(step.effects);
-    }
-    if let Some(stream) = following.stream() {
-        step.hub.resume(stream);
     }
     arm_ping(client, step);
     client.go_on_later(step);
