@@ -188,6 +188,13 @@ impl Feed {
         })
     }
 
+    /// How many items came before the deletion that is under way, if one is: the store has none of
+    /// their messages any more, nor those before them.
+    pub(super) fn before_deletion(&self) -> u64 {
+        let is_deletion = |item: &Item| matches!(item, Item::Deleted { .. });
+        self.items.iter().rposition(is_deletion).map_or(0, |place| self.done + place as u64)
+    }
+
     /// The items that a stream has still to have its turn with.
     fn to_come(&self, member: &Member) -> impl Iterator<Item = &Item> {
         let had = u64::from((member.slot as usize) < self.next);

@@ -168,6 +168,17 @@ impl Feeds {
         first.1
     }
 
+    /// Has a stream that reads pass over what is under way of channels that were deleted: what it
+    /// had to read before that is gone, and no message may come without those before it.
+    pub(super) fn pass_deleted(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        for member in stream.members.all_mut() {
+            if let Some(feed) = self.table.get(member.feed) {
+                member.entered = member.entered.max(feed.before_deletion());
+            }
+        }
+    }
+
     /// The first message that is under way to a stream.
     pub(super) fn first(&self, stream: &Stream) -> Option<(FeedKey, Rc<Message>, MessageId)> {
         let Stream { order, cursor, .. } = *stream;

@@ -156,17 +156,20 @@ impl Members {
         }
     }
 
+    pub(super) fn all_mut(&mut self) -> &mut [Member] {
+        match self {
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Several(all) => all,
+        }
+    }
+
     pub(super) fn of(&self, feed: FeedKey) -> Option<&Member> {
         self.all().iter().find(|member| member.feed == feed)
     }
 
     /// Notes that the stream has moved in the list of a feed.
     pub(super) fn moved(&mut self, feed: FeedKey, slot: u32) {
-        let all = match self {
-            Self::One(one) => std::slice::from_mut(one),
-            Self::Several(all) => all,
-        };
-        if let Some(member) = all.iter_mut().find(|member| member.feed == feed) {
+        if let Some(member) = self.all_mut().iter_mut().find(|member| member.feed == feed) {
             member.slot = slot;
         }
     }

@@ -300,6 +300,7 @@ impl Streams {
 
     /// Gives a stream the first of what its store and its feeds have for it.
     fn go_on(&mut self, key: StreamKey, owed: Option<Owed>, at: &mut At<'_>) -> Option<Output> {
+        self.feeds.pass_deleted(key);
         let stream = self.feeds.stream(key)?;
         let order = stream.order;
         match (owed, self.feeds.first(stream)) {

@@ -74,6 +74,20 @@ fn a_stream_that_is_behind_is_told_what_no_store_keeps_where_it_was() {
 }
 
 #[test]
+fn a_stream_that_is_behind_gets_nothing_of_a_deleted_channel_without_what_came_before() {
+    for (kept, messages) in [(true, 2), (false, 1)] {
+        let mut b = Bench::new(options());
+        let stream = b.stream(&["a"], Order::Channel);
+        b.hub.pause(stream);
+        b.publish("a", "one");
+        b.hub.resume(stream);
+        b.put("a", "two", kept);
+        let told = [format!("0: {GONE}"), format!("3: deleted {messages}")];
+        assert_eq!(b.delete("a"), told);
+    }
+}
+
+#[test]
 fn more_gaps_than_are_kept_apart_are_told_later_and_are_as_many() {
     let mut b = Bench::new(options());
     let stream = b.stream(&["a"], Order::Channel);
