@@ -120,6 +120,11 @@ impl Feeds {
         };
         feed.channel = Some(channel);
         self.by_channel.insert(channel, key);
+        for stream in feed.streams() {
+            if let Some(stream) = self.streams.get_mut(*stream) {
+                stream.outdate();
+            }
+        }
         if !feed.streams().is_empty() {
             at.stores.set_waited(channel, true, at.now);
         }

@@ -32,6 +32,8 @@ const _: () = assert!(size_of::<Stream>() <= 80);
 pub(super) struct Behind {
     /// While [`Pace::Asked`].
     ticket: Option<Ticket>,
+    /// A channel that it follows was made since it asked: the answer leaves that out.
+    is_outdated: bool,
     /// Messages that passed it, and that no store keeps.
     missed: Missed,
 }
@@ -45,7 +47,21 @@ impl Stream {
     /// Waits for its store.
     pub(super) fn await_store(&mut self, ticket: Ticket) {
         self.pace = Pace::Asked;
-        self.behind.get_or_insert_default().ticket = Some(ticket);
+        let behind = self.behind.get_or_insert_default();
+        (behind.ticket, behind.is_outdated) = (Some(ticket), false);
+    }
+
+    /// A channel that it follows was made.
+    pub(super) fn outdate(&mut self) {
+        if let Some(behind) = &mut self.behind {
+            behind.is_outdated = true;
+        }
+    }
+
+    /// Whether the answer that it waits for tells of all its channels; it waits no longer.
+    pub(super) fn takes_answer(&mut self) -> bool {
+        self.pace = Pace::Reading;
+        self.behind.as_ref().is_none_or(|behind| !behind.is_outdated)
     }
 
     /// These passed it.

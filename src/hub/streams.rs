@@ -292,8 +292,7 @@ impl Streams {
         if stream.pace != Pace::Asked {
             return None;
         }
-        stream.pace = Pace::Reading;
-        let output = self.go_on(key, owed, at);
+        let output = if stream.takes_answer() { self.go_on(key, owed, at) } else { None };
         self.resume(key);
         output
     }

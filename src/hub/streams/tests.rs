@@ -381,3 +381,25 @@ fn what_the_store_was_asked_for_a_stream_that_ends_or_is_paused_is_given_up() {
         assert_eq!(b.hub.asks(), 1, "the poll alone waits");
     }
 }
+
+#[test]
+fn a_channel_that_is_made_while_a_store_is_asked_is_not_left_out() {
+    let late = |turns| Fate { turns, loss: Loss::Nothing };
+    let mut b = Bench::new(options());
+    let stream = b.stream(&["a", "b"], Order::Store);
+    b.delete("a");
+    b.hub.pause(stream);
+    b.hub.slow_down(&[late(1)]);
+    b.put("a", "one", true);
+    b.hub.resume(stream);
+    let mut said = b.outputs();
+    for _ in 0..4 {
+        b.advance(0);
+        while b.hub.handle_reply(b.now) {
+            said.extend(b.outputs());
+        }
+        said.extend(b.outputs());
+    }
+    said.retain(|one| one.starts_with("0:"));
+    assert_eq!(said, ["0: asked", "0: asked", "0: one a", "0: asked"]);
+}
