@@ -75,7 +75,7 @@ struct Channel {
     /// Every message that was ever kept.
     log: Vec<Message>,
     waiting: Vec<Hold>,
-    /// Clients whose requests follow it.
+    /// Clients whose requests follow it, in the order of the list of the hub.
     streams: Vec<u64>,
     published: bool,
     asked_ms: Option<u64>,
@@ -454,12 +454,10 @@ impl Model {
             Concurrency::Last => {
                 for name in names {
                     displaced.polls.append(&mut self.channel(*name).waiting);
-                    displaced.streams.append(&mut self.channel(*name).streams);
-                }
-                displaced.streams.sort_unstable();
-                displaced.streams.dedup();
-                for client in displaced.streams.clone() {
-                    self.leave(names, client);
+                    while let Some(client) = self.channel(*name).streams.first().copied() {
+                        self.leave(names, client);
+                        displaced.streams.push(client);
+                    }
                 }
             }
             _ if subscribe.max_subscribers != 0 && most >= subscribe.max_subscribers => {
@@ -474,7 +472,10 @@ impl Model {
     pub(crate) fn leave(&mut self, kept: &[Name], client: u64) {
         for name in self.followers.remove(&client).unwrap_or_default() {
             let Some(channel) = self.channels.get_mut(&name) else { continue };
-            channel.streams.retain(|stream| *stream != client);
+            // The order matters where those who made room had sent further requests.
+            if let Some(place) = channel.streams.iter().position(|stream| *stream == client) {
+                channel.streams.swap_remove(place);
+            }
             if !kept.contains(&name) {
                 self.settle(name);
             }
