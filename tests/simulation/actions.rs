@@ -543,6 +543,13 @@ impl World {
         let found = self.some_client(|client| client.phase == Phase::Streaming && !client.ended);
         let Some(number) = found else { return };
         let is_websocket = self.clients[&number].stream.as_ref().is_some_and(Stream::is_websocket);
+        let is_publisher = self.clients[&number]
+            .stream
+            .as_ref()
+            .is_some_and(|stream| is_websocket && PLACES[stream.place].publishes.is_some());
+        if is_publisher && self.random.percent(70) {
+            return self.publishes_on_stream(number);
+        }
         let frame: &[u8] = if is_websocket {
             self.random.pick(&[
                 &b"\x89\x83\0\0\0\0abc"[..],
@@ -555,8 +562,44 @@ impl World {
         } else {
             b"GET / HTTP/1.1\r\n\r\n"
         };
+        if is_publisher && frame[0] == 0x81 {
+            return;
+        }
         self.note(|| format!("{number} sends {}", frame.escape_ascii()));
         self.client(number).coming.push_back((frame.to_vec(), false));
+        self.arrives_in_part(number);
+    }
+
+    /// A message, or several, whole or in fragments, perhaps with a Ping between two of these.
+    fn publishes_on_stream(&mut self, number: u64) {
+        let mut bytes = Vec::new();
+        for _ in 0..self.random.pick(&[1, 1, 1, 3]) {
+            let is_text = self.random.percent(50);
+            let mut body = self.draw_body(200);
+            if is_text {
+                body = String::from_utf8_lossy(&body).into_owned().into_bytes();
+            }
+            let mut opcode = if is_text { 1 } else { 2 };
+            loop {
+                let most = body.len().min(125);
+                let length =
+                    if self.random.percent(50) { most } else { self.random.index(most + 1) };
+                let rest = body.split_off(length);
+                let is_last = rest.is_empty();
+                bytes.extend([if is_last { 0x80 | opcode } else { opcode }, 0x80 | length as u8]);
+                bytes.extend([0; 4]);
+                bytes.extend(std::mem::replace(&mut body, rest));
+                if is_last {
+                    break;
+                }
+                opcode = 0;
+                if self.random.percent(10) {
+                    bytes.extend(b"\x89\x80\0\0\0\0");
+                }
+            }
+        }
+        self.note(|| format!("{number} publishes {}", bytes.escape_ascii()));
+        self.client(number).coming.push_back((bytes, false));
         self.arrives_in_part(number);
     }
 

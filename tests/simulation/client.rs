@@ -7,6 +7,7 @@ use pushserver::relay::options::Limits;
 
 use crate::model::{Information, Message, Name, Wake};
 use crate::request::Request;
+use crate::settings::PLACES;
 use crate::stream::Stream;
 
 /// The answer that is due next on a connection.
@@ -240,10 +241,35 @@ impl Client {
         match self.phase {
             _ if !self.wants_read(limits) => 0,
             Phase::Waiting => left + 1,
+            Phase::Streaming if self.publishes() => left.max(1),
             Phase::Streaming => usize::MAX,
             Phase::Asked => left.max(1),
             _ => usize::MAX,
         }
+    }
+
+    /// A message of its WebSocket is on the way to the store.
+    pub(crate) fn publishes(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.publishes)
+    }
+
+    /// What it has sent whole is dealt with though it sends no more.
+    pub(crate) fn ends_behind_input(&self) -> bool {
+        let takes_messages =
+            |one: &Stream| one.is_websocket() && PLACES[one.place].publishes.is_some();
+        match self.phase {
+            Phase::Head | Phase::Body(_) => true,
+            Phase::Streaming => self.stream.as_ref().is_some_and(takes_messages),
+            _ => false,
+        }
+    }
+
+    /// It ended its side, and its WebSocket, which publishes, has ended behind that.
+    pub(crate) fn ended_behind_messages(&self) -> bool {
+        let publishes = |one: &Stream| one.is_websocket() && PLACES[one.place].publishes.is_some();
+        self.phase == Phase::Closing
+            && self.ended
+            && self.ended_stream.as_ref().is_some_and(publishes)
     }
 
     pub(crate) fn wants_read(&self, limits: &Limits) -> bool {
@@ -251,6 +277,7 @@ impl Client {
             Phase::Closing => false,
             Phase::Lingering(_) | Phase::Waiting => true,
             Phase::Streaming if self.stream.as_ref().is_some_and(|one| !one.is_websocket()) => true,
+            Phase::Streaming if self.publishes() => self.kept.len() < limits.head.header_bytes,
             Phase::Streaming if !self.stalled && !self.ready => true,
             Phase::Head | Phase::Body(_) if !self.stalled && !self.ready => true,
             _ => self.kept.len() < limits.head.header_bytes,

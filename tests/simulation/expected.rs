@@ -84,7 +84,7 @@ impl World {
             client.paused = false;
             return;
         }
-        if client.ended && !client.ready && matches!(client.phase, Phase::Head | Phase::Body(_)) {
+        if client.ended && !client.ready && client.ends_behind_input() && !client.publishes() {
             self.close(number);
         }
     }
@@ -150,19 +150,20 @@ impl World {
                     client.kept.clear();
                     return;
                 }
+                Phase::Streaming if client.publishes() => return,
                 Phase::Streaming => self.take_frame(number),
                 _ => return,
             }
         }
         let client = self.client(number);
         let goes_on = matches!(client.phase, Phase::Head | Phase::Body(_) | Phase::Streaming);
-        if !client.kept.is_empty() && goes_on && !client.ready {
+        if !client.kept.is_empty() && goes_on && !client.ready && !client.publishes() {
             client.ready = true;
             self.ready.push_back(number);
         }
     }
 
-    fn execute(&mut self, number: u64, request: Request) {
+    pub(crate) fn execute(&mut self, number: u64, request: Request) {
         let is_fixed = matches!(request.ask, Ask::Fixed(_));
         let store = PLACES[request.place].store;
         let question = Question {
@@ -176,6 +177,9 @@ impl World {
             return self.perform(Some(number), question);
         }
         self.asks.ask(number, store, question);
+        if self.client(number).publishes() {
+            return;
+        }
         let (now_ms, limits) = (self.now().mono_ms, self.settings.limits.clone());
         let stopping = self.stopping;
         let client = self.client(number);
@@ -200,7 +204,11 @@ impl World {
             },
             Ask::Delete => self.delete(number, name, &request),
             Ask::Publish { body, content_type, event, .. } => {
-                let Kind::Publisher { create, store } = place.kind else { unreachable!() };
+                let by_post = match place.kind {
+                    Kind::Publisher { create, store } => Some((create, store)),
+                    Kind::Subscriber { .. } => None,
+                };
+                let (create, store) = by_post.or(place.publishes).expect("one may publish there");
                 let names = (*content_type, *event);
                 let published = self.model.publish(name, body, names, create, store);
                 self.publish(number, published, &request);
@@ -232,6 +240,17 @@ impl World {
     }
 
     pub(crate) fn publish(&mut self, number: Option<u64>, published: Published, request: &Request) {
+        let is_frame = PLACES[request.place].publishes.is_some();
+        if let Some(number) = number.filter(|_| is_frame) {
+            let refused = match published {
+                Published::Missing => Some(1008),
+                Published::TooManyChannels => Some(1013),
+                Published::TooLarge => Some(1009),
+                Published::Done { .. } => None,
+            };
+            self.published_frame(number, refused);
+        }
+        let number = number.filter(|_| !is_frame);
         let (information, woken, streams, wake) = match published {
             Published::Missing => return self.answer(number, Expect::Status(404), request),
             Published::TooManyChannels => {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use pushserver::message::Cursor;
 use pushserver::relay::Output;
+use pushserver::store::memory::MESSAGE_OVERHEAD;
 use pushserver_testkit::{Answer, Happened};
 
 use crate::asks::Question;
@@ -294,8 +295,9 @@ impl World {
 
     /// A WebSocket is sent what its store answered before its client's last frames had their turn.
     pub(crate) fn fed_at_end(&mut self, number: u64, bytes: &[u8]) {
-        assert!(self.asks.is_slow(), "{number} is closed already");
         let client = self.clients.get_mut(&number).expect("it is there");
+        let may_be = self.asks.is_slow() || client.ended_behind_messages();
+        assert!(may_be, "{number} is closed already");
         let stream = client.ended_stream.as_mut().expect("it streamed");
         for item in stream.read(bytes) {
             let Item::Message(given) = item else { panic!("{item:?}") };
@@ -339,6 +341,7 @@ impl World {
         let stream = self.clients[&number].stream.as_ref().expect("it streams");
         match status {
             1001 => assert!(self.holds_end, "{number} is ended as if the daemon stopped"),
+            1008 => self.check_paused_message(number),
             1013 => assert!(self.asks.is_slow(), "{number}: no store is late"),
             410 if stream.was_orphaned => self.count("streams of which every channel is deleted"),
             _ => assert_eq!(stream.ending, Some(status), "{number} ends"),
@@ -347,8 +350,18 @@ impl World {
             409 => "streams displaced",
             410 => "streams of deleted channels",
             1001 => "WebSockets told that the daemon stops",
+            1008 => "messages by WebSocket that stop coming",
             _ => "streams whose store is late",
         });
+    }
+
+    /// A message of a WebSocket stopped coming.
+    fn check_paused_message(&self, number: u64) {
+        let client = &self.clients[&number];
+        let stream = client.stream.as_ref().expect("it streams");
+        let since_ms = self.now().mono_ms - stream.progress_ms;
+        assert!(stream.message.is_some() && client.kept.is_empty(), "{number} has no message");
+        assert!(since_ms >= self.settings.limits.body_timeout_ms, "{number}: {since_ms} ms");
     }
 
     /// Ends the streams whose timers end them: of what happens behind that the first is their end.
@@ -370,10 +383,17 @@ impl World {
                 }
                 Happened::Asked(Output::Send { payload, .. }) => {
                     let (head, _) = payload.slices(0);
-                    if let [0x88, _, 0x03, 0xf5, ..] = head {
-                        self.check_end(number, 1013);
+                    if let [0x88, _, 0x03, low @ (0xf5 | 0xf0), ..] = head {
+                        let code = 0x300 + u16::from(*low);
+                        let client = &self.clients[&number];
+                        let stream = client.stream.as_ref().expect("it streams");
+                        let has_paused = stream.message.is_some() && client.kept.is_empty();
+                        if if code == 1008 { !has_paused } else { !self.asks.is_slow() } {
+                            continue;
+                        }
+                        self.check_end(number, code);
                         let place = self.clients[&number].stream.as_ref().expect("it is").place;
-                        let expect = (Expect::Close(1013), Request::of_frame(place), None);
+                        let expect = (Expect::Close(code), Request::of_frame(place), None);
                         self.client(number).expects.push_back(expect);
                         self.close_socket(number);
                     }
@@ -419,6 +439,9 @@ impl World {
     pub(crate) fn leave_stream(&mut self, number: u64) {
         let Some(client) = self.clients.get_mut(&number) else { return };
         let Some(stream) = client.stream.take() else { return };
+        if stream.publishes {
+            self.asks.give_up(number);
+        }
         self.model.leave(&[], number);
         self.leaves_deleted(number);
         if !stream.cursor.is_oldest() {
@@ -431,13 +454,32 @@ impl World {
 
     /// Frames of a WebSocket's client, as far as they have come.
     pub(crate) fn take_frame(&mut self, number: u64) {
-        let client = self.client(number);
+        let (now_ms, limits) = (self.now().mono_ms, self.settings.limits.clone());
+        let client = self.clients.get_mut(&number).expect("it is there");
         let stream = client.stream.as_mut().expect("it streams");
+        let publishes = PLACES[stream.place].publishes;
+        let memory = &self.settings.stores[usize::from(PLACES[stream.place].store)].memory;
+        let bytes_max = (memory.max_memory - MESSAGE_OVERHEAD).min(limits.body_bytes);
+        let had_begun = stream.message.is_some();
         while !client.kept.is_empty() {
             stream.frame.push(client.kept.remove(0));
             // The simulation's frames are short: two bytes, a mask of zeros, the payload.
             let [opcode, length, ..] = stream.frame[..] else { continue };
             let length = usize::from(length & 0x7f);
+            if publishes.is_some() && opcode & 0x0f <= 2 {
+                let before = stream.message.as_ref().map_or(0, |(_, body)| body.len());
+                if before + length > bytes_max {
+                    client.kept.clear();
+                    let request = Request::of_frame(stream.place);
+                    client.expects.push_back((Expect::Close(1009), request, None));
+                    self.count("messages by WebSocket that are too large");
+                    return self.close_socket(number);
+                }
+                let Some((is_text, body)) = stream.take_message(opcode, length, now_ms) else {
+                    continue;
+                };
+                return self.publish_frame(number, is_text, body);
+            }
             if opcode == 0x81 {
                 // Nobody may publish here, whatever comes behind the head.
                 client.kept.clear();
@@ -464,7 +506,43 @@ impl World {
                 }
                 _ => {}
             }
-            return;
+            break;
+        }
+        let client = self.client(number);
+        let has_begun = client.stream.as_ref().is_some_and(|stream| stream.message.is_some());
+        if has_begun && !had_begun && !client.stalled {
+            client.arm_ping(&limits, now_ms);
+        }
+    }
+
+    /// A message of a WebSocket is whole.
+    fn publish_frame(&mut self, number: u64, is_text: bool, body: Vec<u8>) {
+        self.count("published by WebSocket");
+        let stream = self.client(number).stream.as_mut().expect("it streams");
+        stream.publishes = true;
+        let mut request = Request::of_frame(stream.place);
+        request.channel = stream.names[0].2;
+        let content_type = (!is_text).then_some("application/octet-stream");
+        request.ask = Ask::Publish { body, content_type, event: None, expects: false };
+        self.execute(number, request);
+    }
+
+    /// What became of a message of a WebSocket.
+    pub(crate) fn published_frame(&mut self, number: u64, refused: Option<u16>) {
+        let late = self.late;
+        let client = self.client(number);
+        let stream = client.stream.as_mut().expect("it streams");
+        stream.publishes = false;
+        if let Some(code) = refused {
+            let request = Request::of_frame(stream.place);
+            client.expects.push_back((Expect::Close(code), request, None));
+            self.count("messages by WebSocket that are refused");
+            return self.close_socket(number);
+        }
+        if late {
+            let (now_ms, limits) = (self.now().mono_ms, self.settings.limits.clone());
+            self.client(number).arm_ping(&limits, now_ms);
+            self.make_ready(number, true);
         }
     }
 
@@ -491,6 +569,11 @@ impl World {
             }
             if client.stalled || stream.is_poll() {
                 continue;
+            }
+            if stream.message.is_some() && client.kept.is_empty() {
+                let body_timeout_ms = self.settings.limits.body_timeout_ms;
+                let due_ms = (stream.progress_ms + body_timeout_ms).next_multiple_of(10);
+                assert!(now_ms <= due_ms, "the message of {number} stopped coming");
             }
             if !is_slow {
                 stream.check_level(&self.model);

@@ -118,6 +118,7 @@ const ALWAYS: &[&str] = &[
     "polls of several held",
     "polls of several timed out",
     "polls of several woken",
+    "published by WebSocket",
     "reloads",
     "resets",
     "resets while held",

@@ -126,8 +126,12 @@ impl World {
         let client = self.client(number);
         let is_again = std::mem::replace(&mut client.ended, true);
         let has_bytes = !client.kept.is_empty();
+        let requests_wait = client.ready || has_bytes && (client.stalled || client.publishes());
         match client.phase {
-            Phase::Head | Phase::Body(_) if client.ready || (client.stalled && has_bytes) => {}
+            Phase::Streaming if requests_wait && client.ends_behind_input() => {
+                self.count("ends behind messages by WebSocket");
+            }
+            Phase::Head | Phase::Body(_) if requests_wait => {}
             Phase::Asked => {}
             Phase::Waiting => {
                 self.abandon_hold(number);
@@ -154,6 +158,7 @@ impl World {
             }
             Phase::Lingering(_) => client.linger(stopping, &limits, now_ms),
             Phase::Asked if is_slow => client.arm_store(stopping, &limits, now_ms),
+            Phase::Streaming if client.publishes() => client.arm_ping(&limits, now_ms),
             Phase::Streaming => {
                 client.arm_ping(&limits, now_ms);
                 self.make_ready(number, true);
@@ -231,6 +236,13 @@ impl World {
                 if matches!(bytes[0], 0x81 | 0x82) && client.stream.is_none() =>
             {
                 return self.fed_at_end(number, bytes);
+            }
+            // What was due before its client's end had its turn, behind messages that waited.
+            None if client.ended_behind_messages() => {
+                if bytes != [0x89, 0] {
+                    self.fed_at_end(number, bytes);
+                }
+                return;
             }
             Some((Expect::Pong(_), ..)) => bytes[0] == 0x8a,
             _ => true,

@@ -3,6 +3,7 @@
 use pushserver::store::StoreId;
 
 use crate::client::{Client, Phase};
+use crate::settings::PLACES;
 use crate::stream::Stream;
 use crate::world::World;
 
@@ -45,9 +46,13 @@ impl World {
         assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
         let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
         // A stream without pings has a timer while its store is awaited.
-        let is_free = |client: &&Client| client.stream.is_some() && client.timer.is_none();
-        let free =
-            if self.asks.is_slow() { self.clients.values().filter(is_free).count() } else { 0 };
+        // So has one whose client has begun a message.
+        let is_slow = self.asks.is_slow();
+        let may_have = |stream: &Stream| is_slow || PLACES[stream.place].publishes.is_some();
+        let is_free = |client: &&Client| {
+            client.timer.is_none() && client.stream.as_ref().is_some_and(may_have)
+        };
+        let free = self.clients.values().filter(is_free).count();
         let timers = self.network.relay.state().timers() - hub.timers();
         assert!(
             (armed..=armed + free).contains(&timers),

@@ -39,6 +39,8 @@ pub(crate) struct Place {
     pub(crate) store: u16,
     pub(crate) group: &'static str,
     pub(crate) passthrough: bool,
+    /// Its WebSockets publish: whether that makes channels, and whether messages are kept.
+    pub(crate) publishes: Option<(bool, bool)>,
     pub(crate) kind: Kind,
 }
 
@@ -50,13 +52,22 @@ const fn publisher(
     keep: bool,
 ) -> Place {
     let kind = Kind::Publisher { create, store: keep };
-    Place { path, ids: Ids::One, first: First::Oldest, store, group, passthrough: false, kind }
+    Place {
+        path,
+        ids: Ids::One,
+        first: First::Oldest,
+        store,
+        group,
+        passthrough: false,
+        publishes: None,
+        kind,
+    }
 }
 
 const fn subscriber(path: &'static str, concurrency: Concurrency) -> Place {
     let kind = Kind::Subscriber { interval: false, create: true, concurrency, limited: false };
     let (store, group, first) = (0, "", First::Oldest);
-    Place { path, ids: Ids::One, first, store, group, passthrough: false, kind }
+    Place { path, ids: Ids::One, first, store, group, passthrough: false, publishes: None, kind }
 }
 
 const BROADCAST: Concurrency = Concurrency::Broadcast;
@@ -64,9 +75,9 @@ const BASE: Place = subscriber("", BROADCAST);
 const LIST: Place = Place { ids: Ids::Split, ..BASE };
 
 /// The first location of several channels: all that follow are.
-pub(crate) const SEVERAL_FROM: usize = 17;
+pub(crate) const SEVERAL_FROM: usize = 20;
 
-pub(crate) const PLACES: [Place; 25] = [
+pub(crate) const PLACES: [Place; 28] = [
     publisher("/pub/", 0, "", true, true),
     publisher("/flash/", 0, "", true, false),
     publisher("/strict/", 0, "", false, true),
@@ -121,6 +132,9 @@ pub(crate) const PLACES: [Place; 25] = [
         },
         ..BASE
     },
+    Place { path: "/both/", publishes: Some((true, true)), passthrough: true, ..BASE },
+    Place { path: "/both-flash/", publishes: Some((true, false)), ..BASE },
+    Place { path: "/both-strict/", publishes: Some((false, true)), ..BASE },
     Place { path: "/list-newest/", first: First::Newest, ..LIST },
     Place { path: "/list-two/", first: First::Last(2), ..LIST },
     Place { path: "/list/", passthrough: true, ..LIST },
@@ -241,7 +255,7 @@ impl Settings {
                 allow_origin: Origins::Nobody,
             }),
             Kind::Subscriber { interval, create, concurrency, limited } => {
-                Role::Subscriber(SubscriberOptions {
+                let subscriber = SubscriberOptions {
                     transports: Transports { websocket: true, event_stream: true, poll: true },
                     ping_interval_ms: self.ping_interval_ms,
                     first: place.first,
@@ -254,7 +268,20 @@ impl Settings {
                     allow_credentials: false,
                     passthrough: place.passthrough.then(|| format!("http://django{}", place.path)),
                     passthrough_secret: None,
-                })
+                };
+                match place.publishes {
+                    None => Role::Subscriber(subscriber),
+                    Some((create, store)) => {
+                        let publisher = PublisherOptions {
+                            create_on_post: create,
+                            store_messages: store,
+                            allow: Vec::new(),
+                            secret: None,
+                            allow_origin: Origins::Any,
+                        };
+                        Role::PubSub(publisher, subscriber)
+                    }
+                }
             }
         };
         // Every way to write a pattern is used.

@@ -52,6 +52,13 @@ pub(crate) struct Stream {
     settled: Vec<u64>,
     /// A frame of its client of which a part has come.
     pub(crate) frame: Vec<u8>,
+    /// A message of its client as far as it has come, without frames that are not whole; and
+    /// whether it is text.
+    pub(crate) message: Option<(bool, Vec<u8>)>,
+    /// When bytes of that came last, milliseconds.
+    pub(crate) progress_ms: u64,
+    /// A message of its client is on the way to the store: the next one is read behind that.
+    pub(crate) publishes: bool,
 }
 
 /// One thing that a stream is sent.
@@ -140,7 +147,35 @@ impl Stream {
             level_through: since,
             settled: Vec::new(),
             frame: Vec::new(),
+            message: None,
+            progress_ms: now_ms,
+            publishes: false,
         }
+    }
+
+    /// One more byte of a message's frame has come: the message, where that makes it whole, and
+    /// whether it is text.
+    pub(crate) fn take_message(
+        &mut self,
+        opcode: u8,
+        length: usize,
+        now_ms: u64,
+    ) -> Option<(bool, Vec<u8>)> {
+        if self.frame.len() == 6 && opcode & 0x0f != 0 {
+            self.message = Some((opcode & 1 == 1, Vec::new()));
+            self.progress_ms = now_ms;
+        }
+        if self.frame.len() > 6 {
+            self.progress_ms = now_ms;
+        }
+        if self.frame.len() < 6 + length {
+            return None;
+        }
+        let payload = self.frame.split_off(6);
+        self.frame.clear();
+        let (_, body) = self.message.as_mut().expect("it has begun");
+        body.extend(payload);
+        if opcode & 0x80 == 0 { None } else { self.message.take() }
     }
 
     pub(crate) fn is_websocket(&self) -> bool {
