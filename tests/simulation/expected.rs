@@ -7,7 +7,7 @@ use pushserver::store::Loss;
 
 use crate::asks::{Due, Question};
 use crate::client::{Expect, Held, Phase, Timer};
-use crate::model::{Displaced, Hold, Information, Name, Published, Subscribe, Subscribed};
+use crate::model::{Hold, Information, Name, Published, Subscribe, Subscribed};
 use crate::request::{Ask, Request};
 use crate::settings::{Kind, PLACES, is_of_several};
 use crate::world::World;
@@ -282,10 +282,9 @@ impl World {
             self.count("deletes during a fan-out");
         }
         let life = self.model.life(name).unwrap_or_default();
-        let Some((information, holders)) = self.model.delete(name) else {
+        let Some((information, polls, streams)) = self.model.delete(name) else {
             return self.answer(number, Expect::Status(404), request);
         };
-        let Displaced { polls, streams } = holders;
         for hold in &polls {
             let client = self.client(hold.client);
             client.held.as_mut().expect("it waits").woken = Some(life);

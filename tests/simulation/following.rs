@@ -170,27 +170,32 @@ impl World {
     }
 
     /// Those who make room are told.
-    pub(crate) fn displace(&mut self, displaced: Displaced) {
-        let stopping = self.stopping;
-        for hold in displaced.polls {
-            let client = self.client(hold.client);
-            let asked = client.requests[0].clone();
-            client.held = None;
-            let closes = asked.close || stopping;
-            client.expects.push_back((Expect::Status(409), asked.clone(), Some(closes)));
-            self.answered(hold.client, &asked, true);
-        }
-        for number in displaced.streams {
-            let client = self.client(number);
-            let stream = client.stream.as_mut().expect("it follows");
-            stream.ending = Some(409);
-            if let Some(stream) = client.stream.take_if(|stream| stream.is_poll()) {
-                let asked = client.requests[0].clone();
-                let expect = Expect::MadeRoom(Box::new(stream));
-                client.expects.push_back((expect, asked.clone(), Some(asked.close || stopping)));
-                self.answered(number, &asked, true);
+    pub(crate) fn displace(&mut self, displaced: Vec<Displaced>) {
+        for one in displaced {
+            match one {
+                Displaced::Poll(hold) => {
+                    let client = self.client(hold.client);
+                    client.held = None;
+                    self.make_room(hold.client, Expect::Status(409));
+                }
+                Displaced::Stream(number) => {
+                    let client = self.client(number);
+                    client.stream.as_mut().expect("it follows").ending = Some(409);
+                    if let Some(stream) = client.stream.take_if(|stream| stream.is_poll()) {
+                        self.make_room(number, Expect::MadeRoom(Box::new(stream)));
+                    }
+                }
             }
         }
+    }
+
+    /// A poll is told so; what waits behind it is next.
+    fn make_room(&mut self, number: u64, expect: Expect) {
+        let stopping = self.stopping;
+        let client = self.client(number);
+        let asked = client.requests[0].clone();
+        client.expects.push_back((expect, asked.clone(), Some(asked.close || stopping)));
+        self.answered(number, &asked, true);
     }
 
     /// Nothing is held any more: it begins and ends.
@@ -287,6 +292,11 @@ impl World {
                     };
                     self.check_end(number, status);
                     self.close_socket(number);
+                    if self.asks.is_slow() {
+                        // It came before the client's last frames had their turn.
+                        let is_pong = |expect: &Expect| matches!(expect, Expect::Pong(_));
+                        self.client(number).expects.retain(|(expect, ..)| !is_pong(expect));
+                    }
                 }
                 Item::Pong => panic!("{number} asked for no Pong"),
             }

@@ -167,14 +167,15 @@ pub(crate) enum Subscribed {
     NothingNew,
     Displaced,
     Message(Message, Gap),
-    Held { displaced: Displaced },
+    Held { displaced: Vec<Displaced> },
 }
 
-/// Those who made room.
-#[derive(Debug, Default)]
-pub(crate) struct Displaced {
-    pub(crate) polls: Vec<Hold>,
-    pub(crate) streams: Vec<u64>,
+/// One who made room.
+#[derive(Debug)]
+pub(crate) enum Displaced {
+    Poll(Hold),
+    /// A stream, or a poll of several channels.
+    Stream(u64),
 }
 
 /// What becomes of a request that follows channels.
@@ -189,7 +190,7 @@ pub(crate) enum Followed {
     Ended,
     /// A poll has its message, and what may be told as missing before it.
     Found(Box<Wake>, Vec<Gap>),
-    Begun(Displaced),
+    Begun(Vec<Displaced>),
 }
 
 pub(crate) struct Subscribe {
@@ -334,11 +335,11 @@ impl Model {
     }
 
     /// Gives also those who waited, and those who followed it.
-    pub(crate) fn delete(&mut self, name: Name) -> Option<(Information, Displaced)> {
+    pub(crate) fn delete(&mut self, name: Name) -> Option<(Information, Vec<Hold>, Vec<u64>)> {
         let information = self.information(name)?;
         let Channel { waiting, streams, .. } =
             self.channels.remove(&name).expect("it has information");
-        Some((information, Displaced { polls: waiting, streams }))
+        Some((information, waiting, streams))
     }
 
     pub(crate) fn subscribe(&mut self, name: Name, subscribe: &Subscribe) -> Subscribed {
@@ -448,15 +449,16 @@ impl Model {
     /// A place for one more on each of these channels, if there is one.
     fn make_place(&mut self, names: &[Name], subscribe: &Subscribe) -> Followed {
         let most = names.iter().map(|name| self.channels[name].held()).max().unwrap_or(0);
-        let mut displaced = Displaced::default();
+        let mut displaced = Vec::new();
         match subscribe.concurrency {
             Concurrency::First if most > 0 => return Followed::Displaced,
             Concurrency::Last => {
                 for name in names {
-                    displaced.polls.append(&mut self.channel(*name).waiting);
+                    let polls = std::mem::take(&mut self.channel(*name).waiting);
+                    displaced.extend(polls.into_iter().map(Displaced::Poll));
                     while let Some(client) = self.channel(*name).streams.first().copied() {
                         self.leave(names, client);
-                        displaced.streams.push(client);
+                        displaced.push(Displaced::Stream(client));
                     }
                 }
             }
