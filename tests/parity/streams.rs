@@ -44,7 +44,8 @@ impl Events {
         Self(client)
     }
 
-    /// The next event: its id, and its other lines. Comments and `retry` are passed over.
+    /// The next event: its id, and its other lines. Comments, `retry`, and an id without data are
+    /// passed over: none is an event.
     fn next(&mut self) -> (String, String) {
         loop {
             let Some(end) = self.0.inbox.windows(2).position(|two| two == b"\n\n") else {
@@ -55,9 +56,12 @@ impl Events {
             let block = String::from_utf8(block).expect("UTF-8");
             let lines = block.lines().filter(|line| !line.is_empty() && !line.starts_with(':'));
             let lines: Vec<&str> = lines.filter(|line| !line.starts_with("retry: ")).collect();
-            if let Some(id) = lines.iter().find_map(|line| line.strip_prefix("id: ")) {
-                let others = lines.iter().filter(|line| !line.starts_with("id: "));
-                return (id.to_owned(), others.copied().collect::<Vec<_>>().join("|"));
+            let (ids, others): (Vec<&str>, Vec<&str>) =
+                lines.into_iter().partition(|line| line.starts_with("id: "));
+            if let [id] = ids[..]
+                && !others.is_empty()
+            {
+                return (id["id: ".len()..].to_owned(), others.join("|"));
             }
         }
     }
