@@ -542,11 +542,9 @@ impl World {
     fn sends_on_stream(&mut self) {
         let found = self.some_client(|client| client.phase == Phase::Streaming && !client.ended);
         let Some(number) = found else { return };
-        let is_websocket = self.clients[&number].stream.as_ref().is_some_and(Stream::is_websocket);
-        let is_publisher = self.clients[&number]
-            .stream
-            .as_ref()
-            .is_some_and(|stream| is_websocket && PLACES[stream.place].publishes.is_some());
+        let stream = self.clients[&number].stream.as_ref();
+        let is_websocket = stream.is_some_and(Stream::is_websocket);
+        let is_publisher = stream.is_some_and(Stream::takes_messages);
         if is_publisher && self.random.percent(70) {
             return self.publishes_on_stream(number);
         }

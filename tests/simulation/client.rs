@@ -7,7 +7,6 @@ use pushserver::relay::options::Limits;
 
 use crate::model::{Information, Message, Name, Wake};
 use crate::request::Request;
-use crate::settings::PLACES;
 use crate::stream::Stream;
 
 /// The answer that is due next on a connection.
@@ -255,21 +254,18 @@ impl Client {
 
     /// What it has sent whole is dealt with though it sends no more.
     pub(crate) fn ends_behind_input(&self) -> bool {
-        let takes_messages =
-            |one: &Stream| one.is_websocket() && PLACES[one.place].publishes.is_some();
         match self.phase {
             Phase::Head | Phase::Body(_) => true,
-            Phase::Streaming => self.stream.as_ref().is_some_and(takes_messages),
+            Phase::Streaming => self.stream.as_ref().is_some_and(Stream::takes_messages),
             _ => false,
         }
     }
 
     /// It ended its side, and its WebSocket, which publishes, has ended behind that.
     pub(crate) fn ended_behind_messages(&self) -> bool {
-        let publishes = |one: &Stream| one.is_websocket() && PLACES[one.place].publishes.is_some();
         self.phase == Phase::Closing
             && self.ended
-            && self.ended_stream.as_ref().is_some_and(publishes)
+            && self.ended_stream.as_ref().is_some_and(Stream::takes_messages)
     }
 
     pub(crate) fn wants_read(&self, limits: &Limits) -> bool {

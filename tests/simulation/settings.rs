@@ -71,6 +71,8 @@ const fn subscriber(path: &'static str, concurrency: Concurrency) -> Place {
 }
 
 const BROADCAST: Concurrency = Concurrency::Broadcast;
+const INTERVAL: Kind =
+    Kind::Subscriber { interval: true, create: true, concurrency: BROADCAST, limited: false };
 const BASE: Place = subscriber("", BROADCAST);
 const LIST: Place = Place { ids: Ids::Split, ..BASE };
 
@@ -107,31 +109,12 @@ pub(crate) const PLACES: [Place; 28] = [
         },
         ..BASE
     },
-    Place {
-        path: "/interval/",
-        kind: Kind::Subscriber {
-            interval: true,
-            create: true,
-            concurrency: BROADCAST,
-            limited: false,
-        },
-        ..BASE
-    },
+    Place { path: "/interval/", kind: INTERVAL, ..BASE },
     Place { path: "/group/", group: "g", ..BASE },
     Place { path: "/other/", store: 1, passthrough: true, ..BASE },
     Place { path: "/newest/", first: First::Newest, ..BASE },
     Place { path: "/two/", first: First::Last(2), ..BASE },
-    Place {
-        path: "/interval-two/",
-        first: First::Last(2),
-        kind: Kind::Subscriber {
-            interval: true,
-            create: true,
-            concurrency: BROADCAST,
-            limited: false,
-        },
-        ..BASE
-    },
+    Place { path: "/interval-two/", first: First::Last(2), kind: INTERVAL, ..BASE },
     Place { path: "/both/", publishes: Some((true, true)), passthrough: true, ..BASE },
     Place { path: "/both-flash/", publishes: Some((true, false)), ..BASE },
     Place { path: "/both-strict/", publishes: Some((false, true)), ..BASE },

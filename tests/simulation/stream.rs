@@ -5,6 +5,7 @@ use pushserver::message::{Cursor, MessageId};
 use pushserver::store::Gap;
 
 use crate::model::{Message, Model, Name, Wake};
+use crate::settings::PLACES;
 use pushserver_testkit::Answer;
 
 /// How a stream receives.
@@ -180,6 +181,11 @@ impl Stream {
 
     pub(crate) fn is_websocket(&self) -> bool {
         matches!(self.form, Form::Frame | Form::FrameWithMeta)
+    }
+
+    /// Whether its client may publish.
+    pub(crate) fn takes_messages(&self) -> bool {
+        self.is_websocket() && PLACES[self.place].publishes.is_some()
     }
 
     pub(crate) fn is_poll(&self) -> bool {

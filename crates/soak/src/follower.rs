@@ -4,13 +4,10 @@
 use pushserver_testkit::transcripts::part::{Frame, Part, Talk, masked};
 
 use crate::events::{Id, Moment, Observation, Saw};
-use crate::link::{Filled, Link};
+use crate::link::{Filled, Link, SIP};
 use crate::message::{Block, Message};
 use crate::shared::Shared;
 use crate::wire;
-
-/// Bytes that a slow reader reads in a turn.
-const SIP: usize = 1500;
 
 /// First byte of a Pong in one frame (RFC 6455 5.2).
 const PONG: u8 = 0x8a;

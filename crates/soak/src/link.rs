@@ -11,6 +11,9 @@ use pushserver_testkit::Answer;
 use pushserver_testkit::answer::Front;
 use socket2::SockRef;
 
+/// Bytes that a slow reader reads in a turn.
+pub(crate) const SIP: usize = 1500;
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Link {

@@ -15,7 +15,7 @@ use crate::model::Channel;
 use crate::settings::KINDS;
 
 /// A [`Mutation`] falsifies one of so many observations.
-pub(crate) const SPOILT_EVERY: u64 = 200;
+const SPOILT_EVERY: u64 = 200;
 
 /// A wrong delivery, made up to test the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,25 +235,31 @@ impl Shared {
         self.timers.push(Reverse((self.now.ms + ms, subscriber, epoch)));
     }
 
-    /// Gives the model what a stream was sent, falsified now and then if the options say so.
-    /// `false`: it was kept from the model.
+    /// Gives the model what a client saw, falsified now and then if the options say so. `false`: it
+    /// was kept from the model.
     pub(crate) fn observe_or_spoil(&mut self, lane: usize, mut observation: Observation) -> bool {
-        let spoil = self.options.mutation.filter(|_| self.random.below(SPOILT_EVERY) == 0);
-        if let (Some(spoil), Saw::Message { id, number, gap }) = (spoil, &mut observation.saw) {
+        if let Saw::Message { id, number, gap } = &mut observation.saw
+            && let Some(spoil) =
+                self.options.mutation.filter(|_| self.random.below(SPOILT_EVERY) == 0)
+        {
             match spoil {
                 Mutation::Lost => return false,
                 Mutation::Repeated => observation.cursor = Some(*id),
                 Mutation::Reordered => observation.cursor = Some((id.0 + 1, 0)),
                 Mutation::Corrupt => *number = number.wrapping_add(1),
-                Mutation::Gap => *gap = Some(Gap::Messages(u64::MAX)),
+                Mutation::Gap => {
+                    let told = match *gap {
+                        // It may also be told of messages that no store keeps: never of so many.
+                        _ if observation.follows => u64::MAX,
+                        Some(Gap::Messages(told)) => told + 1,
+                        _ => 1,
+                    };
+                    *gap = Some(Gap::Messages(told));
+                }
             }
         }
-        self.observe(lane, observation);
-        true
-    }
-
-    pub(crate) fn observe(&mut self, lane: usize, observation: Observation) {
         self.lanes[lane].model.observed(observation, &mut self.faults);
+        true
     }
 
     /// The next expired timer: its subscriber, and the epoch in which it was set.

@@ -2,14 +2,11 @@
 //! closes its connection, and comes back with its cursor or without.
 
 use crate::body;
-use crate::events::{Gap, Id, Moment, Observation, Saw};
-use crate::link::{Link, Reading};
+use crate::events::{Id, Moment, Observation, Saw};
+use crate::link::{Link, Reading, SIP};
 use crate::settings::HOLD_MS;
-use crate::shared::{Mutation, SPOILT_EVERY, Shared};
+use crate::shared::Shared;
 use crate::wire::{self, Reply};
-
-/// Bytes that a slow reader reads in a turn.
-const SIP: usize = 1500;
 
 /// A subscriber, with at most one poll open.
 pub(crate) struct Subscriber {
@@ -24,7 +21,7 @@ pub(crate) struct Subscriber {
     epoch: u64,
     /// Its request said `Connection: close`.
     close: bool,
-    /// The cursor before a message that [`Mutation::Lost`] kept from the model.
+    /// The cursor before a message that a mutation kept from the model.
     hidden: Option<Option<Id>>,
 }
 
@@ -161,32 +158,10 @@ impl Subscriber {
             shared.tally.delivered += 1;
             shared.tally.bytes += body.len() as u64;
         }
-        self.observe_or_spoil(observation, shared);
-        self.go_on(saw, shared);
-    }
-
-    fn observe_or_spoil(&mut self, mut observation: Observation, shared: &mut Shared) {
-        let Saw::Message { id, number, gap } = &mut observation.saw else {
-            return shared.observe(self.lane, observation);
-        };
-        let spoil = shared.options.mutation.filter(|_| shared.random.below(SPOILT_EVERY) == 0);
-        match spoil {
-            None => {}
-            Some(Mutation::Lost) => {
-                self.hidden = Some(observation.cursor);
-                return;
-            }
-            Some(Mutation::Repeated) => observation.cursor = Some(*id),
-            Some(Mutation::Reordered) => observation.cursor = Some((id.0 + 1, 0)),
-            Some(Mutation::Corrupt) => *number += 1,
-            Some(Mutation::Gap) => {
-                *gap = match gap {
-                    Some(Gap::Messages(told)) => Some(Gap::Messages(*told + 1)),
-                    _ => Some(Gap::Messages(1)),
-                };
-            }
+        if !shared.observe_or_spoil(self.lane, observation) {
+            self.hidden = Some(cursor);
         }
-        shared.observe(self.lane, observation);
+        self.go_on(saw, shared);
     }
 
     /// Chooses what to do after an answer.
