@@ -40,6 +40,8 @@ pub(super) struct Feed {
     bytes: usize,
     /// Items that are under way no more.
     done: u64,
+    /// How many items came before the last deletion.
+    before_deletion: u64,
 }
 
 /// What is under way.
@@ -74,6 +76,7 @@ impl Feed {
             items: VecDeque::new(),
             bytes: 0,
             done: 0,
+            before_deletion: 0,
         }
     }
 
@@ -115,6 +118,9 @@ impl Feed {
     pub(super) fn push(&mut self, item: Item) -> bool {
         let was_idle = self.items.is_empty();
         let Item::Message { message, kept, .. } = &item else {
+            if let Item::Deleted { .. } = item {
+                self.before_deletion = self.done + self.items.len() as u64;
+            }
             self.items.push_back(item);
             return was_idle;
         };
@@ -188,11 +194,10 @@ impl Feed {
         })
     }
 
-    /// How many items came before the deletion that is under way, if one is: the store has none of
-    /// their messages any more, nor those before them.
+    /// How many items came before the last deletion of the channel: the store has none of their
+    /// messages any more, nor those before them.
     pub(super) fn before_deletion(&self) -> u64 {
-        let is_deletion = |item: &Item| matches!(item, Item::Deleted { .. });
-        self.items.iter().rposition(is_deletion).map_or(0, |place| self.done + place as u64)
+        self.before_deletion
     }
 
     /// The items that a stream has still to have its turn with.
