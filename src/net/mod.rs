@@ -55,7 +55,7 @@ pub use self::worker::is_url;
 use self::acceptor::Acceptor;
 use self::memory_return::MemoryReturn;
 use self::options::{Listen, Options};
-use self::pace::EVENTS_PER_TURN;
+use self::pace::{EVENTS_PER_TURN, OUTPUTS_AT_ONCE};
 use self::reload::Reload;
 use self::shutdown::Shutdown;
 use self::sockets::Sockets;
@@ -114,6 +114,7 @@ impl Reactor {
                 relay: Relay::new(&relay, hub, clock.now()),
                 sockets: Sockets::new(poll, options.connections),
                 passthrough: Passthrough::new(options.passthrough_queue),
+                at_hand: Vec::with_capacity(OUTPUTS_AT_ONCE),
             },
             clock,
             acceptor,

@@ -8,6 +8,10 @@ pub const EVENTS_PER_TURN: usize = 1024;
 /// millisecond of deliveries.
 pub const OUTPUTS_PER_TURN: usize = 96;
 
+/// Of these, so many are taken from the relay before the first is carried out: what the relay needs
+/// for a delivery stays in the processor's caches, which a system call leaves to the kernel's code.
+pub const OUTPUTS_AT_ONCE: usize = 32;
+
 /// Bytes read from one connection before others have their turn; the size of the one buffer that
 /// all connections are read into.
 pub const READ_BYTES: usize = 64 << 10;

@@ -1,7 +1,7 @@
 //! Traffic: the relay, and what its bytes go to: sockets, and notices to Django. Carries out what
 //! the relay asks for; decides nothing.
 
-use super::pace::OUTPUTS_PER_TURN;
+use super::pace::{OUTPUTS_AT_ONCE, OUTPUTS_PER_TURN};
 use super::socket::Socket;
 use super::sockets::Sockets;
 use super::worker::passthrough::Passthrough;
@@ -14,6 +14,8 @@ pub(super) struct Traffic {
     pub(super) relay: Relay,
     pub(super) sockets: Sockets,
     pub(super) passthrough: Passthrough,
+    /// Outputs that are carried out next; kept for its room.
+    pub(super) at_hand: Vec<Output>,
 }
 
 impl Traffic {
@@ -27,15 +29,18 @@ impl Traffic {
     /// Carries out one turn's outputs of fan-outs. The end of a hold may be several, which are
     /// carried out together: the client's next bytes must not come between them.
     pub(super) fn carry_out_deliveries(&mut self, now: Now) {
-        for _ in 0..OUTPUTS_PER_TURN {
-            let Some(output) = self.relay.poll_output(Wanted::All, now) else { break };
-            self.carry_out(output, now);
+        let mut at_hand = std::mem::take(&mut self.at_hand);
+        let mut left = OUTPUTS_PER_TURN;
+        while self.relay.poll_outputs(&mut at_hand, left.min(OUTPUTS_AT_ONCE), now) {
+            left -= at_hand.len();
+            at_hand.drain(..).for_each(|output| self.carry_out(output, now));
         }
+        self.at_hand = at_hand;
         self.carry_out_answers(now);
     }
 
     fn carry_out(&mut self, output: Output, now: Now) {
-        let Self { relay, sockets, passthrough } = self;
+        let Self { relay, sockets, passthrough, .. } = self;
         match output {
             Output::Send { conn, payload, many_waited } => {
                 sockets.send(conn, payload, many_waited, relay, now);

@@ -191,6 +191,21 @@ impl Relay {
         }
     }
 
+    /// The next outputs of all, at most `most`; whether there are any. None comes behind a long
+    /// one: whether its peer takes that is to be known before the next.
+    pub fn poll_outputs(&mut self, outputs: &mut Vec<Output>, most: usize, now: Now) -> bool {
+        while outputs.len() < most
+            && let Some(output) = self.poll_output(Wanted::All, now)
+        {
+            let is_long = output.is_long();
+            outputs.push(output);
+            if is_long {
+                break;
+            }
+        }
+        !outputs.is_empty()
+    }
+
     /// Does what is due, up to a bound: [`State::due_ms`] says whether there is more. To be
     /// called once a turn.
     pub fn handle_timeout(&mut self, now: Now) {

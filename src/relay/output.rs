@@ -31,6 +31,16 @@ pub enum Output {
     Notify { event: Event, notice: Arc<Notice> },
 }
 
+/// More than a socket takes at once, bytes, where its peer reads slowly.
+const LONG_BYTES: usize = 16 << 10;
+
+impl Output {
+    /// Whether it sends so much that its peer may not take all of it.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Self::Send { payload, .. } if payload.len() > LONG_BYTES)
+    }
+}
+
 /// Which outputs are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {

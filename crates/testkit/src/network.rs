@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use pushserver::clock::Now;
 use pushserver::hub;
-use pushserver::net::pace::{FANOUT_READS, FANOUT_READS_BESIDE, OUTPUTS_PER_TURN, READ_BYTES};
+use pushserver::net::pace;
 use pushserver::relay::options::{Options, UpstreamAddress};
 use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 
@@ -63,12 +63,12 @@ impl Network {
         Self {
             relay: Relay::new(options, hub, now),
             now,
-            pace: OUTPUTS_PER_TURN,
+            pace: pace::OUTPUTS_PER_TURN,
             dialled: Vec::new(),
             peers: Peers::default(),
             again: Vec::new(),
             later: VecDeque::new(),
-            fanout_reads_left: FANOUT_READS,
+            fanout_reads_left: pace::FANOUT_READS,
             gone: Vec::new(),
             notices: Notices::default(),
             record: Record::default(),
@@ -167,14 +167,16 @@ impl Network {
         self.relay.handle_timeout(self.now);
         self.record.note(Happened::Due);
         self.carry_out_answers();
-        for _ in 0..self.pace {
-            let Some(output) = self.relay.poll_output(Wanted::All, self.now) else { break };
-            self.carry_out(output);
+        let (mut at_hand, mut left) = (Vec::new(), self.pace);
+        let at_once = |left: usize| left.min(pace::OUTPUTS_AT_ONCE);
+        while self.relay.poll_outputs(&mut at_hand, at_once(left), self.now) {
+            left -= at_hand.len();
+            let asked = self.record.next()..;
+            asked.zip(at_hand.drain(..)).for_each(|(at, output)| self.carry_out(at, output));
         }
         self.carry_out_answers();
-        for conn in std::mem::take(&mut self.gone) {
-            self.tell(conn, Input::Closed);
-        }
+        let gone = std::mem::take(&mut self.gone);
+        gone.into_iter().for_each(|conn| self.tell(conn, Input::Closed));
         self.relay.state().check_invariants();
         let state = self.relay.state();
         assert!(state.has_output() || self.peers.open() == state.connections(), "tables differ");
@@ -184,7 +186,7 @@ impl Network {
     /// Carries out whatever is no fan-out's, as a turn does first.
     fn carry_out_answers(&mut self) {
         while let Some(output) = self.relay.poll_output(Wanted::Answers, self.now) {
-            self.carry_out(output);
+            self.carry_out(self.record.next(), output);
         }
     }
 
@@ -274,7 +276,8 @@ impl Network {
     /// Begins the next turn.
     fn read_waiting(&mut self) {
         let fans_out = self.relay.state().has_output();
-        self.fanout_reads_left = if fans_out { FANOUT_READS_BESIDE } else { FANOUT_READS };
+        self.fanout_reads_left =
+            if fans_out { pace::FANOUT_READS_BESIDE } else { pace::FANOUT_READS };
         while self.fanout_reads_left > 0 {
             let Some(conn) = self.later.pop_front() else { break };
             self.fanout_reads_left -= 1;
@@ -295,7 +298,7 @@ impl Network {
     /// The relay reads what came, at most one buffer full.
     fn read(&mut self, conn: ConnKey) {
         loop {
-            let most = self.relay.read_max(conn).min(READ_BYTES);
+            let most = self.relay.read_max(conn).min(pace::READ_BYTES);
             let Some(peer) = self.peers.living(conn) else { return };
             let has_ended = peer.has_ended;
             peer.is_refused = most == 0;
@@ -334,16 +337,14 @@ impl Network {
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
-        let at = self.record.next();
+    /// `at`: where the record has it, before what comes of it and of what was asked before.
+    fn carry_out(&mut self, at: usize, output: Output) {
         match &output {
             Output::Send { conn, payload, many_waited } => {
                 self.give(*conn, payload.slices(0), *many_waited)
             }
             Output::ShutdownWrite { conn } => {
-                if let Some(peer) = self.peers.living(*conn) {
-                    peer.is_shut = true;
-                }
+                self.peers.living(*conn).into_iter().for_each(|peer| peer.is_shut = true);
             }
             Output::Close { conn } => {
                 if let Some(peer) = self.peers.living(*conn) {
