@@ -41,7 +41,7 @@ fn hub() -> Hub {
         dropped_at_once: 512,
     };
     let options = Options {
-        stores: vec![StoreOptions { memory, channel_timeout_ms: 5000 }],
+        stores: vec![StoreOptions { memory, channel_timeout_ms: 5000, is_durable: false }],
         channels_max: 10,
         first_id: MessageId::default(),
         seed: 1,

@@ -162,4 +162,8 @@ pub enum Refusal {
     Subscribers,
     /// The message alone exceeds `max_memory`.
     MessageSize,
+    /// The disk is full or broken: it has not happened.
+    NotWritten,
+    /// Too much waits to be written to disk.
+    Busy,
 }

@@ -31,7 +31,9 @@ use self::waiters::Waiters;
 use crate::clock::Now;
 use crate::figures::HubFigures;
 use crate::message::{Cursor, Delivery, MessageId, Order};
-use crate::store::{Answer, Ask, AskAll, ChannelKey, Owed, Reply, StoreId, Stores, Ticket};
+use crate::store::{
+    Answer, Ask, AskAll, Batch, ChannelKey, Outcome, Owed, Reply, Restored, StoreId, Stores, Ticket,
+};
 
 /// Timers that are dealt with at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
@@ -170,6 +172,21 @@ impl Hub {
         self.holds.poll_output(now)
     }
 
+    /// What a store has to write down next; [`Hub::written`] gives it back.
+    pub fn next_batch(&mut self, now: Now) -> Option<Batch> {
+        self.holds.stores.next_batch(now)
+    }
+
+    /// A batch was written down, or could not be: [`Hub::handle_reply`] goes on with it.
+    pub fn written(&mut self, batch: Batch, outcome: Outcome) {
+        self.holds.stores.written(batch, outcome);
+    }
+
+    /// Takes what an earlier process has written down of a store, before anything is asked.
+    pub fn restore(&mut self, store: StoreId, all: impl Iterator<Item = Restored>, now: Now) {
+        self.holds.stores.restore(store, all, now);
+    }
+
     /// Drops messages and channels whose time is up, up to a bound. First in a turn.
     pub fn expire(&mut self, now: Now) {
         self.holds.stores.handle_timeout(now);
@@ -302,6 +319,8 @@ impl Hub {
             Reply::Missing { name } => peer.map(|peer| Output::Missing { peer, name }),
             Reply::TooManyChannels => refused(Refusal::Channels),
             Reply::TooLarge => refused(Refusal::MessageSize),
+            Reply::NotWritten => refused(Refusal::NotWritten),
+            Reply::Busy => refused(Refusal::Busy),
         };
         self.holds.outputs.extend(output);
     }

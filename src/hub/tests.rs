@@ -23,6 +23,7 @@ pub(super) fn options() -> Options {
                 dropped_at_once: 512,
             },
             channel_timeout_ms: 5000,
+            is_durable: false,
         }],
         channels_max: 3,
         first_id: MessageId { time: NOW.unix_s, tag: 0 },

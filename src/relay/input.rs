@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::options::Options;
 use crate::hub::options::StoreOptions;
+use crate::store::{Batch, Outcome};
 
 /// A connection that was accepted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,6 +53,8 @@ pub enum Input<'a> {
 pub enum Command<'a> {
     /// Take other settings. Requests that are held keep those of their location.
     Reload(&'a Options, Vec<StoreOptions>),
+    /// What [`super::Relay::next_batch`] gave was written down, or could not be.
+    Written(Batch, Outcome),
     /// From now on every answer is the last of its connection. [`Command::Shutdown`] follows when
     /// what has arrived so far is read.
     AnnounceShutdown,

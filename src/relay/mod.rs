@@ -48,6 +48,7 @@ use self::render::Renderer;
 use self::site::Site;
 use crate::clock::Now;
 use crate::hub::{self, Hub};
+use crate::store::{Batch, Restored, StoreId};
 
 /// See the module.
 #[derive(Debug)]
@@ -87,6 +88,17 @@ impl Relay {
             client.arm(ConnTimer::Head, &mut step);
         }
         conn
+    }
+
+    /// Takes what an earlier process has written down of a store; before the first connection.
+    pub fn restore(&mut self, store: StoreId, all: impl Iterator<Item = Restored>, now: Now) {
+        self.hub.restore(store, all, now);
+    }
+
+    /// What a store has to write down next, to be answered by [`Command::Written`]; `None`: nothing
+    /// now. To be asked once a turn, until there is none.
+    pub fn next_batch(&mut self, now: Now) -> Option<Batch> {
+        self.hub.next_batch(now)
     }
 
     /// The connection that can be spared best. To be answered, if there is one, by
@@ -132,6 +144,7 @@ impl Relay {
                 self.renderer.set_server(options.server.clone());
                 self.hub.reload(stores, now);
             }
+            Command::Written(batch, outcome) => self.hub.written(batch, outcome),
             Command::AnnounceShutdown => self.effects.stopping = true,
             Command::Shutdown => self.shutdown(now),
             #[cfg(feature = "testing")]

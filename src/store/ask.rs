@@ -25,6 +25,17 @@ pub enum Named {}
 /// Names a channel while it exists.
 pub type ChannelKey = Key<Named>;
 
+/// For what a channel was made, which says how long it lives with no message and no held request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Made {
+    /// For a subscriber to wait on: not at all.
+    ToWait,
+    /// For a message: for the store's `channel_timeout`.
+    ToPublish,
+    /// On request: until it was not used for an hour.
+    OnRequest,
+}
+
 /// Names a channel to a store.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelName<'a> {
@@ -118,6 +129,10 @@ pub enum Reply<W> {
     TooManyChannels,
     /// The message alone exceeds `max_memory`.
     TooLarge,
+    /// It was not written down, as the disk is full or broken; so it has not happened.
+    NotWritten,
+    /// Too much waits to be written down.
+    Busy,
 }
 
 /// When an answer comes.
@@ -131,7 +146,34 @@ pub enum Answer<W> {
 
 /// Names a question whose answer comes later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ticket(pub(super) NonZeroU64);
+pub struct Ticket(NonZeroU64);
+
+impl Ticket {
+    /// Below the number: the store, as stores count on their own, and whether it is patient.
+    const PATIENT: u64 = 1 << 16;
+    const NUMBERED: NonZeroU64 = NonZeroU64::new(1 << 17).expect("it is not 0");
+
+    /// Of a question whose answer may be lost: whoever waits for it gives up some time.
+    #[cfg(feature = "testing")]
+    pub(super) fn new(number: NonZeroU64, store: StoreId) -> Self {
+        Self::made(number, u64::from(store.0))
+    }
+
+    /// Of a question whose answer comes, however long that takes.
+    pub(super) fn patient(number: NonZeroU64, store: StoreId) -> Self {
+        Self::made(number, Self::PATIENT | u64::from(store.0))
+    }
+
+    fn made(number: NonZeroU64, rest: u64) -> Self {
+        Self(number.saturating_mul(Self::NUMBERED) | rest)
+    }
+
+    /// Whether its answer comes, however long that takes.
+    #[must_use]
+    pub fn is_patient(self) -> bool {
+        self.0.get() & Self::PATIENT != 0
+    }
+}
 
 /// What a store knows of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

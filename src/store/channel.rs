@@ -3,23 +3,13 @@
 
 use std::rc::Rc;
 
-use super::ask::{Facts, StoreId};
+use super::ask::{Facts, Made, StoreId};
 use super::memory::{Memory, QueueId};
+use super::record::ChannelRecord;
 use super::tombstones::Remains;
 use crate::clock::Now;
 use crate::message::{Cursor, MessageId};
 use crate::wheel::TimerKey;
-
-/// For what a channel was made, which says how long it lives with no message and no held request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Made {
-    /// For a subscriber to wait on: not at all.
-    ToWait,
-    /// For a message: for the store's `channel_timeout`.
-    ToPublish,
-    /// On request: until it was not used for an hour.
-    OnRequest,
-}
 
 /// How long a channel made on request lives unused, milliseconds.
 const ON_REQUEST_TIMEOUT_MS: u64 = 3_600_000;
@@ -86,6 +76,15 @@ impl<W> Channel<W> {
         self.published = true;
     }
 
+    /// Takes a message that was published before this process began; `before`: the message that was
+    /// kept before it.
+    pub(super) fn restored(&mut self, id: MessageId, before: MessageId) {
+        if self.queue.is_none() {
+            self.forgotten = self.forgotten.max(before);
+        }
+        self.published(id);
+    }
+
     /// Behind its newest message; where there was none yet, `least` or what the first comes after.
     pub(super) fn newest(&self, least: Cursor) -> Cursor {
         if self.published || self.last > least.id() { Cursor::at(self.last) } else { least }
@@ -108,6 +107,18 @@ impl<W> Channel<W> {
     /// The newest message that it has lost, or may have lost before it was made.
     pub(super) fn lost_through(&self, memory: &Memory) -> MessageId {
         self.queue.map_or(self.forgotten, |queue| memory.lost_through(queue))
+    }
+
+    /// What is remembered of it where its messages are gone; nothing of one that had none and was
+    /// made to wait on.
+    pub(super) fn record(&self, memory: &Memory) -> Option<ChannelRecord> {
+        (self.published || self.made > Made::ToWait).then(|| ChannelRecord {
+            name: self.name.as_ref().into(),
+            last: self.last,
+            lost_through: self.lost_through(memory),
+            gone_through: MessageId::default(),
+            made: Some(self.made),
+        })
     }
 
     pub(super) fn facts(&self, memory: &Memory, now: Now) -> Facts {

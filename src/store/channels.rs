@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::ask::{ChannelKey, ChannelName, Named, StoreId};
-use super::channel::{Channel, Made};
+use super::ask::{ChannelKey, ChannelName, Made, Named, StoreId};
+use super::channel::Channel;
 use super::tombstones::{Remains, Tombstones};
 use crate::arena::Arena;
 use crate::clock::Now;
@@ -71,8 +71,66 @@ impl<W: Default> Channels<W> {
         Ok((key, channel))
     }
 
+    /// The channel of that name, made if need be: that was agreed to before.
+    pub(super) fn find_or_make_agreed(
+        &mut self,
+        name: ChannelName<'_>,
+        made: Made,
+        now: Now,
+    ) -> (ChannelKey, &mut Channel<W>) {
+        let key = match self.names.get(name.name) {
+            Some(&key) => key,
+            None => self.make(name, made, now),
+        };
+        let channel = self.table.get_mut(key).expect("a named channel lives");
+        channel.used(made, now);
+        (key, channel)
+    }
+
+    /// Takes what is remembered of a channel from before the start. `made`: `None` if it has ended;
+    /// its key, if not.
+    pub(super) fn restore(
+        &mut self,
+        name: ChannelName<'_>,
+        made: Option<Made>,
+        remains: Remains,
+        now: Now,
+    ) -> Option<ChannelKey> {
+        match made {
+            Some(made) => Some(self.make_with(name, made, remains, now)),
+            None => {
+                self.tombstones.put(name.name, remains);
+                None
+            }
+        }
+    }
+
+    /// A channel whose messages are there from before the start, made if need be.
+    pub(super) fn find_or_restore(
+        &mut self,
+        name: ChannelName<'_>,
+        now: Now,
+    ) -> (ChannelKey, &mut Channel<W>) {
+        if !self.names.contains_key(name.name) {
+            let none = Remains { last: MessageId::default(), lost_through: MessageId::default() };
+            let remains = self.tombstones.take(name.name).unwrap_or(none);
+            self.make_with(name, Made::ToPublish, remains, now);
+        }
+        self.find_or_make_agreed(name, Made::ToPublish, now)
+    }
+
     fn make(&mut self, name: ChannelName<'_>, made: Made, now: Now) -> ChannelKey {
         let before = self.tombstones.take(name.name).unwrap_or(self.tombstones.others());
+        self.make_with(name, made, before, now)
+    }
+
+    fn make_with(
+        &mut self,
+        name: ChannelName<'_>,
+        made: Made,
+        before: Remains,
+        now: Now,
+    ) -> ChannelKey {
         let shared: Rc<[u8]> = name.name.into();
         let channel = Channel::new(Rc::clone(&shared), (name.store, made), before, now);
         let key = self.table.insert(Box::new(channel));
@@ -150,6 +208,21 @@ impl<W> Channels<W> {
             }
         }
         self.reviewed = (end < self.table.slots()).then_some(end);
+    }
+
+    /// What is left of channels called so, where there is none.
+    pub(super) fn remains(&self, name: &[u8]) -> Remains {
+        self.tombstones.get(name).unwrap_or(self.tombstones.others())
+    }
+
+    /// From now on ids of channels that are not remembered are above this one, too.
+    pub(super) fn raise(&mut self, last: MessageId) {
+        self.tombstones.raise(last);
+    }
+
+    /// Whether so many more channels than there are, and one, are within the limit.
+    pub(super) fn has_room_for(&self, more: usize) -> bool {
+        self.table.len() + more < self.channels_max
     }
 
     /// The channel of that name.

@@ -8,8 +8,10 @@
 mod ask;
 mod channel;
 mod channels;
+mod durable;
 pub mod memory;
 mod options;
+mod record;
 #[cfg(feature = "testing")]
 mod slow;
 mod tombstones;
@@ -17,6 +19,7 @@ mod tombstones;
 use std::rc::Rc;
 
 use self::channels::Channels;
+use self::durable::Durable;
 use self::memory::asks::{Asks, gap_among};
 use crate::clock::Now;
 use crate::figures::HubFigures;
@@ -24,11 +27,12 @@ use crate::message::{Cursor, MessageId, Order};
 use crate::wheel::TICK_MS;
 
 pub use self::ask::{
-    Answer, Ask, AskAll, ChannelKey, ChannelName, Facts, Gap, Named, Owed, Reply, Start, StoreId,
-    Ticket,
+    Answer, Ask, AskAll, ChannelKey, ChannelName, Facts, Gap, Made, Named, Owed, Reply, Start,
+    StoreId, Ticket,
 };
 pub use self::memory::Memory;
 pub use self::options::StoreOptions;
+pub use self::record::{Batch, ChannelRecord, MessageRecord, Outcome, Restored};
 #[cfg(feature = "testing")]
 pub use self::slow::{Fate, Loss};
 
@@ -40,6 +44,8 @@ const TIMERS_AT_ONCE: usize = 512;
 enum Store {
     /// Answers at once.
     Memory(Memory),
+    /// Writes down what changes, and answers then.
+    Durable(Box<Durable>),
     /// Takes time to answer.
     #[cfg(feature = "testing")]
     Slow(slow::Slow),
@@ -49,6 +55,7 @@ impl Store {
     fn memory(&self) -> &Memory {
         match self {
             Self::Memory(memory) => memory,
+            Self::Durable(durable) => durable.memory(),
             #[cfg(feature = "testing")]
             Self::Slow(slow) => slow.memory(),
         }
@@ -57,6 +64,7 @@ impl Store {
     fn memory_mut(&mut self) -> &mut Memory {
         match self {
             Self::Memory(memory) => memory,
+            Self::Durable(durable) => durable.memory_mut(),
             #[cfg(feature = "testing")]
             Self::Slow(slow) => slow.memory_mut(),
         }
@@ -84,11 +92,18 @@ impl<W: Default> Stores<W> {
     /// Asks the store that has the channel called `name`.
     pub fn ask(&mut self, name: ChannelName<'_>, ask: Ask<'_>, now: Now) -> Answer<W> {
         let Self { channels, list, .. } = self;
-        match &mut list[name.store.index()] {
-            Store::Memory(memory) => Answer::Now(Asks { channels, memory, now }.answer(name, ask)),
+        let memory = match &mut list[name.store.index()] {
+            Store::Memory(memory) => memory,
+            Store::Durable(durable) => match durable.ask(name, ask) {
+                Some(answer) => return answer,
+                None => durable.memory_mut(),
+            },
             #[cfg(feature = "testing")]
-            Store::Slow(slow) => slow.ask(name.store, slow::Question::one(name.name, ask)),
-        }
+            Store::Slow(slow) => {
+                return slow.ask(name.store, slow::Question::one(name.name, ask));
+            }
+        };
+        Answer::Now(Asks { channels, memory, now }.answer(name, ask))
     }
 
     /// Asks a store about channels of it, for somebody who counts in this order.
@@ -100,30 +115,48 @@ impl<W: Default> Stores<W> {
         now: Now,
     ) -> Answer<W> {
         let Self { channels, list, .. } = self;
-        match &mut list[store.index()] {
-            Store::Memory(memory) => {
-                Answer::Now(Asks { channels, memory, now }.answer_all(store, order, ask))
-            }
+        let memory = match &mut list[store.index()] {
             #[cfg(feature = "testing")]
-            Store::Slow(slow) => slow.ask(store, slow::Question::all(order, ask)),
-        }
+            Store::Slow(slow) => return slow.ask(store, slow::Question::all(order, ask)),
+            store => store.memory_mut(),
+        };
+        Answer::Now(Asks { channels, memory, now }.answer_all(store, order, ask))
     }
 
     /// The next answer that comes late, with its ticket. `None` for a ticket: the caller's answer
     /// is lost, but what it tells of the channel has happened.
-    #[cfg(feature = "testing")]
     pub fn next_reply(&mut self, now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
         let Self { channels, list, .. } = self;
-        list.iter_mut().find_map(|store| match store {
-            Store::Slow(slow) => slow.next_reply(channels, now),
+        each(list).find_map(|(id, store)| match store {
             Store::Memory(_) => None,
+            Store::Durable(durable) => durable.next_reply(id, channels, now),
+            #[cfg(feature = "testing")]
+            Store::Slow(slow) => slow.next_reply(channels, now),
         })
     }
 
-    /// As every store answers at once, there is none.
-    #[cfg(not(feature = "testing"))]
-    pub fn next_reply(&mut self, _now: Now) -> Option<(Option<Ticket>, Reply<W>)> {
-        None
+    /// What a store has to write down next; [`Stores::written`] gives it back.
+    pub fn next_batch(&mut self, now: Now) -> Option<Batch> {
+        let Self { channels, list, .. } = self;
+        each(list).find_map(|(id, store)| match store {
+            Store::Durable(durable) => durable.next_batch(id, channels, now),
+            _ => None,
+        })
+    }
+
+    /// A batch was written down, or could not be.
+    pub fn written(&mut self, batch: Batch, outcome: Outcome) {
+        if let Some(Store::Durable(durable)) = self.list.get_mut(batch.store().index()) {
+            durable.take_back(batch, outcome);
+        }
+    }
+
+    /// Takes what an earlier process has written down of a durable store.
+    pub fn restore(&mut self, store: StoreId, all: impl Iterator<Item = Restored>, now: Now) {
+        let Self { channels, list, .. } = self;
+        if let Some(Store::Durable(durable)) = list.get_mut(store.index()) {
+            durable.restore(store, all, channels, now);
+        }
     }
 
     /// From now on the stores take time: `fates` says what becomes of the questions to each.
@@ -132,7 +165,7 @@ impl<W: Default> Stores<W> {
         let stores = std::mem::take(&mut self.list);
         let slow = |store| match store {
             Store::Memory(memory) => Store::Slow(slow::Slow::new(memory, fates.to_vec())),
-            slow => slow,
+            other => other,
         };
         self.list = stores.into_iter().map(slow).collect();
     }
@@ -151,7 +184,11 @@ impl<W> Stores<W> {
                     self.asks(id, now).settle_emptied();
                 }
                 None => {
-                    self.list.push(Store::Memory(Memory::new(options.memory, self.first_id)));
+                    let memory = Memory::new(options.memory, self.first_id);
+                    self.list.push(match options.is_durable {
+                        false => Store::Memory(memory),
+                        true => Store::Durable(Box::new(Durable::new(memory))),
+                    });
                 }
             }
         }
@@ -230,7 +267,11 @@ impl<W> Stores<W> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         let expiry = self.memories().filter_map(due_ms).min();
-        [expiry, self.channels.next_deadline()].into_iter().flatten().min()
+        let writing = self.list.iter().filter_map(|store| match store {
+            Store::Durable(durable) => durable.due_ms(),
+            _ => None,
+        });
+        [expiry, self.channels.next_deadline(), writing.min()].into_iter().flatten().min()
     }
 
     /// Drops messages and channels whose time is up, a bounded number of them:
@@ -241,6 +282,9 @@ impl<W> Stores<W> {
             #[cfg(feature = "testing")]
             if let Store::Slow(slow) = store {
                 slow.begin_turn();
+            }
+            if let Store::Durable(durable) = store {
+                durable.note_time(now);
             }
             let memory = store.memory_mut();
             if due_ms(memory).is_some_and(|due_ms| due_ms <= now.mono_ms) {
@@ -322,6 +366,11 @@ impl<W> Stores<W> {
     pub fn check_invariants(&self) {
         self.channels.check_invariants();
     }
+}
+
+/// All stores with their ids.
+fn each(list: &mut [Store]) -> impl Iterator<Item = (StoreId, &mut Store)> {
+    list.iter_mut().zip(0..).map(|(store, id)| (StoreId(id), store))
 }
 
 /// When a memory has messages to drop, milliseconds; rounded up to a tick of the timer wheel, so

@@ -10,4 +10,6 @@ pub struct StoreOptions {
     /// How long a channel made by a message outlives its last message and held request,
     /// milliseconds.
     pub channel_timeout_ms: u64,
+    /// Whether it writes down what it keeps (`persist`). A reload does not change it.
+    pub is_durable: bool,
 }

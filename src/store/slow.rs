@@ -90,9 +90,8 @@ impl Slow {
         let Fate { turns, loss } = self.fates[line.number % self.fates.len()];
         line.number += 1;
         self.number += 1;
-        // Stores count on their own.
-        let number = self.number << 16 | u64::from(store.0);
-        let ticket = Ticket(NonZeroU64::new(number).expect("it counts from 1"));
+        let number = NonZeroU64::new(self.number).expect("it counts from 1");
+        let ticket = Ticket::new(number, store);
         line.asked.push_back(Asked { ticket, due: self.turn + turns, loss, store, question });
         Answer::Later(ticket)
     }

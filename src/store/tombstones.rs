@@ -95,6 +95,16 @@ impl Tombstones {
         self.by_name.remove(&self.hasher.hash_one(name)).map(|tombstone| tombstone.remains)
     }
 
+    /// What is left of the channel called `name`.
+    pub(super) fn get(&self, name: &[u8]) -> Option<Remains> {
+        self.by_name.get(&self.hasher.hash_one(name)).map(|tombstone| tombstone.remains)
+    }
+
+    /// Has what is not remembered hold up to this id, too.
+    pub(super) fn raise(&mut self, last: MessageId) {
+        self.others.cover(Remains { last, lost_through: last });
+    }
+
     /// What holds for a channel that is not remembered.
     pub(crate) fn others(&self) -> Remains {
         self.others

@@ -15,6 +15,7 @@ use pushserver_testkit::transcripts::run;
 use pushserver_testkit::transcripts::targets::{self, InWorld, OverTcp, Split};
 use pushserver_testkit::transcripts::transcript::{Only, Transcript};
 use pushserver_testkit::{Daemon, Start};
+use serde_json::Value;
 
 /// The daemon under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_pushserver");
@@ -31,13 +32,16 @@ fn none_failed(failures: &[String], of: usize) {
 
 /// Runs all in worlds, or all that may.
 fn in_worlds(split: Split) {
+    in_all(split, InWorld::new);
+}
+
+fn in_all(split: Split, world: fn(&Value, Split) -> Result<InWorld, String>) {
     let all = transcripts();
     let mut failures = Vec::new();
     for transcript in all.iter().filter(|transcript| transcript.only != Some(Only::Tcp)) {
         let split = if transcript.whole { Split::Whole } else { split };
-        let outcome = caught(transcript, || {
-            run::check(transcript, &mut InWorld::new(&transcript.settings, split)?)
-        });
+        let outcome =
+            caught(transcript, || run::check(transcript, &mut world(&transcript.settings, split)?));
         failures.extend(outcome.err());
     }
     none_failed(&failures, all.len());
@@ -64,6 +68,14 @@ fn every_transcript_holds_on_the_relay() {
         }
     }
     none_failed(&failures, all.len());
+}
+
+#[test]
+fn every_transcript_holds_where_stores_write_down_what_they_keep() {
+    if !is_update() {
+        in_all(Split::Whole, InWorld::durable);
+        in_all(Split::Bytes, InWorld::durable);
+    }
 }
 
 #[test]

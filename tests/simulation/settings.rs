@@ -199,6 +199,7 @@ impl Settings {
                     dropped_at_once: random.pick(&[1, 3, 512]),
                 },
                 channel_timeout_ms: random.pick(&[500, 5_000, 60_000]),
+                is_durable: false,
             })
             .collect();
         self.limits.pipeline_depth = random.pick(&[1, 3, 16]);

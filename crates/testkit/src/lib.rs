@@ -23,6 +23,7 @@ pub mod client;
 pub mod counters;
 pub mod daemon;
 pub mod directory;
+pub mod disk;
 pub mod judge;
 pub mod network;
 mod notices;

@@ -18,6 +18,7 @@ use pushserver::net::pace;
 use pushserver::relay::options::{Options, UpstreamAddress};
 use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 
+use crate::disk::Disk;
 use crate::notices::Notices;
 use crate::peer::{End, Peer, Peers};
 use crate::record::{Happened, Record};
@@ -39,6 +40,8 @@ pub struct Network {
     pub pace: usize,
     /// Dialled, in order, and where to.
     pub dialled: Vec<(ConnKey, Rc<UpstreamAddress>)>,
+    /// Of durable stores.
+    pub disk: Disk,
     /// All peers, also those whose connection is gone.
     pub peers: Peers,
     /// Read, and to be read again in the next turn.
@@ -65,6 +68,7 @@ impl Network {
             now,
             pace: pace::OUTPUTS_PER_TURN,
             dialled: Vec::new(),
+            disk: Disk::default(),
             peers: Peers::default(),
             again: Vec::new(),
             later: VecDeque::new(),
@@ -163,10 +167,12 @@ impl Network {
     /// # Panics
     /// If the relay is not as it must be.
     pub fn turn(&mut self) {
+        self.disk.give_back(&mut self.relay, self.now);
         self.carry_out_answers();
         self.relay.handle_timeout(self.now);
         self.record.note(Happened::Due);
         self.carry_out_answers();
+        self.disk.take(&mut self.relay, self.now);
         let (mut at_hand, mut left) = (Vec::new(), self.pace);
         let at_once = |left: usize| left.min(pace::OUTPUTS_AT_ONCE);
         while self.relay.poll_outputs(&mut at_hand, at_once(left), self.now) {
@@ -208,7 +214,10 @@ impl Network {
     pub fn is_busy(&self) -> bool {
         let state = self.relay.state();
         let waits = !self.again.is_empty() || !self.later.is_empty() || !self.gone.is_empty();
-        waits || state.has_output() || state.due_ms().is_some_and(|due| due <= self.now.mono_ms)
+        waits
+            || self.disk.is_busy()
+            || state.has_output()
+            || state.due_ms().is_some_and(|due| due <= self.now.mono_ms)
     }
 
     /// Lets time pass, both clocks alike; every deadline on the way is met when it is due.
@@ -331,10 +340,9 @@ impl Network {
     }
 
     fn read_again(&mut self, conn: ConnKey) {
-        if let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_queued) {
-            peer.is_queued = true;
-            self.again.push(conn);
-        }
+        let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_queued) else { return };
+        peer.is_queued = true;
+        self.again.push(conn);
     }
 
     /// `at`: where the record has it, before what comes of it and of what was asked before.
@@ -343,27 +351,19 @@ impl Network {
             Output::Send { conn, payload, many_waited } => {
                 self.give(*conn, payload.slices(0), *many_waited)
             }
-            Output::ShutdownWrite { conn } => {
-                self.peers.living(*conn).into_iter().for_each(|peer| peer.is_shut = true);
-            }
+            Output::ShutdownWrite { conn } => self.peers.change(*conn, |peer| peer.is_shut = true),
             Output::Close { conn } => {
-                if let Some(peer) = self.peers.living(*conn) {
-                    peer.is_closing = true;
-                    self.after_sending(*conn);
-                }
+                self.peers.change(*conn, |peer| peer.is_closing = true);
+                self.after_sending(*conn);
             }
             Output::Abort { conn } => self.drop_peer(*conn, End::Aborted),
             Output::Reset { conn } => self.drop_peer(*conn, End::Reset),
             Output::Connect { conn, to } => {
-                let peer = Peer { is_upstream: true, is_connecting: true, ..Peer::default() };
-                self.peers.enter(*conn, peer);
+                self.peers.enter(*conn, Peer::dialled());
                 self.dialled.push((*conn, Rc::clone(to)));
             }
-            Output::ResumeRead { conn } => {
-                if self.peers.living(*conn).is_some_and(|peer| peer.is_refused) {
-                    self.read_again(*conn);
-                }
-            }
+            Output::ResumeRead { conn } if !self.peers.has_refused(*conn) => {}
+            Output::ResumeRead { conn } => self.read_again(*conn),
             Output::Notify { event, notice } => self.notices.tell(*event, notice),
         }
         self.record.note_at(at, Happened::Asked(output));

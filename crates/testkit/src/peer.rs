@@ -54,6 +54,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// One that the relay dials.
+    pub(crate) fn dialled() -> Self {
+        Self { is_upstream: true, is_connecting: true, ..Self::default() }
+    }
+
     /// Takes what the relay reads of what it sent.
     pub(crate) fn read(&mut self, most: usize) -> Vec<u8> {
         let length = self.unread.len().min(most);
@@ -87,6 +92,18 @@ impl Peers {
     /// One whose connection is there.
     pub(crate) fn living(&mut self, conn: ConnKey) -> Option<&mut Peer> {
         self.0.get_mut(&conn).filter(|peer| peer.end.is_none())
+    }
+
+    /// Changes one whose connection is there.
+    pub(crate) fn change(&mut self, conn: ConnKey, change: impl FnOnce(&mut Peer)) {
+        if let Some(peer) = self.living(conn) {
+            change(peer);
+        }
+    }
+
+    /// Whether the relay did not want to read one.
+    pub(crate) fn has_refused(&mut self, conn: ConnKey) -> bool {
+        self.living(conn).is_some_and(|peer| peer.is_refused)
     }
 
     /// How many have a connection.

@@ -155,11 +155,12 @@ impl Client {
 
     /// Sets the timer. A client that is stalled is watched for that, whatever comes next.
     pub(in crate::relay) fn arm(&mut self, timer: ConnTimer, step: &mut Step<'_>) {
-        let in_ms = match self.phase {
-            Phase::Lingering { until_ms, .. } if timer == ConnTimer::Linger => {
+        let in_ms = match (timer, &self.phase) {
+            (ConnTimer::Linger, Phase::Lingering { until_ms, .. }) => {
                 until_ms.saturating_sub(step.now.mono_ms).min(LINGER_MS)
             }
-            _ if timer == ConnTimer::Store && step.effects.stopping => STOP_MS,
+            (ConnTimer::Store, phase) if phase.is_patient() => return self.disarm(step.effects),
+            (ConnTimer::Store, _) if step.effects.stopping => STOP_MS,
             _ => timer.ms(&step.site.limits),
         };
         self.arm_in(timer, in_ms, step);
@@ -167,10 +168,9 @@ impl Client {
 
     /// As [`Client::arm`], with another length, milliseconds.
     pub(in crate::relay) fn arm_in(&mut self, timer: ConnTimer, in_ms: u64, step: &mut Step<'_>) {
-        let (timer, in_ms) = if self.stalled {
-            (ConnTimer::Write, ConnTimer::Write.ms(&step.site.limits))
-        } else {
-            (timer, in_ms)
+        let (timer, in_ms) = match self.stalled {
+            true => (ConnTimer::Write, ConnTimer::Write.ms(&step.site.limits)),
+            false => (timer, in_ms),
         };
         if let Some((old, _)) = self.timer.take() {
             step.effects.wheel.cancel(old);

@@ -60,11 +60,10 @@ impl Phase {
         match self {
             Self::AwaitingHub { .. } | Self::Waiting { .. } | Self::Closing => true,
             // The hub ends a poll; a stream has its pings, or is to have none.
-            Self::Following(following) => following.ticket.is_none(),
+            Self::Following(following) => following.ticket.is_none_or(Ticket::is_patient),
+            Self::AwaitingStore(asked) => asked.ticket.is_patient(),
             Self::Proxied(_) => is_tunnel,
-            Self::Head { .. } | Self::Body(_) | Self::AwaitingStore(_) | Self::Lingering { .. } => {
-                false
-            }
+            Self::Head { .. } | Self::Body(_) | Self::Lingering { .. } => false,
         }
     }
 
@@ -82,6 +81,15 @@ impl Phase {
         match self {
             Self::AwaitingStore(_) => true,
             Self::Following(following) => following.ticket.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether it awaits an answer of a store that is sure to come.
+    pub(super) fn is_patient(&self) -> bool {
+        match self {
+            Self::AwaitingStore(asked) => asked.ticket.is_patient(),
+            Self::Following(following) => following.ticket.is_some_and(Ticket::is_patient),
             _ => false,
         }
     }

@@ -57,6 +57,12 @@ pub(super) fn words(refusal: hub::Refusal) -> (u16, &'static str) {
         hub::Refusal::MessageSize => {
             (413, "the message alone exceeds the store's max_memory; send less")
         }
+        hub::Refusal::NotWritten => {
+            (507, "the store's disk is full or broken; nothing was done, and the log says more")
+        }
+        hub::Refusal::Busy => {
+            (503, "too much waits to be written to the store's disk; try again later")
+        }
     }
 }
 

@@ -115,7 +115,7 @@ pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
     if let Some(stream) = following.sends() {
         step.hub.resume(stream);
     }
-    if following.ticket.is_some() {
+    if following.ticket.is_some_and(|ticket| !ticket.is_patient()) {
         return client.arm(ConnTimer::Store, step);
     }
     if following.is_poll() {
@@ -159,7 +159,10 @@ pub(super) fn await_store(client: &mut Client, ticket: Ticket, step: &mut Step<'
         }
         Begun::Stream(_) | Begun::Publisher => return step.hub.abandon(ticket),
     }
-    client.arm(ConnTimer::Store, step);
+    // It goes on being pinged beside an answer that is sure to come.
+    if !ticket.is_patient() {
+        client.arm(ConnTimer::Store, step);
+    }
 }
 
 /// A message for a stream, or the one of a poll.

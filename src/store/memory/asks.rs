@@ -7,9 +7,11 @@ use std::rc::Rc;
 use super::Memory;
 use crate::clock::Now;
 use crate::message::{Content, Cursor, First, Message, MessageId, Order};
-use crate::store::ask::{Ask, AskAll, ChannelKey, ChannelName, Gap, Owed, Reply, Start, StoreId};
-use crate::store::channel::Made;
+use crate::store::ask::{
+    Ask, AskAll, ChannelKey, ChannelName, Gap, Made, Owed, Reply, Start, StoreId,
+};
 use crate::store::channels::{Channels, NoChannel};
+use crate::store::record::{ChannelRecord, MessageRecord};
 
 /// See the module.
 pub(in crate::store) struct Asks<'a, W> {
@@ -65,7 +67,53 @@ impl<W: Default> Asks<'_, W> {
             return Ok(Reply::TooLarge);
         }
         let (key, channel) = channels.find_or_make(name, create, Made::ToPublish, *now)?;
-        let message = memory.message(channel.last, channel.queue, content, now.unix_s);
+        let (MessageId { time, tag }, place) = memory.numbering.next(channel.last, now.unix_s);
+        let sequence = memory.sequence(channel.queue);
+        let content = content.into();
+        let message = Message { time, tag, number: place.tag, sequence, content };
+        Ok(self.publish(key, message, keep))
+    }
+
+    /// Publishes a message that is written down.
+    pub(in crate::store) fn append_written(
+        &mut self,
+        store: StoreId,
+        record: MessageRecord,
+        keep: bool,
+    ) -> Reply<W> {
+        let Self { channels, memory, now } = self;
+        let name = ChannelName { store, name: &record.channel };
+        let (key, channel) = channels.find_or_make_agreed(name, Made::ToPublish, *now);
+        let message = record.message(memory.sequence(channel.queue));
+        self.publish(key, message, keep)
+    }
+
+    /// Makes a channel that is written down.
+    pub(in crate::store) fn create_written(&mut self, store: StoreId, name: &[u8]) -> Reply<W> {
+        let name = ChannelName { store, name };
+        let (key, _) = self.channels.find_or_make_agreed(name, Made::OnRequest, self.now);
+        self.settle(key);
+        self.answer(name, Ask::Inspect)
+    }
+
+    /// Takes a message that was written down before the start.
+    pub(in crate::store) fn restore(&mut self, store: StoreId, record: MessageRecord) {
+        let Self { channels, memory, now } = self;
+        let name = ChannelName { store, name: &record.channel };
+        let (key, channel) = channels.find_or_restore(name, *now);
+        channel.restored(record.id(), record.before);
+        let forgotten = channel.forgotten;
+        let queue = *channel.queue.get_or_insert_with(|| memory.open(key, forgotten));
+        let age_ms = now.unix_s.saturating_sub(record.place.time).saturating_mul(1000);
+        let message = record.message(memory.sequence(Some(queue)));
+        memory.append(queue, message, now.mono_ms.saturating_sub(age_ms));
+        self.settle_emptied();
+    }
+
+    /// Publishes a message that has its id.
+    fn publish(&mut self, key: ChannelKey, message: Message, keep: bool) -> Reply<W> {
+        let Self { channels, memory, now } = self;
+        let channel = channels.get_mut(key).expect("its caller has found it");
         channel.published(message.id());
         let message = if keep {
             let forgotten = channel.forgotten;
@@ -80,7 +128,7 @@ impl<W: Default> Asks<'_, W> {
         if !keep {
             self.settle(key);
         }
-        Ok(Reply::Appended { channel: key, message, kept: keep, lost_through, facts })
+        Reply::Appended { channel: key, message, kept: keep, lost_through, facts }
     }
 
     fn next(&mut self, name: ChannelName<'_>, start: Start) -> Result<Reply<W>, NoChannel> {
@@ -202,6 +250,7 @@ impl<W> Asks<'_, W> {
     /// Settles the channels whose last message went.
     pub(in crate::store) fn settle_emptied(&mut self) {
         while let Some(owner) = self.memory.next_emptied() {
+            self.note(owner, false);
             self.settle(owner);
         }
     }
@@ -224,8 +273,21 @@ impl<W> Asks<'_, W> {
         }
     }
 
+    /// Notes what is remembered of a channel, where that is written down; `has_ended`: the channel
+    /// has.
+    fn note(&mut self, key: ChannelKey, has_ended: bool) {
+        let Some(mut notes) = self.memory.list.notes.take() else { return };
+        let record = self.channels.get(key).and_then(|channel| channel.record(self.memory));
+        notes.channels.extend(
+            record
+                .map(|record| ChannelRecord { made: record.made.filter(|_| !has_ended), ..record }),
+        );
+        self.memory.list.notes = Some(notes);
+    }
+
     /// Removes a channel with its messages; gives what the hub kept with it.
     fn remove(&mut self, key: ChannelKey) -> Option<W> {
+        self.note(key, true);
         let channel = self.channels.get(key)?;
         let (lost_through, queue) = (channel.lost_through(self.memory), channel.queue);
         if let Some(queue) = queue {

@@ -7,6 +7,7 @@ use slab::Slab;
 
 use super::queue::QueueId;
 use crate::message::{Content, Message};
+use crate::store::record::Notes;
 
 /// What a message costs beside its content, bytes: its entries in the store's
 /// tables, rounded up. Part of the budget, so that empty messages are bounded too.
@@ -26,7 +27,7 @@ pub(super) struct Node {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct List {
+pub(in crate::store) struct List {
     nodes: Slab<Node>,
     /// The ends. `NONE` when empty.
     oldest: u32,
@@ -34,11 +35,20 @@ pub(super) struct List {
     /// The oldest message that has not expired. Those before it are kept for `min_messages`.
     expiring: u32,
     used_bytes: usize,
+    /// What has gone, for a store that writes that down; `None`: nobody does.
+    pub(in crate::store) notes: Option<Box<Notes>>,
 }
 
 impl Default for List {
     fn default() -> Self {
-        Self { nodes: Slab::new(), oldest: NONE, newest: NONE, expiring: NONE, used_bytes: 0 }
+        Self {
+            nodes: Slab::new(),
+            oldest: NONE,
+            newest: NONE,
+            expiring: NONE,
+            used_bytes: 0,
+            notes: None,
+        }
     }
 }
 
@@ -75,6 +85,9 @@ impl List {
             self.expiring = node.newer;
         }
         self.used_bytes -= cost(&node.message.content);
+        if let Some(notes) = &mut self.notes {
+            notes.gone.push(node.message.place());
+        }
         node.message
     }
 

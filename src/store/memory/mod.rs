@@ -22,7 +22,7 @@ use self::lost::Lost;
 use self::numbering::Numbering;
 use self::queue::Queue;
 use super::ask::{ChannelKey, Gap};
-use crate::message::{Content, Cursor, Message, MessageId, Order};
+use crate::message::{Cursor, Message, MessageId, Order};
 
 pub use self::list::MESSAGE_OVERHEAD;
 pub use self::options::Options;
@@ -36,7 +36,7 @@ pub struct Memory {
     /// Somebody follows channels in the order of the store: from then on the places of what is lost
     /// are noted too; what was lost before is unknown.
     pub(in crate::store) notes_places: bool,
-    list: List,
+    pub(in crate::store) list: List,
     queues: Slab<Queue>,
     /// Queues that were closed with more messages than are dropped at once.
     closed: Vec<QueueId>,
@@ -98,18 +98,9 @@ impl Memory {
         self.is_behind |= !is_done;
     }
 
-    /// A message that is published now, in the channel whose newest has the id `last`; `queue`: the
-    /// channel's, if it has one.
-    pub fn message(
-        &mut self,
-        last: MessageId,
-        queue: Option<QueueId>,
-        content: Content<&[u8]>,
-        unix_s: u64,
-    ) -> Message {
-        let (MessageId { time, tag }, place) = self.numbering.next(last, unix_s);
-        let sequence = queue.map_or(0, |queue| self.queues[queue.index()].sequence);
-        Message { time, tag, number: place.tag, sequence, content: content.into() }
+    /// How many messages a queue has had.
+    pub(in crate::store) fn sequence(&self, queue: Option<QueueId>) -> u64 {
+        queue.map_or(0, |queue| self.queues[queue.index()].sequence)
     }
 
     /// Keeps a message, at the cost of older ones where a limit is reached.
@@ -293,9 +284,11 @@ impl Memory {
         if !self.is_behind || self.options.message_timeout_ms == 0 {
             return 0;
         }
-        let is_due = |node: &u32| self.due_ms(self.list.node(*node)) <= self.expired_at_ms;
-        let may_go = queue.nodes().len().saturating_sub(self.options.min_messages);
-        queue.nodes().partition_point(is_due).min(may_go)
+        let nodes = queue.nodes();
+        let may_go = nodes.len().saturating_sub(self.options.min_messages);
+        nodes
+            .partition_point(|node| self.due_ms(self.list.node(*node)) <= self.expired_at_ms)
+            .min(may_go)
     }
 
     /// When a message's time is up, where there is a `message_timeout`; milliseconds.
@@ -399,6 +392,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Content;
 
     const OPTIONS: Options = Options {
         min_messages: 0,
@@ -418,7 +412,14 @@ mod tests {
 
     fn keep(store: &mut Memory, queue: QueueId, time: u64, body: &[u8], now_ms: u64) {
         let content = Content { body, ..Content::default() };
-        let message = store.message(MessageId::default(), Some(queue), content, time);
+        let (id, place) = store.numbering.next(MessageId::default(), time);
+        let message = Message {
+            time: id.time,
+            tag: id.tag,
+            number: place.tag,
+            sequence: store.sequence(Some(queue)),
+            content: content.into(),
+        };
         assert_eq!(message.time, time);
         store.append(queue, message, now_ms);
     }

@@ -28,7 +28,13 @@ impl Numbering {
         let full = last.tag == u32::MAX;
         let least = last.time.saturating_add(u64::from(full));
         self.newest = self.newest.next(unix_s.max(least));
-        (last.next(self.newest.time), self.newest)
+        (last.max(self.first_id).next(self.newest.time), self.newest)
+    }
+
+    /// From now on every id and place is above this one, too.
+    pub(in crate::store) fn raise(&mut self, place: MessageId) {
+        self.newest = self.newest.max(place);
+        self.first_id = self.first_id.max(place);
     }
 
     pub(in crate::store) fn newest(&self) -> MessageId {

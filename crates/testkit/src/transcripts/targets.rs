@@ -118,12 +118,27 @@ impl InWorld {
     /// # Errors
     /// What is wrong with the settings.
     pub fn new(settings: &Value, split: Split) -> Result<Self, String> {
+        Self::with(settings, split, false)
+    }
+
+    /// As [`InWorld::new`], with stores that write down what they keep, which takes two turns.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn durable(settings: &Value, split: Split) -> Result<Self, String> {
+        Self::with(settings, split, true)
+    }
+
+    fn with(settings: &Value, split: Split, is_durable: bool) -> Result<Self, String> {
         let text = complete(settings).to_string();
         let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
         let config = config.map_err(|error| error.to_string())?;
         // A process of an earlier second, so that tags begin at 0.
         let first_id = MessageId { time: BEGIN_UNIX_S - 1, tag: 999_999 };
-        let network = Network::new(&config.relay_options(), config.hub_options(first_id, 1));
+        let mut hub = config.hub_options(first_id, 1);
+        hub.stores.iter_mut().for_each(|store| store.is_durable = is_durable);
+        let mut network = Network::new(&config.relay_options(), hub);
+        network.disk.turns = 2;
         Ok(Self { network, split, conns: Vec::new() })
     }
 
