@@ -8,7 +8,7 @@
 //! order; each row uses only the rows before it:
 //!
 //! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`rate_limit`], [`jitter`],
-//!    [`log_targets`]: leaves.
+//!    [`log_targets`], [`secret`]: leaves.
 //! 2. [`http`]: heads, bodies and dates as bytes. [`store`]: messages for later cursors.
 //! 3. [`hub`]: channels, subscriptions, fan-outs. The domain.
 //! 4. [`relay`]: connections, locations, answers. The domain's HTTP face.
@@ -37,5 +37,6 @@ pub mod net;
 pub mod pid_file;
 pub mod rate_limit;
 pub mod relay;
+pub mod secret;
 pub mod store;
 pub mod wheel;

@@ -2,7 +2,7 @@
 //! and secrets. Shows no secret.
 
 use super::problem::{Path, Problem, quoted};
-use crate::relay::options::Secret;
+use crate::secret::Secret;
 
 /// Checks the value of a field.
 ///

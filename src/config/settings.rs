@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, First};
-use crate::relay::options::Secret;
+use crate::secret::Secret;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,16 +1,15 @@
 //! What the relay is told at start and on reload. Built by `config`, checked there, never again.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, First, Order};
 use crate::relay::location::pattern::Pattern;
+use crate::secret::Secret;
 use crate::store::StoreId;
 
 /// The relay's settings.
@@ -210,31 +209,6 @@ pub struct Transports {
     pub event_stream: bool,
     /// Long or interval polls.
     pub poll: bool,
-}
-
-/// A text that no log and no message shows.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 /// Which web origins a location answers to.

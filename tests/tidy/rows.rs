@@ -13,6 +13,7 @@ const ROWS: [&[&str]; 8] = [
         "message",
         "nearest",
         "rate_limit",
+        "secret",
         "wheel",
     ],
     &["http", "store"],

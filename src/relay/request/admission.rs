@@ -13,8 +13,9 @@ use crate::message::Cursor;
 use crate::relay::input::Arrival;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::names::Names;
-use crate::relay::options::{PublisherOptions, Secret, SubscriberOptions};
+use crate::relay::options::{PublisherOptions, SubscriberOptions};
 use crate::relay::site::Site;
+use crate::secret::Secret;
 
 /// To a request for another server (RFC 9110 15.5.20).
 const MISDIRECTED: u16 = 421;
