@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
-use pushserver_testkit::rounds::{chunked_body, config, cursor, frames, relay, request_head};
+use pushserver_testkit::rounds::{chunked_body, config, cursor, frames, relay, request_head, resp};
 
 type Round = fn(&[u8]);
 
-const ROUNDS: [(&str, Round); 6] = [
+const ROUNDS: [(&str, Round); 7] = [
     ("request_head", request_head::round),
     ("chunked_body", chunked_body::round),
     ("cursor", cursor::round),
     ("frames", frames::round),
+    ("resp", resp::round),
     ("config", config::round),
     ("relay", relay::round),
 ];

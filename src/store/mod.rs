@@ -12,6 +12,7 @@ mod durable;
 pub mod memory;
 mod options;
 mod record;
+pub mod redis;
 #[cfg(feature = "testing")]
 mod slow;
 mod tombstones;

@@ -26,6 +26,7 @@ const BANNED: [(&str, &[&str]); 13] = [
             "src/relay/request/admission.rs",
             "src/relay/notice.rs",
             "src/relay/proxy/rewrite.rs",
+            "src/store/redis/options.rs",
         ],
     ),
     ("process::exit", &["src/main.rs"]),

@@ -7,7 +7,8 @@
 //! 3. [`client`], [`stream`], [`upstream`], [`backend`]: both ends of real sockets.
 //! 4. [`directory`], [`mod@settings`], [`daemon`], [`vitals`], [`mod@counters`]: the real binary.
 //! 5. [`network`], [`peer`], [`record`]: the relay without sockets, in the order of the reactor.
-//! 6. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
+//! 6. [`redis`]: a real `redis-server`.
+//! 7. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
 //!
 //! Nothing here checks what the daemon does, except the bytes of its answers.
 
@@ -30,6 +31,7 @@ mod notices;
 pub mod peer;
 pub mod random;
 pub mod record;
+pub mod redis;
 pub mod rounds;
 pub mod settings;
 pub mod stream;
@@ -46,6 +48,7 @@ pub use daemon::{Daemon, Start};
 pub use network::Network;
 pub use random::Random;
 pub use record::Happened;
+pub use redis::Redis;
 pub use settings::{limits, merge, settings, subscriber};
 pub use stream::Stream;
 pub use upstream::{Absent, Upstream};

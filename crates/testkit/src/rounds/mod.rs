@@ -7,3 +7,4 @@ pub mod cursor;
 pub mod frames;
 pub mod relay;
 pub mod request_head;
+pub mod resp;

@@ -1,0 +1,13 @@
+//! Redis: the pure inside of a store that several daemons share. Sans-io; it never sees a
+//! subscriber or a socket.
+//!
+//! [`resp`]: the bytes of the protocol. [`keys`]: which keys there are. [`scripts`]: what is asked,
+//! each an atomic script; [`answers`] and [`announcement`]: what comes back, asked and unasked.
+//! [`options`]: the settings.
+
+pub mod announcement;
+pub mod answers;
+pub mod keys;
+pub mod options;
+pub mod resp;
+pub mod scripts;
