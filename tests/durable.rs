@@ -22,7 +22,10 @@ fn start(settings: &Value, second: u64, before: Option<&Network>) -> Network {
     let mut network = Network::at(now, &config.relay_options(), hub);
     if let Some(before) = before {
         network.disk = before.disk.again();
-        network.relay.restore(STORE, network.disk.restored(STORE).into_iter(), now);
+        for restored in network.disk.restored(STORE) {
+            network.relay.restore(STORE, restored, now);
+        }
+        network.relay.restored(now);
     }
     network
 }

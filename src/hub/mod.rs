@@ -182,9 +182,14 @@ impl Hub {
         self.holds.stores.written(batch, outcome);
     }
 
-    /// Takes what an earlier process has written down of a store, before anything is asked.
-    pub fn restore(&mut self, store: StoreId, all: impl Iterator<Item = Restored>, now: Now) {
-        self.holds.stores.restore(store, all, now);
+    /// Takes what an earlier process has written down of a store; before anything is asked.
+    pub fn restore(&mut self, store: StoreId, restored: Restored, now: Now) {
+        self.holds.stores.restore(store, restored, now);
+    }
+
+    /// Everything is restored.
+    pub fn restored(&mut self, now: Now) {
+        self.holds.stores.restored(now);
     }
 
     /// Drops messages and channels whose time is up, up to a bound. First in a turn.

@@ -90,9 +90,15 @@ impl Relay {
         conn
     }
 
-    /// Takes what an earlier process has written down of a store; before the first connection.
-    pub fn restore(&mut self, store: StoreId, all: impl Iterator<Item = Restored>, now: Now) {
-        self.hub.restore(store, all, now);
+    /// Takes what an earlier process has written down of a store, one thing after the other in the
+    /// order of [`Restored`]; before the first connection. Then [`Relay::restored`].
+    pub fn restore(&mut self, store: StoreId, restored: Restored, now: Now) {
+        self.hub.restore(store, restored, now);
+    }
+
+    /// Everything is restored.
+    pub fn restored(&mut self, now: Now) {
+        self.hub.restored(now);
     }
 
     /// What a store has to write down next, to be answered by [`Command::Written`]; `None`: nothing

@@ -45,6 +45,8 @@ pub(super) struct Durable {
     settled: MessageId,
     /// When what has gone is to be written, if nothing else is, milliseconds.
     notes_due_ms: Option<u64>,
+    /// At the start: through which place each channel was deleted whose messages may be there.
+    deleted: HashMap<Box<[u8]>, MessageId>,
 }
 
 /// A question that waits for its batch.
@@ -92,6 +94,7 @@ impl Durable {
             number: 0,
             settled: MessageId::default(),
             notes_due_ms: None,
+            deleted: HashMap::new(),
         }
     }
 
@@ -247,33 +250,32 @@ impl Durable {
         }
     }
 
-    /// Takes what an earlier process has written down, in the order of [`Restored`]. What is too
-    /// old or too much goes as it would have gone.
+    /// Takes what an earlier process has written down, in the order of [`Restored`]; then
+    /// [`Durable::restored`].
     pub(super) fn restore<W: Default>(
         &mut self,
         store: StoreId,
-        restored: impl Iterator<Item = Restored>,
+        restored: Restored,
         channels: &mut Channels<W>,
         now: Now,
     ) {
-        // When each channel was deleted whose messages may still be there.
-        let mut deleted = HashMap::new();
-        for restored in restored {
-            let record = match restored {
-                Restored::Channel(record) => {
-                    deleted.insert(record.name.clone(), record.gone_through);
-                    self.restore_channel(store, record, channels, now);
-                    continue;
-                }
-                Restored::Message(record) => record,
-            };
-            self.memory.numbering.raise(record.place);
-            if deleted.get(&record.channel).is_some_and(|through| record.place <= *through) {
-                self.memory.list.notes.get_or_insert_default().gone.push(record.place);
-                continue;
+        let record = match restored {
+            Restored::Channel(record) => {
+                return self.restore_channel(store, record, channels, now);
             }
-            Asks { channels, memory: &mut self.memory, now }.restore(store, record);
+            Restored::Message(record) => record,
+        };
+        self.memory.numbering.raise(record.place);
+        if self.deleted.get(&record.channel).is_some_and(|through| record.place <= *through) {
+            self.memory.list.notes.get_or_insert_default().gone.push(record.place);
+            return;
         }
+        Asks { channels, memory: &mut self.memory, now }.restore(store, record);
+    }
+
+    /// Everything is restored. What is too old goes as it would have gone.
+    pub(super) fn restored<W: Default>(&mut self, channels: &mut Channels<W>, now: Now) {
+        self.deleted = HashMap::new();
         self.memory.expire(now.mono_ms);
         Asks { channels, memory: &mut self.memory, now }.settle_emptied();
         channels.raise(self.memory.numbering.newest());
@@ -287,6 +289,9 @@ impl Durable {
         now: Now,
     ) {
         let ChannelRecord { name, last, lost_through, gone_through, made } = record;
+        if gone_through != MessageId::default() {
+            self.deleted.insert(name.clone(), gone_through);
+        }
         let through = self.memory.numbering.last_place_of(last);
         self.memory.numbering.raise(through.max(gone_through));
         let (name, remains) = (ChannelName { store, name: &name }, Remains { last, lost_through });

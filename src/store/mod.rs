@@ -152,11 +152,22 @@ impl<W: Default> Stores<W> {
         }
     }
 
-    /// Takes what an earlier process has written down of a durable store.
-    pub fn restore(&mut self, store: StoreId, all: impl Iterator<Item = Restored>, now: Now) {
+    /// Takes what an earlier process has written down of a durable store, one thing after the
+    /// other in the order of [`Restored`]; then [`Stores::restored`].
+    pub fn restore(&mut self, store: StoreId, restored: Restored, now: Now) {
         let Self { channels, list, .. } = self;
         if let Some(Store::Durable(durable)) = list.get_mut(store.index()) {
-            durable.restore(store, all, channels, now);
+            durable.restore(store, restored, channels, now);
+        }
+    }
+
+    /// Everything is restored.
+    pub fn restored(&mut self, now: Now) {
+        let Self { channels, list, .. } = self;
+        for store in list {
+            if let Store::Durable(durable) = store {
+                durable.restored(channels, now);
+            }
         }
     }
 

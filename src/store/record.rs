@@ -113,6 +113,12 @@ impl Batch {
         self.store
     }
 
+    /// How many bytes its messages have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.messages().map(|message| message.content.bytes()).sum()
+    }
+
     /// Messages to be written down, in the order of their places.
     pub fn messages(&self) -> impl Iterator<Item = &MessageRecord> {
         self.changes.iter().filter_map(|change| match &change.what {
