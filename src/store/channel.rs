@@ -90,6 +90,11 @@ impl<W> Channel<W> {
         if self.published || self.last > least.id() { Cursor::at(self.last) } else { least }
     }
 
+    /// Of its newest message; 0:0 before the first.
+    pub(super) fn newest_id(&self) -> MessageId {
+        if self.published { self.last } else { MessageId::default() }
+    }
+
     /// When it ends if it stays idle, milliseconds.
     pub(super) fn idle_due_ms(&self, channel_timeout_ms: u64) -> u64 {
         self.used_ms.saturating_add(match self.made {
@@ -114,7 +119,7 @@ impl<W> Channel<W> {
     pub(super) fn record(&self, memory: &Memory) -> Option<ChannelRecord> {
         (self.published || self.made > Made::ToWait).then(|| ChannelRecord {
             name: self.name.as_ref().into(),
-            last: self.last,
+            last: self.newest_id(),
             lost_through: self.lost_through(memory),
             gone_through: MessageId::default(),
             made: Some(self.made),
@@ -125,7 +130,7 @@ impl<W> Channel<W> {
         Facts {
             messages: self.queue.map_or(0, |queue| memory.len(queue)),
             requested: self.asked_ms.map(|asked| now.mono_ms.saturating_sub(asked) / 1000),
-            last_message_id: if self.published { self.last } else { MessageId::default() },
+            last_message_id: self.newest_id(),
         }
     }
 }

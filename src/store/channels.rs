@@ -97,7 +97,13 @@ impl<W: Default> Channels<W> {
         now: Now,
     ) -> Option<ChannelKey> {
         match made {
-            Some(made) => Some(self.make_with(name, made, remains, now)),
+            Some(made) => {
+                let key = self.make_with(name, made, remains, now);
+                if remains.last != MessageId::default() {
+                    self.table.get_mut(key)?.published(remains.last);
+                }
+                Some(key)
+            }
             None => {
                 self.tombstones.put(name.name, remains);
                 None

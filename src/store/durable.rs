@@ -75,7 +75,10 @@ enum NotAsked {
 #[derive(Debug, Clone, Copy)]
 struct Ahead {
     exists: bool,
+    /// What its next message comes after.
     last: MessageId,
+    /// The id of its newest message; 0:0 before the first.
+    newest: MessageId,
     /// Its newest message that is kept; 0:0 for none.
     kept: MessageId,
     lost_through: MessageId,
@@ -325,12 +328,14 @@ impl Ahead {
             Some((_, channel)) => Self {
                 exists: true,
                 last: channel.last,
+                newest: channel.newest_id(),
                 kept: channel.queue.map_or(MessageId::default(), |queue| newest(memory, queue)),
                 lost_through: channel.lost_through(memory),
             },
             None => {
                 let Remains { last, lost_through } = channels.remains(name);
-                Self { exists: false, last, kept: MessageId::default(), lost_through }
+                let none = MessageId::default();
+                Self { exists: false, last, newest: none, kept: none, lost_through }
             }
         }
     }
@@ -345,7 +350,7 @@ impl Ahead {
     ) -> What {
         let mut record = ChannelRecord {
             name,
-            last: self.last,
+            last: self.newest,
             lost_through: self.lost_through,
             gone_through: MessageId::default(),
             made: Some(Made::OnRequest),
@@ -354,7 +359,7 @@ impl Ahead {
             Question::Append { content, keep, .. } => {
                 let (id, place) = memory.numbering.next(self.last, now.unix_s);
                 let before = self.kept.max(self.lost_through);
-                (self.exists, self.last) = (true, id);
+                (self.exists, self.last, self.newest) = (true, id, id);
                 if keep {
                     self.kept = id;
                 }
@@ -369,7 +374,8 @@ impl Ahead {
                 What::Create(record)
             }
             Question::Delete => {
-                (self.exists, self.kept) = (false, MessageId::default());
+                let none = MessageId::default();
+                (self.exists, self.newest, self.kept) = (false, none, none);
                 record.gone_through = memory.numbering.newest();
                 record.made = None;
                 What::Delete(record)

@@ -39,7 +39,7 @@ impl MessageRecord {
 pub struct ChannelRecord {
     /// Its name.
     pub name: Box<[u8]>,
-    /// Its last id: a later message has a greater one.
+    /// The id of its newest message; 0:0 before the first.
     pub last: MessageId,
     /// The newest message that it lost to expiry or limits.
     pub lost_through: MessageId,
