@@ -8,10 +8,22 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// One reading of both clocks, taken once per turn of the loop and passed down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Milliseconds since the process started; never decreases.
+    /// Milliseconds of a clock that begins with the process, at [`BEGIN_MS`]; never decreases.
     pub mono_ms: u64,
     /// Seconds since the Unix epoch; may be set back by the operator.
     pub unix_s: u64,
+}
+
+/// Where the monotonic milliseconds of a [`Clock`] begin: 34 years, so that what is older than the
+/// process, as a stored message is, has a time, too.
+pub const BEGIN_MS: u64 = 1 << 40;
+
+impl Now {
+    /// Milliseconds since the process started, of what a [`Clock`] says.
+    #[must_use]
+    pub fn since_start_ms(self) -> u64 {
+        self.mono_ms.saturating_sub(BEGIN_MS)
+    }
 }
 
 /// Reads the clocks.
@@ -21,7 +33,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock whose monotonic milliseconds start at 0 now.
+    /// A clock whose monotonic milliseconds start at [`BEGIN_MS`] now.
     #[must_use]
     pub fn start() -> Self {
         Self { started: Instant::now() }
@@ -30,8 +42,8 @@ impl Clock {
     /// Both clocks, now.
     #[must_use]
     pub fn now(&self) -> Now {
-        let mono_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { mono_ms, unix_s: unix_time().0 }
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { mono_ms: BEGIN_MS.saturating_add(elapsed_ms), unix_s: unix_time().0 }
     }
 }
 
@@ -40,4 +52,17 @@ impl Clock {
 pub fn unix_time() -> (u64, u32) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (since.as_secs(), since.subsec_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEGIN_MS, Clock};
+
+    #[test]
+    fn a_time_before_the_start_is_a_time_and_the_start_is_told_from_it() {
+        let now = Clock::start().now();
+        assert!(now.mono_ms >= BEGIN_MS);
+        assert!(now.since_start_ms() < 60_000);
+        assert!(now.mono_ms - 30 * 365 * 24 * 3600 * 1000 > 0);
+    }
 }

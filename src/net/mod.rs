@@ -234,7 +234,7 @@ impl Reactor {
     fn figures(&self, now: Now) -> Figures {
         let Self { acceptor, traffic, watchdog, .. } = self;
         let net = NetFigures {
-            uptime_s: now.mono_ms / 1000,
+            uptime_s: now.since_start_ms() / 1000,
             connections: traffic.sockets.open() as u64,
             accepted: acceptor.accepted,
             accept_pauses: acceptor.pauses,
