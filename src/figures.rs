@@ -2,7 +2,9 @@
 //! each layer. Counts nothing itself. Whatever shows figures (the log line at SIGUSR1, …) is a
 //! writer over [`Figures::each`], so that a new one needs a field here and nothing else.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 /// How a figure moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +16,11 @@ pub enum Kind {
 }
 
 /// One figure, to be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
-    /// Unique among all; a word of `[a-z0-9_]`, its unit last.
-    pub name: &'static str,
+    /// Unique among all; a word of `[a-z0-9_]`, its unit last. Of a store: behind its name, whose
+    /// other characters are `_`.
+    pub name: Cow<'static, str>,
     /// How it moves.
     pub kind: Kind,
     /// What it is.
@@ -39,7 +42,7 @@ macro_rules! figures {
         impl $layer {
             /// Every figure, in the order in which it is defined.
             pub fn each(&self) -> impl Iterator<Item = Figure> + use<> {
-                let figure = |name, kind, value| Figure { name, kind, value };
+                let figure = |name, kind, value| Figure { name: Cow::Borrowed(name), kind, value };
                 [$(figure(stringify!($name), Kind::$kind, self.$name),)+].into_iter()
             }
         }
@@ -137,6 +140,41 @@ figures! {
     }
 }
 
+figures! {
+    /// Of a store's file.
+    pub struct PersistFigures {
+        /// Batches that were written, each in one transaction.
+        Counter persist_commits,
+        /// Batches that could not be written, whose publishers were refused.
+        Counter persist_refused,
+        /// Bytes that are being written or wait for it.
+        Gauge persist_queue_bytes,
+        /// Bytes of the file and its log.
+        Gauge persist_file_bytes,
+    }
+}
+
+/// Of one store that has more than its messages in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreFigures {
+    /// Its name in the settings.
+    pub store: Rc<str>,
+    /// Of its file.
+    pub persist: PersistFigures,
+}
+
+impl StoreFigures {
+    /// Every figure, with the store's name before its own.
+    pub fn each(&self) -> impl Iterator<Item = Figure> + use<> {
+        let plain = |char: char| if char.is_ascii_alphanumeric() { char } else { '_' };
+        let store: String = self.store.to_ascii_lowercase().chars().map(plain).collect();
+        self.persist.each().map(move |figure| Figure {
+            name: Cow::Owned(format!("{store}_{}", figure.name)),
+            ..figure
+        })
+    }
+}
+
 impl RelayFigures {
     /// Counts an answer of ours with this status, if it refuses a request.
     pub fn count_answer(&mut self, status: u16) {
@@ -163,7 +201,7 @@ impl RelayFigures {
 }
 
 /// The figures of all layers at one time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Of the loop.
     pub net: NetFigures,
@@ -173,15 +211,18 @@ pub struct Figures {
     pub hub: HubFigures,
     /// Of the notices.
     pub passthrough: PassthroughFigures,
+    /// Of each store with a file.
+    pub stores: Vec<StoreFigures>,
 }
 
 impl Figures {
     /// Every figure, in the order of the log line.
-    pub fn each(&self) -> impl Iterator<Item = Figure> + use<> {
+    pub fn each(&self) -> impl Iterator<Item = Figure> + use<'_> {
         let of_relay = |kind| self.relay.each().filter(move |figure| figure.kind == kind);
         let what_there_is = of_relay(Kind::Gauge).chain(self.hub.each());
         let loop_and_relay = self.net.each().chain(what_there_is).chain(of_relay(Kind::Counter));
-        loop_and_relay.chain(self.passthrough.each())
+        let of_stores = self.stores.iter().flat_map(StoreFigures::each);
+        loop_and_relay.chain(self.passthrough.each()).chain(of_stores)
     }
 }
 
@@ -205,7 +246,7 @@ mod tests {
     #[test]
     fn a_line_has_every_figure_once() {
         let figures = Figures::default();
-        let names: Vec<&str> = figures.each().map(|figure| figure.name).collect();
+        let names: Vec<_> = figures.each().map(|figure| figure.name).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         assert_eq!(figures.to_string().split(' ').count(), names.len());
         assert!(figures.to_string().starts_with("uptime_s=0 connections=0 "));
@@ -221,6 +262,17 @@ mod tests {
         [200, 304, 404, 404, 410, 505].into_iter().for_each(|status| relay.count_answer(status));
         let counted = relay.each().filter(|figure| figure.value > 0);
         let counted: Vec<_> = counted.map(|figure| (figure.name, figure.value)).collect();
-        assert_eq!(counted, [("refused_404", 2), ("refused_505", 1)]);
+        assert_eq!(counted, [("refused_404".into(), 2), ("refused_505".into(), 1)]);
+    }
+
+    #[test]
+    fn figures_of_a_store_begin_with_its_name() {
+        let persist = PersistFigures { persist_commits: 7, ..PersistFigures::default() };
+        let stores = vec![StoreFigures { store: "Chat-1".into(), persist }];
+        let line = Figures { stores, ..Figures::default() }.to_string();
+        assert!(line.ends_with(
+            " chat_1_persist_commits=7 chat_1_persist_refused=0 chat_1_persist_queue_bytes=0 \
+             chat_1_persist_file_bytes=0"
+        ));
     }
 }

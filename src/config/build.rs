@@ -101,7 +101,7 @@ fn store(store: &Store, path: &Path<'_>) -> Result<StoreOptions, Problem> {
         return Err(Problem::new(&path.key("min_messages"), what));
     }
     Ok(StoreOptions {
-        is_durable: false,
+        is_durable: store.persist.is_some(),
         memory: memory::Options {
             min_messages: store.min_messages,
             max_messages: store.max_messages,

@@ -12,6 +12,7 @@ mod idle;
 mod ids;
 mod json;
 mod nginx;
+mod persist;
 mod problem;
 mod reach;
 mod schema;
@@ -26,7 +27,7 @@ use self::problem::{Path, Problem};
 use self::settings::Settings;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::MessageId;
-use crate::net::options::{self as net, Listen};
+use crate::net::options::{self as net, Listen, PersistOptions};
 use crate::relay::options::{self as relay, PublisherOptions};
 
 pub use self::problem::Error;
@@ -57,6 +58,7 @@ pub struct Config {
     listen: Vec<Listen>,
     relay: relay::Options,
     stores: Vec<StoreOptions>,
+    persist: Vec<PersistOptions>,
 }
 
 impl Config {
@@ -92,10 +94,11 @@ impl Config {
             show_listen(listen, &mut settings);
         }
         let (relay, stores) = build::options(&settings).map_err(located)?;
+        let persist = persist::files(&settings).map_err(located)?;
         if let Some(proxy) = &relay.proxy {
             upstream::check_not_itself(proxy, &listen).map_err(located)?;
         }
-        Ok(Self { source, overrides, settings, listen, relay, stores })
+        Ok(Self { source, overrides, settings, listen, relay, stores, persist })
     }
 
     /// Reads the same file again. Returns the options that may change while the daemon runs.
@@ -115,6 +118,7 @@ impl Config {
         let changed = [
             ("address or port", self.listen != new.listen),
             ("the names in store", was.store_names() != is.store_names()),
+            ("persist or persist_sync of a store", self.persist != new.persist),
             ("limits.connections", was.limits.connections != is.limits.connections),
             ("limits.channels", was.limits.channels != is.limits.channels),
             (
@@ -144,6 +148,7 @@ impl Config {
             connections: self.settings.limits.connections,
             passthrough_queue: self.settings.limits.passthrough_queue,
             exit_on_stdin_eof,
+            persist: self.persist.clone(),
         }
     }
 
@@ -180,6 +185,7 @@ impl Config {
             }
         }
         warnings.extend(idle::warnings(&self.settings));
+        warnings.extend(persist::warnings(&self.settings));
         warnings
     }
 

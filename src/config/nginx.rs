@@ -133,10 +133,7 @@ fn literal(text: &str) -> String {
 }
 
 fn memory(out: &mut Output, settings: &Settings) {
-    let stores: Vec<&Store> = match &settings.store {
-        Stores::One(store) => vec![store],
-        Stores::Named(stores) => stores.values().collect(),
-    };
+    let stores = settings.stores();
     let bytes = stores.iter().fold(0_usize, |sum, store| sum.saturating_add(store.max_memory));
     // Nchan needs room for channels and subscribers, too, and refuses less than a few pages.
     let mebibytes = (bytes.saturating_mul(2) >> 20).clamp(32, 1 << 20);
@@ -145,6 +142,9 @@ fn memory(out: &mut Output, settings: &Settings) {
     );
     out.note("it is full Nchan refuses new messages, where pushserver lets the oldest go.");
     out.line(&format!("nchan_shared_memory_size {mebibytes}m;"));
+    if stores.iter().any(|store| store.persist.is_some()) {
+        out.note("persist: Nchan keeps no files; its messages outlive a restart in Redis alone.");
+    }
 }
 
 fn server(out: &mut Output, settings: &Settings) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, First};
+use crate::net::options::PersistSync;
 use crate::secret::Secret;
 
 /// The whole file.
@@ -45,6 +46,14 @@ impl Settings {
             Stores::Named(stores) => stores.keys().map(String::as_str).collect(),
         }
     }
+
+    /// The stores, in the order of their ids.
+    pub(super) fn stores(&self) -> Vec<&Store> {
+        match &self.store {
+            Stores::One(store) => vec![store],
+            Stores::Named(stores) => stores.values().collect(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +78,9 @@ pub(super) struct Store {
     pub(super) message_timeout: Seconds,
     pub(super) max_memory: usize,
     pub(super) channel_timeout: Seconds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) persist: Option<String>,
+    pub(super) persist_sync: PersistSync,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

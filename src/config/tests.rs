@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
-use super::{Config, Overrides, SCHEMA, Source, build, schema, typed};
+use super::{Config, Overrides, SCHEMA, Source, build, persist, schema, typed};
 use crate::http::HeadLimits;
 use crate::http::head::HEADERS_MAX;
 use crate::hub::options::Concurrency;
@@ -32,9 +32,11 @@ fn everything() -> Value {
         "subscriber_host": {"location": "push.example.com", "secure": true},
         "store": {
             "default": {"type": "memory", "min_messages": 1, "max_messages": 2,
-                "message_timeout": 0.5, "max_memory": 1000, "channel_timeout": 7},
+                "message_timeout": 0.5, "max_memory": 1000, "channel_timeout": 7,
+                "persist": "/var/lib/pushserver/default.db", "persist_sync": "always"},
             "other": {"type": "memory", "min_messages": 0, "max_messages": 0,
-                "message_timeout": 0, "max_memory": 1, "channel_timeout": 0},
+                "message_timeout": 0, "max_memory": 1, "channel_timeout": 0,
+                "persist_sync": "second"},
         },
         "locations": [
             {"type": "subscriber", "url": "/u/([^/]+)", "prefix": "/u/", "store": "other",
@@ -69,7 +71,8 @@ fn config(settings: Value) -> Result<Config, Problem> {
     let settings = typed(settings, &overrides)?;
     let listen = vec![super::listen(&settings, overrides.ipv6)?];
     let (relay, stores) = build::options(&settings)?;
-    Ok(Config { source: Source::Defaults, overrides, settings, listen, relay, stores })
+    let persist = persist::files(&settings)?;
+    Ok(Config { source: Source::Defaults, overrides, settings, listen, relay, stores, persist })
 }
 
 fn refusal(settings: &Value) -> String {

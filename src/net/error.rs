@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::net::listen::port_owner::PortOwner;
 use crate::net::options::Listen;
+use crate::net::worker::persist::PersistError;
 
 /// Why the reactor cannot start. The process exits with code 1.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub enum StartError {
         /// Its reason.
         error: io::Error,
     },
+    /// A store cannot have its file.
+    Persist(PersistError),
     /// The system refuses something else that the loop needs.
     System {
         /// What, as in "cannot watch standard input".
@@ -58,6 +61,7 @@ impl fmt::Display for StartError {
             Self::Listen { listen, error } => {
                 write!(f, "cannot listen on {}: {}", place(listen), reason(listen, error))
             }
+            Self::Persist(error) => error.fmt(f),
             Self::System { what, error } => write!(f, "{what}: {error}"),
         }
     }

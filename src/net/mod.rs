@@ -50,7 +50,7 @@ use signal_hook_mio::v1_0::Signals;
 pub use self::error::StartError;
 pub use self::reload::{ReadSettings, Reloaded};
 pub use self::service_manager::notify;
-pub use self::worker::is_url;
+pub use self::worker::{PersistError, Why, is_url};
 
 use self::acceptor::Acceptor;
 use self::memory_return::MemoryReturn;
@@ -63,6 +63,7 @@ use self::stdin::StdinWatch;
 use self::traffic::Traffic;
 use self::watchdog::Watchdog;
 use self::worker::passthrough::Passthrough;
+use self::worker::persist::Persist;
 use crate::clock::{Clock, Now};
 use crate::figures::{Figures, NetFigures};
 use crate::log_targets::COUNTERS;
@@ -99,6 +100,14 @@ impl Reactor {
         let registry = poll.registry();
         let waker = Waker::new(registry, tokens::WAKER);
         let waker = Arc::new(waker.map_err(system("cannot wait for events"))?);
+        let clock = Clock::start();
+        let mut relay = Relay::new(&relay, hub, clock.now());
+        // Before anybody connects: what is asked then finds what was kept.
+        let persist = Persist::start(&options.persist, Arc::clone(&waker), |store, row| {
+            relay.restore(store, row, clock.now());
+        });
+        let persist = persist.map_err(StartError::Persist)?;
+        relay.restored(clock.now());
         let signals = signals::catch(registry, tokens::SIGNALS);
         let signals = signals.map_err(system("cannot catch signals"))?;
         let acceptor = Acceptor::start(&options.listen, registry)?;
@@ -108,10 +117,10 @@ impl Reactor {
             .then(watch)
             .transpose()
             .map_err(system("cannot watch standard input"))?;
-        let clock = Clock::start();
         Ok(Self {
             traffic: Traffic {
-                relay: Relay::new(&relay, hub, clock.now()),
+                relay,
+                persist,
                 sockets: Sockets::new(poll, options.connections),
                 passthrough: Passthrough::new(options.passthrough_queue),
                 at_hand: Vec::with_capacity(OUTPUTS_AT_ONCE),
@@ -185,8 +194,12 @@ impl Reactor {
         for event in events {
             match event.token() {
                 tokens::SIGNALS => self.on_signals(now)?,
-                tokens::WAKER if self.shutdown.is_begun() => {}
-                tokens::WAKER => self.reload.finish(&mut self.traffic.relay, now),
+                tokens::WAKER => {
+                    self.traffic.take_written(now);
+                    if !self.shutdown.is_begun() {
+                        self.reload.finish(&mut self.traffic.relay, now);
+                    }
+                }
                 token if tokens::is_listener(token) => self.acceptor.on_event(),
                 _ => self.traffic.sockets.on_event(event, &mut self.traffic.relay, now),
             }
@@ -199,6 +212,7 @@ impl Reactor {
         traffic.carry_out_answers(now);
         traffic.relay.handle_timeout(now);
         traffic.carry_out_answers(now);
+        traffic.write_files(now);
         traffic.carry_out_deliveries(now);
         if traffic.sockets.free_gone(&mut traffic.relay, now) {
             acceptor.on_room();
@@ -242,6 +256,12 @@ impl Reactor {
             longest_turn_ms: watchdog.longest_turn_ms,
         };
         let (passthrough, state) = (traffic.passthrough.figures(), traffic.relay.state());
-        Figures { net, relay: state.figures(), hub: state.hub.figures(), passthrough }
+        Figures {
+            net,
+            relay: state.figures(),
+            hub: state.hub.figures(),
+            passthrough,
+            stores: traffic.persist.figures(),
+        }
     }
 }

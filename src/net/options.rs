@@ -4,6 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use crate::store::StoreId;
+
 /// Most addresses to listen on.
 pub const LISTENERS_MAX: usize = 64;
 
@@ -19,6 +23,31 @@ pub struct Options {
     pub passthrough_queue: usize,
     /// Leave when standard input ends.
     pub exit_on_stdin_eof: bool,
+    /// The stores that have a file, each another one.
+    pub persist: Vec<PersistOptions>,
+}
+
+/// The file of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersistOptions {
+    /// Whose file it is.
+    pub store: StoreId,
+    /// The store's name in the settings.
+    pub name: String,
+    /// Where it is; it need not be there yet.
+    pub path: PathBuf,
+    /// When its messages are safe.
+    pub sync: PersistSync,
+}
+
+/// When a message is safe in a store's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PersistSync {
+    /// From the end of the process when it is answered, from a loss of power a second later.
+    Second,
+    /// From both when it is answered.
+    Always,
 }
 
 /// One address to listen on.

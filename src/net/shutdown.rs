@@ -42,11 +42,17 @@ impl Shutdown {
         self.at_ms.is_some()
     }
 
-    /// Whether it is time to leave: all is done, or time is up.
-    pub(super) fn is_over(&self, traffic: &Traffic, now: Now) -> bool {
+    /// Whether it is time to leave: all is done, or time is up. Has the stores' files closed when
+    /// nobody is left who could have something written.
+    pub(super) fn is_over(&self, traffic: &mut Traffic, now: Now) -> bool {
         self.at_ms.is_some_and(|at_ms| {
             let is_done = traffic.sockets.open() == 0 && !traffic.relay.state().has_output();
-            is_done && traffic.passthrough.is_done() || at_ms <= now.mono_ms
+            if is_done && !traffic.persist.is_writing() {
+                traffic.persist.close();
+                traffic.take_written(now);
+            }
+            let is_written = traffic.persist.is_closed();
+            is_done && is_written && traffic.passthrough.is_done() || at_ms <= now.mono_ms
         })
     }
 

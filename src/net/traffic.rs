@@ -1,12 +1,13 @@
-//! Traffic: the relay, and what its bytes go to: sockets, and notices to Django. Carries out what
-//! the relay asks for; decides nothing.
+//! Traffic: the relay, and what its bytes go to: sockets, files of stores, and notices to Django.
+//! Carries out what the relay asks for; decides nothing.
 
 use super::pace::{OUTPUTS_AT_ONCE, OUTPUTS_PER_TURN};
 use super::socket::Socket;
 use super::sockets::Sockets;
 use super::worker::passthrough::Passthrough;
+use super::worker::persist::Persist;
 use crate::clock::Now;
-use crate::relay::{Input, Output, Relay, Wanted};
+use crate::relay::{Command, Input, Output, Relay, Wanted};
 
 /// See the module.
 #[derive(Debug)]
@@ -14,11 +15,26 @@ pub(super) struct Traffic {
     pub(super) relay: Relay,
     pub(super) sockets: Sockets,
     pub(super) passthrough: Passthrough,
+    pub(super) persist: Persist,
     /// Outputs that are carried out next; kept for its room.
     pub(super) at_hand: Vec<Output>,
 }
 
 impl Traffic {
+    /// Takes back what was written to files: its publishers are answered with the next outputs.
+    pub(super) fn take_written(&mut self, now: Now) {
+        while let Some((batch, outcome)) = self.persist.poll() {
+            self.relay.command(Command::Written(batch, outcome), now);
+        }
+    }
+
+    /// Has the stores' files written.
+    pub(super) fn write_files(&mut self, now: Now) {
+        while let Some(batch) = self.relay.next_batch(now) {
+            self.persist.write(batch);
+        }
+    }
+
     /// Carries out every output that is no fan-out's.
     pub(super) fn carry_out_answers(&mut self, now: Now) {
         while let Some(output) = self.relay.poll_output(Wanted::Answers, now) {

@@ -42,6 +42,7 @@ const TIMERS_AT_ONCE: usize = 512;
 
 /// One store.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are few, and most are the largest")]
 enum Store {
     /// Answers at once.
     Memory(Memory),

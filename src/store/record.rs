@@ -151,6 +151,23 @@ impl Batch {
     }
 }
 
+#[cfg(test)]
+impl Batch {
+    /// For tests of who writes it: nobody waits for these.
+    pub(crate) fn of_rows(
+        store: StoreId,
+        messages: Vec<MessageRecord>,
+        channels: Vec<ChannelRecord>,
+        gone: Vec<MessageId>,
+        settled: MessageId,
+    ) -> Self {
+        let ticket = Ticket::patient(std::num::NonZeroU64::MIN, store);
+        let append = |message| Change { ticket, what: What::Append { message, keep: true } };
+        let changes = messages.into_iter().map(append).collect();
+        Self { store, changes, notes: Notes { channels, gone }, settled }
+    }
+}
+
 impl What {
     pub(super) fn content_bytes(&self) -> usize {
         match self {

@@ -33,8 +33,8 @@ const ROWS: &[(&str, &[&[&str]])] = &[
     (
         "net",
         &[
-            &["options", "pace", "service_manager", "signals", "stdin", "stream", "worker"],
-            &["listen/port_owner", "reload", "tokens", "transport", "watchdog"],
+            &["options", "pace", "service_manager", "signals", "stdin", "stream"],
+            &["listen/port_owner", "reload", "tokens", "transport", "watchdog", "worker"],
             &["error", "socket"],
             &["listen", "sockets"],
             &["traffic"],
