@@ -12,6 +12,8 @@ use crate::http::head::HEADERS_MAX;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, First, MessageId};
 use crate::net::options::Listen;
+#[cfg(feature = "persist")]
+use crate::net::options::PersistSync;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
     ChannelIds, Limits, LocationOptions, Origins, ProxyOptions, PublisherOptions, Role,
@@ -737,6 +739,50 @@ fn a_key_without_effect_is_warned_of() {
 }
 
 #[test]
+#[cfg(feature = "persist")]
+fn a_store_with_a_file_has_one_of_its_own() {
+    let store = |path: &str| json!({ "persist": path });
+    let one = config(json!({"store": store("/a.db")})).unwrap();
+    assert_eq!(one.persist[0].name, "default");
+    assert!(one.stores[0].is_durable);
+    let named =
+        json!({"store": {"b": {}, "default": {"persist": "c.db", "persist_sync": "always"}}});
+    let named = config(named).unwrap();
+    let file = &named.net_options(false).persist[0];
+    assert_eq!((file.store, &*file.name, file.sync), (StoreId(1), "default", PersistSync::Always));
+    assert_eq!(file.path, PathBuf::from("c.db"));
+    assert_eq!([named.stores[0].is_durable, named.stores[1].is_durable], [false, true]);
+
+    for (path, what) in [
+        ("", "store.persist: no file; write its path, as in \"/var/lib/"),
+        ("/var/lib/", "store.persist: no file; write its path"),
+        ("/a\n.db", "store.persist: \"/a\\n.db\" has control characters"),
+    ] {
+        let refusal = refusal(&json!({"store": store(path)}));
+        assert!(refusal.starts_with(what), "{refusal}");
+    }
+    let both = json!({"store": {"a": store("/var//x.db"), "default": {}, "b": store("/var/x.db")}});
+    assert_eq!(
+        refusal(&both),
+        "store.b.persist: \"/var/x.db\" is the file of store.a, too; give each store a file of its \
+         own"
+    );
+    let idle = json!({"store": {"default": {}, "b": {"persist_sync": "always"}}});
+    let warnings = config(idle).unwrap().warnings();
+    assert_eq!(
+        warnings,
+        ["store.b.persist_sync: without effect, since no file is given; set persist"]
+    );
+}
+
+#[test]
+#[cfg(not(feature = "persist"))]
+fn a_build_without_files_says_so() {
+    let refusal = refusal(&json!({"store": {"persist": "/a.db"}}));
+    assert!(refusal.contains("built without the feature \"persist\""), "{refusal}");
+}
+
+#[test]
 fn a_pubsub_location_lets_no_web_page_in_by_itself() {
     let settings = json!({"locations": [{"type": "pubsub", "prefix": "/b/"}]});
     let location = config(settings).unwrap().relay.locations.remove(0);
@@ -841,6 +887,9 @@ fn a_reload_takes_all_of_the_new_file_or_nothing() {
         ("/limits/channels", json!(9), "limits.channels cannot change"),
         ("/limits/passthrough_queue", json!(9), "limits.passthrough_queue cannot change"),
         ("/store", json!({"default": {}, "other": {}, "more": {}}), "the names in store"),
+        ("/store/default/persist", json!("/b.db"), "persist or persist_sync of a store cannot"),
+        ("/store/default/persist_sync", json!("second"), "persist or persist_sync of a store"),
+        ("/store", json!({"default": {}, "other": {}}), "persist or persist_sync of a store"),
         ("/servername", json!(1), "servername: expected a string"),
     ] {
         let mut changed = everything();

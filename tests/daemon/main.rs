@@ -22,6 +22,8 @@ mod mangled; // requests with errors in them, by chance
 mod memory; // memory that comes back and that is bounded, and the counters that show it
 mod origins; // web pages whose origin is not listed, in the log
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
+#[cfg(feature = "persist")]
+mod persist; // a store's file: kills, a full disk, a second daemon
 mod reload; // SIGHUP: idle, busy, with good and bad settings
 mod secrets; // of settings and of requests: shown to nobody
 mod signals; // SIGTERM and SIGINT: idle, busy, and twice
