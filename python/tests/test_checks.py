@@ -83,6 +83,14 @@ def test_no_setting_is_right():
     assert run_checks(tags=["pushserver"]) == []
 
 
+def test_a_store_may_have_a_file():
+    store = {"persist": "/var/lib/pushserver/default.db", "persist_sync": "always"}
+    assert ids({"store": {"type": "memory", **store}}) == []
+    assert ids({"store": {"default": store}}) == []
+    (fault,) = messages({"store": {"persist_sync": "never"}})
+    assert "store.persist_sync" in fault.msg
+
+
 def test_django_has_nothing_to_say_about_the_urls():
     assert run_checks() == []
 
