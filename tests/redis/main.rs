@@ -1,7 +1,9 @@
 //! What the store asks of Redis, on a real `redis-server`, with a clock and a network that are
 //! those of the machine. A test that misses the program fails and says so.
 
+mod link;
 mod lives;
 mod refusals;
 mod scripts;
 mod store;
+mod wire;

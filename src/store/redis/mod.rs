@@ -3,11 +3,15 @@
 //!
 //! [`resp`]: the bytes of the protocol. [`keys`]: which keys there are. [`scripts`]: what is asked,
 //! each an atomic script; [`answers`] and [`announcement`]: what comes back, asked and unasked.
-//! [`options`]: the settings.
+//! [`link`](mod@link): one connection, from its dial to its end; `sentinel`: which address that
+//! has. [`options`]: the settings.
 
 pub mod announcement;
 pub mod answers;
 pub mod keys;
+pub mod link;
 pub mod options;
+pub mod reason;
 pub mod resp;
 pub mod scripts;
+mod sentinel;

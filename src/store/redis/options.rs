@@ -8,6 +8,8 @@ use crate::secret::Secret;
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// The name of the store, for log lines.
+    pub name: String,
     /// Where the node is, or who knows it.
     pub server: Server,
     /// What it is told about who connects.
