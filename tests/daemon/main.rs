@@ -17,6 +17,7 @@ mod hostile; // clients that mean harm to the log, to its reader, to the applica
 mod hosts; // DNS rebinding: whose names are served at a loopback address
 #[cfg(target_os = "linux")]
 mod interrupted; // the client of these tests, by a signal
+mod killed; // kill -9 while messages are on their way to a store that survives a restart
 mod limits; // every key of `limits`
 mod mangled; // requests with errors in them, by chance
 mod memory; // memory that comes back and that is bounded, and the counters that show it

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
 
 use serde_json::{Value, json};
 
 use pushserver_testkit::directory::Directory;
-use pushserver_testkit::{Daemon, Start, request, settings, until};
+use pushserver_testkit::{Daemon, Start, request, settings};
 
 use crate::BINARY;
 
@@ -34,38 +33,6 @@ fn kept(daemon: &Daemon, channel: &str) -> Vec<String> {
         }
         cursor = answer.cursor();
         bodies.push(answer.text().to_owned());
-    }
-}
-
-#[test]
-fn a_kill_loses_nothing_that_was_answered_and_repeats_nothing() {
-    let directory = Directory::create();
-    let file = directory.file("default.db");
-    let mut answered: Vec<String> = Vec::new();
-    for round in 0..3 {
-        let mut daemon = Daemon::start(BINARY, with_file(&file));
-        let found = kept(&daemon, "a");
-        // The last one may have been written and not been answered.
-        assert!(found.len() - answered.len() <= usize::from(round > 0), "{found:?}");
-        assert_eq!(found[..answered.len()], answered);
-        answered = found;
-        let mut publisher = daemon.connect();
-        let published = thread::spawn(move || {
-            let mut bodies = Vec::new();
-            loop {
-                let body = format!("{round}:{}", bodies.len());
-                publisher.try_post("/publisher/a", body.as_bytes());
-                match publisher.try_answer() {
-                    Some(answer) => assert_eq!(answer.status, 202),
-                    None => return bodies,
-                }
-                bodies.push(body);
-            }
-        });
-        until("some are published", || kept(&daemon, "a").len() > answered.len() + 50);
-        daemon.signal("KILL");
-        daemon.wait();
-        answered.extend(published.join().expect("the publisher saw no other answer"));
     }
 }
 
