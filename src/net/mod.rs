@@ -101,13 +101,14 @@ impl Reactor {
         let waker = Waker::new(registry, tokens::WAKER);
         let waker = Arc::new(waker.map_err(system("cannot wait for events"))?);
         let clock = Clock::start();
-        let mut relay = Relay::new(&relay, hub, clock.now());
+        let now = clock.now();
+        let mut relay = Relay::new(&relay, hub, now);
         // Before anybody connects: what is asked then finds what was kept.
         let persist = Persist::start(&options.persist, Arc::clone(&waker), |store, row| {
-            relay.restore(store, row, clock.now());
+            relay.restore(store, row, now);
         });
         let persist = persist.map_err(StartError::Persist)?;
-        relay.restored(clock.now());
+        relay.restored(now);
         let signals = signals::catch(registry, tokens::SIGNALS);
         let signals = signals.map_err(system("cannot catch signals"))?;
         let acceptor = Acceptor::start(&options.listen, registry)?;

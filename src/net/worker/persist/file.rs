@@ -26,6 +26,8 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"PUSH");
 const FORMAT: u32 = 1;
 /// What every file of SQLite begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// How long the lock of a file is waited for: a killed process may take a moment to end.
+const LOCK_WITHIN: Duration = Duration::from_millis(500);
 /// Where `application_id` and `user_version` stand in a file, and how long its head is.
 const APPLICATION_ID_AT: usize = 68;
 const FORMAT_AT: usize = 60;
@@ -101,7 +103,7 @@ pub(super) fn create(path: &Path) -> Result<(), Why> {
 fn locked(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::ZERO)?;
+    connection.busy_timeout(LOCK_WITHIN)?;
     connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON")?;
     Ok(connection)
 }

@@ -14,7 +14,6 @@ use rusqlite::Connection;
 use super::Tell;
 use super::file;
 use super::restore::rescue;
-use super::scan::is_damage;
 use super::tables::{Tables, WriteError};
 use crate::clock::Clock;
 use crate::message::MessageId;
@@ -57,6 +56,8 @@ enum End {
     Closed,
     /// The file is damaged.
     Damaged,
+    /// It is not to blame; the next batch may do better.
+    Failed,
 }
 
 impl Writer {
@@ -79,6 +80,7 @@ impl Writer {
                     return self.tell.closed();
                 }
                 End::Damaged => open = self.rescue(connection),
+                End::Failed => open = Some(connection),
             }
         }
     }
@@ -120,7 +122,7 @@ impl Writer {
                 }
                 Err(WriteError::Database(error)) => {
                     self.refuse(batch, &error);
-                    if is_damage(&error) && self.is_damaged(connection) {
+                    if file::is_damage_of_content(&error) {
                         return End::Damaged;
                     }
                 }
@@ -128,13 +130,13 @@ impl Writer {
         }
     }
 
-    /// A file that cannot be written to at all: refuses one batch, and has it looked after.
+    /// A file that cannot be written to at all: refuses one batch.
     fn turn_away(&mut self, error: &rusqlite::Error) -> End {
         match self.jobs.recv() {
             Ok(batch) => self.refuse(batch, error),
             Err(_) => return End::Closed,
         }
-        End::Damaged
+        if file::is_damage_of_content(error) { End::Damaged } else { End::Failed }
     }
 
     /// What is to be done now and then. Gives whether there is more of it.
@@ -152,13 +154,6 @@ impl Writer {
             self.note_unflushed(&error);
             false
         })
-    }
-
-    /// Whether the content of the file is to blame, and not the disk.
-    fn is_damaged(&self, connection: &Connection) -> bool {
-        let check = "PRAGMA quick_check(1)";
-        let checked = connection.query_row(check, [], |row| row.get::<_, String>(0));
-        checked.map_or_else(|error| file::is_damage_of_content(&error), |words| words != "ok")
     }
 
     /// Replaces a damaged file, which is done once a minute at most.
