@@ -5,6 +5,7 @@
 //! keeps a `W` of its own with each channel (its waiting subscribers), so that one look-up by name
 //! finds both; a store never looks at it, and is only told whether somebody waits.
 
+mod ahead;
 mod ask;
 mod channel;
 mod channels;
