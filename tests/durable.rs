@@ -283,3 +283,56 @@ fn what_was_not_written_when_the_process_ended_was_not_answered() {
     assert_eq!(polled(&mut again, "a", None), same("answered", ""));
     assert_eq!(again.disk.restored(STORE).len(), 1);
 }
+
+#[test]
+fn there_are_never_more_channels_than_may_be_though_some_are_agreed_to_and_not_written_yet() {
+    let mut settings = settings();
+    settings["limits"] = json!({"channels": 2});
+    let mut network = start(&settings, 0, None);
+    network.disk.turns = 20;
+    let agreed = [send(&mut network, &request("PUT", "a")), send(&mut network, &post("b", "x"))];
+    network.turn();
+    network.turn();
+    let polling = send(&mut network, &poll("c", None));
+    network.turn();
+    assert_eq!(answer(&mut network, polling).expect("it cannot wait").status, 503);
+    network.settle();
+    let statuses = agreed.map(|conn| answer(&mut network, conn).expect("it is written").status);
+    assert_eq!(statuses, [200, 202]);
+    // What is refused keeps no room.
+    ask(&mut network, &request("DELETE", "a"));
+    network.disk.refuses = true;
+    assert_eq!(ask(&mut network, &request("PUT", "d")).status, 507);
+    network.disk.refuses = false;
+    assert_eq!(polled(&mut network, "c", None).0, "held");
+}
+
+#[test]
+fn what_is_being_written_is_published_behind_whoever_begins_with_the_newest_meanwhile() {
+    let subscriber = json!({"first_message": "newest", "delimiter": ","});
+    let mut network = start(&pushserver_testkit::subscriber(subscriber), 0, None);
+    network.disk.turns = 20;
+    let publishing = send(&mut network, &post("a", "one"));
+    network.turn();
+    network.turn();
+    let several = send(&mut network, &poll("a,b", None));
+    network.settle();
+    assert_eq!(answer(&mut network, several).expect("a message").body, b"one");
+    assert_eq!(answer(&mut network, publishing).expect("it is written").status, 201);
+}
+
+#[test]
+fn a_disk_that_takes_seconds_does_not_publish_before_whoever_begins_with_the_newest_meanwhile() {
+    let subscriber = json!({"first_message": "newest"});
+    let mut network = start(&pushserver_testkit::subscriber(subscriber), 0, None);
+    network.disk.turns = 20;
+    let publishing = send(&mut network, &post("a", "one"));
+    network.turn();
+    network.turn();
+    let (mono_ms, unix_s) = (network.now.mono_ms + 5_000, network.now.unix_s + 5);
+    network.now = pushserver::clock::Now { mono_ms, unix_s };
+    let one = send(&mut network, &poll("a", None));
+    network.settle();
+    assert_eq!(answer(&mut network, one).expect("a message").body, b"one");
+    assert_eq!(answer(&mut network, publishing).expect("it is written").status, 201);
+}

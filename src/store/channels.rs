@@ -23,6 +23,8 @@ pub(super) struct Channels<W> {
     tombstones: Tombstones,
     idle: Wheel<ChannelKey>,
     channels_max: usize,
+    /// Channels that are agreed to and not made yet: there is room for them.
+    reserved: usize,
     /// `channel_timeout` of each store, milliseconds.
     timeouts_ms: Vec<u64>,
     /// After a reload: the first slot whose timer may be later than it should.
@@ -47,6 +49,7 @@ impl<W: Default> Channels<W> {
             tombstones: Tombstones::new(first_id),
             idle: Wheel::new(now.mono_ms),
             channels_max,
+            reserved: 0,
             timeouts_ms: Vec::new(),
             reviewed: None,
         }
@@ -63,7 +66,7 @@ impl<W: Default> Channels<W> {
         let key = match self.names.get(name.name) {
             Some(&key) => key,
             None if !create => return Err(NoChannel::Missing),
-            None if self.table.len() >= self.channels_max => return Err(NoChannel::TooMany),
+            None if !self.has_room_for(0) => return Err(NoChannel::TooMany),
             None => self.make(name, made, now),
         };
         let channel = self.table.get_mut(key).expect("a named channel lives");
@@ -226,9 +229,19 @@ impl<W> Channels<W> {
         self.tombstones.raise(last);
     }
 
-    /// Whether so many more channels than there are, and one, are within the limit.
+    /// Whether so many more channels than there are or will be, and one, are within the limit.
     pub(super) fn has_room_for(&self, more: usize) -> bool {
-        self.table.len() + more < self.channels_max
+        self.table.len() + self.reserved + more < self.channels_max
+    }
+
+    /// Keeps room for so many channels that are agreed to.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.reserved += count;
+    }
+
+    /// So many of those that room was kept for are made, or never will be.
+    pub(super) fn release(&mut self, count: usize) {
+        self.reserved -= count;
     }
 
     /// The channel of that name.

@@ -36,6 +36,8 @@ pub(super) struct Durable {
     waiting_bytes: usize,
     /// A batch is on its way.
     is_writing: bool,
+    /// Channels that are made with it, for which there is room.
+    reserved: usize,
     /// What came back, in the order asked.
     written: VecDeque<(Change, Outcome)>,
     /// Answers that need no writing.
@@ -73,6 +75,7 @@ impl Durable {
             asked: VecDeque::new(),
             waiting_bytes: 0,
             is_writing: false,
+            reserved: 0,
             written: VecDeque::new(),
             refused: VecDeque::new(),
             number: 0,
@@ -117,7 +120,7 @@ impl Durable {
     pub(super) fn next_batch<W>(
         &mut self,
         store: StoreId,
-        channels: &Channels<W>,
+        channels: &mut Channels<W>,
         now: Now,
     ) -> Option<Batch> {
         let notes_are_due = self.notes_due_ms.is_some_and(|due_ms| due_ms <= now.mono_ms);
@@ -141,8 +144,9 @@ impl Durable {
     }
 
     /// Gives what was asked its ids, and refuses what cannot be.
-    fn changes<W>(&mut self, channels: &Channels<W>, now: Now) -> Vec<Change> {
+    fn changes<W>(&mut self, channels: &mut Channels<W>, now: Now) -> Vec<Change> {
         let Self { memory, asked, refused, waiting_bytes, .. } = self;
+        memory.numbering.hide(now.unix_s);
         let mut ahead: HashMap<Box<[u8]>, Ahead> = HashMap::new();
         let mut made = 0;
         let mut changes = Vec::with_capacity(asked.len());
@@ -171,7 +175,18 @@ impl Durable {
             let what = channel.change(memory, name, question, now);
             changes.push(Change { ticket, what });
         }
+        self.reserved = made;
+        channels.reserve(made);
+        if changes.is_empty() {
+            self.settle(channels);
+        }
         changes
+    }
+
+    /// All that was asked is done, or refused.
+    fn settle<W>(&mut self, channels: &mut Channels<W>) {
+        channels.release(std::mem::take(&mut self.reserved));
+        self.memory.numbering.show();
     }
 
     /// Takes a batch back.
@@ -201,6 +216,9 @@ impl Durable {
         }
         let (Change { ticket, what }, outcome) = self.written.pop_front()?;
         self.waiting_bytes -= ASKED_BYTES + what.content_bytes();
+        if self.written.is_empty() {
+            self.settle(channels);
+        }
         if outcome == Outcome::Refused {
             return Some((Some(ticket), Reply::NotWritten));
         }

@@ -138,7 +138,7 @@ impl<W: Default> Asks<'_, W> {
         let (key, channel) = match made {
             Err(NoChannel::Missing) if create => {
                 if first != First::Oldest && cursor.is_oldest() {
-                    cursor = second_before(self.now);
+                    cursor = self.second_before();
                 }
                 return Ok(Reply::Nothing { channel: None, last: cursor.id(), cursor });
             }
@@ -204,9 +204,11 @@ impl<W> Asks<'_, W> {
         let channels = keys.iter().filter_map(|key| self.channels.get(*key));
         match first {
             First::Oldest => Cursor::OLDEST,
-            First::Newest if order == Order::Store => Cursor::at(self.memory.numbering.newest()),
+            First::Newest if order == Order::Store => {
+                Cursor::at(self.memory.numbering.newest_seen())
+            }
             First::Newest => {
-                let before = second_before(self.now);
+                let before = self.second_before();
                 channels.map(|channel| channel.newest(before)).next().unwrap_or(before)
             }
             First::Last(count) => {
@@ -217,6 +219,13 @@ impl<W> Asks<'_, W> {
                     .unwrap_or_else(|| self.begin(order, keys, First::Newest))
             }
         }
+    }
+
+    /// Where somebody begins who wants what is published from now on, on a channel without
+    /// messages.
+    fn second_before(&self) -> Cursor {
+        let second = self.memory.numbering.second_seen(self.now.unix_s);
+        Cursor::at(MessageId { time: second.saturating_sub(1), tag: 0 })
     }
 
     /// The first message after a cursor on these channels, and what is missing before it.
@@ -317,11 +326,6 @@ fn before_newest<'m>(
         go_on(&mut heads, index);
     }
     first.map(Cursor::before)
-}
-
-/// Where somebody begins who wants what is published from now on, on a channel without messages.
-fn second_before(now: Now) -> Cursor {
-    Cursor::at(MessageId { time: now.unix_s.saturating_sub(1), tag: 0 })
 }
 
 /// What is lost of these channels between a cursor in the order of the store and a place.

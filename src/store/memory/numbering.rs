@@ -11,11 +11,14 @@ pub(in crate::store) struct Numbering {
     first_id: MessageId,
     /// The place of the newest message.
     newest: MessageId,
+    /// While messages are being written down: the place of the newest before them, and a second
+    /// that none of them is before. Nobody has seen one of these yet, so nobody stands behind one.
+    seen: Option<(MessageId, u64)>,
 }
 
 impl Numbering {
     pub(in crate::store) fn new(first_id: MessageId) -> Self {
-        Self { first_id, newest: first_id }
+        Self { first_id, newest: first_id, seen: None }
     }
 
     /// The id and the place of a message that is published now, in a channel whose newest has the
@@ -39,6 +42,26 @@ impl Numbering {
 
     pub(in crate::store) fn newest(&self) -> MessageId {
         self.newest
+    }
+
+    /// The place of the newest message that is published.
+    pub(in crate::store) fn newest_seen(&self) -> MessageId {
+        self.seen.map_or(self.newest, |(place, _)| place)
+    }
+
+    /// No message that is still to be published is before this second.
+    pub(in crate::store) fn second_seen(&self, unix_s: u64) -> u64 {
+        self.seen.map_or(unix_s, |(_, second)| second.min(unix_s))
+    }
+
+    /// Messages from here on are written down first: nobody sees them.
+    pub(in crate::store) fn hide(&mut self, unix_s: u64) {
+        self.seen = Some((self.newest, unix_s.max(self.newest.time)));
+    }
+
+    /// What was hidden is published now, or never will be.
+    pub(in crate::store) fn show(&mut self) {
+        self.seen = None;
     }
 
     /// The last place of messages up to this id, in whatever channel.
