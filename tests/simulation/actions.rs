@@ -30,7 +30,7 @@ impl World {
     pub(crate) fn step(&mut self) {
         match self.random.weighted(&[12, 40, 14, 3, 4, 8, 8, 2, 2, 1, 3, 2, 20, 6, 3]) {
             0 => self.connects(),
-            1 => self.sends(),
+            1 => (0..if self.asks.has_durable() { 2 } else { 1 }).for_each(|_| self.sends()),
             2 => self.arrives(),
             3 => self.half_closes(),
             4 => self.resets(),
@@ -53,9 +53,11 @@ impl World {
                 self.shed(count);
             }
         }
-        match self.random.below(10) {
-            0..7 => self.drain(),
-            _ => {
+        // What waits for a disk is what the other clients go on beside.
+        let drains = if self.asks.has_durable() { 3 } else { 7 };
+        match self.random.below(10) < drains {
+            true => self.drain(),
+            false => {
                 let most = 1 + self.random.index(6);
                 self.slow_turn(most);
             }
@@ -97,6 +99,12 @@ impl World {
         for ms in [1_000, 60_000, 3_600_000, 3_600_000] {
             self.pass(ms);
             self.check();
+        }
+        for _ in 0..if self.asks.has_durable() { 20 } else { 0 } {
+            // What has gone is written down some time, though a disk refuses that now and then.
+            if self.network.relay.state().due_ms().is_some() {
+                self.pass(2_000);
+            }
         }
         self.check_empty();
     }
@@ -219,16 +227,26 @@ impl World {
     }
 
     fn half_closes(&mut self) {
-        if let Some(number) = self.some_client(|c| !c.ended) {
+        let asking = self.some_that_asks();
+        if let Some(number) = asking.or_else(|| self.some_client(|c| !c.ended)) {
             self.half_closes_one(number);
         }
+    }
+
+    /// Now and then one that a disk holds up.
+    fn some_that_asks(&mut self) -> Option<u64> {
+        let is_wanted = self.asks.has_durable() && self.random.percent(60);
+        if !is_wanted {
+            return None;
+        }
+        self.some_client(|c| !c.ended && (c.phase == Phase::Asked || c.publishes()))
     }
 
     fn half_closes_one(&mut self, number: u64) {
         self.note(|| format!("{number} half closes"));
         let client = &self.clients[&number];
         self.count(match client.phase {
-            Phase::Asked if self.asks.is_slow() => "half closes while asking",
+            Phase::Asked if self.asks.takes_turns() => "half closes while asking",
             _ if client.held.is_some() => "half closes while held",
             _ => "half closes",
         });
@@ -236,7 +254,8 @@ impl World {
     }
 
     fn resets(&mut self) {
-        if let Some(number) = self.some_client(|_| true) {
+        let asking = self.some_that_asks();
+        if let Some(number) = asking.or_else(|| self.some_client(|_| true)) {
             self.resets_one(number);
         }
     }
@@ -396,7 +415,7 @@ impl World {
 
     /// As many turns as stores that take time may need, without a delivery.
     fn let_stores_answer(&mut self) {
-        for _ in 0..if self.asks.is_slow() { 8 } else { 0 } {
+        for _ in 0..if self.asks.takes_turns() { 8 } else { 0 } {
             self.slow_turn(0);
         }
     }
@@ -540,8 +559,15 @@ impl World {
 
     /// What is no request comes on a stream.
     fn sends_on_stream(&mut self) {
-        let found = self.some_client(|client| client.phase == Phase::Streaming && !client.ended);
-        let Some(number) = found else { return };
+        let streams = |client: &Client| client.phase == Phase::Streaming && !client.ended;
+        let may_publish = |client: &Client| {
+            streams(client) && client.stream.as_ref().is_some_and(Stream::takes_messages)
+        };
+        let publisher = match self.asks.has_durable() {
+            true => self.some_client(may_publish),
+            false => None,
+        };
+        let Some(number) = publisher.or_else(|| self.some_client(streams)) else { return };
         let stream = self.clients[&number].stream.as_ref();
         let is_websocket = stream.is_some_and(Stream::is_websocket);
         let is_publisher = stream.is_some_and(Stream::takes_messages);

@@ -3,14 +3,15 @@
 
 use pushserver::hub::options::Concurrency;
 use pushserver::message::{Cursor, First};
-use pushserver::store::Loss;
+use pushserver::store::{Loss, MessageRecord, Outcome, StoreId};
 
 use crate::asks::{Due, Question};
 use crate::client::{Expect, Held, Phase, Timer};
-use crate::model::{Hold, Information, Name, Published, Subscribe, Subscribed};
+use crate::model::{Ahead, Hold, Information, Name, Published, Subscribe, Subscribed, Wanted};
 use crate::request::{Ask, Request};
 use crate::settings::{Kind, PLACES, is_of_several};
 use crate::world::World;
+use crate::writing::Verdict;
 
 impl World {
     pub(crate) fn timed_out(&mut self, number: u64, timer: Timer) {
@@ -66,6 +67,61 @@ impl World {
             self.late = true;
             self.perform(client, question);
             self.late = false;
+        }
+        for store in 0..2 {
+            if self.asks.writing[store].as_ref().is_some_and(|writing| !writing.is_writing()) {
+                self.model.show(store as u16);
+            }
+        }
+    }
+
+    /// Durable stores that write nothing take what waits.
+    pub(crate) fn decide(&mut self) {
+        for store in 0..2 {
+            let Some(writing) = &mut self.asks.writing[store] else { continue };
+            let asked = writing.take_asked();
+            if asked.is_empty() {
+                continue;
+            }
+            self.model.hide(store as u16);
+            let mut ahead = Ahead::default();
+            for (client, question) in asked {
+                let request = &question.request;
+                let place = PLACES[request.place];
+                let name = (place.store, place.group, request.channel);
+                let wanted = match request.ask {
+                    Ask::Publish { .. } => Wanted::Publish { create: place.publishes().0 },
+                    Ask::Create => Wanted::Create,
+                    _ => Wanted::Delete,
+                };
+                let verdict = self.model.decide(&mut ahead, name, wanted);
+                writing.decide((client, question), verdict);
+            }
+            if !writing.has_agreed() {
+                self.model.show(store as u16);
+            }
+        }
+    }
+
+    /// A durable store gave out a batch.
+    pub(crate) fn taken(&mut self, store: StoreId, messages: &[MessageRecord]) {
+        let writing = self.asks.writing[store.index()].as_mut().expect("it is durable");
+        let count = writing.taken(messages);
+        self.note(|| format!("  {count} are being written to store {}", store.0));
+        self.count(match count {
+            0 => "batches of notes alone",
+            1 => "batches",
+            _ => "batches of several",
+        });
+    }
+
+    /// A durable store has its batch back.
+    pub(crate) fn written(&mut self, store: StoreId, outcome: Outcome) {
+        self.note(|| format!("  store {}: {outcome:?}", store.0));
+        let writing = self.asks.writing[store.index()].as_mut().expect("it is durable");
+        writing.written(outcome);
+        if outcome == Outcome::Refused {
+            self.count("batches refused");
         }
     }
 
@@ -172,11 +228,16 @@ impl World {
             timeout_ms: self.settings.poll_timeout_ms,
             max_subscribers: self.settings.max_subscribers,
             ping_ms: self.settings.ping_interval_ms,
+            verdict: None,
         };
-        if !self.asks.is_slow() || is_fixed {
+        let is_slow = self.asks.is_slow();
+        if self.asks.is_durable(store) && question.changes() && !self.is_too_large(&question) {
+            self.asks.write(number, store, question);
+        } else if is_slow && !is_fixed {
+            self.asks.ask(number, store, question);
+        } else {
             return self.perform(Some(number), question);
         }
-        self.asks.ask(number, store, question);
         if self.client(number).publishes() {
             return;
         }
@@ -184,7 +245,23 @@ impl World {
         let stopping = self.stopping;
         let client = self.client(number);
         client.phase = Phase::Asked;
-        client.arm_store(stopping, &limits, now_ms);
+        match is_slow {
+            true => client.arm_store(stopping, &limits, now_ms),
+            // A disk answers some time.
+            false if !client.stalled => client.timer = None,
+            false => {}
+        }
+    }
+
+    /// Whether a message is more than its store takes, which is said before anything is written.
+    fn is_too_large(&self, question: &Question) -> bool {
+        let store = PLACES[question.request.place].store;
+        match &question.request.ask {
+            Ask::Publish { body, content_type, event, .. } if question.keeps() => {
+                self.model.is_too_large(store, body, (*content_type, *event))
+            }
+            _ => false,
+        }
     }
 
     /// Does what a request asks for, and tells the client, if that still waits for it.
@@ -198,19 +275,32 @@ impl World {
                 let information = self.model.information(name);
                 self.answer_information(number, 200, information, &request);
             }
-            Ask::Create => match self.model.create(name) {
+            Ask::Create | Ask::Delete if question.is_refused() => {
+                if matches!(request.ask, Ask::Delete) {
+                    self.count("deletions refused");
+                }
+                let status = match question.verdict {
+                    Some(Verdict::Missing) => 404,
+                    Some(Verdict::TooManyChannels) => 503,
+                    _ => 507,
+                };
+                self.answer(number, Expect::Status(status), &request);
+            }
+            Ask::Create => match self.model.create(name, question.verdict) {
                 None => self.answer(number, Expect::Status(503), &request),
                 information => self.answer_information(number, 200, information, &request),
             },
             Ask::Delete => self.delete(number, name, &request),
             Ask::Publish { body, content_type, event, .. } => {
-                let by_post = match place.kind {
-                    Kind::Publisher { create, store } => Some((create, store)),
-                    Kind::Subscriber { .. } => None,
-                };
-                let (create, store) = by_post.or(place.publishes).expect("one may publish there");
-                let names = (*content_type, *event);
-                let published = self.model.publish(name, body, names, create, store);
+                let (names, flags) = ((*content_type, *event), place.publishes());
+                if question.verdict == Some(Verdict::NotWritten) {
+                    self.count(match (place.publishes, flags.1) {
+                        (Some(_), _) => "messages by WebSocket refused by the disk",
+                        (None, true) => "messages refused",
+                        (None, false) => "messages kept by nobody refused",
+                    });
+                }
+                let published = self.model.publish(name, body, names, flags, question.verdict);
                 self.publish(number, published, &request);
             }
             Ask::Get(_) if !is_of_several(request.place) => {
@@ -245,6 +335,7 @@ impl World {
             let refused = match published {
                 Published::Missing => Some(1008),
                 Published::TooManyChannels => Some(1013),
+                Published::NotWritten => Some(1013),
                 Published::TooLarge => Some(1009),
                 Published::Done { .. } => None,
             };
@@ -256,6 +347,7 @@ impl World {
             Published::TooManyChannels => {
                 return self.answer(number, Expect::Status(503), request);
             }
+            Published::NotWritten => return self.answer(number, Expect::Status(507), request),
             Published::TooLarge => return self.answer(number, Expect::Status(413), request),
             Published::Done { information, woken, streams, wake } => {
                 (information, woken, streams, wake)

@@ -27,7 +27,8 @@ pub(crate) struct Resume {
 
 impl World {
     pub(crate) fn follow(&mut self, number: Option<u64>, names: &[Name], question: &Question) {
-        let Question { ref request, holds_end, max_subscribers, ping_ms, timeout_ms } = *question;
+        let Question { ref request, holds_end, max_subscribers, ping_ms, timeout_ms, .. } =
+            *question;
         let place = PLACES[request.place];
         let Kind::Subscriber { interval, create, concurrency, limited } = place.kind else {
             unreachable!("a GET on a subscriber location")

@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! PUSHSERVER_SIM_SEED=17     run this seed alone, and print what happens
-//! PUSHSERVER_SIM_SEEDS=5000  run so many seeds (default 320)
+//! PUSHSERVER_SIM_SEEDS=5000  run so many seeds (default 320; of durable stores 200)
 //! PUSHSERVER_SIM_FROM=9000   the first of them (default 0)
 //! PUSHSERVER_SIM_STEPS=2000  so many steps of each (default 200)
 //! ```
 //!
-//! `asks` is what becomes of questions to stores that take time. `actions` draws what happens next,
+//! `asks` is what becomes of questions to stores that take time, `writing` what durable ones are
+//! writing down. `actions` draws what happens next,
 //! `world` tells it to the relay. `client` is what one connection should be doing, `model` what
 //! channels, messages and holds should be; `expected` asks both what is due, `observed` compares it
 //! with what the relay does, `properties` with what it has. `stream` is what a stream should be
@@ -31,6 +32,7 @@ mod request;
 mod settings;
 mod stream;
 mod world;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -40,18 +42,19 @@ use pushserver_testkit::Random;
 use world::World;
 
 const SEEDS: u64 = 320;
+const SEEDS_OF_DURABLE: u64 = 200;
 const STEPS: u64 = 200;
 
 #[test]
 fn the_relay_does_what_the_model_says_whatever_happens() {
-    let counts = run_seeds(|_| Asks::default());
-    check_coverage(&counts, &[]);
+    let counts = run_seeds(SEEDS, |_| Asks::default());
+    check_coverage(&counts, ALWAYS);
 }
 
 /// Turns later, in the order asked, and sometimes not at all.
 #[test]
 fn the_relay_does_what_the_model_says_also_when_its_stores_take_time() {
-    let counts = run_seeds(|seed| Asks::draw(&mut Random::new(!seed)));
+    let counts = run_seeds(SEEDS, |seed| Asks::draw(&mut Random::new(!seed)));
     let more = [
         "answers lost",
         "asked and gone",
@@ -62,11 +65,33 @@ fn the_relay_does_what_the_model_says_also_when_its_stores_take_time() {
         "streams whose store is late",
         "time passes while asking",
     ];
+    check_coverage(&counts, ALWAYS);
+    check_coverage(&counts, &more);
+}
+
+/// What is not written down has not happened; what the disk refuses never does.
+#[test]
+fn the_relay_does_what_the_model_says_also_when_its_stores_are_durable() {
+    let counts = run_seeds(SEEDS_OF_DURABLE, |seed| Asks::draw_durable(&mut Random::new(!seed)));
+    let more = [
+        "507",
+        "asked and gone",
+        "batches",
+        "batches of notes alone",
+        "batches of several",
+        "batches refused",
+        "deletions refused",
+        "half closes while asking",
+        "messages kept by nobody refused",
+        "published by WebSocket",
+        "time passes while asking",
+        "woken",
+    ];
     check_coverage(&counts, &more);
 }
 
 /// Runs every seed; gives what happened, or nothing where that says nothing of the ordinary run.
-fn run_seeds(asks: impl Fn(u64) -> Asks) -> BTreeMap<&'static str, u64> {
+fn run_seeds(seeds: u64, asks: impl Fn(u64) -> Asks) -> BTreeMap<&'static str, u64> {
     let steps = number("PUSHSERVER_SIM_STEPS").unwrap_or(STEPS);
     if let Some(seed) = number("PUSHSERVER_SIM_SEED") {
         run(seed, steps, asks(seed), true);
@@ -74,7 +99,7 @@ fn run_seeds(asks: impl Fn(u64) -> Asks) -> BTreeMap<&'static str, u64> {
     }
     let mut counts = BTreeMap::new();
     let first = number("PUSHSERVER_SIM_FROM").unwrap_or(0);
-    for seed in first..first + number("PUSHSERVER_SIM_SEEDS").unwrap_or(SEEDS) {
+    for seed in first..first + number("PUSHSERVER_SIM_SEEDS").unwrap_or(seeds) {
         for (what, count) in run(seed, steps, asks(seed), false) {
             *counts.entry(what).or_insert(0) += count;
         }
@@ -152,11 +177,11 @@ const ALWAYS: &[&str] = &[
 ];
 
 /// A simulation in which nothing happens finds nothing.
-fn check_coverage(counts: &BTreeMap<&'static str, u64>, more: &[&str]) {
+fn check_coverage(counts: &BTreeMap<&'static str, u64>, often: &[&str]) {
     if counts.is_empty() {
         return;
     }
-    for what in ALWAYS.iter().chain(more) {
+    for what in often {
         let count = counts.get(*what).copied().unwrap_or(0);
         assert!(count >= 20, "only {count} of {what:?}: {counts:?}");
     }

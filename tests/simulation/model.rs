@@ -10,6 +10,7 @@ use pushserver::message::{Cursor, First, MessageId};
 use pushserver::store::{Gap, memory::MESSAGE_OVERHEAD};
 
 use crate::settings::FIRST_ID;
+use crate::writing::Verdict;
 
 /// Store, group and id.
 pub(crate) type Name = (u16, &'static str, &'static str);
@@ -150,6 +151,8 @@ pub(crate) enum Published {
     Missing,
     TooManyChannels,
     TooLarge,
+    /// The disk has refused it.
+    NotWritten,
     Done {
         information: Information,
         woken: Vec<Hold>,
@@ -203,6 +206,21 @@ pub(crate) struct Subscribe {
     pub(crate) max_subscribers: usize,
 }
 
+/// What a durable store is asked to write down.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    /// A message; `create`: makes its channel where it is missing.
+    Publish {
+        create: bool,
+    },
+    Create,
+    Delete,
+}
+
+/// Channels as they will be behind what was decided for one batch: whether each exists, and its
+/// last id.
+pub(crate) type Ahead = BTreeMap<Name, (bool, MessageId)>;
+
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) now: Now,
@@ -212,6 +230,11 @@ pub(crate) struct Model {
     histories: BTreeMap<Name, History>,
     /// The place of the newest message of each store.
     places: BTreeMap<u16, MessageId>,
+    /// Of durable stores that are writing: the place before the messages that nobody sees yet, and
+    /// a second that none of these is before.
+    seen_places: BTreeMap<u16, (MessageId, u64)>,
+    /// Of these, how many channels will be made: there is room for them.
+    reserved: BTreeMap<u16, usize>,
     published: BTreeMap<Name, Vec<Wake>>,
     /// Stores that note the places of what they lose.
     noting: BTreeSet<u16>,
@@ -232,6 +255,8 @@ impl Model {
             channels: BTreeMap::new(),
             histories: BTreeMap::new(),
             places: BTreeMap::new(),
+            seen_places: BTreeMap::new(),
+            reserved: BTreeMap::new(),
             published: BTreeMap::new(),
             noting: BTreeSet::new(),
             drops_slowly: false,
@@ -256,8 +281,8 @@ impl Model {
         name: Name,
         body: &[u8],
         (content_type, event): (Option<&'static str>, Option<&'static str>),
-        create: bool,
-        store: bool,
+        (create, store): (bool, bool),
+        verdict: Option<Verdict>,
     ) -> Published {
         let options = self.stores[name.0 as usize].memory.clone();
         let mut message = Message {
@@ -272,28 +297,22 @@ impl Model {
             is_there: true,
             is_noted: false,
         };
-        if store && message.cost() > options.max_memory {
-            return Published::TooLarge;
-        }
-        if !self.channels.contains_key(&name) && !create {
-            return Published::Missing;
-        }
-        if !self.make(name, Maker::Post) {
-            return Published::TooManyChannels;
-        }
-        let history = self.histories.entry(name).or_insert(NO_HISTORY);
-        let last = history.last;
-        // The rule of SPEC 2.4: max(now, last of the store), and a tag that tells apart. As all
-        // channels that are forgotten share their last id, another store's time may come in.
-        let place = self.places.entry(name.0).or_insert(FIRST_ID);
-        let time = self.now.unix_s.max(place.time).max(last.time);
-        place.tag = if time > place.time { 0 } else { place.tag + 1 };
-        place.time = time;
-        let tag = if time > last.time { 0 } else { last.tag + 1 };
-        message.id = MessageId { time, tag };
-        message.place = *place;
+        let last = self.last_of(name);
+        (message.id, message.place) = match verdict {
+            None if store && message.cost() > options.max_memory => return Published::TooLarge,
+            None if !self.channels.contains_key(&name) && !create => return Published::Missing,
+            None if !self.make(name, Maker::Post) => return Published::TooManyChannels,
+            None => self.next_ids(name.0, last),
+            Some(Verdict::Missing) => return Published::Missing,
+            Some(Verdict::TooManyChannels) => return Published::TooManyChannels,
+            Some(Verdict::NotWritten) => return Published::NotWritten,
+            Some(Verdict::Agreed(id, place)) => {
+                self.make_agreed(name, Maker::Post);
+                (id, place)
+            }
+        };
         assert!(message.id > last);
-        history.last = message.id;
+        self.histories.entry(name).or_insert(NO_HISTORY).last = message.id;
         if store {
             self.make_room(name.0, message.cost(), options.max_memory);
             self.channel(name).log.push(message.clone());
@@ -319,8 +338,73 @@ impl Model {
         Published::Done { information, woken, streams, wake: Box::new(wake) }
     }
 
-    pub(crate) fn create(&mut self, name: Name) -> Option<Information> {
-        self.make(name, Maker::Put).then(|| self.information(name).expect("just made"))
+    /// The id and the place of a message that is published now, in a channel with this last id.
+    fn next_ids(&mut self, store: u16, last: MessageId) -> (MessageId, MessageId) {
+        // The rule of SPEC 2.4: max(now, last of the store), and a tag that tells apart. As all
+        // channels that are forgotten share their last id, another store's time may come in.
+        let place = self.places.entry(store).or_insert(FIRST_ID);
+        let time = self.now.unix_s.max(place.time).max(last.time);
+        place.tag = if time > place.time { 0 } else { place.tag + 1 };
+        place.time = time;
+        let tag = if time > last.time { 0 } else { last.tag + 1 };
+        (MessageId { time, tag }, *place)
+    }
+
+    /// Whether a store never takes a message.
+    pub(crate) fn is_too_large(
+        &self,
+        store: u16,
+        body: &[u8],
+        (content_type, event): (Option<&'static str>, Option<&'static str>),
+    ) -> bool {
+        let names = [content_type, event].into_iter().flatten().map(str::len).sum::<usize>();
+        body.len() + names + MESSAGE_OVERHEAD > self.stores[store as usize].memory.max_memory
+    }
+
+    /// What a durable store makes of a question, once what was decided `ahead` is done.
+    pub(crate) fn decide(&mut self, ahead: &mut Ahead, name: Name, wanted: Wanted) -> Verdict {
+        let (exists, last) = (self.channels.contains_key(&name), self.last_of(name));
+        let (exists, last) = ahead.entry(name).or_insert((exists, last));
+        match wanted {
+            Wanted::Publish { create: true } | Wanted::Create if !*exists => {
+                if self.is_full() {
+                    return Verdict::TooManyChannels;
+                }
+                *self.reserved.entry(name.0).or_default() += 1;
+            }
+            _ if !*exists => return Verdict::Missing,
+            _ => {}
+        }
+        *exists = !matches!(wanted, Wanted::Delete);
+        if !matches!(wanted, Wanted::Publish { .. }) {
+            return Verdict::Agreed(MessageId::default(), MessageId::default());
+        }
+        let (id, place) = self.next_ids(name.0, *last);
+        *last = id;
+        Verdict::Agreed(id, place)
+    }
+
+    /// A durable store begins to write: nobody sees the messages that it gives ids to.
+    pub(crate) fn hide(&mut self, store: u16) {
+        let place = self.places.get(&store).copied().unwrap_or(FIRST_ID);
+        self.seen_places.insert(store, (place, self.now.unix_s.max(place.time)));
+    }
+
+    /// A durable store writes nothing any more.
+    pub(crate) fn show(&mut self, store: u16) {
+        self.seen_places.remove(&store);
+        self.reserved.remove(&store);
+    }
+
+    pub(crate) fn create(&mut self, name: Name, verdict: Option<Verdict>) -> Option<Information> {
+        let is_made = match verdict {
+            None => self.make(name, Maker::Put),
+            Some(_) => {
+                self.make_agreed(name, Maker::Put);
+                true
+            }
+        };
+        is_made.then(|| self.information(name).expect("just made"))
     }
 
     pub(crate) fn information(&self, name: Name) -> Option<Information> {
@@ -628,12 +712,16 @@ impl Model {
     ) -> Cursor {
         let channels = || names.iter().filter_map(|name| self.channels.get(name));
         let store = names[0].0;
+        let seen = self.seen_places.get(&store);
         let newest = || {
             if of_several {
-                return Cursor::at(self.places.get(&store).copied().unwrap_or(FIRST_ID));
+                let newest = seen.map(|(place, _)| place).or(self.places.get(&store));
+                return Cursor::at(newest.copied().unwrap_or(FIRST_ID));
             }
-            let before = MessageId { time: self.now.unix_s.saturating_sub(1), tag: 0 };
-            let last = self.histories.get(&names[0]).map_or(FIRST_ID, |history| history.last);
+            // What is being written is published behind it.
+            let unix_s = seen.map_or(self.now.unix_s, |(_, second)| self.now.unix_s.min(*second));
+            let before = MessageId { time: unix_s.saturating_sub(1), tag: 0 };
+            let last = self.last_of(names[0]);
             let channel = channels().next();
             let goes_on = channel.is_some_and(|channel| channel.published)
                 || (channel.is_some() || makes) && last > before;
@@ -719,6 +807,11 @@ impl Model {
         self.count
     }
 
+    /// The last id of a channel, be it there or not.
+    fn last_of(&self, name: Name) -> MessageId {
+        self.histories.get(&name).map_or(FIRST_ID, |history| history.last)
+    }
+
     fn number(&mut self) -> u64 {
         self.count += 1;
         self.count
@@ -730,13 +823,24 @@ impl Model {
 
     /// Makes the channel if need be; `false`: there are too many.
     fn make(&mut self, name: Name, maker: Maker) -> bool {
-        let life = self.number();
-        let (full, used_ms) = (self.channels.len() >= self.channels_max, self.now.mono_ms);
+        if self.is_full() && !self.channels.contains_key(&name) {
+            return false;
+        }
+        self.make_agreed(name, maker);
+        true
+    }
+
+    /// Whether there is no room for one more channel, beside those that are agreed to.
+    fn is_full(&self) -> bool {
+        self.channels.len() + self.reserved.values().sum::<usize>() >= self.channels_max
+    }
+
+    /// As before, where it was agreed to.
+    fn make_agreed(&mut self, name: Name, maker: Maker) {
+        let (life, used_ms) = (self.number(), self.now.mono_ms);
         if let Some(channel) = self.channels.get_mut(&name) {
             channel.maker = channel.maker.max(maker);
             channel.used_ms = used_ms;
-        } else if full {
-            return false;
         } else {
             let inherited = self.histories.entry(name).or_insert(NO_HISTORY).lost_through;
             let follows = |(_, names): &(&u64, &Vec<Name>)| names.contains(&name);
@@ -757,7 +861,6 @@ impl Model {
                 },
             );
         }
-        true
     }
 
     fn make_room(&mut self, store: u16, bytes: usize, max_memory: usize) {

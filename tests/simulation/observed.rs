@@ -30,6 +30,8 @@ impl World {
                     self.due();
                 }
                 Happened::Asked(output) => self.asked(&output),
+                Happened::Taken(store, messages) => self.taken(store, &messages),
+                Happened::Written(store, outcome) => self.written(store, outcome),
             }
         }
     }
@@ -335,6 +337,7 @@ impl World {
                     410 => "410",
                     413 => "413",
                     503 => "503",
+                    507 => "507",
                     _ => "other statuses",
                 });
             }

@@ -1,5 +1,7 @@
 //! What one run is configured with. The locations are always the same; numbers are drawn.
 
+use std::sync::LazyLock;
+
 use pushserver::http::HeadLimits;
 use pushserver::hub::options::{Concurrency, StoreOptions};
 use pushserver::message::{Delivery, First, MessageId};
@@ -146,6 +148,30 @@ pub(crate) const PLACES: [Place; 28] = [
     Place { path: "/other-ask", ids: Ids::Query, store: 1, passthrough: true, ..BASE },
 ];
 
+impl Place {
+    /// Every way to write a pattern is used.
+    fn pattern(&self) -> Pattern {
+        match self.path.len() % 3 {
+            _ if self.ids == Ids::Query => Pattern::whole(self.path).expect("a path"),
+            0 => Pattern::prefix(self.path).expect("a prefix"),
+            1 => Pattern::url(&format!("{}([^/]+)", self.path)).expect("a segment"),
+            _ => Pattern::url(&format!("(?:{})(.+)", self.path)).expect("an expression"),
+        }
+    }
+
+    /// Of one where one may publish: whether that makes channels, and whether messages are kept.
+    pub(crate) fn publishes(&self) -> (bool, bool) {
+        match self.kind {
+            Kind::Publisher { create, store } => (create, store),
+            Kind::Subscriber { .. } => self.publishes.expect("one may publish there"),
+        }
+    }
+}
+
+/// Those of the locations. Built once, as that takes longer than half a run.
+static PATTERNS: LazyLock<Vec<Pattern>> =
+    LazyLock::new(|| PLACES.iter().map(Place::pattern).collect());
+
 /// Whether requests to a location may name several channels.
 pub(crate) fn is_of_several(place: usize) -> bool {
     PLACES[place].ids != Ids::One
@@ -222,14 +248,16 @@ impl Settings {
         Options {
             server: "sim".to_owned(),
             hosts: Vec::new(),
-            locations: PLACES.iter().map(|place| self.location(place)).collect(),
+            locations: (PLACES.iter().zip(PATTERNS.iter()))
+                .map(|(place, pattern)| self.location(place, pattern.clone()))
+                .collect(),
             proxy: None,
             limits: self.limits.clone(),
             access_log: false,
         }
     }
 
-    fn location(&self, place: &Place) -> LocationOptions {
+    fn location(&self, place: &Place, pattern: Pattern) -> LocationOptions {
         let role = match place.kind {
             Kind::Publisher { create, store } => Role::Publisher(PublisherOptions {
                 create_on_post: create,
@@ -267,13 +295,6 @@ impl Settings {
                     }
                 }
             }
-        };
-        // Every way to write a pattern is used.
-        let pattern = match place.path.len() % 3 {
-            _ if place.ids == Ids::Query => Pattern::whole(place.path).expect("a path"),
-            0 => Pattern::prefix(place.path).expect("a prefix"),
-            1 => Pattern::url(&format!("{}([^/]+)", place.path)).expect("a segment"),
-            _ => Pattern::url(&format!("(?:{})(.+)", place.path)).expect("an expression"),
         };
         LocationOptions {
             pattern,

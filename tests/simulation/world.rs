@@ -16,6 +16,7 @@ use crate::client::{Client, Expect, Phase, Timer};
 use crate::following::Resume;
 use crate::model::{Model, Name};
 use crate::settings::Settings;
+use crate::writing::Writing;
 
 pub(crate) struct World {
     pub(crate) network: Network,
@@ -54,7 +55,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(mut random: Random, asks: Asks, is_traced: bool) -> Self {
-        let settings = Settings::draw(&mut random);
+        let mut settings = Settings::draw(&mut random);
+        for (store, options) in settings.stores.iter_mut().enumerate() {
+            options.is_durable = asks.writing[store].is_some();
+        }
         let now = Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 };
         let mut network = Network::at(now, &settings.relay(), settings.hub());
         network.record();
@@ -297,8 +301,13 @@ impl World {
             let room = self.random.percent(40).then(|| self.random.index(400));
             self.network.peers.get_mut(self.conns[&client.number]).room = room;
         }
+        if self.asks.has_durable() {
+            self.network.disk.turns = self.random.pick(&[0, 0, 1, 2, 4, 8]);
+            self.network.disk.refuses = self.random.percent(25);
+        }
         self.network.turn();
         self.observe();
+        self.asks.writing.iter().flatten().for_each(Writing::check);
     }
 
     /// What is due, once a turn.
@@ -324,6 +333,7 @@ impl World {
                 self.go_on(number);
             }
         }
+        self.decide();
     }
 }
 

@@ -8,6 +8,8 @@ use pushserver::message::MessageId;
 use pushserver::relay::{Command, Relay};
 use pushserver::store::{Batch, ChannelRecord, MessageRecord, Outcome, Restored, StoreId};
 
+use crate::record::{Happened, Record};
+
 /// See the file.
 #[derive(Debug, Default)]
 pub struct Disk {
@@ -30,7 +32,7 @@ struct File {
 
 impl Disk {
     /// Gives back what is written by now; first in a turn.
-    pub(crate) fn give_back(&mut self, relay: &mut Relay, now: Now) {
+    pub(crate) fn give_back(&mut self, relay: &mut Relay, record: &mut Record, now: Now) {
         self.turn += 1;
         while self.writing.front().is_some_and(|(due, _)| *due <= self.turn) {
             let (_, batch) = self.writing.pop_front().expect("there is one");
@@ -39,13 +41,15 @@ impl Disk {
                 self.files.entry(batch.store()).or_default().write(&batch);
             }
             self.batches += 1;
+            record.note(Happened::Written(batch.store(), outcome));
             relay.command(Command::Written(batch, outcome), now);
         }
     }
 
     /// Takes what is to be written.
-    pub(crate) fn take(&mut self, relay: &mut Relay, now: Now) {
+    pub(crate) fn take(&mut self, relay: &mut Relay, record: &mut Record, now: Now) {
         while let Some(batch) = relay.next_batch(now) {
+            record.note(Happened::Taken(batch.store(), batch.messages().cloned().collect()));
             self.writing.push_back((self.turn + 1 + self.turns, batch));
         }
     }

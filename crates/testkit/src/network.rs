@@ -167,12 +167,12 @@ impl Network {
     /// # Panics
     /// If the relay is not as it must be.
     pub fn turn(&mut self) {
-        self.disk.give_back(&mut self.relay, self.now);
+        self.disk.give_back(&mut self.relay, &mut self.record, self.now);
         self.carry_out_answers();
         self.relay.handle_timeout(self.now);
         self.record.note(Happened::Due);
         self.carry_out_answers();
-        self.disk.take(&mut self.relay, self.now);
+        self.disk.take(&mut self.relay, &mut self.record, self.now);
         let (mut at_hand, mut left) = (Vec::new(), self.pace);
         let at_once = |left: usize| left.min(pace::OUTPUTS_AT_ONCE);
         while self.relay.poll_outputs(&mut at_hand, at_once(left), self.now) {

@@ -1,6 +1,7 @@
 //! Record: what passed between a [`crate::Network`] and its relay, in order.
 
 use pushserver::relay::{ConnKey, Input, Output};
+use pushserver::store::{MessageRecord, Outcome, StoreId};
 
 /// One thing that passed.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub enum Happened {
     Due,
     /// The relay asked for this, and it was carried out.
     Asked(Output),
+    /// A durable store gave out a batch, with these messages.
+    Taken(StoreId, Vec<MessageRecord>),
+    /// A durable store has its batch back.
+    Written(StoreId, Outcome),
 }
 
 /// See the file.
