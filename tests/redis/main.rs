@@ -5,5 +5,6 @@ mod link;
 mod lives;
 mod refusals;
 mod scripts;
+mod sentinel;
 mod store;
 mod wire;

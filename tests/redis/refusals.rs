@@ -111,7 +111,7 @@ fn a_clock_that_is_no_clock_begins_anew() {
 }
 
 /// The line of the documentation.
-const ACL: &str = "~t:* &t:* +hello +auth +select +ping +role +time +evalsha +eval +script|load \
+const ACL: &str = "~t:* resetchannels &t:* +hello +auth +select +ping +role +time +evalsha +eval +script|load \
     +subscribe +unsubscribe +get +set +xadd +xtrim +xrange +xrevrange +xdel +xlen +hset +hmget \
     +hdel +hincrby +expireat +expire +persist +ttl +del +publish";
 

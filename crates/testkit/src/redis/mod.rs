@@ -4,19 +4,25 @@
 //! `PUSHSERVER_REDIS` names another program than the `redis-server` of the PATH: another version,
 //! or Valkey.
 
+mod connection;
+mod program;
+mod sentinel;
+
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use pushserver::store::redis::options::Address;
-use pushserver::store::redis::resp::{Decoder, Value, write_command};
+use pushserver::store::redis::resp::Value;
 
+use self::program::{free_address, log, program};
 use crate::directory::Directory;
-use crate::wait::{LONG, until};
+use crate::wait::until;
+
+pub use self::connection::Connection;
+pub use self::program::refusing;
+pub use self::sentinel::Sentinel;
 
 /// Starts that may fail because another took the port that was free a moment ago.
 const TRIES: usize = 5;
@@ -70,7 +76,9 @@ impl Redis {
         let replica =
             Self::start(&[&["replicaof", &ip, &port], &["repl-diskless-sync-delay", "0"]]);
         until("the replica has its data", || {
-            replica.text(&["INFO", "replication"]).contains("master_link_status:up")
+            // While it loads them it may refuse to say so.
+            let Value::Text(text) = replica.answer(&["INFO", "replication"]) else { return false };
+            String::from_utf8_lossy(&text).contains("master_link_status:up")
         });
         replica
     }
@@ -220,86 +228,6 @@ impl Drop for Redis {
     }
 }
 
-/// A plain blocking connection to a server.
-pub struct Connection {
-    socket: UnixStream,
-    decoder: Decoder,
-    /// What has come and is not decoded.
-    inbox: Vec<u8>,
-}
-
-impl Connection {
-    fn new(socket: &Path) -> std::io::Result<Self> {
-        let socket = UnixStream::connect(socket)?;
-        socket.set_read_timeout(Some(LONG))?;
-        Ok(Self { socket, decoder: Decoder::default(), inbox: Vec::new() })
-    }
-
-    /// Sends bytes.
-    ///
-    /// # Panics
-    /// If the server has ended.
-    #[track_caller]
-    pub fn send(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).expect("the server reads");
-    }
-
-    /// The next value that comes, asked or not.
-    ///
-    /// # Panics
-    /// If none does.
-    #[track_caller]
-    pub fn receive(&mut self) -> Value {
-        loop {
-            let (taken, value) = self.decoder.decode(&self.inbox).expect("it speaks RESP");
-            self.inbox.drain(..taken);
-            if let Some(value) = value {
-                return value;
-            }
-            let mut bytes = vec![0; 1 << 16];
-            let length = self.socket.read(&mut bytes).expect("the server answers");
-            assert!(length > 0, "the server ends the connection");
-            self.inbox.extend_from_slice(&bytes[..length]);
-        }
-    }
-
-    /// Sends a command; gives what comes next.
-    #[track_caller]
-    pub fn ask<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Value {
-        let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
-        let mut bytes = Vec::new();
-        write_command(&words, &mut bytes);
-        self.send(&bytes);
-        self.receive()
-    }
-}
-
-/// On a loopback address of this process's own, so that hardly anybody takes a port of it while a
-/// server is down.
-pub(crate) fn free_address() -> SocketAddr {
-    static COUNT: AtomicU16 = AtomicU16::new(0);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let last = u8::try_from(count % 250 + 2).expect("it is below 252");
-    let own = Ipv4Addr::new(127, high | 1, low, last);
-    let listener = TcpListener::bind((own, 0))
-        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .expect("there is a free port");
-    listener.local_addr().expect("it is bound")
-}
-
-/// A program that is installed with Redis.
-///
-/// # Panics
-/// If it is not.
-pub(crate) fn program(name: &str) -> Command {
-    let own = std::env::var_os("PUSHSERVER_REDIS").filter(|_| name == "redis-server");
-    let program = own.unwrap_or_else(|| name.into());
-    let is_there = Command::new(&program).arg("--version").output().is_ok();
-    assert!(is_there, "{program:?} is missing: run `apt-get install redis-server redis-sentinel`");
-    Command::new(program)
-}
-
 /// `None`: another has the port.
 fn run(address: SocketAddr, options: &[String], directory: &Directory) -> Option<Child> {
     let socket = directory.file("redis.sock");
@@ -310,7 +238,8 @@ fn run(address: SocketAddr, options: &[String], directory: &Directory) -> Option
     command.arg("--port").arg(address.port().to_string());
     command.arg("--unixsocket").arg(&socket);
     command.arg("--dir").arg(directory.file(""));
-    command.args(["--save", ""]);
+    // Sentinels reach it there, too.
+    command.args(["--save", "", "--replica-announce-ip", &address.ip().to_string()]);
     command.args(options);
     command.stdin(Stdio::null()).stderr(output.try_clone().expect("a file")).stdout(output);
     let mut child = command.spawn().expect("redis-server can be started");
@@ -334,8 +263,4 @@ fn answers(socket: &Path) -> bool {
         Value::Error(error) => !error.starts_with(b"LOADING"),
         _ => true,
     }
-}
-
-fn log(directory: &Directory) -> String {
-    fs::read_to_string(directory.file("log")).unwrap_or_default()
 }
