@@ -69,9 +69,7 @@ impl<W: Default> Channels<W> {
             None if !self.has_room_for(0) => return Err(NoChannel::TooMany),
             None => self.make(name, made, now),
         };
-        let channel = self.table.get_mut(key).expect("a named channel lives");
-        channel.used(made, now);
-        Ok((key, channel))
+        Ok(self.used(key, made, now))
     }
 
     /// The channel of that name, made if need be: that was agreed to before.
@@ -85,9 +83,7 @@ impl<W: Default> Channels<W> {
             Some(&key) => key,
             None => self.make(name, made, now),
         };
-        let channel = self.table.get_mut(key).expect("a named channel lives");
-        channel.used(made, now);
-        (key, channel)
+        self.used(key, made, now)
     }
 
     /// Takes what is remembered of a channel from before the start. `made`: `None` if it has ended;
@@ -120,12 +116,22 @@ impl<W: Default> Channels<W> {
         name: ChannelName<'_>,
         now: Now,
     ) -> (ChannelKey, &mut Channel<W>) {
-        if !self.names.contains_key(name.name) {
-            let none = Remains { last: MessageId::default(), lost_through: MessageId::default() };
-            let remains = self.tombstones.take(name.name).unwrap_or(none);
-            self.make_with(name, Made::ToPublish, remains, now);
-        }
-        self.find_or_make_agreed(name, Made::ToPublish, now)
+        let key = match self.names.get(name.name) {
+            Some(&key) => key,
+            None => {
+                let none = MessageId::default();
+                let none = Remains { last: none, lost_through: none };
+                let remains = self.tombstones.take(name.name).unwrap_or(none);
+                self.make_with(name, Made::ToPublish, remains, now)
+            }
+        };
+        self.used(key, Made::ToPublish, now)
+    }
+
+    fn used(&mut self, key: ChannelKey, made: Made, now: Now) -> (ChannelKey, &mut Channel<W>) {
+        let channel = self.table.get_mut(key).expect("a named channel lives");
+        channel.used(made, now);
+        (key, channel)
     }
 
     fn make(&mut self, name: ChannelName<'_>, made: Made, now: Now) -> ChannelKey {
