@@ -4,7 +4,7 @@
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
 use pushserver::relay::ConnKey;
-use pushserver::store::StoreId;
+use pushserver::store::{Restored, StoreId};
 use pushserver_testkit::network::BEGIN_UNIX_S;
 use pushserver_testkit::{Answer, Network, header, settings};
 use serde_json::{Value, json};
@@ -208,6 +208,28 @@ fn what_was_deleted_expired_or_pushed_out_does_not_come_back() {
     // Time goes on while no process runs.
     let mut later = start(&settings, 120, Some(&network));
     assert_eq!(polled(&mut later, "a", None).0, "held");
+}
+
+/// Through which place the messages of a channel are written down as deleted.
+fn gone_through(network: &Network, channel: &str) -> Option<MessageId> {
+    network.disk.restored(STORE).into_iter().find_map(|restored| match restored {
+        Restored::Channel(record) if record.name.ends_with(channel.as_bytes()) => {
+            Some(record.gone_through)
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn a_channel_that_ends_without_messages_need_not_be_remembered_for_their_rows() {
+    let mut network = start(&settings(), 0, None);
+    ask(&mut network, &post("spoken", "message"));
+    ask(&mut network, &request("PUT", "silent"));
+    for channel in ["spoken", "silent"] {
+        assert_eq!(ask(&mut network, &request("DELETE", channel)).status, 200);
+    }
+    assert_eq!(gone_through(&network, "silent"), Some(MessageId::default()));
+    assert!(gone_through(&network, "spoken") > Some(MessageId::default()));
 }
 
 #[test]

@@ -93,8 +93,11 @@ impl Ahead {
             }
             Question::Delete => {
                 let none = MessageId::default();
+                // Without messages there are no rows of them, and its own may be forgotten at once.
+                if self.kept != none {
+                    record.gone_through = memory.numbering.newest();
+                }
                 (self.exists, self.newest, self.kept) = (false, none, none);
-                record.gone_through = memory.numbering.newest();
                 record.made = None;
                 What::Delete(record)
             }
