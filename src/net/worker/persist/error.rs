@@ -23,6 +23,8 @@ pub enum Why {
     NoDirectory,
     /// It is no file: a directory, or a device.
     NotAFile,
+    /// It is a link to a file that is not there.
+    BrokenLink,
     /// This user may not write the file, or not create files beside it.
     NotWritable,
     /// There is no room on the disk.
@@ -47,6 +49,9 @@ impl fmt::Display for PersistError {
             ),
             Why::NoDirectory => f.write_str("there is no such directory; create it first"),
             Why::NotAFile => f.write_str("it is no file; give the path of a file"),
+            Why::BrokenLink => f.write_str(
+                "it is a link to a file that is not there; create that file, or remove the link",
+            ),
             Why::NotWritable => f.write_str(
                 "this user may not write it and create files beside it; change the owner of the \
                  directory and of the file",

@@ -54,11 +54,15 @@ pub(super) fn kind(path: &Path) -> Result<Kind, Why> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => return Err(Why::NotAFile),
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Kind::New),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return if path.is_symlink() { Err(Why::BrokenLink) } else { Ok(Kind::New) };
+        }
         Err(error) => return Err(why(&error)),
     }
     let mut head = Vec::with_capacity(HEAD_BYTES);
-    let file = File::open(path).map_err(|error| why(&error))?;
+    // For writing, too: what may only be read is told here, in the system's words.
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.map_err(|error| why(&error))?;
     file.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|error| why(&error))?;
     if head.is_empty() {
         return Ok(Kind::New);
@@ -126,10 +130,11 @@ pub(super) fn open(path: &Path, sync: PersistSync) -> Result<Option<Connection>,
     );
     let opened = locked(path).and_then(|connection| {
         connection.execute_batch(&sql)?;
-        Ok(connection)
+        Ok((connection.is_readonly("main")?, connection))
     });
     match opened {
-        Ok(connection) => Ok(Some(connection)),
+        // The file may be written, as its kind was found so: its head is to blame.
+        Ok((is_readonly, connection)) => Ok((!is_readonly).then_some(connection)),
         Err(error) if is_damage_of_content(&error) => Ok(None),
         Err(error) => Err(why_not(&error)),
     }

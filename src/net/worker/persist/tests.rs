@@ -395,6 +395,10 @@ fn what_cannot_be_opened_says_why() {
     let nowhere = directory.file("nowhere").join("a.db");
     assert_eq!(net.start(&nowhere).unwrap_err(), Why::NoDirectory);
     assert_eq!(net.start(&directory.file("")).unwrap_err(), Why::NotAFile);
+    let broken = directory.file("broken.db");
+    std::os::unix::fs::symlink(directory.file("nothing"), &broken).unwrap();
+    assert_eq!(net.start(&broken).unwrap_err(), Why::BrokenLink);
+    fs::remove_file(&broken).unwrap();
     let error = PersistError { path: "/a/b.db".into(), why: Why::NoDirectory };
     let words = "persist: cannot open /a/b.db: there is no such directory; create it first";
     assert_eq!(error.to_string(), words);
@@ -461,6 +465,22 @@ fn a_file_that_is_damaged_while_it_is_written_to_is_replaced() {
     net.close(persist);
     let found = net.found(&path).len();
     assert!((20_000 - lost..20_000).contains(&found), "{found}");
+    aside(&directory, "damaged");
+}
+
+#[test]
+fn a_head_that_says_read_only_is_damaged() {
+    let directory = Directory::create();
+    let path = directory.file("a.db");
+    filled(&path, 10);
+    // The format that one must know to write it.
+    overwrite(&path, 18, &[3]);
+    let mut net = Loop::new();
+    let (mut persist, found) = net.start(&path).unwrap();
+    assert_eq!(found.len(), 10);
+    assert_eq!(net.write(&mut persist, batch([message(10)])), Outcome::Written);
+    net.close(persist);
+    assert_eq!(net.found(&path).len(), 11);
     aside(&directory, "damaged");
 }
 
