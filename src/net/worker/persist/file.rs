@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,6 +171,23 @@ pub(super) fn flush(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
+/// Which file stands at a path, by its device and number: another one has others.
+pub(super) type Identity = (u64, u64);
+
+/// See [`Identity`]. `Ok(None)`: none stands there.
+///
+/// # Errors
+/// The system's.
+pub(super) fn identity(path: &Path) -> io::Result<Option<Identity>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Bytes of the file and its log on the disk.
 pub(super) fn bytes(path: &Path) -> u64 {
     let bytes = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
@@ -205,6 +222,22 @@ pub(super) fn move_aside(path: &Path, what: &str, by: Option<&Path>) -> io::Resu
         let _ = File::open(directory).and_then(|directory| directory.sync_all());
     }
     Ok(aside)
+}
+
+/// Has `new` stand at `path`. What somebody has put there keeps another name, which is given; the
+/// log beside it is that of an open file, and stays.
+///
+/// # Errors
+/// The system's.
+pub(super) fn put_back(new: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let aside = unused(path, "displaced");
+    let moved = match fs::rename(path, &aside) {
+        Ok(()) => Some(aside),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    fs::rename(new, path)?;
+    Ok(moved)
 }
 
 /// A name beside `path` that no file has.

@@ -196,6 +196,7 @@ impl Open {
         let (jobs, received) = mpsc::channel();
         let file_bytes = Arc::new(AtomicU64::new(0));
         let writer = writer::Writer {
+            identity: file::identity(&path).ok().flatten(),
             path,
             sync: file.sync,
             jobs: received,

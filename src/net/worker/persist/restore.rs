@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::error::Why;
 use super::file::{self, Kind};
-use super::salvage::salvage;
+use super::salvage::{self, salvage};
 use super::scan::{Found, Scan};
 use crate::net::options::PersistSync;
 use crate::store::Restored;
@@ -83,6 +83,21 @@ pub(super) fn rescue(damaged: Connection, path: &Path) -> Result<(), Why> {
          bad_rows={bad_rows} unreadable_places={bad_pages} moved_to={:?} \
          cause=\"the file is damaged; what could be read is kept\"",
         salvaged.aside,
+    );
+    Ok(())
+}
+
+/// Puts a file with all rows at the path of an open one which somebody has removed from there.
+///
+/// # Errors
+/// The new one cannot be written; the open one is as it was.
+pub(super) fn put_back(open: &Connection, path: &Path) -> Result<(), Why> {
+    let (Found { messages, channels, bad_rows, bad_pages }, aside) = salvage::put_back(open, path)?;
+    let aside = aside.unwrap_or_default();
+    error!(
+        "event=persist_displaced path={path:?} messages={messages} channels={channels} \
+         bad_rows={bad_rows} unreadable_places={bad_pages} moved_to={aside:?} \
+         cause=\"the file was removed or another put in its place; it is written anew\"",
     );
     Ok(())
 }

@@ -42,6 +42,24 @@ pub(super) fn salvage(damaged: Connection, path: &Path) -> Result<Salvaged, Why>
     replaced
 }
 
+/// Writes all rows of an open file to a new one at its path, from which somebody has removed it.
+/// Gives what is in the new one, and where the file is that stood there instead. The caller closes
+/// the old one before it opens the new one: closing removes the log at that path.
+///
+/// # Errors
+/// Why not; the open file is as it was.
+pub(super) fn put_back(open: &Connection, path: &Path) -> Result<(Found, Option<PathBuf>), Why> {
+    let new = file::unused(path, "salvaged");
+    let put = copy(open, &new).and_then(|found| {
+        let aside = file::put_back(&new, path).map_err(|error| file::why(&error))?;
+        Ok((found, aside))
+    });
+    if put.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    put
+}
+
 fn copy(damaged: &Connection, new: &Path) -> Result<Found, Why> {
     file::create(new)?;
     let why_not = |error: rusqlite::Error| file::why_not(&error);

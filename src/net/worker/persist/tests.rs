@@ -469,6 +469,42 @@ fn a_file_that_is_damaged_while_it_is_written_to_is_replaced() {
 }
 
 #[test]
+fn a_file_that_somebody_removes_or_replaces_is_written_anew() {
+    let directory = Directory::create();
+    let path = directory.file("a.db");
+    filled(&path, 3);
+    let mut net = Loop::new();
+    let (mut persist, _) = net.start(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(net.write(&mut persist, batch([message(3)])), Outcome::Written);
+    // Within a second or so, by the thread.
+    net.wait(|| path.exists().then_some(()));
+    assert_eq!(net.write(&mut persist, batch([message(4)])), Outcome::Written);
+    // At the end, too.
+    let other = directory.file("other");
+    fs::write(&other, "another").unwrap();
+    fs::rename(&other, &path).unwrap();
+    net.close(persist);
+    let expected: Vec<_> = (0..5).map(message).collect();
+    assert_eq!(messages(&net.found(&path)), expected.iter().collect::<Vec<_>>());
+    assert_eq!(fs::read(aside(&directory, "displaced")).unwrap(), b"another");
+    assert_eq!(names(&directory).len(), 2);
+}
+
+#[test]
+fn where_a_file_cannot_be_written_anew_the_old_one_is_kept_open() {
+    let directory = Directory::create();
+    fs::create_dir(directory.file("in")).unwrap();
+    let path = directory.file("in").join("a.db");
+    let mut net = Loop::new();
+    let (mut persist, _) = net.start(&path).unwrap();
+    fs::rename(directory.file("in"), directory.file("out")).unwrap();
+    assert_eq!(net.write(&mut persist, batch([message(0)])), Outcome::Written);
+    net.close(persist);
+    assert_eq!(net.found(&directory.file("out").join("a.db")).len(), 1);
+}
+
+#[test]
 fn a_head_that_says_read_only_is_damaged() {
     let directory = Directory::create();
     let path = directory.file("a.db");

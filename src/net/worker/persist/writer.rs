@@ -12,8 +12,8 @@ use log::{error, warn};
 use rusqlite::Connection;
 
 use super::Tell;
-use super::file;
-use super::restore::rescue;
+use super::file::{self, Identity};
+use super::restore::{put_back, rescue};
 use super::tables::{Tables, WriteError};
 use crate::clock::Clock;
 use crate::message::MessageId;
@@ -39,6 +39,8 @@ pub(super) struct Writer {
     pub(super) file_bytes: Arc<AtomicU64>,
     pub(super) clock: Clock,
     pub(super) limits: Limits,
+    /// Of the file that is open; `None`: it is not known.
+    pub(super) identity: Option<Identity>,
 }
 
 /// How often the log says what fails.
@@ -56,6 +58,8 @@ enum End {
     Closed,
     /// The file is damaged.
     Damaged,
+    /// Somebody has removed the file, or put another in its place.
+    Displaced,
     /// It is not to blame; the next batch may do better.
     Failed,
 }
@@ -73,16 +77,23 @@ impl Writer {
                 continue;
             };
             match self.serve(&connection) {
-                End::Closed => {
-                    if let Err(error) = file::close(connection) {
-                        self.note_unflushed(&error);
-                    }
-                    return self.tell.closed();
-                }
+                End::Closed => return self.close(connection),
                 End::Damaged => open = self.rescue(connection),
+                End::Displaced => open = self.put_back(connection),
                 End::Failed => open = Some(connection),
             }
         }
+    }
+
+    fn close(&mut self, connection: Connection) {
+        let open = match self.is_displaced() {
+            true => self.put_back(connection),
+            false => Some(connection),
+        };
+        if let Some(Err(error)) = open.map(file::close) {
+            self.note_unflushed(&error);
+        }
+        self.tell.closed();
     }
 
     /// Writes what comes, and once a second has the disk keep it.
@@ -97,8 +108,12 @@ impl Writer {
         loop {
             let now_ms = self.clock.now().mono_ms;
             if flush_ms.is_some_and(|flush_ms| flush_ms <= now_ms) {
+                let is_displaced = self.is_displaced();
+                if is_displaced && self.limits.rescued.note(now_ms).is_some() {
+                    return End::Displaced;
+                }
                 let more = self.keep_house(connection, &mut tables, settled);
-                flush_ms = more.then_some(now_ms + FLUSH_MS);
+                flush_ms = (more || is_displaced).then_some(now_ms + FLUSH_MS);
                 continue;
             }
             let wait = flush_ms.map(|flush_ms| Duration::from_millis(flush_ms - now_ms));
@@ -167,8 +182,27 @@ impl Writer {
         self.open_again()
     }
 
-    fn open_again(&self) -> Option<Connection> {
-        file::open(&self.path, self.sync).ok().flatten()
+    /// Whether the open file is not the one at its path any more.
+    fn is_displaced(&self) -> bool {
+        let found = file::identity(&self.path);
+        self.identity.is_some() && found.is_ok_and(|found| found != self.identity)
+    }
+
+    /// Writes everything to a file at the path again. Where that fails the old one stays open, and
+    /// this is tried again in a minute.
+    fn put_back(&mut self, displaced: Connection) -> Option<Connection> {
+        if let Err(why) = put_back(&displaced, &self.path) {
+            error!("event=persist_unsaved path={:?} cause={why:?}", self.path);
+            return Some(displaced);
+        }
+        drop(displaced);
+        self.open_again()
+    }
+
+    fn open_again(&mut self) -> Option<Connection> {
+        let connection = file::open(&self.path, self.sync).ok().flatten()?;
+        self.identity = file::identity(&self.path).ok().flatten();
+        Some(connection)
     }
 
     fn refuse(&mut self, batch: Batch, cause: &dyn std::fmt::Display) {
