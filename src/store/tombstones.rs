@@ -68,10 +68,13 @@ impl Tombstones {
     }
 
     pub(super) fn put(&mut self, name: &[u8], remains: Remains) {
-        if remains.last <= self.others.last {
+        let Remains { last, lost_through } = self.others;
+        if remains.last <= last && remains.lost_through >= lost_through {
             // Its name need not be kept; what it lost must be.
             return self.others.cover(remains);
         }
+        // One from before the start may have lost less than is known of the others.
+        let remains = Remains { last: remains.last.max(last), ..remains };
         let name = self.hasher.hash_one(name);
         self.number = self.number.wrapping_add(1);
         let number = self.number;
@@ -144,6 +147,16 @@ mod tests {
         tombstones.put(b"old", Remains { last: id(90), lost_through: id(80) });
         assert!(tombstones.take(b"old").is_none());
         assert_eq!(tombstones.others().lost_through, id(80));
+    }
+
+    #[test]
+    fn a_channel_from_before_the_start_keeps_its_losses_and_begins_behind_all_of_them() {
+        let id = |time| MessageId { time, tag: 0 };
+        let mut tombstones = Tombstones::new(id(100));
+        tombstones.put(b"old", Remains { last: id(90), lost_through: id(80) });
+        let Remains { last, lost_through } = tombstones.take(b"old").unwrap();
+        assert_eq!((last, lost_through), (id(100), id(80)));
+        assert_eq!(tombstones.others().lost_through, id(100));
     }
 
     #[test]
