@@ -58,16 +58,17 @@ impl Ahead {
         }
     }
 
-    /// Does what is asked; gives what is written down for it.
+    /// Does what is asked; gives what is written down for it. `written`: the channel's name, as
+    /// that is written down.
     pub(super) fn change(
         &mut self,
         memory: &mut Memory,
-        name: Box<[u8]>,
+        written: Box<[u8]>,
         question: Question,
         now: Now,
     ) -> What {
         let mut record = ChannelRecord {
-            name,
+            name: written,
             last: self.newest,
             lost_through: self.lost_through,
             gone_through: MessageId::default(),

@@ -16,6 +16,23 @@ impl StoreId {
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
+
+    /// What the names of its channels begin with, so that other stores have other ones.
+    #[must_use]
+    pub fn prefix(self) -> [u8; 2] {
+        self.0.to_be_bytes()
+    }
+
+    /// The name of a channel of it that is written down as `written`.
+    pub(super) fn name_of(self, written: &[u8]) -> Box<[u8]> {
+        [&self.prefix(), written].concat().into()
+    }
+
+    /// How the name of a channel of it is written down: without the store's own number, which other
+    /// settings change.
+    pub(super) fn written(self, name: &[u8]) -> Box<[u8]> {
+        name.strip_prefix(&self.prefix()).unwrap_or(name).into()
+    }
 }
 
 /// What a [`ChannelKey`] names: a channel, whatever the hub keeps with it.
@@ -41,7 +58,8 @@ pub enum Made {
 pub struct ChannelName<'a> {
     /// Where its messages are kept.
     pub store: StoreId,
-    /// Its id, made unique over stores and channel groups by a prefix of the caller's.
+    /// Its id, made unique over stores by [`StoreId::prefix`], and over channel groups by what the
+    /// caller puts behind that.
     pub name: &'a [u8],
 }
 

@@ -87,7 +87,7 @@ impl<W: Default> Channels<W> {
     }
 
     /// Takes what is remembered of a channel from before the start. `made`: `None` if it has ended;
-    /// its key, if not.
+    /// its key, if not. One that is there already stays as it is.
     pub(super) fn restore(
         &mut self,
         name: ChannelName<'_>,
@@ -96,6 +96,7 @@ impl<W: Default> Channels<W> {
         now: Now,
     ) -> Option<ChannelKey> {
         match made {
+            Some(_) if self.names.contains_key(name.name) => None,
             Some(made) => {
                 let key = self.make_with(name, made, remains, now);
                 if remains.last != MessageId::default() {

@@ -23,6 +23,10 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 /// What a question counts beside its content, bytes.
 const ASKED_BYTES: usize = 200;
 
+/// The last second that is taken from what was written down: later ones are not written, and ids go
+/// on behind what is taken.
+const SECOND_MAX: u64 = u32::MAX as u64;
+
 /// How long it may stay unwritten what has gone, milliseconds: it would go again after a start.
 const NOTES_MS: u64 = 1000;
 
@@ -133,7 +137,7 @@ impl Durable {
         if !self.memory.is_behind() {
             self.settled = self.memory.numbering.newest();
         }
-        let changes = self.changes(channels, now);
+        let changes = self.changes(store, channels, now);
         let notes = std::mem::take(self.memory.list.notes.as_deref_mut()?);
         self.notes_due_ms = None;
         if changes.is_empty() && notes.is_empty() {
@@ -144,7 +148,7 @@ impl Durable {
     }
 
     /// Gives what was asked its ids, and refuses what cannot be.
-    fn changes<W>(&mut self, channels: &mut Channels<W>, now: Now) -> Vec<Change> {
+    fn changes<W>(&mut self, store: StoreId, channels: &mut Channels<W>, now: Now) -> Vec<Change> {
         let Self { memory, asked, refused, waiting_bytes, .. } = self;
         memory.numbering.hide(now.unix_s);
         let mut ahead: HashMap<Box<[u8]>, Ahead> = HashMap::new();
@@ -172,7 +176,7 @@ impl Durable {
                 continue;
             }
             made += usize::from(!channel.exists);
-            let what = channel.change(memory, name, question, now);
+            let what = channel.change(memory, store.written(&name), question, now);
             changes.push(Change { ticket, what });
         }
         self.reserved = made;
@@ -225,8 +229,9 @@ impl Durable {
         let mut asks = Asks { channels, memory: &mut self.memory, now };
         let reply = match what {
             What::Append { message, keep } => asks.append_written(store, message, keep),
-            What::Create(ChannelRecord { name, .. }) => asks.create_written(store, &name),
-            What::Delete(ChannelRecord { name, .. }) => {
+            What::Create(record) => asks.create_written(store, &store.name_of(&record.name)),
+            What::Delete(record) => {
+                let name = store.name_of(&record.name);
                 asks.answer(ChannelName { store, name: &name }, Ask::Delete)
             }
         };
@@ -267,12 +272,16 @@ impl Durable {
             }
             Restored::Message(record) => record,
         };
-        self.memory.numbering.raise(record.place);
-        if self.deleted.get(&record.channel).is_some_and(|through| record.place <= *through) {
-            self.memory.list.notes.get_or_insert_default().gone.push(record.place);
-            return;
+        let place = record.place;
+        let is_deleted = self.deleted.get(&record.channel).is_some_and(|through| place <= *through);
+        let is_sound = record.before < record.id() && place.time <= SECOND_MAX;
+        if is_sound {
+            self.memory.numbering.raise(place);
         }
-        Asks { channels, memory: &mut self.memory, now }.restore(store, record);
+        let mut asks = Asks { channels, memory: &mut self.memory, now };
+        if is_deleted || !is_sound || !asks.restore(store, record) {
+            self.memory.list.notes.get_or_insert_default().gone.push(place);
+        }
     }
 
     /// Everything is restored. What is too old goes as it would have gone.
@@ -291,12 +300,17 @@ impl Durable {
         now: Now,
     ) {
         let ChannelRecord { name, last, lost_through, gone_through, made } = record;
+        if last.max(lost_through).max(gone_through).time > SECOND_MAX {
+            return;
+        }
+        let name_of = store.name_of(&name);
         if gone_through != MessageId::default() {
-            self.deleted.insert(name.clone(), gone_through);
+            self.deleted.insert(name, gone_through);
         }
         let through = self.memory.numbering.last_place_of(last);
         self.memory.numbering.raise(through.max(gone_through));
-        let (name, remains) = (ChannelName { store, name: &name }, Remains { last, lost_through });
+        let (name, remains) =
+            (ChannelName { store, name: &name_of }, Remains { last, lost_through });
         if let Some(key) = channels.restore(name, made, remains, now) {
             Asks { channels, memory: &mut self.memory, now }.settle(key);
         }

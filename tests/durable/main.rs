@@ -1,6 +1,8 @@
 //! Durable stores on the relay alone: what they write down before anybody sees it, and what a later
 //! process finds. The disk is in memory (`testkit::disk`).
 
+mod rubbish;
+
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
 use pushserver::relay::ConnKey;
@@ -13,17 +15,26 @@ const STORE: StoreId = StoreId(0);
 
 /// Of a process: the second of its start, and a microsecond that tells it from others.
 fn start(settings: &Value, second: u64, before: Option<&Network>) -> Network {
+    start_as(settings, second, before.map(|before| (before, STORE, STORE)))
+}
+
+/// As before; what one store has written down is another's now.
+fn start_as(
+    settings: &Value,
+    second: u64,
+    before: Option<(&Network, StoreId, StoreId)>,
+) -> Network {
     let text = settings.to_string();
     let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
     let config = config.expect("the settings are right");
     let mut hub = config.hub_options(MessageId { time: BEGIN_UNIX_S + second, tag: 500_000 }, 1);
     hub.stores.iter_mut().for_each(|store| store.is_durable = true);
-    let now = pushserver::clock::Now { mono_ms: 1 << 40, unix_s: BEGIN_UNIX_S + second };
+    let now = pushserver::clock::Now { mono_ms: 1_100_000_000_000, unix_s: BEGIN_UNIX_S + second };
     let mut network = Network::at(now, &config.relay_options(), hub);
-    if let Some(before) = before {
+    if let Some((before, was, is)) = before {
         network.disk = before.disk.again();
-        for restored in network.disk.restored(STORE) {
-            network.relay.restore(STORE, restored, now);
+        for restored in network.disk.restored(was) {
+            network.relay.restore(is, restored, now);
         }
         network.relay.restored(now);
     }
@@ -357,4 +368,27 @@ fn a_disk_that_takes_seconds_does_not_publish_before_whoever_begins_with_the_new
     network.settle();
     assert_eq!(answer(&mut network, one).expect("a message").body, b"one");
     assert_eq!(answer(&mut network, publishing).expect("it is written").status, 201);
+}
+
+#[test]
+fn a_store_finds_its_channels_again_though_another_one_has_been_put_before_it() {
+    let location = |kind: &str, store: &str, prefix: &str| json!({"type": kind, "store": store, "prefix": prefix});
+    let one = json!({
+        "store": {"main": {"type": "memory"}},
+        "locations": [
+            location("publisher", "main", "/publisher/"),
+            location("subscriber", "main", "/subscriber/"),
+        ],
+    });
+    let mut network = start(&one, 0, None);
+    ask(&mut network, &post("a", "one"));
+    ask(&mut network, &request("PUT", "b"));
+    let mut two = one;
+    two["store"]["first"] = json!({"type": "memory"});
+    two["locations"].as_array_mut().unwrap().push(location("publisher", "first", "/first/"));
+    let mut again = start_as(&two, 10, Some((&network, STORE, StoreId(1))));
+    assert_eq!(polled(&mut again, "a", None), same("one", ""));
+    assert_eq!(ask(&mut again, &request("GET", "b")).status, 200);
+    let other = ask(&mut again, "GET /first/a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(other.status, 404, "it is the other store's");
 }

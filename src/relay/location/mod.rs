@@ -59,7 +59,7 @@ pub(super) struct Location {
 
 impl Location {
     pub(super) fn new(options: &LocationOptions) -> Self {
-        let mut namespace = options.store.0.to_be_bytes().to_vec();
+        let mut namespace = options.store.prefix().to_vec();
         namespace.extend_from_slice(options.channel_group.as_bytes());
         namespace.push(0);
         let subscriber = options.role.subscriber();

@@ -82,7 +82,8 @@ impl<W: Default> Asks<'_, W> {
         keep: bool,
     ) -> Reply<W> {
         let Self { channels, memory, now } = self;
-        let name = ChannelName { store, name: &record.channel };
+        let name = &store.name_of(&record.channel);
+        let name = ChannelName { store, name };
         let (key, channel) = channels.find_or_make_agreed(name, Made::ToPublish, *now);
         let message = record.message(memory.sequence(channel.queue));
         self.publish(key, message, keep)
@@ -96,18 +97,28 @@ impl<W: Default> Asks<'_, W> {
         self.answer(name, Ask::Inspect)
     }
 
-    /// Takes a message that was written down before the start.
-    pub(in crate::store) fn restore(&mut self, store: StoreId, record: MessageRecord) {
+    /// Takes a message that was written down before the start; `false`: it takes none that does not
+    /// come after all that its channel has, or has lost.
+    pub(in crate::store) fn restore(&mut self, store: StoreId, record: MessageRecord) -> bool {
         let Self { channels, memory, now } = self;
-        let name = ChannelName { store, name: &record.channel };
-        let (key, channel) = channels.find_or_restore(name, *now);
+        let name = &store.name_of(&record.channel);
+        let (key, channel) = channels.find_or_restore(ChannelName { store, name }, *now);
+        let lost_through = channel.lost_through(memory);
+        let newest = channel.queue.and_then(|queue| memory.newest_first(queue).next());
+        if record.id() <= newest.map_or(lost_through, |newest| newest.id()) {
+            self.settle(key);
+            return false;
+        }
         channel.restored(record.id(), record.before);
         let forgotten = channel.forgotten;
         let queue = *channel.queue.get_or_insert_with(|| memory.open(key, forgotten));
         let age_ms = now.unix_s.saturating_sub(record.place.time).saturating_mul(1000);
         let message = record.message(memory.sequence(Some(queue)));
         memory.append(queue, message, now.mono_ms.saturating_sub(age_ms));
+        // One that is more than the budget now is lost.
+        memory.make_room(0);
         self.settle_emptied();
+        true
     }
 
     /// Publishes a message that has its id.
