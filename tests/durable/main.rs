@@ -1,6 +1,7 @@
 //! Durable stores on the relay alone: what they write down before anybody sees it, and what a later
 //! process finds. The disk is in memory (`testkit::disk`).
 
+mod restarts;
 mod rubbish;
 
 use pushserver::config::{Config, Overrides, Source};
