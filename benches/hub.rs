@@ -7,7 +7,7 @@ mod support;
 use std::time::Instant;
 
 use pushserver::clock::Now;
-use pushserver::hub::options::{Concurrency, Options, StoreOptions};
+use pushserver::hub::options::{Concurrency, Options, StoreKind, StoreOptions};
 use pushserver::hub::{ChannelName, Hub, Output, Peer, Publish, Subscribe};
 use pushserver::message::{Content, Cursor, Delivery, First, MessageId, Order};
 use pushserver::store::{StoreId, memory};
@@ -41,7 +41,7 @@ fn hub() -> Hub {
         dropped_at_once: 512,
     };
     let options = Options {
-        stores: vec![StoreOptions { memory, channel_timeout_ms: 5000, is_durable: false }],
+        stores: vec![StoreOptions { memory, channel_timeout_ms: 5000, kind: StoreKind::Memory }],
         channels_max: 10,
         first_id: MessageId::default(),
         seed: 1,

@@ -12,7 +12,7 @@ use super::settings::{
 };
 use super::upstream;
 use crate::http::authority::host_len;
-use crate::hub::options::StoreOptions;
+use crate::hub::options::{StoreKind, StoreOptions};
 use crate::log_targets::ACCESS;
 use crate::nearest::nearest;
 use crate::relay::location::Pattern;
@@ -101,7 +101,10 @@ fn store(store: &Store, path: &Path<'_>) -> Result<StoreOptions, Problem> {
         return Err(Problem::new(&path.key("min_messages"), what));
     }
     Ok(StoreOptions {
-        is_durable: store.persist.is_some(),
+        kind: match store.persist {
+            Some(_) => StoreKind::Durable,
+            None => StoreKind::Memory,
+        },
         memory: memory::Options {
             min_messages: store.min_messages,
             max_messages: store.max_messages,

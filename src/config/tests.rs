@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::{Config, Overrides, SCHEMA, Source, build, persist, schema, typed};
 use crate::http::HeadLimits;
 use crate::http::head::HEADERS_MAX;
-use crate::hub::options::Concurrency;
+use crate::hub::options::{Concurrency, StoreKind};
 use crate::message::{Delivery, First, MessageId};
 use crate::net::options::Listen;
 #[cfg(feature = "persist")]
@@ -744,14 +744,15 @@ fn a_store_with_a_file_has_one_of_its_own() {
     let store = |path: &str| json!({ "persist": path });
     let one = config(json!({"store": store("/a.db")})).unwrap();
     assert_eq!(one.persist[0].name, "default");
-    assert!(one.stores[0].is_durable);
+    assert_eq!(one.stores[0].kind, StoreKind::Durable);
     let named =
         json!({"store": {"b": {}, "default": {"persist": "c.db", "persist_sync": "always"}}});
     let named = config(named).unwrap();
     let file = &named.net_options(false).persist[0];
     assert_eq!((file.store, &*file.name, file.sync), (StoreId(1), "default", PersistSync::Always));
     assert_eq!(file.path, PathBuf::from("c.db"));
-    assert_eq!([named.stores[0].is_durable, named.stores[1].is_durable], [false, true]);
+    let kinds = named.stores.iter().map(|store| &store.kind);
+    assert!(kinds.eq([&StoreKind::Memory, &StoreKind::Durable]));
 
     for (path, what) in [
         ("", "store.persist: no file; write its path, as in \"/var/lib/"),

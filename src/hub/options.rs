@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::store::StoreOptions;
+pub use crate::store::{StoreKind, StoreOptions};
 
 use crate::message::MessageId;
 

@@ -1,4 +1,4 @@
-pub(super) use super::options::Concurrency;
+pub(super) use super::options::{Concurrency, StoreKind};
 pub(super) use super::*;
 pub(super) use crate::message::{Content, Cursor, Delivery, First, Order};
 pub(super) use crate::store::{Gap, memory};
@@ -23,7 +23,7 @@ pub(super) fn options() -> Options {
                 dropped_at_once: 512,
             },
             channel_timeout_ms: 5000,
-            is_durable: false,
+            kind: StoreKind::Memory,
         }],
         channels_max: 3,
         first_id: MessageId { time: NOW.unix_s, tag: 0 },

@@ -33,7 +33,7 @@ pub use self::ask::{
     StoreId, Ticket,
 };
 pub use self::memory::Memory;
-pub use self::options::StoreOptions;
+pub use self::options::{StoreKind, StoreOptions};
 pub use self::record::{Batch, ChannelRecord, MessageRecord, Outcome, Restored};
 #[cfg(feature = "testing")]
 pub use self::slow::{Fate, Loss};
@@ -199,9 +199,9 @@ impl<W> Stores<W> {
                 }
                 None => {
                     let memory = Memory::new(options.memory, self.first_id);
-                    self.list.push(match options.is_durable {
-                        false => Store::Memory(memory),
-                        true => Store::Durable(Box::new(Durable::new(memory))),
+                    self.list.push(match options.kind {
+                        StoreKind::Durable => Store::Durable(Box::new(Durable::new(memory))),
+                        StoreKind::Memory | StoreKind::Redis(_) => Store::Memory(memory),
                     });
                 }
             }

@@ -5,6 +5,7 @@ mod restarts;
 mod rubbish;
 
 use pushserver::config::{Config, Overrides, Source};
+use pushserver::hub::options::StoreKind;
 use pushserver::message::MessageId;
 use pushserver::relay::ConnKey;
 use pushserver::store::{Restored, StoreId};
@@ -29,7 +30,7 @@ fn start_as(
     let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
     let config = config.expect("the settings are right");
     let mut hub = config.hub_options(MessageId { time: BEGIN_UNIX_S + second, tag: 500_000 }, 1);
-    hub.stores.iter_mut().for_each(|store| store.is_durable = true);
+    hub.stores.iter_mut().for_each(|store| store.kind = StoreKind::Durable);
     let now = pushserver::clock::Now { mono_ms: 1_100_000_000_000, unix_s: BEGIN_UNIX_S + second };
     let mut network = Network::at(now, &config.relay_options(), hub);
     if let Some((before, was, is)) = before {

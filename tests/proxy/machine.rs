@@ -68,7 +68,7 @@ fn stores() -> Vec<hub::options::StoreOptions> {
             dropped_at_once: 512,
         },
         channel_timeout_ms: 0,
-        is_durable: false,
+        kind: hub::options::StoreKind::Memory,
     }]
 }
 

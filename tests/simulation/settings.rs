@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use pushserver::http::HeadLimits;
-use pushserver::hub::options::{Concurrency, StoreOptions};
+use pushserver::hub::options::{Concurrency, StoreKind, StoreOptions};
 use pushserver::message::{Delivery, First, MessageId};
 use pushserver::relay::location::Pattern;
 use pushserver::relay::options::{
@@ -225,7 +225,7 @@ impl Settings {
                     dropped_at_once: random.pick(&[1, 3, 512]),
                 },
                 channel_timeout_ms: random.pick(&[500, 5_000, 60_000]),
-                is_durable: false,
+                kind: StoreKind::Memory,
             })
             .collect();
         self.limits.pipeline_depth = random.pick(&[1, 3, 16]);

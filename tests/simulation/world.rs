@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use pushserver::clock::Now;
+use pushserver::hub::options::StoreKind;
 use pushserver::message::MessageId;
 use pushserver::relay::{Arrival, Command, ConnKey, Input};
 
@@ -57,7 +58,9 @@ impl World {
     pub(crate) fn new(mut random: Random, asks: Asks, is_traced: bool) -> Self {
         let mut settings = Settings::draw(&mut random);
         for (store, options) in settings.stores.iter_mut().enumerate() {
-            options.is_durable = asks.writing[store].is_some();
+            if asks.writing[store].is_some() {
+                options.kind = StoreKind::Durable;
+            }
         }
         let now = Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 };
         let mut network = Network::at(now, &settings.relay(), settings.hub());

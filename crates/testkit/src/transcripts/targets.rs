@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pushserver::config::{Config, Overrides, Source};
+use pushserver::hub::options::StoreKind;
 use pushserver::message::MessageId;
 use pushserver::relay::{Command, ConnKey};
 use serde_json::{Value, json};
@@ -136,7 +137,9 @@ impl InWorld {
         // A process of an earlier second, so that tags begin at 0.
         let first_id = MessageId { time: BEGIN_UNIX_S - 1, tag: 999_999 };
         let mut hub = config.hub_options(first_id, 1);
-        hub.stores.iter_mut().for_each(|store| store.is_durable = is_durable);
+        if is_durable {
+            hub.stores.iter_mut().for_each(|store| store.kind = StoreKind::Durable);
+        }
         let mut network = Network::new(&config.relay_options(), hub);
         network.disk.turns = 2;
         Ok(Self { network, split, conns: Vec::new() })
