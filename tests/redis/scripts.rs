@@ -232,6 +232,30 @@ fn subscribers_begin_where_they_say() {
 }
 
 #[test]
+fn a_subscriber_is_told_whether_what_it_begins_with_is_the_oldest_and_where_the_newest_are() {
+    let redis = Redis::start(&[]);
+    let mut store = Store::on(&redis, FOREVER);
+    let all: Vec<_> = (0..4)
+        .map(|_| {
+            store.publish(b"other", b"between");
+            store.publish(b"a", b"x")
+        })
+        .collect();
+    let mut open = |begin| store.open(b"a", begin).expect("there is a channel");
+    assert!(open(Begin::Oldest).is_oldest);
+    assert!(open(Begin::After(MessageId::default())).is_oldest);
+    assert!(!open(Begin::After(all[0].id)).is_oldest);
+    assert!(!open(Begin::AfterPlace(id(all[1].id.time, all[1].number))).is_oldest);
+    assert!(open(Begin::AfterPlace(MessageId::default())).is_oldest);
+    let places: Vec<_> = all.iter().rev().map(|one| id(one.id.time, one.number)).collect();
+    let newest = open(Begin::Last(3));
+    assert_eq!((newest.places, newest.is_oldest), (places[..3].to_vec(), false));
+    let newest = open(Begin::Last(9));
+    assert_eq!((newest.places, newest.is_oldest), (places, true));
+    assert_eq!(open(Begin::Newest).places, []);
+}
+
+#[test]
 fn a_sync_gives_what_came_in_bounded_pieces() {
     let redis = Redis::start(&[]);
     let mut store = Store::on(&redis, FOREVER);

@@ -188,6 +188,10 @@ pub struct Opened {
     pub is_published: bool,
     /// The first message from where the subscriber begins.
     pub first: Option<Entry>,
+    /// Whether none that was kept before that is there any more.
+    pub is_oldest: bool,
+    /// Where the subscriber begins at the newest so many: their places, the newest first.
+    pub places: Vec<MessageId>,
 }
 
 impl Opened {
@@ -207,6 +211,12 @@ impl Opened {
             first: match fields.next()? {
                 Value::Null => None,
                 entry => Some(Entry::read(entry)?),
+            },
+            is_oldest: fields.flag()?,
+            places: {
+                let mut places = Fields::plain(fields.next()?)?;
+                std::iter::from_fn(|| (places.0.len() > 0).then(|| places.id()))
+                    .collect::<Result<_, _>>()?
             },
         })
     }

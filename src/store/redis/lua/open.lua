@@ -43,12 +43,20 @@ local function after_place()
 end
 
 local entry
+local places = {}
 if start == 'place' then
   entry = after_place()
-elseif start == 'last' and tonumber(at) < length then
-  entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', at)[tonumber(at)]
+elseif start == 'last' then
+  local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', at)
+  for index, one in ipairs(newest) do
+    places[index] = string.format('%d:%s', split(one[1]), one[2][2])
+  end
+  entry = newest[#newest]
 elseif start ~= 'newest' then
   local from = start == 'after' and '(' .. at or '-'
   entry = redis.call('XRANGE', stream, from, '+', 'COUNT', 1)[1]
 end
-return {'ok', now_ms, last, kept, gen, length, place, m[8] and 1 or 0, entry or false}
+-- Whether none that was kept before it is there any more.
+local is_first = entry and redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1][1] == entry[1]
+return {'ok', now_ms, last, kept, gen, length, place, m[8] and 1 or 0, entry or false,
+  is_first and 1 or 0, places}
