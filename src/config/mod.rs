@@ -16,6 +16,7 @@ mod persist;
 mod problem;
 mod reach;
 mod schema;
+mod seconds;
 mod settings;
 mod source;
 mod upstream;

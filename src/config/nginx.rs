@@ -14,7 +14,8 @@ mod upstream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::problem::Error;
-use super::settings::{Common, Seconds, Settings, Store, Stores};
+use super::seconds::Seconds;
+use super::settings::{Common, Settings, Store, Stores};
 use crate::net::options::Listen;
 
 /// Name of the capture group of a location. It has a name because an `if` would overwrite `$1`.
