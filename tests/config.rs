@@ -77,8 +77,8 @@ fn a_bad_file_is_one_line_with_its_path_and_exit_code_2() {
         ("behind", "{} 1", "line 1 column 4: not JSON: trailing characters"),
         (
             "redis",
-            r#"{"store": {"type": "redis"}}"#,
-            "store.type: the redis store is not in this version; use \"memory\"",
+            r#"{"store": {"type": "redis", "password": {"env": "NO_SUCH_VARIABLE"}}}"#,
+            "store.password.env: the environment variable \"NO_SUCH_VARIABLE\" is not set",
         ),
     ] {
         let file = File::new(name, settings);

@@ -61,6 +61,12 @@ def _referenced(pointer: str) -> Rule:
     return rule
 
 
+def _by_type(rule: Rule) -> dict[str, Keys]:
+    """The keys of each kind of object that a rule allows, which differ in their ``type``."""
+    several = (each["properties"] for each in _alternatives(rule))
+    return {keys["type"]["const"]: keys for keys in several}
+
+
 def _kinds(rule: Rule) -> tuple[type, ...]:
     """The types of what a rule allows. What it lists (``enum``, ``const``) are strings."""
     kinds = [_TYPES[each.get("type", "string")] for each in _alternatives(rule)]
@@ -69,13 +75,17 @@ def _kinds(rule: Rule) -> tuple[type, ...]:
 
 SETTINGS: Keys = SCHEMA["properties"]
 LIMITS: Keys = SETTINGS["limits"]["properties"]
-HOST: Keys = SCHEMA["$defs"]["host"]["anyOf"][1]["properties"]
-_STORE: Keys = SCHEMA["$defs"]["store"]["properties"]
-STORES: Mapping[str, Keys] = dict.fromkeys(_STORE["type"]["enum"], _STORE)
-LOCATIONS: Mapping[str, Keys] = {
-    each["properties"]["type"]["const"]: each["properties"]
-    for each in _alternatives(SETTINGS["locations"]["items"])
+STORES: Mapping[str, Keys] = _by_type(SCHEMA["$defs"]["store"])
+LOCATIONS: Mapping[str, Keys] = _by_type(SETTINGS["locations"]["items"])
+
+# Keys of a memory store that a redis store has no use for, each with who has one.
+_OF_REDIS_ITSELF = {
+    "max_memory": "Set maxmemory in redis.conf; 'cache' bounds what the daemon keeps of it.",
+    "persist": "Set appendonly in redis.conf.",
+    "persist_sync": "Set appendfsync in redis.conf.",
 }
+# Keys whose values are shown to nobody.
+_SECRETS = ("secret", "passthrough_secret", "allrequests_secret", "password")
 
 
 class Fault(NamedTuple):
@@ -90,13 +100,6 @@ class Fault(NamedTuple):
 def faults(push_server: Mapping[str, Any]) -> Iterator[Fault]:
     """All mistakes of shape."""
     yield from _keys("", push_server, SETTINGS)
-    for path, entry, keys in (
-        ("publisher_host", push_server.get("publisher_host"), HOST),
-        ("subscriber_host", push_server.get("subscriber_host"), HOST),
-        ("limits", push_server.get("limits"), LIMITS),
-    ):
-        if isinstance(entry, dict):
-            yield from _keys(path, entry, keys)
     for name, store in stores(push_server["store"]).items():
         if store is push_server["store"]:
             yield from _typed("store", store, STORES, "memory")
@@ -135,11 +138,17 @@ def _keys(path: str, entry: Mapping[str, Any], keys: Keys) -> Iterator[Fault]:
         name = _shown(key, str)
         place = f"{path}.{name}" if path else name
         if not isinstance(key, str) or key not in keys:
-            nearest = get_close_matches(name, keys, 1)
-            hint = f"Is {nearest[0]!r} meant?" if nearest else f"Known: {', '.join(keys)}."
-            yield Fault(place, "there is no such key", hint, unknown_key=True)
+            yield Fault(place, "there is no such key", _meant(name, keys), unknown_key=True)
             continue
         yield from _value(place, _plain(value), keys[key])
+        # A store's and a location's keys depend on its type: `faults` looks at those.
+        objects = [each for each in _alternatives(keys[key]) if "properties" in each]
+        if isinstance(value, dict) and len(objects) == 1:
+            yield from (within := [*_keys(place, value, objects[0]["properties"])])
+            required = objects[0].get("required", ())
+            # A key that is not known may be the one that is missing.
+            for missing in (each for each in required if each not in value and not within):
+                yield Fault(f"{place}.{missing}", "it is missing")
         if isinstance(value, (list, tuple)):
             for items in (each["items"] for each in _alternatives(keys[key]) if "items" in each):
                 # `faults` looks at locations, the one list of objects.
@@ -148,19 +157,34 @@ def _keys(path: str, entry: Mapping[str, Any], keys: Keys) -> Iterator[Fault]:
                         yield from _value(f"{place}[{index}]", _plain(item), items)
 
 
+def _meant(name: str, keys: Keys) -> str:
+    """What to write instead of a key that is unknown among these."""
+    kind = keys.get("type", {}).get("const")
+    if kind == "redis" and name in _OF_REDIS_ITSELF:
+        return _OF_REDIS_ITSELF[name]
+    if kind == "memory" and name in STORES["redis"]:
+        return "It belongs to a store of type 'redis'."
+    nearest = get_close_matches(name, keys, 1)
+    return f"Is {nearest[0]!r} meant?" if nearest else f"Known: {', '.join(keys)}."
+
+
 def _value(path: str, value: object, rule: Rule) -> Iterator[Fault]:
     kinds = _kinds(rule)
     choices = _choices(rule)
+    shown = "the value" if path.rpartition(".")[2] in _SECRETS else _shown(value)
+    if "const" in rule and value != rule["const"]:
+        yield Fault(path, f"{shown} is not {rule['const']!r}", rule["description"])
+        return
     # bool is a subclass of int, and True is no port.
     if not (bool in kinds if isinstance(value, bool) else isinstance(value, kinds)):
         names = " or ".join(kind.__name__ for kind in kinds)
-        yield Fault(path, f"{_shown(value)} is not of type {names}")
+        yield Fault(path, f"{shown} is not of type {names}")
     elif isinstance(value, (int, float)) and not abs(value) <= sys.float_info.max:
-        yield Fault(path, f"{_shown(value)} is not a finite number")
+        yield Fault(path, f"{shown} is not a finite number")
     elif isinstance(value, str) and _SURROGATE.search(value):
-        yield Fault(path, f"{_shown(value)} has half a surrogate pair, which is no character")
+        yield Fault(path, f"{shown} has half a surrogate pair, which is no character")
     elif choices and isinstance(value, str) and value not in choices:
-        yield Fault(path, f"{_shown(value)} is none of {', '.join(choices)}")
+        yield Fault(path, f"{shown} is none of {', '.join(choices)}")
 
 
 def _plain(value: object) -> object:

@@ -152,7 +152,8 @@ def test_the_checks_know_the_daemons_keys_types_and_defaults():
     parts = known["$defs"]
     assert known["properties"] == schema.SETTINGS
     assert known["properties"]["limits"]["properties"] == schema.LIMITS
-    assert {"memory": parts["store"]["properties"]} == schema.STORES
+    stores = {kind: parts[f"{kind}_store"]["properties"] for kind in ("memory", "redis")}
+    assert stores == schema.STORES
     kinds = ("publisher", "subscriber", "pubsub")
     locations = {kind: parts[kind]["properties"] for kind in kinds}
     assert locations == schema.LOCATIONS

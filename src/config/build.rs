@@ -7,10 +7,9 @@ use super::ids;
 use super::problem::{Path, Problem, listed, quoted};
 use super::reach::{Fate, fates};
 use super::settings::{
-    Common, Host, Limits, Location, OneOrMore, Publishing, Settings, Store, Stores, Subscribing,
-    Transport,
+    Common, Host, Limits, Location, OneOrMore, Publishing, Settings, Store, Subscribing, Transport,
 };
-use super::upstream;
+use super::{redis, upstream};
 use crate::http::authority::host_len;
 use crate::hub::options::{StoreKind, StoreOptions};
 use crate::log_targets::ACCESS;
@@ -40,7 +39,7 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
     check_text(&settings.servername, &root.key("servername"))?;
     host(settings.publisher_host.as_ref(), &root.key("publisher_host"))?;
     host(settings.subscriber_host.as_ref(), &root.key("subscriber_host"))?;
-    let stores = stores(&settings.store)?;
+    let stores = stores(settings)?;
     let relay = relay::Options {
         server: settings.servername.clone(),
         hosts: hosts(settings)?,
@@ -82,38 +81,48 @@ fn host(host: Option<&Host>, path: &Path<'_>) -> Result<(), Problem> {
     check_host(location).map_err(|wrong| wrong.at(&path))
 }
 
-fn stores(stores: &Stores) -> Result<Vec<StoreOptions>, Problem> {
-    let path = Path::Root.key("store");
-    match stores {
-        Stores::One(one) => Ok(vec![store(one, &path)?]),
-        Stores::Named(named) if named.len() > STORES_MAX => {
-            Err(Problem::new(&path, format!("more than {STORES_MAX} stores")))
-        }
-        Stores::Named(named) => {
-            named.iter().map(|(name, one)| store(one, &path.key(name))).collect()
-        }
+fn stores(settings: &Settings) -> Result<Vec<StoreOptions>, Problem> {
+    let root = Path::Root.key("store");
+    let names = settings.store_names();
+    if names.len() > STORES_MAX {
+        return Err(Problem::new(&root, format!("more than {STORES_MAX} stores")));
     }
+    let stores = names.iter().zip(settings.stores());
+    let built = stores
+        .map(|(name, one)| store(name, one, &settings.store.path(&root, name)))
+        .collect::<Result<Vec<_>, _>>()?;
+    redis::check_apart(&built)?;
+    Ok(built)
 }
 
-fn store(store: &Store, path: &Path<'_>) -> Result<StoreOptions, Problem> {
-    if store.max_messages != 0 && store.min_messages > store.max_messages {
-        let what = format!("more than max_messages, which is {}", store.max_messages);
+fn store(name: &str, store: &Store, path: &Path<'_>) -> Result<StoreOptions, Problem> {
+    let kept = store.kept();
+    if kept.max_messages != 0 && kept.min_messages > kept.max_messages {
+        let what = format!("more than max_messages, which is {}", kept.max_messages);
         return Err(Problem::new(&path.key("min_messages"), what));
     }
-    Ok(StoreOptions {
-        kind: match store.persist {
-            Some(_) => StoreKind::Durable,
-            None => StoreKind::Memory,
-        },
-        memory: memory::Options {
-            min_messages: store.min_messages,
-            max_messages: store.max_messages,
-            message_timeout_ms: store.message_timeout.milliseconds(),
-            max_memory: store.max_memory,
-            dropped_at_once: DROPPED_AT_ONCE,
-        },
-        channel_timeout_ms: store.channel_timeout.milliseconds(),
-    })
+    let channel_timeout_ms = kept.channel_timeout.milliseconds();
+    let (kind, memory) = match store {
+        Store::Memory(store) => {
+            let memory = memory::Options {
+                min_messages: kept.min_messages,
+                max_messages: kept.max_messages,
+                message_timeout_ms: kept.message_timeout.milliseconds(),
+                max_memory: store.max_memory,
+                dropped_at_once: DROPPED_AT_ONCE,
+            };
+            match store.persist {
+                Some(_) => (StoreKind::Durable, memory),
+                None => (StoreKind::Memory, memory),
+            }
+        }
+        Store::Redis(store) => {
+            let options = redis::options(name, store, path)?;
+            let memory = redis::mirror(&options, DROPPED_AT_ONCE);
+            (StoreKind::Redis(Box::new(options)), memory)
+        }
+    };
+    Ok(StoreOptions { memory, channel_timeout_ms, kind })
 }
 
 fn locations(locations: &[Location], stores: &[&str]) -> Result<Vec<LocationOptions>, Problem> {

@@ -15,17 +15,20 @@ mod nginx;
 mod persist;
 mod problem;
 mod reach;
+mod redis;
 mod schema;
 mod seconds;
 mod settings;
 mod source;
 mod upstream;
 
+use std::mem::{self, Discriminant};
+
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use self::problem::{Path, Problem};
-use self::settings::Settings;
+use self::settings::{Settings, Store};
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::MessageId;
 use crate::net::options::{self as net, Listen, PersistOptions};
@@ -119,6 +122,7 @@ impl Config {
         let changed = [
             ("address or port", self.listen != new.listen),
             ("the names in store", was.store_names() != is.store_names()),
+            ("the type of a store", types(was) != types(is)),
             ("persist or persist_sync of a store", self.persist != new.persist),
             ("limits.connections", was.limits.connections != is.limits.connections),
             ("limits.channels", was.limits.channels != is.limits.channels),
@@ -187,6 +191,7 @@ impl Config {
         }
         warnings.extend(idle::warnings(&self.settings));
         warnings.extend(persist::warnings(&self.settings));
+        warnings.extend(redis::warnings(&self.settings, &self.stores));
         warnings
     }
 
@@ -257,6 +262,10 @@ impl Default for relay::Limits {
     }
 }
 
+fn types(settings: &Settings) -> Vec<Discriminant<Store>> {
+    settings.stores().into_iter().map(mem::discriminant).collect()
+}
+
 fn located(source: &Source, problem: &Problem) -> Error {
     match problem.path.as_str() {
         "" => Error(format!("{source}: {}", problem.what)),
@@ -285,6 +294,7 @@ fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
     let mut settings: Settings = serde_json::from_value(value)
         .map_err(|error| Problem::new(&Path::Root, error.to_string()))?;
     settings.port = overrides.port.unwrap_or(settings.port);
+    redis::complete(&mut settings);
     Ok(settings)
 }
 

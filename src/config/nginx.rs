@@ -133,9 +133,16 @@ fn literal(text: &str) -> String {
     expression
 }
 
+fn budget(store: &Store) -> usize {
+    match store {
+        Store::Memory(store) => store.max_memory,
+        Store::Redis(store) => store.cache,
+    }
+}
+
 fn memory(out: &mut Output, settings: &Settings) {
     let stores = settings.stores();
-    let bytes = stores.iter().fold(0_usize, |sum, store| sum.saturating_add(store.max_memory));
+    let bytes = stores.iter().map(|store| budget(store)).fold(0_usize, usize::saturating_add);
     // Nchan needs room for channels and subscribers, too, and refuses less than a few pages.
     let mebibytes = (bytes.saturating_mul(2) >> 20).clamp(32, 1 << 20);
     out.note(
@@ -143,7 +150,7 @@ fn memory(out: &mut Output, settings: &Settings) {
     );
     out.note("it is full Nchan refuses new messages, where pushserver lets the oldest go.");
     out.line(&format!("nchan_shared_memory_size {mebibytes}m;"));
-    if stores.iter().any(|store| store.persist.is_some()) {
+    if stores.iter().any(|store| store.memory().is_some_and(|store| store.persist.is_some())) {
         out.note("persist: Nchan keeps no files; its messages outlive a restart in Redis alone.");
     }
 }
@@ -177,7 +184,7 @@ fn channel(out: &mut Output, settings: &Settings, common: &Common, variable: &st
         out.line(&format!("nchan_channel_group \"{group}\";"));
     }
     if let Some(store) = store(settings, common) {
-        whole_seconds(out, "nchan_channel_timeout", store.channel_timeout);
+        whole_seconds(out, "nchan_channel_timeout", store.kept().channel_timeout);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::{self, PathBuf};
 
 use super::problem::{Path, Problem, quoted};
-use super::settings::{Settings, Store, Stores};
+use super::settings::{MemoryStore, Settings, Store};
 use crate::net::options::{PersistOptions, PersistSync};
 use crate::store::StoreId;
 
@@ -13,27 +13,23 @@ use crate::store::StoreId;
 /// # Errors
 /// A path that can be no file's, or is another store's, too; or this build has no such files.
 pub(super) fn files(settings: &Settings) -> Result<Vec<PersistOptions>, Problem> {
-    let all = Path::Root.key("store");
-    match &settings.store {
-        Stores::One(store) => Ok(file(0, "default", store, &all)?.into_iter().collect()),
-        Stores::Named(stores) => {
-            let mut files: Vec<PersistOptions> = Vec::new();
-            for (index, (name, store)) in stores.iter().enumerate() {
-                let at = all.key(name);
-                let Some(file) = file(index, name, store, &at)? else { continue };
-                if let Some(other) = files.iter().find(|other| plain(other) == plain(&file)) {
-                    let what = format!(
-                        "{} is the file of {}, too; give each store a file of its own",
-                        quoted(&file.path.display().to_string()),
-                        all.key(&other.name),
-                    );
-                    return Err(Problem::new(&at.key("persist"), what));
-                }
-                files.push(file);
-            }
-            Ok(files)
+    let root = Path::Root.key("store");
+    let mut files: Vec<PersistOptions> = Vec::new();
+    let stores = settings.store_names().into_iter().zip(settings.stores());
+    for (index, (name, store)) in stores.enumerate() {
+        let at = settings.store.path(&root, name);
+        let Some(file) = file(index, name, store, &at)? else { continue };
+        if let Some(other) = files.iter().find(|other| plain(other) == plain(&file)) {
+            let what = format!(
+                "{} is the file of {}, too; give each store a file of its own",
+                quoted(&file.path.display().to_string()),
+                root.key(&other.name),
+            );
+            return Err(Problem::new(&at.key("persist"), what));
         }
+        files.push(file);
     }
+    Ok(files)
 }
 
 fn file(
@@ -43,6 +39,7 @@ fn file(
     at: &Path<'_>,
 ) -> Result<Option<PersistOptions>, Problem> {
     let at = at.key("persist");
+    let Some(store) = store.memory() else { return Ok(None) };
     let Some(path) = &store.persist else { return Ok(None) };
     let wrong = |what: &str| Err(Problem::new(&at, what));
     if !cfg!(feature = "persist") {
@@ -71,17 +68,14 @@ fn plain(file: &PersistOptions) -> PathBuf {
 
 /// One line for each store with a key that has no effect.
 pub(super) fn warnings(settings: &Settings) -> Vec<String> {
-    let names = settings.store_names();
-    let stores = names.iter().zip(settings.stores());
-    let idle = |store: &Store| store.persist.is_none() && store.persist_sync != PersistSync::Second;
+    let root = Path::Root.key("store");
+    let stores = settings.store_names().into_iter().zip(settings.stores());
+    let idle =
+        |store: &MemoryStore| store.persist.is_none() && store.persist_sync != PersistSync::Second;
     stores
-        .filter(|(_, store)| idle(store))
+        .filter(|(_, store)| store.memory().is_some_and(idle))
         .map(|(name, _)| {
-            let root = Path::Root.key("store");
-            let at = match settings.store {
-                Stores::One(_) => root,
-                Stores::Named(_) => root.key(name),
-            };
+            let at = settings.store.path(&root, name);
             let at = at.key("persist_sync");
             format!("{at}: without effect, since no file is given; set persist")
         })

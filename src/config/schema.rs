@@ -14,10 +14,20 @@ use crate::nearest::nearest;
 pub const TEXT: &str = include_str!("schema.json");
 
 /// Types of later versions, each with what to use now.
-const LATER: [(&str, &str); 2] = [
-    ("redis", "the redis store is not in this version; use \"memory\""),
-    ("status", "not in this version; use \"publisher\", \"subscriber\" or \"pubsub\""),
+const LATER: [(&str, &str); 1] =
+    [("status", "not in this version; use \"publisher\", \"subscriber\" or \"pubsub\"")];
+
+/// Keys of a memory store that a redis store has no use for, each with who has one.
+const OF_REDIS_ITSELF: [(&str, &str); 3] = [
+    (
+        "max_memory",
+        "not for a redis store: set maxmemory in redis.conf; \"cache\" bounds what this daemon \
+         keeps of it",
+    ),
+    ("persist", "not for a redis store: set appendonly in redis.conf"),
+    ("persist_sync", "not for a redis store: set appendfsync in redis.conf"),
 ];
+const OF_A_REDIS_STORE: &str = "a store of type \"redis\"";
 
 /// Checks the settings against the schema and adds the default of each key that is not there.
 ///
@@ -27,6 +37,9 @@ pub(super) fn fill(settings: &mut Value) -> Result<(), Problem> {
     let schema = Schema { root: serde_json::from_str(TEXT).expect("schema.json is JSON") };
     schema.check(settings, &schema.root, &Path::Root)
 }
+
+/// Keys whose values are shown to nobody.
+const SECRETS: [&str; 4] = ["secret", "passthrough_secret", "allrequests_secret", "password"];
 
 struct Schema {
     root: Value,
@@ -38,6 +51,12 @@ impl Schema {
         let rule = self.choose(value, given, path)?;
         if let Some(allowed) = rule["enum"].as_array() {
             return one_of(value, allowed, path);
+        }
+        if rule.get("const").is_some_and(|only| value != only) {
+            // A type was compared when the rule was chosen: this is the other key with one value.
+            let what = "this build has no TLS to Redis yet; leave it out, and take a tunnel such \
+                        as stunnel or a network that nobody else reads";
+            return Err(Problem::new(path, what));
         }
         let fits = match kind(rule) {
             "string" => value.is_string(),
@@ -94,7 +113,10 @@ impl Schema {
             self.check(value, rule, &path.key("type"))?;
         }
         if let Some(unknown) = object.keys().find(|key| !keys.contains_key(*key)) {
-            return Err(self.unknown(unknown, keys.keys(), path));
+            return Err(match self.of_another_store(unknown, rule) {
+                Some(what) => Problem::new(&path.key(unknown), what),
+                None => self.unknown(unknown, keys.keys(), path),
+            });
         }
         for (key, rule) in keys {
             let path = path.key(key);
@@ -147,19 +169,24 @@ impl Schema {
         path: &Path<'_>,
     ) -> Result<&'s Value, Problem> {
         // One store, or several by name: only the values of a mapping are objects.
-        if let Some(mapping) = rules.iter().find(|rule| rule["additionalProperties"].is_object()) {
-            let named = object.values().any(Value::is_object)
-                && !object.get("type").is_some_and(Value::is_string);
-            let one = rules.iter().find(|rule| rule["properties"].is_object());
-            return Ok(if named { mapping } else { one.unwrap_or(mapping) });
+        if let Some(mapping) = rules.iter().find(|rule| rule["additionalProperties"].is_object())
+            && object.values().any(Value::is_object)
+            && !object.get("type").is_some_and(Value::is_string)
+        {
+            return Ok(mapping);
         }
-        // Locations: by `type`.
+        // Stores and locations: by `type`.
+        let rules: Vec<_> = rules.iter().filter(|rule| rule["properties"].is_object()).collect();
         let type_of = |rule: &Value| rule["properties"]["type"]["const"].clone();
         let types: Vec<Value> = rules.iter().map(|rule| type_of(rule)).collect();
         if let Some(given) = object.get("type") {
             one_of(given, &types, &path.key("type"))?;
             let meant = rules.iter().find(|rule| type_of(rule) == *given);
             return Ok(meant.unwrap_or(&rules[0]));
+        }
+        let has_default = |rule: &Value| rule["properties"]["type"]["default"].is_string();
+        if let Some(default) = rules.iter().find(|rule| has_default(rule)) {
+            return Ok(default);
         }
         // Without a type, report first a key with a typo, which may be the type's.
         let keys = rules.iter().filter_map(|rule| rule["properties"].as_object());
@@ -168,6 +195,21 @@ impl Schema {
             return Err(self.unknown(unknown, keys, path));
         }
         Err(Problem::new(&path.key("type"), format!("missing; expected {}", choice(&types))))
+    }
+
+    /// What is to be said of a key that only stores of another type than this rule's have.
+    fn of_another_store(&self, key: &str, rule: &Value) -> Option<String> {
+        match rule["properties"]["type"]["const"].as_str()? {
+            "memory" => {
+                self.root["$defs"]["redis_store"]["properties"].get(key)?;
+                Some(format!("unknown key here; it belongs to {OF_A_REDIS_STORE}"))
+            }
+            "redis" => {
+                let (_, what) = OF_REDIS_ITSELF.iter().find(|(other, _)| *other == key)?;
+                Some((*what).to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn unknown<'k>(
@@ -179,10 +221,11 @@ impl Schema {
         let known: Vec<String> = known.into_iter().cloned().collect();
         let homes = [
             ("the top level", &self.root),
-            ("\"store\"", &self.root["$defs"]["store"]),
+            ("\"store\"", &self.root["$defs"]["memory_store"]),
             ("\"limits\"", &self.root["properties"]["limits"]),
             ("a subscriber location", &self.root["$defs"]["subscriber"]),
             ("a publisher location", &self.root["$defs"]["publisher"]),
+            (OF_A_REDIS_STORE, &self.root["$defs"]["redis_store"]),
         ];
         let home = homes.iter().find(|(_, rule)| rule["properties"].get(key).is_some());
         let what = match (home, nearest(key, known.iter().map(String::as_str))) {
@@ -196,7 +239,7 @@ impl Schema {
     fn unfit(&self, value: &Value, rule: &Value, path: &Path<'_>) -> Problem {
         let mut what = format!("expected {}", self.wanted(rule));
         // A secret is not shown, even if it is a number by mistake.
-        if !matches!(path, Path::Key(_, "secret" | "passthrough_secret" | "allrequests_secret")) {
+        if !matches!(path, Path::Key(_, key) if SECRETS.contains(key)) {
             what.push_str(&format!(", found {}", found(value)));
         }
         let bare = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -266,7 +309,12 @@ impl Schema {
             return Vec::new();
         }
         let several = rule["anyOf"].as_array().or_else(|| rule["oneOf"].as_array());
-        several.into_iter().flatten().map(|rule| self.resolve(rule)).collect()
+        let several = several.into_iter().flatten().map(|rule| self.resolve(rule));
+        let within = |rule| match self.alternatives(rule) {
+            none if none.is_empty() => vec![rule],
+            some => some,
+        };
+        several.flat_map(within).collect()
     }
 
     fn resolve<'s>(&'s self, rule: &'s Value) -> &'s Value {

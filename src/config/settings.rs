@@ -1,16 +1,17 @@
 //! Settings: one field for each key of `schema.json`, with all defaults filled in. Gives them no
 //! meaning; `build` does.
 
-use std::collections::BTreeMap;
+mod stores;
+
 use std::slice;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::stores::{Login, MemoryStore, Password, RedisStore, Sentinel, Store, Stores};
 use super::seconds::Seconds;
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, First};
-use crate::net::options::PersistSync;
 use crate::secret::Secret;
 
 /// The whole file.
@@ -55,6 +56,14 @@ impl Settings {
             Stores::Named(stores) => stores.values().collect(),
         }
     }
+
+    /// The same, to be changed.
+    pub(super) fn stores_mut(&mut self) -> Vec<&mut Store> {
+        match &mut self.store {
+            Stores::One(store) => vec![store],
+            Stores::Named(stores) => stores.values_mut().collect(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,26 +71,6 @@ impl Settings {
 pub(super) enum Host {
     Plain(String),
     Full { location: String, secure: bool },
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Stores {
-    One(Store),
-    Named(BTreeMap<String, Store>),
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Store {
-    pub(super) r#type: String,
-    pub(super) min_messages: usize,
-    pub(super) max_messages: usize,
-    pub(super) message_timeout: Seconds,
-    pub(super) max_memory: usize,
-    pub(super) channel_timeout: Seconds,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) persist: Option<String>,
-    pub(super) persist_sync: PersistSync,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

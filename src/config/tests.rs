@@ -19,6 +19,7 @@ use crate::relay::options::{
     ChannelIds, Limits, LocationOptions, Origins, ProxyOptions, PublisherOptions, Role,
     SubscriberOptions, Transports, UpstreamAddress,
 };
+use crate::store::redis::options::{Address, Server};
 use crate::store::{StoreId, memory};
 
 /// Settings with a value for every key.
@@ -39,6 +40,15 @@ fn everything() -> Value {
             "other": {"type": "memory", "min_messages": 0, "max_messages": 0,
                 "message_timeout": 0, "max_memory": 1, "channel_timeout": 0,
                 "persist_sync": "second"},
+            "shared": {"type": "redis", "host": "redis.example", "port": 6380, "database": 3,
+                "key_prefix": "s:", "username": "push", "password": "hush", "tls": false,
+                "min_messages": 1, "max_messages": 100, "message_timeout": 0.5,
+                "channel_timeout": 2.5, "timeout": 0.25, "cache": 1000},
+            "watched": {"type": "redis", "database": 0, "key_prefix": "", "tls": false,
+                "sentinel": {"master": "m", "nodes": ["a:1", "[::1]"],
+                    "username": "watch", "password": {"env": "CARGO_PKG_NAME"}},
+                "min_messages": 0, "max_messages": 0, "message_timeout": 60,
+                "channel_timeout": 5, "timeout": 1.5, "cache": 2},
         },
         "locations": [
             {"type": "subscriber", "url": "/u/([^/]+)", "prefix": "/u/", "store": "other",
@@ -68,7 +78,7 @@ fn everything() -> Value {
     })
 }
 
-fn config(settings: Value) -> Result<Config, Problem> {
+pub(super) fn config(settings: Value) -> Result<Config, Problem> {
     let overrides = Overrides::default();
     let settings = typed(settings, &overrides)?;
     let listen = vec![super::listen(&settings, overrides.ipv6)?];
@@ -77,7 +87,7 @@ fn config(settings: Value) -> Result<Config, Problem> {
     Ok(Config { source: Source::Defaults, overrides, settings, listen, relay, stores, persist })
 }
 
-fn refusal(settings: &Value) -> String {
+pub(super) fn refusal(settings: &Value) -> String {
     match config(settings.clone()) {
         Ok(_) => panic!("taken: {settings}"),
         Err(Problem { path, what }) => format!("{path}: {what}"),
@@ -250,7 +260,9 @@ fn the_typed_settings_have_every_key_of_the_schema() {
     for (rule, value) in [
         ("/properties", "/"),
         ("/properties/limits/properties", "/limits"),
-        ("/$defs/store/properties", "/store/default"),
+        ("/$defs/memory_store/properties", "/store/default"),
+        ("/$defs/redis_store/properties", "/store/shared"),
+        ("/$defs/redis_store/properties/sentinel/properties", "/store/watched/sentinel"),
         ("/$defs/subscriber/properties", "/locations/0"),
         ("/$defs/publisher/properties", "/locations/1"),
         ("/$defs/pubsub/properties", "/locations/2"),
@@ -258,8 +270,8 @@ fn the_typed_settings_have_every_key_of_the_schema() {
     ] {
         let value = all.pointer(value.trim_end_matches('/')).unwrap();
         let mut known = keys(schema.pointer(rule).unwrap());
-        // `delimiter` and `query` exclude each other.
-        known.retain(|key| key != "query");
+        // `delimiter` and `query` exclude each other, as `host` and `sentinel` do.
+        known.retain(|key| key != "query" && key != "sentinel");
         assert_eq!(known, keys(value), "{rule}");
     }
 }
@@ -408,7 +420,7 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
         ),
         (
             json!({"store": {"type": "memry"}}),
-            "store.type: expected \"memory\", found \"memry\"; did you mean \"memory\"?",
+            "store.type: expected \"memory\" or \"redis\", found \"memry\"; did you mean \"memory\"?",
         ),
         (
             json!({"store": {"message_timeout": -0.5}}),
@@ -502,14 +514,6 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
 
 #[test]
 fn what_a_later_version_has_is_named_as_such() {
-    assert_eq!(
-        refusal(&json!({"store": {"type": "redis", "host": "127.0.0.1"}})),
-        "store.type: the redis store is not in this version; use \"memory\""
-    );
-    assert_eq!(
-        refusal(&json!({"store": {"a": {"type": "redis"}}})),
-        "store.a.type: the redis store is not in this version; use \"memory\""
-    );
     let line = location_refusal(json!({"type": "status", "prefix": "/"}));
     assert!(line.starts_with("locations[0].type: not in this version; use"), "{line}");
 }
@@ -632,7 +636,10 @@ fn numbers_of_entries_have_room_in_what_counts_them() {
     }
     // Messages of a store are numbered with 32 bits, of which one number says "none".
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-    let bytes = schema["$defs"]["store"]["properties"]["max_memory"]["maximum"].as_u64().unwrap();
+    let bytes = &schema["$defs"]["memory_store"]["properties"]["max_memory"]["maximum"];
+    let cache = &schema["$defs"]["redis_store"]["properties"]["cache"]["maximum"];
+    assert_eq!(cache, bytes);
+    let bytes = bytes.as_u64().unwrap();
     let headers = &schema["properties"]["limits"]["properties"]["headers"];
     assert_eq!(headers["maximum"], HEADERS_MAX);
     assert!(bytes / (memory::MESSAGE_OVERHEAD as u64) < u64::from(u32::MAX));
@@ -879,8 +886,14 @@ fn a_reload_takes_all_of_the_new_file_or_nothing() {
 
     let mut changed = everything();
     changed["servername"] = json!("changed");
+    changed["store"]["shared"]["host"] = json!("elsewhere");
+    changed["store"]["shared"]["password"] = json!({"env": "CARGO_PKG_NAME"});
     write(&changed);
-    assert_eq!(config.reload().unwrap().0.server, "changed");
+    let (relay, stores) = config.reload().unwrap();
+    assert_eq!(relay.server, "changed");
+    let StoreKind::Redis(redis) = &stores[2].kind else { panic!("{stores:?}") };
+    assert_eq!(redis.server, Server::Node(Address::Tcp("elsewhere".to_owned(), 6380)));
+    assert_eq!(redis.credentials.password, Some("pushserver".into()));
 
     for (pointer, value, what) in [
         ("/port", json!(1), "address or port cannot change while running"),
@@ -890,7 +903,10 @@ fn a_reload_takes_all_of_the_new_file_or_nothing() {
         ("/store", json!({"default": {}, "other": {}, "more": {}}), "the names in store"),
         ("/store/default/persist", json!("/b.db"), "persist or persist_sync of a store cannot"),
         ("/store/default/persist_sync", json!("second"), "persist or persist_sync of a store"),
-        ("/store", json!({"default": {}, "other": {}}), "persist or persist_sync of a store"),
+        ("/store/default", json!({}), "persist or persist_sync of a store"),
+        ("/store/other", json!({"type": "redis"}), "the type of a store cannot change while run"),
+        ("/store/shared", json!({}), "the type of a store cannot change while running; restart"),
+        ("/store/shared/timeout", json!(11), "store.shared.timeout: expected a number of seconds"),
         ("/servername", json!(1), "servername: expected a string"),
     ] {
         let mut changed = everything();

@@ -49,22 +49,22 @@ pub(super) fn directives(out: &mut Output, settings: &Settings, location: &Locat
     }
     let Some(store) = store(settings, location.common()) else { return };
     if publishing.store_messages {
-        let messages = match store.max_messages {
+        let messages = match store.kept().max_messages {
             0 => MESSAGES_MAX,
             messages => messages.min(MESSAGES_MAX),
         };
         out.line(&format!("nchan_message_buffer_length {messages};"));
-        whole_seconds(out, "nchan_message_timeout", store.message_timeout);
+        whole_seconds(out, "nchan_message_timeout", store.kept().message_timeout);
     } else {
         out.line("nchan_store_messages off;");
     }
-    if store.min_messages > 0 {
+    if store.kept().min_messages > 0 {
         out.note(&format!(
             "min_messages {}: nginx cannot; all messages expire by time.",
-            store.min_messages
+            store.kept().min_messages
         ));
     }
-    if store.message_timeout.milliseconds() > 0 && publishing.store_messages {
+    if store.kept().message_timeout.milliseconds() > 0 && publishing.store_messages {
         out.note(
             "Nchan 1.3.6 ends its worker process, and with it every connection, when a long poll",
         );
