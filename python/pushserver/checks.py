@@ -43,6 +43,7 @@ def check_push_server(**kwargs: Any) -> list[CheckMessage]:
             _origins,
             _passthrough,
             _publishers,
+            _redis,
             _secrets,
             _stores,
             _transports,
@@ -264,6 +265,67 @@ def _stores(push_server: Settings) -> Iterator[CheckMessage]:
             "channel_group: no update can arrive.",
             id="pushserver.W006",
         )
+
+
+def _redis(push_server: Settings) -> Iterator[CheckMessage]:
+    """What the stores in Redis say can be. Whether the password is there, the daemon says: it may
+    run where Django does not."""
+    places: dict[str, str] = {}
+    for name, store in schema.stores(push_server["store"]).items():
+        if str(store.get("type")) != "redis":
+            continue
+        path = f"store.{name}" if name else "store"
+        faults = [*_of_redis(store), *_of_login("", store)]
+        place = repr([str(store.get(key, default)) for key, default in _PLACE])
+        if (other := places.setdefault(place, path)) != path:
+            text = f"its keys are those of {other}, too: give each store a key_prefix of its own"
+            faults.append(("key_prefix", text))
+        for key, text in faults:
+            yield Error(f"PUSH_SERVER: {path}.{key}: {text}.", id="pushserver.E012")
+
+
+# What tells the keys of one store from those of another, with the daemon's defaults.
+_PLACE = (
+    ("host", "127.0.0.1"),
+    ("port", 6379),
+    ("sentinel", None),
+    ("database", 0),
+    ("key_prefix", ""),
+)
+
+
+def _of_redis(store: Settings) -> Iterator[tuple[str, str]]:
+    host = str(store.get("host", "127.0.0.1"))
+    if "{" in str(store.get("key_prefix", "")):
+        yield (
+            "key_prefix",
+            "'{' cannot be in it: Redis takes what stands in braces to tell which keys belong "
+            "together, and that is the channel",
+        )
+    if "sentinel" in store:
+        for key in {"host", "port"} & {*store}:
+            yield key, "not beside sentinel, which says where the node is: leave one of them out"
+        yield from _of_login("sentinel.", store["sentinel"])
+    elif host.startswith("unix:"):
+        if "port" in store:
+            yield "port", "without effect beside a Unix socket: leave it out"
+    elif not re.fullmatch("[A-Za-z0-9_.-]+", host):
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            # Not repeated: a URL may have a password in it.
+            text = "no host: write a name, an IP address or 'unix:/path', and the port as port"
+            yield "host", text
+
+
+def _of_login(path: str, entry: Settings) -> Iterator[tuple[str, str]]:
+    password = entry.get("password")
+    if isinstance(password, dict) and len(password) != 1:
+        yield f"{path}password", "write one of {'env': 'NAME'} and {'file': '/path'}"
+    elif password is not None and not password:
+        yield f"{path}password", "empty: leave the key out if Redis needs none"
+    if "username" in entry and password is None:
+        yield f"{path}username", "without effect, since no password is given: set password, too"
 
 
 def _channel_ids(push_server: Settings) -> Iterator[CheckMessage]:

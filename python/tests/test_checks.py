@@ -91,6 +91,81 @@ def test_a_store_may_have_a_file():
     assert "store.persist_sync" in fault.msg
 
 
+def redis(**keys):
+    return {"store": {"type": "redis", **keys}}
+
+
+SENTINEL = {"master": "m", "nodes": ["10.0.0.1", "10.0.0.2:5"]}
+
+
+def test_a_store_may_be_in_redis():
+    login = {"username": "push", "password": {"file": "/run/secrets/redis"}}
+    limits = {"min_messages": 0, "max_messages": 9, "message_timeout": 60, "channel_timeout": 5}
+    for keys in (
+        {},
+        {"host": "redis.example", "port": 6380, "database": 2, "key_prefix": "a:", **login},
+        {"host": "unix:/run/redis.sock", "password": {"env": "REDIS_PASSWORD"}},
+        {"host": "::1", "timeout": 2.5, "cache": 1 << 20, "tls": False, **limits},
+        {"sentinel": SENTINEL | login, "password": gettext_lazy("hush")},
+    ):
+        assert ids(redis(**keys)) == []
+        assert ids({"store": {"default": {}, "b": redis(**keys)["store"]}}) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "id_", "words"),
+    [
+        ({"max_memory": 1}, "E001", "store.max_memory:|Set maxmemory in redis.conf"),
+        ({"persist": "/a.db"}, "E001", "store.persist:|Set appendonly in redis.conf"),
+        ({"persist_sync": "always"}, "E001", "store.persist_sync:|Set appendfsync in redis.conf"),
+        ({"databse": 1}, "E001", "store.databse:|Is 'database' meant?"),
+        ({"type": "memory", "host": "a"}, "E001", "store.host:|It belongs to a store of type 'r"),
+        ({"type": "rediss"}, "E002", "store.type: 'rediss' is none of memory, redis"),
+        ({"tls": True}, "E002", "store.tls: True is not False|this version has no TLS to Redis"),
+        ({"password": 12345}, "E002", "store.password: the value is not of type str or dict"),
+        ({"password": {"value": "hush"}}, "E001", "store.password.value:|Known: env, file"),
+        ({"sentinel": {"nodes": ["a"]}}, "E002", "store.sentinel.master: it is missing"),
+        ({"sentinel": SENTINEL | {"nods": []}}, "E001", "store.sentinel.nods:|Is 'nodes' meant?"),
+        ({"sentinel": SENTINEL, "host": "a"}, "E012", "store.host: not beside sentinel"),
+        ({"sentinel": SENTINEL, "port": 1}, "E012", "store.port: not beside sentinel"),
+        ({"sentinel": SENTINEL | {"username": "u"}}, "E012", "store.sentinel.username: without"),
+        ({"key_prefix": "a{"}, "E012", "store.key_prefix: '{' cannot be in it"),
+        ({"host": "a:1"}, "E012", "store.host: no host: write a name"),
+        ({"host": "redis://:hush@a"}, "E012", "store.host: no host"),
+        ({"host": "unix:/s", "port": 1}, "E012", "store.port: without effect"),
+        ({"username": "u"}, "E012", "store.username: without effect"),
+        ({"password": ""}, "E012", "store.password: empty"),
+        ({"password": {}}, "E012", "store.password: write one of {'env': 'NAME'} and"),
+    ],
+    ids=ascii,
+)
+def test_what_a_redis_store_cannot_be_told(keys, id_, words):
+    (message,) = messages(redis(**keys))
+    assert message.id == f"pushserver.{id_}"
+    of_message, _, of_hint = words.partition("|")
+    assert message.msg.startswith(f"PUSH_SERVER: {of_message}")
+    assert of_hint in (message.hint or "")
+    assert "hush" not in str(message)
+    assert "12345" not in str(message)
+
+
+def test_two_stores_do_not_share_their_channels():
+    (message,) = messages({"store": {"default": redis()["store"], "b": redis(port=6379)["store"]}})
+    assert message.id == "pushserver.E012"
+    assert message.msg.startswith("PUSH_SERVER: store.b.key_prefix: its keys are those of store.de")
+    for key, value in {"host": "a", "port": 1, "database": 1, "key_prefix": "b:"}.items():
+        both = {"default": redis()["store"], "b": redis(**{key: value})["store"]}
+        assert ids({"store": both}) == []
+
+
+@pytest.mark.parametrize("key", ["secret", "passthrough_secret"])
+def test_of_a_secret_nothing_is_shown(key):
+    kinds = {"passthrough_secret": "subscriber", "secret": "publisher"}
+    wrong = {"type": kinds[key], "prefix": "/a/", key: ["hush"]}
+    (message,) = messages({"locations": [wrong]})
+    assert message.msg == f"PUSH_SERVER: locations[0].{key}: the value is not of type str."
+
+
 def test_django_has_nothing_to_say_about_the_urls():
     assert run_checks() == []
 
