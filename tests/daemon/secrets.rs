@@ -92,7 +92,18 @@ fn settings_that_are_refused_at_the_start_show_no_secret() {
         location[key] = value.into();
         json!({"locations": [location]})
     };
+    let redis = |key: &str, value: Value| {
+        let mut store = json!({"type": "redis", "password": "hush-redis"});
+        store[key] = value;
+        json!({ "store": store })
+    };
     for settings in [
+        redis("host", json!("redis://:hush@127.0.0.1")),
+        redis("password", json!(["hush"])),
+        redis("password", json!({"value": "hush"})),
+        redis("password", json!({"env": "hush!"})),
+        redis("port", json!(0)),
+        redis("sentinel", json!({"master": "m", "nodes": [], "password": "hush"})),
         publisher(json!(["hush"])),
         publisher(json!({"hush": "hush"})),
         publisher(json!("hush\r\nhush")),
