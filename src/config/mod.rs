@@ -248,7 +248,7 @@ impl Config {
     /// # Errors
     /// A setting that nginx needs another value for.
     pub fn to_nginx(&self) -> Result<String, Error> {
-        nginx::configuration(&self.settings, &self.listen)
+        nginx::configuration(&self.settings, &self.stores, &self.listen)
             .map_err(|what| Error(format!("{}: --nginx-config: {what}", self.source)))
     }
 }

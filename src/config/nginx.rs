@@ -8,6 +8,7 @@
 mod admission;
 mod pattern;
 mod publisher;
+mod redis;
 mod subscriber;
 mod upstream;
 
@@ -16,6 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::problem::Error;
 use super::seconds::Seconds;
 use super::settings::{Common, Settings, Store, Stores};
+use crate::hub::options::StoreOptions;
 use crate::net::options::Listen;
 
 /// Name of the capture group of a location. It has a name because an `if` would overwrite `$1`.
@@ -25,7 +27,11 @@ const CHANNEL: &str = "push_channel";
 ///
 /// # Errors
 /// The port is 0: nginx cannot choose one.
-pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<String, Error> {
+pub(super) fn configuration(
+    settings: &Settings,
+    stores: &[StoreOptions],
+    listen: &[Listen],
+) -> Result<String, Error> {
     let mut out = Output { text: HEAD.to_owned(), indent: 0 };
     if settings.limits.connections.is_some() {
         out.note("limits.connections is worker_connections, which belongs to the events block.");
@@ -35,6 +41,7 @@ pub(super) fn configuration(settings: &Settings, listen: &[Listen]) -> Result<St
     admission::variables(&mut out, settings, has_unix);
     upstream::connection(&mut out, settings);
     memory(&mut out, settings);
+    redis::upstreams(&mut out, settings, stores);
     out.line("");
     out.line("server {");
     out.indent = 1;
@@ -145,10 +152,9 @@ fn memory(out: &mut Output, settings: &Settings) {
     let bytes = stores.iter().map(|store| budget(store)).fold(0_usize, usize::saturating_add);
     // Nchan needs room for channels and subscribers, too, and refuses less than a few pages.
     let mebibytes = (bytes.saturating_mul(2) >> 20).clamp(32, 1 << 20);
-    out.note(
-        "Twice max_memory, of all stores together: Nchan keeps more beside each message. When",
-    );
-    out.note("it is full Nchan refuses new messages, where pushserver lets the oldest go.");
+    out.note("Twice max_memory, or cache, of all stores together: Nchan keeps more beside each");
+    out.note("message. When it is full Nchan refuses new messages, where pushserver lets the");
+    out.note("oldest go.");
     out.line(&format!("nchan_shared_memory_size {mebibytes}m;"));
     if stores.iter().any(|store| store.memory().is_some_and(|store| store.persist.is_some())) {
         out.note("persist: Nchan keeps no files; its messages outlive a restart in Redis alone.");
@@ -178,6 +184,7 @@ fn server(out: &mut Output, settings: &Settings) {
 
 /// `variable`: has the channel ids.
 fn channel(out: &mut Output, settings: &Settings, common: &Common, variable: &str) {
+    redis::pass(out, settings, common);
     out.line(&format!("nchan_channel_id ${variable};"));
     let group = group(settings, common);
     if !group.is_empty() {

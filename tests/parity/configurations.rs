@@ -53,6 +53,7 @@ fn nginx_takes_every_generated_configuration() {
             {"type": "subscriber", "prefix": "/c/", "passthrough": "http://127.0.0.1:8002"},
         ]}),
     ]);
+    all.extend(redis_stores());
     all.extend(URLS.map(|url| json!({"locations": [{"type": "subscriber", "url": url}]})));
     for prefix in ["/", "/$x/", "/\"/", "/a\\/", "/~^.*+()[]{}|", "/é/"] {
         all.push(json!({"locations": [{"type": "publisher", "prefix": prefix}]}));
@@ -63,6 +64,36 @@ fn nginx_takes_every_generated_configuration() {
         let outcome = check(&text);
         assert_eq!(outcome, Ok(()), "{settings}\n{text}");
     }
+}
+
+/// Settings with stores in Redis, which `nginx -t` does not ask.
+fn redis_stores() -> Vec<Value> {
+    let alone = [
+        json!({"host": "localhost", "port": 6380, "database": 15}),
+        json!({"host": "redis.example", "key_prefix": "a b;$x}\"'\\#ö:"}),
+        json!({"password": r#"a$b"c\d'e{f};g#h ö\"#, "username": "u"}),
+        json!({"password": "\\".repeat(1024)}),
+        json!({"password": "a\nb"}),
+        json!({"host": "::1"}),
+        json!({"host": "unix:/run/redis.sock"}),
+        json!({"sentinel": {"master": "m", "nodes": ["a"], "password": "p"}}),
+    ];
+    let store = |keys: &Value| {
+        let mut store = json!({"type": "redis", "message_timeout": 60});
+        for (key, value) in keys.as_object().expect("keys") {
+            store[key] = value.clone();
+        }
+        store
+    };
+    let mut all: Vec<Value> = alone.iter().map(|keys| json!({"store": store(keys)})).collect();
+    all.push(json!({"store": {"default": {}, "a$ \"": store(&alone[1]), "b": store(&alone[2])},
+    "locations": [
+        {"type": "pubsub", "prefix": "/a/", "store": "a$ \""},
+        {"type": "subscriber", "url": "/b", "query": "c", "store": "b"},
+        {"type": "publisher", "prefix": "/b/", "store": "b", "store_messages": false},
+        {"type": "subscriber", "prefix": "/", "delimiter": ","},
+    ]}));
+    all
 }
 
 /// Settings with one location of each kind, with each key.

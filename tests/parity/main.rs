@@ -11,6 +11,7 @@
 mod configurations;
 mod locations;
 mod nginx;
+mod redis;
 mod streams;
 mod table;
 

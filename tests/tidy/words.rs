@@ -22,6 +22,7 @@ const BANNED: [(&str, &[&str]); 13] = [
         ".reveal()",
         &[
             "src/config/nginx/admission.rs",
+            "src/config/nginx/redis.rs",
             "src/config/redis.rs",
             "src/relay/request/admission.rs",
             "src/relay/notice.rs",

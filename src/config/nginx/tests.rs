@@ -1,12 +1,13 @@
 use serde_json::{Value, json};
 
-use super::super::{Overrides, listen, typed};
+use super::super::{Overrides, build, listen, typed};
 use super::configuration;
 
 fn written(settings: Value) -> Result<String, String> {
     let settings = typed(settings, &Overrides::default()).expect("settings that are taken");
     let listen = listen(&settings, false).expect("an address");
-    configuration(&settings, &[listen]).map_err(|error| error.to_string())
+    let (_, stores) = build::options(&settings).expect("settings that can work");
+    configuration(&settings, &stores, &[listen]).map_err(|error| error.to_string())
 }
 
 fn location(kind: &str, more: Value) -> String {
@@ -201,6 +202,57 @@ fn no_two_stores_or_groups_share_a_channel() {
             "nchan_channel_group \"a+b%2F%24c\";",
         ],
     );
+}
+
+#[test]
+fn a_redis_store_becomes_an_upstream() {
+    let settings = json!({
+        "store": {
+            "default": {},
+            "shared": {"type": "redis", "host": "redis.example", "port": 6380, "database": 3,
+                "key_prefix": "my}site:", "password": r#"a$b"\c"#, "cache": 1 << 30},
+        },
+        "locations": [
+            {"type": "publisher", "prefix": "/p/", "store": "shared"},
+            {"type": "subscriber", "url": "/s/([^/]+)", "delimiter": ",", "store": "shared"},
+            {"type": "subscriber", "prefix": "/m/"},
+        ],
+    });
+    let text = written(settings).expect("a configuration");
+    let upstream = r#"
+upstream push_redis_1 {
+    nchan_redis_server "redis://redis.example:6380/3";
+    nchan_redis_namespace "my%7Dsite";
+    nchan_redis_password "a$b\"\\c";
+}
+"#;
+    assert!(text.contains(upstream), "{text}");
+    assert_eq!(text.matches("nchan_redis_pass push_redis_1;").count(), 2, "{text}");
+    has(&text, &["nchan_shared_memory_size 2176m;"]);
+    assert!(!text.contains("username"), "{text}");
+
+    let bare = written(json!({"store": {"type": "redis"}})).expect("a configuration");
+    assert!(bare.contains("{\n    nchan_redis_server \"redis://127.0.0.1:6379/0\";\n}"), "{bare}");
+    assert_eq!(bare.matches("nchan_redis_pass push_redis_0;").count(), 2, "{bare}");
+}
+
+#[test]
+fn what_nchan_cannot_do_with_redis_is_said() {
+    for (mut store, note) in [
+        (json!({"host": "unix:/run/r.sock"}), "# store: Nchan cannot reach a Unix socket, so its "),
+        (json!({"host": "::1"}), "# store: Nchan cannot reach an IPv6 address, so its messages "),
+        (json!({"sentinel": {"master": "m", "nodes": ["a"]}}), "# store: Nchan knows no Sentinel"),
+        (json!({"username": "u", "password": "p"}), "# username: Nchan 1.3.6 sends it on one of"),
+        (json!({"password": "p\n"}), "# password: nginx has no way to write one"),
+        (json!({"password": "p".repeat(1025)}), "# password: nginx has no way to write one"),
+    ] {
+        store["type"] = json!("redis");
+        let is_reached = !note.starts_with("# store");
+        let text = written(json!({"store": store})).expect("a configuration");
+        assert!(text.contains(note), "{note} in\n{text}");
+        assert_eq!(text.contains("nchan_redis_pass"), is_reached, "{text}");
+        assert_eq!(text.contains("upstream push_redis_0"), is_reached, "{text}");
+    }
 }
 
 #[test]
