@@ -7,7 +7,7 @@
 //! 3. [`client`], [`stream`], [`upstream`], [`backend`]: both ends of real sockets.
 //! 4. [`directory`], [`mod@settings`], [`daemon`], [`vitals`], [`mod@counters`]: the real binary.
 //! 5. [`network`], [`peer`], [`record`]: the relay without sockets, in the order of the reactor.
-//! 6. [`redis`]: a real `redis-server`.
+//! 6. [`redis`], [`fake_redis`]: a real `redis-server`, and one in memory.
 //! 7. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
 //!
 //! Nothing here checks what the daemon does, except the bytes of its answers.
@@ -25,6 +25,7 @@ pub mod counters;
 pub mod daemon;
 pub mod directory;
 pub mod disk;
+pub mod fake_redis;
 pub mod judge;
 pub mod network;
 mod notices;
