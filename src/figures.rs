@@ -154,13 +154,58 @@ figures! {
     }
 }
 
+figures! {
+    /// Of a store in Redis.
+    pub struct RedisFigures {
+        /// Whether there is a connection on which Redis answers: 1 or 0.
+        Gauge redis_up,
+        /// For so long there is none, seconds.
+        Gauge redis_away_s,
+        /// Commands that were sent for somebody.
+        Counter redis_commands,
+        /// Those that are not answered yet.
+        Gauge redis_in_flight,
+        /// Requests that were answered 503, as Redis was away or refused them.
+        Counter redis_refused,
+        /// Commands that came too late to be done.
+        Counter redis_late,
+        /// Connections on which Redis answered, but the first.
+        Counter redis_reconnects,
+        /// Channels whose messages were asked for behind a loss.
+        Counter redis_resyncs,
+        /// Messages that were missing in what was announced.
+        Counter redis_holes,
+        /// Channels that are listened to.
+        Gauge redis_live_channels,
+        /// Bytes of their newest messages.
+        Gauge redis_mirror_bytes,
+        /// Questions of subscribers that were answered from those.
+        Counter redis_mirror_hits,
+        /// Questions of subscribers that Redis was asked, each of one channel.
+        Counter redis_opens,
+        /// From the newest command to its answer, and the longest of the last minute, microseconds.
+        Gauge redis_round_trip_us,
+        /// See `redis_round_trip_us`.
+        Gauge redis_worst_round_trip_us,
+    }
+}
+
 /// Of one store that has more than its messages in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFigures {
     /// Its name in the settings.
     pub store: Rc<str>,
-    /// Of its file.
-    pub persist: PersistFigures,
+    /// What it has beside them.
+    pub kind: StoreFiguresOf,
+}
+
+/// See [`StoreFigures`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFiguresOf {
+    /// A file.
+    Persist(PersistFigures),
+    /// Redis.
+    Redis(RedisFigures),
 }
 
 impl StoreFigures {
@@ -168,7 +213,13 @@ impl StoreFigures {
     pub fn each(&self) -> impl Iterator<Item = Figure> + use<> {
         let plain = |char: char| if char.is_ascii_alphanumeric() { char } else { '_' };
         let store: String = self.store.to_ascii_lowercase().chars().map(plain).collect();
-        self.persist.each().map(move |figure| Figure {
+        let (persist, redis) = match self.kind {
+            StoreFiguresOf::Persist(figures) => (Some(figures), None),
+            StoreFiguresOf::Redis(figures) => (None, Some(figures)),
+        };
+        let persist = persist.into_iter().flat_map(|figures| figures.each());
+        let redis = redis.into_iter().flat_map(|figures| figures.each());
+        persist.chain(redis).map(move |figure| Figure {
             name: Cow::Owned(format!("{store}_{}", figure.name)),
             ..figure
         })
@@ -268,7 +319,8 @@ mod tests {
     #[test]
     fn figures_of_a_store_begin_with_its_name() {
         let persist = PersistFigures { persist_commits: 7, ..PersistFigures::default() };
-        let stores = vec![StoreFigures { store: "Chat-1".into(), persist }];
+        let kind = StoreFiguresOf::Persist(persist);
+        let stores = vec![StoreFigures { store: "Chat-1".into(), kind }];
         let line = Figures { stores, ..Figures::default() }.to_string();
         assert!(line.ends_with(
             " chat_1_persist_commits=7 chat_1_persist_refused=0 chat_1_persist_queue_bytes=0 \

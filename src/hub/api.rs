@@ -166,4 +166,8 @@ pub enum Refusal {
     NotWritten,
     /// Too much waits to be written to disk.
     Busy,
+    /// Whatever keeps the messages is away, or refuses this: it has not happened, nor will.
+    Away,
+    /// Whatever keeps the messages has no memory left: it has not happened.
+    OutOfMemory,
 }

@@ -10,7 +10,7 @@ use super::waiters::Waiters;
 use crate::arena::Arena;
 use crate::clock::Now;
 use crate::message::{Message, MessageId};
-use crate::store::{ChannelKey, Stores, Ticket};
+use crate::store::{ChannelKey, StoreId, Stores, Ticket};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -223,6 +223,19 @@ impl Feeds {
     /// The streams of a feed.
     pub(super) fn followers(&self, feed: FeedKey) -> &[StreamKey] {
         self.get(feed).map_or(&[], Feed::streams)
+    }
+
+    /// Whether somebody follows the next channel of this name.
+    pub(super) fn awaits(&self, name: &[u8]) -> bool {
+        let feed = self.by_name.get(name).and_then(|feed| self.get(*feed));
+        feed.is_some_and(|feed| !feed.streams().is_empty())
+    }
+
+    /// The streams that follow several channels of a store.
+    pub(super) fn of_several(&self, store: StoreId) -> Vec<StreamKey> {
+        let several = |stream: &Stream| matches!(stream.members, Members::Several(_));
+        let of_store = self.streams.iter().filter(|(_, stream)| stream.store == store);
+        of_store.filter(|(_, stream)| several(stream)).map(|(key, _)| key).collect()
     }
 
     /// The channels that a stream follows and that exist.

@@ -18,6 +18,7 @@ use crate::clock::Now;
 use crate::jitter::Jitter;
 use crate::message::{Cursor, Delivery, Message, MessageId, Order};
 use crate::store::{ChannelKey, Facts, Owed, StoreId, Stores, Ticket};
+use crate::wheel::Wheel;
 
 /// A stream that reads, up to its caller's bound, takes as much of a turn as so many deliveries.
 const READ_STEPS: u32 = 16;
@@ -34,9 +35,22 @@ pub(super) struct Holds {
     pub(super) outputs: VecDeque<Output>,
     /// Questions that a store has not answered yet. A question whose caller is gone is not here.
     pub(super) asks: HashMap<Ticket, Pending>,
+    /// Of polls among them; made with the first.
+    ask_timeouts: Option<Box<Wheel<Ticket>>>,
+    /// The last message that came without its publisher, who may be answered behind it.
+    brought: Option<Brought>,
     jitter: Jitter,
     /// One of the fan-outs is that of the streams that read.
     is_reading: bool,
+}
+
+/// A message, and who waited for it: so many, and whether one of them was sent it.
+#[derive(Debug, Clone, Copy)]
+struct Brought {
+    channel: ChannelKey,
+    id: MessageId,
+    held: usize,
+    waiting: bool,
 }
 
 impl Holds {
@@ -48,6 +62,8 @@ impl Holds {
             fanouts: Fanouts::default(),
             outputs: VecDeque::new(),
             asks: HashMap::new(),
+            ask_timeouts: None,
+            brought: None,
             jitter: Jitter::new(seed),
             is_reading: false,
         }
@@ -74,11 +90,15 @@ impl Holds {
             }
         };
         let is_left = !waiters.is_empty() || streams > 0;
-        if let Some(peer) = publisher {
-            let information = Information::new(facts, polls + streams);
-            let waiting =
-                !taken.is_empty() || feed.is_some_and(|feed| self.streams.want(feed, &message));
-            self.outputs.push_back(Output::Published { peer, waiting, information });
+        let held = polls + streams;
+        let waiting =
+            !taken.is_empty() || feed.is_some_and(|feed| self.streams.want(feed, &message));
+        match publisher {
+            Some(peer) => {
+                let information = Information::new(facts, held);
+                self.outputs.push_back(Output::Published { peer, waiting, information });
+            }
+            None => self.brought = Some(Brought { channel, id: message.id(), held, waiting }),
         }
         if let Some(feed) = feed {
             let message = Rc::clone(&message);
@@ -88,6 +108,30 @@ impl Holds {
             self.fanouts.start(Cause::Message { message, channel, lost_through }, taken);
             self.stores.set_waited(channel, is_left, now);
         }
+    }
+
+    /// Tells a publisher whose message comes, or has just come, by itself.
+    pub(super) fn accepted(
+        &mut self,
+        peer: Peer,
+        (channel, id): (Option<ChannelKey>, MessageId),
+        (facts, elsewhere): (Facts, bool),
+    ) {
+        let brought = self.brought.filter(|one| Some(one.channel) == channel && one.id == id);
+        let (held, waiting) = match (brought, channel) {
+            (Some(Brought { held, waiting, .. }), _) => (held, waiting),
+            (None, Some(channel)) => (self.held_on(channel), self.held_on(channel) > 0),
+            (None, None) => (0, false),
+        };
+        let information = Information::new(facts, held);
+        let waiting = waiting || elsewhere;
+        self.outputs.push_back(Output::Published { peer, waiting, information });
+    }
+
+    /// Who follows several channels of a store reads on there.
+    pub(super) fn fall_behind(&mut self, store: StoreId) {
+        self.streams.all_fall_behind(store);
+        self.start_reading();
     }
 
     /// Puts something under way to the streams of a feed.
@@ -205,6 +249,7 @@ impl Holds {
 
     /// Ends every hold, but what is under way still arrives.
     pub(super) fn shutdown(&mut self, now: Now) {
+        self.end_asks();
         let mut all = Vec::with_capacity(self.polls.len());
         let channels: Vec<ChannelKey> = self.stores.iter().map(|(channel, _)| channel).collect();
         for channel in channels {
@@ -280,16 +325,73 @@ impl Holds {
             Ok(output) => output,
             Err(ticket) => {
                 let peer = self.streams.feeds.stream(stream)?.peer;
-                self.wait(Pending { peer, then: Then::Read(stream) }, ticket);
+                self.wait(Pending::new(peer, Then::Read(stream)), ticket, now);
                 None
             }
         }
     }
 
     /// A caller waits for a store.
-    pub(super) fn wait(&mut self, pending: Pending, ticket: Ticket) {
+    pub(super) fn wait(&mut self, mut pending: Pending, ticket: Ticket, now: Now) {
+        // An answer that is sure to come may come late.
+        if ticket.is_patient()
+            && let Some(subscribe) = pending.waits()
+            && subscribe.delivery == Delivery::LongPoll
+            && subscribe.timeout_ms != 0
+        {
+            let due_ms = now.mono_ms.saturating_add(self.jitter.shorten(subscribe.timeout_ms));
+            let timeouts = &mut self.ask_timeouts;
+            let timeouts = timeouts.get_or_insert_with(|| Box::new(Wheel::new(now.mono_ms)));
+            pending.timer = Some(timeouts.set(due_ms, ticket));
+        }
         self.outputs.push_back(Output::Asked { peer: pending.peer, ticket });
         self.asks.insert(ticket, pending);
+    }
+
+    /// Takes out a caller that its store has answered.
+    pub(super) fn take_ask(&mut self, ticket: Ticket, now: Now) -> Option<Pending> {
+        let mut pending = self.asks.remove(&ticket)?;
+        if let (Some(timer), Some(timeouts)) = (pending.timer, &mut self.ask_timeouts) {
+            let due_ms = timeouts.due_ms(timer);
+            timeouts.cancel(timer);
+            // What is left of its time.
+            if let (Some(due_ms), Some(subscribe)) = (due_ms, pending.waits()) {
+                subscribe.timeout_ms = due_ms.saturating_sub(now.mono_ms).max(1);
+            }
+        }
+        Some(pending)
+    }
+
+    /// Forgets a caller that no longer waits for its store.
+    pub(super) fn forget(&mut self, ticket: Ticket) {
+        let timer = self.asks.remove(&ticket).and_then(|pending| pending.timer);
+        if let (Some(timer), Some(timeouts)) = (timer, &mut self.ask_timeouts) {
+            timeouts.cancel(timer);
+        }
+        self.stores.forget(ticket);
+    }
+
+    /// Ends a subscriber that waits for its store, if it still does.
+    fn end_ask(&mut self, ticket: Ticket, end: End) {
+        let Some(mut pending) = self.asks.remove(&ticket) else { return };
+        self.stores.forget(ticket);
+        if let Some(subscribe) = pending.waits() {
+            let cursor = subscribe.cursor;
+            self.end(pending.peer, end, cursor);
+        }
+    }
+
+    /// Ends every subscriber that waits for a store whose answer may come late.
+    fn end_asks(&mut self) {
+        let mut all: Vec<Ticket> = self
+            .asks
+            .iter_mut()
+            .filter_map(|(ticket, pending)| pending.waits().map(|_| *ticket))
+            .filter(|ticket| ticket.is_patient())
+            .collect();
+        all.sort_unstable();
+        all.into_iter().for_each(|ticket| self.end_ask(ticket, End::Shutdown));
+        self.ask_timeouts = None;
     }
 
     /// Ends a stream whose subscriber is gone.
@@ -312,8 +414,7 @@ impl Holds {
 
     /// Tells a poll of several channels its message.
     pub(super) fn tell(&mut self, peer: Peer, owed: Owed) {
-        let Owed { message, gap, channel } = owed;
-        let name = Rc::clone(self.stores.name(channel).expect("the store has just named it"));
+        let Owed { message, gap, name } = owed;
         self.outputs.push_back(Output::Feed { peer, due: Due { message, gap, name } });
     }
 
@@ -330,6 +431,12 @@ impl Holds {
             self.outputs.push_back(output);
             return true;
         }
+        if let Some(ticket) =
+            self.ask_timeouts.as_mut().and_then(|all| all.pop_expired(now.mono_ms))
+        {
+            self.end_ask(ticket, End::NothingNew);
+            return true;
+        }
         let Some(due) = self.polls.pop_timed_out(&self.stores, now) else { return false };
         if let Some(held) = due.and_then(|due| self.release(due)) {
             self.end(held.peer, End::NothingNew, held.cursor);
@@ -340,13 +447,15 @@ impl Holds {
 
     /// When something is due, milliseconds.
     pub(super) fn poll_timeout(&self) -> Option<u64> {
-        let holds = [self.polls.next_deadline(), self.streams.next_deadline()];
+        let asks = self.ask_timeouts.as_ref().and_then(|timeouts| timeouts.next_deadline());
+        let holds = [self.polls.next_deadline(), self.streams.next_deadline(), asks];
         holds.into_iter().chain([self.stores.poll_timeout()]).flatten().min()
     }
 
     /// Timers that are set.
     pub(super) fn timers(&self) -> usize {
-        self.polls.timers() + self.streams.timers() + self.stores.timers()
+        let asks = self.ask_timeouts.as_ref().map_or(0, |timeouts| timeouts.len());
+        asks + self.polls.timers() + self.streams.timers() + self.stores.timers()
     }
 
     /// Tells the store whether a channel is still waited on.

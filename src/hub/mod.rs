@@ -29,8 +29,9 @@ use self::pending::{Pending, Then};
 use self::subscription::Subscription;
 use self::waiters::Waiters;
 use crate::clock::Now;
-use crate::figures::HubFigures;
+use crate::figures::{HubFigures, StoreFigures};
 use crate::message::{Cursor, Delivery, MessageId, Order};
+use crate::store::redis::link;
 use crate::store::{
     Answer, Ask, AskAll, Batch, ChannelKey, Outcome, Owed, Reply, Restored, StoreId, Stores, Ticket,
 };
@@ -91,7 +92,7 @@ impl Hub {
     /// `Refused`, or `Held` and later `Deliver` or `Ended`.
     pub fn subscribe(&mut self, peer: Peer, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
         let ask = Ask::Next(subscribe.start(self.stopping));
-        self.ask(Pending { peer, then: Then::Poll(subscribe) }, name, ask, now);
+        self.ask(Pending::new(peer, Then::Poll(subscribe)), name, ask, now);
     }
 
     /// Follows the channels of a store that are called so, each once, in this order of cursors: for
@@ -106,10 +107,10 @@ impl Hub {
         now: Now,
     ) {
         let ask = AskAll::Follow(names, subscribe.start(self.stopping));
-        let pending = Pending { peer, then: Then::Follow(store, order, subscribe) };
+        let pending = Pending::new(peer, Then::Follow(store, order, subscribe));
         match self.holds.stores.ask_all(store, order, ask, now) {
             Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
-            Answer::Later(ticket) => self.holds.wait(pending, ticket),
+            Answer::Later(ticket) => self.holds.wait(pending, ticket, now),
         }
     }
 
@@ -156,7 +157,7 @@ impl Hub {
 
     /// Forgets a caller that no longer waits for the store. What it asked may be done all the same.
     pub fn abandon(&mut self, ticket: Ticket) {
-        self.holds.asks.remove(&ticket);
+        self.holds.forget(ticket);
     }
 
     /// Ends every hold, a few at a time, with `End::Shutdown`; but what is on the way still
@@ -182,6 +183,22 @@ impl Hub {
         self.holds.stores.written(batch, outcome);
     }
 
+    /// Takes what the network tells of the connection that a store has dialled last.
+    pub fn handle_input(&mut self, store: StoreId, input: link::Input<'_>, now: Now) {
+        self.holds.stores.handle_input(store, input, now);
+    }
+
+    /// Sends what waits for a connection of a store. Once a turn, behind everything that asks.
+    pub fn flush(&mut self, now: Now) {
+        let Holds { stores, streams, .. } = &mut self.holds;
+        stores.flush(|name| streams.feeds.awaits(name), now);
+    }
+
+    /// What a store wants of the network next.
+    pub fn poll_link(&mut self) -> Option<(StoreId, link::Output)> {
+        self.holds.stores.poll_link()
+    }
+
     /// Takes what an earlier process has written down of a store; before anything is asked.
     pub fn restore(&mut self, store: StoreId, restored: Restored, now: Now) {
         self.holds.stores.restore(store, restored, now);
@@ -200,11 +217,11 @@ impl Hub {
     /// Goes on with one late answer of a store, if there is one. Each turn until there is none, the
     /// hub's own answers taken in between: so no timer is due of a caller that has its answer.
     pub fn handle_reply(&mut self, now: Now) -> bool {
-        for ticket in self.holds.streams.feeds.abandoned.drain(..) {
-            self.holds.asks.remove(&ticket);
+        for ticket in std::mem::take(&mut self.holds.streams.feeds.abandoned) {
+            self.holds.forget(ticket);
         }
         let Some((ticket, reply)) = self.holds.stores.next_reply(now) else { return false };
-        let pending = ticket.and_then(|ticket| self.holds.asks.remove(&ticket));
+        let pending = ticket.and_then(|ticket| self.holds.take_ask(ticket, now));
         self.on_reply(pending.as_ref(), reply, now);
         true
     }
@@ -277,6 +294,11 @@ impl Hub {
         HubFigures { held: self.held() as u64, fanouts, ..self.holds.stores.figures() }
     }
 
+    /// The numbers of each store that has more than its messages here and is no file.
+    pub fn store_figures(&self, now: Now) -> impl Iterator<Item = StoreFigures> + '_ {
+        self.holds.stores.store_figures(now)
+    }
+
     /// Gives back the room that tables do not need any more. Looks at every slot.
     pub fn shrink(&mut self) {
         self.holds.shrink();
@@ -290,7 +312,7 @@ impl Hub {
     fn ask(&mut self, pending: Pending, name: ChannelName<'_>, ask: Ask<'_>, now: Now) {
         match self.holds.stores.ask(name, ask, now) {
             Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
-            Answer::Later(ticket) => self.holds.wait(pending, ticket),
+            Answer::Later(ticket) => self.holds.wait(pending, ticket, now),
         }
     }
 
@@ -316,16 +338,28 @@ impl Hub {
             Reply::Found { message, gap } => {
                 peer.map(|peer| Output::Deliver { peer, message, gap, many_waited: None })
             }
+            Reply::Accepted { channel, id, elsewhere, facts } => {
+                let Some(peer) = peer else { return };
+                return self.holds.accepted(peer, (channel, id), (facts, elsewhere));
+            }
             Reply::Exists { channel, facts } => {
-                self.holds.adopt(channel, now);
-                let information = Information::new(facts, self.holds.held_on(channel));
+                channel.into_iter().for_each(|channel| self.holds.adopt(channel, now));
+                let held = channel.map_or(0, |channel| self.holds.held_on(channel));
+                let information = Information::new(facts, held);
                 peer.map(|peer| Output::Exists { peer, information })
             }
+            Reply::Gone { facts } => {
+                let information = Information::new(facts, 0);
+                peer.map(|peer| Output::Deleted { peer, information })
+            }
+            Reply::Behind(store) => return self.holds.fall_behind(store),
             Reply::Missing { name } => peer.map(|peer| Output::Missing { peer, name }),
             Reply::TooManyChannels => refused(Refusal::Channels),
             Reply::TooLarge => refused(Refusal::MessageSize),
             Reply::NotWritten => refused(Refusal::NotWritten),
             Reply::Busy => refused(Refusal::Busy),
+            Reply::Away => refused(Refusal::Away),
+            Reply::OutOfMemory => refused(Refusal::OutOfMemory),
         };
         self.holds.outputs.extend(output);
     }
@@ -338,7 +372,7 @@ impl Hub {
         now: Now,
     ) {
         let asked = match pending {
-            Some(Pending { peer, then: Then::Poll(subscribe) }) => Some((*peer, subscribe)),
+            Some(Pending { peer, then: Then::Poll(subscribe), .. }) => Some((*peer, subscribe)),
             _ => None,
         };
         if let Some(channel) = channel {
@@ -366,7 +400,7 @@ impl Hub {
     ) {
         channels.iter().for_each(|channel| self.holds.adopt(*channel, now));
         let (peer, (store, order, subscribe)) = match pending {
-            Some(Pending { peer, then: Then::Follow(store, order, subscribe) }) => {
+            Some(Pending { peer, then: Then::Follow(store, order, subscribe), .. }) => {
                 (*peer, (*store, *order, subscribe))
             }
             Some(Pending { then: Then::Read(stream), .. }) => {

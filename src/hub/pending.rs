@@ -4,6 +4,7 @@ use super::api::Subscribe;
 use super::subscription::{Peer, StreamKey};
 use crate::message::Order;
 use crate::store::StoreId;
+use crate::wheel::TimerKey;
 
 /// See the module.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub(super) struct Pending {
     /// The caller's name of its request.
     pub(super) peer: Peer,
     pub(super) then: Then,
+    /// Ends the wait of a poll; `None`: never.
+    pub(super) timer: Option<TimerKey>,
 }
 
 /// What is done with the reply, beside what it says of its channel.
@@ -28,6 +31,22 @@ pub(super) enum Then {
 
 impl From<Peer> for Pending {
     fn from(peer: Peer) -> Self {
-        Self { peer, then: Then::Tell }
+        Self::new(peer, Then::Tell)
+    }
+}
+
+impl Pending {
+    pub(super) fn new(peer: Peer, then: Then) -> Self {
+        Self { peer, then, timer: None }
+    }
+
+    /// What a subscriber asked that waits for messages.
+    pub(super) fn waits(&mut self) -> Option<&mut Subscribe> {
+        match &mut self.then {
+            Then::Poll(subscribe) | Then::Follow(_, _, subscribe) => {
+                Some(subscribe).filter(|subscribe| subscribe.waits())
+            }
+            Then::Tell | Then::Read(_) => None,
+        }
     }
 }

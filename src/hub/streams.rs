@@ -211,6 +211,13 @@ impl Streams {
         }
     }
 
+    /// Has every stream of several channels of a store read on.
+    pub(super) fn all_fall_behind(&mut self, store: StoreId) {
+        for key in self.feeds.of_several(store) {
+            self.fall_behind(key, Missed::default());
+        }
+    }
+
     fn tell_shutdown(&mut self, feed: FeedKey, key: StreamKey, at: &mut At<'_>) -> Turn {
         let stream = self.feeds.stream(key).expect("a listed stream lives");
         match self.feeds.earlier(stream, feed, MessageId::MAX) {
@@ -308,8 +315,7 @@ impl Streams {
                     owed.message.id_in(order) <= message.id_in(order)
                 }) =>
             {
-                let Owed { message, gap, channel } = owed;
-                let name = Rc::clone(at.stores.name(channel)?);
+                let Owed { message, gap, name } = owed;
                 Some(self.given(key, Due { message, gap, name }, at))
             }
             (_, Some((feed, message, lost_through))) => {

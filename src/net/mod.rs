@@ -64,6 +64,7 @@ use self::traffic::Traffic;
 use self::watchdog::Watchdog;
 use self::worker::passthrough::Passthrough;
 use self::worker::persist::Persist;
+use self::worker::resolver::Resolver;
 use crate::clock::{Clock, Now};
 use crate::figures::{Figures, NetFigures};
 use crate::log_targets::COUNTERS;
@@ -122,6 +123,7 @@ impl Reactor {
             traffic: Traffic {
                 relay,
                 persist,
+                resolver: Resolver::new(Arc::clone(&waker)),
                 sockets: Sockets::new(poll, options.connections),
                 passthrough: Passthrough::new(options.passthrough_queue),
                 at_hand: Vec::with_capacity(OUTPUTS_AT_ONCE),
@@ -181,7 +183,7 @@ impl Reactor {
         let due = [
             self.traffic.relay.state().due_ms(),
             self.acceptor.due(),
-            self.shutdown.due(self.traffic.sockets.open(), now),
+            self.shutdown.due(&self.traffic, now),
             self.memory_return.due(),
             self.watchdog.due(),
         ];
@@ -197,6 +199,7 @@ impl Reactor {
                 tokens::SIGNALS => self.on_signals(now)?,
                 tokens::WAKER => {
                     self.traffic.take_written(now);
+                    self.traffic.take_resolved(now);
                     if !self.shutdown.is_begun() {
                         self.reload.finish(&mut self.traffic.relay, now);
                     }
@@ -262,7 +265,12 @@ impl Reactor {
             relay: state.figures(),
             hub: state.hub.figures(),
             passthrough,
-            stores: traffic.persist.figures(),
+            stores: traffic
+                .persist
+                .figures()
+                .into_iter()
+                .chain(state.hub.store_figures(now))
+                .collect(),
         }
     }
 }

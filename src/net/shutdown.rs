@@ -46,7 +46,7 @@ impl Shutdown {
     /// nobody is left who could have something written.
     pub(super) fn is_over(&self, traffic: &mut Traffic, now: Now) -> bool {
         self.at_ms.is_some_and(|at_ms| {
-            let is_done = traffic.sockets.open() == 0 && !traffic.relay.state().has_output();
+            let is_done = traffic.is_unused() && !traffic.relay.state().has_output();
             if is_done && !traffic.persist.is_writing() {
                 traffic.persist.close();
                 traffic.take_written(now);
@@ -56,9 +56,9 @@ impl Shutdown {
         })
     }
 
-    /// When [`Shutdown::is_over`] is to be asked again, milliseconds; `open`: the open sockets.
-    pub(super) fn due(&self, open: usize, now: Now) -> Option<u64> {
-        let look_ms = if open == 0 { now.mono_ms + NOTICES_MS } else { u64::MAX };
+    /// When [`Shutdown::is_over`] is to be asked again, milliseconds.
+    pub(super) fn due(&self, traffic: &Traffic, now: Now) -> Option<u64> {
+        let look_ms = if traffic.is_unused() { now.mono_ms + NOTICES_MS } else { u64::MAX };
         self.at_ms.map(|at_ms| at_ms.min(look_ms))
     }
 }

@@ -6,6 +6,7 @@ use super::socket::Socket;
 use super::sockets::Sockets;
 use super::worker::passthrough::Passthrough;
 use super::worker::persist::Persist;
+use super::worker::resolver::Resolver;
 use crate::clock::Now;
 use crate::relay::{Command, Input, Output, Relay, Wanted};
 
@@ -16,6 +17,7 @@ pub(super) struct Traffic {
     pub(super) sockets: Sockets,
     pub(super) passthrough: Passthrough,
     pub(super) persist: Persist,
+    pub(super) resolver: Resolver,
     /// Outputs that are carried out next; kept for its room.
     pub(super) at_hand: Vec<Output>,
 }
@@ -25,6 +27,19 @@ impl Traffic {
     pub(super) fn take_written(&mut self, now: Now) {
         while let Some((batch, outcome)) = self.persist.poll() {
             self.relay.command(Command::Written(batch, outcome), now);
+        }
+    }
+
+    /// Whether no connection is open but those of stores.
+    pub(super) fn is_unused(&self) -> bool {
+        self.sockets.open() <= self.relay.state().store_connections()
+    }
+
+    /// Dials what was looked up.
+    pub(super) fn take_resolved(&mut self, now: Now) {
+        while let Some((store, name, port, addresses)) = self.resolver.poll() {
+            let resolved = Command::Resolved { store, name: &name, port, addresses };
+            self.relay.command(resolved, now);
         }
     }
 
@@ -56,7 +71,7 @@ impl Traffic {
     }
 
     fn carry_out(&mut self, output: Output, now: Now) {
-        let Self { relay, sockets, passthrough, .. } = self;
+        let Self { relay, sockets, passthrough, resolver, .. } = self;
         match output {
             Output::Send { conn, payload, many_waited } => {
                 sockets.send(conn, payload, many_waited, relay, now);
@@ -71,6 +86,7 @@ impl Traffic {
                     relay.handle_input(conn, Input::Closed, now);
                 }
             }
+            Output::Resolve { store, name, port } => resolver.ask(store, &name, port),
             Output::ResumeRead { conn } => sockets.read_again(conn),
             Output::Notify { event, notice } => passthrough.notify(event, notice, now.mono_ms),
         }

@@ -12,6 +12,8 @@ use crate::wheel::TimerKey;
 pub(super) enum Conn {
     Client(Client),
     Upstream(Upstream),
+    /// Of a store: `StoreLinks` knows which.
+    Store,
 }
 
 const _: () = assert!(size_of::<Conn>() == size_of::<Client>());
@@ -33,17 +35,21 @@ pub(super) struct Connections {
     all: Arena<Conn, Connection>,
     /// How many of them are upstreams.
     upstreams: usize,
+    /// How many are stores'.
+    stores: usize,
 }
 
 impl Connections {
     pub(super) fn insert(&mut self, conn: Conn) -> ConnKey {
         self.upstreams += usize::from(matches!(conn, Conn::Upstream(_)));
+        self.stores += usize::from(matches!(conn, Conn::Store));
         self.all.insert(conn)
     }
 
     pub(super) fn remove(&mut self, conn: ConnKey) -> Option<Conn> {
         let removed = self.all.remove(conn)?;
         self.upstreams -= usize::from(matches!(removed, Conn::Upstream(_)));
+        self.stores -= usize::from(matches!(removed, Conn::Store));
         Some(removed)
     }
 
@@ -88,6 +94,16 @@ impl Connections {
         self.upstreams
     }
 
+    /// How many connections stores have dialled.
+    pub(super) fn stores(&self) -> usize {
+        self.stores
+    }
+
+    /// Whether this is the connection of a store.
+    pub(super) fn is_store(&self, conn: ConnKey) -> bool {
+        matches!(self.all.get(conn), Some(Conn::Store))
+    }
+
     pub(super) fn shrink(&mut self) {
         self.all.shrink();
     }
@@ -96,7 +112,7 @@ impl Connections {
     pub(super) fn clients(&self) -> impl Iterator<Item = (ConnKey, &Client)> {
         self.all.iter().filter_map(|(key, conn)| match conn {
             Conn::Client(client) => Some((key, client)),
-            Conn::Upstream(_) => None,
+            Conn::Upstream(_) | Conn::Store => None,
         })
     }
 

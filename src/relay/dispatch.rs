@@ -17,6 +17,7 @@ use super::proxy::{self, Proxy, View};
 use super::render::Renderer;
 use super::site::Site;
 use super::step::Step;
+use super::store_links::{StoreLinks, told};
 use super::timers::TIMERS_PER_TURN;
 use crate::clock::Now;
 use crate::http::HeaderSlots;
@@ -34,6 +35,7 @@ pub(super) struct Dispatch<'a> {
     pub(super) renderer: &'a mut Renderer,
     pub(super) proxy: &'a mut Option<Box<Proxy>>,
     pub(super) effects: &'a mut Effects,
+    pub(super) store_links: &'a mut StoreLinks,
     /// For the channels of a request; kept for its room.
     pub(super) names: &'a mut Names,
     pub(super) now: Now,
@@ -43,6 +45,9 @@ impl Dispatch<'_> {
     /// Takes what happened to a connection.
     pub(super) fn handle_input(&mut self, conn: ConnKey, input: Input<'_>) {
         let Some((client, mut step)) = self.client(conn) else {
+            if self.conns.is_store(conn) {
+                return self.handle_store_input(conn, input);
+            }
             if let Some(mut forwarding) = self.forwarding() {
                 forwarding.handle_input(conn, input);
             }
@@ -93,6 +98,28 @@ impl Dispatch<'_> {
             Input::Connected | Input::ConnectFailed(_) => {}
         }
         self.settle();
+    }
+
+    /// Takes what happened to a connection of a store.
+    fn handle_store_input(&mut self, conn: ConnKey, input: Input<'_>) {
+        let mut cause = String::new();
+        if let Some(store) = self.store_links.store_of(conn)
+            && let Some(told) = told(input, &mut cause)
+        {
+            self.hub.handle_input(store, told, self.now);
+        }
+        if let Input::Closed = input {
+            self.conns.remove(conn);
+        }
+    }
+
+    /// Sends what stores have to send, together.
+    pub(super) fn flush_stores(&mut self) {
+        let Self { hub, store_links, conns, effects, now, .. } = self;
+        hub.flush(*now);
+        while let Some((store, output)) = hub.poll_link() {
+            store_links.carry_out(store, output, conns, effects);
+        }
     }
 
     /// Does what is due for connections, up to a bound.
@@ -223,7 +250,7 @@ impl Dispatch<'_> {
 
     /// What passes between the proxy and connections, if there is a proxy.
     pub(super) fn forwarding(&mut self) -> Option<Forwarding<'_>> {
-        let Self { proxy, conns, hub, site, renderer, effects, names, now } = self;
+        let Self { proxy, conns, hub, site, renderer, effects, names, now, .. } = self;
         let (proxy, now) = (proxy.as_mut()?, *now);
         let view = View { conns, site, renderer, effects, now };
         Some(Forwarding { proxy, hub, names, view })

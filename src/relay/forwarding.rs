@@ -130,7 +130,10 @@ pub(super) fn read_max(
     if let Some(client) = conns.client_mut(conn) {
         return client.read_max(passes_up, limits);
     }
-    let Some(upstream) = conns.upstream_mut(conn) else { return 0 };
+    let is_store = conns.is_store(conn);
+    let Some(upstream) = conns.upstream_mut(conn) else {
+        return if is_store { usize::MAX } else { 0 };
+    };
     let client = upstream.exchange.zip(proxy).and_then(|(key, proxy)| proxy.exchange_of(key));
     let client = client.and_then(|exchange| conns.client(exchange.client));
     let is_stalled = client.is_some_and(|client| client.stalled);

@@ -1,11 +1,11 @@
 //! Input: what `net` tells the relay, of one connection or of all. Values only.
 
 use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::options::Options;
 use crate::hub::options::StoreOptions;
-use crate::store::{Batch, Outcome};
+use crate::store::{Batch, Outcome, StoreId};
 
 /// A connection that was accepted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,11 +50,14 @@ pub enum Input<'a> {
 
 /// What `net` asks of the relay as a whole.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Command<'a> {
     /// Take other settings. Requests that are held keep those of their location.
     Reload(&'a Options, Vec<StoreOptions>),
     /// What [`super::Relay::next_batch`] gave was written down, or could not be.
     Written(Batch, Outcome),
+    /// The addresses of what [`super::Output::Resolve`] asked for; none: it leads nowhere.
+    Resolved { store: StoreId, name: &'a str, port: u16, addresses: Vec<SocketAddr> },
     /// From now on every answer is the last of its connection. [`Command::Shutdown`] follows when
     /// what has arrived so far is read.
     AnnounceShutdown,

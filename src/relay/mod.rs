@@ -25,6 +25,7 @@ mod request;
 mod site;
 mod state;
 mod step;
+mod store_links;
 mod timers;
 mod uploads;
 
@@ -46,8 +47,10 @@ use self::options::Options;
 use self::proxy::Proxy;
 use self::render::Renderer;
 use self::site::Site;
+use self::store_links::StoreLinks;
 use crate::clock::Now;
 use crate::hub::{self, Hub};
+use crate::store::redis::link;
 use crate::store::{Batch, Restored, StoreId};
 
 /// See the module.
@@ -60,6 +63,7 @@ pub struct Relay {
     /// `None`: what no location matches is answered 404.
     proxy: Option<Box<Proxy>>,
     effects: Effects,
+    store_links: StoreLinks,
     /// The channels of the request at hand; kept for its room.
     names: Names,
     eviction: Eviction,
@@ -76,6 +80,7 @@ impl Relay {
             site: Site::new(options),
             renderer: Renderer::new(options.server.clone(), now),
             proxy: Proxy::of(options),
+            store_links: StoreLinks::default(),
             names: Names::default(),
             eviction: Eviction::default(),
         }
@@ -151,6 +156,14 @@ impl Relay {
                 self.hub.reload(stores, now);
             }
             Command::Written(batch, outcome) => self.hub.written(batch, outcome),
+            Command::Resolved { store, name, port, addresses } => {
+                let Self { conns, effects, store_links, .. } = self;
+                let name = (store, name, port);
+                if store_links.resolved(name, &addresses, conns, effects) {
+                    let input = link::Input::ConnectFailed("the name has no address");
+                    self.hub.handle_input(store, input, now);
+                }
+            }
             Command::AnnounceShutdown => self.effects.stopping = true,
             Command::Shutdown => self.shutdown(now),
             #[cfg(feature = "testing")]
@@ -242,11 +255,12 @@ impl Relay {
         dispatch.ready();
         // Behind those requests, so that their answers are not sent after those of holds that end.
         dispatch.hub.handle_timeout(now);
+        dispatch.flush_stores();
     }
 
     /// Takes events to what they concern.
     fn dispatch(&mut self, now: Now) -> Dispatch<'_> {
-        let Self { conns, hub, site, renderer, proxy, effects, names, .. } = self;
-        Dispatch { conns, hub, site, renderer, proxy, effects, names, now }
+        let Self { conns, hub, site, renderer, proxy, effects, store_links, names, .. } = self;
+        Dispatch { conns, hub, site, renderer, proxy, effects, store_links, names, now }
     }
 }

@@ -7,6 +7,7 @@ use super::conn_key::ConnKey;
 use super::notice::{Event, Notice};
 use super::options::UpstreamAddress;
 use super::render::payload::Payload;
+use crate::store::StoreId;
 
 /// What `net` has to do, most of it with the connection `conn`.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub enum Output {
     Reset { conn: ConnKey },
     /// Open this connection; then say `connected`, or `connect_failed` and `closed`.
     Connect { conn: ConnKey, to: Rc<UpstreamAddress> },
+    /// Look up the addresses of a name, and answer with [`super::Command::Resolved`].
+    Resolve { store: StoreId, name: Rc<str>, port: u16 },
     /// Reading was refused by [`super::Relay::read_max`]; it is wanted again.
     ResumeRead { conn: ConnKey },
     /// Tell Django of this end of a hold.

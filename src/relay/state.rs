@@ -47,6 +47,12 @@ impl State<'_> {
         self.conns.len()
     }
 
+    /// How many of them stores have dialled.
+    #[must_use]
+    pub fn store_connections(&self) -> usize {
+        self.conns.stores()
+    }
+
     /// Timers that are set, with those of the hub.
     #[must_use]
     pub fn timers(&self) -> usize {

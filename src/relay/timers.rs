@@ -20,6 +20,8 @@ pub(super) enum ConnTimer {
     Stop,
     /// No answer from a store that takes time.
     Store,
+    /// A stream that its store takes time to begin begins without.
+    Begin,
     /// Nothing sent to a stream for the `ping_interval` of its location, or no progress of a
     /// message that its client sends for `body_timeout`.
     Ping,
@@ -40,6 +42,7 @@ impl ConnTimer {
             Self::Linger => LINGER_MS,
             Self::Stop => STOP_MS,
             Self::Store => STORE_MS,
+            Self::Begin => BEGIN_MS,
             Self::Ping => PING_MS,
             Self::Connect => limits.upstream_wait_ms,
             Self::Upstream => limits.upstream_timeout_ms,
@@ -59,6 +62,10 @@ pub(super) const STOP_MS: u64 = 1000;
 /// How long a store may take to answer, milliseconds: longer than any that is up, and shorter than
 /// publishers wait.
 const STORE_MS: u64 = 5_000;
+
+/// How long a stream waits for a store whose answer is sure to come before it begins, milliseconds:
+/// its client then knows that it is connected, and is pinged.
+const BEGIN_MS: u64 = 1_000;
 
 /// How long an interval of pings is where no location says it, milliseconds.
 pub(super) const PING_MS: u64 = 25_000;

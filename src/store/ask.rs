@@ -111,8 +111,8 @@ pub struct Owed {
     pub message: Rc<Message>,
     /// What is missing between the cursor and it.
     pub gap: Gap,
-    /// Its channel.
-    pub channel: ChannelKey,
+    /// The name of its channel.
+    pub name: Rc<[u8]>,
 }
 
 /// What a store answers. `W` is what the hub keeps with each channel.
@@ -137,10 +137,15 @@ pub enum Reply<W> {
     /// Where a subscriber that follows channels goes on, and what it is owed. `channels`: those
     /// that exist, in the order of their names.
     Followed { channels: Box<[ChannelKey]>, cursor: Cursor, owed: Option<Owed> },
-    /// The channel exists (now).
-    Exists { channel: ChannelKey, facts: Facts },
+    /// The message has this id, and [`Reply::Appended`] brings it if somebody waits here.
+    /// `elsewhere`: somebody waits behind another daemon.
+    Accepted { channel: Option<ChannelKey>, id: MessageId, elsewhere: bool, facts: Facts },
+    /// The channel exists (now); `channel`: `None` where nobody waits here on one that is shared.
+    Exists { channel: Option<ChannelKey>, facts: Facts },
     /// The channel is gone; what was known of it, and what the hub kept with it.
     Deleted { channel: ChannelKey, facts: Facts, kept: W },
+    /// As before, of a shared one that nobody waits on here.
+    Gone { facts: Facts },
     /// There is no such channel; of several the name of the first that is missing.
     Missing { name: Option<Box<[u8]>> },
     /// `limits.channels` is reached.
@@ -151,6 +156,13 @@ pub enum Reply<W> {
     NotWritten,
     /// Too much waits to be written down.
     Busy,
+    /// Whatever keeps the messages is away, or refuses this; nothing was done, nor will be.
+    Away,
+    /// Whatever keeps the messages has no memory left: nothing was done.
+    OutOfMemory,
+    /// The channels of this store are not known at one time any more: who follows several of them
+    /// is behind.
+    Behind(StoreId),
 }
 
 /// When an answer comes.
@@ -162,8 +174,8 @@ pub enum Answer<W> {
     Later(Ticket),
 }
 
-/// Names a question whose answer comes later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Names a question whose answer comes later; those of a store in the order asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(NonZeroU64);
 
 impl Ticket {
@@ -184,6 +196,12 @@ impl Ticket {
 
     fn made(number: NonZeroU64, rest: u64) -> Self {
         Self(number.saturating_mul(Self::NUMBERED) | rest)
+    }
+
+    /// The store that was asked.
+    #[must_use]
+    pub(super) fn store(self) -> StoreId {
+        StoreId(self.0.get() as u16)
     }
 
     /// Whether its answer comes, however long that takes.

@@ -14,6 +14,9 @@ use crate::wheel::TimerKey;
 /// How long a channel made on request lives unused, milliseconds.
 const ON_REQUEST_TIMEOUT_MS: u64 = 3_600_000;
 
+/// How long a channel of several daemons is listened to unused, milliseconds.
+pub(super) const LINGER_MS: u64 = 5000;
+
 #[derive(Debug)]
 pub(super) struct Channel<W> {
     pub(super) name: Rc<[u8]>,
@@ -34,6 +37,8 @@ pub(super) struct Channel<W> {
     /// Whether a request is held on it, as the hub says.
     pub(super) waited: bool,
     pub(super) idle_timer: Option<TimerKey>,
+    /// It is of several daemons: whether it exists is not decided here.
+    pub(super) is_mirror: bool,
     /// What the hub keeps with it.
     pub(super) kept: W,
 }
@@ -58,6 +63,7 @@ impl<W: Default> Channel<W> {
             used_ms: now.mono_ms,
             waited: false,
             idle_timer: None,
+            is_mirror: false,
             kept: W::default(),
         }
     }
@@ -98,6 +104,7 @@ impl<W> Channel<W> {
     /// When it ends if it stays idle, milliseconds.
     pub(super) fn idle_due_ms(&self, channel_timeout_ms: u64) -> u64 {
         self.used_ms.saturating_add(match self.made {
+            _ if self.is_mirror => LINGER_MS,
             Made::ToWait => 0,
             Made::ToPublish => channel_timeout_ms,
             Made::OnRequest => ON_REQUEST_TIMEOUT_MS,
@@ -106,7 +113,7 @@ impl<W> Channel<W> {
 
     /// Whether it lives with no message and no held request.
     pub(super) fn is_idle(&self, memory: &Memory) -> bool {
-        !self.waited && self.queue.is_none_or(|queue| memory.is_empty(queue))
+        !self.waited && (self.is_mirror || self.queue.is_none_or(|queue| memory.is_empty(queue)))
     }
 
     /// The newest message that it has lost, or may have lost before it was made.
@@ -126,10 +133,15 @@ impl<W> Channel<W> {
         })
     }
 
+    /// Whole seconds since a subscriber last asked.
+    pub(super) fn asked_ago_s(&self, now: Now) -> Option<u64> {
+        self.asked_ms.map(|asked_ms| now.mono_ms.saturating_sub(asked_ms) / 1000)
+    }
+
     pub(super) fn facts(&self, memory: &Memory, now: Now) -> Facts {
         Facts {
             messages: self.queue.map_or(0, |queue| memory.len(queue)),
-            requested: self.asked_ms.map(|asked| now.mono_ms.saturating_sub(asked) / 1000),
+            requested: self.asked_ago_s(now),
             last_message_id: self.newest_id(),
         }
     }

@@ -129,6 +129,20 @@ impl<W: Default> Channels<W> {
         self.used(key, Made::ToPublish, now)
     }
 
+    /// A channel of several daemons, as this one has it from now on.
+    pub(super) fn make_mirror(
+        &mut self,
+        name: ChannelName<'_>,
+        remains: Remains,
+        now: Now,
+    ) -> ChannelKey {
+        let key = self.make_with(name, Made::ToWait, remains, now);
+        if let Some(channel) = self.get_mut(key) {
+            channel.is_mirror = true;
+        }
+        key
+    }
+
     fn used(&mut self, key: ChannelKey, made: Made, now: Now) -> (ChannelKey, &mut Channel<W>) {
         let channel = self.table.get_mut(key).expect("a named channel lives");
         channel.used(made, now);
@@ -171,12 +185,14 @@ impl<W> Channels<W> {
 
     /// Takes a channel out, and remembers its ids: it has lost messages through `lost_through`.
     pub(super) fn remove(&mut self, key: ChannelKey, lost_through: MessageId) -> Option<W> {
-        let Channel { name, last, idle_timer, kept, .. } = *self.table.remove(key)?;
+        let Channel { name, last, idle_timer, kept, is_mirror, .. } = *self.table.remove(key)?;
         self.names.remove(&name);
         if let Some(timer) = idle_timer {
             self.idle.cancel(timer);
         }
-        self.tombstones.put(&name, Remains { last, lost_through });
+        if !is_mirror {
+            self.tombstones.put(&name, Remains { last, lost_through });
+        }
         Some(kept)
     }
 

@@ -23,8 +23,9 @@ use std::rc::Rc;
 use self::channels::Channels;
 use self::durable::Durable;
 use self::memory::asks::{Asks, gap_among};
+use self::redis::{Redis, link};
 use crate::clock::Now;
-use crate::figures::HubFigures;
+use crate::figures::{HubFigures, StoreFigures};
 use crate::message::{Cursor, MessageId, Order};
 use crate::wheel::TICK_MS;
 
@@ -49,6 +50,8 @@ enum Store {
     Memory(Memory),
     /// Writes down what changes, and answers then.
     Durable(Box<Durable>),
+    /// Asks Redis; the memory is a mirror.
+    Redis(Box<Redis>),
     /// Takes time to answer.
     #[cfg(feature = "testing")]
     Slow(slow::Slow),
@@ -59,6 +62,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory,
             Self::Durable(durable) => durable.memory(),
+            Self::Redis(redis) => redis.memory(),
             #[cfg(feature = "testing")]
             Self::Slow(slow) => slow.memory(),
         }
@@ -68,6 +72,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory,
             Self::Durable(durable) => durable.memory_mut(),
+            Self::Redis(redis) => redis.memory_mut(),
             #[cfg(feature = "testing")]
             Self::Slow(slow) => slow.memory_mut(),
         }
@@ -101,6 +106,7 @@ impl<W: Default> Stores<W> {
                 Some(answer) => return answer,
                 None => durable.memory_mut(),
             },
+            Store::Redis(redis) => return redis.ask(channels, name, ask, now),
             #[cfg(feature = "testing")]
             Store::Slow(slow) => {
                 return slow.ask(name.store, slow::Question::one(name.name, ask));
@@ -119,6 +125,7 @@ impl<W: Default> Stores<W> {
     ) -> Answer<W> {
         let Self { channels, list, .. } = self;
         let memory = match &mut list[store.index()] {
+            Store::Redis(redis) => return redis.ask_all(channels, order, ask, now),
             #[cfg(feature = "testing")]
             Store::Slow(slow) => return slow.ask(store, slow::Question::all(order, ask)),
             store => store.memory_mut(),
@@ -133,6 +140,7 @@ impl<W: Default> Stores<W> {
         each(list).find_map(|(id, store)| match store {
             Store::Memory(_) => None,
             Store::Durable(durable) => durable.next_reply(id, channels, now),
+            Store::Redis(redis) => redis::next_reply(redis, channels, now),
             #[cfg(feature = "testing")]
             Store::Slow(slow) => slow.next_reply(channels, now),
         })
@@ -173,6 +181,39 @@ impl<W: Default> Stores<W> {
         }
     }
 
+    /// Takes what the network tells of the connection that a store has dialled last.
+    pub fn handle_input(&mut self, store: StoreId, input: link::Input<'_>, now: Now) {
+        if let Some(Store::Redis(redis)) = self.list.get_mut(store.index()) {
+            redis.handle_input(input, now);
+        }
+    }
+
+    /// Sends what waits for a connection of a store. Once a turn, behind everything that asks.
+    /// `is_followed`: whether somebody follows the next channel of a name.
+    pub fn flush(&mut self, is_followed: impl Fn(&[u8]) -> bool, now: Now) {
+        let Self { channels, list, .. } = self;
+        for store in list {
+            if let Store::Redis(redis) = store {
+                redis.flush(channels, &is_followed, now);
+            }
+        }
+    }
+
+    /// What a store wants of the network next.
+    pub fn poll_link(&mut self) -> Option<(StoreId, link::Output)> {
+        each(&mut self.list).find_map(|(id, store)| match store {
+            Store::Redis(redis) => Some((id, redis.poll_output()?)),
+            _ => None,
+        })
+    }
+
+    /// Nobody waits for this answer any more.
+    pub fn forget(&mut self, ticket: Ticket) {
+        if let Some(Store::Redis(redis)) = self.list.get_mut(ticket.store().index()) {
+            redis.forget(ticket);
+        }
+    }
+
     /// From now on the stores take time: `fates` says what becomes of the questions to each.
     #[cfg(feature = "testing")]
     pub fn slow_down(&mut self, fates: &[Fate]) {
@@ -194,14 +235,26 @@ impl<W> Stores<W> {
             self.channels.set_timeout(id, options.channel_timeout_ms);
             match self.list.get_mut(index) {
                 Some(store) => {
+                    if let (Store::Redis(redis), StoreKind::Redis(settings)) =
+                        (&mut *store, options.kind)
+                    {
+                        redis.reload(*settings, now);
+                    }
                     store.memory_mut().reload(options.memory);
                     self.asks(id, now).settle_emptied();
                 }
                 None => {
-                    let memory = Memory::new(options.memory, self.first_id);
+                    let memory = |first_id| Memory::new(options.memory, first_id);
                     self.list.push(match options.kind {
-                        StoreKind::Durable => Store::Durable(Box::new(Durable::new(memory))),
-                        StoreKind::Memory | StoreKind::Redis(_) => Store::Memory(memory),
+                        StoreKind::Memory => Store::Memory(memory(self.first_id)),
+                        StoreKind::Durable => {
+                            Store::Durable(Box::new(Durable::new(memory(self.first_id))))
+                        }
+                        StoreKind::Redis(settings) => {
+                            // Ids are of Redis' clock.
+                            let memory = memory(MessageId::default());
+                            Store::Redis(Box::new(Redis::new(id, *settings, memory)))
+                        }
                     });
                 }
             }
@@ -281,11 +334,12 @@ impl<W> Stores<W> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         let expiry = self.memories().filter_map(due_ms).min();
-        let writing = self.list.iter().filter_map(|store| match store {
+        let others = self.list.iter().filter_map(|store| match store {
             Store::Durable(durable) => durable.due_ms(),
+            Store::Redis(redis) => redis.due_ms(),
             _ => None,
         });
-        [expiry, self.channels.next_deadline(), writing.min()].into_iter().flatten().min()
+        [expiry, self.channels.next_deadline(), others.min()].into_iter().flatten().min()
     }
 
     /// Drops messages and channels whose time is up, a bounded number of them:
@@ -297,8 +351,10 @@ impl<W> Stores<W> {
             if let Store::Slow(slow) = store {
                 slow.begin_turn();
             }
-            if let Store::Durable(durable) = store {
-                durable.note_time(now);
+            match store {
+                Store::Durable(durable) => durable.note_time(now),
+                Store::Redis(redis) => redis.handle_timeout(now),
+                _ => {}
             }
             let memory = store.memory_mut();
             if due_ms(memory).is_some_and(|due_ms| due_ms <= now.mono_ms) {
@@ -309,8 +365,13 @@ impl<W> Stores<W> {
         for _ in 0..TIMERS_AT_ONCE {
             let Some(key) = self.channels.pop_idle(now) else { return };
             let Some(channel) = self.channels.get(key) else { continue };
-            let store = channel.store;
+            let (store, name) = (channel.store, Rc::clone(&channel.name));
             self.asks(store, now).idle_timed_out(key);
+            if let Store::Redis(redis) = &mut self.list[store.index()]
+                && self.channels.get(key).is_none()
+            {
+                redis.channel_ended(&name, now);
+            }
         }
     }
 
@@ -323,7 +384,10 @@ impl<W> Stores<W> {
     /// The longest content of a message that a store takes, bytes.
     #[must_use]
     pub fn message_bytes_max(&self, store: StoreId) -> usize {
-        self.list[store.index()].memory().content_bytes_max()
+        match &self.list[store.index()] {
+            Store::Redis(_) => redis::CONTENT_BYTES_MAX,
+            store => store.memory().content_bytes_max(),
+        }
     }
 
     /// Bytes in a store, as they count against its budget.
@@ -346,6 +410,14 @@ impl<W> Stores<W> {
         }
     }
 
+    /// The numbers of each store in Redis.
+    pub fn store_figures(&self, now: Now) -> impl Iterator<Item = StoreFigures> + '_ {
+        self.list.iter().filter_map(move |store| match store {
+            Store::Redis(redis) => Some(redis.figures(now)),
+            _ => None,
+        })
+    }
+
     fn asks(&mut self, store: StoreId, now: Now) -> Asks<'_, W> {
         let Self { channels, list, .. } = self;
         Asks { channels, memory: list[store.index()].memory_mut(), now }
@@ -360,6 +432,9 @@ impl<W> Stores<W> {
         self.channels.shrink();
         for store in &mut self.list {
             store.memory_mut().shrink();
+            if let Store::Redis(redis) = store {
+                redis.shrink();
+            }
         }
     }
 

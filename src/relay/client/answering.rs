@@ -34,8 +34,8 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
         }
         O::Missing { .. } => missing(&reply, None, step),
         O::Refused { refusal, .. } => {
-            let (status, text) = words(refusal);
-            (status, step.renderer.text(&reply, status, b"", text))
+            let (status, lines, text) = words(refusal);
+            (status, step.renderer.text(&reply, status, lines, text))
         }
         O::Deliver { message, gap, many_waited, .. } => {
             step.effects.figures.delivered += 1;

@@ -45,6 +45,8 @@ struct Notices(Vec<Arc<Notice>>);
 pub(in crate::relay) enum Begun {
     /// The hub has not answered yet.
     No,
+    /// As a stream, though the hub has not answered yet.
+    Early,
     /// As this stream of the hub.
     Stream(StreamKey),
     /// A WebSocket that only publishes.
@@ -120,7 +122,9 @@ impl Following {
     /// It has begun, or is held: Django is told.
     pub(super) fn begin(&mut self, begun: Begun, effects: &mut Effects) {
         self.begun = begun;
-        self.ticket = None;
+        if begun != Begun::Early {
+            self.ticket = None;
+        }
         self.notify(Event::Subscribe, effects);
         *self.gauge(effects) += 1;
     }
@@ -182,7 +186,7 @@ impl Following {
     pub(super) fn stream(&self) -> Option<StreamKey> {
         match self.begun {
             Begun::Stream(stream) => Some(stream),
-            Begun::No | Begun::Publisher => None,
+            Begun::No | Begun::Early | Begun::Publisher => None,
         }
     }
 
@@ -232,7 +236,8 @@ impl Following {
     pub(in crate::relay) fn reads(&self) -> bool {
         match &self.socket {
             None => self.drops(),
-            Some(socket) => self.has_begun() && !socket.publishes,
+            // One that has begun early waits for the hub's answer.
+            Some(socket) => self.has_begun() && self.begun != Begun::Early && !socket.publishes,
         }
     }
 

@@ -122,7 +122,7 @@ pub(super) fn published(client: &mut Client, information: &Information, step: &m
 
 /// A message of the client is not published.
 pub(super) fn refused(client: &mut Client, refusal: Refusal, step: &mut Step<'_>) {
-    let (status, text) = words(refusal);
+    let (status, _, text) = words(refusal);
     let code = if status == 413 { 1009 } else { 1013 };
     close_socket(client, Some(code), text, step);
 }

@@ -248,6 +248,7 @@ pub(in crate::relay) fn timed_out(
             return outgoing::timed_out(client, timer, step);
         }
         ConnTimer::Store => return store_timed_out(client, step),
+        ConnTimer::Begin => return super::streaming::begin_early(client, step),
         // It is our turn to speak; the answer sets the next timer.
         _ if client.phase.is_unanswered() && timer != ConnTimer::Write => return,
         ConnTimer::Linger | ConnTimer::Write => {

@@ -23,12 +23,22 @@ const READ_BYTES: usize = 16 << 10;
 const RETRY_LEAST_MS: u64 = 1000;
 const RETRY_SPREAD_MS: u64 = 2001;
 
+/// The code of a Close to a WebSocket whose place another has.
+const DISPLACED: u16 = 4409;
+
 /// Passes on what the hub answers to a request that follows channels.
 pub(super) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'_>) {
     use hub::Output as O;
     let Some(following) = client.following() else { return };
     let is_begun = following.has_begun();
     match output {
+        O::Missing { .. } if following.begun == Begun::Early => {
+            end_begun(client, (4404, "404 Not Found"), step);
+        }
+        // It may come back when there is a place.
+        O::Refused { .. } if following.begun == Begun::Early => {
+            end_stream(client, End::NothingNew, Cursor::OLDEST, step);
+        }
         O::Feed { due, .. } => feed(client, &due, step),
         O::Readable { stream, .. } => read(client, stream, step),
         O::Ended { end, cursor, .. } => end_stream(client, end, cursor, step),
@@ -42,8 +52,8 @@ pub(super) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'
         }
         O::Refused { refusal, .. } if !is_begun => {
             if let Some(following) = take(client, step) {
-                let (status, text) = words(refusal);
-                let payload = step.renderer.text(&following.reply, status, b"", text);
+                let (status, lines, text) = words(refusal);
+                let payload = step.renderer.text(&following.reply, status, lines, text);
                 respond(client, following.reply.persistence, status, payload, step);
             }
         }
@@ -71,12 +81,38 @@ fn take(client: &mut Client, step: &mut Step<'_>) -> Option<Box<Following>> {
 
 /// A stream has begun, or a poll is held.
 pub(super) fn begin(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
-    if client.ended || client.following().is_none_or(|following| following.has_begun()) {
-        // The peer left before the answer came.
-        step.hub.unsubscribe(Hold::Stream(stream), step.now);
-        return client.close(step);
+    let begun_as = client.following().map(|following| following.begun);
+    match begun_as.filter(|_| !client.ended) {
+        Some(Begun::No) => begun(client, Begun::Stream(stream), step),
+        Some(Begun::Early) => go_on(client, stream, step),
+        _ => {
+            // The peer left before the answer came.
+            step.hub.unsubscribe(Hold::Stream(stream), step.now);
+            client.close(step);
+        }
     }
-    begun(client, Begun::Stream(stream), step);
+}
+
+/// A stream that has begun early is one of the hub's now.
+fn go_on(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
+    let is_stalled = client.stalled;
+    let Some(following) = client.following() else { return };
+    (following.begun, following.ticket) = (Begun::Stream(stream), None);
+    let tells_place = following.kind() == Kind::EventStream && following.tells_place();
+    if is_stalled {
+        step.hub.pause(stream);
+    }
+    if tells_place && let Some(place) = step.hub.place_of(stream) {
+        send(client, event_stream::place(place), step);
+    }
+    client.go_on_later(step);
+}
+
+/// Begins a stream whose store has not answered yet.
+pub(super) fn begin_early(client: &mut Client, step: &mut Step<'_>) {
+    if client.following().is_some_and(|following| following.begun == Begun::No) {
+        begun(client, Begun::Early, step);
+    }
 }
 
 /// Begins a WebSocket that only publishes: it follows nothing, so the hub is not asked.
@@ -121,6 +157,9 @@ pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
     if following.is_poll() {
         return client.disarm(step.effects);
     }
+    if !following.has_begun() {
+        return client.arm(ConnTimer::Begin, step);
+    }
     arm_ping(client, step);
     client.go_on_later(step);
 }
@@ -152,12 +191,17 @@ fn head(following: &mut Following, begun: Begun, step: &mut Step<'_>) -> Option<
 pub(super) fn await_store(client: &mut Client, ticket: Ticket, step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
     match following.begun {
-        Begun::No => following.ticket = Some(ticket),
+        Begun::No => {
+            following.ticket = Some(ticket);
+            if ticket.is_patient() && !following.is_poll() {
+                return client.arm(ConnTimer::Begin, step);
+            }
+        }
         Begun::Stream(stream) if step.hub.ticket_of(stream) == Some(ticket) => {}
         Begun::Stream(_) | Begun::Publisher if following.publishes() => {
             following.ticket = Some(ticket);
         }
-        Begun::Stream(_) | Begun::Publisher => return step.hub.abandon(ticket),
+        Begun::Stream(_) | Begun::Early | Begun::Publisher => return step.hub.abandon(ticket),
     }
     // It goes on being pinged beside an answer that is sure to come.
     if !ticket.is_patient() {
@@ -218,8 +262,6 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
 fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
     let has_begun = following.has_begun();
-    let is_displaced = end == End::Displaced;
-    let status = if is_displaced { "409 Conflict" } else { "410 Gone" };
     match (following.kind(), end) {
         (Kind::Poll, _) => answer_ended(client, end, cursor, step),
         (_, End::Displaced) if !has_begun => answer_ended(client, end, cursor, step),
@@ -229,20 +271,27 @@ fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>
             }
             client.close(step);
         }
-        (Kind::EventStream, End::Deleted | End::Displaced) => {
-            send(client, event_stream::end(status, is_displaced), step);
-            client.close(step);
-        }
-        (Kind::WebSocket, end) => {
+        (Kind::EventStream | Kind::WebSocket, end) => {
             if !has_begun && let Some(head) = head(following, Begun::No, step) {
                 send(client, head, step);
             }
-            let (code, reason) = match end {
-                End::Deleted => (4410, status),
-                End::Displaced => (4409, status),
+            let end = match end {
+                End::Deleted => (4410, "410 Gone"),
+                End::Displaced => (DISPLACED, "409 Conflict"),
                 End::NothingNew | End::Shutdown => (1001, STOPS),
             };
-            close_socket(client, Some(code), reason, step);
+            end_begun(client, end, step);
+        }
+    }
+}
+
+/// Ends a stream that has begun, with the code of a WebSocket's Close and what is said.
+fn end_begun(client: &mut Client, (code, status): (u16, &str), step: &mut Step<'_>) {
+    match client.following().map(|following| following.kind()) {
+        Some(Kind::WebSocket) => close_socket(client, Some(code), status, step),
+        _ => {
+            send(client, event_stream::end(status, code == DISPLACED), step);
+            client.close(step);
         }
     }
 }

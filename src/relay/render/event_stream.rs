@@ -33,12 +33,20 @@ pub(super) fn write_start(
     out.extend_from_slice(b"\n\n");
 }
 
+/// The id that a stream goes on from, which was not known when it began.
+pub(in crate::relay) fn place(place: MessageId) -> Payload {
+    let mut out = b"id: ".to_vec();
+    write_place(place, &mut out);
+    out.extend_from_slice(b"\n\n");
+    Payload::Owned(out)
+}
+
 /// The head lines of an event stream.
 pub(super) const HEAD: &[u8] = b"Content-Type: text/event-stream; charset=utf-8\r\n\
                       Cache-Control: no-store, no-transform\r\n\
                       X-Accel-Buffering: no\r\n";
 
-/// The end of a stream, for those that listen for it. `status`: 410 or 409, as a poll would get.
+/// The end of a stream, for those that listen for it. `status`: 410, 409 or 404, as a poll would get.
 pub(in crate::relay) fn end(status: &str, is_displaced: bool) -> Payload {
     let mut out = Vec::with_capacity(64);
     if is_displaced {

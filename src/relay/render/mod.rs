@@ -358,7 +358,7 @@ impl Renderer {
     }
 
     /// One line of text that says what is wrong and what to do; `lines`: further header lines.
-    /// With every 503 goes how soon to try again (RFC 9110 15.6.4).
+    /// With every 503 goes how soon to try again (RFC 9110 15.6.4): if `lines` do not say it, in 5 s.
     pub(in crate::relay) fn text(
         &self,
         reply: &Reply,
@@ -367,7 +367,8 @@ impl Renderer {
         message: &str,
     ) -> Payload {
         let mut out = Vec::with_capacity(512);
-        let retry: &[u8] = if status == 503 { b"Retry-After: 5\r\n" } else { b"" };
+        let retry: &[u8] =
+            if status == 503 && lines.is_empty() { b"Retry-After: 5\r\n" } else { b"" };
         self.begin(&mut out, status, reply)
             .lines(NO_STORE)
             .lines(lines)

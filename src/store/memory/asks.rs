@@ -122,7 +122,12 @@ impl<W: Default> Asks<'_, W> {
     }
 
     /// Publishes a message that has its id.
-    fn publish(&mut self, key: ChannelKey, message: Message, keep: bool) -> Reply<W> {
+    pub(in crate::store) fn publish(
+        &mut self,
+        key: ChannelKey,
+        message: Message,
+        keep: bool,
+    ) -> Reply<W> {
         let Self { channels, memory, now } = self;
         let channel = channels.get_mut(key).expect("its caller has found it");
         channel.published(message.id());
@@ -243,21 +248,23 @@ impl<W> Asks<'_, W> {
     fn owed(&self, order: Order, channels: &[ChannelKey], cursor: Cursor) -> Option<Owed> {
         if let ([key], Order::Channel) = (channels, order) {
             let (message, gap) = self.memory.after(self.channels.get(*key)?.queue?, cursor)?;
-            return Some(Owed { message, gap, channel: *key });
+            let name = Rc::clone(&self.channels.get(*key)?.name);
+            return Some(Owed { message, gap, name });
         }
         let there = channels.iter().filter_map(|key| {
-            let queue = self.channels.get(*key)?.queue?;
-            self.memory.after_place(queue, cursor).map(|message| (message, *key))
+            let channel = self.channels.get(*key)?;
+            let message = self.memory.after_place(channel.queue?, cursor)?;
+            Some((message, &channel.name))
         });
-        let (message, channel) = there.min_by_key(|(message, _)| message.place())?;
+        let (message, name) = there.min_by_key(|(message, _)| message.place())?;
         let message = Rc::clone(message);
         let gap = gap_among(self.channels, self.memory, channels, cursor, message.place());
-        Some(Owed { message, gap, channel })
+        Some(Owed { message, gap, name: Rc::clone(name) })
     }
 
     fn inspect(&self, name: ChannelName<'_>) -> Result<Reply<W>, NoChannel> {
         let (key, channel) = self.channels.find(name.name).ok_or(NoChannel::Missing)?;
-        Ok(Reply::Exists { channel: key, facts: channel.facts(self.memory, self.now) })
+        Ok(Reply::Exists { channel: Some(key), facts: channel.facts(self.memory, self.now) })
     }
 
     fn delete(&mut self, name: ChannelName<'_>) -> Result<Reply<W>, NoChannel> {
@@ -278,9 +285,9 @@ impl<W> Asks<'_, W> {
     /// Removes a channel that nothing keeps alive, or sets the timer that will.
     pub(in crate::store) fn settle(&mut self, key: ChannelKey) {
         let channel = self.channels.get(key).filter(|channel| channel.is_idle(self.memory));
-        match channel.map(|channel| channel.made) {
+        match channel.map(|channel| (channel.made, channel.is_mirror)) {
             None => {}
-            Some(Made::ToWait) => drop(self.remove(key)),
+            Some((Made::ToWait, false)) => drop(self.remove(key)),
             Some(_) => self.channels.begin_idle(key, self.now),
         }
     }
@@ -306,7 +313,7 @@ impl<W> Asks<'_, W> {
     }
 
     /// Removes a channel with its messages; gives what the hub kept with it.
-    fn remove(&mut self, key: ChannelKey) -> Option<W> {
+    pub(in crate::store) fn remove(&mut self, key: ChannelKey) -> Option<W> {
         self.note(key, true);
         let channel = self.channels.get(key)?;
         let (lost_through, queue) = (channel.lost_through(self.memory), channel.queue);

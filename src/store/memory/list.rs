@@ -114,6 +114,10 @@ impl List {
         self.nodes.get(self.oldest as usize)
     }
 
+    pub(super) fn newest(&self) -> Option<&Node> {
+        self.nodes.get(self.newest as usize)
+    }
+
     pub(super) fn node(&self, index: u32) -> &Node {
         &self.nodes[index as usize]
     }

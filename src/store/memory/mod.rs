@@ -90,6 +90,19 @@ impl Memory {
         QueueId::at(self.queues.insert(Queue::new(owner, lost)))
     }
 
+    /// A queue for a channel that others have, too: messages up to `kept` are not here.
+    pub(in crate::store) fn open_mirror(&mut self, owner: ChannelKey, kept: MessageId) -> QueueId {
+        // Who has come to this second has had them, or was told that they are gone.
+        let place = MessageId { tag: 0, ..kept };
+        let lost = (kept != MessageId::default()).then(|| Lost::after(kept, place));
+        QueueId::at(self.queues.insert(Queue::new(owner, lost)))
+    }
+
+    /// When the newest message was stored, milliseconds.
+    pub(in crate::store) fn newest_ms(&self) -> u64 {
+        self.list.newest().map_or(0, |node| node.stored_ms)
+    }
+
     /// Removes a queue with all its messages. Where they are many, [`Memory::expire`] has the rest.
     pub fn close(&mut self, queue: QueueId) {
         self.closed.push(queue);

@@ -19,6 +19,8 @@ pub enum Refusal {
     ReadOnly,
     /// The node does not serve yet: it reads its data, or waits for its master.
     Loading,
+    /// The node runs a script that does not end.
+    Busy,
     /// A key of another type is in the way.
     WrongType,
     /// The script is not known: it goes again, with its body.
@@ -47,7 +49,7 @@ impl Refusal {
     /// Whether another node is to be looked for.
     #[must_use]
     pub fn is_of_the_node(&self) -> bool {
-        matches!(self, Self::ReadOnly | Self::Loading)
+        matches!(self, Self::ReadOnly | Self::Loading | Self::Busy)
     }
 
     fn of_code(code: &str) -> Option<Self> {
@@ -55,6 +57,7 @@ impl Refusal {
             "OOM" => Self::OutOfMemory,
             "READONLY" => Self::ReadOnly,
             "LOADING" | "MASTERDOWN" => Self::Loading,
+            "BUSY" => Self::Busy,
             "WRONGTYPE" => Self::WrongType,
             "NOSCRIPT" => Self::NoScript,
             "NOPERM" | "NOAUTH" | "WRONGPASS" => Self::NoPermission,
@@ -75,6 +78,7 @@ impl fmt::Display for Refusal {
             Self::OutOfMemory => "OOM: maxmemory is reached",
             Self::ReadOnly => "READONLY: the node is a replica",
             Self::Loading => "LOADING: the node does not serve yet",
+            Self::Busy => "BUSY: a script does not end",
             Self::WrongType => "WRONGTYPE: a key of another type is in the way",
             Self::NoScript => "NOSCRIPT: the script is not known",
             Self::NoPermission => "NOPERM: the user may not do this",

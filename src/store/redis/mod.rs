@@ -8,10 +8,22 @@
 
 pub mod announcement;
 pub mod answers;
+mod conclusion;
 pub mod keys;
 pub mod link;
+mod local;
+mod mirror;
+mod mirrors;
 pub mod options;
+mod question;
 pub mod reason;
 pub mod resp;
 pub mod scripts;
+mod search;
+mod searches;
 mod sentinel;
+mod store;
+mod taking;
+
+pub(super) use self::store::{CONTENT_BYTES_MAX, Redis};
+pub(super) use self::taking::next_reply;

@@ -30,7 +30,7 @@ use mio::Waker;
 
 pub use self::error::{PersistError, Why};
 
-use crate::figures::{PersistFigures, StoreFigures};
+use crate::figures::{PersistFigures, StoreFigures, StoreFiguresOf};
 use crate::net::options::PersistOptions;
 use crate::store::{Batch, Outcome, Restored, StoreId};
 
@@ -159,10 +159,10 @@ impl Persist {
     pub(in crate::net) fn figures(&self) -> Vec<StoreFigures> {
         let figures = |file: &Open| StoreFigures {
             store: Rc::clone(&file.name),
-            persist: PersistFigures {
+            kind: StoreFiguresOf::Persist(PersistFigures {
                 persist_file_bytes: file.file_bytes.load(Ordering::Relaxed),
                 ..file.figures
-            },
+            }),
         };
         self.files.iter().map(figures).collect()
     }

@@ -26,6 +26,7 @@ fn errors_are_known_by_their_codes() {
         ("LOADING Redis is loading the dataset in memory", Refusal::Loading),
         ("MASTERDOWN Link with MASTER is down", Refusal::Loading),
         ("WRONGTYPE Operation against a key", Refusal::WrongType),
+        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL", Refusal::Busy),
         ("NOSCRIPT No matching script. Please use EVAL.", Refusal::NoScript),
         ("NOPERM this user has no permissions", Refusal::NoPermission),
         ("NOAUTH Authentication required.", Refusal::NoPermission),

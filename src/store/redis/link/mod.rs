@@ -214,11 +214,15 @@ impl<K> Link<K> {
         self.run.is_fresh(now_ms)
     }
 
-    /// The counts; the worst begins anew.
-    pub fn take_figures(&mut self) -> Figures {
-        let figures = self.figures;
+    /// The counts.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.figures
+    }
+
+    /// The longest time of an answer begins anew.
+    pub fn forget_worst(&mut self) {
         self.figures.worst_round_trip_ms = 0;
-        figures
     }
 
     fn dial(&mut self, now_ms: u64) {

@@ -1,0 +1,317 @@
+//! Taking: what Redis answers and announces, one event after the other, each to its end.
+
+use std::rc::Rc;
+
+use super::announcement::Announcement;
+use super::answers::{Known, Opened, Published, Refusal, Synced};
+use super::conclusion::{Conclusion, conclude};
+use super::link::Event;
+use super::mirror::Heard;
+use super::question::Question;
+use super::resp::Value;
+use super::store::{Redis, Todo};
+use crate::clock::Now;
+use crate::message::MessageId;
+use crate::store::ask::{Facts, Reply, Ticket};
+use crate::store::channels::Channels;
+
+/// What comes next for the hub.
+type Told<W> = Option<(Option<Ticket>, Reply<W>)>;
+
+/// The next answer, or what has happened to a channel.
+pub(in crate::store) fn next_reply<W: Default>(
+    redis: &mut Redis,
+    channels: &mut Channels<W>,
+    now: Now,
+) -> Told<W> {
+    loop {
+        let told = if let Some(todo) = redis.todo.pop_front() {
+            go_on(redis, todo, channels, now)
+        } else {
+            let event = redis.link.poll_event()?;
+            take(redis, event, channels, now)
+        };
+        if told.is_some() {
+            return told;
+        }
+    }
+}
+
+/// Takes an event of the link.
+fn take<W: Default>(
+    redis: &mut Redis,
+    event: Event<Question>,
+    channels: &mut Channels<W>,
+    now: Now,
+) -> Told<W> {
+    match event {
+        Event::Up => {
+            redis.down_since_ms = None;
+            redis.mirrors.come_up();
+            None
+        }
+        Event::Down(_) => {
+            redis.down_since_ms = Some(now.mono_ms);
+            redis.mirrors.go_down();
+            // What they follow is not known at one time any more.
+            redis.memory.notes_places.then_some((None, Reply::Behind(redis.store)))
+        }
+        Event::Lost(question) => lost(redis, question, now),
+        Event::Reply(question, value) => answered(redis, question, value, channels, now),
+        Event::Push(channel, payload) => {
+            heard(redis, &channel, &payload, now);
+            None
+        }
+    }
+}
+
+/// Goes on with what an event has brought.
+fn go_on<W: Default>(
+    redis: &mut Redis,
+    todo: Todo,
+    channels: &mut Channels<W>,
+    now: Now,
+) -> Told<W> {
+    match todo {
+        Todo::Delete(name) => Some((None, redis.local(channels, now).delete(&name)?)),
+        Todo::Bring(name, announced) => {
+            let place = MessageId { time: announced.id.time, tag: announced.number };
+            redis.newest_place = redis.newest_place.max(place);
+            let age_ms = redis.age_ms(announced.id.time, now);
+            Some((None, redis.local(channels, now).bring(&name, announced, age_ms)?))
+        }
+        Todo::Synced(name, Some(last)) => {
+            redis.mirrors.settle(&name, last);
+            None
+        }
+        Todo::Synced(name, None) => {
+            let last = redis.mirrors.syncing(&name)?.last;
+            let (mirrors, mut sender) = redis.sender(now);
+            mirrors.go_on(&name, last, &mut sender);
+            None
+        }
+        Todo::Behind => Some((None, Reply::Behind(redis.store))),
+        Todo::Tell(ticket, refusal) => Some((Some(ticket), refused(redis, &refusal, &[], now))),
+    }
+}
+
+/// Something was announced on a channel of Redis.
+fn heard(redis: &mut Redis, channel: &[u8], payload: &[u8], now: Now) {
+    let Some(name) = redis.keys.name(channel) else { return };
+    let name = redis.store.name_of(&name);
+    let Some(announcement) = Announcement::read(payload) else { return };
+    let Some(mirror) = redis.mirrors.heard(&name) else { return };
+    let name = Rc::clone(&mirror.name);
+    match mirror.hear(announcement) {
+        Heard::Nothing => {}
+        Heard::Message(announced) => redis.todo.push_back(Todo::Bring(name, announced)),
+        Heard::Deleted => redis.todo.push_back(Todo::Delete(name)),
+        Heard::Hole => {
+            let (mirrors, mut sender) = redis.sender(now);
+            mirrors.fill_hole(&name, &mut sender);
+            if redis.memory.notes_places {
+                redis.todo.push_back(Todo::Behind);
+            }
+        }
+    }
+}
+
+/// Nobody knows what became of a question.
+fn lost<W>(redis: &mut Redis, question: Question, now: Now) -> Told<W> {
+    let ticket = match question {
+        Question::Publish { ticket, .. } | Question::Put { ticket, .. } => ticket,
+        Question::Info { ticket, .. } => ticket,
+        Question::Delete { ticket, name } => {
+            if let Some(mirror) = redis.mirrors.get_mut(&name) {
+                mirror.deletes -= 1;
+            }
+            ticket
+        }
+        Question::Open { ticket, round, name, waits, .. } => {
+            close(redis, &name, waits, now);
+            if !redis.searches.lost(ticket, round) {
+                return None;
+            }
+            ticket
+        }
+        Question::Sync(_) | Question::Lease => return None,
+    };
+    redis.figures.redis_refused += 1;
+    Some((Some(ticket), Reply::Away))
+}
+
+/// A question of a subscriber is under way no more.
+fn close(redis: &mut Redis, name: &[u8], waits: bool, now: Now) {
+    if waits && let Some(mirror) = redis.mirrors.get_mut(name) {
+        mirror.opens -= 1;
+        if mirror.channel.is_none() {
+            redis.mirrors.leave(name, now);
+        }
+    }
+}
+
+fn answered<W: Default>(
+    redis: &mut Redis,
+    question: Question,
+    value: Value,
+    channels: &mut Channels<W>,
+    now: Now,
+) -> Told<W> {
+    match question {
+        Question::Publish { ticket, name, is_heard } => {
+            let published = Published::read(value);
+            let reply = published.map(|published| accepted(redis, &name, is_heard, published));
+            Some((Some(ticket), reply.unwrap_or_else(|why| refused(redis, &why, &name, now))))
+        }
+        Question::Put { ticket, name } | Question::Info { ticket, name } => {
+            let channel = redis.mirrors.get(&name).and_then(|mirror| mirror.channel);
+            let known = Known::read(value);
+            let reply = known.map(|known| Reply::Exists { channel, facts: facts(&known) });
+            Some((Some(ticket), reply.unwrap_or_else(|why| refused(redis, &why, &name, now))))
+        }
+        Question::Delete { ticket, name } => {
+            Some(deleted(redis, (ticket, &name), Known::read(value), channels, now))
+        }
+        Question::Open { ticket, round, part, name, waits } => {
+            let answer = Opened::read(value);
+            if let Ok(opened) = &answer {
+                redis.newest_place = redis.newest_place.max(opened.newest_place);
+                if waits && let Some(mirror) = redis.mirrors.heard(&name) {
+                    mirror.opened(opened);
+                }
+            }
+            let is_whole = redis.searches.answered(ticket, (round, part), answer);
+            let told = if is_whole { found(redis, ticket, channels, now) } else { None };
+            close(redis, &name, waits, now);
+            told
+        }
+        Question::Sync(name) => {
+            synced(redis, &name, Synced::read(value), now);
+            None
+        }
+        Question::Lease => None,
+    }
+}
+
+fn accepted<W>(redis: &mut Redis, name: &[u8], is_heard: bool, published: Published) -> Reply<W> {
+    let Published { id, number, receivers, messages, asked_ago_s, .. } = published;
+    redis.newest_place = redis.newest_place.max(MessageId { time: id.time, tag: number });
+    let messages = usize::try_from(messages).unwrap_or(usize::MAX);
+    let facts = Facts { messages, requested: asked_ago_s, last_message_id: id };
+    let channel = redis.mirrors.get(name).and_then(|mirror| mirror.channel);
+    Reply::Accepted { channel, id, elsewhere: receivers > u64::from(is_heard), facts }
+}
+
+/// A deletion of our own was answered. Those who wait here are told first.
+fn deleted<W: Default>(
+    redis: &mut Redis,
+    (ticket, name): (Ticket, &[u8]),
+    answer: Result<Known, Refusal>,
+    channels: &mut Channels<W>,
+    now: Now,
+) -> (Option<Ticket>, Reply<W>) {
+    let mut is_news = false;
+    if let Some(mirror) = redis.mirrors.get_mut(name) {
+        mirror.deletes -= 1;
+        is_news = std::mem::take(&mut mirror.was_deleted);
+        if let Ok(known) = &answer
+            && known.generation > mirror.generation
+        {
+            (mirror.generation, is_news) = (known.generation, true);
+            mirror.last = mirror.last.max(known.last);
+        }
+    }
+    let here = if is_news { redis.local(channels, now).delete(name) } else { None };
+    match (answer, here) {
+        (Ok(known), Some(Reply::Deleted { channel, kept, .. })) => {
+            (Some(ticket), Reply::Deleted { channel, facts: facts(&known), kept })
+        }
+        (Ok(known), _) => (Some(ticket), Reply::Gone { facts: facts(&known) }),
+        // It was another daemon's.
+        (Err(why), Some(here)) => {
+            redis.todo.push_back(Todo::Tell(ticket, why));
+            (None, here)
+        }
+        (Err(why), None) => (Some(ticket), refused(redis, &why, name, now)),
+    }
+}
+
+/// A search has all its answers.
+fn found<W: Default>(
+    redis: &mut Redis,
+    ticket: Ticket,
+    channels: &mut Channels<W>,
+    now: Now,
+) -> Told<W> {
+    let mut search = redis.searches.forget(ticket)?;
+    let second = redis.second(now);
+    let other = search.refusal().filter(|(_, why)| **why != Refusal::Missing);
+    if let Some((part, why)) = other.map(|(part, why)| (part, why.clone())) {
+        note(redis, &why, &search.names[part].clone(), now);
+    }
+    match conclude(&mut search, &mut redis.local(channels, now), second) {
+        Conclusion::Tell(reply) => Some((Some(ticket), reply)),
+        Conclusion::Again => {
+            redis.searches.begin(ticket, search);
+            None
+        }
+    }
+}
+
+fn synced(redis: &mut Redis, name: &Rc<[u8]>, answer: Result<Synced, Refusal>, now: Now) {
+    let Some(mirror) = redis.mirrors.syncing(name) else { return };
+    let last = mirror.last;
+    let mut synced = match answer {
+        Ok(synced) => synced,
+        // The channel cannot be read: it goes on with what is announced.
+        Err(why) => {
+            redis.mirrors.settle(name, last);
+            return note(redis, &why, name, now);
+        }
+    };
+    let (is_deleted, messages) = mirror.synced(&mut synced);
+    if is_deleted {
+        redis.todo.push_back(Todo::Delete(Rc::clone(name)));
+    }
+    let bring = |message| Todo::Bring(Rc::clone(name), message);
+    redis.todo.extend(messages.into_iter().map(bring));
+    let last = (!synced.more).then_some(synced.last);
+    redis.todo.push_back(Todo::Synced(Rc::clone(name), last));
+}
+
+/// What a caller is told whose question Redis refuses.
+fn refused<W>(redis: &mut Redis, why: &Refusal, name: &[u8], now: Now) -> Reply<W> {
+    match why {
+        Refusal::Missing => Reply::Missing { name: None },
+        Refusal::OutOfMemory => Reply::OutOfMemory,
+        Refusal::Late => {
+            redis.figures.redis_late += 1;
+            redis.figures.redis_refused += 1;
+            Reply::Away
+        }
+        why => {
+            note(redis, why, name, now);
+            redis.figures.redis_refused += 1;
+            Reply::Away
+        }
+    }
+}
+
+/// Tells the operator of a refusal that nobody else mends.
+fn note(redis: &mut Redis, why: &Refusal, name: &[u8], now: Now) {
+    if !why.is_of_the_node()
+        && let Some(times) = redis.refusals.note(now.mono_ms)
+    {
+        let (store, channel) = (&redis.options.name, redis.store.written(name));
+        log::warn!(
+            "event=redis_refused store={store} channel=\"{}\" times={times} cause=\"{why}\"",
+            channel.escape_ascii()
+        );
+    }
+}
+
+fn facts(known: &Known) -> Facts {
+    let last_message_id = if known.is_published { known.last } else { MessageId::default() };
+    let messages = usize::try_from(known.messages).unwrap_or(usize::MAX);
+    Facts { messages, requested: known.asked_ago_s, last_message_id }
+}
