@@ -203,7 +203,9 @@ impl World {
                 let Some(&number) = self.numbers.get(conn) else { return };
                 assert!(self.client(number).must_abort, "{number} is aborted");
             }
-            Output::Connect { .. } | Output::Reset { .. } => panic!("there is no upstream"),
+            Output::Connect { .. } | Output::Resolve { .. } | Output::Reset { .. } => {
+                panic!("there is no upstream")
+            }
             Output::ResumeRead { conn } => {
                 if let Some(&number) = self.numbers.get(conn) {
                     self.note(|| format!("  {number} is read again"));

@@ -362,8 +362,8 @@ impl Network {
                 self.peers.enter(*conn, Peer::dialled());
                 self.dialled.push((*conn, Rc::clone(to)));
             }
-            Output::ResumeRead { conn } if !self.peers.has_refused(*conn) => {}
-            Output::ResumeRead { conn } => self.read_again(*conn),
+            Output::ResumeRead { conn } if self.peers.has_refused(*conn) => self.read_again(*conn),
+            Output::ResumeRead { .. } | Output::Resolve { .. } => {}
             Output::Notify { event, notice } => self.notices.tell(*event, notice),
         }
         self.record.note_at(at, Happened::Asked(output));

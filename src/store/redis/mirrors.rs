@@ -221,7 +221,7 @@ impl Mirrors {
 
     fn renew_leases<W>(&mut self, channels: &Channels<W>, sender: &mut Sender<'_>, now: Now) {
         for _ in 0..AT_ONCE {
-            if !self.leases.front().is_some_and(|(due_ms, _)| *due_ms <= now.mono_ms)
+            if self.leases.front().is_none_or(|(due_ms, _)| *due_ms > now.mono_ms)
                 || !sender.has_room()
             {
                 return;
