@@ -30,6 +30,7 @@ pub mod judge;
 pub mod network;
 mod notices;
 pub mod peer;
+mod queues;
 pub mod random;
 pub mod record;
 pub mod redis;

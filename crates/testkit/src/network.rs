@@ -7,7 +7,6 @@
 //! to [`Network::pace`], and frees closed connections. Then it begins the next turn: it reads peers
 //! that had a message from a large fan-out and ask again, and peers with more to read.
 
-use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
@@ -21,6 +20,7 @@ use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 use crate::disk::Disk;
 use crate::notices::Notices;
 use crate::peer::{End, Peer, Peers};
+use crate::queues::Queues;
 use crate::record::{Happened, Record};
 
 /// When a network begins, seconds since the Unix epoch: Tue, 14 Nov 2023 22:13:20 GMT.
@@ -44,11 +44,8 @@ pub struct Network {
     pub disk: Disk,
     /// All peers, also those whose connection is gone.
     pub peers: Peers,
-    /// Read, and to be read again in the next turn.
-    again: Vec<ConnKey>,
-    /// Peers of large fan-outs that can be read.
-    later: VecDeque<ConnKey>,
-    fanout_reads_left: usize,
+    /// To be read.
+    queues: Queues,
     /// To be freed at the end of the turn.
     gone: Vec<ConnKey>,
     notices: Notices,
@@ -70,9 +67,7 @@ impl Network {
             dialled: Vec::new(),
             disk: Disk::default(),
             peers: Peers::default(),
-            again: Vec::new(),
-            later: VecDeque::new(),
-            fanout_reads_left: pace::FANOUT_READS,
+            queues: Queues::default(),
             gone: Vec::new(),
             notices: Notices::default(),
             record: Record::default(),
@@ -213,7 +208,7 @@ impl Network {
     /// There is more to do, before any time passes.
     pub fn is_busy(&self) -> bool {
         let state = self.relay.state();
-        let waits = !self.again.is_empty() || !self.later.is_empty() || !self.gone.is_empty();
+        let waits = !self.queues.is_empty() || !self.gone.is_empty();
         waits
             || self.disk.is_busy()
             || state.has_output()
@@ -271,28 +266,19 @@ impl Network {
     /// An event says that a peer can be read.
     fn readable(&mut self, conn: ConnKey) {
         let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_queued) else { return };
-        if !peer.many_waited {
+        if !peer.many_waited || self.queues.fanout_reads(conn) {
             return self.read(conn);
         }
-        if self.later.is_empty() && self.fanout_reads_left > 0 {
-            self.fanout_reads_left -= 1;
-            return self.read(conn);
-        }
-        self.peers.get_mut(conn).is_queued = true;
-        self.later.push_back(conn);
+        peer.is_queued = true;
     }
 
     /// Begins the next turn.
     fn read_waiting(&mut self) {
-        let fans_out = self.relay.state().has_output();
-        self.fanout_reads_left =
-            if fans_out { pace::FANOUT_READS_BESIDE } else { pace::FANOUT_READS };
-        while self.fanout_reads_left > 0 {
-            let Some(conn) = self.later.pop_front() else { break };
-            self.fanout_reads_left -= 1;
+        self.queues.begin_turn(self.relay.state().has_output());
+        while let Some(conn) = self.queues.next_later() {
             self.read_queued(conn);
         }
-        for conn in std::mem::take(&mut self.again) {
+        for conn in self.queues.take_again() {
             self.read_queued(conn);
         }
     }
@@ -342,7 +328,7 @@ impl Network {
     fn read_again(&mut self, conn: ConnKey) {
         let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_queued) else { return };
         peer.is_queued = true;
-        self.again.push(conn);
+        self.queues.again(conn);
     }
 
     /// `at`: where the record has it, before what comes of it and of what was asked before.

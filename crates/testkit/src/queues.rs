@@ -1,0 +1,61 @@
+//! Queues: peers of a [`crate::Network`] that are still to be read, in the order of a turn.
+
+use std::collections::VecDeque;
+
+use pushserver::net::pace;
+use pushserver::relay::ConnKey;
+
+/// See the file.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    /// Read, and to be read again in the next turn.
+    again: Vec<ConnKey>,
+    /// Peers of large fan-outs that can be read.
+    later: VecDeque<ConnKey>,
+    fanout_reads_left: usize,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self { again: Vec::new(), later: VecDeque::new(), fanout_reads_left: pace::FANOUT_READS }
+    }
+}
+
+impl Queues {
+    /// To be read in the next turn.
+    pub(crate) fn again(&mut self, conn: ConnKey) {
+        self.again.push(conn);
+    }
+
+    /// A peer of a large fan-out can be read: whether it is read at once.
+    pub(crate) fn fanout_reads(&mut self, conn: ConnKey) -> bool {
+        if self.later.is_empty() && self.fanout_reads_left > 0 {
+            self.fanout_reads_left -= 1;
+            return true;
+        }
+        self.later.push_back(conn);
+        false
+    }
+
+    /// Begins the next turn.
+    pub(crate) fn begin_turn(&mut self, fans_out: bool) {
+        self.fanout_reads_left =
+            if fans_out { pace::FANOUT_READS_BESIDE } else { pace::FANOUT_READS };
+    }
+
+    /// The next one that was in a large fan-out, if this turn reads more of them.
+    pub(crate) fn next_later(&mut self) -> Option<ConnKey> {
+        let conn = (self.fanout_reads_left > 0).then(|| self.later.pop_front()).flatten()?;
+        self.fanout_reads_left -= 1;
+        Some(conn)
+    }
+
+    /// Those to be read in this turn, behind them.
+    pub(crate) fn take_again(&mut self) -> Vec<ConnKey> {
+        std::mem::take(&mut self.again)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.again.is_empty() && self.later.is_empty()
+    }
+}
