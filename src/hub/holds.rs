@@ -1,24 +1,23 @@
 //! Holds: all held requests, polls and streams, on the channels of the stores, and what is brought
 //! to them. Never asks a store for a caller.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::api::{Due, End, Information, Output, Refusal, Subscribe};
+use super::api::{Due, End, Information, Output, Subscribe};
+use super::asking::Asking;
 use super::fanout::{Cause, Fanouts, Step};
 use super::feed::Item;
 use super::feeds::At;
 use super::holding::Holding;
-use super::options::Concurrency;
 use super::pending::{Pending, Then};
-use super::streams::{Begin, Streams, Turn};
-use super::subscription::{FeedKey, Hold, Peer, StreamKey, Subscription, SubscriptionKey};
+use super::streams::{Streams, Turn};
+use super::subscription::{FeedKey, Peer, StreamKey, Subscription, SubscriptionKey};
 use super::waiters::Waiters;
 use crate::clock::Now;
 use crate::jitter::Jitter;
-use crate::message::{Cursor, Delivery, Message, MessageId, Order};
+use crate::message::{Cursor, Message, MessageId};
 use crate::store::{ChannelKey, Facts, Owed, StoreId, Stores, Ticket};
-use crate::wheel::Wheel;
 
 /// A stream that reads, up to its caller's bound, takes as much of a turn as so many deliveries.
 const READ_STEPS: u32 = 16;
@@ -33,12 +32,11 @@ pub(super) struct Holds {
     pub(super) fanouts: Fanouts,
     /// Answers that are no fan-out's.
     pub(super) outputs: VecDeque<Output>,
-    /// Questions that a store has not answered yet. A question whose caller is gone is not here.
-    pub(super) asks: HashMap<Ticket, Pending>,
-    /// Of polls among them; made with the first.
-    ask_timeouts: Option<Box<Wheel<Ticket>>>,
+    pub(super) asking: Asking,
     /// The last message that came without its publisher, who may be answered behind it.
     brought: Option<Brought>,
+    /// Nothing is held any more.
+    pub(super) stopping: bool,
     jitter: Jitter,
     /// One of the fan-outs is that of the streams that read.
     is_reading: bool,
@@ -61,9 +59,9 @@ impl Holds {
             streams: Streams::default(),
             fanouts: Fanouts::default(),
             outputs: VecDeque::new(),
-            asks: HashMap::new(),
-            ask_timeouts: None,
+            asking: Asking::default(),
             brought: None,
+            stopping: false,
             jitter: Jitter::new(seed),
             is_reading: false,
         }
@@ -158,98 +156,17 @@ impl Holds {
         }
     }
 
-    /// Holds a poll on a channel whose newest id is `last`, if the channel has a place for it.
-    pub(super) fn hold(
-        &mut self,
-        peer: Peer,
-        (channel, cursor, last): (ChannelKey, Cursor, MessageId),
-        subscribe: &Subscribe,
-        now: Now,
-    ) {
-        if !subscribe.takes_all() && !self.has_place(peer, &[channel], (cursor, subscribe), now) {
-            return;
-        }
-        let due_ms = self.due_ms(subscribe, now);
-        let waiters = self.stores.kept_mut(channel).expect("the store has just named it");
-        let was_empty = waiters.is_empty();
-        let key = self.polls.hold(peer, (channel, waiters), (cursor, last), due_ms);
-        if was_empty {
-            self.stores.set_waited(channel, true, now);
-        }
-        self.outputs.push_back(Output::Held { peer, hold: Hold::Poll(key) });
-    }
-
-    /// Begins a stream on channels, or holds a poll of several, if they have a place for it.
-    pub(super) fn follow(
-        &mut self,
-        peer: Peer,
-        (store, order, cursor): (StoreId, Order, Cursor),
-        (channels, is_behind): (&[ChannelKey], bool),
-        subscribe: &Subscribe,
-        now: Now,
-    ) {
-        if !subscribe.takes_all() && !self.has_place(peer, channels, (cursor, subscribe), now) {
-            channels.iter().for_each(|channel| self.note_waited(*channel, now));
-            return;
-        }
-        let is_poll = subscribe.delivery != Delivery::Stream;
-        let poll = is_poll.then(|| self.due_ms(subscribe, now));
-        let begin = Begin { peer, store, order, cursor, channels, is_behind, poll };
-        let key = self.streams.begin(begin, &mut At::new(&mut self.stores, now));
-        self.outputs.push_back(Output::Held { peer, hold: Hold::Stream(key) });
-        self.start_reading();
-    }
-
-    /// Whether there is a place for one more on each of these channels; makes one, or tells the
-    /// caller.
-    fn has_place(
-        &mut self,
-        peer: Peer,
-        channels: &[ChannelKey],
-        (cursor, subscribe): (Cursor, &Subscribe),
-        now: Now,
-    ) -> bool {
-        let held = |channel: &ChannelKey| self.held_on(*channel);
-        let most = channels.iter().map(held).max().unwrap_or(0);
-        match subscribe.concurrency {
-            Concurrency::First if most > 0 => {
-                self.end(peer, End::Displaced, cursor);
-                false
-            }
-            Concurrency::Last if most > 0 => {
-                channels.iter().for_each(|channel| self.displace(*channel, channels, now));
-                true
-            }
-            _ if subscribe.is_too_many(most) => {
-                let refusal = Refusal::Subscribers;
-                self.outputs.push_back(Output::Refused { peer, refusal });
-                false
-            }
-            _ => true,
-        }
-    }
-
-    /// Ends what is held on a channel. `claimed`: all that the request will be held on.
-    fn displace(&mut self, channel: ChannelKey, claimed: &[ChannelKey], now: Now) {
-        if let Some(waiters) = self.stores.kept_mut(channel) {
-            for displaced in waiters.take(Vec::new()) {
-                let held = self.release(displaced).expect("a listed subscription is held");
-                self.end(held.peer, End::Displaced, held.cursor);
-            }
-        }
-        let Self { streams, outputs, stores, .. } = self;
-        streams.displace(channel, outputs, &mut At { claimed, ..At::new(stores, now) });
-    }
-
     /// When the hold of a poll ends, milliseconds; `None`: never.
-    fn due_ms(&mut self, subscribe: &Subscribe, now: Now) -> Option<u64> {
+    pub(super) fn due_ms(&mut self, subscribe: &Subscribe, now: Now) -> Option<u64> {
         (subscribe.timeout_ms != 0)
             .then(|| now.mono_ms.saturating_add(self.jitter.shorten(subscribe.timeout_ms)))
     }
 
     /// Ends every hold, but what is under way still arrives.
     pub(super) fn shutdown(&mut self, now: Now) {
-        self.end_asks();
+        for ticket in self.asking.subscribers() {
+            self.end_asking(ticket, End::Shutdown);
+        }
         let mut all = Vec::with_capacity(self.polls.len());
         let channels: Vec<ChannelKey> = self.stores.iter().map(|(channel, _)| channel).collect();
         for channel in channels {
@@ -332,66 +249,23 @@ impl Holds {
     }
 
     /// A caller waits for a store.
-    pub(super) fn wait(&mut self, mut pending: Pending, ticket: Ticket, now: Now) {
-        // An answer that is sure to come may come late.
-        if ticket.is_patient()
-            && let Some(subscribe) = pending.waits()
-            && subscribe.delivery == Delivery::LongPoll
-            && subscribe.timeout_ms != 0
-        {
-            let due_ms = now.mono_ms.saturating_add(self.jitter.shorten(subscribe.timeout_ms));
-            let timeouts = &mut self.ask_timeouts;
-            let timeouts = timeouts.get_or_insert_with(|| Box::new(Wheel::new(now.mono_ms)));
-            pending.timer = Some(timeouts.set(due_ms, ticket));
-        }
+    pub(super) fn wait(&mut self, pending: Pending, ticket: Ticket, now: Now) {
         self.outputs.push_back(Output::Asked { peer: pending.peer, ticket });
-        self.asks.insert(ticket, pending);
-    }
-
-    /// Takes out a caller that its store has answered.
-    pub(super) fn take_ask(&mut self, ticket: Ticket, now: Now) -> Option<Pending> {
-        let mut pending = self.asks.remove(&ticket)?;
-        if let (Some(timer), Some(timeouts)) = (pending.timer, &mut self.ask_timeouts) {
-            let due_ms = timeouts.due_ms(timer);
-            timeouts.cancel(timer);
-            // What is left of its time.
-            if let (Some(due_ms), Some(subscribe)) = (due_ms, pending.waits()) {
-                subscribe.timeout_ms = due_ms.saturating_sub(now.mono_ms).max(1);
-            }
-        }
-        Some(pending)
+        self.asking.wait(pending, ticket, &mut self.jitter, now);
     }
 
     /// Forgets a caller that no longer waits for its store.
-    pub(super) fn forget(&mut self, ticket: Ticket) {
-        let timer = self.asks.remove(&ticket).and_then(|pending| pending.timer);
-        if let (Some(timer), Some(timeouts)) = (timer, &mut self.ask_timeouts) {
-            timeouts.cancel(timer);
-        }
+    pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Pending> {
         self.stores.forget(ticket);
+        self.asking.forget(ticket)
     }
 
-    /// Ends a subscriber that waits for its store, if it still does.
-    fn end_ask(&mut self, ticket: Ticket, end: End) {
-        let Some(mut pending) = self.asks.remove(&ticket) else { return };
-        self.stores.forget(ticket);
-        if let Some(subscribe) = pending.waits() {
-            let cursor = subscribe.cursor;
+    /// Ends a subscriber that waits for its store.
+    fn end_asking(&mut self, ticket: Ticket, end: End) {
+        let Some(mut pending) = self.forget(ticket) else { return };
+        if let Some(&mut Subscribe { cursor, .. }) = pending.waits() {
             self.end(pending.peer, end, cursor);
         }
-    }
-
-    /// Ends every subscriber that waits for a store whose answer may come late.
-    fn end_asks(&mut self) {
-        let mut all: Vec<Ticket> = self
-            .asks
-            .iter_mut()
-            .filter_map(|(ticket, pending)| pending.waits().map(|_| *ticket))
-            .filter(|ticket| ticket.is_patient())
-            .collect();
-        all.sort_unstable();
-        all.into_iter().for_each(|ticket| self.end_ask(ticket, End::Shutdown));
-        self.ask_timeouts = None;
     }
 
     /// Ends a stream whose subscriber is gone.
@@ -431,10 +305,8 @@ impl Holds {
             self.outputs.push_back(output);
             return true;
         }
-        if let Some(ticket) =
-            self.ask_timeouts.as_mut().and_then(|all| all.pop_expired(now.mono_ms))
-        {
-            self.end_ask(ticket, End::NothingNew);
+        if let Some(ticket) = self.asking.pop_timed_out(now) {
+            self.end_asking(ticket, End::NothingNew);
             return true;
         }
         let Some(due) = self.polls.pop_timed_out(&self.stores, now) else { return false };
@@ -447,15 +319,14 @@ impl Holds {
 
     /// When something is due, milliseconds.
     pub(super) fn poll_timeout(&self) -> Option<u64> {
-        let asks = self.ask_timeouts.as_ref().and_then(|timeouts| timeouts.next_deadline());
-        let holds = [self.polls.next_deadline(), self.streams.next_deadline(), asks];
+        let asking = self.asking.next_deadline();
+        let holds = [self.polls.next_deadline(), self.streams.next_deadline(), asking];
         holds.into_iter().chain([self.stores.poll_timeout()]).flatten().min()
     }
 
     /// Timers that are set.
     pub(super) fn timers(&self) -> usize {
-        let asks = self.ask_timeouts.as_ref().map_or(0, |timeouts| timeouts.len());
-        asks + self.polls.timers() + self.streams.timers() + self.stores.timers()
+        self.asking.timers() + self.polls.timers() + self.streams.timers() + self.stores.timers()
     }
 
     /// Tells the store whether a channel is still waited on.

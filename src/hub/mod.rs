@@ -2,11 +2,12 @@
 //! what happens there. Sans-io: calls and `now` go in, [`Output`]s come out. Never sees an HTTP
 //! word, a socket or a clock.
 //!
-//! A call asks the store; `Hub::on_reply` goes on with the reply, whether that comes at once or
+//! A call asks the store; `replies` go on with the reply, whether that comes at once or
 //! turns later. Callers get every answer through [`Hub::poll_output`]. Every held request ends with
 //! exactly one output, or with [`Hub::unsubscribe`].
 
 mod api;
+mod asking;
 mod fanout;
 mod feed;
 mod feeds;
@@ -14,6 +15,8 @@ mod holding;
 mod holds;
 pub mod options;
 mod pending;
+mod placing;
+mod replies;
 mod stream;
 mod streams;
 mod subscription;
@@ -27,14 +30,11 @@ use self::holds::Holds;
 use self::options::{Options, StoreOptions};
 use self::pending::{Pending, Then};
 use self::subscription::Subscription;
-use self::waiters::Waiters;
 use crate::clock::Now;
 use crate::figures::{HubFigures, StoreFigures};
-use crate::message::{Cursor, Delivery, MessageId, Order};
+use crate::message::{MessageId, Order};
 use crate::store::redis::link;
-use crate::store::{
-    Answer, Ask, AskAll, Batch, ChannelKey, Outcome, Owed, Reply, Restored, StoreId, Stores, Ticket,
-};
+use crate::store::{Answer, Ask, AskAll, Batch, Outcome, Restored, StoreId, Stores, Ticket};
 
 /// Timers that are dealt with at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
@@ -46,8 +46,6 @@ const ENDS_AT_ONCE: usize = 96;
 #[derive(Debug)]
 pub struct Hub {
     holds: Holds,
-    /// Nothing is held any more.
-    stopping: bool,
 }
 
 impl Hub {
@@ -57,7 +55,7 @@ impl Hub {
         let mut stores = Stores::new(options.channels_max, options.first_id, now);
         stores.reload(options.stores, now);
         let holds = Holds::new(stores, options.seed, now);
-        Self { holds, stopping: false }
+        Self { holds }
     }
 
     /// Takes other settings for the stores; every message is kept. A store beyond the end of the
@@ -91,7 +89,7 @@ impl Hub {
     /// Asks for the first message after a cursor. Answered `Deliver`, `Ended`, `Missing`,
     /// `Refused`, or `Held` and later `Deliver` or `Ended`.
     pub fn subscribe(&mut self, peer: Peer, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
-        let ask = Ask::Next(subscribe.start(self.stopping));
+        let ask = Ask::Next(subscribe.start(self.holds.stopping));
         self.ask(Pending::new(peer, Then::Poll(subscribe)), name, ask, now);
     }
 
@@ -106,10 +104,10 @@ impl Hub {
         subscribe: Subscribe,
         now: Now,
     ) {
-        let ask = AskAll::Follow(names, subscribe.start(self.stopping));
+        let ask = AskAll::Follow(names, subscribe.start(self.holds.stopping));
         let pending = Pending::new(peer, Then::Follow(store, order, subscribe));
         match self.holds.stores.ask_all(store, order, ask, now) {
-            Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
+            Answer::Now(reply) => replies::take(&mut self.holds, Some(&pending), reply, now),
             Answer::Later(ticket) => self.holds.wait(pending, ticket, now),
         }
     }
@@ -163,7 +161,7 @@ impl Hub {
     /// Ends every hold, a few at a time, with `End::Shutdown`; but what is on the way still
     /// arrives. From now on no request is held.
     pub fn shutdown(&mut self, now: Now) {
-        self.stopping = true;
+        self.holds.stopping = true;
         self.holds.shutdown(now);
     }
 
@@ -221,8 +219,8 @@ impl Hub {
             self.holds.forget(ticket);
         }
         let Some((ticket, reply)) = self.holds.stores.next_reply(now) else { return false };
-        let pending = ticket.and_then(|ticket| self.holds.take_ask(ticket, now));
-        self.on_reply(pending.as_ref(), reply, now);
+        let pending = ticket.and_then(|ticket| self.holds.asking.answered(ticket, now));
+        replies::take(&mut self.holds, pending.as_ref(), reply, now);
         true
     }
 
@@ -260,7 +258,7 @@ impl Hub {
 
     /// Callers that wait for a store.
     pub fn asks(&self) -> usize {
-        self.holds.asks.len() - self.holds.streams.feeds.abandoned.len()
+        self.holds.asking.len() - self.holds.streams.feeds.abandoned.len()
     }
 
     /// Requests that are held.
@@ -311,119 +309,8 @@ impl Hub {
 
     fn ask(&mut self, pending: Pending, name: ChannelName<'_>, ask: Ask<'_>, now: Now) {
         match self.holds.stores.ask(name, ask, now) {
-            Answer::Now(reply) => self.on_reply(Some(&pending), reply, now),
+            Answer::Now(reply) => replies::take(&mut self.holds, Some(&pending), reply, now),
             Answer::Later(ticket) => self.holds.wait(pending, ticket, now),
-        }
-    }
-
-    /// Goes on where a store has answered. `pending`: the caller, if it still waits. What happened
-    /// on the channel concerns the requests held there in any case.
-    fn on_reply(&mut self, pending: Option<&Pending>, reply: Reply<Waiters>, now: Now) {
-        let peer = pending.map(|pending| pending.peer);
-        let refused = |refusal| peer.map(|peer| Output::Refused { peer, refusal });
-        let output = match reply {
-            Reply::Appended { channel, message, kept, lost_through, facts } => {
-                let appended = (channel, message, lost_through);
-                return self.holds.deliver(peer, appended, (facts, kept), now);
-            }
-            Reply::Deleted { channel, facts, kept } => {
-                return self.holds.delete(peer, (channel, facts, kept));
-            }
-            Reply::Nothing { channel, last, cursor } => {
-                return self.hold_or_end(pending, (channel, last, cursor), now);
-            }
-            Reply::Followed { channels, cursor, owed } => {
-                return self.follow_or_end(pending, &channels, (cursor, owed), now);
-            }
-            Reply::Found { message, gap } => {
-                peer.map(|peer| Output::Deliver { peer, message, gap, many_waited: None })
-            }
-            Reply::Accepted { channel, id, elsewhere, facts } => {
-                let Some(peer) = peer else { return };
-                return self.holds.accepted(peer, (channel, id), (facts, elsewhere));
-            }
-            Reply::Exists { channel, facts } => {
-                channel.into_iter().for_each(|channel| self.holds.adopt(channel, now));
-                let held = channel.map_or(0, |channel| self.holds.held_on(channel));
-                let information = Information::new(facts, held);
-                peer.map(|peer| Output::Exists { peer, information })
-            }
-            Reply::Gone { facts } => {
-                let information = Information::new(facts, 0);
-                peer.map(|peer| Output::Deleted { peer, information })
-            }
-            Reply::Behind(store) => return self.holds.fall_behind(store),
-            Reply::Missing { name } => peer.map(|peer| Output::Missing { peer, name }),
-            Reply::TooManyChannels => refused(Refusal::Channels),
-            Reply::TooLarge => refused(Refusal::MessageSize),
-            Reply::NotWritten => refused(Refusal::NotWritten),
-            Reply::Busy => refused(Refusal::Busy),
-            Reply::Away => refused(Refusal::Away),
-            Reply::OutOfMemory => refused(Refusal::OutOfMemory),
-        };
-        self.holds.outputs.extend(output);
-    }
-
-    /// Holds a poll that found no message, if it waits; otherwise ends its request.
-    fn hold_or_end(
-        &mut self,
-        pending: Option<&Pending>,
-        (channel, last, cursor): (Option<ChannelKey>, MessageId, Cursor),
-        now: Now,
-    ) {
-        let asked = match pending {
-            Some(Pending { peer, then: Then::Poll(subscribe), .. }) => Some((*peer, subscribe)),
-            _ => None,
-        };
-        if let Some(channel) = channel {
-            self.holds.adopt(channel, now);
-            match asked {
-                Some((peer, subscribe)) if subscribe.waits() && !self.stopping => {
-                    return self.holds.hold(peer, (channel, cursor, last), subscribe, now);
-                }
-                // It may have been made for this subscriber.
-                _ => self.holds.note_waited(channel, now),
-            }
-        }
-        if let Some((peer, _)) = asked {
-            self.holds.end(peer, End::NothingNew, cursor);
-        }
-    }
-
-    /// Goes on with a stream, or with a poll of several channels.
-    fn follow_or_end(
-        &mut self,
-        pending: Option<&Pending>,
-        channels: &[ChannelKey],
-        (cursor, owed): (Cursor, Option<Owed>),
-        now: Now,
-    ) {
-        channels.iter().for_each(|channel| self.holds.adopt(*channel, now));
-        let (peer, (store, order, subscribe)) = match pending {
-            Some(Pending { peer, then: Then::Follow(store, order, subscribe), .. }) => {
-                (*peer, (*store, *order, subscribe))
-            }
-            Some(Pending { then: Then::Read(stream), .. }) => {
-                return self.holds.answered(*stream, owed, now);
-            }
-            _ => return channels.iter().for_each(|channel| self.holds.note_waited(*channel, now)),
-        };
-        let is_stream = subscribe.delivery == Delivery::Stream;
-        match owed {
-            Some(owed) if !is_stream => {
-                self.holds.tell(peer, owed);
-                channels.iter().for_each(|channel| self.holds.note_waited(*channel, now));
-            }
-            owed if subscribe.waits() && !self.stopping => {
-                let is_behind = owed.is_some();
-                let of = (store, order, cursor);
-                self.holds.follow(peer, of, (channels, is_behind), subscribe, now);
-            }
-            _ => {
-                channels.iter().for_each(|channel| self.holds.note_waited(*channel, now));
-                let end = if is_stream { End::Shutdown } else { End::NothingNew };
-                self.holds.end(peer, end, cursor);
-            }
         }
     }
 }

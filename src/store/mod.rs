@@ -11,19 +11,21 @@ mod channel;
 mod channels;
 mod durable;
 pub mod memory;
+mod one;
 mod options;
 mod record;
 pub mod redis;
 #[cfg(feature = "testing")]
 mod slow;
+
 mod tombstones;
 
 use std::rc::Rc;
 
 use self::channels::Channels;
-use self::durable::Durable;
 use self::memory::asks::{Asks, gap_among};
-use self::redis::{Redis, link};
+use self::one::Store;
+use self::redis::link;
 use crate::clock::Now;
 use crate::figures::{HubFigures, StoreFigures};
 use crate::message::{Cursor, MessageId, Order};
@@ -41,43 +43,6 @@ pub use self::slow::{Fate, Loss};
 
 /// Idle channels that are removed at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
-
-/// One store.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "there are few, and most are the largest")]
-enum Store {
-    /// Answers at once.
-    Memory(Memory),
-    /// Writes down what changes, and answers then.
-    Durable(Box<Durable>),
-    /// Asks Redis; the memory is a mirror.
-    Redis(Box<Redis>),
-    /// Takes time to answer.
-    #[cfg(feature = "testing")]
-    Slow(slow::Slow),
-}
-
-impl Store {
-    fn memory(&self) -> &Memory {
-        match self {
-            Self::Memory(memory) => memory,
-            Self::Durable(durable) => durable.memory(),
-            Self::Redis(redis) => redis.memory(),
-            #[cfg(feature = "testing")]
-            Self::Slow(slow) => slow.memory(),
-        }
-    }
-
-    fn memory_mut(&mut self) -> &mut Memory {
-        match self {
-            Self::Memory(memory) => memory,
-            Self::Durable(durable) => durable.memory_mut(),
-            Self::Redis(redis) => redis.memory_mut(),
-            #[cfg(feature = "testing")]
-            Self::Slow(slow) => slow.memory_mut(),
-        }
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -235,28 +200,10 @@ impl<W> Stores<W> {
             self.channels.set_timeout(id, options.channel_timeout_ms);
             match self.list.get_mut(index) {
                 Some(store) => {
-                    if let (Store::Redis(redis), StoreKind::Redis(settings)) =
-                        (&mut *store, options.kind)
-                    {
-                        redis.reload(*settings, now);
-                    }
-                    store.memory_mut().reload(options.memory);
+                    store.reload(options, now);
                     self.asks(id, now).settle_emptied();
                 }
-                None => {
-                    let memory = |first_id| Memory::new(options.memory, first_id);
-                    self.list.push(match options.kind {
-                        StoreKind::Memory => Store::Memory(memory(self.first_id)),
-                        StoreKind::Durable => {
-                            Store::Durable(Box::new(Durable::new(memory(self.first_id))))
-                        }
-                        StoreKind::Redis(settings) => {
-                            // Ids are of Redis' clock.
-                            let memory = memory(MessageId::default());
-                            Store::Redis(Box::new(Redis::new(id, *settings, memory)))
-                        }
-                    });
-                }
+                None => self.list.push(Store::new(id, options, self.first_id)),
             }
         }
     }
@@ -334,11 +281,7 @@ impl<W> Stores<W> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         let expiry = self.memories().filter_map(due_ms).min();
-        let others = self.list.iter().filter_map(|store| match store {
-            Store::Durable(durable) => durable.due_ms(),
-            Store::Redis(redis) => redis.due_ms(),
-            _ => None,
-        });
+        let others = self.list.iter().filter_map(Store::due_ms);
         [expiry, self.channels.next_deadline(), others.min()].into_iter().flatten().min()
     }
 
@@ -347,15 +290,7 @@ impl<W> Stores<W> {
     pub fn handle_timeout(&mut self, now: Now) {
         self.channels.review();
         for store in &mut self.list {
-            #[cfg(feature = "testing")]
-            if let Store::Slow(slow) = store {
-                slow.begin_turn();
-            }
-            match store {
-                Store::Durable(durable) => durable.note_time(now),
-                Store::Redis(redis) => redis.handle_timeout(now),
-                _ => {}
-            }
+            store.begin_turn(now);
             let memory = store.memory_mut();
             if due_ms(memory).is_some_and(|due_ms| due_ms <= now.mono_ms) {
                 memory.expire(now.mono_ms);
@@ -384,10 +319,7 @@ impl<W> Stores<W> {
     /// The longest content of a message that a store takes, bytes.
     #[must_use]
     pub fn message_bytes_max(&self, store: StoreId) -> usize {
-        match &self.list[store.index()] {
-            Store::Redis(_) => redis::CONTENT_BYTES_MAX,
-            store => store.memory().content_bytes_max(),
-        }
+        self.list[store.index()].content_bytes_max()
     }
 
     /// Bytes in a store, as they count against its budget.
@@ -430,12 +362,7 @@ impl<W> Stores<W> {
     /// Gives back the room that tables do not need any more. Looks at every slot.
     pub fn shrink(&mut self) {
         self.channels.shrink();
-        for store in &mut self.list {
-            store.memory_mut().shrink();
-            if let Store::Redis(redis) = store {
-                redis.shrink();
-            }
-        }
+        self.list.iter_mut().for_each(Store::shrink);
     }
 
     #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Worker: the threads that wait, for Django's answers, the disk and name servers. Nothing else in `net` ever
-//! waits.
+//! Worker: the threads that wait, for Django's answers, the disk and name servers. Nothing else in
+//! `net` ever waits.
 
 pub(super) mod passthrough;
 pub(super) mod persist;

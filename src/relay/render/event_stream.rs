@@ -46,7 +46,8 @@ pub(super) const HEAD: &[u8] = b"Content-Type: text/event-stream; charset=utf-8\
                       Cache-Control: no-store, no-transform\r\n\
                       X-Accel-Buffering: no\r\n";
 
-/// The end of a stream, for those that listen for it. `status`: 410, 409 or 404, as a poll would get.
+/// The end of a stream, for those that listen for it. `status`: 410, 409 or 404, as a poll would
+/// get.
 pub(in crate::relay) fn end(status: &str, is_displaced: bool) -> Payload {
     let mut out = Vec::with_capacity(64);
     if is_displaced {

@@ -358,7 +358,8 @@ impl Renderer {
     }
 
     /// One line of text that says what is wrong and what to do; `lines`: further header lines.
-    /// With every 503 goes how soon to try again (RFC 9110 15.6.4): if `lines` do not say it, in 5 s.
+    /// With every 503 goes how soon to try again (RFC 9110 15.6.4): if `lines` do not say it, in
+    /// 5 s.
     pub(in crate::relay) fn text(
         &self,
         reply: &Reply,

@@ -114,8 +114,9 @@ impl List {
         self.nodes.get(self.oldest as usize)
     }
 
-    pub(super) fn newest(&self) -> Option<&Node> {
-        self.nodes.get(self.newest as usize)
+    /// When the newest was stored, milliseconds.
+    pub(in crate::store) fn newest_ms(&self) -> u64 {
+        self.nodes.get(self.newest as usize).map_or(0, |node| node.stored_ms)
     }
 
     pub(super) fn node(&self, index: u32) -> &Node {

@@ -98,11 +98,6 @@ impl Memory {
         QueueId::at(self.queues.insert(Queue::new(owner, lost)))
     }
 
-    /// When the newest message was stored, milliseconds.
-    pub(in crate::store) fn newest_ms(&self) -> u64 {
-        self.list.newest().map_or(0, |node| node.stored_ms)
-    }
-
     /// Removes a queue with all its messages. Where they are many, [`Memory::expire`] has the rest.
     pub fn close(&mut self, queue: QueueId) {
         self.closed.push(queue);

@@ -62,7 +62,7 @@ impl<W: Default> Local<'_, W> {
         let sequence = memory.sequence(channels.get(key)?.queue);
         let message = Message { time: id.time, tag: id.tag, number, sequence, content };
         // One list has all messages in the order in which they expire.
-        let mono_ms = now.mono_ms.saturating_sub(age_ms).max(memory.newest_ms());
+        let mono_ms = now.mono_ms.saturating_sub(age_ms).max(memory.list.newest_ms());
         let now = Now { mono_ms: mono_ms.min(now.mono_ms), ..*now };
         let published = Asks { channels, memory, now }.publish(key, message, is_stored && fits);
         Some(match published {

@@ -79,10 +79,16 @@ pub(super) enum Todo {
 }
 
 impl Redis {
-    pub(in crate::store) fn new(store: StoreId, options: Options, memory: Memory) -> Self {
+    /// `process`: another one in each process.
+    pub(in crate::store) fn new(
+        store: StoreId,
+        options: Options,
+        memory: Memory,
+        process: MessageId,
+    ) -> Self {
         let keys = Keys::new(&options.key_prefix, options.database);
         // Daemons that start together do not dial together.
-        let seed = u64::from(std::process::id()) << 16 | u64::from(store.0);
+        let seed = process.time << 32 ^ u64::from(process.tag) << 16 ^ u64::from(store.0);
         Self {
             store,
             keys,
@@ -271,7 +277,7 @@ impl Redis {
     pub(in crate::store) fn handle_timeout(&mut self, now: Now) {
         self.down_since_ms = self.down_since_ms.or((!self.link.is_up()).then_some(now.mono_ms));
         if now.mono_ms >= self.worst_until_ms {
-            self.link.forget_worst();
+            self.link.figures.worst_round_trip_ms = 0;
             self.worst_until_ms = now.mono_ms + MINUTE_MS;
         }
         if self.link.poll_timeout().is_some_and(|due_ms| due_ms <= now.mono_ms) {
@@ -355,7 +361,7 @@ impl Redis {
     }
 
     pub(in crate::store) fn figures(&self, now: Now) -> StoreFigures {
-        let link = self.link.figures();
+        let link = self.link.figures;
         let away_ms = self.down_since_ms.map_or(0, |since_ms| now.mono_ms.saturating_sub(since_ms));
         let figures = RedisFigures {
             redis_up: self.link.is_up().into(),

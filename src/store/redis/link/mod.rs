@@ -60,7 +60,8 @@ pub struct Link<K> {
     clock: RemoteClock,
     run: Run,
     voice: Voice,
-    figures: Figures,
+    /// The counts.
+    pub figures: Figures,
 }
 
 impl<K> Link<K> {
@@ -171,9 +172,8 @@ impl<K> Link<K> {
     pub fn reload(&mut self, options: Options, now_ms: u64) {
         let before = std::mem::replace(&mut self.options, options);
         let Options { server, credentials, database, .. } = &self.options;
-        let is_same = (server, credentials, database)
-            == (&before.server, &before.credentials, &before.database);
-        if is_same {
+        let was = (&before.server, &before.credentials, &before.database);
+        if (server, credentials, database) == was {
             return;
         }
         self.sentinel = Sentinel::of(&self.options.server);
@@ -212,17 +212,6 @@ impl<K> Link<K> {
     #[must_use]
     pub fn is_fresh(&self, now_ms: u64) -> bool {
         self.run.is_fresh(now_ms)
-    }
-
-    /// The counts.
-    #[must_use]
-    pub fn figures(&self) -> Figures {
-        self.figures
-    }
-
-    /// The longest time of an answer begins anew.
-    pub fn forget_worst(&mut self) {
-        self.figures.worst_round_trip_ms = 0;
     }
 
     fn dial(&mut self, now_ms: u64) {
@@ -390,8 +379,8 @@ impl<K> Link<K> {
             }
             self.events.push_back(Event::Down(reason.clone()));
         }
-        let rest_ms = self.back_off.rest_ms(reason.is_of_rights());
-        self.state = State::Resting { until_ms: now_ms + rest_ms };
+        let until_ms = now_ms + self.back_off.rest_ms(reason.is_of_rights());
+        self.state = State::Resting { until_ms };
     }
 
     /// When the oldest command is unanswered for too long, milliseconds.
