@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use pushserver_testkit::{Backend, Daemon, Manner, Start, until};
+use pushserver_testkit::{Backend, Daemon, Manner, Redis, Start, until};
 
 use crate::BINARY;
 
@@ -59,6 +59,21 @@ fn no_answer_and_no_log_line_shows_a_secret() {
     let mut client = daemon.connect();
     let answer = client.send("GET /a HTTP/1.1\r\nHost: a\r\nAuthorization : hush\r\n\r\n").answer();
     assert!(answer.status == 400 && !has_secret(answer.text()), "{answer:?}");
+    shows_no_secret(&daemon);
+}
+
+#[test]
+fn a_password_that_redis_refuses_is_in_no_log_line() {
+    let redis = Redis::start(&[]);
+    redis.ask(&["CONFIG", "SET", "requirepass", "another"]);
+    let (host, port) = (redis.address().ip(), redis.address().port());
+    let store = json!({"type": "redis", "host": host, "port": port, "message_timeout": 60,
+        "username": "default", "password": "hush-redis"});
+    let mut settings = settings("http://127.0.0.1:1/");
+    settings["store"] = store;
+    let start = Start::with(BINARY, settings).args(["-v"]).env("RUST_LOG", "trace");
+    let daemon = start.start();
+    daemon.until_logged("cause=\"refused, check username and password: WRONGPASS");
     shows_no_secret(&daemon);
 }
 
