@@ -6,7 +6,7 @@ use pushserver::jitter::Jitter;
 use pushserver::store::redis::answers::{Published, Refusal, Synced};
 use pushserver::store::redis::keys::Keys;
 use pushserver::store::redis::link::{self, Event, Input, Link, NotSent};
-use pushserver::store::redis::options::{Address, Server as At};
+use pushserver::store::redis::options::{Address, Limits, Server as At};
 use pushserver::store::redis::reason::Reason;
 use pushserver::store::redis::scripts::{Calls, Command, Publish};
 use pushserver_testkit::fake_redis::{ConnId, Mood, Output, Server};
@@ -25,6 +25,7 @@ struct Play {
     /// Of what is sent on each connection only so many bytes arrive.
     silent_behind: Option<usize>,
     keys: Keys,
+    limits: Limits,
     now_ms: u64,
     /// The server's clock is ahead by so much.
     ahead_ms: u64,
@@ -36,8 +37,9 @@ impl Play {
         let link = Link::new(options(At::Node(Address::Tcp("redis".into(), 6379))), Jitter::new(1));
         let (server, keys) = (Server::default(), Keys::new(b"", 0));
         let (conn, silent_behind, events) = (None, None, Vec::new());
+        let (limits, now_ms) = (FOREVER, 1_000);
         let mut play =
-            Self { link, server, conn, silent_behind, keys, now_ms: 1_000, ahead_ms, events };
+            Self { link, server, conn, silent_behind, keys, limits, now_ms, ahead_ms, events };
         play.wait(0);
         play
     }
@@ -107,7 +109,7 @@ impl Play {
 
     fn publish(&mut self, body: &[u8], key: u32) -> Result<(), NotSent> {
         let deadline_ms = self.link.deadline_ms(self.now_ms).ok_or(NotSent::Away)?;
-        let calls = Calls { keys: &self.keys, limits: FOREVER };
+        let calls = Calls { keys: &self.keys, limits: self.limits };
         self.send(calls.publish(b"a", Publish { deadline_ms, ..message(body) }), key)
     }
 
@@ -118,7 +120,7 @@ impl Play {
     /// What is kept of the channel.
     fn bodies(&mut self) -> Vec<Vec<u8>> {
         self.take();
-        let calls = Calls { keys: &self.keys, limits: FOREVER };
+        let calls = Calls { keys: &self.keys, limits: self.limits };
         let command = calls.sync(b"a", id(0, 0), 1000, 1 << 20);
         self.send(command, u32::MAX).expect("the link is up");
         self.wait(0);
@@ -211,6 +213,24 @@ fn a_server_that_begins_anew_is_another_run_with_what_it_has_kept() {
         assert!(play.link.is_up() && play.link.is_fresh(play.now_ms));
         let expected: &[&[u8]] = if data == Data::Kept { &[b"before"] } else { &[] };
         assert_eq!(play.bodies(), expected);
+    }
+}
+
+#[test]
+fn keys_end_with_their_time() {
+    let mut play = Play::up(0);
+    play.limits = Limits { message_timeout_s: 5, channel_timeout_s: 10, ..FOREVER };
+    let keys = [play.keys.stream(b"a"), play.keys.record(b"a")];
+    play.publish(b"x", 0).expect("the link is up");
+    let second = play.server_ms() / 1000;
+    for (key, left) in keys.iter().zip([5 + 1, 5 + 10 + 1 + 60]) {
+        let ends = play.server.ends_ms(0, key, play.server_ms());
+        assert_eq!(ends, Some(Some((second + left) * 1000)));
+    }
+    for (ms, are_there) in [(5_000, [true, true]), (60_000, [false, true]), (30_000, [false; 2])] {
+        play.wait(ms);
+        let _ = play.bodies();
+        assert_eq!([0, 1].map(|at| play.server.look(0, &keys[at]).is_some()), are_there);
     }
 }
 

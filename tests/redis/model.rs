@@ -12,7 +12,7 @@ use pushserver::store::redis::resp::{Decoder, Value};
 use pushserver::store::redis::scripts::{ANNOUNCED_BYTES_MAX, Begin, Calls, Command, Publish};
 use pushserver_testkit::fake_redis::{Mood, Output, Server};
 use pushserver_testkit::redis::Connection;
-use pushserver_testkit::{Random, Redis};
+use pushserver_testkit::{Random, Redis, until};
 
 use crate::store::{FOREVER, id};
 
@@ -34,8 +34,11 @@ fn the_server_in_memory_does_what_a_real_one_does() {
     let first = number("PUSHSERVER_SIM_FROM").unwrap_or(0);
     let seeds = first..first + number("PUSHSERVER_SIM_SEEDS").unwrap_or(SEEDS);
     let mut runs: Vec<_> = seeds.map(|seed| (seed, Run::new(seed))).collect();
-    // They take turns, so that each lasts for seconds: messages expire.
+    // They take turns, so that each lasts for seconds: messages expire, and many at once.
     for command in 0..COMMANDS {
+        if command == COMMANDS / 2 {
+            runs.iter_mut().for_each(|(_, run)| run.pause());
+        }
         for (seed, run) in &mut runs {
             if let Err(what) = run.step() {
                 panic!(
@@ -119,6 +122,11 @@ impl Run {
         }
         while run.fake.poll_output().is_some() {}
         run
+    }
+
+    /// Some seconds pass.
+    fn pause(&mut self) {
+        until("messages of now have expired", || self.time_ms() / 1000 > self.now_ms / 1000 + 2);
     }
 
     /// One command, or one fault; then everything is compared.
@@ -274,19 +282,35 @@ impl Run {
                 self.control.ask(&["CONFIG", "SET", "maxmemory", "1"]);
                 self.fake.mood = Mood::OutOfMemory;
             }
-            _ => self.age(&keys[1]),
+            _ => {
+                self.age(&keys[1]);
+                // It lives as long as it has a message.
+                if self.random.percent(60) {
+                    self.control.ask(&[b"DEL", &keys[0][..]]);
+                    self.fake.remove(DATABASE, &keys[0]);
+                }
+            }
         }
     }
 
-    /// A record becomes older, as if nobody had asked for long.
+    /// A record becomes older, as if nobody had asked for long; also so that a time of it is now.
     fn age(&mut self, record: &[u8]) {
-        let seconds = self.random.pick(&[1, 40, 90, 91, 3600, 20_000]);
-        for field in [b"h", b"a", b"u"] {
-            if let Value::Text(time) = self.control.ask(&[b"HGET", record, field]) {
-                let time = String::from_utf8_lossy(&time).parse::<u64>().expect("digits");
-                let time = time.saturating_sub(seconds).to_string();
-                self.control.ask(&[b"HSET", record, field, time.as_bytes()]);
-            }
+        let times: Vec<_> = [b"h", b"a", b"u"]
+            .iter()
+            .filter_map(|field| match self.control.ask(&[b"HGET", record, &field[..]]) {
+                Value::Text(time) => {
+                    let time = String::from_utf8_lossy(&time).parse::<u64>().expect("digits");
+                    Some((field, time))
+                }
+                _ => None,
+            })
+            .collect();
+        let Some((_, one)) = times.last() else { return };
+        let left = one.saturating_sub(self.time_ms() / 1000);
+        let seconds = self.random.pick(&[1, 90, left, left, left.saturating_sub(1), 20_000]);
+        for (field, time) in times {
+            let time = time.saturating_sub(seconds).to_string();
+            self.control.ask(&[b"HSET", record, &field[..], time.as_bytes()]);
         }
         self.fake.age(DATABASE, record, seconds);
     }
@@ -312,8 +336,9 @@ impl Run {
             2 => {
                 let bounds = [0, 1, 2, 9, 10, 11, 200];
                 let most = self.random.pick(&bounds[1..]);
-                let bytes = self.random.pick(&[0, 1, 60, 200, 1 << 20]);
-                calls.sync(name, self.id(), most, bytes)
+                let bytes = if waits { 1 << 20 } else { self.random.index(200) as u32 };
+                let after = if makes { self.id() } else { MessageId::default() };
+                calls.sync(name, after, most, bytes)
             }
             3 => calls.delete(name, self.deadline()),
             4 => calls.put(name),
@@ -403,7 +428,7 @@ impl Run {
             1 => Limits { max_messages: 5, ..timeouts(1, 0) },
             2 => Limits { min_messages: 2, ..timeouts(1, 7) },
             3 => Limits { max_messages: 30, ..FOREVER },
-            4 => timeouts(200, 1000),
+            4 => timeouts(200, 3),
             _ => Limits { max_messages: 1, ..timeouts(4000, 9000) },
         }
     }
