@@ -11,8 +11,9 @@ mod document;
 use std::process::Stdio;
 
 use pushserver_testkit::transcripts::corpus::{caught, directory, in_one_second, transcripts};
+use pushserver_testkit::transcripts::in_world::{InWorld, Split};
 use pushserver_testkit::transcripts::run;
-use pushserver_testkit::transcripts::targets::{self, InWorld, OverTcp, Split};
+use pushserver_testkit::transcripts::targets::{self, OverTcp};
 use pushserver_testkit::transcripts::transcript::{Only, Transcript};
 use pushserver_testkit::{Daemon, Start};
 use serde_json::Value;

@@ -2,6 +2,7 @@
 //! `tests/protocol` and `tests/parity`.
 
 pub mod corpus;
+pub mod in_world;
 pub mod part;
 pub mod run;
 pub mod targets;
