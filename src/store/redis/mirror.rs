@@ -36,8 +36,8 @@ pub(super) struct Mirror {
     /// Questions of subscribers that are under way.
     pub(super) opens: u32,
     /// Deletions of our own that are under way, and whether one was heard meanwhile.
-    pub(super) deletes: u32,
-    pub(super) was_deleted: bool,
+    deletes: u32,
+    was_deleted: bool,
     /// It is in the list of those whose lease is renewed, or of those that nobody waits on.
     pub(super) is_leased: bool,
     pub(super) is_left: bool,
@@ -135,6 +135,18 @@ impl Mirror {
         }
     }
 
+    /// A deletion of our own is under way.
+    pub(super) fn begin_delete(&mut self) {
+        self.deletes += 1;
+    }
+
+    /// It is no more; gives whether one was heard meanwhile.
+    pub(super) fn end_delete(&mut self) -> bool {
+        // The mirror may be younger than the deletion.
+        self.deletes = self.deletes.saturating_sub(1);
+        std::mem::take(&mut self.was_deleted)
+    }
+
     /// Keeps a message that no sync brings.
     fn hold_back(&mut self, announced: Announced) {
         if !announced.is_stored && self.held_back.len() < HELD_BACK_MAX {
@@ -165,4 +177,126 @@ fn announced(entry: Entry, generation: u64) -> Announced {
     let Entry { id, number, before, content } = entry;
     let (kept, content) = (before, Some(content));
     Announced { id, number, last: before, kept, generation, is_stored: true, content }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Content;
+
+    fn id(tag: u32) -> MessageId {
+        MessageId { time: 100, tag }
+    }
+
+    fn message(tag: u32, last: u32, is_stored: bool) -> Announced {
+        let content = Some(Content { body: vec![tag as u8].into(), ..Content::default() });
+        let (id, last, kept) = (id(tag), id(last), MessageId::default());
+        Announced { id, number: tag, last, kept, generation: 3, is_stored, content }
+    }
+
+    fn published(announced: Announced) -> Announcement {
+        Announcement::Published(Box::new(announced))
+    }
+
+    /// A mirror that knows of message 7 of a channel that was deleted three times.
+    fn live() -> Mirror {
+        let mut mirror = Mirror::new(b"a"[..].into(), 0);
+        assert_eq!(mirror.hear(published(message(6, 5, true))), Heard::Nothing, "it has no last");
+        let opened = Opened {
+            last: id(7),
+            kept: id(7),
+            generation: 3,
+            messages: 1,
+            newest_place: id(7),
+            is_published: true,
+            first: None,
+            is_oldest: false,
+            places: Vec::new(),
+        };
+        assert!(mirror.opened(&opened));
+        assert!(!mirror.opened(&Opened { last: id(6), ..opened }), "only the first begins it");
+        assert_eq!((mirror.last, mirror.covered), (id(7), id(7)));
+        mirror
+    }
+
+    fn synced(tags: &[u32], more: bool) -> Synced {
+        let entry = |tag: &u32| Entry {
+            id: id(*tag),
+            number: *tag,
+            before: id(tag - 1),
+            content: Content::default(),
+        };
+        Synced {
+            last: id(99),
+            kept: id(99),
+            generation: 3,
+            is_alive: true,
+            more,
+            entries: tags.iter().map(entry).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_announced_is_brought_once_and_in_order() {
+        let mut mirror = live();
+        assert_eq!(mirror.hear(published(message(7, 6, true))), Heard::Nothing, "it is known");
+        let next = message(8, 7, true);
+        assert_eq!(mirror.hear(published(next.clone())), Heard::Message(next));
+        // `last` is the bringer's to move: until then the same is missing before the next but one.
+        assert_eq!(mirror.hear(published(message(9, 8, true))), Heard::Hole);
+        mirror.last = id(8);
+        let body_elsewhere = Announced { content: None, ..message(9, 8, true) };
+        assert_eq!(mirror.hear(published(body_elsewhere)), Heard::Hole);
+        // Redis has lost its data: smaller numbers, but ids above all that were known.
+        let fresh = Announced { generation: 0, ..message(20, 0, true) };
+        assert_eq!(mirror.hear(published(fresh.clone())), Heard::Message(fresh));
+        assert_eq!(mirror.generation, 0);
+    }
+
+    #[test]
+    fn a_deletion_is_told_once_whoever_asked_for_it() {
+        let mut mirror = live();
+        assert_eq!(mirror.hear(Announcement::Deleted(3)), Heard::Nothing, "it is known");
+        assert_eq!(mirror.hear(Announcement::Deleted(4)), Heard::Deleted);
+        assert_eq!(mirror.hear(Announcement::Deleted(4)), Heard::Nothing);
+        mirror.begin_delete();
+        assert_eq!(mirror.hear(Announcement::Deleted(5)), Heard::Nothing, "our answer comes next");
+        assert!(mirror.end_delete());
+        assert!(!mirror.end_delete());
+        // A message of a channel that was deleted meanwhile, which was not heard.
+        let later = Announced { generation: 6, ..message(8, 7, true) };
+        assert_eq!(mirror.hear(published(later)), Heard::Hole);
+    }
+
+    #[test]
+    fn a_sync_brings_what_is_kept_and_what_was_heard_of_others() {
+        let mut mirror = live();
+        mirror.stage = Stage::Syncing;
+        for heard in [message(8, 7, true), message(9, 8, false), message(12, 11, false)] {
+            assert_eq!(mirror.hear(published(heard)), Heard::Nothing);
+        }
+        assert_eq!(mirror.hear(Announcement::Deleted(9)), Heard::Nothing, "the answer has it");
+        let mut first = synced(&[8, 10], true);
+        let tags = |messages: Vec<Announced>| -> Vec<u32> {
+            messages.iter().map(|message| message.id.tag).collect()
+        };
+        let (is_deleted, messages) = mirror.synced(&mut first);
+        assert_eq!((is_deleted, tags(messages)), (false, vec![8, 9, 10]));
+        mirror.last = id(10);
+        let (is_deleted, messages) = mirror.synced(&mut synced(&[10, 11], false));
+        assert_eq!((is_deleted, tags(messages)), (false, vec![11, 12]), "each once");
+        let mut deleted = Synced { generation: 4, ..synced(&[], false) };
+        assert!(mirror.synced(&mut deleted).0);
+        assert!(!mirror.synced(&mut deleted).0);
+    }
+
+    #[test]
+    fn what_no_sync_brings_is_bounded() {
+        let mut mirror = live();
+        mirror.stage = Stage::Syncing;
+        for tag in 8..1000 {
+            mirror.hear(published(message(tag, tag - 1, false)));
+        }
+        assert_eq!(mirror.synced(&mut synced(&[], false)).1.len(), HELD_BACK_MAX);
+    }
 }

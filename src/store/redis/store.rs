@@ -153,7 +153,7 @@ impl Redis {
             return self.away();
         }
         if deletes && let Some(mirror) = self.mirrors.get_mut(name) {
-            mirror.deletes += 1;
+            mirror.begin_delete();
         }
         Answer::Later(ticket)
     }
@@ -310,7 +310,7 @@ impl Redis {
     fn ask_searches(&mut self, now: Now) {
         self.searches.note_all();
         while self.has_room() {
-            let Self { store, keys, options, link, mirrors, searches, figures, .. } = self;
+            let Self { store, keys, options, link, mirrors, searches, figures, todo, .. } = self;
             let Some((ticket, search)) = searches.pop(mirrors.are_settled()) else { return };
             let calls = Calls { keys, limits: options.limits };
             let mut sender = Sender { link, calls, store: *store, now_ms: now.mono_ms };
@@ -331,7 +331,9 @@ impl Redis {
             }
             // Only where it has more channels than commands may be under way.
             for _ in 0..lost {
-                searches.lost(ticket, round);
+                if searches.lost(ticket, round) {
+                    todo.push_back(Todo::Tell(ticket, Refusal::Busy));
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use super::announcement::Announcement;
 use super::answers::{Known, Opened, Published, Refusal, Synced};
 use super::conclusion::{Conclusion, conclude};
 use super::link::Event;
-use super::mirror::Heard;
+use super::mirror::{Heard, Stage};
 use super::question::Question;
 use super::resp::Value;
 use super::store::{Redis, Todo};
@@ -123,7 +123,7 @@ fn lost<W>(redis: &mut Redis, question: Question, now: Now) -> Told<W> {
         Question::Info { ticket, .. } => ticket,
         Question::Delete { ticket, name } => {
             if let Some(mirror) = redis.mirrors.get_mut(&name) {
-                mirror.deletes -= 1;
+                mirror.end_delete();
             }
             ticket
         }
@@ -142,11 +142,16 @@ fn lost<W>(redis: &mut Redis, question: Question, now: Now) -> Told<W> {
 
 /// A question of a subscriber is under way no more.
 fn close(redis: &mut Redis, name: &[u8], waits: bool, now: Now) {
-    if waits && let Some(mirror) = redis.mirrors.get_mut(name) {
-        mirror.opens -= 1;
-        if mirror.channel.is_none() {
-            redis.mirrors.leave(name, now);
+    let Some(mirror) = redis.mirrors.get_mut(name).filter(|_| waits) else { return };
+    mirror.opens -= 1;
+    match (mirror.channel, mirror.stage) {
+        (Some(_), _) => {}
+        // There is no such channel: nobody follows the next one.
+        (None, Stage::Opening) => {
+            let (mirrors, mut sender) = redis.sender(now);
+            mirrors.drop_unused(name, &mut sender);
         }
+        (None, _) => redis.mirrors.leave(name, now),
     }
 }
 
@@ -212,8 +217,7 @@ fn deleted<W: Default>(
 ) -> (Option<Ticket>, Reply<W>) {
     let mut is_news = false;
     if let Some(mirror) = redis.mirrors.get_mut(name) {
-        mirror.deletes -= 1;
-        is_news = std::mem::take(&mut mirror.was_deleted);
+        is_news = mirror.end_delete();
         if let Ok(known) = &answer
             && known.generation > mirror.generation
         {
