@@ -45,7 +45,9 @@ pub(in crate::store) enum Question {
         waits: bool,
     },
     Sync(Rc<[u8]>),
-    Lease,
+    Lease(Rc<[u8]>),
+    /// A channel that somebody waits on is made once more.
+    Remake,
 }
 
 /// Sends what is asked of the channels of one store.
@@ -80,9 +82,9 @@ impl Sender<'_> {
     }
 
     /// Notes that somebody waits, who asked so many seconds ago.
-    pub(super) fn lease(&mut self, name: &[u8], asked_ago_s: u64) -> bool {
+    pub(super) fn lease(&mut self, name: &Rc<[u8]>, asked_ago_s: u64) -> bool {
         let command = self.calls.lease(&self.store.written(name), asked_ago_s);
-        self.send(command, Question::Lease)
+        self.send(command, Question::Lease(Rc::clone(name)))
     }
 
     /// Asks for the first message; `may`: whether the channel may be made, and whether the

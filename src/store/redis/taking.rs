@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use super::announcement::Announcement;
-use super::answers::{Known, Opened, Published, Refusal, Synced};
+use super::answers::{Known, Opened, Published, Refusal, Synced, leased};
 use super::conclusion::{Conclusion, conclude};
 use super::link::Event;
 use super::mirror::{Heard, Stage};
 use super::question::Question;
 use super::resp::Value;
+use super::scripts::Begin;
 use super::store::{Redis, Todo};
 use crate::clock::Now;
 use crate::message::MessageId;
@@ -134,7 +135,7 @@ fn lost<W>(redis: &mut Redis, question: Question, now: Now) -> Told<W> {
             }
             ticket
         }
-        Question::Sync(_) | Question::Lease => return None,
+        Question::Sync(_) | Question::Lease(_) | Question::Remake => return None,
     };
     redis.figures.redis_refused += 1;
     Some((Some(ticket), Reply::Away))
@@ -194,8 +195,22 @@ fn answered<W: Default>(
             synced(redis, &name, Synced::read(value), now);
             None
         }
-        Question::Lease => None,
+        Question::Lease(name) => {
+            if leased(value) == Err(Refusal::Missing) && is_waited(redis, &name, channels) {
+                // Redis has lost it. One that somebody waits on exists.
+                let (_, mut sender) = redis.sender(now);
+                sender.open(&name, Begin::Newest, (true, true), Question::Remake);
+            }
+            None
+        }
+        Question::Remake => None,
     }
+}
+
+/// Whether somebody waits here on a channel.
+fn is_waited<W>(redis: &Redis, name: &[u8], channels: &Channels<W>) -> bool {
+    let key = redis.mirrors.get(name).and_then(|mirror| mirror.channel);
+    key.and_then(|key| channels.get(key)).is_some_and(|channel| channel.waited)
 }
 
 fn accepted<W>(redis: &mut Redis, name: &[u8], is_heard: bool, published: Published) -> Reply<W> {
