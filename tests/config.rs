@@ -215,21 +215,25 @@ fn settings_that_never_end_are_refused_with_the_bound() {
 
 #[test]
 fn settings_come_from_a_pipe_but_not_from_one_that_nobody_writes_to_its_end() {
-    let pipe = File(std::env::temp_dir().join(format!("pushserver-{}-pipe", id())));
-    assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
-    let path = pipe.0.to_str().unwrap();
+    let pipe = |name: &str| {
+        let pipe = File(std::env::temp_dir().join(format!("pushserver-{}-{name}", id())));
+        assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+        pipe
+    };
+    let (silent, begun) = (pipe("silent"), pipe("begun"));
+    let (silent, begun) = (silent.0.to_str().unwrap(), begun.0.to_str().unwrap());
     let line = "cannot read it: a pipe that was not written and closed within 10 s";
-    // Nobody opens it; somebody does, and says nothing more.
-    let silent = command(&["-c", path]).spawn().unwrap();
-    assert_refused(&silent.wait_with_output().unwrap(), &format!("{path}: {line}"));
-    let reader = command(&["-c", path]).spawn().unwrap();
-    let mut writer = fs::OpenOptions::new().write(true).open(&pipe.0).unwrap();
+    // Nobody opens the one; somebody opens the other, and says nothing more. Both wait at once.
+    let of_silent = command(&["-c", silent]).spawn().unwrap();
+    let of_begun = command(&["-c", begun]).spawn().unwrap();
+    let mut writer = fs::OpenOptions::new().write(true).open(begun).unwrap();
     writer.write_all(b"{").unwrap();
-    assert_refused(&reader.wait_with_output().unwrap(), &format!("{path}: {line}"));
+    assert_refused(&of_silent.wait_with_output().unwrap(), &format!("{silent}: {line}"));
+    assert_refused(&of_begun.wait_with_output().unwrap(), &format!("{begun}: {line}"));
     drop(writer);
-    let reader = command(&["-c", path, "-t"]).spawn().unwrap();
-    fs::write(&pipe.0, "{}").unwrap();
-    assert_prints(&reader.wait_with_output().unwrap(), &format!("{path}: ok\n"));
+    let reader = command(&["-c", begun, "-t"]).spawn().unwrap();
+    fs::write(begun, "{}").unwrap();
+    assert_prints(&reader.wait_with_output().unwrap(), &format!("{begun}: ok\n"));
 }
 
 #[test]
