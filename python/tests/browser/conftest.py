@@ -77,7 +77,8 @@ def page(browser: Browser, live_server: Any, settings: Any) -> Iterator[Any]:
 @pytest.fixture
 def push_server(live_server: Any) -> Iterator[PushServer]:
     """The real daemon as the old documentation sets it up, for pages of the live server."""
-    with PushServer(**OLD_DOCUMENTATION | {"locations": for_pages_of(live_server)}) as server:
+    changed = {"port": 0, "locations": for_pages_of(live_server)}
+    with PushServer(**OLD_DOCUMENTATION | changed) as server:
         yield server
 
 
