@@ -19,14 +19,14 @@ PAGE = """<!doctype html>
     // The scripts' pauses: kept, and where a test says so cut short or without end.
     window.pauses = [];
     const OTHERS = [500, 1000, 2000, 5000, 10000]; // what the module waits for otherwise
-    const SHORT = [{{ short }}]; // and what of it is cut short
+    const SHORT = [{{ short }}]; // and what of it is ten times shorter
     const setTimer = window.setTimeout;
     window.setTimeout = (callback, ms) => {
         if (ms > 0 && ms <= 30000 && !OTHERS.includes(ms)) {
             pauses.push(ms);
             ms = {quick: 1, endless: 1000000}["{{ pauses }}"] ?? ms;
         }
-        return setTimer(callback, SHORT.includes(ms) ? 50 : ms);
+        return setTimer(callback, SHORT.includes(ms) ? ms / 10 : ms);
     };
 </script>
 <script src="{{ jquery }}"></script>
