@@ -110,6 +110,9 @@ def running(command: list[str | Path], directory: Path) -> Iterator[None]:
 
 
 def opens(browser: Browser, title: str) -> bool:
+    # What an earlier try has met, while the servers started, is no complaint of the page.
+    browser.open("about:blank")
+    browser.log()
     with contextlib.suppress(AssertionError):
         browser.open("http://127.0.0.1:8000/")
         return browser.run("return document.title") == title
