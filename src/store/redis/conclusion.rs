@@ -57,13 +57,12 @@ fn channels<W: Default>(
     if !search.start().waits {
         return Some(Ok(all));
     }
-    if search.is_of_several() {
-        let is_live = |name: &Rc<[u8]>| {
-            local.mirrors.get(name).is_some_and(|mirror| local.mirrors.is_live(mirror))
-        };
-        if !search.opened().all(|(name, _)| is_live(name)) {
-            return None;
-        }
+    let is_live = |name: &Rc<[u8]>| {
+        local.mirrors.get(name).is_some_and(|mirror| local.mirrors.is_live(mirror))
+    };
+    let are_live = || local.mirrors.are_settled() && search.opened().all(|(name, _)| is_live(name));
+    if search.is_of_several() && !are_live() {
+        return None;
     }
     let is_begun = matches!(search.kind, Kind::Read(..));
     for (name, opened) in search.opened().filter(|_| !is_begun) {

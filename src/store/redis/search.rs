@@ -102,10 +102,10 @@ impl Search {
         }
     }
 
-    /// Whether channels are asked whose messages have an order among each other, so that all are to
-    /// be known at one time.
+    /// Whether its subscriber follows channels whose messages have an order among each other, so
+    /// that all are to be known at one time; also those that it follows and that do not exist.
     pub(super) fn is_of_several(&self) -> bool {
-        self.names.len() > 1
+        self.order() == Order::Store
     }
 
     /// Why there is no answer, of the first channel that has none.

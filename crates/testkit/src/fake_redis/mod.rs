@@ -61,6 +61,16 @@ pub struct Server {
     waiting: Option<VecDeque<(ConnId, Option<Vec<u8>>)>>,
     runs: u64,
     outputs: VecDeque<Output>,
+    announced: Vec<Announced>,
+}
+
+/// What a script has announced, whoever listened.
+#[derive(Debug)]
+pub struct Announced {
+    /// The channel of Redis.
+    pub channel: Box<[u8]>,
+    /// What `Announcement::read` reads.
+    pub payload: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +117,11 @@ impl Server {
     /// What comes of it next.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// What was announced since this was asked before.
+    pub fn take_announced(&mut self) -> Vec<Announced> {
+        std::mem::take(&mut self.announced)
     }
 
     /// Connections that there are.
@@ -298,8 +313,12 @@ impl Server {
             self.say(conn, &answer);
         }
         if let Some((channel, payload)) = published {
-            let parts =
-                vec![text("message"), Value::Text(channel.clone()), Value::Text(payload.into())];
+            let parts = vec![
+                text("message"),
+                Value::Text(channel.clone()),
+                Value::Text(payload.clone().into()),
+            ];
+            self.announced.push(Announced { channel: channel.clone(), payload });
             let push = Value::Push(parts);
             let listens = |(_, conn): &(&ConnId, &Conn)| conn.listens.contains(&channel);
             let all: Vec<_> = self.conns.iter().filter(listens).map(|(conn, _)| *conn).collect();

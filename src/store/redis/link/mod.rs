@@ -200,11 +200,14 @@ impl<K> Link<K> {
         self.clock.now_ms(now_ms)
     }
 
-    /// After this a command that is sent now must not be done any more, as its caller is told that
-    /// Redis is away: milliseconds of Redis' clock.
+    /// After this a command that is sent now must not be done any more, as its caller may have been
+    /// told that Redis is away, when the oldest is unanswered for too long: milliseconds of Redis'
+    /// clock.
     #[must_use]
     pub fn deadline_ms(&self, now_ms: u64) -> Option<u64> {
-        Some(self.clock.now_ms(now_ms)?.saturating_add(self.options.timeout_ms))
+        let left_ms = self.unanswered_ms().map(|due_ms| due_ms.saturating_sub(now_ms));
+        let left_ms = left_ms.unwrap_or(self.options.timeout_ms);
+        Some(self.clock.now_ms(now_ms)?.saturating_add(left_ms))
     }
 
     /// Whether a server may answer that has lost what an earlier one gave: ids are to be above all
