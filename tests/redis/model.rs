@@ -14,11 +14,13 @@ use pushserver_testkit::fake_redis::{Mood, Output, Server};
 use pushserver_testkit::redis::Connection;
 use pushserver_testkit::{Random, Redis, until};
 
-use crate::store::{FOREVER, id};
+use crate::store::{FOREVER, id, message};
 
 /// Random runs, and commands of each: long enough that messages of a second expire.
 const SEEDS: u64 = 4;
 const COMMANDS: usize = 1500;
+/// Commands behind which time passes.
+const PAUSE: usize = 400;
 const NAMES: [&[u8]; 4] = [b"a", b"b{}%", b"", b"\0\xff\r\n"];
 /// Daemons; each has one connection.
 const DAEMONS: usize = 3;
@@ -36,8 +38,8 @@ fn the_server_in_memory_does_what_a_real_one_does() {
     let mut runs: Vec<_> = seeds.map(|seed| (seed, Run::new(seed))).collect();
     // They take turns, so that each lasts for seconds: messages expire, and many at once.
     for command in 0..COMMANDS {
-        if command == COMMANDS / 2 {
-            runs.iter_mut().for_each(|(_, run)| run.pause());
+        if command % PAUSE == PAUSE - 1 {
+            pause(&mut runs, 1 + (command / PAUSE) as u64 % 2);
         }
         for (seed, run) in &mut runs {
             if let Err(what) = run.step() {
@@ -52,6 +54,15 @@ fn the_server_in_memory_does_what_a_real_one_does() {
         let Seen { published, missing, late, refused, pushes } = run.seen;
         let all = [published, missing, late, refused, pushes];
         assert!(all.iter().all(|count| *count >= 5), "seed {seed}: {:?}", run.seen);
+    }
+}
+
+/// Some seconds pass, and all channels become old.
+fn pause(runs: &mut [(u64, Run)], seconds: u64) {
+    runs.iter_mut().for_each(|(_, run)| run.crowd());
+    for (_, run) in runs {
+        until("seconds pass", || run.time_ms() / 1000 >= run.now_ms / 1000 + seconds);
+        NAMES.into_iter().for_each(|name| run.age(&run.keys.record(name)));
     }
 }
 
@@ -124,9 +135,15 @@ impl Run {
         run
     }
 
-    /// Some seconds pass.
-    fn pause(&mut self) {
-        until("messages of now have expired", || self.time_ms() / 1000 > self.now_ms / 1000 + 2);
+    /// Many messages, where some stay when their time is up.
+    fn crowd(&mut self) {
+        self.mend();
+        let keys = Keys::new(b"t:", DATABASE);
+        let calls = Calls { keys: &keys, limits: limits_of(2) };
+        let mut both = |command| drop(self.tell(0, &command).expect("both do the same"));
+        (0..25).for_each(|_| both(calls.publish(NAMES[2], message(b"one of many"))));
+        // The second of them, and the third, just have room.
+        (70..150).for_each(|bytes| both(calls.sync(NAMES[2], id(0, 0), 200, bytes)));
     }
 
     /// One command, or one fault; then everything is compared.
@@ -418,19 +435,23 @@ impl Run {
         // Each channel has limits of its own, most of the time: settings may change.
         let own = NAMES.iter().position(|one| *one == name).expect("it is one");
         let which = if self.random.percent(85) { own } else { self.random.index(6) };
-        let timeouts = |message_timeout_s, channel_timeout_s| Limits {
-            message_timeout_s,
-            channel_timeout_s,
-            ..FOREVER
-        };
-        match which {
-            0 => timeouts(1, 1),
-            1 => Limits { max_messages: 5, ..timeouts(1, 0) },
-            2 => Limits { min_messages: 2, ..timeouts(1, 7) },
-            3 => Limits { max_messages: 30, ..FOREVER },
-            4 => timeouts(200, 3),
-            _ => Limits { max_messages: 1, ..timeouts(4000, 9000) },
-        }
+        limits_of(which)
+    }
+}
+
+fn limits_of(which: usize) -> Limits {
+    let timeouts = |message_timeout_s, channel_timeout_s| Limits {
+        message_timeout_s,
+        channel_timeout_s,
+        ..FOREVER
+    };
+    match which {
+        0 => timeouts(1, 1),
+        1 => Limits { max_messages: 5, ..timeouts(1, 0) },
+        2 => Limits { min_messages: 2, ..timeouts(1, 7) },
+        3 => Limits { max_messages: 30, ..FOREVER },
+        4 => timeouts(200, 3),
+        _ => Limits { max_messages: 1, ..timeouts(4000, 9000) },
     }
 }
 
