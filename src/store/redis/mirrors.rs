@@ -8,6 +8,7 @@ use slab::Slab;
 
 use super::mirror::{Mirror, Stage};
 use super::question::Sender;
+use super::unheard::Unheard;
 use crate::clock::Now;
 use crate::message::MessageId;
 use crate::store::channel::LINGER_MS;
@@ -33,6 +34,7 @@ pub(super) struct Mirrors {
     /// With the time when each is due, milliseconds.
     leases: VecDeque<(u64, Rc<[u8]>)>,
     left: VecDeque<(u64, Rc<[u8]>)>,
+    pub(super) unheard: Unheard,
     /// Syncs, and those because something was missing; since the start.
     pub(super) resyncs: u64,
     pub(super) holes: u64,
@@ -54,6 +56,11 @@ impl Mirrors {
     /// Whether everything behind `covered` is known of it now.
     pub(super) fn is_live(&self, mirror: &Mirror) -> bool {
         mirror.stage == Stage::Live && self.is_heard(mirror)
+    }
+
+    /// Whether a message of this id is still to be announced.
+    pub(super) fn expects(&self, name: &[u8], id: MessageId) -> bool {
+        self.get(name).is_some_and(|mirror| self.is_live(mirror) && mirror.last < id)
     }
 
     /// Whether it is listened to on this connection.

@@ -24,6 +24,7 @@ mod searches;
 mod sentinel;
 mod store;
 mod taking;
+mod unheard;
 
 pub(super) use self::store::{CONTENT_BYTES_MAX, Redis};
 pub(super) use self::taking::next_reply;

@@ -21,6 +21,7 @@ use super::question::{BUSY, Question, Sender};
 use super::scripts::{Calls, Command, Publish};
 use super::search::{Kind, Search};
 use super::searches::Searches;
+use super::unheard::Own;
 use crate::clock::Now;
 use crate::figures::{RedisFigures, StoreFigures, StoreFiguresOf};
 use crate::jitter::Jitter;
@@ -76,6 +77,8 @@ pub(super) enum Todo {
     Behind,
     /// A caller is told.
     Tell(Ticket, Refusal),
+    /// A message of our own was announced.
+    Accept(Own),
 }
 
 impl Redis {

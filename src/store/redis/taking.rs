@@ -1,5 +1,6 @@
 //! Taking: what Redis answers and announces, one event after the other, each to its end.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::announcement::Announcement;
@@ -11,6 +12,7 @@ use super::question::Question;
 use super::resp::Value;
 use super::scripts::Begin;
 use super::store::{Redis, Todo};
+use super::unheard::Own;
 use crate::clock::Now;
 use crate::message::MessageId;
 use crate::store::ask::{Facts, Reply, Ticket};
@@ -54,6 +56,8 @@ fn take<W: Default>(
         Event::Down(_) => {
             redis.down_since_ms = Some(now.mono_ms);
             redis.mirrors.go_down();
+            let own = redis.mirrors.unheard.take_all();
+            redis.todo.extend(own.into_iter().map(Todo::Accept));
             // What they follow is not known at one time any more.
             redis.memory.notes_places.then_some((None, Reply::Behind(redis.store)))
         }
@@ -92,6 +96,9 @@ fn go_on<W: Default>(
             None
         }
         Todo::Behind => Some((None, Reply::Behind(redis.store))),
+        Todo::Accept(Own { ticket, name, published }) => {
+            Some((Some(ticket), accepted(redis, &name, true, published)))
+        }
         Todo::Tell(ticket, refusal) => Some((Some(ticket), refused(redis, &refusal, &[], now))),
     }
 }
@@ -101,7 +108,16 @@ fn heard(redis: &mut Redis, channel: &[u8], payload: &[u8], now: Now) {
     let Some(name) = redis.keys.name(channel) else { return };
     let name = redis.store.name_of(&name);
     let Some(announcement) = Announcement::read(payload) else { return };
-    let Some(mirror) = redis.mirrors.heard(&name) else { return };
+    let own = match &announcement {
+        Announcement::Published(announced) => redis.mirrors.unheard.take(&name, announced.id),
+        Announcement::Deleted(_) => VecDeque::new(),
+    };
+    take_in(redis, &name, announcement, now);
+    redis.todo.extend(own.into_iter().map(Todo::Accept));
+}
+
+fn take_in(redis: &mut Redis, name: &[u8], announcement: Announcement, now: Now) {
+    let Some(mirror) = redis.mirrors.heard(name) else { return };
     let name = Rc::clone(&mirror.name);
     match mirror.hear(announcement) {
         Heard::Nothing => {}
@@ -165,9 +181,15 @@ fn answered<W: Default>(
 ) -> Told<W> {
     match question {
         Question::Publish { ticket, name, is_heard } => {
-            let published = Published::read(value);
-            let reply = published.map(|published| accepted(redis, &name, is_heard, published));
-            Some((Some(ticket), reply.unwrap_or_else(|why| refused(redis, &why, &name, now))))
+            let reply = match Published::read(value) {
+                Ok(published) if is_heard && redis.mirrors.expects(&name, published.id) => {
+                    redis.mirrors.unheard.push(Own { ticket, name, published });
+                    return None;
+                }
+                Ok(published) => accepted(redis, &name, is_heard, published),
+                Err(why) => refused(redis, &why, &name, now),
+            };
+            Some((Some(ticket), reply))
         }
         Question::Put { ticket, name } | Question::Info { ticket, name } => {
             let channel = redis.mirrors.get(&name).and_then(|mirror| mirror.channel);
