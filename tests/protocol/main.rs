@@ -7,6 +7,7 @@
 
 mod closes;
 mod document;
+mod redis;
 
 use std::process::Stdio;
 

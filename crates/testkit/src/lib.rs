@@ -6,7 +6,8 @@
 //!    connection.
 //! 3. [`client`], [`stream`], [`upstream`], [`backend`]: both ends of real sockets.
 //! 4. [`directory`], [`mod@settings`], [`daemon`], [`vitals`], [`mod@counters`]: the real binary.
-//! 5. [`network`], [`peer`], [`record`]: the relay without sockets, in the order of the reactor.
+//! 5. [`network`], [`node`], [`peer`], [`record`]: the relay without sockets, in the order of the
+//!    reactor.
 //! 6. [`redis`], [`fake_redis`]: a real `redis-server`, and one in memory.
 //! 7. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
 //!
@@ -28,6 +29,7 @@ pub mod disk;
 pub mod fake_redis;
 pub mod judge;
 pub mod network;
+pub mod node;
 mod notices;
 pub mod peer;
 mod queues;

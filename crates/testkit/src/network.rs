@@ -18,6 +18,7 @@ use pushserver::relay::options::{Options, UpstreamAddress};
 use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 
 use crate::disk::Disk;
+use crate::node::Nodes;
 use crate::notices::Notices;
 use crate::peer::{End, Peer, Peers};
 use crate::queues::Queues;
@@ -42,6 +43,8 @@ pub struct Network {
     pub dialled: Vec<(ConnKey, Rc<UpstreamAddress>)>,
     /// Of durable stores.
     pub disk: Disk,
+    /// What redis stores dial.
+    pub nodes: Nodes,
     /// All peers, also those whose connection is gone.
     pub peers: Peers,
     /// To be read.
@@ -66,6 +69,7 @@ impl Network {
             pace: pace::OUTPUTS_PER_TURN,
             dialled: Vec::new(),
             disk: Disk::default(),
+            nodes: Nodes::default(),
             peers: Peers::default(),
             queues: Queues::default(),
             gone: Vec::new(),
@@ -162,9 +166,11 @@ impl Network {
     /// # Panics
     /// If the relay is not as it must be.
     pub fn turn(&mut self) {
+        Nodes::exchange(self);
         self.disk.give_back(&mut self.relay, &mut self.record, self.now);
         self.carry_out_answers();
         self.relay.handle_timeout(self.now);
+        self.nodes.is_told = false;
         self.record.note(Happened::Due);
         self.carry_out_answers();
         self.disk.take(&mut self.relay, &mut self.record, self.now);
@@ -211,6 +217,7 @@ impl Network {
         let waits = !self.queues.is_empty() || !self.gone.is_empty();
         waits
             || self.disk.is_busy()
+            || self.nodes.is_busy(&self.peers)
             || state.has_output()
             || state.due_ms().is_some_and(|due| due <= self.now.mono_ms)
     }
@@ -221,8 +228,10 @@ impl Network {
     /// If the relay is never at rest.
     pub fn advance_ms(&mut self, ms: u64) {
         let until = self.now.mono_ms + ms;
-        for _ in 0..TURNS_MAX {
-            let due = self.relay.state().due_ms().filter(|due| *due <= until);
+        for _ in 0..TURNS_MAX + (ms / 100) as usize {
+            // A node answers in no time.
+            let is_quick = self.nodes.is_busy(&self.peers);
+            let due = self.relay.state().due_ms().filter(|due| *due <= until && !is_quick);
             let is_over = due.is_none() && !self.is_busy();
             self.jump_to(due.unwrap_or(if is_over { until } else { 0 }));
             self.turn();
@@ -259,6 +268,7 @@ impl Network {
     }
 
     fn tell(&mut self, conn: ConnKey, input: Input<'static>) {
+        self.nodes.is_told = true;
         self.record.note(Happened::Told(conn, input));
         self.relay.handle_input(conn, input, self.now);
     }
@@ -314,6 +324,7 @@ impl Network {
                 return;
             }
             let is_full = bytes.len() == most;
+            self.nodes.is_told = true;
             self.relay.handle_input(conn, Input::Received(&bytes), self.now);
             self.record.note(Happened::Received(conn, bytes));
             if is_full {
@@ -346,7 +357,9 @@ impl Network {
             Output::Reset { conn } => self.drop_peer(*conn, End::Reset),
             Output::Connect { conn, to } => {
                 self.peers.enter(*conn, Peer::dialled());
-                self.dialled.push((*conn, Rc::clone(to)));
+                if !self.nodes.accept(*conn, to) {
+                    self.dialled.push((*conn, Rc::clone(to)));
+                }
             }
             Output::ResumeRead { conn } if self.peers.has_refused(*conn) => self.read_again(*conn),
             Output::ResumeRead { .. } | Output::Resolve { .. } => {}

@@ -1,13 +1,17 @@
 //! In world: the relay in memory, as a target of transcripts.
 
+use std::net::Ipv4Addr;
+
 use pushserver::config::{Config, Overrides, Source};
-use pushserver::hub::options::StoreKind;
+use pushserver::hub::options::{StoreKind, StoreOptions};
 use pushserver::message::MessageId;
+use pushserver::relay::options::UpstreamAddress;
 use pushserver::relay::{Command, ConnKey};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::network::{BEGIN_UNIX_S, Network};
+use crate::node::Node;
 use crate::transcripts::part::{Part, Talk};
 use crate::transcripts::targets::{Target, complete, is_like, question};
 use crate::transcripts::transcript::State;
@@ -40,7 +44,7 @@ impl InWorld {
     /// # Errors
     /// What is wrong with the settings.
     pub fn new(settings: &Value, split: Split) -> Result<Self, String> {
-        Self::with(settings, split, false)
+        Ok(Self::with(&configured(settings)?, split, |_| {}))
     }
 
     /// As [`InWorld::new`], with stores that write down what they keep, which takes two turns.
@@ -48,22 +52,45 @@ impl InWorld {
     /// # Errors
     /// What is wrong with the settings.
     pub fn durable(settings: &Value, split: Split) -> Result<Self, String> {
-        Self::with(settings, split, true)
+        let durable = |store: &mut StoreOptions| store.kind = StoreKind::Durable;
+        let mut world = Self::with(&configured(settings)?, split, durable);
+        world.network.disk.turns = 2;
+        Ok(world)
     }
 
-    fn with(settings: &Value, split: Split, is_durable: bool) -> Result<Self, String> {
-        let text = complete(settings).to_string();
-        let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
-        let config = config.map_err(|error| error.to_string())?;
+    /// As [`InWorld::new`], with stores in a Redis in memory, whose clock is that of the network.
+    /// `is_told_first`: as [`crate::fake_redis::Server::is_told_first`].
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn redis(settings: &Value, split: Split, is_told_first: bool) -> Result<Self, String> {
+        let mut settings = settings.clone();
+        let stores = settings.as_object_mut().expect("an object").entry("store");
+        let stores = stores.or_insert_with(|| json!({})).as_object_mut().expect("an object");
+        if stores.is_empty() || !stores.values().all(Value::is_object) {
+            stores.insert("type".into(), "redis".into());
+        } else {
+            for (name, store) in stores {
+                store["type"] = "redis".into();
+                store["key_prefix"] = name.clone().into();
+            }
+        }
+        let mut world = Self::with(&configured(&settings)?, split, |_| {});
+        let address = UpstreamAddress::Tcp((Ipv4Addr::LOCALHOST, 6379).into());
+        let mut node = Node::new(address, BEGIN_UNIX_S * 1000);
+        node.server.is_told_first = is_told_first;
+        world.network.nodes.list.push(node);
+        world.network.settle();
+        Ok(world)
+    }
+
+    fn with(config: &Config, split: Split, change: fn(&mut StoreOptions)) -> Self {
         // A process of an earlier second, so that tags begin at 0.
         let first_id = MessageId { time: BEGIN_UNIX_S - 1, tag: 999_999 };
         let mut hub = config.hub_options(first_id, 1);
-        if is_durable {
-            hub.stores.iter_mut().for_each(|store| store.kind = StoreKind::Durable);
-        }
-        let mut network = Network::new(&config.relay_options(), hub);
-        network.disk.turns = 2;
-        Ok(Self { network, split, conns: Vec::new() })
+        hub.stores.iter_mut().for_each(change);
+        let network = Network::new(&config.relay_options(), hub);
+        Self { network, split, conns: Vec::new() }
     }
 
     fn ask(&mut self, name: &str) -> Answer {
@@ -75,6 +102,12 @@ impl InWorld {
         self.network.settle();
         Answer::take(&mut inbox, false).expect("channel information comes at once")
     }
+}
+
+fn configured(settings: &Value) -> Result<Config, String> {
+    let text = complete(settings).to_string();
+    let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
+    config.map_err(|error| error.to_string())
 }
 
 impl Target for InWorld {
@@ -154,6 +187,16 @@ impl Target for InWorld {
     fn set_clock(&mut self, by_seconds: i64) {
         let unix_s = &mut self.network.now.unix_s;
         *unix_s = unix_s.checked_add_signed(by_seconds).expect("a time after 1970");
+        // Ids are of the clock of Redis.
+        for node in &mut self.network.nodes.list {
+            let set = node.begin_ms.checked_add_signed(by_seconds * 1000);
+            node.begin_ms = set.expect("a time after 1970");
+        }
+        // Ids are of the clock of Redis.
+        for node in &mut self.network.nodes.list {
+            let set = node.begin_ms.checked_add_signed(by_seconds * 1000);
+            node.begin_ms = set.expect("a time after 1970");
+        }
     }
 
     fn channel(&mut self, name: &str, state: State, time_passes: bool) -> Result<(), String> {
