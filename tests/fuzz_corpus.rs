@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
-use pushserver_testkit::rounds::{chunked_body, config, cursor, frames, relay, request_head, resp};
+use pushserver_testkit::rounds::{
+    chunked_body, config, cursor, frames, relay, request_head, resp, shared,
+};
 
 type Round = fn(&[u8]);
 
-const ROUNDS: [(&str, Round); 7] = [
+const ROUNDS: [(&str, Round); 8] = [
     ("request_head", request_head::round),
     ("chunked_body", chunked_body::round),
     ("cursor", cursor::round),
@@ -21,6 +23,7 @@ const ROUNDS: [(&str, Round); 7] = [
     ("resp", resp::round),
     ("config", config::round),
     ("relay", relay::round),
+    ("shared", shared::round),
 ];
 
 #[test]

@@ -151,7 +151,7 @@ impl Batch {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "persist"))]
 impl Batch {
     /// For tests of who writes it: nobody waits for these.
     pub(crate) fn of_rows(

@@ -8,3 +8,4 @@ pub mod frames;
 pub mod relay;
 pub mod request_head;
 pub mod resp;
+pub mod shared;
