@@ -46,10 +46,11 @@ impl Refusal {
         })
     }
 
-    /// Whether another node is to be looked for.
+    /// Whether it is of the node, or of this user there, and not of what was asked: the connection
+    /// is given up, and another looked for.
     #[must_use]
     pub fn is_of_the_node(&self) -> bool {
-        matches!(self, Self::ReadOnly | Self::Loading | Self::Busy)
+        matches!(self, Self::ReadOnly | Self::Loading | Self::Busy | Self::NoPermission)
     }
 
     fn of_code(code: &str) -> Option<Self> {

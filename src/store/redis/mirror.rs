@@ -29,7 +29,7 @@ pub(super) struct Mirror {
     pub(super) epoch: u64,
     /// Of the newest message that was heard of, kept or not.
     pub(super) last: MessageId,
-    /// A subscriber behind this id can be answered from here.
+    /// A subscriber behind this id can be answered from here; the greatest: nobody can.
     pub(super) covered: MessageId,
     /// How often the channel was deleted.
     pub(super) generation: u64,
@@ -96,7 +96,16 @@ impl Mirror {
             (self.last, self.covered) = (opened.last, opened.last);
             self.generation = opened.generation;
         }
+        if self.covered == MessageId::MAX {
+            self.covered = self.last.max(opened.last);
+        }
         begins
+    }
+
+    /// Redis does not know the channel any more: the next subscriber is answered by Redis, which
+    /// may make it or not.
+    pub(super) fn doubt(&mut self) {
+        self.covered = MessageId::MAX;
     }
 
     /// Takes what was announced, while it is listened to.
@@ -288,6 +297,29 @@ mod tests {
         let mut deleted = Synced { generation: 4, ..synced(&[], false) };
         assert!(mirror.synced(&mut deleted).0);
         assert!(!mirror.synced(&mut deleted).0);
+    }
+
+    #[test]
+    fn where_redis_has_lost_the_channel_it_is_asked_before_the_next_subscriber_waits() {
+        let mut mirror = live();
+        mirror.doubt();
+        assert_eq!(mirror.covered, MessageId::MAX);
+        let later = message(8, 7, true);
+        assert_eq!(mirror.hear(published(later.clone())), Heard::Message(later));
+        mirror.last = id(8);
+        let opened = Opened {
+            last: id(0),
+            kept: id(0),
+            generation: 0,
+            messages: 0,
+            newest_place: id(8),
+            is_published: false,
+            first: None,
+            is_oldest: false,
+            places: Vec::new(),
+        };
+        mirror.opened(&opened);
+        assert_eq!((mirror.last, mirror.covered), (id(8), id(8)));
     }
 
     #[test]

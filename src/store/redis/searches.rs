@@ -110,6 +110,15 @@ impl Searches {
         !waits
     }
 
+    /// Redis is away: takes out those that were not asked yet and whose subscriber does not wait
+    /// until it is back.
+    pub(super) fn give_up(&mut self) -> Vec<Ticket> {
+        let given_up = self.table.extract_if(|_, search| !search.start().waits);
+        let mut tickets: Vec<Ticket> = given_up.map(|(ticket, _)| ticket).collect();
+        tickets.sort_unstable();
+        tickets
+    }
+
     pub(super) fn shrink(&mut self) {
         self.table.shrink_to_fit();
         self.waiting.shrink_to_fit();

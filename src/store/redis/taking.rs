@@ -58,6 +58,8 @@ fn take<W: Default>(
             redis.mirrors.go_down();
             let own = redis.mirrors.unheard.take_all();
             redis.todo.extend(own.into_iter().map(Todo::Accept));
+            let given_up = redis.searches.give_up().into_iter();
+            redis.todo.extend(given_up.map(|ticket| Todo::Tell(ticket, Refusal::Busy)));
             // What they follow is not known at one time any more.
             redis.memory.notes_places.then_some((None, Reply::Behind(redis.store)))
         }
@@ -214,7 +216,8 @@ fn answered<W: Default>(
             told
         }
         Question::Sync(name) => {
-            synced(redis, &name, Synced::read(value), now);
+            let is_waited = is_waited(redis, &name, channels);
+            synced(redis, (&name, is_waited), Synced::read(value), now);
             None
         }
         Question::Lease(name) => {
@@ -299,7 +302,12 @@ fn found<W: Default>(
     }
 }
 
-fn synced(redis: &mut Redis, name: &Rc<[u8]>, answer: Result<Synced, Refusal>, now: Now) {
+fn synced(
+    redis: &mut Redis,
+    (name, is_waited): (&Rc<[u8]>, bool),
+    answer: Result<Synced, Refusal>,
+    now: Now,
+) {
     let Some(mirror) = redis.mirrors.syncing(name) else { return };
     let last = mirror.last;
     let mut synced = match answer {
@@ -310,6 +318,9 @@ fn synced(redis: &mut Redis, name: &Rc<[u8]>, answer: Result<Synced, Refusal>, n
             return note(redis, &why, name, now);
         }
     };
+    if !synced.is_alive && !is_waited {
+        mirror.doubt();
+    }
     let (is_deleted, messages) = mirror.synced(&mut synced);
     if is_deleted {
         redis.todo.push_back(Todo::Delete(Rc::clone(name)));

@@ -40,6 +40,8 @@ pub struct Redis {
 pub enum Data {
     /// All that it had when it ended.
     Kept,
+    /// What it has written to the disk by itself.
+    Written,
     /// None.
     Lost,
 }

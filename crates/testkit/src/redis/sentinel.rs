@@ -56,6 +56,18 @@ impl Sentinel {
         sentinel
     }
 
+    /// Has it promote a replica of the master that it calls so, which is well.
+    ///
+    /// # Panics
+    /// If it does not begin to.
+    #[track_caller]
+    pub fn fail_over(&self, name: &str) {
+        let mut connection =
+            Connection::new(&self.directory.file("redis.sock")).expect("it listens");
+        let answer = connection.ask(&["SENTINEL", "FAILOVER", name]);
+        assert!(matches!(answer, Value::Text(_)), "{answer:?}");
+    }
+
     /// Where it listens, as a setting.
     #[must_use]
     pub fn tcp(&self) -> Address {

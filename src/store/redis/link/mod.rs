@@ -327,16 +327,19 @@ impl<K> Link<K> {
         let Some(Asked { sent_ms, kind }) = self.pipeline.pop() else {
             return self.fail(Reason::Unexpected("no command"), now_ms);
         };
-        let refusal = match &value {
-            Value::Error(error) => Some(Refusal::of(error)),
+        let error = match &value {
+            Value::Error(error) => Some((Refusal::of(error), error)),
             _ => None,
         };
+        let is_unknown = matches!(error, Some((Refusal::NoScript, _)));
+        let of_node = error.filter(|(refusal, _)| refusal.is_of_the_node());
+        let ends = of_node.map(|(_, error)| Reason::of("a command", error));
         match kind {
-            Kind::Caller(key, Some(command)) if refusal == Some(Refusal::NoScript) => {
+            Kind::Caller(key, Some(command)) if is_unknown => {
                 command.write_whole(&mut self.wire.unsent);
-                // As old as it is: the deadline in it is of then.
+                // The deadline in it stays that of then; but none is older than one before it.
                 let kind = Kind::Caller(key, Some(command));
-                return self.pipeline.push(Asked { sent_ms, kind });
+                return self.pipeline.push(Asked { sent_ms: now_ms, kind });
             }
             Kind::Caller(key, _) => {
                 if let Some(time_ms) = time_ms(&value) {
@@ -354,8 +357,8 @@ impl<K> Link<K> {
                 return self.fail(reason, now_ms);
             }
         }
-        if let Some(refusal) = refusal.filter(Refusal::is_of_the_node) {
-            self.fail(Reason::Refused(refusal), now_ms);
+        if let Some(reason) = ends {
+            self.fail(reason, now_ms);
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Pipeline<K> {
 /// A command that was sent.
 #[derive(Debug)]
 pub(super) struct Asked<K> {
-    /// When it was sent first, milliseconds.
+    /// When it was sent, the last time if it was sent again, milliseconds.
     pub(super) sent_ms: u64,
     pub(super) kind: Kind<K>,
 }
@@ -69,8 +69,7 @@ impl<K> Pipeline<K> {
             && self.bytes.saturating_add(command.bytes()) <= COMMAND_BYTES_MAX
     }
 
-    /// When the one was sent that is answered next, milliseconds. One that was sent again stands
-    /// behind younger ones: it is looked at when they are answered.
+    /// When the one was sent that is answered next, which is the oldest, milliseconds.
     pub(super) fn oldest_ms(&self) -> Option<u64> {
         self.asked.front().map(|asked| asked.sent_ms)
     }

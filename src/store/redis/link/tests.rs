@@ -364,6 +364,34 @@ fn a_node_that_is_none_to_talk_to_any_more_is_left_at_once() {
 }
 
 #[test]
+fn a_user_who_may_not_do_what_is_asked_is_left_and_dialled_no_more_than_once_a_second() {
+    let mut play = Play::up();
+    play.send(1).expect("it is up");
+    play.receive(b"-NOPERM this user has no permissions to run the 'evalsha' command\r\n");
+    let events = play.events();
+    assert!(matches!(&events[..], [Event::Reply(1, _), Event::Down(Reason::Rights(words))]
+        if words.contains("evalsha")));
+    let dials = play.dialled.len();
+    play.wait(999);
+    assert_eq!(play.dialled.len(), dials);
+    play.wait(251);
+    assert_eq!(play.dialled.len(), dials + 1);
+}
+
+#[test]
+fn nothing_is_done_for_a_caller_who_was_given_up_with_an_older_one() {
+    let mut play = Play::up();
+    play.send(1).expect("it is up");
+    let first_ms = play.link.deadline_ms(play.now_ms);
+    play.wait(1400);
+    assert_eq!(play.link.deadline_ms(play.now_ms), first_ms);
+    play.send(2).expect("it is up");
+    play.wait(100);
+    let events = play.events();
+    assert_eq!(events[..2], [Event::Lost(1), Event::Lost(2)]);
+}
+
+#[test]
 fn commands_under_way_are_bounded_in_number_and_bytes() {
     let mut play = Play::up();
     for key in 0..1024 {

@@ -15,8 +15,10 @@ pub(super) struct Voice {
     store: String,
     /// What was said last, and when, milliseconds.
     said: Option<(Line, u64)>,
-    /// What is so since then.
-    unsaid: Option<Line>,
+    /// What is so since then, and when it may be said, milliseconds.
+    unsaid: Option<(Line, u64)>,
+    /// The link was refused for want of rights: it may be up for no more than a command.
+    is_wary: bool,
     warned: Vec<Warning>,
 }
 
@@ -29,12 +31,13 @@ struct Line {
 
 impl Voice {
     pub(super) fn new(store: String) -> Self {
-        Self { store, said: None, unsaid: None, warned: Vec::new() }
+        Self { store, said: None, unsaid: None, is_wary: false, warned: Vec::new() }
     }
 
     /// The link is up.
     pub(super) fn up(&mut self, node: &Address, warnings: Vec<Warning>, now_ms: u64) {
-        self.say(Line { node: node.to_string(), away: None }, now_ms);
+        let from_ms = if self.is_wary { now_ms + PAUSE_MS } else { now_ms };
+        self.say(Line { node: node.to_string(), away: None }, from_ms, now_ms);
         for warning in warnings {
             if self.warned.contains(&warning) || self.warned.len() >= WARNINGS_MAX {
                 continue;
@@ -57,33 +60,35 @@ impl Voice {
     /// The link is not up.
     pub(super) fn down(&mut self, node: Option<&Address>, reason: &Reason, now_ms: u64) {
         let node = node.map(Address::to_string).unwrap_or_default();
-        self.say(Line { node, away: Some(reason.to_string()) }, now_ms);
+        self.is_wary = reason.is_of_rights();
+        self.say(Line { node, away: Some(reason.to_string()) }, now_ms, now_ms);
     }
 
     /// Says what could not be said before.
     pub(super) fn handle_timeout(&mut self, now_ms: u64) {
-        if self.poll_timeout().is_some_and(|due_ms| now_ms >= due_ms)
-            && let Some(line) = self.unsaid.take()
-        {
-            self.say(line, now_ms);
+        if let Some((line, _)) = self.unsaid.take_if(|(_, due_ms)| now_ms >= *due_ms) {
+            self.say(line, now_ms, now_ms);
         }
     }
 
     /// When [`Voice::handle_timeout`] has something to do, milliseconds.
     pub(super) fn poll_timeout(&self) -> Option<u64> {
-        self.unsaid.as_ref()?;
-        Some(self.said.as_ref().map_or(0, |(_, said_ms)| said_ms + PAUSE_MS))
+        self.unsaid.as_ref().map(|(_, due_ms)| *due_ms)
     }
 
-    fn say(&mut self, line: Line, now_ms: u64) {
+    /// Says a line from that time on, unless another takes its place before.
+    fn say(&mut self, line: Line, from_ms: u64, now_ms: u64) {
         self.unsaid = None;
-        match &self.said {
-            Some((said, _)) if *said == line => return,
-            Some((_, said_ms)) if now_ms < said_ms + PAUSE_MS => {
-                self.unsaid = Some(line);
+        let mut due_ms = from_ms;
+        if let Some((said, said_ms)) = &self.said {
+            if *said == line {
                 return;
             }
-            _ => {}
+            due_ms = due_ms.max(said_ms + PAUSE_MS);
+        }
+        if now_ms < due_ms {
+            self.unsaid = Some((line, due_ms));
+            return;
         }
         let (store, node) = (&self.store, &line.node);
         match &line.away {
@@ -124,5 +129,21 @@ mod tests {
         voice.up(&node, vec![], 1100);
         voice.down(Some(&node), &closed, 1200);
         assert_eq!(voice.poll_timeout(), None);
+    }
+    #[test]
+    fn who_lacks_a_right_is_not_said_to_be_up_until_that_has_lasted() {
+        let node = Address::Tcp("a".into(), 1);
+        let mut voice = Voice::new("default".into());
+        let refused = Reason::Rights("NOPERM".into());
+        voice.down(Some(&node), &refused, 0);
+        for now_ms in [1100, 2200, 3300] {
+            voice.up(&node, vec![], now_ms);
+            voice.down(Some(&node), &refused, now_ms + 1);
+        }
+        assert_eq!(voice.said.as_ref().map(|(_, ms)| *ms), Some(0));
+        voice.up(&node, vec![], 4400);
+        assert_eq!(voice.poll_timeout(), Some(5400));
+        voice.handle_timeout(5400);
+        assert!(voice.said.is_some_and(|(line, ms)| line.away.is_none() && ms == 5400));
     }
 }

@@ -1,0 +1,192 @@
+//! Away: Redis, or the way to it, fails in every way there is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pushserver_testkit::redis::Data;
+use pushserver_testkit::{Daemon, Redis, Stream, counters, post, request};
+
+use crate::crowd::{Crowd, TIMEOUT, Told, until_away};
+use crate::proxy::{Manner, PASSES, Proxy, most_in_a_second};
+use crate::scene::{ask, assert_away, daemon, kept, timed, until_published, until_up};
+
+#[test]
+fn killed_and_back_with_its_data() {
+    let mut redis = Redis::start(&[]);
+    let daemon = daemon(redis.address());
+    let mut crowd = Crowd::gather(&daemon);
+    redis.kill(Data::Kept);
+    until_away(&daemon);
+    crowd.outlast(Told::AtOnce);
+    redis.revive();
+    crowd.go_on(Instant::now());
+}
+
+#[test]
+fn frozen() {
+    let redis = Redis::start(&[]);
+    let daemon = daemon(redis.address());
+    let mut crowd = Crowd::gather(&daemon);
+    redis.signal("STOP");
+    crowd.outlast(Told::AfterTimeout);
+    redis.signal("CONT");
+    crowd.go_on(Instant::now());
+}
+
+/// The crowd, with this network while it is bad; gives no dials too many.
+#[track_caller]
+fn behind(manner: Manner, told: Told) {
+    let redis = Redis::start(&[]);
+    let proxy = Proxy::before(redis.address());
+    let daemon = daemon(proxy.address());
+    let mut crowd = Crowd::gather(&daemon);
+    proxy.take_dials();
+    proxy.set(manner);
+    crowd.outlast(told);
+    proxy.set(PASSES);
+    crowd.go_on(Instant::now());
+    let dials = most_in_a_second(&proxy.take_dials());
+    assert!((1..=12).contains(&dials), "{dials} in a second");
+}
+
+#[test]
+fn behind_a_network_that_resets() {
+    behind(Manner::Resets, Told::AtOnce);
+}
+
+#[test]
+fn behind_a_network_that_is_silent() {
+    behind(Manner::Swallows, Told::AfterTimeout);
+}
+
+#[test]
+fn behind_a_network_that_brings_everything_later() {
+    behind(Manner::Holds, Told::AfterTimeout);
+}
+
+#[test]
+fn nothing_that_was_refused_is_published_by_a_redis_that_wakes_up() {
+    let redis = Redis::start(&[]);
+    let daemon = daemon(redis.address());
+    let mut held = daemon.hold("a", 1);
+    redis.signal("STOP");
+    // Each waits for Redis a little shorter than the one before: all are refused with the first.
+    let refused = AtomicBool::new(false);
+    let count = thread::scope(|scope| {
+        let mut publishers = Vec::new();
+        while !refused.load(Ordering::Relaxed) {
+            publishers.push(scope.spawn(|| {
+                assert_away(&daemon.publish("a", "never"));
+                refused.store(true, Ordering::Relaxed);
+            }));
+            thread::sleep(Duration::from_millis(20));
+        }
+        redis.signal("CONT");
+        publishers.len()
+    });
+    assert!(count > 20, "{count} published");
+    until_up(&daemon);
+    assert_eq!(until_published(&daemon, "a", "after").status, 201);
+    assert_eq!(held[0].answer().text(), "after");
+    assert_eq!(kept(&daemon, "a"), ["after"]);
+}
+
+#[test]
+fn a_crowd_of_interval_polls_is_refused_by_a_frozen_redis() {
+    let redis = Redis::start(&[]);
+    let daemon = daemon(redis.address());
+    daemon.publish("a", "m");
+    redis.signal("STOP");
+    let ask = || daemon.ask(request("GET /now/a", ""));
+    let (mut polls, begin): (Vec<_>, _) = ((0..150).map(|_| ask()).collect(), Instant::now());
+    polls.iter_mut().for_each(|poll| assert_away(&poll.answer()));
+    assert!(begin.elapsed() <= TIMEOUT, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_crowd_of_long_polls_is_held_and_asks_when_redis_is_back() {
+    let redis = Redis::start(&[]);
+    let daemon = daemon(redis.address());
+    redis.signal("STOP");
+    let mut polls: Vec<_> = (0..300).map(|_| daemon.poll("a")).collect();
+    until_away(&daemon);
+    redis.signal("CONT");
+    until_up(&daemon);
+    daemon.until_held("a", 300);
+    assert_eq!(daemon.publish("a", "m").status, 201);
+    polls.iter_mut().for_each(|poll| assert_eq!(poll.answer().text(), "m"));
+}
+
+/// SIGTERM with requests of every kind.
+#[track_caller]
+fn assert_leaves_quickly(daemon: &mut Daemon) {
+    let mut polls = [daemon.poll("a"), daemon.poll("a")];
+    let mut stream = Stream::events(daemon.connect(), "/subscriber/a");
+    let mut publisher = daemon.ask(post("/publisher/a", b"never"));
+    daemon.signal("TERM");
+    let (status, took) = timed(|| daemon.wait());
+    assert!(status.success());
+    assert!(took <= TIMEOUT, "{took:?}");
+    for poll in &mut polls {
+        let answer = poll.answer();
+        assert!(answer.status == 304 && answer.closes(), "{}", answer.head);
+    }
+    assert_away(&publisher.answer());
+    assert!(stream.ends());
+}
+
+#[test]
+fn a_daemon_is_ended_while_redis_is_gone() {
+    let mut redis = Redis::start(&[]);
+    let mut daemon = daemon(redis.address());
+    redis.kill(Data::Lost);
+    until_away(&daemon);
+    assert_leaves_quickly(&mut daemon);
+}
+
+#[test]
+fn a_daemon_is_ended_while_redis_is_frozen() {
+    let redis = Redis::start(&[]);
+    let mut daemon = daemon(redis.address());
+    redis.signal("STOP");
+    assert_leaves_quickly(&mut daemon);
+}
+
+#[test]
+fn what_was_published_elsewhere_meanwhile_is_brought() {
+    let redis = Redis::start(&[]);
+    let proxy = Proxy::before(redis.address());
+    let (daemon, other) = (daemon(proxy.address()), daemon(redis.address()));
+    other.publish("a", "0");
+    let first = daemon.poll("a").answer();
+    let mut held = daemon.ask(request("GET /subscriber/a", &first.cursor()));
+    let mut streams = [
+        Stream::events(daemon.connect(), "/subscriber/a"),
+        Stream::socket_with_ids(daemon.connect(), "/subscriber/a"),
+        Stream::events(daemon.connect(), "/list/a,b"),
+    ];
+    streams.iter_mut().for_each(|stream| assert_eq!(stream.message().number(), 0));
+    let mut deleted = daemon.hold("deleted", 1);
+    daemon.until_held("a", 4);
+    proxy.set(Manner::Resets);
+    until_away(&daemon);
+    for number in 1..=300 {
+        assert!(
+            other.publish(if number % 3 == 0 { "b" } else { "a" }, number.to_string()).status < 300
+        );
+    }
+    assert_eq!(ask(&other, "DELETE /publisher/deleted").status, 200);
+    proxy.set(PASSES);
+    assert_eq!(held.answer().text(), "1");
+    assert_eq!(deleted[0].answer().status, 410);
+    let of_a = || (1..=300).filter(|number| number % 3 != 0);
+    for stream in &mut streams[..2] {
+        of_a().for_each(|number| assert_eq!(stream.message().number(), number));
+    }
+    (1..=300).for_each(|number| assert_eq!(streams[2].message().number(), number));
+    assert_eq!(daemon.publish("a", "301").status, 201);
+    streams.iter_mut().for_each(|stream| assert_eq!(stream.message().number(), 301));
+    let counted = counters(&daemon);
+    assert_eq!((counted["default_redis_reconnects"] > 0, counted["gaps"]), (true, 0));
+}
