@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pushserver::store::redis::resp::Value;
 use pushserver_testkit::redis::Data;
 use pushserver_testkit::{Daemon, Redis, Stream, counters, post, request};
 
@@ -69,6 +70,8 @@ fn behind_a_network_that_brings_everything_later() {
 fn nothing_that_was_refused_is_published_by_a_redis_that_wakes_up() {
     let redis = Redis::start(&[]);
     let daemon = daemon(redis.address());
+    // From now on Redis knows the script.
+    daemon.publish("b", "before");
     let mut held = daemon.hold("a", 1);
     redis.signal("STOP");
     // Each waits for Redis a little shorter than the one before: all are refused with the first.
@@ -189,4 +192,53 @@ fn what_was_published_elsewhere_meanwhile_is_brought() {
     streams.iter_mut().for_each(|stream| assert_eq!(stream.message().number(), 301));
     let counted = counters(&daemon);
     assert_eq!((counted["default_redis_reconnects"] > 0, counted["gaps"]), (true, 0));
+}
+
+#[test]
+fn cut_again_and_again_nobody_misses_or_repeats_a_message() {
+    let redis = Redis::start(&[]);
+    let (daemon, other) = (daemon(redis.address()), daemon(redis.address()));
+    let mut streams = [
+        Stream::events(daemon.connect(), "/subscriber/a"),
+        Stream::socket_with_ids(daemon.connect(), "/subscriber/a"),
+        Stream::events(daemon.connect(), "/list/a,b"),
+    ];
+    daemon.until_held("a", 3);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let own = |line: &str| !line.contains("cmd=client");
+            while !is_done.load(Ordering::Relaxed) {
+                // Each time another daemon, wherever it is in what it does.
+                let Value::Text(list) = redis.ask(&["CLIENT", "LIST"]) else { panic!("a text") };
+                let list = String::from_utf8(list.to_vec()).unwrap();
+                for line in list.lines().filter(|line| own(line)) {
+                    let id = line.split(' ').find_map(|word| word.strip_prefix("id=")).unwrap();
+                    redis.answer(&["CLIENT", "KILL", "ID", id]);
+                    thread::sleep(Duration::from_millis(150));
+                }
+            }
+        });
+        // One that is refused may be published all the same, as the answer was lost.
+        let mut published = 0;
+        let mut client = other.connect();
+        for number in 1..=2000 {
+            let answer = client.post("/publisher/a", number.to_string().as_bytes()).answer();
+            published += u32::from(answer.status < 300);
+        }
+        is_done.store(true, Ordering::Relaxed);
+        assert!(published > 0);
+        until_published(&other, "a", "2001");
+        until_up(&daemon);
+        let kept: Vec<u64> = kept(&daemon, "a").iter().map(|body| body.parse().unwrap()).collect();
+        assert!(kept.len() > published as usize && kept.is_sorted_by(|a, b| a < b));
+        for stream in &mut streams {
+            for number in &kept {
+                let message = stream.message();
+                assert_eq!((message.number(), message.gap()), (*number, 0));
+            }
+        }
+    });
+    let resyncs = counters(&daemon)["default_redis_resyncs"];
+    assert!(resyncs > 0, "it was cut");
 }

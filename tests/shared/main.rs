@@ -10,6 +10,7 @@
 
 mod away; // Redis is killed, frozen, behind a silent network, busy, read-only, loading, …
 mod crowd; // clients that are there before, while and after Redis is away
+mod many; // more than may be under way, and publishers that go
 mod places; // where Redis is, whose rights suffice there, and other settings
 mod proxy; // a network between the daemon and Redis, as bad as a test wants it
 mod refusing; // it is there, and refuses all or some: no memory, no rights, rubbish, …

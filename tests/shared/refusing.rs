@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use pushserver_testkit::redis::Connection;
-use pushserver_testkit::{Daemon, Redis, Start, Stream, counters, merge, until};
+use pushserver_testkit::{Daemon, Redis, Start, Stream, counters, merge, request, until};
 
 use crate::BINARY;
 use crate::crowd::{Crowd, Told};
@@ -169,7 +169,7 @@ fn out_of_memory() {
     let daemon = daemon(redis.address());
     daemon.publish("a", "before");
     let cursor = daemon.poll("a").answer().cursor();
-    let mut held = daemon.ask(pushserver_testkit::request("GET /subscriber/a", &cursor));
+    let mut held = daemon.ask(request("GET /subscriber/a", &cursor));
     daemon.until_held("a", 1);
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     for _ in 0..2 {
@@ -204,6 +204,8 @@ fn a_key_of_another_type_is_in_the_way_of_its_channel_alone() {
             assert_away(&ask(&daemon, line));
         }
     }
+    let events = request("GET /subscriber/a", "Accept: text/event-stream\r\n");
+    assert_away(&daemon.ask(events).answer());
     let mut held = daemon.hold("b", 1);
     assert_eq!(daemon.publish("b", "m").status, 201);
     assert_eq!(held[0].answer().text(), "m");
@@ -256,4 +258,15 @@ fn a_daemon_starts_while_redis_is_away_and_says_so() {
     assert_eq!(daemon.publish("a", "m").status, 201);
     assert_eq!(held.answer().text(), "m");
     assert_eq!(stream.message().body, b"m");
+}
+
+#[test]
+fn a_server_that_evicts_is_warned_of_once() {
+    let redis = Redis::start(&[&["maxmemory-policy", "allkeys-lru"]]);
+    let daemon = daemon(redis.address());
+    redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    daemon.until_logged("maxmemory-policy is allkeys-lru");
+    until_up(&daemon);
+    let warned = |line: &&String| line.contains("redis_evicts");
+    assert_eq!(daemon.log().iter().filter(warned).count(), 1);
 }

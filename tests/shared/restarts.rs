@@ -1,7 +1,7 @@
 //! Restarts: another Redis answers, with the data of the one before, with some of it or without;
 //! and a sentinel says where.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -10,8 +10,11 @@ use pushserver_testkit::redis::{Data, Sentinel};
 use pushserver_testkit::{Daemon, Redis, Stream, request, until};
 
 use crate::BINARY;
-use crate::crowd::{Crowd, until_away};
+use crate::crowd::{Crowd, RECOVERY, until_away};
 use crate::scene::{ask, daemon, kept, settings, until_published};
+
+/// So long a server may take to greet.
+const GREETING: Duration = Duration::from_secs(2);
 
 #[test]
 fn without_its_data() {
@@ -140,7 +143,8 @@ fn a_frozen_master_is_left_for_the_next_and_says_nothing_when_it_wakes() {
         assert_eq!(daemon.publish("a", "never").status, 503);
     }
     until("it is promoted", || is_master(&replica));
-    crowd.go_on(Instant::now());
+    // It may just have been dialled: for a greeting, and a sentinel that names the next one later.
+    crowd.go_on_within(RECOVERY + 3 * GREETING / 2, Instant::now());
     master.signal("CONT");
     // It does what it was asked while it was a master, and then follows the next one.
     until_following(&master);

@@ -8,7 +8,7 @@ use pushserver_testkit::{Answer, Client, Daemon, Random, Redis, Stream, merge, r
 
 use crate::BINARY;
 use crate::crowd::{close_code, end_of_events};
-use crate::scene::{ask, daemon, kept, settings, store};
+use crate::scene::{ask, daemon, kept, settings, store, until_up};
 
 /// Two daemons on one Redis.
 fn two(redis: &Redis) -> [Daemon; 2] {
@@ -224,7 +224,7 @@ fn a_gap_is_told_at_every_daemon() {
     store["max_messages"] = 3.into();
     let [one, two] = [(); 2].map(|()| Daemon::start(BINARY, settings(store.clone())));
     for daemon in [&one, &two] {
-        crate::scene::until_up(daemon);
+        until_up(daemon);
     }
     one.publish("a", "0");
     let first = two.poll("a").answer();
@@ -250,7 +250,7 @@ fn messages_of_every_size_and_type_arrive_at_the_other_daemon() {
     merge(&mut with, json!({"limits": {"body_bytes": 8 << 20}}));
     let [one, two] = [(); 2].map(|()| Daemon::start(BINARY, with.clone()));
     for daemon in [&one, &two] {
-        crate::scene::until_up(daemon);
+        until_up(daemon);
     }
     let mut events = Stream::socket_with_ids(two.connect(), "/subscriber/a");
     let mut several = Stream::socket_with_ids(two.connect(), "/list/a,b");
@@ -322,4 +322,39 @@ fn the_scripts_of_a_server_may_be_flushed_at_any_time() {
         redis.ask(&["SCRIPT", "FLUSH"]);
         assert_eq!(ask(&two, &format!("DELETE /publisher/{number}")).status, 200);
     }
+}
+
+#[test]
+fn messages_expire_at_every_daemon() {
+    let redis = Redis::start(&[]);
+    let mut store = store(redis.address());
+    merge(&mut store, json!({"message_timeout": 1, "channel_timeout": 60}));
+    let all = [(); 2].map(|()| Daemon::start(BINARY, settings(store.clone())));
+    all.iter().for_each(until_up);
+    let [one, two] = &all;
+    one.publish("a", "0");
+    let first = two.poll("a").answer();
+    one.publish("a", "1");
+    // Of one daemon that has it in its mirror, and of one that has not.
+    let mut stream = Stream::events(two.connect(), "/subscriber/a");
+    assert_eq!(stream.message().number(), 0);
+    assert_eq!(stream.message().number(), 1);
+    for daemon in &all {
+        until("they expire", || kept(daemon, "a").is_empty());
+        let answer = ask(daemon, "GET /publisher/a");
+        assert!(answer.text().contains("queued messages: 0"), "{}", answer.text());
+    }
+    let mut held =
+        all.each_ref().map(|daemon| daemon.ask(request("GET /subscriber/a", &first.cursor())));
+    one.until_held("a", 1);
+    two.until_held("a", 2);
+    assert_eq!(one.publish("a", "2").status, 201);
+    for poll in &mut held {
+        let answer = poll.answer();
+        assert_eq!(answer.text(), "2");
+        let gap = answer.header("X-Push-Gap").expect("the first cursor has missed one");
+        assert!(gap == "1" || gap == "unknown", "{gap}");
+    }
+    let message = stream.message();
+    assert_eq!((message.number(), message.gap()), (2, 0));
 }
