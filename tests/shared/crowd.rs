@@ -147,8 +147,10 @@ impl<'a> Crowd<'a> {
         let kept = kept(daemon, "a");
         assert!(!kept.iter().any(|body| body == "never"), "{kept:?}");
         assert_eq!(kept.last().map(String::as_str), Some("after"));
-        let longest = counters(daemon)["longest_turn_ms"];
-        assert!(longest < 500, "a turn of {longest} ms");
+        let longest = Duration::from_millis(counters(daemon)["longest_turn_ms"]);
+        // But for the time in which others had the processor.
+        let queued = daemon.vitals().queued();
+        assert!(longest < queued + SOON / 5, "a turn of {longest:?}, {queued:?} in the queue");
     }
 
     fn waiting(&self) -> u64 {

