@@ -8,9 +8,12 @@ use pushserver::store::redis::resp::Value;
 use pushserver_testkit::redis::Data;
 use pushserver_testkit::{Daemon, Redis, Stream, counters, post, request};
 
+use crate::BINARY;
 use crate::crowd::{Crowd, TIMEOUT, Told, until_away};
 use crate::proxy::{Manner, PASSES, Proxy, most_in_a_second};
-use crate::scene::{ask, assert_away, daemon, kept, timed, until_published, until_up};
+use crate::scene::{
+    ask, assert_away, daemon, kept, settings, store, timed, until_published, until_up,
+};
 
 #[test]
 fn killed_and_back_with_its_data() {
@@ -241,4 +244,37 @@ fn cut_again_and_again_nobody_misses_or_repeats_a_message() {
     });
     let resyncs = counters(&daemon)["default_redis_resyncs"];
     assert!(resyncs > 0, "it was cut");
+}
+
+#[test]
+fn what_went_by_a_limit_meanwhile_is_told_as_a_gap() {
+    let redis = Redis::start(&[]);
+    let proxy = Proxy::before(redis.address());
+    let [daemon, other] = [proxy.address(), redis.address()].map(|address| {
+        let mut store = store(address);
+        store["max_messages"] = 2.into();
+        let daemon = Daemon::start(BINARY, settings(store));
+        until_up(&daemon);
+        daemon
+    });
+    other.publish("a", "0");
+    let first = daemon.poll("a").answer();
+    let held = daemon.ask(request("GET /subscriber/a", &first.cursor()));
+    daemon.until_held("a", 1);
+    proxy.set(Manner::Resets);
+    until_away(&daemon);
+    for number in 1..=6 {
+        assert_eq!(other.publish("a", number.to_string()).status, 202);
+    }
+    proxy.set(PASSES);
+    let behind = daemon.ask(request("GET /subscriber/a", &first.cursor()));
+    for mut client in [held, behind] {
+        let answer = client.answer();
+        let gap = answer.header("X-Push-Gap").expect("there is a gap").to_owned();
+        assert_eq!(answer.text(), "5");
+        // Of other seconds it is not known how many.
+        assert!(gap == "4" || gap == "unknown", "{gap}");
+        let answer = daemon.ask(request("GET /subscriber/a", &answer.cursor())).answer();
+        assert_eq!((answer.text(), answer.header("X-Push-Gap")), ("6", None));
+    }
 }

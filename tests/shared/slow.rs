@@ -66,3 +66,19 @@ fn publishers_do_not_wait_for_each_other() {
     });
     assert!(took < Duration::from_secs(5), "{took:?}, and not 32 s");
 }
+
+#[test]
+fn who_does_not_wait_is_told_of_what_another_daemon_has_just_answered_for() {
+    let redis = Redis::start(&[]);
+    let proxy = Proxy::before(redis.address());
+    let [late, other] = [proxy.address(), redis.address()].map(daemon);
+    other.publish("a", "0");
+    let first = late.poll("a").answer();
+    let mut held = late.ask(request("GET /subscriber/a", &first.cursor()));
+    late.until_held("a", 1);
+    proxy.set(Manner::Passes(WAY));
+    assert_eq!(other.publish("a", "1").status, 201);
+    let answer = late.ask(request("GET /now/a", &first.cursor())).answer();
+    assert_eq!((answer.status, answer.text()), (200, "1"));
+    assert_eq!(held.answer().text(), "1");
+}

@@ -8,7 +8,7 @@ use super::mirror::Stage;
 use super::mirrors::Mirrors;
 use crate::clock::Now;
 use crate::message::{Cursor, Message, MessageId, Order};
-use crate::store::ask::{ChannelKey, ChannelName, Reply, StoreId};
+use crate::store::ask::{Ask, AskAll, ChannelKey, ChannelName, Reply, Start, StoreId};
 use crate::store::memory::asks::Asks;
 use crate::store::tombstones::Remains;
 
@@ -51,6 +51,9 @@ impl<W: Default> Local<'_, W> {
     ) -> Option<Reply<W>> {
         let Announced { id, number, kept, is_stored, content, .. } = announced;
         let key = self.channel(name, kept);
+        if let Some(key) = key {
+            self.miss(name, key, kept);
+        }
         let Self { asks: Asks { channels, memory, now }, mirrors, .. } = self;
         let mirror = mirrors.get_mut(name)?;
         mirror.last = mirror.last.max(id);
@@ -73,6 +76,18 @@ impl<W: Default> Local<'_, W> {
         })
     }
 
+    /// Messages up to `kept` that were never here are gone: whoever is behind them has missed them,
+    /// and what is here of before them is of no use.
+    fn miss(&mut self, name: &[u8], key: ChannelKey, kept: MessageId) {
+        let Asks { channels, memory, .. } = &mut self.asks;
+        if self.mirrors.get(name).is_some_and(|mirror| mirror.last < kept)
+            && let Some(channel) = channels.get_mut(key)
+            && let Some(queue) = channel.queue.replace(memory.open_mirror(key, kept))
+        {
+            memory.close(queue);
+        }
+    }
+
     /// Ends a channel that was deleted, if it is here.
     pub(super) fn delete(&mut self, name: &[u8]) -> Option<Reply<W>> {
         let now = self.asks.now;
@@ -82,6 +97,24 @@ impl<W: Default> Local<'_, W> {
         let facts = channel.facts(self.asks.memory, now);
         let kept = self.asks.remove(key)?;
         Some(Reply::Deleted { channel: key, facts, kept })
+    }
+
+    /// Answers a question about one channel as Redis would; `None`: Redis is to be asked.
+    pub(super) fn next(&mut self, name: &[u8], start: Start) -> Option<Reply<W>> {
+        if !self.decides(name, Order::Channel, (start.cursor, start.waits)) {
+            return None;
+        }
+        let name = ChannelName { store: self.store, name };
+        let reply = self.asks.answer(name, Ask::Next(start));
+        // What another daemon has answered for may still have to be announced here: who waits is
+        // told then.
+        (start.waits || !matches!(reply, Reply::Nothing { .. })).then_some(reply)
+    }
+
+    /// The same of several, of which all is known here.
+    pub(super) fn all(&mut self, order: Order, ask: AskAll<'_>, waits: bool) -> Option<Reply<W>> {
+        let reply = self.asks.answer_all(self.store, order, ask);
+        (waits || !matches!(reply, Reply::Followed { owed: None, .. })).then_some(reply)
     }
 
     /// Whether a subscriber behind the cursor is answered as Redis would; `may_wait`: what has come

@@ -186,10 +186,7 @@ impl Redis {
         start: Start,
         now: Now,
     ) -> Answer<W> {
-        let mut local = self.local(channels, now);
-        if local.decides(name, Order::Channel, (start.cursor, start.waits)) {
-            let name = ChannelName { store: local.store, name };
-            let reply = local.asks.answer(name, Ask::Next(start));
+        if let Some(reply) = self.local(channels, now).next(name, start) {
             self.figures.redis_mirror_hits += 1;
             return Answer::Now(reply);
         }
@@ -218,8 +215,9 @@ impl Redis {
         let may_wait = waits && !search.is_of_several();
         let mut local = self.local(channels, now);
         local.asks.memory.notes_places |= order == Order::Store;
-        if search.names.iter().all(|name| local.decides(name, order, (cursor, may_wait))) {
-            let reply = local.asks.answer_all(local.store, order, ask);
+        if search.names.iter().all(|name| local.decides(name, order, (cursor, may_wait)))
+            && let Some(reply) = local.all(order, ask, waits)
+        {
             self.figures.redis_mirror_hits += 1;
             return Answer::Now(reply);
         }
