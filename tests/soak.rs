@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use mio::Events;
-use pushserver_soak::{Load, Mutation, Options, Seen, settings};
+use pushserver_soak::{Fleet, Load, Mutation, Options, Seen, Tally, settings};
 use pushserver_testkit::Daemon;
 
 /// The daemon under load.
@@ -65,6 +65,50 @@ fn every_delivery_of_a_short_run_is_exact() {
     assert!(load.tally().vanished > 0 && load.tally().cut > 0, "{:?}", load.tally());
     assert!(load.tally().by_stream > 0 && load.tally().streams > 80, "{:?}", load.tally());
     assert!(load.tally().by_socket > 0 && load.tally().sockets > 80, "{:?}", load.tally());
+}
+
+/// Runs on three daemons that share one Redis, until so many messages were delivered.
+fn run_on_three(deliveries: u64, mutation: Option<Mutation>) -> Load {
+    let options = Options {
+        seed: 7,
+        channels: 15,
+        subscribers: 40,
+        sockets: 40,
+        streams: 40,
+        publishers: 9,
+        rate: 0,
+        mutation,
+    };
+    let mut load = Load::on(Fleet::start(BINARY, 3), options);
+    let mut events = Events::with_capacity(256);
+    let begin = Instant::now();
+    let untried = |load: &Load| mutation.is_none() && !(tried(load.seen()) && hit(load.tally()));
+    while load.tally().delivered < deliveries || untried(&load) {
+        load.turn(&mut events);
+        assert!(begin.elapsed() < LONG, "{:?}", load.tally());
+    }
+    load.finish(&mut events);
+    load
+}
+
+/// Whether everything has happened to the daemons that may.
+fn hit(tally: Tally) -> bool {
+    tally.kills > 1 && tally.cuts > 1 && tally.torn > 0 && tally.refused > 0 && tally.undone > 0
+}
+
+#[test]
+fn every_delivery_of_daemons_that_share_a_redis_is_exact_though_they_are_killed() {
+    let load = run_on_three(20_000, None);
+    assert_eq!(load.faults().total(), 0, "{:#?} after {:?}", load.faults(), load.tally());
+    assert_eq!(load.seen().messages, load.tally().delivered);
+}
+
+#[test]
+fn whatever_several_daemons_deliver_wrong_is_told() {
+    for (name, mutation) in Mutation::ALL {
+        let load = run_on_three(2000, Some(mutation));
+        assert!(load.faults().total() > 0, "{name}");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::targets::Place;
+
 /// A message's id: Unix second and tag.
 pub(crate) type Id = (u64, u32);
 
@@ -25,6 +27,9 @@ pub(crate) struct Rules {
     pub(crate) timeout_ms: u64,
     /// The store has so little memory that any message may be removed at any time.
     pub(crate) tight: bool,
+    /// How long it may take until a daemon knows what another has answered, milliseconds; 0: there
+    /// is one daemon.
+    pub(crate) spread_ms: u64,
 }
 
 /// `X-Push-Gap`.
@@ -42,8 +47,8 @@ pub(crate) struct Published {
     pub(crate) number: u64,
     /// Published at a location that stores messages.
     pub(crate) kept: bool,
-    /// Messages in the queue, according to the answer.
-    pub(crate) queued: usize,
+    /// Messages in the queue, according to the answer; `None`: there was none.
+    pub(crate) queued: Option<usize>,
     pub(crate) sent: Moment,
     pub(crate) acked: Moment,
 }
@@ -53,9 +58,38 @@ pub(crate) struct Published {
 pub(crate) struct Deleted {
     /// The channel's last message; 0:0 if it had none.
     pub(crate) last: Id,
-    pub(crate) queued: usize,
+    /// `None`: there was no answer.
+    pub(crate) queued: Option<usize>,
     pub(crate) sent: Moment,
     pub(crate) acked: Moment,
+}
+
+/// A POST or DELETE of which its client does not know what became of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unanswered {
+    pub(crate) lane: usize,
+    pub(crate) change: Change,
+    pub(crate) sent: Moment,
+    /// When it was answered 503: whatever became of it, it was done before. `None`: the connection
+    /// was broken.
+    pub(crate) refused: Option<Moment>,
+    pub(crate) place: Place,
+}
+
+/// What an [`Unanswered`] request was to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Publish { number: u64, kept: bool },
+    Delete,
+}
+
+/// What a publisher was told was done, which the store must have done as well.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) lane: usize,
+    pub(crate) change: Change,
+    /// Of the message, or of the last one before the DELETE.
+    pub(crate) id: Id,
 }
 
 /// The answer to a poll, or a thing that a stream was sent.
@@ -69,6 +103,8 @@ pub(crate) struct Observation {
     /// By a stream, asked for when it was opened: what it did not keep up with is a gap, be it kept
     /// by a store or not.
     pub(crate) follows: bool,
+    /// By a poll that is never held.
+    pub(crate) is_at_once: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

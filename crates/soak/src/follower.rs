@@ -43,7 +43,8 @@ impl Follower {
         self.epoch += 1;
         self.opened = shared.moment();
         self.talk = Talk::Http;
-        let mut link = shared.open(self.index, self.slow);
+        let place = shared.targets.pick(&mut shared.random);
+        let mut link = shared.open(self.index, self.slow, place);
         let path = shared.lanes[self.lane].path('s');
         let request = if self.is_socket() {
             shared.tally.sockets += 1;
@@ -96,11 +97,11 @@ impl Follower {
     }
 
     fn failed(&mut self, why: &str, shared: &mut Shared) {
-        let (lane, cursor) = (&shared.lanes[self.lane], self.cursor);
-        let path = lane.path('s');
-        let (form, index) = (self.form, self.index);
+        let Some(link) = self.link.take() else { return };
+        let path = shared.lanes[self.lane].path('s');
+        let (form, index, cursor) = (self.form, self.index, self.cursor);
         let detail = || format!("{form:?} of {index} on {path} after {cursor:?}: {why}");
-        shared.faults.note("connection", detail);
+        shared.broken(link.place, detail);
         self.rest(10, shared);
     }
 
@@ -164,7 +165,8 @@ impl Follower {
     fn observe(&mut self, saw: Saw, cursor: Option<Id>, shared: &mut Shared) {
         let read = shared.moment();
         let cursor = self.hidden.take().unwrap_or(cursor);
-        let observation = Observation { cursor, asked: self.opened, read, saw, follows: true };
+        let observation =
+            Observation { cursor, asked: self.opened, read, saw, follows: true, is_at_once: false };
         if !shared.observe_or_spoil(self.lane, observation) {
             self.hidden = Some(cursor);
         }

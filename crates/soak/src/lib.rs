@@ -12,12 +12,14 @@
 
 mod body;
 mod events;
+mod fleet;
 mod follower;
 mod hostile;
 mod link;
 mod load;
 mod message;
 mod model;
+mod pool;
 mod progress;
 mod publisher;
 mod rest;
@@ -25,11 +27,14 @@ mod run;
 mod settings;
 mod shared;
 mod subscriber;
+mod targets;
 mod watch;
 mod wire;
+mod witness;
 
 pub use self::events::{Faults, Seen};
+pub use self::fleet::Fleet;
 pub use self::load::Load;
-pub use self::run::{exactness, soak};
+pub use self::run::{exactness, several, soak};
 pub use self::settings::settings;
 pub use self::shared::{Mutation, Options, Tally};

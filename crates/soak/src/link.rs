@@ -11,12 +11,16 @@ use pushserver_testkit::Answer;
 use pushserver_testkit::answer::Front;
 use socket2::SockRef;
 
+use crate::targets::Place;
+
 /// Bytes that a slow reader reads in a turn.
 pub(crate) const SIP: usize = 1500;
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Link {
+    /// Where it leads.
+    pub(crate) place: Place,
     stream: TcpStream,
     out: Vec<u8>,
     sent: usize,
@@ -46,6 +50,7 @@ pub(crate) enum Filled {
 
 impl Link {
     pub(crate) fn open(
+        place: Place,
         address: SocketAddr,
         narrow: bool,
         registry: &Registry,
@@ -66,7 +71,7 @@ impl Link {
         let mut stream = TcpStream::from_std(socket.into());
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut stream, token, interest).expect("a new descriptor");
-        Self { stream, out: Vec::new(), sent: 0, incoming: Vec::new(), ends: false }
+        Self { place, stream, out: Vec::new(), sent: 0, incoming: Vec::new(), ends: false }
     }
 
     /// The buffer for the next request; [`Link::flush`] sends it.

@@ -9,6 +9,7 @@ use pushserver_testkit::Daemon;
 use pushserver_testkit::transcripts::part::Talk;
 
 use crate::events::{Faults, Id, Seen};
+use crate::fleet::Fleet;
 use crate::follower::Follower;
 use crate::publisher::Publisher;
 use crate::shared::{Options, Shared, Tally};
@@ -23,13 +24,25 @@ pub struct Load {
     subscribers: Vec<Subscriber>,
     followers: Vec<Follower>,
     publishers: Vec<Publisher>,
+    /// The daemons, if they are several.
+    fleet: Option<Fleet>,
 }
 
 impl Load {
     /// Connects the subscribers to the daemon at `address` and sends their first polls.
     #[must_use]
     pub fn new(address: SocketAddr, options: Options) -> Self {
-        let mut shared = Shared::new(address, options);
+        Self::at(&[address], None, options)
+    }
+
+    /// Connects the subscribers to several daemons, which this run kills and starts again.
+    #[must_use]
+    pub fn on(fleet: Fleet, options: Options) -> Self {
+        Self::at(&fleet.addresses(), Some(fleet), options)
+    }
+
+    fn at(addresses: &[SocketAddr], fleet: Option<Fleet>, options: Options) -> Self {
+        let mut shared = Shared::new(addresses, options);
         let mut subscribers: Vec<Subscriber> = (0..options.subscribers)
             .map(|index| {
                 Subscriber::new(index, index % options.channels, shared.random.percent(15))
@@ -46,12 +59,12 @@ impl Load {
         let publishers = (0..options.publishers).map(|index| Publisher::new(listeners + index));
         subscribers.iter_mut().for_each(|subscriber| subscriber.ask(&mut shared));
         followers.iter_mut().for_each(|follower| follower.open(&mut shared));
-        Self { shared, subscribers, followers, publishers: publishers.collect() }
+        Self { shared, subscribers, followers, publishers: publishers.collect(), fleet }
     }
 
     /// Serves what is ready, then publishes what is due.
     pub fn turn(&mut self, events: &mut Events) {
-        let Self { shared, subscribers, followers, publishers } = self;
+        let Self { shared, subscribers, followers, publishers, fleet } = self;
         let (polls, listeners) = (subscribers.len(), subscribers.len() + followers.len());
         if !shared.wait(events) {
             return;
@@ -73,6 +86,9 @@ impl Load {
         for publisher in publishers {
             publisher.publish_next(shared);
         }
+        if let Some(fleet) = fleet {
+            fleet.turn(shared);
+        }
     }
 
     /// Publishes no more and waits until every subscriber has all messages; a missing one is a
@@ -85,13 +101,16 @@ impl Load {
             let busy = self.publishers.iter().any(|publisher| publisher.is_busy());
             let late = self.late();
             if !busy && late.is_none() {
-                return;
+                break;
             }
             if begin.elapsed() > LAST {
                 let detail = || format!("{late:?}, publishers busy: {busy}");
                 self.shared.faults.note("never came", detail);
-                return;
+                break;
             }
+        }
+        if let Some(fleet) = &mut self.fleet {
+            fleet.end(&mut self.shared);
         }
     }
 

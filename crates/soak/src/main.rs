@@ -4,6 +4,7 @@
 //! ```text
 //! cargo build --release
 //! cargo run --release -p pushserver-soak -- --deliveries 10000000
+//! cargo run --release -p pushserver-soak -- --deliveries 1000000 --daemons 3
 //! cargo run --release -p pushserver-soak -- --minutes 30
 //! ```
 
@@ -14,11 +15,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pushserver_soak::{Mutation, Options, exactness, soak};
+use pushserver_soak::{Mutation, Options, exactness, several, soak};
 
 const USAGE: &str = "usage: cargo run --release -p pushserver-soak -- [OPTIONS]
     --deliveries N       as fast as it goes, until so many messages are delivered (200000)
     --minutes N          the soak instead: below what the machine can do, for so long
+    --daemons N          so many, which share one Redis and are killed now and then (1)
     --seed N             of all chance (1)
     --rate N             most deliveries a second
     --mutate KIND        spoil what is seen: lost, repeated, reordered, corrupt or gap
@@ -27,6 +29,7 @@ const USAGE: &str = "usage: cargo run --release -p pushserver-soak -- [OPTIONS]
 struct Arguments {
     deliveries: u64,
     minutes: Option<f64>,
+    daemons: usize,
     daemon: Option<String>,
     options: Options,
 }
@@ -45,6 +48,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let is_right = match arguments.minutes {
+        None if arguments.daemons > 1 => {
+            several(&daemon, arguments.daemons, arguments.deliveries, arguments.options)
+        }
         None => exactness(&daemon, arguments.deliveries, arguments.options),
         Some(minutes) => soak(&daemon, Duration::from_secs_f64(minutes * 60.0), arguments.options),
     };
@@ -69,12 +75,14 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
         rate: 0,
         mutation: None,
     };
-    let mut arguments = Arguments { deliveries: 200_000, minutes: None, daemon: None, options };
+    let mut arguments =
+        Arguments { deliveries: 200_000, minutes: None, daemons: 1, daemon: None, options };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("deliveries") => arguments.deliveries = parser.value()?.parse()?,
             Long("minutes") => arguments.minutes = Some(parser.value()?.parse()?),
+            Long("daemons") => arguments.daemons = parser.value()?.parse()?,
             Long("seed") => arguments.options.seed = parser.value()?.parse()?,
             Long("rate") => arguments.options.rate = parser.value()?.parse()?,
             Long("daemon") => arguments.daemon = Some(parser.value()?.string()?),

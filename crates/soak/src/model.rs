@@ -12,6 +12,9 @@ use crate::events::{Deleted, Faults, Gap, Id, Moment, Observation, Published, Ru
 /// its clock once a turn.
 const SLACK_MS: u64 = 500;
 
+/// How long a daemon that has lost Redis may be without it, milliseconds.
+const AWAY_MS: u64 = 2000;
+
 /// Turns after a publisher's answer until all that the daemon wrote before it has been read.
 const TURNS: u64 = 3;
 
@@ -151,7 +154,7 @@ impl Channel {
             }
             self.place += usize::from(published.kept);
             let queued = self.queued();
-            if queued.is_some_and(|queued| queued != published.queued) {
+            if differ(queued, published.queued) {
                 faults.note("the queue is counted wrong", || {
                     format!("{}: {queued:?} are there after {published:?}", self.name)
                 });
@@ -170,13 +173,13 @@ impl Channel {
         }
         self.deletes.push(deleted);
         let queued = self.queued();
-        if queued.is_some_and(|queued| queued != deleted.queued) {
+        if differ(queued, deleted.queued) {
             faults.note("the queue is counted wrong", || {
                 format!("{}: {queued:?} are there at {deleted:?}", self.name)
             });
         }
         let kept = self.history.iter_mut().rev().filter(|entry| entry.published.kept);
-        for entry in kept.take(deleted.queued) {
+        for entry in kept.take(deleted.queued.or(queued).unwrap_or(0)) {
             entry.taken = true;
         }
         self.life += 1;
@@ -199,7 +202,7 @@ impl Channel {
             Saw::Gone => {
                 self.seen.gone += 1;
                 let fits = |deleted: &Deleted| {
-                    deleted.sent.tick < seen.read.tick && deleted.acked.tick > seen.asked.tick
+                    deleted.sent.tick < seen.read.tick && !self.is_known(deleted.acked, seen.asked)
                 };
                 match self.deletes.iter().chain(&self.empty_deletes).rev().any(fits) {
                     true => Ok(()),
@@ -233,8 +236,10 @@ impl Channel {
         let cursor = seen.cursor.unwrap_or_default();
         let first = self.history.partition_point(|entry| entry.published.id <= cursor);
         let missed = &self.history[first..index];
-        // Messages that a DELETE removed are no gap, unless that DELETE came after `entry`.
-        let taken = |missed: &&Entry| missed.taken && missed.life < entry.life;
+        // Messages that a DELETE removed are no gap, unless that DELETE came after `entry`. Redis
+        // knows no more of what had gone before the DELETE, and may count what was in between.
+        let is_shared = self.rules.spread_ms > 0;
+        let taken = |missed: &&Entry| missed.life < entry.life && (missed.taken || is_shared);
         if let Some(last) = missed.iter().rev().find(|missed| missed.published.kept)
             && last.life == entry.life
             && !self.may_be_gone(last, seen)
@@ -245,12 +250,12 @@ impl Channel {
         let lost = missed.iter().filter(is_lost).count() as u64;
         // A stream is also told of those that no store kept, if it was there and behind.
         let unkept = missed.iter().filter(|missed| seen.follows && !missed.published.kept).count();
-        let most = lost + unkept as u64;
+        let most = if is_shared { missed.len() as u64 } else { lost + unkept as u64 };
         let right = match gap {
             _ if seen.cursor.is_none() => gap.is_none(),
             None => lost == 0,
             Some(Messages(told)) => told > 0 && (lost..=most).contains(&told),
-            Some(Unknown) => most > 0 && self.may_be_unknown(seen, first, index),
+            Some(Unknown) => most > 0 && (is_shared || self.may_be_unknown(seen, first, index)),
         };
         if !right {
             return Err(("gap", format!("{lost} were lost before {entry:?}")));
@@ -274,7 +279,7 @@ impl Channel {
         index: usize,
     ) -> Result<(), (&'static str, String)> {
         let entry = &self.history[index];
-        let before_asked = |moment: Moment| moment.tick < seen.asked.tick;
+        let before_asked = |moment: Moment| self.is_known(moment, seen.asked);
         let stale = |why: &str| Err(("stale", format!("{why} {entry:?}")));
         if !entry.published.kept && before_asked(entry.published.acked) {
             return stale("not kept:");
@@ -335,11 +340,24 @@ impl Channel {
             || missed.windows(2).filter(|pair| breaks(pair)).count() >= RUNS_TOLD
     }
 
+    /// Whether every daemon knows, when a subscriber asks, what a publisher was answered.
+    fn is_known(&self, acked: Moment, asked: Moment) -> bool {
+        let spread_ms = self.rules.spread_ms;
+        acked.tick < asked.tick && (spread_ms == 0 || acked.ms + spread_ms < asked.ms)
+    }
+
     fn judge_nothing(&self, seen: &Observation) -> Result<(), (&'static str, String)> {
-        // Published before the poll; or during it, in time to answer it.
+        // Published before the poll; or during it, in time to answer it. A daemon that is without
+        // Redis meanwhile may be late.
+        let is_shared = self.rules.spread_ms > 0;
         let was_there = |entry: &&Entry| {
             let Published { kept, acked, .. } = entry.published;
-            kept && (acked.tick < seen.asked.tick || acked.turn + TURNS < seen.read.turn)
+            let in_time = match is_shared {
+                true => acked.ms + AWAY_MS < seen.read.ms,
+                false => acked.turn + TURNS < seen.read.turn,
+            };
+            let is_at_once = !is_shared || seen.is_at_once;
+            kept && (is_at_once && acked.tick < seen.asked.tick || in_time)
         };
         let Some(newest) = self.history.iter().rev().find(was_there) else { return Ok(()) };
         let wanted = seen.cursor.is_none_or(|cursor| newest.published.id > cursor);
@@ -352,6 +370,11 @@ impl Channel {
         }
         Ok(())
     }
+}
+
+/// Whether an answer has another number than there is, if both are known.
+fn differ(there: Option<usize>, told: Option<usize>) -> bool {
+    there.zip(told).is_some_and(|(there, told)| there != told)
 }
 
 #[cfg(test)]
@@ -367,7 +390,7 @@ mod tests {
 
     impl World {
         fn new(cap: usize) -> Self {
-            let rules = Rules { cap, timeout_ms: 0, tight: false };
+            let rules = Rules { cap, timeout_ms: 0, tight: false, spread_ms: 0 };
             let channel = Channel::new("c".to_owned(), rules);
             Self { channel, tick: 0, faults: Faults::default() }
         }
@@ -382,22 +405,24 @@ mod tests {
             let (sent, acked) = (self.moment(), self.moment());
             let id = (100, number as u32);
             self.channel.begin();
-            let published = Published { id, number, kept: true, queued, sent, acked };
+            let published = Published { id, number, kept: true, queued: Some(queued), sent, acked };
             self.channel.published(published, &mut self.faults);
         }
 
         fn delete(&mut self, last: u32, queued: usize) {
             let (sent, acked) = (self.moment(), self.moment());
             self.channel.begin();
-            self.channel
-                .deleted(Deleted { last: (100, last), queued, sent, acked }, &mut self.faults);
+            self.channel.deleted(
+                Deleted { last: (100, last), queued: Some(queued), sent, acked },
+                &mut self.faults,
+            );
         }
 
         fn see(&mut self, cursor: Option<u32>, saw: Saw) {
             let (asked, read) = (self.moment(), self.moment());
             let cursor = cursor.map(|tag| (100, tag));
             self.channel.observed(
-                Observation { cursor, asked, read, saw, follows: false },
+                Observation { cursor, asked, read, saw, follows: false, is_at_once: false },
                 &mut self.faults,
             );
         }
@@ -460,8 +485,14 @@ mod tests {
         let asked = world.moment();
         world.publish(0, 1);
         let mut read = world.moment();
-        let nothing =
-            |read| Observation { cursor: None, asked, read, saw: Saw::Nothing, follows: false };
+        let nothing = |read| Observation {
+            cursor: None,
+            asked,
+            read,
+            saw: Saw::Nothing,
+            follows: false,
+            is_at_once: false,
+        };
         world.channel.observed(nothing(read), &mut world.faults);
         assert_eq!(world.faults(), ["304 though there was a message"]);
         // It may have been sent before, and be read only now.
@@ -506,7 +537,8 @@ mod tests {
             let saw = Saw::Message { id: (100, 3), number: 3, gap };
             let (asked, read) = (world.moment(), world.moment());
             let cursor = Some((99, 7));
-            let observation = Observation { cursor, asked, read, saw, follows: false };
+            let observation =
+                Observation { cursor, asked, read, saw, follows: false, is_at_once: false };
             world.channel.observed(observation, &mut world.faults);
             world.faults()
         };
@@ -526,7 +558,8 @@ mod tests {
         world.message(None, 0, None);
         assert_eq!((world.channel.unsettled(), world.faults().len()), (1, 0));
         let acked = world.moment();
-        let published = Published { id: (100, 0), number: 0, kept: true, queued: 1, sent, acked };
+        let published =
+            Published { id: (100, 0), number: 0, kept: true, queued: Some(1), sent, acked };
         world.channel.published(published, &mut world.faults);
         assert_eq!((world.channel.unsettled(), world.faults().len()), (0, 0));
     }
@@ -549,16 +582,78 @@ mod tests {
         world.publish(0, 1);
         let (asked, sent, acked) = (world.moment(), world.moment(), world.moment());
         world.channel.begin();
-        let unkept = Published { id: (100, 1), number: 1, kept: false, queued: 1, sent, acked };
+        let unkept =
+            Published { id: (100, 1), number: 1, kept: false, queued: Some(1), sent, acked };
         world.channel.published(unkept, &mut world.faults);
         let saw = Saw::Message { id: (100, 1), number: 1, gap: None };
         let read = world.moment();
-        let woken = Observation { cursor: Some((100, 0)), asked, read, saw, follows: false };
+        let woken = Observation {
+            cursor: Some((100, 0)),
+            asked,
+            read,
+            saw,
+            follows: false,
+            is_at_once: false,
+        };
         world.channel.observed(woken, &mut world.faults);
         world.publish(2, 2);
         world.message(Some(0), 2, None);
         assert_eq!(world.faults(), [""; 0]);
         world.message(Some(0), 1, None);
         assert_eq!(world.faults(), ["stale"]);
+    }
+
+    #[test]
+    fn what_was_done_without_an_answer_is_a_message_as_all_others() {
+        let mut world = World::new(0);
+        world.publish(0, 1);
+        let (sent, acked) = (world.moment(), world.moment());
+        world.channel.begin();
+        let unanswered =
+            Published { id: (100, 1), number: 1, kept: true, queued: None, sent, acked };
+        world.channel.published(unanswered, &mut world.faults);
+        world.publish(2, 3);
+        world.message(Some(0), 1, None);
+        assert_eq!(world.faults(), [""; 0]);
+        world.message(Some(0), 2, None);
+        assert_eq!(world.faults(), ["lost"]);
+        // It was refused, and done later.
+        world.channel.begin();
+        let late = Published { id: (100, 3), number: 3, ..unanswered };
+        world.channel.published(late, &mut world.faults);
+        assert_eq!(world.faults(), ["ids do not ascend"]);
+        world.channel.begin();
+        let deleted = Deleted { last: (100, 3), queued: None, sent, acked: world.moment() };
+        world.channel.deleted(deleted, &mut world.faults);
+        world.message(Some(1), 2, None);
+        assert_eq!(world.faults(), ["stale"]);
+    }
+
+    #[test]
+    fn several_daemons_may_be_a_moment_behind_but_for_who_does_not_wait() {
+        let mut world = World::new(0);
+        world.channel.rules.spread_ms = 10;
+        world.publish(0, 1);
+        world.see(None, Saw::Nothing);
+        assert_eq!(world.faults(), [""; 0]);
+        let (asked, read) = (world.moment(), world.moment());
+        let seen = |asked, read, is_at_once| {
+            let (cursor, saw) = (None, Saw::Nothing);
+            Observation { cursor, asked, read, saw, follows: false, is_at_once }
+        };
+        world.channel.observed(seen(asked, read, true), &mut world.faults);
+        assert_eq!(world.faults(), ["304 though there was a message"]);
+        let late = Moment { ms: read.ms + AWAY_MS, ..read };
+        world.channel.observed(seen(asked, late, false), &mut world.faults);
+        assert_eq!(world.faults(), ["304 though there was a message"]);
+        world.delete(0, 1);
+        world.message(None, 0, None);
+        world.see(None, Saw::Gone);
+        assert_eq!(world.faults(), [""; 0]);
+        world.tick += 10;
+        world.message(None, 0, None);
+        assert_eq!(world.faults(), ["stale"]);
+        world.see(None, Saw::Gone);
+        assert_eq!(world.faults(), ["410 without a DELETE"]);
     }
 }

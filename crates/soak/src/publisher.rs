@@ -2,10 +2,10 @@
 //! breaks off in the middle of a message, and half-closes connections.
 
 use crate::body;
-use crate::events::{Deleted, Moment, Published};
+use crate::events::{Change, Deleted, Moment, Published, Told, Unanswered};
 use crate::link::{Link, Reading};
-use crate::settings::KINDS;
-use crate::shared::Shared;
+use crate::pool::Pool;
+use crate::shared::{Lane, Shared};
 use crate::wire::{self, Reply};
 
 /// Publishers that may have a request open on one channel at once.
@@ -19,6 +19,7 @@ pub(crate) struct Publisher {
     /// Identifies its connection to the poll.
     token: usize,
     link: Option<Link>,
+    pool: Pool,
     doing: Option<Doing>,
 }
 
@@ -43,7 +44,7 @@ enum What {
 
 impl Publisher {
     pub(crate) fn new(token: usize) -> Self {
-        Self { token, link: None, doing: None }
+        Self { token, link: None, pool: Pool::default(), doing: None }
     }
 
     /// Whether it waits for an answer.
@@ -70,7 +71,7 @@ impl Publisher {
     }
 
     fn do_something(&mut self, lane: usize, shared: &mut Shared) {
-        let deletes = shared.random.below(KINDS[shared.lanes[lane].kind].publishes_per_delete) == 0;
+        let deletes = shared.random.below(shared.lanes[lane].kind.publishes_per_delete) == 0;
         match shared.random.below(1000) {
             _ if deletes => self.delete(lane, shared),
             0..4 => self.look(lane, shared),
@@ -141,6 +142,7 @@ impl Publisher {
         self.doing = Some(doing);
         let lane = &mut shared.lanes[doing.lane];
         lane.open += 1;
+        lane.open_deletes += usize::from(matches!(doing.what, What::Delete));
         if !matches!(doing.what, What::Look) {
             lane.model.begin();
         }
@@ -149,11 +151,8 @@ impl Publisher {
 
     /// Its connection, or a new one; about one time in 2000 it drops the old one.
     fn connection(&mut self, shared: &mut Shared) -> Link {
-        let kept = self.link.take();
-        match kept.filter(|_| shared.random.below(2000) > 0) {
-            Some(link) => link,
-            None => shared.open(self.token, false),
-        }
+        let kept = self.link.take().filter(|_| shared.random.below(2000) > 0);
+        self.pool.next(kept, (self.token, false), shared)
     }
 
     /// Its socket is writable or readable.
@@ -172,14 +171,21 @@ impl Publisher {
     }
 
     fn failed(&mut self, why: &str, shared: &mut Shared) {
-        self.link = None;
+        let Some(link) = self.link.take() else { return };
         let failed = self.doing.take();
-        shared.faults.note("connection", || format!("publisher, {failed:?}: {why}"));
-        if let Some(Doing { lane, what, .. }) = failed {
-            shared.lanes[lane].open -= 1;
-            if !matches!(what, What::Look) {
-                shared.lanes[lane].model.unchanged(&mut shared.faults);
-            }
+        let is_killed = shared.broken(link.place, || format!("publisher, {failed:?}: {why}"));
+        let Some(Doing { lane, sent, what }) = failed else { return };
+        ended(what, &mut shared.lanes[lane]);
+        match what.change() {
+            None => {}
+            Some(change) if is_killed => shared.unanswered.push(Unanswered {
+                lane,
+                change,
+                sent,
+                refused: None,
+                place: link.place,
+            }),
+            Some(_) => shared.lanes[lane].model.unchanged(&mut shared.faults),
         }
     }
 
@@ -188,31 +194,46 @@ impl Publisher {
         let Some(Doing { lane, sent, what }) = self.doing.take() else {
             return self.failed("an answer to nothing", shared);
         };
+        let Some(place) = self.link.as_ref().map(|link| link.place) else { return };
+        if matches!(what, What::Publish { ends: true, .. }) {
+            // The daemon closes it too; no more answers will come.
+            self.link = None;
+        }
         let information = wire::information(body);
-        let faults = &mut shared.faults;
         let entry = &mut shared.lanes[lane];
-        entry.open -= 1;
+        let is_shared = entry.kind.rules.spread_ms > 0;
+        ended(what, entry);
+        let faults = &mut shared.faults;
         match (what, reply.status, information) {
-            (What::Publish { number, kept, ends }, 201 | 202, Some((queued, held, id))) => {
-                if (reply.status == 201) != (held > 0) {
+            (What::Publish { number, kept, .. }, 201 | 202, Some((queued, held, id))) => {
+                // Of those who wait elsewhere only 201 tells.
+                let is_sent = reply.status == 201;
+                if is_sent != (held > 0) && !(is_shared && is_sent) {
                     faults.note("201", || format!("{reply:?}, {held} were held"));
                 }
                 shared.tally.published += 1;
                 if id > entry.newest {
                     (entry.newest, entry.caught_up) = (id, 0);
                 }
+                let queued = Some(queued);
                 let published = Published { id, number, kept, queued, sent, acked };
                 entry.model.published(published, faults);
-                if ends {
-                    // The daemon closes it too; no more answers will come.
-                    self.link = None;
-                }
+                shared.told(Told { lane, change: Change::Publish { number, kept }, id });
             }
-            (What::Delete, 200, Some((queued, _, last))) => {
-                entry.model.deleted(Deleted { last, queued, sent, acked }, faults);
+            (What::Delete, 200, Some((queued, _, id))) => {
+                let deleted = Deleted { last: id, queued: Some(queued), sent, acked };
+                entry.model.deleted(deleted, faults);
+                shared.told(Told { lane, change: Change::Delete, id });
             }
             (What::Delete, 404, _) => entry.model.unchanged(faults),
             (What::Look, 200, Some(_)) | (What::Look, 404, None) => {}
+            (_, 503, _) if is_shared => {
+                if let Some(change) = what.change() {
+                    let refused = Some(acked);
+                    shared.unanswered.push(Unanswered { lane, change, sent, refused, place });
+                }
+                shared.refused(place, || format!("{reply:?} to {what:?}"));
+            }
             _ => {
                 faults.note("status", || format!("{reply:?} to {what:?}"));
                 if !matches!(what, What::Look) {
@@ -221,6 +242,22 @@ impl Publisher {
             }
         }
     }
+}
+
+impl What {
+    fn change(self) -> Option<Change> {
+        match self {
+            Self::Publish { number, kept, .. } => Some(Change::Publish { number, kept }),
+            Self::Delete => Some(Change::Delete),
+            Self::Look => None,
+        }
+    }
+}
+
+/// A request has an answer, or will have none.
+fn ended(what: What, lane: &mut Lane) {
+    lane.open -= 1;
+    lane.open_deletes -= usize::from(matches!(what, What::Delete));
 }
 
 /// The next message's number and body; the body may be empty only if the content type holds the

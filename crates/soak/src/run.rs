@@ -8,6 +8,7 @@ use mio::Events;
 use pushserver_testkit::{Absent, Backend, Daemon, Manner};
 
 use crate::events::{Faults, Seen};
+use crate::fleet::Fleet;
 use crate::hostile::Hostile;
 use crate::load::Load;
 use crate::progress::Progress;
@@ -41,6 +42,26 @@ pub fn exactness(daemon: &str, deliveries: u64, options: Options) -> bool {
     let mut came_of = CameOf::default();
     came_of.add(&load);
     came_of.told(&daemon)
+}
+
+/// As [`exactness`], on so many daemons that share one Redis, while they are killed and started
+/// again and lose their connections to Redis.
+pub fn several(binary: &str, daemons: usize, deliveries: u64, options: Options) -> bool {
+    println!("{deliveries} deliveries, {daemons} daemons, {options:?}");
+    let mut load = Load::on(Fleet::start(binary, daemons), options);
+    let mut events = Events::with_capacity(1024);
+    let mut told = Instant::now();
+    while load.tally().delivered < deliveries {
+        load.turn(&mut events);
+        if told.elapsed() > ROUND / 6 {
+            told = Instant::now();
+            println!("after {} deliveries {} wrong", load.tally().delivered, load.faults().total());
+        }
+    }
+    load.finish(&mut events);
+    let mut came_of = CameOf::default();
+    came_of.add(&load);
+    came_of.is_right()
 }
 
 /// Runs load and hostile clients together for `duration`, below what the machine can do. At the end
@@ -145,14 +166,19 @@ impl CameOf {
     /// Prints what was tried, what went wrong, and what the daemon logged; returns whether all was
     /// right.
     fn told(&self, daemon: &Daemon) -> bool {
+        let is_right = self.is_right();
+        for line in daemon.log().iter().filter(|line| !line.contains(" info ")).take(20) {
+            println!("the daemon said: {line}");
+        }
+        is_right
+    }
+
+    fn is_right(&self) -> bool {
         println!("{:?}\n{:?}", self.tally, self.seen);
         for fault in &self.faults.first {
             println!("wrong: {fault}");
         }
         println!("{} wrong {:?}", self.faults.total(), self.faults.counts);
-        for line in daemon.log().iter().filter(|line| !line.contains(" info ")).take(20) {
-            println!("the daemon said: {line}");
-        }
         self.faults.total() == 0 && self.seen.messages == self.tally.delivered
     }
 }

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 use pushserver_testkit::Random;
 
-use crate::events::{Faults, Gap, Id, Moment, Observation, Saw};
+use crate::events::{Faults, Gap, Id, Moment, Observation, Saw, Told, Unanswered};
 use crate::link::Link;
 use crate::model::Channel;
-use crate::settings::KINDS;
+use crate::settings::{KINDS, Kind, SHARED_KINDS};
+use crate::targets::{Place, Targets};
 
 /// A [`Mutation`] falsifies one of so many observations.
 const SPOILT_EVERY: u64 = 200;
@@ -98,6 +99,18 @@ pub struct Tally {
     pub sockets: u64,
     /// Event streams that were opened.
     pub streams: u64,
+    /// Requests that were answered 503 because Redis was away.
+    pub refused: u64,
+    /// Connections that ended because a daemon was killed.
+    pub torn: u64,
+    /// POSTs and DELETEs without an answer that were done nevertheless.
+    pub done: u64,
+    /// Those that never were.
+    pub undone: u64,
+    /// Daemons that were killed.
+    pub kills: u64,
+    /// Connections of daemons to Redis that were ended.
+    pub cuts: u64,
 }
 
 impl Tally {
@@ -115,13 +128,19 @@ impl Tally {
         self.by_stream += other.by_stream;
         self.sockets += other.sockets;
         self.streams += other.streams;
+        self.refused += other.refused;
+        self.torn += other.torn;
+        self.done += other.done;
+        self.undone += other.undone;
+        self.kills += other.kills;
+        self.cuts += other.cuts;
     }
 }
 
 /// A channel: its model, and when to publish next.
 pub(crate) struct Lane {
     pub(crate) model: Channel,
-    pub(crate) kind: usize,
+    pub(crate) kind: Kind,
     pub(crate) name: usize,
     pub(crate) next_number: u64,
     pub(crate) newest: Id,
@@ -133,14 +152,15 @@ pub(crate) struct Lane {
     /// Messages left in the burst; each is due at once.
     pub(crate) burst: u64,
     pub(crate) open: usize,
+    /// Of these, DELETEs.
+    pub(crate) open_deletes: usize,
 }
 
 impl Lane {
     /// The channel with the number `name` and this many subscribers.
-    pub(crate) fn new(name: usize, followers: usize) -> Self {
-        let kind = name % KINDS.len();
+    pub(crate) fn new(name: usize, kind: Kind, followers: usize) -> Self {
         Self {
-            model: Channel::new(format!("{}/c{name}", KINDS[kind].name), KINDS[kind].rules),
+            model: Channel::new(format!("{}/c{name}", kind.name), kind.rules),
             kind,
             name,
             next_number: 0,
@@ -150,11 +170,12 @@ impl Lane {
             due_ms: 0,
             burst: 0,
             open: 0,
+            open_deletes: 0,
         }
     }
 
     pub(crate) fn path(&self, location: char) -> String {
-        format!("/{location}/{}/c{}", KINDS[self.kind].name, self.name)
+        format!("/{location}/{}/c{}", self.kind.name, self.name)
     }
 }
 
@@ -169,8 +190,11 @@ pub(crate) struct Shared {
     pub(crate) scratch: Vec<u8>,
     /// Publishers stop, and subscribers fetch what is left.
     pub(crate) finishing: bool,
+    pub(crate) targets: Targets,
+    /// What is not known yet, and what the store must have done: with several daemons.
+    pub(crate) unanswered: Vec<Unanswered>,
+    pub(crate) told: Vec<Told>,
     poll: Poll,
-    address: SocketAddr,
     start: Instant,
     now: Moment,
     /// Time in milliseconds, subscriber, and the epoch in which it asked for the timer.
@@ -178,9 +202,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(address: SocketAddr, options: Options) -> Self {
+    /// `addresses`: of the daemons.
+    pub(crate) fn new(addresses: &[SocketAddr], options: Options) -> Self {
+        let kinds = if addresses.len() > 1 { SHARED_KINDS } else { KINDS };
         let lane = |name: usize| {
-            Lane::new(name, (name..options.listeners()).step_by(options.channels).count())
+            let followers = (name..options.listeners()).step_by(options.channels).count();
+            Lane::new(name, kinds[name % kinds.len()], followers)
         };
         Self {
             options,
@@ -190,8 +217,10 @@ impl Shared {
             tally: Tally::default(),
             scratch: vec![0; 64 << 10],
             finishing: false,
+            targets: Targets::new(addresses),
+            unanswered: Vec::new(),
+            told: Vec::new(),
             poll: Poll::new().expect("there are descriptors"),
-            address,
             start: Instant::now(),
             now: Moment::default(),
             timers: BinaryHeap::new(),
@@ -226,8 +255,36 @@ impl Shared {
     }
 
     /// Opens a connection. `token`: subscribers come first, then streams, then publishers.
-    pub(crate) fn open(&self, token: usize, narrow: bool) -> Link {
-        Link::open(self.address, narrow, self.poll.registry(), Token(token))
+    pub(crate) fn open(&self, token: usize, narrow: bool, place: Place) -> Link {
+        let address = self.targets.address(place);
+        Link::open(place, address, narrow, self.poll.registry(), Token(token))
+    }
+
+    /// A connection has ended, or what came of it is no answer: right only of a daemon that was
+    /// killed. Gives whether it was.
+    pub(crate) fn broken(&mut self, place: Place, detail: impl FnOnce() -> String) -> bool {
+        let is_killed = !self.targets.lives(place);
+        if is_killed {
+            self.tally.torn += 1;
+        } else {
+            self.faults.note("connection", detail);
+        }
+        is_killed
+    }
+
+    /// A publisher was told that something was done.
+    pub(crate) fn told(&mut self, told: Told) {
+        if self.lanes[told.lane].kind.rules.spread_ms > 0 {
+            self.told.push(told);
+        }
+    }
+
+    /// A request was answered 503: right only while Redis may be away.
+    pub(crate) fn refused(&mut self, place: Place, detail: impl FnOnce() -> String) {
+        self.tally.refused += 1;
+        if !self.targets.may_refuse(place, self.now.ms) {
+            self.faults.note("503 though Redis is there", detail);
+        }
     }
 
     /// Sets a timer of a subscriber; it is void if the epoch has changed by then.

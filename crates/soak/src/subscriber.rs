@@ -4,6 +4,7 @@
 use crate::body;
 use crate::events::{Id, Moment, Observation, Saw};
 use crate::link::{Link, Reading, SIP};
+use crate::pool::Pool;
 use crate::settings::HOLD_MS;
 use crate::shared::Shared;
 use crate::wire::{self, Reply};
@@ -17,6 +18,7 @@ pub(crate) struct Subscriber {
     slow: bool,
     state: State,
     link: Option<Link>,
+    pool: Pool,
     /// Increases with every request and every pause: timers of an earlier epoch are void.
     epoch: u64,
     /// Its request said `Connection: close`.
@@ -50,6 +52,7 @@ impl Subscriber {
             slow,
             state: State::Resting,
             link: None,
+            pool: Pool::default(),
             epoch: 0,
             close: false,
             hidden: None,
@@ -66,7 +69,8 @@ impl Subscriber {
         self.epoch += 1;
         self.close = close;
         self.state = State::Asked { asked, interval, vanishes };
-        let link = self.link.get_or_insert_with(|| shared.open(self.index, self.slow));
+        let link = self.pool.next(self.link.take(), (self.index, self.slow), shared);
+        let link = self.link.insert(link);
         wire::get(&path, self.cursor, close, &mut shared.random, link.out());
         link.flush();
         if vanishes {
@@ -96,8 +100,8 @@ impl Subscriber {
     }
 
     fn failed(&mut self, why: &str, shared: &mut Shared) {
-        shared.faults.note("connection", || format!("subscriber {}: {why}", self.index));
-        self.link = None;
+        let Some(link) = self.link.take() else { return };
+        shared.broken(link.place, || format!("subscriber {}: {why}", self.index));
         self.rest(10, shared);
     }
 
@@ -140,6 +144,12 @@ impl Subscriber {
             },
             (304, echoed) if echoed == cursor => Saw::Nothing,
             (410, _) if !interval => Saw::Gone,
+            (503, _) if interval => {
+                if let Some(link) = &self.link {
+                    shared.refused(link.place, || format!("{reply:?} after {cursor:?}"));
+                }
+                return self.rest(10, shared);
+            }
             _ => {
                 shared.faults.note("status", || format!("{reply:?} after {cursor:?}"));
                 return self.rest(10, shared);
@@ -150,7 +160,8 @@ impl Subscriber {
             shared.faults.note("304 too early", || format!("after {held_ms} ms"));
         }
         let cursor = self.hidden.take().unwrap_or(cursor);
-        let observation = Observation { cursor, asked, read, saw, follows: false };
+        let observation =
+            Observation { cursor, asked, read, saw, follows: false, is_at_once: interval };
         if let Saw::Message { id, .. } = saw {
             self.cursor = Some(id);
             let lane = &mut shared.lanes[self.lane];
