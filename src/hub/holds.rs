@@ -288,7 +288,7 @@ impl Holds {
 
     /// Tells a poll of several channels its message.
     pub(super) fn tell(&mut self, peer: Peer, owed: Owed) {
-        let Owed { message, gap, name } = owed;
+        let Owed { message, gap, name, .. } = owed;
         self.outputs.push_back(Output::Feed { peer, due: Due { message, gap, name } });
     }
 

@@ -187,13 +187,15 @@ impl Streams {
                 at.stores.gap_among(&self.channels, cursor, message.place())
             }
         };
-        self.given(key, Due { message, gap, name }, at)
+        self.given(key, Due { message, gap, name }, false, at)
     }
 
-    /// Notes what a stream is given; ends a poll.
-    fn given(&mut self, key: StreamKey, mut due: Due, at: &mut At<'_>) -> Output {
+    /// Notes what a stream is given; ends a poll. `counts_ids`: the gap of its channels may have
+    /// what the stream itself knows that nobody keeps.
+    fn given(&mut self, key: StreamKey, mut due: Due, counts_ids: bool, at: &mut At<'_>) -> Output {
         let stream = self.feeds.stream_mut(key).expect("a listed stream lives");
-        due.gap = due.gap.and(Gap::Messages(stream.give(&due.message)));
+        let unkept = Gap::Messages(stream.give(&due.message));
+        due.gap = if counts_ids { due.gap.or_more(unkept) } else { due.gap.and(unkept) };
         let peer = stream.peer;
         if stream.is_poll {
             self.remove(key, at);
@@ -315,8 +317,8 @@ impl Streams {
                     owed.message.id_in(order) <= message.id_in(order)
                 }) =>
             {
-                let Owed { message, gap, name } = owed;
-                Some(self.given(key, Due { message, gap, name }, at))
+                let Owed { message, gap, counts_ids, name } = owed;
+                Some(self.given(key, Due { message, gap, name }, counts_ids, at))
             }
             (_, Some((feed, message, lost_through))) => {
                 Some(self.give(key, feed, message, lost_through, at))

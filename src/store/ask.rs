@@ -111,6 +111,8 @@ pub struct Owed {
     pub message: Rc<Message>,
     /// What is missing between the cursor and it.
     pub gap: Gap,
+    /// The gap is counted by ids: it has messages that no store kept, too.
+    pub counts_ids: bool,
     /// The name of its channel.
     pub name: Rc<[u8]>,
 }
@@ -240,6 +242,15 @@ impl Gap {
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Messages(one), Self::Messages(other)) => Self::Messages(one + other),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The larger one: each may have counted what the other has.
+    #[must_use]
+    pub fn or_more(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Messages(one), Self::Messages(other)) => Self::Messages(one.max(other)),
             _ => Self::Unknown,
         }
     }

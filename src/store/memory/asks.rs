@@ -249,7 +249,7 @@ impl<W> Asks<'_, W> {
         if let ([key], Order::Channel) = (channels, order) {
             let (message, gap) = self.memory.after(self.channels.get(*key)?.queue?, cursor)?;
             let name = Rc::clone(&self.channels.get(*key)?.name);
-            return Some(Owed { message, gap, name });
+            return Some(Owed { message, gap, counts_ids: false, name });
         }
         let there = channels.iter().filter_map(|key| {
             let channel = self.channels.get(*key)?;
@@ -259,7 +259,7 @@ impl<W> Asks<'_, W> {
         let (message, name) = there.min_by_key(|(message, _)| message.place())?;
         let message = Rc::clone(message);
         let gap = gap_among(self.channels, self.memory, channels, cursor, message.place());
-        Some(Owed { message, gap, name: Rc::clone(name) })
+        Some(Owed { message, gap, counts_ids: false, name: Rc::clone(name) })
     }
 
     fn inspect(&self, name: ChannelName<'_>) -> Result<Reply<W>, NoChannel> {

@@ -102,7 +102,7 @@ fn owed(search: &mut Search, here: Option<Found>, cursor: Cursor) -> Option<Owed
     let gap = search.gap(cursor, until);
     let Found { message, name } =
         search.first().into_iter().chain(here).min_by_key(|found| found.message.id_in(order))?;
-    Some(Owed { message, gap, name })
+    Some(Owed { message, gap, counts_ids: true, name })
 }
 
 fn refused<W>(search: &Search, part: usize, refusal: &Refusal) -> Conclusion<W> {
