@@ -201,8 +201,12 @@ impl Channel {
             }
             Saw::Gone => {
                 self.seen.gone += 1;
+                // A daemon that was without Redis tells it when it has heard of it.
+                let late_ms = if self.rules.spread_ms > 0 { AWAY_MS } else { 0 };
                 let fits = |deleted: &Deleted| {
-                    deleted.sent.tick < seen.read.tick && !self.is_known(deleted.acked, seen.asked)
+                    deleted.sent.tick < seen.read.tick
+                        && (deleted.acked.tick > seen.asked.tick
+                            || deleted.acked.ms + late_ms > seen.asked.ms)
                 };
                 match self.deletes.iter().chain(&self.empty_deletes).rev().any(fits) {
                     true => Ok(()),
@@ -653,6 +657,7 @@ mod tests {
         world.tick += 10;
         world.message(None, 0, None);
         assert_eq!(world.faults(), ["stale"]);
+        world.tick += AWAY_MS;
         world.see(None, Saw::Gone);
         assert_eq!(world.faults(), ["410 without a DELETE"]);
     }

@@ -148,6 +148,7 @@ impl Subscriber {
                 if let Some(link) = &self.link {
                     shared.refused(link.place, || format!("{reply:?} after {cursor:?}"));
                 }
+                self.link.take_if(|_| self.close);
                 return self.rest(10, shared);
             }
             _ => {
