@@ -198,6 +198,31 @@ fn what_was_published_elsewhere_meanwhile_is_brought() {
 }
 
 #[test]
+fn who_comes_while_redis_is_away_is_not_told_of_what_was_deleted_before() {
+    let redis = Redis::start(&[]);
+    let proxy = Proxy::before(redis.address());
+    let (daemon, other) = (daemon(proxy.address()), daemon(redis.address()));
+    other.publish("a", "0");
+    let first = daemon.poll("a").answer();
+    let mut before = daemon.ask(request("GET /subscriber/a", &first.cursor()));
+    daemon.until_held("a", 1);
+    proxy.set(Manner::Resets);
+    until_away(&daemon);
+    assert_eq!(ask(&other, "DELETE /publisher/a").status, 200);
+    let mut poll = daemon.ask(request("GET /subscriber/a", &first.cursor()));
+    let mut stream = Stream::events(daemon.connect(), "/subscriber/a");
+    proxy.set(PASSES);
+    assert_eq!(before.answer().status, 410);
+    for _ in 0..20 {
+        eprintln!("{}", ask(&daemon, "GET /publisher/a").text());
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(other.publish("a", "1").status, 201);
+    assert_eq!(poll.answer().text(), "1");
+    assert_eq!(stream.message().number(), 1);
+}
+
+#[test]
 fn cut_again_and_again_nobody_misses_or_repeats_a_message() {
     let redis = Redis::start(&[]);
     let (daemon, other) = (daemon(redis.address()), daemon(redis.address()));

@@ -4,7 +4,6 @@
 use std::rc::Rc;
 
 use super::announcement::Announced;
-use super::mirror::Stage;
 use super::mirrors::Mirrors;
 use crate::clock::Now;
 use crate::message::{Cursor, Message, MessageId, Order};
@@ -101,7 +100,7 @@ impl<W: Default> Local<'_, W> {
 
     /// Answers a question about one channel as Redis would; `None`: Redis is to be asked.
     pub(super) fn next(&mut self, name: &[u8], start: Start) -> Option<Reply<W>> {
-        if !self.decides(name, Order::Channel, (start.cursor, start.waits)) {
+        if !self.decides(name, Order::Channel, start.cursor) {
             return None;
         }
         let name = ChannelName { store: self.store, name };
@@ -117,14 +116,8 @@ impl<W: Default> Local<'_, W> {
         (waits || !matches!(reply, Reply::Followed { owed: None, .. })).then_some(reply)
     }
 
-    /// Whether a subscriber behind the cursor is answered as Redis would; `may_wait`: what has come
-    /// meanwhile will be brought to it.
-    pub(super) fn decides(
-        &self,
-        name: &[u8],
-        order: Order,
-        (cursor, may_wait): (Cursor, bool),
-    ) -> bool {
+    /// Whether a subscriber behind the cursor is answered as Redis would.
+    pub(super) fn decides(&self, name: &[u8], order: Order, cursor: Cursor) -> bool {
         let Some(mirror) = self.mirrors.get(name) else { return false };
         let Some(channel) = mirror.channel.and_then(|key| self.asks.channels.get(key)) else {
             return false;
@@ -134,9 +127,7 @@ impl<W: Default> Local<'_, W> {
             Order::Channel => cursor.id() >= reach,
             Order::Store => cursor.id() >= MessageId { tag: u32::MAX, ..reach },
         };
-        let is_complete =
-            self.mirrors.is_live(mirror) || may_wait && mirror.stage != Stage::Opening;
-        is_complete && is_behind && !cursor.is_oldest()
+        self.mirrors.is_live(mirror) && is_behind && !cursor.is_oldest()
     }
 
     /// The first message behind a place that is here of one of these channels.

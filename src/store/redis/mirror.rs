@@ -88,10 +88,9 @@ impl Mirror {
         }
     }
 
-    /// A subscriber's question was answered; whether that has begun the mirror.
+    /// A subscriber's question was answered; whether that shows that the channel was deleted.
     pub(super) fn opened(&mut self, opened: &Opened) -> bool {
-        let begins = self.stage == Stage::Opening;
-        if begins {
+        if self.stage == Stage::Opening {
             self.stage = Stage::Live;
             (self.last, self.covered) = (opened.last, opened.last);
             self.generation = opened.generation;
@@ -99,7 +98,10 @@ impl Mirror {
         if self.covered == MessageId::MAX {
             self.covered = self.last.max(opened.last);
         }
-        begins
+        // A sync whose script was not known is answered behind it.
+        let is_deleted = opened.generation > self.generation;
+        self.generation = self.generation.max(opened.generation);
+        is_deleted
     }
 
     /// Redis does not know the channel any more: the next subscriber is answered by Redis, which
@@ -207,11 +209,8 @@ mod tests {
         Announcement::Published(Box::new(announced))
     }
 
-    /// A mirror that knows of message 7 of a channel that was deleted three times.
-    fn live() -> Mirror {
-        let mut mirror = Mirror::new(b"a"[..].into(), 0);
-        assert_eq!(mirror.hear(published(message(6, 5, true))), Heard::Nothing, "it has no last");
-        let opened = Opened {
+    fn opened() -> Opened {
+        Opened {
             last: id(7),
             kept: id(7),
             generation: 3,
@@ -221,8 +220,15 @@ mod tests {
             first: None,
             is_oldest: false,
             places: Vec::new(),
-        };
-        assert!(mirror.opened(&opened));
+        }
+    }
+
+    /// A mirror that knows of message 7 of a channel that was deleted three times.
+    fn live() -> Mirror {
+        let mut mirror = Mirror::new(b"a"[..].into(), 0);
+        assert_eq!(mirror.hear(published(message(6, 5, true))), Heard::Nothing, "it has no last");
+        let opened = opened();
+        assert!(!mirror.opened(&opened));
         assert!(!mirror.opened(&Opened { last: id(6), ..opened }), "only the first begins it");
         assert_eq!((mirror.last, mirror.covered), (id(7), id(7)));
         mirror
@@ -294,7 +300,9 @@ mod tests {
         mirror.last = id(10);
         let (is_deleted, messages) = mirror.synced(&mut synced(&[10, 11], false));
         assert_eq!((is_deleted, tags(messages)), (false, vec![11, 12]), "each once");
-        let mut deleted = Synced { generation: 4, ..synced(&[], false) };
+        assert!(mirror.opened(&Opened { generation: 4, ..opened() }), "its answer came first");
+        assert!(!mirror.synced(&mut Synced { generation: 4, ..synced(&[], false) }).0);
+        let mut deleted = Synced { generation: 5, ..synced(&[], false) };
         assert!(mirror.synced(&mut deleted).0);
         assert!(!mirror.synced(&mut deleted).0);
     }

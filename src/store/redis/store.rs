@@ -37,8 +37,6 @@ use crate::store::memory::asks::Asks;
 /// The longest content of a message, bytes: well within what may be under way.
 pub(in crate::store) const CONTENT_BYTES_MAX: usize = 16 << 20;
 
-const MINUTE_MS: u64 = 60_000;
-
 /// See the module.
 #[derive(Debug)]
 pub(in crate::store) struct Redis {
@@ -73,6 +71,10 @@ pub(super) enum Todo {
     Bring(Rc<[u8]>, Announced),
     /// The sync has brought all, and this was the newest id; `None`: it goes on.
     Synced(Rc<[u8]>, Option<MessageId>),
+    /// A search has all its answers.
+    Conclude(Ticket),
+    /// A question of a subscriber is under way no more; whether that waits.
+    Close(Rc<[u8]>, bool),
     /// Who follows several channels is behind.
     Behind,
     /// A caller is told.
@@ -212,10 +214,9 @@ impl Redis {
         };
         let search = Search::new(names, kind);
         let Start { cursor, waits, .. } = search.start();
-        let may_wait = waits && !search.is_of_several();
         let mut local = self.local(channels, now);
         local.asks.memory.notes_places |= order == Order::Store;
-        if search.names.iter().all(|name| local.decides(name, order, (cursor, may_wait)))
+        if search.names.iter().all(|name| local.decides(name, order, cursor))
             && let Some(reply) = local.all(order, ask, waits)
         {
             self.figures.redis_mirror_hits += 1;
@@ -279,7 +280,7 @@ impl Redis {
         self.down_since_ms = self.down_since_ms.or((!self.link.is_up()).then_some(now.mono_ms));
         if now.mono_ms >= self.worst_until_ms {
             self.link.figures.worst_round_trip_ms = 0;
-            self.worst_until_ms = now.mono_ms + MINUTE_MS;
+            self.worst_until_ms = now.mono_ms + 60_000;
         }
         if self.link.poll_timeout().is_some_and(|due_ms| due_ms <= now.mono_ms) {
             self.link.handle_timeout(now.mono_ms);

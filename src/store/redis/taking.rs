@@ -97,6 +97,11 @@ fn go_on<W: Default>(
             mirrors.go_on(&name, last, &mut sender);
             None
         }
+        Todo::Conclude(ticket) => found(redis, ticket, channels, now),
+        Todo::Close(name, waits) => {
+            close(redis, &name, waits, now);
+            None
+        }
         Todo::Behind => Some((None, Reply::Behind(redis.store))),
         Todo::Accept(Own { ticket, name, published }) => {
             Some((Some(ticket), accepted(redis, &name, true, published)))
@@ -206,14 +211,18 @@ fn answered<W: Default>(
             let answer = Opened::read(value);
             if let Ok(opened) = &answer {
                 redis.newest_place = redis.newest_place.max(opened.newest_place);
-                if waits && let Some(mirror) = redis.mirrors.heard(&name) {
-                    mirror.opened(opened);
+                if waits
+                    && let Some(mirror) = redis.mirrors.heard(&name)
+                    && mirror.opened(opened)
+                {
+                    redis.todo.push_back(Todo::Delete(Rc::clone(&name)));
                 }
             }
-            let is_whole = redis.searches.answered(ticket, (round, part), answer);
-            let told = if is_whole { found(redis, ticket, channels, now) } else { None };
-            close(redis, &name, waits, now);
-            told
+            if redis.searches.answered(ticket, (round, part), answer) {
+                redis.todo.push_back(Todo::Conclude(ticket));
+            }
+            redis.todo.push_back(Todo::Close(name, waits));
+            None
         }
         Question::Sync(name) => {
             let is_waited = is_waited(redis, &name, channels);
