@@ -32,9 +32,8 @@ struct Asked {
     body: Option<String>,
 }
 
-#[derive(Debug)]
 pub(crate) struct World {
-    random: Random2,
+    random: Random,
     server: Server,
     /// What the server's clock is ahead of the daemons', milliseconds.
     ahead_ms: u64,
@@ -47,15 +46,6 @@ pub(crate) struct World {
     now_ms: u64,
     frozen_until_ms: Option<u64>,
     number: u64,
-}
-
-/// Shown as nothing.
-struct Random2(Random);
-
-impl std::fmt::Debug for Random2 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("..")
-    }
 }
 
 impl World {
@@ -73,7 +63,7 @@ impl World {
             Weather { slowness: random.pick(&[0, 30, 90]), breaks: random.pick(&[0, 0, 3, 20]) };
         Self {
             ahead_ms: random.pick(&[0, 5_000, 90_000]),
-            random: Random2(random),
+            random,
             server,
             daemons,
             followers,
@@ -104,7 +94,7 @@ impl World {
 
     /// Something happens.
     fn act(&mut self) {
-        let random = &mut self.random.0;
+        let random = &mut self.random;
         let daemon = random.index(self.daemons.len());
         match random.weighted(&[500, 300, 60, 10, 40, 4, 3, 3, 3]) {
             0 => {}
@@ -155,7 +145,7 @@ impl World {
 
     /// Time goes on.
     fn step(&mut self) {
-        let ms = self.random.0.pick(&[0, 1, 5, 20, 100]);
+        let ms = self.random.pick(&[0, 1, 5, 20, 100]);
         self.now_ms += ms;
         let unix_ms = BEGIN_UNIX_S * 1000 + self.ahead_ms + self.now_ms;
         if self.frozen_until_ms.is_some_and(|until_ms| self.now_ms >= until_ms) {
@@ -163,7 +153,6 @@ impl World {
             self.server.thaw(unix_ms);
         }
         let Self { random, server, daemons, weather, .. } = self;
-        let random = &mut random.0;
         for daemon in daemons.iter_mut() {
             daemon.exchange(server, unix_ms, random, *weather);
         }
@@ -182,7 +171,7 @@ impl World {
         }
         self.read_answers();
         for follower in &mut self.followers {
-            follower.step(&mut self.daemons, self.now_ms, &mut self.random.0);
+            follower.step(&mut self.daemons, self.now_ms, &mut self.random);
         }
     }
 
