@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use pushserver_testkit::{
-    Backend, Client, Daemon, Manner, Start, merge, settings, subscriber, until,
+    Backend, Client, Daemon, Manner, Start, counters, merge, settings, subscriber, until,
 };
 
 use crate::BINARY;
@@ -27,6 +27,8 @@ fn refused_by_the_system_accepting_pauses_and_resumes_and_who_is_held_is_served(
         client.send(more);
     }
     let mut publishers = [daemon.begin_publishing("a", 3), daemon.begin_publishing("more", 3)];
+    // All of them, and nobody else: one that is still to be accepted stands for one that is gone.
+    until("both publish", || counters(&daemon)["uploads"] == 2);
     until("only they are left", || daemon.vitals().descriptors() == idle + HELD + 2);
 
     daemon.vitals().limit_descriptors(daemon.vitals().next_descriptor());
