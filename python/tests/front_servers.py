@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pushserver.upstream import free_port
 from tests.browser.conftest import wait_until_listening
+from tests.ports import own_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -91,7 +91,7 @@ def front_server(
     """
     language, around, command = SERVERS[name]
     daemon_port = daemon_url.rpartition(":")[2]
-    port = str(free_port())
+    port = str(own_port())
     block = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
     documented = block.search(PAGE.read_text())
     assert documented, language

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pushserver.upstream import free_port
 from tests.conftest import wait_until
+from tests.ports import own_port
 
 PYTHON = Path(__file__).parents[1]
 
@@ -28,7 +28,7 @@ class Project:
         elsewhere: str = "127.0.0.1:9",
         **environment: str,
     ) -> None:
-        port = str(free_port())
+        port = str(own_port())
         self.url = f"http://127.0.0.1:{port}"
         self.shown = f"is running at http://{address}:{port}/"
         self._log = directory / "log"

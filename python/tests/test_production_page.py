@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pushserver.binary import find_binary
-from pushserver.upstream import free_port
+from tests.ports import own_port
 from tests.stub import Answer, Stub
 from tests.test_daemon import PYTHON
 
@@ -82,7 +82,7 @@ def is_waited_on(at):
 def test_the_unit_runs_and_reloads(place, wait_for):
     page = Answer(200, b"a page")
     with Stub(lambda request: page) as django, ThreadPoolExecutor() as threads:
-        port = free_port()
+        port = own_port()
         write_settings(place, django.host, port)
         (prepare,) = lines(place, "ExecStartPre")
         written, signal = lines(place, "ExecReload")

@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 import pytest
 
 from pushserver.test import PushServer
-from pushserver.upstream import free_port
 from pushserver.utils import updates
 from tests.browser.webdriver import Browser
+from tests.ports import own_port
 from tests.test_checks import OLD_DOCUMENTATION
 
 NGINX = """
@@ -108,7 +108,7 @@ def relay(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Iter
 def running_nginx(directory: Path, configuration: str) -> Iterator[str]:
     """nginx with this configuration, whose ``{port}`` is a free one; gives its ``host:port``."""
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    port = free_port()
+    port = own_port()
     (directory / "nginx.conf").write_text(configuration.format(port=port))
     with subprocess.Popen([nginx, "-p", str(directory), "-c", "nginx.conf"]) as process:
         try:

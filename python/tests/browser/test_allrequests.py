@@ -14,8 +14,8 @@ from websockets.sync.server import serve
 from pushserver import conf
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon
-from pushserver.upstream import free_port
 from tests.browser.webdriver import Browser
+from tests.ports import own_port
 from tests.project import Project
 
 PASSWORD = "correct horse"
@@ -317,7 +317,7 @@ def test_locations_take_streams_before_the_upstream(window, wait_for):
     location = {"type": "pubsub", "url": "/both/([^/]+)", "create_on_get": True}
     with EchoServer() as echo:
         # Pages of the site itself, whose port is known only now.
-        port = free_port()
+        port = own_port()
         origin = f"http://127.0.0.1:{port}"
         settings = {"port": port, "locations": [location | {"allow_origin": origin}]}
         with Daemon(find_binary(), settings, ["--allrequests", echo.url]) as daemon:
