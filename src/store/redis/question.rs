@@ -12,9 +12,6 @@ use crate::store::ask::{StoreId, Ticket};
 const SYNC_MESSAGES: u32 = 200;
 const SYNC_BYTES: u32 = 1 << 20;
 
-/// Commands under way beyond which only publishers, and what else is asked for once, send more.
-pub(super) const BUSY: usize = 512;
-
 /// See the module. Names are those of the hub.
 #[derive(Debug)]
 pub(in crate::store) enum Question {
@@ -61,7 +58,7 @@ pub(super) struct Sender<'a> {
 impl Sender<'_> {
     /// Whether commands that can wait may be sent.
     pub(super) fn has_room(&self) -> bool {
-        self.link.is_up() && self.link.in_flight() < BUSY
+        self.link.has_spare_room()
     }
 
     pub(super) fn subscribe(&mut self, name: &[u8]) {

@@ -17,7 +17,7 @@ use super::link::{Input, Link, Output};
 use super::local::Local;
 use super::mirrors::Mirrors;
 use super::options::Options;
-use super::question::{BUSY, Question, Sender};
+use super::question::{Question, Sender};
 use super::scripts::{Calls, Command, Publish};
 use super::search::{Kind, Search};
 use super::searches::Searches;
@@ -311,7 +311,7 @@ impl Redis {
 
     fn ask_searches(&mut self, now: Now) {
         self.searches.note_all();
-        while self.has_room() {
+        while self.link.has_spare_room() {
             let Self { store, keys, options, link, mirrors, searches, figures, todo, .. } = self;
             let Some((ticket, search)) = searches.pop(mirrors.are_settled()) else { return };
             let calls = Calls { keys, limits: options.limits };
@@ -340,11 +340,6 @@ impl Redis {
         }
     }
 
-    /// Whether commands that can wait may be sent.
-    fn has_room(&self) -> bool {
-        self.link.is_up() && self.link.in_flight() < BUSY
-    }
-
     pub(super) fn sender(&mut self, now: Now) -> (&mut Mirrors, Sender<'_>) {
         let Self { store, keys, options, link, mirrors, .. } = self;
         let calls = Calls { keys, limits: options.limits };
@@ -358,7 +353,7 @@ impl Redis {
 
     /// When there is something to do, milliseconds.
     pub(in crate::store) fn due_ms(&self) -> Option<u64> {
-        let is_free = self.has_room();
+        let is_free = self.link.has_spare_room();
         let searches = self.searches.has_new().then_some(0);
         let due = [self.link.poll_timeout(), self.mirrors.due_ms(is_free), searches];
         due.into_iter().flatten().min()

@@ -138,8 +138,7 @@ impl<K> Link<K> {
             State::Greeting { end_ms, .. } if now_ms >= *end_ms => {
                 self.fail(Reason::Silent("greeting"), now_ms);
             }
-            State::Up { heard_ms, .. } => {
-                let heard_ms = *heard_ms;
+            &State::Up { heard_ms, .. } => {
                 if self.unanswered_ms().is_some_and(|due_ms| now_ms >= due_ms) {
                     self.fail(Reason::Silent("command"), now_ms);
                 } else if self.pipeline.is_empty() && now_ms >= heard_ms + SILENCE_MS {
@@ -186,6 +185,11 @@ impl<K> Link<K> {
     #[must_use]
     pub fn is_up(&self) -> bool {
         matches!(self.state, State::Up { .. })
+    }
+
+    /// Whether commands may be sent that can wait: half of the room is left to all others.
+    pub(in crate::store) fn has_spare_room(&self) -> bool {
+        self.is_up() && self.pipeline.is_half_free()
     }
 
     /// Commands under way.
@@ -269,8 +273,7 @@ impl<K> Link<K> {
     fn take(&mut self, value: Value, now_ms: u64) {
         match &mut self.state {
             State::Resting { .. } => {}
-            State::Finding { end_ms, .. } => {
-                let end_ms = *end_ms;
+            &mut State::Finding { end_ms, .. } => {
                 let Some(sentinel) = &mut self.sentinel else { return };
                 match sentinel.read(value) {
                     None => {}

@@ -69,6 +69,11 @@ impl<K> Pipeline<K> {
             && self.bytes.saturating_add(command.bytes()) <= COMMAND_BYTES_MAX
     }
 
+    /// Whether half of the room is left, for what cannot wait.
+    pub(super) fn is_half_free(&self) -> bool {
+        self.commands < COMMANDS_MAX / 2 && self.bytes < COMMAND_BYTES_MAX / 2
+    }
+
     /// When the one was sent that is answered next, which is the oldest, milliseconds.
     pub(super) fn oldest_ms(&self) -> Option<u64> {
         self.asked.front().map(|asked| asked.sent_ms)
