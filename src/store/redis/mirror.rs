@@ -38,9 +38,9 @@ pub(super) struct Mirror {
     /// Deletions of our own that are under way, and whether one was heard meanwhile.
     deletes: u32,
     was_deleted: bool,
-    /// It is in the list of those whose lease is renewed, or of those that nobody waits on.
-    pub(super) is_leased: bool,
-    pub(super) is_left: bool,
+    /// When its lease is renewed, and when it is dropped if it has no channel; milliseconds.
+    pub(super) lease_ms: Option<u64>,
+    pub(super) left_ms: Option<u64>,
     /// Messages that no sync brings.
     held_back: Vec<Announced>,
 }
@@ -82,8 +82,8 @@ impl Mirror {
             opens: 0,
             deletes: 0,
             was_deleted: false,
-            is_leased: false,
-            is_left: false,
+            lease_ms: None,
+            left_ms: None,
             held_back: Vec::new(),
         }
     }

@@ -31,7 +31,7 @@ pub(super) struct Mirrors {
     syncing: usize,
     /// On a new connection: the first slot that may have to be synced.
     resync: Option<usize>,
-    /// With the time when each is due, milliseconds.
+    /// With the time when each is due, milliseconds; some are of an earlier mirror of that name.
     leases: VecDeque<(u64, Rc<[u8]>)>,
     left: VecDeque<(u64, Rc<[u8]>)>,
     pub(super) unheard: Unheard,
@@ -159,10 +159,11 @@ impl Mirrors {
 
     /// The lease of a channel that somebody may wait on is renewed from now on.
     pub(super) fn begin_lease(&mut self, name: &[u8], now: Now) {
-        if let Some(mirror) = self.get_mut(name).filter(|mirror| !mirror.is_leased) {
-            mirror.is_leased = true;
+        if let Some(mirror) = self.get_mut(name).filter(|mirror| mirror.lease_ms.is_none()) {
+            let due_ms = now.mono_ms + LEASE_MS;
+            mirror.lease_ms = Some(due_ms);
             let name = Rc::clone(&mirror.name);
-            self.leases.push_back((now.mono_ms + LEASE_MS, name));
+            self.leases.push_back((due_ms, name));
         }
     }
 
@@ -171,10 +172,11 @@ impl Mirrors {
     pub(super) fn leave(&mut self, name: &[u8], now: Now) {
         if let Some(mirror) = self.get_mut(name) {
             mirror.channel = None;
-            if !mirror.is_left {
-                mirror.is_left = true;
+            if mirror.left_ms.is_none() {
+                let due_ms = now.mono_ms + LINGER_MS;
+                mirror.left_ms = Some(due_ms);
                 let name = Rc::clone(&mirror.name);
-                self.left.push_back((now.mono_ms + LINGER_MS, name));
+                self.left.push_back((due_ms, name));
             }
         }
     }
@@ -233,16 +235,19 @@ impl Mirrors {
             {
                 return;
             }
-            let Some((_, name)) = self.leases.pop_front() else { return };
-            let Some(mirror) = self.get_mut(&name) else { continue };
+            let Some((due_ms, name)) = self.leases.pop_front() else { return };
+            let is_it = |mirror: &&mut Mirror| mirror.lease_ms == Some(due_ms);
+            let Some(mirror) = self.get_mut(&name).filter(is_it) else { continue };
             let Some(channel) = mirror.channel.and_then(|key| channels.get(key)) else {
-                mirror.is_leased = false;
+                mirror.lease_ms = None;
                 continue;
             };
             if channel.waited {
                 sender.lease(&name, channel.asked_ago_s(now).unwrap_or_default());
             }
-            self.leases.push_back((now.mono_ms + LEASE_MS, name));
+            let next_ms = now.mono_ms + LEASE_MS;
+            mirror.lease_ms = Some(next_ms);
+            self.leases.push_back((next_ms, name));
         }
     }
 
@@ -252,15 +257,20 @@ impl Mirrors {
         sender: &mut Sender<'_>,
         now: Now,
     ) {
-        while self.left.front().is_some_and(|(due_ms, _)| *due_ms <= now.mono_ms)
-            && let Some((_, name)) = self.left.pop_front()
-        {
-            let Some(mirror) = self.get_mut(&name) else { continue };
+        for _ in 0..AT_ONCE {
+            if self.left.front().is_none_or(|(due_ms, _)| *due_ms > now.mono_ms) {
+                return;
+            }
+            let Some((due_ms, name)) = self.left.pop_front() else { return };
+            let is_it = |mirror: &&mut Mirror| mirror.left_ms == Some(due_ms);
+            let Some(mirror) = self.get_mut(&name).filter(is_it) else { continue };
             if mirror.channel.is_none() && is_followed(&name) {
-                self.left.push_back((now.mono_ms + LINGER_MS, name));
+                let next_ms = now.mono_ms + LINGER_MS;
+                mirror.left_ms = Some(next_ms);
+                self.left.push_back((next_ms, name));
                 continue;
             }
-            mirror.is_left = false;
+            mirror.left_ms = None;
             self.drop_unused(&name, sender);
         }
     }
