@@ -146,8 +146,11 @@ fn lost<W>(redis: &mut Redis, question: Question, now: Now) -> Told<W> {
         Question::Publish { ticket, .. } | Question::Put { ticket, .. } => ticket,
         Question::Info { ticket, .. } => ticket,
         Question::Delete { ticket, name } => {
-            if let Some(mirror) = redis.mirrors.get_mut(&name) {
-                mirror.end_delete();
+            // One that was heard has happened, whoever asked for it.
+            if let Some(mirror) = redis.mirrors.get_mut(&name)
+                && mirror.end_delete()
+            {
+                redis.todo.push_back(Todo::Delete(Rc::clone(&mirror.name)));
             }
             ticket
         }
