@@ -24,6 +24,8 @@ mod searches;
 mod sentinel;
 mod store;
 mod taking;
+#[cfg(test)]
+mod tests;
 mod unheard;
 
 pub(super) use self::store::{CONTENT_BYTES_MAX, Redis};
