@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::resp::Value;
-use crate::message::{Content, MessageId};
+use crate::message::{Content, MessageId, Order};
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +151,11 @@ impl Entry {
     #[must_use]
     pub fn place(&self) -> MessageId {
         MessageId { time: self.id.time, tag: self.number }
+    }
+
+    /// What its subscribers count by.
+    pub(super) fn id_in(&self, order: Order) -> MessageId {
+        if order == Order::Store { self.place() } else { self.id }
     }
 
     fn read(entry: Value) -> Result<Self, Refusal> {

@@ -112,15 +112,15 @@ impl Search {
     pub(super) fn refusal(&self) -> Option<(usize, &Refusal)> {
         let mut parts = self.parts.iter().enumerate();
         parts.find_map(|(part, answer)| match answer {
-            Some(Err(refusal)) if *refusal != Refusal::Missing || self.is_bound(part) => {
+            Some(Err(refusal)) if *refusal != Refusal::Missing || self.needs_all() => {
                 Some((part, refusal))
             }
             _ => None,
         })
     }
 
-    /// Whether that channel has to exist.
-    fn is_bound(&self, _part: usize) -> bool {
+    /// Whether all its channels have to exist.
+    fn needs_all(&self) -> bool {
         match self.kind {
             Kind::Next(start) | Kind::Follow(_, start) => !start.create,
             Kind::Read(..) => false,
@@ -176,17 +176,15 @@ impl Search {
     /// The id of what [`Search::first`] gives, in the order of the search.
     pub(super) fn first_id(&self) -> Option<MessageId> {
         let order = self.order();
-        let id = |entry: &Entry| if order == Order::Store { entry.place() } else { entry.id };
-        self.opened().filter_map(|(_, opened)| opened.first.as_ref().map(id)).min()
+        self.opened().filter_map(|(_, opened)| Some(opened.first.as_ref()?.id_in(order))).min()
     }
 
     /// The first message of all that is behind the cursor.
     pub(super) fn first(&mut self) -> Option<Found> {
         let order = self.order();
-        let id = |entry: &Entry| if order == Order::Store { entry.place() } else { entry.id };
         let parts = self.parts.iter_mut().enumerate().filter_map(|(part, answer)| {
             let entry = &mut answer.as_mut()?.as_mut().ok()?.first;
-            Some((id(entry.as_ref()?), part, entry))
+            Some((entry.as_ref()?.id_in(order), part, entry))
         });
         let (_, part, entry) = parts.min_by_key(|(id, ..)| *id)?;
         let message = Rc::new(message(entry.take()?, 0));

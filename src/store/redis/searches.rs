@@ -93,8 +93,8 @@ impl Searches {
         search.is_some_and(|search| search.answered(round, part, answer))
     }
 
-    /// A part is lost, or could not be sent; gives the search if it does not wait for another try,
-    /// as its subscriber does not.
+    /// A part is lost, or could not be sent; gives whether that ends the search, as its subscriber
+    /// does not wait for another try.
     pub(super) fn lost(&mut self, ticket: Ticket, round: u32) -> bool {
         self.under_way -= 1;
         let Some(search) = self.table.get_mut(&ticket) else { return false };
