@@ -46,7 +46,10 @@ impl Reason {
         match Refusal::of(error) {
             Refusal::NoPermission => Self::Rights(words()),
             refusal if refusal.is_of_the_node() => Self::Refused(refusal),
-            _ if command == "HELLO" => Self::NoResp3(words()),
+            // Of what a server without RESP3 says there is no list; this one has no room.
+            _ if command == "HELLO" && !error.starts_with(b"ERR max number of clients") => {
+                Self::NoResp3(words())
+            }
             _ => Self::Greeting(command, words()),
         }
     }
