@@ -42,13 +42,11 @@ impl Asking {
 
     /// Takes out a caller that its store has answered; a poll has what is left of its time.
     pub(super) fn answered(&mut self, ticket: Ticket, now: Now) -> Option<Pending> {
-        let mut pending = self.callers.remove(&ticket)?;
-        if let (Some(timer), Some(timeouts)) = (pending.timer.take(), &mut self.timeouts) {
-            let due_ms = timeouts.due_ms(timer).unwrap_or_default();
-            timeouts.cancel(timer);
-            if let Some(subscribe) = pending.waits() {
-                subscribe.timeout_ms = due_ms.saturating_sub(now.mono_ms).max(1);
-            }
+        let timer = self.callers.get(&ticket)?.timer;
+        let due_ms = timer.and_then(|timer| self.timeouts.as_ref()?.due_ms(timer));
+        let mut pending = self.forget(ticket)?;
+        if let (Some(due_ms), Some(subscribe)) = (due_ms, pending.waits()) {
+            subscribe.timeout_ms = due_ms.saturating_sub(now.mono_ms).max(1);
         }
         Some(pending)
     }
