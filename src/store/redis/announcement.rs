@@ -36,6 +36,14 @@ pub struct Announced {
     pub content: Option<Content<Box<[u8]>>>,
 }
 
+impl Announced {
+    /// Its place in its store.
+    #[must_use]
+    pub fn place(&self) -> MessageId {
+        MessageId { time: self.id.time, tag: self.number }
+    }
+}
+
 impl Announcement {
     /// From the payload of a push; `None`: no script wrote it.
     #[must_use]

@@ -15,7 +15,7 @@ pub(super) struct Search {
     pub(super) names: Box<[Rc<[u8]>]>,
     pub(super) kind: Kind,
     /// Counts the tries: answers to an earlier one are of no use.
-    pub(super) round: u32,
+    round: u32,
     parts: Vec<Option<Result<Opened, Refusal>>>,
     unanswered: usize,
 }
@@ -187,7 +187,7 @@ impl Search {
             Some((entry.as_ref()?.id_in(order), part, entry))
         });
         let (_, part, entry) = parts.min_by_key(|(id, ..)| *id)?;
-        let message = Rc::new(message(entry.take()?, 0));
+        let message = Rc::new(message(entry.take()?));
         Some(Found { message, name: Rc::clone(&self.names[part]) })
     }
 
@@ -223,8 +223,8 @@ fn missing(order: Order, cursor: Cursor, gone: MessageId) -> Gap {
     }
 }
 
-/// An entry as a message, the `sequence`th of its mirror.
-pub(super) fn message(entry: Entry, sequence: u64) -> Message {
+/// An entry as a message of no mirror: nobody counts by its sequence.
+fn message(entry: Entry) -> Message {
     let Entry { id, number, content, .. } = entry;
-    Message { time: id.time, tag: id.tag, number, sequence, content }
+    Message { time: id.time, tag: id.tag, number, sequence: 0, content }
 }

@@ -42,7 +42,7 @@ impl Searches {
     }
 
     /// Is to be asked, once more.
-    pub(super) fn again(&mut self, ticket: Ticket) {
+    fn again(&mut self, ticket: Ticket) {
         match self.table.get(&ticket) {
             Some(search) if search.is_of_several() => self.waiting_of_several.push_back(ticket),
             Some(_) => self.waiting.push_back(ticket),

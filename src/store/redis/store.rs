@@ -77,8 +77,10 @@ pub(super) enum Todo {
     Close(Rc<[u8]>, bool),
     /// Who follows several channels is behind.
     Behind,
-    /// A caller is told.
+    /// A caller is told that Redis refuses.
     Tell(Ticket, Refusal),
+    /// A caller is told that Redis is away.
+    GiveUp(Ticket),
     /// A message of our own was announced.
     Accept(Own),
 }
@@ -128,34 +130,35 @@ impl Redis {
         now: Now,
     ) -> Answer<W> {
         let ChannelName { name, .. } = name;
-        let content = match ask {
+        match ask {
             Ask::Next(start) => return self.next(channels, name, start, now),
             Ask::Append { content, .. } if content.bytes() > CONTENT_BYTES_MAX => {
                 return Answer::Now(Reply::TooLarge);
             }
-            Ask::Append { content, create, keep } => Some((content, create, keep)),
-            Ask::Create | Ask::Inspect | Ask::Delete => None,
-        };
-        let Some(deadline_ms) = self.link.deadline_ms(now.mono_ms) else { return self.away() };
+            _ => {}
+        }
+        // Where no clock was heard yet nothing is sent either.
+        let deadline_ms = self.link.deadline_ms(now.mono_ms).unwrap_or_default();
         let ticket = self.ticket();
-        let written = self.store.written(name);
+        let (written, of) = (self.store.written(name), name.into());
         let calls = Calls { keys: &self.keys, limits: self.options.limits };
         let (command, question) = match ask {
-            Ask::Create => (calls.put(&written), Question::Put { ticket, name: name.into() }),
-            Ask::Delete => {
-                let command = calls.delete(&written, deadline_ms);
-                (command, Question::Delete { ticket, name: name.into() })
+            Ask::Append { content, create, keep } => {
+                let content = (content, create, keep);
+                self.publish(&written, (ticket, of), content, (deadline_ms, now))
             }
-            _ => match content {
-                None => (calls.info(&written), Question::Info { ticket, name: name.into() }),
-                Some(content) => {
-                    self.publish(&written, (ticket, name), content, (deadline_ms, now))
-                }
-            },
+            Ask::Create => (calls.put(&written), Question::Put { ticket, name: of }),
+            Ask::Delete => {
+                (calls.delete(&written, deadline_ms), Question::Delete { ticket, name: of })
+            }
+            // The next message was asked for above.
+            Ask::Inspect | Ask::Next(_) => {
+                (calls.info(&written), Question::Info { ticket, name: of })
+            }
         };
         let deletes = matches!(question, Question::Delete { .. });
         if self.link.send(command, question, now.mono_ms).is_err() {
-            return self.away();
+            return Answer::Now(self.away());
         }
         if deletes && let Some(mirror) = self.mirrors.get_mut(name) {
             mirror.begin_delete();
@@ -166,18 +169,18 @@ impl Redis {
     fn publish(
         &self,
         written: &[u8],
-        (ticket, name): (Ticket, &[u8]),
+        (ticket, name): (Ticket, Box<[u8]>),
         (content, create, store): (Content<&[u8]>, bool, bool),
         (deadline_ms, now): (u64, Now),
     ) -> (Command, Question) {
         let calls = Calls { keys: &self.keys, limits: self.options.limits };
-        let mirror = self.mirrors.get(name);
+        let mirror = self.mirrors.get(&name);
         let is_heard = mirror.is_some_and(|mirror| self.mirrors.is_heard(mirror));
         let least_id = mirror.map(|mirror| mirror.last).unwrap_or_default();
         let is_fresh = self.link.is_fresh(now.mono_ms);
         let least_place = if is_fresh { self.newest_place } else { MessageId::default() };
         let publish = Publish { content, create, store, deadline_ms, least_id, least_place };
-        let question = Question::Publish { ticket, name: name.into(), is_heard };
+        let question = Question::Publish { ticket, name, is_heard };
         (calls.publish(written, publish), question)
     }
 
@@ -227,16 +230,17 @@ impl Redis {
 
     fn search<W>(&mut self, search: Search) -> Answer<W> {
         if !search.start().waits && !self.link.is_up() {
-            return self.away();
+            return Answer::Now(self.away());
         }
         let ticket = self.ticket();
         self.searches.begin(ticket, search);
         Answer::Later(ticket)
     }
 
-    fn away<W>(&mut self) -> Answer<W> {
+    /// What a caller is told where Redis is away or refuses; counts it.
+    pub(super) fn away<W>(&mut self) -> Reply<W> {
         self.figures.redis_refused += 1;
-        Answer::Now(Reply::Away)
+        Reply::Away
     }
 
     /// Nobody waits for this answer any more.
@@ -334,7 +338,7 @@ impl Redis {
             // Only where it has more channels than commands may be under way.
             for _ in 0..lost {
                 if searches.lost(ticket, round) {
-                    todo.push_back(Todo::Tell(ticket, Refusal::Busy));
+                    todo.push_back(Todo::GiveUp(ticket));
                 }
             }
         }

@@ -58,8 +58,7 @@ fn take<W: Default>(
             redis.mirrors.go_down();
             let own = redis.mirrors.unheard.take_all();
             redis.todo.extend(own.into_iter().map(Todo::Accept));
-            let given_up = redis.searches.give_up().into_iter();
-            redis.todo.extend(given_up.map(|ticket| Todo::Tell(ticket, Refusal::Busy)));
+            redis.todo.extend(redis.searches.give_up().into_iter().map(Todo::GiveUp));
             // What they follow is not known at one time any more.
             redis.memory.notes_places.then_some((None, Reply::Behind(redis.store)))
         }
@@ -82,8 +81,7 @@ fn go_on<W: Default>(
     match todo {
         Todo::Delete(name) => Some((None, redis.local(channels, now).delete(&name)?)),
         Todo::Bring(name, announced) => {
-            let place = MessageId { time: announced.id.time, tag: announced.number };
-            redis.newest_place = redis.newest_place.max(place);
+            note_place(redis, announced.place());
             let age_ms = redis.age_ms(announced.id.time, now);
             Some((None, redis.local(channels, now).bring(&name, announced, age_ms)?))
         }
@@ -106,6 +104,7 @@ fn go_on<W: Default>(
         Todo::Accept(Own { ticket, name, published }) => {
             Some((Some(ticket), accepted(redis, &name, true, published)))
         }
+        Todo::GiveUp(ticket) => Some((Some(ticket), redis.away())),
         Todo::Tell(ticket, refusal) => Some((Some(ticket), refused(redis, &refusal, &[], now))),
     }
 }
@@ -163,8 +162,7 @@ fn lost<W>(redis: &mut Redis, question: Question, now: Now) -> Told<W> {
         }
         Question::Sync(_) | Question::Lease(_) | Question::Remake => return None,
     };
-    redis.figures.redis_refused += 1;
-    Some((Some(ticket), Reply::Away))
+    Some((Some(ticket), redis.away()))
 }
 
 /// A question of a subscriber is under way no more.
@@ -213,7 +211,7 @@ fn answered<W: Default>(
         Question::Open { ticket, round, part, name, waits } => {
             let answer = Opened::read(value);
             if let Ok(opened) = &answer {
-                redis.newest_place = redis.newest_place.max(opened.newest_place);
+                note_place(redis, opened.newest_place);
                 if waits
                     && let Some(mirror) = redis.mirrors.heard(&name)
                     && mirror.opened(opened)
@@ -250,11 +248,15 @@ fn is_waited<W>(redis: &Redis, name: &[u8], channels: &Channels<W>) -> bool {
     key.and_then(|key| channels.get(key)).is_some_and(|channel| channel.waited)
 }
 
+/// A message of this place was heard of.
+fn note_place(redis: &mut Redis, place: MessageId) {
+    redis.newest_place = redis.newest_place.max(place);
+}
+
 fn accepted<W>(redis: &mut Redis, name: &[u8], is_heard: bool, published: Published) -> Reply<W> {
     let Published { id, number, receivers, messages, asked_ago_s, .. } = published;
-    redis.newest_place = redis.newest_place.max(MessageId { time: id.time, tag: number });
-    let messages = usize::try_from(messages).unwrap_or(usize::MAX);
-    let facts = Facts { messages, requested: asked_ago_s, last_message_id: id };
+    note_place(redis, MessageId { time: id.time, tag: number });
+    let facts = facts_of(messages, asked_ago_s, id);
     let channel = redis.mirrors.get(name).and_then(|mirror| mirror.channel);
     Reply::Accepted { channel, id, elsewhere: receivers > u64::from(is_heard), facts }
 }
@@ -301,9 +303,10 @@ fn found<W: Default>(
 ) -> Told<W> {
     let mut search = redis.searches.forget(ticket)?;
     let second = redis.second(now);
-    let other = search.refusal().filter(|(_, why)| **why != Refusal::Missing);
-    if let Some((part, why)) = other.map(|(part, why)| (part, why.clone())) {
-        note(redis, &why, &search.names[part].clone(), now);
+    if let Some((part, why)) = search.refusal()
+        && *why != Refusal::Missing
+    {
+        note(redis, why, &search.names[part], now);
     }
     match conclude(&mut search, &mut redis.local(channels, now), second) {
         Conclusion::Tell(reply) => Some((Some(ticket), reply)),
@@ -350,13 +353,11 @@ fn refused<W>(redis: &mut Redis, why: &Refusal, name: &[u8], now: Now) -> Reply<
         Refusal::OutOfMemory => Reply::OutOfMemory,
         Refusal::Late => {
             redis.figures.redis_late += 1;
-            redis.figures.redis_refused += 1;
-            Reply::Away
+            redis.away()
         }
         why => {
             note(redis, why, name, now);
-            redis.figures.redis_refused += 1;
-            Reply::Away
+            redis.away()
         }
     }
 }
@@ -376,6 +377,10 @@ fn note(redis: &mut Redis, why: &Refusal, name: &[u8], now: Now) {
 
 fn facts(known: &Known) -> Facts {
     let last_message_id = if known.is_published { known.last } else { MessageId::default() };
-    let messages = usize::try_from(known.messages).unwrap_or(usize::MAX);
-    Facts { messages, requested: known.asked_ago_s, last_message_id }
+    facts_of(known.messages, known.asked_ago_s, last_message_id)
+}
+
+fn facts_of(messages: u64, requested: Option<u64>, last_message_id: MessageId) -> Facts {
+    let messages = usize::try_from(messages).unwrap_or(usize::MAX);
+    Facts { messages, requested, last_message_id }
 }
