@@ -9,7 +9,7 @@ use super::reach::{Fate, fates};
 use super::settings::{
     Common, Host, Limits, Location, OneOrMore, Publishing, Settings, Store, Subscribing, Transport,
 };
-use super::{redis, upstream};
+use super::{redis, status, upstream};
 use crate::http::authority::host_len;
 use crate::hub::options::{StoreKind, StoreOptions};
 use crate::log_targets::ACCESS;
@@ -144,7 +144,29 @@ fn location(
     stores: &[&str],
     path: &Path<'_>,
 ) -> Result<LocationOptions, Problem> {
-    let common = location.common();
+    let origins = |given: Option<&OneOrMore>| match given {
+        Some(given) => origins(given, &path.key("allow_origin")),
+        None => Ok(Origins::Nobody),
+    };
+    let (common, role) = match location {
+        Location::Publisher(one) => {
+            let origins = origins(one.allow_origin.as_ref())?;
+            let options = publisher_options(&one.publishing, origins, path)?;
+            (&one.common, Role::Publisher(options))
+        }
+        Location::Subscriber(one) => {
+            let origins = origins(Some(&one.allow_origin))?;
+            let options = subscriber_options(&one.subscribing, origins, path)?;
+            (&one.common, Role::Subscriber(options))
+        }
+        Location::PubSub(both) => {
+            let origins = origins(both.allow_origin.as_ref())?;
+            let publisher = publisher_options(&both.publishing, origins.clone(), path)?;
+            let subscriber = subscriber_options(&both.subscribing, origins, path)?;
+            (&both.common, Role::PubSub(publisher, subscriber))
+        }
+        Location::Status(one) => return status::location(one, stores, path),
+    };
     let group = &common.channel_group;
     if group.chars().any(char::is_control) {
         let what = format!("{} has control characters", quoted(group));
@@ -156,32 +178,7 @@ fn location(
         ids,
         store: store_id(&common.store, stores, path)?,
         channel_group: group.clone(),
-        role: role(location, path)?,
-    })
-}
-
-fn role(location: &Location, path: &Path<'_>) -> Result<Role, Problem> {
-    let origins_path = path.key("allow_origin");
-    let allow_origin = match location {
-        Location::Publisher(publisher) => publisher.allow_origin.as_ref(),
-        Location::Subscriber(subscriber) => Some(&subscriber.allow_origin),
-        Location::PubSub(both) => both.allow_origin.as_ref(),
-    };
-    let allow_origin = match allow_origin {
-        Some(given) => origins(given, &origins_path)?,
-        None => Origins::Nobody,
-    };
-    Ok(match location {
-        Location::Publisher(one) => {
-            Role::Publisher(publisher_options(&one.publishing, allow_origin, path)?)
-        }
-        Location::Subscriber(one) => {
-            Role::Subscriber(subscriber_options(&one.subscribing, allow_origin, path)?)
-        }
-        Location::PubSub(both) => Role::PubSub(
-            publisher_options(&both.publishing, allow_origin.clone(), path)?,
-            subscriber_options(&both.subscribing, allow_origin, path)?,
-        ),
+        role,
     })
 }
 
@@ -323,7 +320,11 @@ fn reachable(locations: &[Location], options: &[LocationOptions]) -> Result<(), 
                     .to_owned()
             }
         };
-        let key = if locations[index].common().url.is_some() { "url" } else { "prefix" };
+        let key = if locations[index].common().is_some_and(|common| common.url.is_some()) {
+            "url"
+        } else {
+            "prefix"
+        };
         return Err(Problem::new(&Path::Root.key("locations").index(index).key(key), what));
     }
     Ok(())

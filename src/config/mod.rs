@@ -20,6 +20,7 @@ mod schema;
 mod seconds;
 mod settings;
 mod source;
+mod status;
 mod upstream;
 
 use std::mem::{self, Discriminant};

@@ -52,7 +52,11 @@ pub(super) fn configuration(
     for (index, location) in settings.locations.iter().enumerate() {
         out.line("");
         out.note(&format!("locations[{index}]"));
-        let Some(expression) = pattern::of(location.common(), CHANNEL) else {
+        let Some(common) = location.common() else {
+            out.note("Left out: nginx tells nobody how it is, and has no tokens to take back.");
+            continue;
+        };
+        let Some(expression) = pattern::of(common, CHANNEL) else {
             out.note("Left out: nginx has no expression for the same paths as this url.");
             continue;
         };
@@ -60,13 +64,13 @@ pub(super) fn configuration(
             out.note("Left out: nginx has no variable for a query parameter of this name.");
             continue;
         }
-        pattern::notes(location.common()).into_iter().for_each(|note| out.note(note));
+        pattern::notes(common).into_iter().for_each(|note| out.note(note));
         out.line(&format!("location ~ \"{expression}\" {{"));
         out.indent = 2;
         admission::directives(&mut out, location, index, has_unix);
-        publisher::directives(&mut out, settings, location);
-        if !subscriber::directives(&mut out, settings, location) {
-            channel(&mut out, settings, location.common(), CHANNEL);
+        publisher::directives(&mut out, settings, location, common);
+        if !subscriber::directives(&mut out, settings, location, common) {
+            channel(&mut out, settings, common, CHANNEL);
         }
         out.indent = 1;
         out.line("}");

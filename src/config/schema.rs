@@ -13,10 +13,6 @@ use crate::nearest::nearest;
 /// The JSON Schema of the settings, with descriptions and defaults.
 pub const TEXT: &str = include_str!("schema.json");
 
-/// Types of later versions, each with what to use now.
-const LATER: [(&str, &str); 1] =
-    [("status", "not in this version; use \"publisher\", \"subscriber\" or \"pubsub\"")];
-
 /// Keys of a memory store that a redis store has no use for, each with who has one.
 const OF_REDIS_ITSELF: [(&str, &str); 3] = [
     (
@@ -332,10 +328,6 @@ fn one_of(value: &Value, allowed: &[Value], path: &Path<'_>) -> Result<(), Probl
         return Ok(());
     }
     let word = value.as_str();
-    let later = LATER.iter().find(|(later, _)| Some(*later) == word);
-    if let (Some((_, instead)), Path::Key(_, "type")) = (later, path) {
-        return Err(Problem::new(path, *instead));
-    }
     let expected = choice(allowed);
     let near = word.and_then(|word| nearest(word, allowed.iter().filter_map(Value::as_str)));
     let what = match (word, near) {

@@ -79,14 +79,17 @@ pub(super) enum Location {
     Publisher(Publisher),
     Subscriber(Subscriber),
     PubSub(PubSub),
+    Status(Status),
 }
 
 impl Location {
-    pub(super) fn common(&self) -> &Common {
+    /// What all that serve channels have in common.
+    pub(super) fn common(&self) -> Option<&Common> {
         match self {
-            Self::Publisher(publisher) => &publisher.common,
-            Self::Subscriber(subscriber) => &subscriber.common,
-            Self::PubSub(both) => &both.common,
+            Self::Publisher(publisher) => Some(&publisher.common),
+            Self::Subscriber(subscriber) => Some(&subscriber.common),
+            Self::PubSub(both) => Some(&both.common),
+            Self::Status(_) => None,
         }
     }
 
@@ -95,7 +98,7 @@ impl Location {
         let (publishing, origins) = match self {
             Self::Publisher(one) => (&one.publishing, &one.allow_origin),
             Self::PubSub(both) => (&both.publishing, &both.allow_origin),
-            Self::Subscriber(_) => return None,
+            Self::Subscriber(_) | Self::Status(_) => return None,
         };
         Some((publishing, origins.as_ref().map_or(&[], OneOrMore::list)))
     }
@@ -105,7 +108,7 @@ impl Location {
         match self {
             Self::Subscriber(one) => Some(&one.subscribing),
             Self::PubSub(both) => Some(&both.subscribing),
-            Self::Publisher(_) => None,
+            Self::Publisher(_) | Self::Status(_) => None,
         }
     }
 }
@@ -153,6 +156,14 @@ pub(super) struct PubSub {
     pub(super) subscribing: Subscribing,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allow_origin: Option<OneOrMore>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Status {
+    pub(super) prefix: String,
+    pub(super) allow: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<Secret>,
 }
 
 /// What publisher and pubsub locations have in common.

@@ -68,6 +68,7 @@ fn everything() -> Value {
                 "timeout": 55, "ping_interval": 0, "first_message": "newest",
                 "max_subscribers": 4, "allow_origin": ["http://a"], "allow_credentials": true,
                 "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
+            {"type": "status", "prefix": "/", "allow": ["::1"], "secret": "a"},
         ],
         "limits": {
             "connections": 1, "channels": 2, "passthrough_queue": 3, "header_bytes": 4,
@@ -475,16 +476,16 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
         ),
         (
             json!({"prefix": "/"}),
-            ".type: missing; expected \"publisher\", \"subscriber\" or \"pubsub\"",
+            ".type: missing; expected \"publisher\", \"subscriber\", \"pubsub\" or \"status\"",
         ),
         (
             json!({"type": 1, "prefix": "/"}),
-            ".type: expected \"publisher\", \"subscriber\" or \"pubsub\", found the number 1",
+            ".type: expected \"publisher\", \"subscriber\", \"pubsub\" or \"status\", found the number 1",
         ),
         (
             json!({"type": "subsciber", "prefix": "/"}),
             ".type: expected \"publisher\", \
-            \"subscriber\" or \"pubsub\", found \"subsciber\"; did you mean \"subscriber\"?",
+            \"subscriber\", \"pubsub\" or \"status\", found \"subsciber\"; did you mean \"subscriber\"?",
         ),
         (
             json!({"type": "subscriber", "prefix": "/", "create_on_get": "true"}),
@@ -516,12 +517,6 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
     ] {
         assert_eq!(location_refusal(location), format!("locations[0]{line}"));
     }
-}
-
-#[test]
-fn what_a_later_version_has_is_named_as_such() {
-    let line = location_refusal(json!({"type": "status", "prefix": "/"}));
-    assert!(line.starts_with("locations[0].type: not in this version; use"), "{line}");
 }
 
 #[test]

@@ -105,6 +105,8 @@ pub enum Role {
     Subscriber(SubscriberOptions),
     /// Takes messages, and gives them by GET. Both sides have the same `allow_origin`.
     PubSub(PublisherOptions, SubscriberOptions),
+    /// Serves who runs the daemon. Its pattern captures the name of what is asked for.
+    Status(StatusOptions),
 }
 
 impl Role {
@@ -113,7 +115,7 @@ impl Role {
     pub fn publisher(&self) -> Option<&PublisherOptions> {
         match self {
             Self::Publisher(publisher) | Self::PubSub(publisher, _) => Some(publisher),
-            Self::Subscriber(_) => None,
+            Self::Subscriber(_) | Self::Status(_) => None,
         }
     }
 
@@ -122,8 +124,13 @@ impl Role {
     pub fn subscriber(&self) -> Option<&SubscriberOptions> {
         match self {
             Self::Subscriber(subscriber) | Self::PubSub(_, subscriber) => Some(subscriber),
-            Self::Publisher(_) => None,
+            Self::Publisher(_) | Self::Status(_) => None,
         }
+    }
+
+    /// Whether it serves who runs the daemon.
+    pub(super) fn is_status(&self) -> bool {
+        matches!(self, Self::Status(_))
     }
 
     /// The location's `type`.
@@ -132,6 +139,7 @@ impl Role {
             Self::Publisher(_) => "publisher",
             Self::Subscriber(_) => "subscriber",
             Self::PubSub(..) => "pubsub",
+            Self::Status(_) => "status",
         }
     }
 
@@ -141,6 +149,7 @@ impl Role {
             Self::Publisher(_) => METHODS,
             Self::Subscriber(_) => "GET, OPTIONS",
             Self::PubSub(..) => "GET, POST, PUT, DELETE, OPTIONS",
+            Self::Status(_) => "POST",
         }
     }
 
@@ -148,6 +157,7 @@ impl Role {
         match self {
             Self::Publisher(publisher) | Self::PubSub(publisher, _) => &publisher.allow_origin,
             Self::Subscriber(subscriber) => &subscriber.allow_origin,
+            Self::Status(_) => &Origins::Nobody,
         }
     }
 }
@@ -198,6 +208,17 @@ pub struct SubscriberOptions {
     pub passthrough: Option<String>,
     /// Goes with each of these notices as `X-Pushserver-Secret`.
     pub passthrough_secret: Option<Secret>,
+}
+
+/// A status location's settings.
+#[derive(Debug, Clone)]
+pub struct StatusOptions {
+    /// Networks that may ask; empty: all.
+    pub allow: Vec<IpNet>,
+    /// Required as `Authorization: Bearer …`; without it nothing is changed.
+    pub secret: Option<Secret>,
+    /// The names of the stores, in the order of their ids.
+    pub stores: Vec<String>,
 }
 
 /// Which ways to receive a location serves.

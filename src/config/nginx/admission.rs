@@ -54,7 +54,7 @@ pub(super) fn directives(out: &mut Output, location: &Location, index: usize, ha
     }
     // Nchan does not read the body of a GET, and would take it for the next request.
     match location {
-        Location::Publisher(_) => {}
+        Location::Publisher(_) | Location::Status(_) => {}
         Location::Subscriber(_) => {
             out.line("if ($http_content_length) { return 400; }");
             out.line("if ($http_transfer_encoding) { return 400; }");

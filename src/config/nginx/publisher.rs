@@ -1,7 +1,7 @@
 //! nginx publisher: the directives of a location that takes messages. Decides nothing of who may
 //! publish.
 
-use super::super::settings::{Location, Publishing, Settings, Transport};
+use super::super::settings::{Common, Location, Publishing, Settings, Transport};
 use super::{Output, access_control, store, whole_seconds};
 
 /// Stands for "unlimited" messages, for which Nchan has no word.
@@ -30,7 +30,12 @@ impl Sockets {
 }
 
 /// Writes them, if the location takes messages.
-pub(super) fn directives(out: &mut Output, settings: &Settings, location: &Location) {
+pub(super) fn directives(
+    out: &mut Output,
+    settings: &Settings,
+    location: &Location,
+    common: &Common,
+) {
     let Some((publishing, origins)) = location.publishing() else { return };
     match Sockets::of(location, publishing) {
         Sockets::Refused => out.line("nchan_publisher http;"),
@@ -47,7 +52,7 @@ pub(super) fn directives(out: &mut Output, settings: &Settings, location: &Locat
     if !publishing.create_on_post {
         out.note("create_on_post false: nginx cannot; POST creates the channel.");
     }
-    let Some(store) = store(settings, location.common()) else { return };
+    let Some(store) = store(settings, common) else { return };
     if publishing.store_messages {
         let messages = match store.kept().max_messages {
             0 => MESSAGES_MAX,

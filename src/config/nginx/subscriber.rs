@@ -2,7 +2,7 @@
 //! subscribe.
 
 use super::super::settings::{
-    FirstMessage, Location, NamedFirst, Settings, Subscribing, Transport,
+    Common, FirstMessage, Location, NamedFirst, Settings, Subscribing, Transport,
 };
 use super::{CHANNEL, Output, access_control, channel, quoted, whole_seconds};
 use crate::hub::options::Concurrency;
@@ -15,10 +15,15 @@ const FIRST_MAX: i32 = 32;
 const CHANNELS_MAX: usize = 255;
 
 /// Writes them, with the location's channel, if the location gives messages; says whether it does.
-pub(super) fn directives(out: &mut Output, settings: &Settings, location: &Location) -> bool {
+pub(super) fn directives(
+    out: &mut Output,
+    settings: &Settings,
+    location: &Location,
+    common: &Common,
+) -> bool {
     let Some(keys) = location.subscribing() else { return false };
     transports(out, keys);
-    channels(out, settings, location);
+    channels(out, settings, location, common);
     if !keys.create_on_get {
         out.note("An unknown channel is answered 403, not 404.");
         out.line("nchan_subscribe_existing_channels_only on;");
@@ -80,8 +85,7 @@ fn transports(out: &mut Output, keys: &Subscribing) {
 }
 
 /// The ids: one, a list, or a parameter of the query.
-fn channels(out: &mut Output, settings: &Settings, location: &Location) {
-    let common = location.common();
+fn channels(out: &mut Output, settings: &Settings, location: &Location, common: &Common) {
     let Location::Subscriber(subscriber) = location else {
         return channel(out, settings, common, CHANNEL);
     };

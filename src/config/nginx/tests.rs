@@ -293,3 +293,10 @@ fn what_vouches_for_clients_is_said_but_not_the_secret() {
     has(&text, &["# allrequests_secret: add proxy_set_header lines for X-Pushserver-Secret and"]);
     assert!(!text.contains("hush"), "{text}");
 }
+
+#[test]
+fn a_status_location_is_left_out_and_said_to_be() {
+    let text = location("status", json!({"secret": "hush"}));
+    has(&text, &["# Left out: nginx tells nobody how it is, and has no tokens to take back."]);
+    assert!(!text.contains("hush") && !text.contains("revoke"), "{text}");
+}

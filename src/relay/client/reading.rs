@@ -15,10 +15,12 @@ use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, parse_request, scan,
 };
 use crate::relay::location::{Found, SERVER};
+use crate::relay::options::Limits;
 use crate::relay::output::Output;
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::admit;
 use crate::relay::request::refusal::Refusal;
+use crate::relay::request::revoke::form_bytes_max;
 use crate::relay::step::Step;
 use crate::relay::uploads::Share;
 
@@ -113,7 +115,8 @@ fn begin_body(
     input: &[u8],
     step: &mut Step<'_>,
 ) -> usize {
-    let decoded = BodyDecoder::new(head.framing, step.site.limits.body_bytes as u64)
+    let bytes_max = body_bytes_max(found, &step.site.limits) as u64;
+    let decoded = BodyDecoder::new(head.framing, bytes_max)
         .and_then(|mut decoder| decoder.decode(input).map(|decoded| (decoder, decoded)));
     let (decoder, decoded) = match decoded {
         Ok(decoded) => decoded,
@@ -157,6 +160,14 @@ fn begin_body(
     client.enter(Phase::Body(Box::new(upload)), step);
     client.arm_body(step);
     decoded.consumed
+}
+
+/// How long the body of a request may be.
+fn body_bytes_max(found: Option<&Found<'_>>, limits: &Limits) -> usize {
+    match found {
+        Some((location, _)) if location.role.is_status() => form_bytes_max(limits),
+        _ => limits.body_bytes,
+    }
 }
 
 /// Reads more of a body from `input`; gives how many of its bytes are dealt with.

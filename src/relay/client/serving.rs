@@ -13,8 +13,10 @@ use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
 use crate::message::{Content, Delivery, Order};
 use crate::relay::location::{Found, Location};
 use crate::relay::notice::{Notice, passed_headers};
+use crate::relay::options::StatusOptions;
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Admitted, Question, Receiving, Subscribing, admit};
+use crate::relay::request::revoke::Revoke;
 use crate::relay::step::Step;
 
 /// Serves a request whose body is complete.
@@ -37,6 +39,7 @@ pub(in crate::relay) fn serve(
             let payload = step.renderer.options(&reply);
             respond(client, reply.persistence, 204, payload, step);
         }
+        Admitted::Revoke(options) => revoke(client, &reply, options, (head, body), step),
         Admitted::Channel(location, Question::Subscribe(subscribing))
             if !matches!(
                 (&subscribing.receiving, location.ids.order()),
@@ -58,6 +61,25 @@ pub(in crate::relay) fn serve(
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }
     }
+}
+
+/// Takes access back, and says how many held requests end.
+fn revoke(
+    client: &mut Client,
+    reply: &Reply,
+    options: &StatusOptions,
+    (head, body): (&RequestHead<'_>, &[u8]),
+    step: &mut Step<'_>,
+) {
+    let (status, payload) = match Revoke::of(head, body, options, &step.site.limits) {
+        // Nobody has a token that says whose it is.
+        Ok(Revoke { .. }) => {
+            let json = b"{\"ended\": 0}";
+            (200, step.renderer.whole(reply, (200, b""), b"application/json", json))
+        }
+        Err(text) => (400, step.renderer.text(reply, 400, b"", &text)),
+    };
+    respond(client, reply.persistence, status, payload, step);
 }
 
 /// Asks the hub for a stream, or for a poll of several channels.

@@ -59,9 +59,6 @@ pub(super) struct Location {
 
 impl Location {
     pub(super) fn new(options: &LocationOptions) -> Self {
-        let mut namespace = options.store.prefix().to_vec();
-        namespace.extend_from_slice(options.channel_group.as_bytes());
-        namespace.push(0);
         let subscriber = options.role.subscriber();
         let lines = subscriber.map_or(String::new(), |subscriber| {
             let credentials = match subscriber.allow_credentials {
@@ -77,10 +74,12 @@ impl Location {
             Role::PubSub(..) => {
                 ("GET, POST, PUT, DELETE", format!("{SUBSCRIBER_HEADERS}, Authorization"))
             }
+            // No page of another origin is let in.
+            Role::Status(_) => ("", String::new()),
         };
         Self {
             store: options.store,
-            namespace: namespace.into(),
+            namespace: namespace(options.store, &options.channel_group).into(),
             ids: options.ids.clone(),
             role: options.role.clone(),
             passthrough: subscriber
@@ -136,6 +135,14 @@ impl Location {
     pub(super) fn preflight(&self, slot: OriginSlot) -> &[u8] {
         if self.admits(slot) { &self.preflight } else { b"" }
     }
+}
+
+/// What goes before a channel id of this store and group.
+pub(super) fn namespace(store: StoreId, group: &str) -> Vec<u8> {
+    let mut namespace = store.prefix().to_vec();
+    namespace.extend_from_slice(group.as_bytes());
+    namespace.push(0);
+    namespace
 }
 
 /// The lines for an unlisted origin, then those for each listed one. Where the answer depends on

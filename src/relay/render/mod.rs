@@ -332,16 +332,7 @@ impl Renderer {
     ) -> Payload {
         let mut body = Vec::with_capacity(256);
         reply.form.write(information, &mut body);
-        let mut out = Vec::with_capacity(384 + body.len());
-        self.begin(&mut out, status, reply)
-            .lines(NO_STORE)
-            .field("Content-Type", reply.form.media_type().as_bytes())
-            .number("Content-Length", body.len() as u64)
-            .finish();
-        if !reply.is_head {
-            out.extend_from_slice(&body);
-        }
-        Payload::Owned(out)
+        self.whole(reply, (status, b""), reply.form.media_type().as_bytes(), &body)
     }
 
     /// 204 to OPTIONS; of the server itself of a reply without a location.
@@ -367,19 +358,28 @@ impl Renderer {
         lines: &[u8],
         message: &str,
     ) -> Payload {
-        let mut out = Vec::with_capacity(512);
-        let retry: &[u8] =
-            if status == 503 && lines.is_empty() { b"Retry-After: 5\r\n" } else { b"" };
+        let retry: &[u8] = b"Retry-After: 5\r\n";
+        let lines = if status == 503 && lines.is_empty() { retry } else { lines };
+        self.whole(reply, (status, lines), response::TEXT, format!("{message}\n").as_bytes())
+    }
+
+    /// An answer that no cache keeps, with further header lines.
+    pub(in crate::relay) fn whole(
+        &self,
+        reply: &Reply,
+        (status, lines): (u16, &[u8]),
+        media_type: &[u8],
+        body: &[u8],
+    ) -> Payload {
+        let mut out = Vec::with_capacity(384 + body.len());
         self.begin(&mut out, status, reply)
             .lines(NO_STORE)
             .lines(lines)
-            .lines(retry)
-            .field("Content-Type", response::TEXT)
-            .number("Content-Length", message.len() as u64 + 1)
+            .field("Content-Type", media_type)
+            .number("Content-Length", body.len() as u64)
             .finish();
         if !reply.is_head {
-            out.extend_from_slice(message.as_bytes());
-            out.push(b'\n');
+            out.extend_from_slice(body);
         }
         Payload::Owned(out)
     }

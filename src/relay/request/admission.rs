@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use subtle::ConstantTimeEq;
-
+use super::bearer::bears;
 use super::refusal::{Concern, Refusal};
+use super::status;
 use super::transport::Transport;
 use super::upgrade::{self, Upgrade};
 use super::{channel_ids, cursor};
@@ -13,9 +13,8 @@ use crate::message::Cursor;
 use crate::relay::input::Arrival;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::names::Names;
-use crate::relay::options::{PublisherOptions, SubscriberOptions};
+use crate::relay::options::{PublisherOptions, Role, StatusOptions, SubscriberOptions};
 use crate::relay::site::Site;
-use crate::secret::Secret;
 
 /// To a request for another server (RFC 9110 15.5.20).
 const MISDIRECTED: u16 = 421;
@@ -45,6 +44,8 @@ pub(in crate::relay) enum Admitted<'l> {
     Methods,
     /// The hub is asked about a channel of this location.
     Channel(&'l Location, Question<'l>),
+    /// By this status location access is taken back.
+    Revoke(&'l StatusOptions),
 }
 
 /// What a request asks of its channel.
@@ -100,6 +101,9 @@ pub(in crate::relay) fn admit<'l>(
     {
         let refusal = Refusal::new(MISDIRECTED, UNKNOWN_HOST);
         return Err(Refusal { concern: Some(Concern::Host), ..refusal });
+    }
+    if let Role::Status(options) = &location.role {
+        return status::admit(location, options, arrival, head).map(|()| Admitted::Revoke(options));
     }
     channel_ids::read(location, part, head.query, &site.limits, names)
         .map_err(|bad| Refusal::new(bad.status(), bad.text()))?;
@@ -234,14 +238,4 @@ const EVENT_BYTES_MAX: usize = 255;
 fn method_not_allowed(location: &Location) -> Refusal {
     let text = "this location does not serve the method; the Allow header says which it does";
     Refusal { lines: location.allow.to_vec(), ..Refusal::new(405, text) }
-}
-
-/// Whether the request bears this secret (RFC 6750 2.1); takes as long for a wrong one.
-fn bears(head: &RequestHead<'_>, secret: &Secret) -> bool {
-    head.header("Authorization").is_some_and(|value| {
-        value.split_at_checked(7).is_some_and(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case(b"Bearer ")
-                && bool::from(token.trim_ascii().ct_eq(secret.reveal().as_bytes()))
-        })
-    })
 }

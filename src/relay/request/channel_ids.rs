@@ -136,7 +136,7 @@ fn value_of<'q>(pair: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
 
 /// The bytes of `text`, percent-decoded once; `None` for a `%` that begins no `%XX`. `is_form`: a
 /// `+` is a space.
-fn decoded(mut text: &[u8], is_form: bool) -> impl Iterator<Item = Option<u8>> {
+pub(super) fn decoded(mut text: &[u8], is_form: bool) -> impl Iterator<Item = Option<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     std::iter::from_fn(move || {
         let (&first, rest) = text.split_first()?;

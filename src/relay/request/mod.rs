@@ -2,9 +2,13 @@
 
 pub(super) mod accept;
 pub(super) mod admission;
+mod bearer;
 pub(super) mod channel_ids;
 pub(super) mod cursor;
+mod form;
 pub(super) mod host;
 pub(super) mod refusal;
+pub(super) mod revoke;
+mod status;
 pub(super) mod transport;
 pub(super) mod upgrade;
