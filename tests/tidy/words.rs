@@ -90,8 +90,7 @@ fn unsafe_code_is_forbidden() {
 
 #[test]
 fn secrets_are_compared_in_constant_time() {
-    let source =
-        sources().into_iter().find(|source| source.path == "src/relay/request/bearer.rs");
+    let source = sources().into_iter().find(|source| source.path == "src/relay/request/bearer.rs");
     let code = source.expect("it is there").code;
     assert_eq!(code.matches(".reveal()").count(), 1);
     assert!(code.contains("ct_eq(secret.reveal().as_bytes())"));
