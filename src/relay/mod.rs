@@ -188,10 +188,7 @@ impl Relay {
             let is_tunnel = is_tunnel(conn, &self.conns, self.proxy.as_deref());
             match self.dispatch(now).client(conn) {
                 Some((client, mut step)) if is_tunnel => client.close(&mut step),
-                Some((client, mut step)) => {
-                    client.shut_down(&mut step);
-                    outgoing::shut_down(client, &mut step);
-                }
+                Some((client, mut step)) => outgoing::shut_down(client, &mut step),
                 None => {}
             }
         }

@@ -325,17 +325,6 @@ impl Client {
         }
     }
 
-    /// The daemon stops: what is idle is closed, and what has begun has some time to end.
-    pub(in crate::relay) fn shut_down(&mut self, step: &mut Step<'_>) {
-        match self.phase {
-            Phase::Head { .. } if self.buffer.is_none() => self.close(step),
-            Phase::Head { .. } | Phase::Body(_) if !self.stalled => self.arm(ConnTimer::Stop, step),
-            Phase::Lingering { .. } if !self.stalled => self.linger_from_now(step),
-            ref late if late.awaits_store() && !self.stalled => self.arm(ConnTimer::Store, step),
-            _ => {}
-        }
-    }
-
     /// Between requests: goes on with what has come already, or waits. While the daemon stops, what
     /// has come already is all that is waited for.
     pub(in crate::relay) fn await_request(&mut self, step: &mut Step<'_>) {

@@ -1,7 +1,7 @@
 //! Outgoing: sends to a stream that has begun, keeps it alive with pings, and closes WebSockets.
 
-use super::Client;
 use super::following::{Begun, Kind};
+use super::{Client, Phase};
 use crate::http::websocket::PING;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{event_stream, websocket};
@@ -35,8 +35,16 @@ pub(super) fn close_socket(
     client.linger(CLOSE_MS, step);
 }
 
-/// The daemon stops. The hub ends streams; a WebSocket that only publishes is closed here.
+/// The daemon stops: what is idle is closed, and what has begun has some time to end. The hub ends
+/// holds and streams; a WebSocket that only publishes is closed here.
 pub(in crate::relay) fn shut_down(client: &mut Client, step: &mut Step<'_>) {
+    match client.phase {
+        Phase::Head { .. } if client.buffer.is_none() => client.close(step),
+        Phase::Head { .. } | Phase::Body(_) if !client.stalled => client.arm(ConnTimer::Stop, step),
+        Phase::Lingering { .. } if !client.stalled => client.linger_from_now(step),
+        ref late if late.awaits_store() && !client.stalled => client.arm(ConnTimer::Store, step),
+        _ => {}
+    }
     if client.following().is_some_and(|following| following.begun == Begun::Publisher) {
         close_socket(client, Some(1001), STOPS, step);
     }
