@@ -2,9 +2,8 @@
 //! the hub, and what the hub and the proxy say back to connections. Decides nothing of HTTP.
 
 use super::client::next::Next;
-use super::client::responding::resume_behind_hold;
 use super::client::{Client, ConnTimer, Phase};
-use super::client::{answering, reading, streaming};
+use super::client::{answering, reading, responding, streaming};
 use super::conn::Connections;
 use super::conn_key::ConnKey;
 use super::effects::Effects;
@@ -82,8 +81,7 @@ impl Dispatch<'_> {
             Input::Stalled => client.stall(&mut step),
             Input::Progressed => client.arm(ConnTimer::Write, &mut step),
             Input::Drained => {
-                client.drain(&mut step);
-                resume_behind_hold(client, &mut step);
+                responding::drained(client, &mut step);
                 streaming::drained(client, &mut step);
                 if let &Phase::Proxied(key) = client.phase() {
                     self.tell(key, proxy::Input::ClientDrained);

@@ -306,25 +306,6 @@ impl Client {
         self.arm(ConnTimer::Write, step);
     }
 
-    /// Its socket takes everything again. What is proxied goes on by itself.
-    pub(in crate::relay) fn drain(&mut self, step: &mut Step<'_>) {
-        self.stalled = false;
-        match self.phase {
-            Phase::Head { .. } => self.await_request(step),
-            Phase::Body(_) => {
-                self.arm_body(step);
-                self.go_on_later(step);
-            }
-            Phase::Lingering { .. } => self.linger_from_now(step),
-            Phase::AwaitingStore(_) => self.arm(ConnTimer::Store, step),
-            Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => {
-                self.disarm(step.effects);
-            }
-            // `streaming::drained` goes on.
-            Phase::Following(_) | Phase::Proxied(_) => {}
-        }
-    }
-
     /// Between requests: goes on with what has come already, or waits. While the daemon stops, what
     /// has come already is all that is waited for.
     pub(in crate::relay) fn await_request(&mut self, step: &mut Step<'_>) {

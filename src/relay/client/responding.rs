@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::Client;
+use super::{Client, ConnTimer, Phase};
 use crate::http::{HttpError, RequestHead};
 use crate::hub::{self, End};
 use crate::message::Cursor;
@@ -14,8 +14,28 @@ use crate::relay::request::refusal::{Concern, Refusal};
 use crate::relay::step::Step;
 use crate::relay::timers::LINGER_ALL_MS;
 
+/// Its socket takes everything again. What is proxied, and streams, go on by themselves.
+pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
+    client.stalled = false;
+    match client.phase {
+        Phase::Head { .. } => client.await_request(step),
+        Phase::Body(_) => {
+            client.arm_body(step);
+            client.go_on_later(step);
+        }
+        Phase::Lingering { .. } => client.linger_from_now(step),
+        Phase::AwaitingStore(_) => client.arm(ConnTimer::Store, step),
+        Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => {
+            client.disarm(step.effects);
+        }
+        // `streaming::drained` goes on.
+        Phase::Following(_) | Phase::Proxied(_) => {}
+    }
+    resume_behind_hold(client, step);
+}
+
 /// Reads on, where reading paused before the request was held: behind a held one it never does.
-pub(in crate::relay) fn resume_behind_hold(client: &mut Client, step: &mut Step<'_>) {
+pub(super) fn resume_behind_hold(client: &mut Client, step: &mut Step<'_>) {
     if client.paused && client.phase.is_held() {
         client.queue(step);
         client.end_flooded(step);
