@@ -9,7 +9,8 @@
 //! 5. [`network`], [`node`], [`peer`], [`record`]: the relay without sockets, in the order of the
 //!    reactor.
 //! 6. [`redis`], [`fake_redis`]: a real `redis-server`, and one in memory.
-//! 7. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
+//! 7. [`tokens`]: what an application signs.
+//! 8. [`transcripts`], [`rounds`]: what is shown of the protocol; what a fuzzer tries.
 //!
 //! Nothing here checks what the daemon does, except the bytes of its answers.
 
@@ -39,6 +40,7 @@ pub mod redis;
 pub mod rounds;
 pub mod settings;
 pub mod stream;
+pub mod tokens;
 pub mod transcripts;
 pub mod upstream;
 pub mod vitals;

@@ -2,6 +2,8 @@
 
 use pushserver::http::write_http_date;
 
+use crate::tokens;
+
 /// Times up to so many seconds from the begin of a run are written relative to it.
 const NEAR_S: i64 = 100_000;
 
@@ -9,7 +11,7 @@ const NEAR_S: i64 = 100_000;
 const RUN_MIN: usize = 32;
 
 /// `\r`, `\n`, `\t`, `\0`, `\\`, `\xHH`; `{T+1}` is the date a second after the run began, `{t+1}`
-/// the same as a number; `{ab*3}` is `ababab`.
+/// the same as a number; `{ab*3}` is `ababab`; `{token:c=room;e=60}` is a token.
 pub(super) fn decode(text: &str, begin_unix_s: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -45,6 +47,9 @@ pub(super) fn decode(text: &str, begin_unix_s: u64) -> Vec<u8> {
 fn expand(inner: &str, begin_unix_s: u64) -> Option<Vec<u8>> {
     if let Some((text, times)) = inner.rsplit_once('*') {
         return Some(decode(text, begin_unix_s).repeat(times.parse().ok()?));
+    }
+    if let Some(claims) = inner.strip_prefix("token:") {
+        return tokens::of_text(claims, begin_unix_s).map(String::into_bytes);
     }
     let (kind, offset) = inner.split_at_checked(1)?;
     let offset: i64 = if offset.is_empty() { 0 } else { offset.parse().ok()? };
