@@ -14,9 +14,11 @@ export class Connection {
     cursor; // id of the last message; null: from where the location begins
     detail = {state: "connecting"};
     followed = null; // the channels of the request under way
+    shown = []; // and its tokens
     #options;
     #tell;
     #ids = null; // the channels to follow
+    #tokens = []; // for the next request
     #run = null; // identity of the loop that may go on
     #watch = null; // of the request under way
     #pause = new Pause();
@@ -33,8 +35,9 @@ export class Connection {
         this.#tell = tell;
     }
 
-    /** Goes on with these channels, at the same cursor. */
-    follow(ids) {
+    /** Goes on with these channels, at the same cursor. A request under way keeps its tokens. */
+    follow(ids, tokens) {
+        this.#tokens = tokens;
         if (String(ids) === String(this.#ids) && this.#run !== null) {
             return;
         }
@@ -73,13 +76,14 @@ export class Connection {
     }
 
     /** Asks for some channels alone; returns why they are refused, or null. */
-    async refusal(ids) {
+    async refusal({ids, tokens}) {
         const watch = new Watch();
         watch.start(HELD_MS);
         const init = {headers: this.#transport() === "poll" ? {} : {Accept: EVENT_STREAM}};
         try {
-            const response = await ask({...this.#options, ids, cursor: this.cursor}, watch, init);
-            return isRefusal(response.status) ? await refusalOf(response) : null;
+            const request = {...this.#options, ids, tokens, cursor: this.cursor};
+            const response = await ask(request, watch, init);
+            return isRefusal(response.status) ? await refusalOf(request.base, response) : null;
         } catch {
             return null; // held, or of no matter here
         } finally {
@@ -108,11 +112,13 @@ export class Connection {
     async #request(run) {
         const watch = (this.#watch = new Watch());
         const ids = this.#ids;
+        const tokens = this.#tokens;
         this.followed = new Set(ids);
+        this.shown = tokens;
         this.#tell.begun();
         const transport = this.#transport();
         this.#awaitsHead = transport === "eventsource";
-        const request = {...this.#options, ids, cursor: this.cursor};
+        const request = {...this.#options, ids, tokens, cursor: this.cursor};
         try {
             const begin = transport === "poll" ? this.#poll : this.#stream;
             return await begin.call(this, request, watch);
@@ -120,9 +126,12 @@ export class Connection {
             if (this.#run !== run || watch.isAborted) {
                 return 0; // stopped, other channels, or a dead connection
             }
-            const isOver = error.status === 404 || (error.status === 410 && this.#isGone);
-            if (isOver || (isRefusal(error.status) && ids.length > 0)) {
+            if (isRefusal(error.status) && String(tokens) !== String(this.#tokens)) {
+                return 0; // other tokens have come meanwhile
+            }
+            if (isRefusal(error.status) || (error.status === 410 && this.#isGone)) {
                 this.#run = null;
+                this.detail = {state: "connecting"}; // for whoever asks again
                 this.#tell.refused(error);
                 return 0;
             }
@@ -179,7 +188,7 @@ export class Connection {
                 return await this.#receive(request, response, watch, started);
             }
             if (!isEventStream(response)) {
-                throw await refusalOf(response);
+                throw await refusalOf(request.base, response);
             }
             hasHead = true;
             watch.start(FIRST_BYTE_MS);
@@ -216,7 +225,12 @@ export class Connection {
         } else if (comment !== undefined || (id === undefined && !data)) {
             return;
         } else if (id === undefined && event === "push:end") {
-            this.#isGone = data.startsWith("410");
+            const status = Number(data.slice(0, 3));
+            this.#isGone = status === 410;
+            if (isRefusal(status)) {
+                const error = new Error(`${request.base} ended the stream: ${data}`);
+                throw Object.assign(error, {status, isExpired: status === 401});
+            }
         } else if (id === undefined) {
             throw new Error(`${request.base} sent an event without an id: is it a push server?`);
         } else {
@@ -258,6 +272,7 @@ export class Connection {
         this.#failures = 0;
         this.#isGone = false;
         this.#enter({state: "open", transport}, watch);
+        this.#tell.accepted();
     }
 
     #fail(error) {

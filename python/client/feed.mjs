@@ -4,9 +4,10 @@ import {Chase, HELD} from "./chase.mjs";
 import {Holder} from "./holder.mjs";
 import {Tabs} from "./tabs.mjs";
 import {UNKNOWN, later, order} from "./ids.mjs";
+import {keyOf} from "./tokens.mjs";
 import {FIRST_BYTE_MS, LOST_MS, RETRY_MS, pauseMs} from "./waiting.mjs";
 
-const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
+const VERSION = 2; // of the messages between tabs: pages with another one share nothing with these
 const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
 const GREETING_MS = 60000; // how often a tab checks that the holder still answers
 const ASK_MS = 1000; // a poll that is held longer has nothing to bring, or has not arrived
@@ -42,14 +43,17 @@ export class Feed {
     #mark = null; // and its channel
     #late = []; // the holder's messages since the first of the names fell behind
     #detail = {}; // the holder's state
+    #tokens = []; // and the tokens of its request
 
     constructor(options, tell) {
         this.#options = options;
         this.#tell = tell;
     }
 
-    add(name, ids) {
-        const entry = {name, ids, seen: null, from: undefined, chase: null, state: "closed"};
+    /** `seen`: behind which id it goes on; `isRenewed`: with a URL that has not been taken yet. */
+    add(name, {ids, tokens}, {renew, seen = null, isRenewed = false}) {
+        const entry = {name, ids, tokens, renew, seen, isRenewed, state: "closed"};
+        Object.assign(entry, {from: undefined, chase: null, isRenewing: false});
         this.#names.set(name, entry);
         if (this.#running) {
             this.#enter(entry, {state: "connecting"});
@@ -66,7 +70,15 @@ export class Feed {
             this.#greet();
         }
         this.#tell.removed(name, this.#names.size === 0);
-        this.#tell.state(name, detail);
+        if (detail) {
+            this.#tell.state(name, detail);
+        }
+    }
+
+    /** Goes on with another URL of this feed, behind what the name has seen. */
+    renewed(name, {ids, tokens}) {
+        Object.assign(this.#names.get(name), {ids, tokens, isRenewing: false, isRenewed: true});
+        this.#greet();
     }
 
     state(name) {
@@ -137,8 +149,8 @@ export class Feed {
             return;
         }
         this.#turn += 1;
-        const entries = [...this.#names.values()];
-        const wants = entries.map(({ids}) => ids);
+        const entries = [...this.#names.values()].filter(({isRenewing}) => !isRenewing);
+        const wants = entries.map(({ids, tokens}) => ({ids, tokens}));
         entries.forEach((entry) => {
             entry.isKnown = true;
         });
@@ -185,6 +197,10 @@ export class Feed {
             this.#names.forEach((entry) => this.#enter(entry, message.detail));
         } else if (message.type === "joined" && message.to === this.#tabs.tab) {
             this.#join(message);
+        } else if (message.type === "accepted" && message.to === this.#tabs.tab) {
+            this.#accepted(message);
+        } else if (message.type === "tokens") {
+            this.#tokens = message.tokens;
         } else if (message.type === "message") {
             this.#receive(message);
         } else if (message.type === "refused") {
@@ -203,7 +219,8 @@ export class Feed {
         });
     }
 
-    #join({turn, place, mark}) {
+    #join({turn, place, mark, tokens}) {
+        this.#tokens = tokens;
         if (turn !== this.#turn) {
             return;
         }
@@ -262,12 +279,46 @@ export class Feed {
         this.#tell.message(entry.name, data);
     }
 
-    #refused({want, error}) {
+    #accepted({turn}) {
+        if (turn === this.#turn) {
+            this.#names.forEach((entry) => {
+                entry.isRenewed &&= entry.isRenewing;
+            });
+        }
+    }
+
+    #refused({want, error, isExpired}) {
         this.#names.forEach((entry) => {
-            if (entry.from !== undefined && String(entry.ids) === String(want)) {
+            if (entry.from === undefined || keyOf(entry) !== keyOf(want)) {
+                return;
+            }
+            if (isExpired && entry.renew && !entry.isRenewed) {
+                this.#renew(entry, error);
+            } else {
                 this.remove(entry.name, {state: "closed", error});
             }
         });
+    }
+
+    /** Asks the page once for another URL; until then the holder's messages do not count. */
+    async #renew(entry, refusal) {
+        const {name} = entry;
+        entry.chase?.abort();
+        Object.assign(entry, {isRenewing: true, isKnown: false, from: undefined, chase: null});
+        this.#enter(entry, {state: "connecting"});
+        try {
+            const url = await entry.renew(name);
+            if (!url) {
+                throw refusal;
+            }
+            if (this.#names.get(name) === entry) {
+                this.#tell.renewed(entry, url);
+            }
+        } catch (error) {
+            if (this.#names.get(name) === entry) {
+                this.remove(name, {state: "closed", error});
+            }
+        }
     }
 
     /** Lets the names for which this is true catch up, those that have seen the same together. */
@@ -346,7 +397,7 @@ export class Feed {
     }
 
     #askAlone(chase, asked, wasHeld) {
-        const request = {...this.#options, ...asked};
+        const request = {...this.#options, ...asked, tokens: this.#tokens};
         if (!wasHeld) {
             return chase.ask(request, false, ASK_MS);
         }

@@ -32,13 +32,18 @@ export function gapOf(text) {
     return /^\d+$/.test(text) ? Number(text) : UNKNOWN;
 }
 
-/** The channels that a URL names in its query, and the URL without them. */
+/** The channels that a URL names in its query, its tokens, and the URL without them. */
 export function channelsOf(url, query, from) {
     const {origin, pathname, search} = new URL(url, from);
     const parameters = search.slice(1).split("&");
     const ids = [];
+    const tokens = [];
     const others = parameters.filter((parameter) => {
         const [name, value] = parameter.split(/=([^]*)/);
+        if (value && decodedName(name) === "token") {
+            tokens.push(value);
+            return false;
+        }
         if (query === null || !value || decodedName(name) !== query) {
             return parameter !== "";
         }
@@ -46,7 +51,7 @@ export function channelsOf(url, query, from) {
         return false;
     });
     const base = origin + pathname + (others.length > 0 ? `?${others.join("&")}` : "");
-    return {base, ids: [...new Set(ids)].sort()};
+    return {base, ids: [...new Set(ids)].sort(), tokens};
 }
 
 function decodedName(text) {

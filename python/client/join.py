@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 MODULE = HERE.parent / "pushserver/static/pushserver/updates.module.js"
 PARTS = [
     *["updates", "feed", "chase", "tabs", "holder", "connection", "requests", "waiting"],
-    *["event_stream", "ids"],
+    *["event_stream", "tokens", "ids"],
 ]
 
 

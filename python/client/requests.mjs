@@ -10,8 +10,9 @@ const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // names of codings added. src/relay/request/cursor.rs has the same rule.
 const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
-export function ask({base, query, credentials, ids, cursor}, {signal}, init = {}) {
+export function ask({base, query, credentials, ids, tokens, cursor}, {signal}, init = {}) {
     const parameters = ids.map((id) => `${encodeURIComponent(query)}=${id}`);
+    parameters.push(...tokens.map((token) => `token=${token}`));
     if (cursor !== null) {
         parameters.push(`last_event_id=${encodeURIComponent(cursor).replaceAll("%3A", ":")}`);
     }
@@ -71,7 +72,7 @@ export async function pollAnswer({base, cursor}, response) {
         return cursor === null ? {id: cursorOf(headers)} : {};
     }
     if (status !== 200) {
-        throw await refusalOf(response);
+        throw await refusalOf(base, response);
     }
     const text = await response.text();
     const id = cursorOf(headers);
@@ -83,13 +84,17 @@ export async function pollAnswer({base, cursor}, response) {
     return {id, gap, channel: headers.get("X-Push-Channel") ?? undefined, text};
 }
 
-export async function refusalOf(response) {
+/** Without the URL's query, which has tokens. */
+export async function refusalOf(base, response) {
     const text = isEventStream(response) ? "" : await response.text();
-    const {url, status} = response;
-    const error = new Error(`${url} answered ${status}: ${text.slice(0, 200).trim()}`);
-    return Object.assign(error, {status});
+    const {status, headers} = response;
+    const error = new Error(`${base} answered ${status}: ${text.slice(0, 200).trim()}`);
+    const challenge = headers.get("WWW-Authenticate") ?? "";
+    const isExpired = status === 401 && /error_description="?expired/i.test(challenge);
+    return Object.assign(error, {status, isExpired});
 }
 
+/** Whether asking again would be answered alike. */
 export function isRefusal(status) {
     return status === 401 || status === 403 || status === 404;
 }

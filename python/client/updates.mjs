@@ -6,6 +6,9 @@
  *     updates.registerProcessor("main", "answer", (data) => { ... });
  *     updates.subscribe({main: "http://127.0.0.1:8001/updates/some_channel"});
  *
+ * What the server refuses (401, 403, 404) is not asked for again. Where the token of a URL has
+ * expired, `subscribe(channels, {renew})` asks the page's `renew(name)` once for another URL.
+ *
  * Each update is processed once, in order, whatever happens to the connection: every request names
  * the last update that arrived. It does so in its query, so that browsers send no CORS preflight.
  * The exception are updates that the server no longer has; a `gap` event tells of them.
@@ -13,7 +16,7 @@
  * Events, each with the channel's name in `detail.name`:
  *   message  detail.data      an update, whether or not it has a `type` and a processor
  *   state    detail.state     "connecting"; "open"; "waiting" (detail.error, detail.retryMs);
- *                             "closed" (detail.error where the server ended the channel)
+ *                             "closed" (detail.error where the server refused or ended it)
  *            detail.transport "eventsource" or "poll"
  *   gap      detail.missed    how many updates were lost before the next one; null: not known
  *
@@ -29,6 +32,7 @@
 
 import {Feed} from "./feed.mjs";
 import {channelsOf} from "./ids.mjs";
+import {userOf} from "./tokens.mjs";
 
 export class Updates extends EventTarget {
     #feeds = new Map(); // by URL
@@ -62,16 +66,10 @@ export class Updates extends EventTarget {
         globalThis.document?.addEventListener("visibilitychange", each((feed) => feed.check()));
     }
 
-    subscribe(channels) {
+    subscribe(channels, {renew} = {}) {
         for (const [name, url] of Object.entries(channels)) {
             if (url && !this.#homes.has(name)) {
-                const {query} = this.#options;
-                const {base, ids} = channelsOf(url, query, globalThis.document?.baseURI);
-                // Channels in the query are one feed, however many they are.
-                const key = `${ids.length > 0 ? query : ""} ${base}`;
-                const feed = this.#feeds.get(key) ?? this.#feed(key, base);
-                this.#homes.set(name, feed);
-                feed.add(name, ids);
+                this.#add(name, this.#place(url), {renew});
             }
         }
     }
@@ -96,11 +94,34 @@ export class Updates extends EventTarget {
         return this.#homes.get(name)?.state(name) ?? "closed";
     }
 
+    #place(url) {
+        const {query} = this.#options;
+        const place = channelsOf(url, query, globalThis.document?.baseURI);
+        // Channels in the query are one feed, however many they are, and the tokens of one user.
+        const key = `${place.ids.length > 0 ? query : ""} ${place.base}${userOf(place.tokens)}`;
+        return {...place, key};
+    }
+
+    #add(name, place, options) {
+        const feed = this.#feeds.get(place.key) ?? this.#feed(place.key, place.base);
+        this.#homes.set(name, feed);
+        feed.add(name, place, options);
+    }
+
     #feed(key, base) {
         const feed = new Feed({...this.#options, base, key}, {
             message: (name, data) => this.#process(name, data),
             state: (name, detail) => this.#tell("state", {name, ...detail}),
             gap: (name, missed) => this.#tell("gap", {name, missed}),
+            renewed: ({name, renew, seen}, url) => {
+                const place = this.#place(url);
+                if (place.key === key) {
+                    feed.renewed(name, place);
+                } else {
+                    feed.remove(name);
+                    this.#add(name, place, {renew, seen, isRenewed: true});
+                }
+            },
             removed: (name, isLast) => {
                 this.#homes.delete(name);
                 if (isLast) {

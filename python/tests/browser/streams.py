@@ -18,6 +18,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from tests.faults import RESET
 
+EXPIRED = 'Bearer error="invalid_token", error_description="expired"'
+
 
 class Message(NamedTuple):
     second: int
@@ -43,6 +45,7 @@ class Asked(NamedTuple):
     channels: list[str]
     cursor: str | None
     stream: bool
+    tokens: list[str]
 
 
 class StreamServer:
@@ -54,6 +57,8 @@ class StreamServer:
         self.stalls: Callable[[Asked], bool] = lambda asked: False
         """Requests that get nothing but a stream's head, as long as this says so."""
         self.refused: set[str] = set()
+        self.expired: set[str] = set()
+        """Tokens that are good no more; all others are."""
         self.ping_s = 25
         self.retry_ms = 1000
         self.last = False
@@ -66,9 +71,10 @@ class StreamServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def url(self, *channels: str) -> str:
-        query = "&".join(f"channel={quote(channel, safe='')}" for channel in channels)
-        return f"http://{self.host}/updates?{query}"
+    def url(self, *channels: str, token: str = "") -> str:
+        query = [f"channel={quote(channel, safe='')}" for channel in channels]
+        query += [f"token={token}"] if token else []
+        return f"http://{self.host}/updates?{'&'.join(query)}"
 
     def publish(self, channel: str, value: Any, gap: str | None = None) -> None:
         """What processors of "answer" get as ``value``."""
@@ -152,6 +158,9 @@ class StreamServer:
             if channel in self.refused:
                 client.answer(403, f"no {channel} for you")
                 return
+        if self.expired.intersection(asked.tokens):
+            client.answer(401, "the token has expired", WWW_Authenticate=EXPIRED)
+            return
         if not asked.channels:
             client.answer(400, "no channel")
         elif asked.stream:
@@ -221,7 +230,7 @@ class Client:
         self._cors = (
             f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\n"
             "Access-Control-Expose-Headers: Last-Modified, Etag, Cache-Control, X-Push-Gap,"
-            " X-Push-Channel\r\n"
+            " X-Push-Channel, WWW-Authenticate\r\n"
         )
         self.is_asking = False
         self.is_stream = False
@@ -286,4 +295,5 @@ def _asked(head: bytes) -> Asked:
         query.get("channel", []),
         query.get("last_event_id", [None])[0],
         any("text/event-stream" in field for field in accepts),
+        query.get("token", []),
     )

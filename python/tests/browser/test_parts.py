@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import time
+
 import pytest
+from django.core import signing
 
 LOAD = """
     import("/static/pushserver/updates.module.js").then((module) => { window.parts = module; });
@@ -141,12 +146,45 @@ def test_the_channels_of_urls(parts):
     split = "return arguments[0].map((url) => parts.channelsOf(url, 'channel', 'http://x/page'))"
     found = parts(split, [url for url, _, _ in URLS])
     for (url, base, ids), one in zip(URLS, found, strict=True):
-        assert one == {"base": base, "ids": ids}, url
+        assert one == {"base": base, "ids": ids, "tokens": []}, url
 
 
 def test_without_query_each_url_is_its_own(parts):
     split = "return parts.channelsOf('/u?channel=a', null, 'http://x/')"
-    assert parts(split) == {"base": "http://x/u?channel=a", "ids": []}
+    assert parts(split) == {"base": "http://x/u?channel=a", "ids": [], "tokens": []}
+
+
+def test_the_tokens_of_urls(parts):
+    split = "return arguments[0].map((url) => parts.channelsOf(url, 'channel', 'http://x/page'))"
+    urls = ["/u/a?token=b:c&x=1", "/u?channel=a&t%6Fken=b&token=c%3A", "/u?token=&tokens=a&token"]
+    assert parts(split, urls) == [
+        {"base": "http://x/u/a?x=1", "ids": [], "tokens": ["b:c"]},
+        {"base": "http://x/u", "ids": ["a"], "tokens": ["b", "c%3A"]},
+        {"base": "http://x/u?token=&tokens=a&token", "ids": [], "tokens": []},
+    ]
+
+
+def test_what_tokens_say(parts):
+    """What the module reads of Django's tokens, and of what is none."""
+    now = int(time.time())
+    sign = functools.partial(signing.dumps, salt="pushserver.channel")
+    read = [sign({"c": "room?>ž~", "e": 60 + number, "u": "ž"}) for number in range(9)]
+    of_nobody = sign({"c": "room", "e": 3600}).replace(":", "%3A")
+    say = """
+        return arguments[0].map((token) => [
+            parts.signedAt([token]), parts.endOf([token]), parts.userOf([token])
+        ]);
+    """
+    *told, last = parts(say, [*read, of_nobody])
+    for number, (signed_s, end, user) in enumerate(told):
+        assert now <= signed_s <= now + 5
+        assert end == signed_s + 60 + number
+        assert json.loads(user) == ["ž"]
+    assert last[1] == last[0] + 3600
+    assert json.loads(last[2]) == [None]
+    for signed_s, end, user in parts(say, ["", "a", "a:b:c", "%", "e30:0:x"]):
+        assert (signed_s, end, json.loads(user)) == (0, None, [None])
+    assert parts("return [parts.signedAt([]), parts.userOf([])]") == [0, ""]
 
 
 def test_wrong_transports_are_refused(parts):

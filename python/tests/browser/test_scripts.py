@@ -167,10 +167,8 @@ def test_interval_polling_is_not_a_busy_loop(plan, page, script, wait_for):
 
 
 # Twice dropped, since the browser itself tries once more on a connection that it had open.
-@pytest.mark.parametrize("errors", [[DROP, DROP], [Answer(503)], [Answer(404)], [Answer(410)]])
+@pytest.mark.parametrize("errors", [[DROP, DROP], [Answer(503)], [Answer(429)], [Answer(410)]])
 def test_after_an_error_it_goes_on_where_it_was(plan, page, script, wait_for, errors):
-    if script == "module" and errors == [Answer(404)]:
-        errors = [Answer(403)]  # 404 ends a channel there
     plan.answers = [message(1), *errors, message(2, etag="1")]
     browser = page("room", scripts=script, pauses="quick")
     wait_for(lambda: len(plan.times) == 3 + len(errors))

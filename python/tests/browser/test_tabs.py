@@ -295,7 +295,7 @@ def test_a_holder_that_does_not_answer_loses_its_place(tabs, server, wait_for):
         stuck,
         """
         updates.unsubscribe("other");
-        const name = `pushserver 1 include channel ${arguments[0]}`;
+        const name = `pushserver 2 include channel ${arguments[0]}`;
         navigator.locks.request(name, () => new Promise(() => { window.isHeld = true; }));
         """,
         f"http://{server.host}/updates",
@@ -316,7 +316,7 @@ def test_a_holder_whose_lock_is_taken_joins_the_others(tabs, server, wait_for):
     tabs.run(
         second,
         """
-        const name = `pushserver 1 include channel ${arguments[0]}`;
+        const name = `pushserver 2 include channel ${arguments[0]}`;
         navigator.locks.request(name, {steal: true}, () => new Promise((resolve) => {
             window.giveBack = resolve;
         }));

@@ -16,6 +16,12 @@ updates.addEventListener("state", ({detail}) => {
     detail.retryMs?.toFixed();
     void [state, transport];
 });
+updates.subscribe({main: "/updates/room?token=a"}, {
+    renew: async (name) => (await fetch(`/renew/${name}`)).text(),
+});
+updates.subscribe({}, {renew: () => null});
+// @ts-expect-error - a URL is a text
+updates.subscribe({}, {renew: () => 7});
 const other = new Updates({credentials: "omit"});
 other.unsubscribe("a", "b");
 new Updates({transports: ["poll"], shared: false, query: null});

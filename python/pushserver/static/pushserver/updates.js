@@ -6,7 +6,8 @@
  *
  * Each update is processed once, in order, whatever happens to the connection: every poll names the
  * last update that arrived, in its query, so that no browser asks the server's leave first (CORS
- * preflight). updates.module.js is the same without jQuery, and tells more.
+ * preflight). What the server refuses (401, 403, 404) is not asked for again; the page may subscribe
+ * anew. updates.module.js is the same without jQuery, and tells more.
  */
 (function ($) {
     "use strict";
@@ -68,6 +69,7 @@
 
     /** Polls a channel, one request after the other; `stop` ends that, `start` resumes it. */
     function follow(name, url) {
+        const shown = url.split("?")[0]; // the rest may have a token
         let cursor = null;
         let failures = 0;
         let running = false;
@@ -100,8 +102,13 @@
                 // nginx ends a held poll with 408.
                 if (textStatus === "timeout" || jqXHR.status === 408) {
                     receive("", jqXHR, started);
+                } else if ([401, 403, 404].indexOf(jqXHR.status) >= 0) {
+                    // It would be answered alike.
+                    running = false;
+                    channels.delete(name);
+                    warn(shown + " answered " + jqXHR.status + ": " + jqXHR.responseText.slice(0, 200));
                 } else {
-                    fail(url + " answered " + jqXHR.status + " " + textStatus);
+                    fail(shown + " answered " + jqXHR.status + " " + textStatus);
                 }
             });
         }
@@ -114,7 +121,7 @@
             }
             const next = cursorOf(jqXHR);
             if (next === null) {
-                fail(url + " answered without a readable Last-Modified or Etag: is it a push server?");
+                fail(shown + " answered without a readable Last-Modified or Etag: is it a push server?");
                 return;
             }
             failures = 0;

@@ -20,6 +20,16 @@ export interface UpdatesOptions {
     query?: string | null;
 }
 
+export interface SubscribeOptions {
+    /**
+     * Called where the token of a name's URL has expired, once: a new URL, or none if there is none.
+     * A name without it, or whose new URL is refused, too, is closed.
+     */
+    renew?: (name: string) => Renewed | Promise<Renewed>;
+}
+
+export type Renewed = string | null | undefined;
+
 export interface UpdatesEvents {
     message: CustomEvent<{name: string; data: unknown}>;
     state: CustomEvent<{
@@ -36,7 +46,7 @@ export class Updates extends EventTarget {
     constructor(options?: UpdatesOptions);
 
     /** Follows channels: URLs by a name of your own. A name that is subscribed already stays. */
-    subscribe(channels: Record<string, string>): void;
+    subscribe(channels: Record<string, string>, options?: SubscribeOptions): void;
 
     /** Ends following; nothing of these channels is processed from here on. */
     unsubscribe(...names: string[]): void;

@@ -6,6 +6,9 @@
  *     updates.registerProcessor("main", "answer", (data) => { ... });
  *     updates.subscribe({main: "http://127.0.0.1:8001/updates/some_channel"});
  *
+ * What the server refuses (401, 403, 404) is not asked for again. Where the token of a URL has
+ * expired, `subscribe(channels, {renew})` asks the page's `renew(name)` once for another URL.
+ *
  * Each update is processed once, in order, whatever happens to the connection: every request names
  * the last update that arrived. It does so in its query, so that browsers send no CORS preflight.
  * The exception are updates that the server no longer has; a `gap` event tells of them.
@@ -13,7 +16,7 @@
  * Events, each with the channel's name in `detail.name`:
  *   message  detail.data      an update, whether or not it has a `type` and a processor
  *   state    detail.state     "connecting"; "open"; "waiting" (detail.error, detail.retryMs);
- *                             "closed" (detail.error where the server ended the channel)
+ *                             "closed" (detail.error where the server refused or ended it)
  *            detail.transport "eventsource" or "poll"
  *   gap      detail.missed    how many updates were lost before the next one; null: not known
  *
@@ -59,16 +62,10 @@ export class Updates extends EventTarget {
         globalThis.document?.addEventListener("visibilitychange", each((feed) => feed.check()));
     }
 
-    subscribe(channels) {
+    subscribe(channels, {renew} = {}) {
         for (const [name, url] of Object.entries(channels)) {
             if (url && !this.#homes.has(name)) {
-                const {query} = this.#options;
-                const {base, ids} = channelsOf(url, query, globalThis.document?.baseURI);
-                // Channels in the query are one feed, however many they are.
-                const key = `${ids.length > 0 ? query : ""} ${base}`;
-                const feed = this.#feeds.get(key) ?? this.#feed(key, base);
-                this.#homes.set(name, feed);
-                feed.add(name, ids);
+                this.#add(name, this.#place(url), {renew});
             }
         }
     }
@@ -93,11 +90,34 @@ export class Updates extends EventTarget {
         return this.#homes.get(name)?.state(name) ?? "closed";
     }
 
+    #place(url) {
+        const {query} = this.#options;
+        const place = channelsOf(url, query, globalThis.document?.baseURI);
+        // Channels in the query are one feed, however many they are, and the tokens of one user.
+        const key = `${place.ids.length > 0 ? query : ""} ${place.base}${userOf(place.tokens)}`;
+        return {...place, key};
+    }
+
+    #add(name, place, options) {
+        const feed = this.#feeds.get(place.key) ?? this.#feed(place.key, place.base);
+        this.#homes.set(name, feed);
+        feed.add(name, place, options);
+    }
+
     #feed(key, base) {
         const feed = new Feed({...this.#options, base, key}, {
             message: (name, data) => this.#process(name, data),
             state: (name, detail) => this.#tell("state", {name, ...detail}),
             gap: (name, missed) => this.#tell("gap", {name, missed}),
+            renewed: ({name, renew, seen}, url) => {
+                const place = this.#place(url);
+                if (place.key === key) {
+                    feed.renewed(name, place);
+                } else {
+                    feed.remove(name);
+                    this.#add(name, place, {renew, seen, isRenewed: true});
+                }
+            },
             removed: (name, isLast) => {
                 this.#homes.delete(name);
                 if (isLast) {
@@ -134,7 +154,7 @@ export default (globalThis[Symbol.for("pushserver")] ??= new Updates());
 
 // Feed: what the names of one tab have seen; has no connection of its own but to catch up.
 
-const VERSION = 1; // of the messages between tabs: pages with another one share nothing with these
+const VERSION = 2; // of the messages between tabs: pages with another one share nothing with these
 const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
 const GREETING_MS = 60000; // how often a tab checks that the holder still answers
 const ASK_MS = 1000; // a poll that is held longer has nothing to bring, or has not arrived
@@ -170,14 +190,17 @@ export class Feed {
     #mark = null; // and its channel
     #late = []; // the holder's messages since the first of the names fell behind
     #detail = {}; // the holder's state
+    #tokens = []; // and the tokens of its request
 
     constructor(options, tell) {
         this.#options = options;
         this.#tell = tell;
     }
 
-    add(name, ids) {
-        const entry = {name, ids, seen: null, from: undefined, chase: null, state: "closed"};
+    /** `seen`: behind which id it goes on; `isRenewed`: with a URL that has not been taken yet. */
+    add(name, {ids, tokens}, {renew, seen = null, isRenewed = false}) {
+        const entry = {name, ids, tokens, renew, seen, isRenewed, state: "closed"};
+        Object.assign(entry, {from: undefined, chase: null, isRenewing: false});
         this.#names.set(name, entry);
         if (this.#running) {
             this.#enter(entry, {state: "connecting"});
@@ -194,7 +217,15 @@ export class Feed {
             this.#greet();
         }
         this.#tell.removed(name, this.#names.size === 0);
-        this.#tell.state(name, detail);
+        if (detail) {
+            this.#tell.state(name, detail);
+        }
+    }
+
+    /** Goes on with another URL of this feed, behind what the name has seen. */
+    renewed(name, {ids, tokens}) {
+        Object.assign(this.#names.get(name), {ids, tokens, isRenewing: false, isRenewed: true});
+        this.#greet();
     }
 
     state(name) {
@@ -265,8 +296,8 @@ export class Feed {
             return;
         }
         this.#turn += 1;
-        const entries = [...this.#names.values()];
-        const wants = entries.map(({ids}) => ids);
+        const entries = [...this.#names.values()].filter(({isRenewing}) => !isRenewing);
+        const wants = entries.map(({ids, tokens}) => ({ids, tokens}));
         entries.forEach((entry) => {
             entry.isKnown = true;
         });
@@ -313,6 +344,10 @@ export class Feed {
             this.#names.forEach((entry) => this.#enter(entry, message.detail));
         } else if (message.type === "joined" && message.to === this.#tabs.tab) {
             this.#join(message);
+        } else if (message.type === "accepted" && message.to === this.#tabs.tab) {
+            this.#accepted(message);
+        } else if (message.type === "tokens") {
+            this.#tokens = message.tokens;
         } else if (message.type === "message") {
             this.#receive(message);
         } else if (message.type === "refused") {
@@ -331,7 +366,8 @@ export class Feed {
         });
     }
 
-    #join({turn, place, mark}) {
+    #join({turn, place, mark, tokens}) {
+        this.#tokens = tokens;
         if (turn !== this.#turn) {
             return;
         }
@@ -390,12 +426,46 @@ export class Feed {
         this.#tell.message(entry.name, data);
     }
 
-    #refused({want, error}) {
+    #accepted({turn}) {
+        if (turn === this.#turn) {
+            this.#names.forEach((entry) => {
+                entry.isRenewed &&= entry.isRenewing;
+            });
+        }
+    }
+
+    #refused({want, error, isExpired}) {
         this.#names.forEach((entry) => {
-            if (entry.from !== undefined && String(entry.ids) === String(want)) {
+            if (entry.from === undefined || keyOf(entry) !== keyOf(want)) {
+                return;
+            }
+            if (isExpired && entry.renew && !entry.isRenewed) {
+                this.#renew(entry, error);
+            } else {
                 this.remove(entry.name, {state: "closed", error});
             }
         });
+    }
+
+    /** Asks the page once for another URL; until then the holder's messages do not count. */
+    async #renew(entry, refusal) {
+        const {name} = entry;
+        entry.chase?.abort();
+        Object.assign(entry, {isRenewing: true, isKnown: false, from: undefined, chase: null});
+        this.#enter(entry, {state: "connecting"});
+        try {
+            const url = await entry.renew(name);
+            if (!url) {
+                throw refusal;
+            }
+            if (this.#names.get(name) === entry) {
+                this.#tell.renewed(entry, url);
+            }
+        } catch (error) {
+            if (this.#names.get(name) === entry) {
+                this.remove(name, {state: "closed", error});
+            }
+        }
     }
 
     /** Lets the names for which this is true catch up, those that have seen the same together. */
@@ -474,7 +544,7 @@ export class Feed {
     }
 
     #askAlone(chase, asked, wasHeld) {
-        const request = {...this.#options, ...asked};
+        const request = {...this.#options, ...asked, tokens: this.#tokens};
         if (!wasHeld) {
             return chase.ask(request, false, ASK_MS);
         }
@@ -671,18 +741,20 @@ export class Tabs {
 
 /** The part of the tab that has the connection: who wants what, and who has been told. */
 export class Holder {
-    #members = new Map(); // tab: {turn, wants, isTold, watch}
+    #members = new Map(); // tab: {turn, wants, isTold, isAccepted, watch}
     #options;
     #tabs;
     #connection;
     #mark; // channel of the last message
     #isSorting = false;
+    #shown = []; // the tokens that the tabs know
 
     constructor(options, cursor, wanted, tabs) {
         this.#options = options;
         this.#tabs = tabs;
         this.#connection = new Connection(options, cursor, {
             begun: () => this.#answer(),
+            accepted: () => this.#accept(),
             message: (message) => {
                 this.#mark = message.channel;
                 tabs.post({type: "message", ...message});
@@ -719,7 +791,7 @@ export class Holder {
             this.#tabs.watch(tab, watch.signal, () => this.#dismiss(tab));
             this.#connection.endPause(); // a new page does not wait for an old error's sake
         }
-        this.#members.set(tab, {turn, wants, isTold: false, watch});
+        this.#members.set(tab, {turn, wants, isTold: false, isAccepted: false, watch});
     }
 
     #dismiss(tab) {
@@ -732,24 +804,56 @@ export class Holder {
         return [...this.#members.values()].flatMap(({wants}) => wants);
     }
 
+    /** What all want, with the tokens that were signed last. */
+    #used() {
+        const newest = new Map();
+        for (const want of this.#wants()) {
+            const other = newest.get(String(want.ids));
+            if (!other || signedAt(want.tokens) > signedAt(other.tokens)) {
+                newest.set(String(want.ids), want);
+            }
+        }
+        return [...newest.values()];
+    }
+
     /** Follows what all want together. */
     #settle() {
-        if (!this.#isSorting && this.#members.size > 0) {
-            this.#connection.follow([...new Set(this.#wants().flat())].sort());
+        const used = this.#used();
+        if (used.length === 0) {
+            this.#connection.stop(); // those that are here wait for other URLs
+        } else if (!this.#isSorting) {
+            const [ids, tokens] = ["ids", "tokens"].map((key) => used.flatMap((want) => want[key]));
+            this.#connection.follow([...new Set(ids)].sort(), [...new Set(tokens)]);
             this.#answer();
         }
     }
 
     /** Tells those whose channels are all in the request from which id on. */
     #answer() {
-        const followed = this.#connection.followed;
+        const {followed, shown} = this.#connection;
+        if (String(shown) !== String(this.#shown)) {
+            this.#shown = shown;
+            this.#tabs.post({type: "tokens", tokens: shown});
+        }
         this.#members.forEach((member, tab) => {
-            const isFollowed = member.wants.flat().every((id) => followed?.has(id));
+            const ids = member.wants.flatMap((want) => want.ids);
+            const isFollowed = ids.every((id) => followed?.has(id));
             if (followed !== null && isFollowed && !member.isTold) {
                 member.isTold = true;
                 const place = this.#connection.cursor;
                 const {turn} = member;
-                this.#tabs.post({type: "joined", to: tab, turn, place, mark: this.#mark});
+                const mark = this.#mark;
+                this.#tabs.post({type: "joined", to: tab, turn, place, mark, tokens: shown});
+            }
+        });
+    }
+
+    /** Tells those whose channels are all in the request that the server has let them in. */
+    #accept() {
+        this.#members.forEach((member, tab) => {
+            if (member.isTold && !member.isAccepted) {
+                member.isAccepted = true;
+                this.#tabs.post({type: "accepted", to: tab, turn: member.turn});
             }
         });
     }
@@ -757,28 +861,46 @@ export class Holder {
     /** One of several was refused: each asks once alone, the others go on together. */
     async #sort(error) {
         this.#isSorting = true;
-        const wants = [...new Map(this.#wants().map((ids) => [String(ids), ids])).values()];
+        const used = this.#used();
+        // Tokens are good together until the first of them ends.
+        const ends = error.isExpired ? used.map(({tokens}) => endOf(tokens)) : [];
+        const end = Math.min(...ends);
         const refused = [];
-        for (const ids of wants) {
-            const found = wants.length === 1 ? error : await this.#connection.refusal(ids);
-            if (found) {
-                refused.push({want: ids, error: found});
+        for (const want of used) {
+            const isSure = used.length === 1 || (end < Infinity && endOf(want.tokens) === end);
+            if (isSure || end === Infinity) {
+                const found = isSure ? error : await this.#connection.refusal(want);
+                refused.push(...(found ? [{want, error: found}] : []));
             }
         }
         this.#isSorting = false;
         if (this.#members.size === 0) {
             return; // the holder no more
         }
-        const isRefused = (ids) => refused.some(({want}) => String(want) === String(ids));
+        const told = new Map();
+        for (const want of this.#wants()) {
+            const reason = refused.find((one) => isAlike(want, one.want, one.error));
+            if (reason) {
+                const {error, error: {isExpired}} = reason;
+                told.set(keyOf(want), {want, error, isExpired});
+            }
+        }
         this.#members.forEach((member) => {
-            member.wants = member.wants.filter((ids) => !isRefused(ids));
+            member.wants = member.wants.filter((want) => !told.has(keyOf(want)));
         });
-        refused.forEach((one) => this.#tabs.post({type: "refused", ...one}));
+        told.forEach((one) => this.#tabs.post({type: "refused", ...one}));
         if (this.#wants().length > 0) {
-            this.#connection.resume(refused.length > 0 ? null : error);
+            this.#connection.resume(told.size > 0 ? null : error);
             this.#settle();
         }
     }
+}
+
+/** Whether the server would answer this one as it has answered the other. */
+function isAlike(want, other, {isExpired}) {
+    const isOf = String(want.ids) === String(other.ids);
+    const isOlder = isOf && signedAt(want.tokens) <= signedAt(other.tokens);
+    return isOlder || (isExpired && endOf(want.tokens) <= endOf(other.tokens));
 }
 
 // Connection: the request under way and its cursor; never knows for whom it asks.
@@ -791,9 +913,11 @@ export class Connection {
     cursor; // id of the last message; null: from where the location begins
     detail = {state: "connecting"};
     followed = null; // the channels of the request under way
+    shown = []; // and its tokens
     #options;
     #tell;
     #ids = null; // the channels to follow
+    #tokens = []; // for the next request
     #run = null; // identity of the loop that may go on
     #watch = null; // of the request under way
     #pause = new Pause();
@@ -810,8 +934,9 @@ export class Connection {
         this.#tell = tell;
     }
 
-    /** Goes on with these channels, at the same cursor. */
-    follow(ids) {
+    /** Goes on with these channels, at the same cursor. A request under way keeps its tokens. */
+    follow(ids, tokens) {
+        this.#tokens = tokens;
         if (String(ids) === String(this.#ids) && this.#run !== null) {
             return;
         }
@@ -850,13 +975,14 @@ export class Connection {
     }
 
     /** Asks for some channels alone; returns why they are refused, or null. */
-    async refusal(ids) {
+    async refusal({ids, tokens}) {
         const watch = new Watch();
         watch.start(HELD_MS);
         const init = {headers: this.#transport() === "poll" ? {} : {Accept: EVENT_STREAM}};
         try {
-            const response = await ask({...this.#options, ids, cursor: this.cursor}, watch, init);
-            return isRefusal(response.status) ? await refusalOf(response) : null;
+            const request = {...this.#options, ids, tokens, cursor: this.cursor};
+            const response = await ask(request, watch, init);
+            return isRefusal(response.status) ? await refusalOf(request.base, response) : null;
         } catch {
             return null; // held, or of no matter here
         } finally {
@@ -885,11 +1011,13 @@ export class Connection {
     async #request(run) {
         const watch = (this.#watch = new Watch());
         const ids = this.#ids;
+        const tokens = this.#tokens;
         this.followed = new Set(ids);
+        this.shown = tokens;
         this.#tell.begun();
         const transport = this.#transport();
         this.#awaitsHead = transport === "eventsource";
-        const request = {...this.#options, ids, cursor: this.cursor};
+        const request = {...this.#options, ids, tokens, cursor: this.cursor};
         try {
             const begin = transport === "poll" ? this.#poll : this.#stream;
             return await begin.call(this, request, watch);
@@ -897,9 +1025,12 @@ export class Connection {
             if (this.#run !== run || watch.isAborted) {
                 return 0; // stopped, other channels, or a dead connection
             }
-            const isOver = error.status === 404 || (error.status === 410 && this.#isGone);
-            if (isOver || (isRefusal(error.status) && ids.length > 0)) {
+            if (isRefusal(error.status) && String(tokens) !== String(this.#tokens)) {
+                return 0; // other tokens have come meanwhile
+            }
+            if (isRefusal(error.status) || (error.status === 410 && this.#isGone)) {
                 this.#run = null;
+                this.detail = {state: "connecting"}; // for whoever asks again
                 this.#tell.refused(error);
                 return 0;
             }
@@ -956,7 +1087,7 @@ export class Connection {
                 return await this.#receive(request, response, watch, started);
             }
             if (!isEventStream(response)) {
-                throw await refusalOf(response);
+                throw await refusalOf(request.base, response);
             }
             hasHead = true;
             watch.start(FIRST_BYTE_MS);
@@ -993,7 +1124,12 @@ export class Connection {
         } else if (comment !== undefined || (id === undefined && !data)) {
             return;
         } else if (id === undefined && event === "push:end") {
-            this.#isGone = data.startsWith("410");
+            const status = Number(data.slice(0, 3));
+            this.#isGone = status === 410;
+            if (isRefusal(status)) {
+                const error = new Error(`${request.base} ended the stream: ${data}`);
+                throw Object.assign(error, {status, isExpired: status === 401});
+            }
         } else if (id === undefined) {
             throw new Error(`${request.base} sent an event without an id: is it a push server?`);
         } else {
@@ -1035,6 +1171,7 @@ export class Connection {
         this.#failures = 0;
         this.#isGone = false;
         this.#enter({state: "open", transport}, watch);
+        this.#tell.accepted();
     }
 
     #fail(error) {
@@ -1064,8 +1201,9 @@ const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // names of codings added. src/relay/request/cursor.rs has the same rule.
 const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
-export function ask({base, query, credentials, ids, cursor}, {signal}, init = {}) {
+export function ask({base, query, credentials, ids, tokens, cursor}, {signal}, init = {}) {
     const parameters = ids.map((id) => `${encodeURIComponent(query)}=${id}`);
+    parameters.push(...tokens.map((token) => `token=${token}`));
     if (cursor !== null) {
         parameters.push(`last_event_id=${encodeURIComponent(cursor).replaceAll("%3A", ":")}`);
     }
@@ -1125,7 +1263,7 @@ export async function pollAnswer({base, cursor}, response) {
         return cursor === null ? {id: cursorOf(headers)} : {};
     }
     if (status !== 200) {
-        throw await refusalOf(response);
+        throw await refusalOf(base, response);
     }
     const text = await response.text();
     const id = cursorOf(headers);
@@ -1137,13 +1275,17 @@ export async function pollAnswer({base, cursor}, response) {
     return {id, gap, channel: headers.get("X-Push-Channel") ?? undefined, text};
 }
 
-export async function refusalOf(response) {
+/** Without the URL's query, which has tokens. */
+export async function refusalOf(base, response) {
     const text = isEventStream(response) ? "" : await response.text();
-    const {url, status} = response;
-    const error = new Error(`${url} answered ${status}: ${text.slice(0, 200).trim()}`);
-    return Object.assign(error, {status});
+    const {status, headers} = response;
+    const error = new Error(`${base} answered ${status}: ${text.slice(0, 200).trim()}`);
+    const challenge = headers.get("WWW-Authenticate") ?? "";
+    const isExpired = status === 401 && /error_description="?expired/i.test(challenge);
+    return Object.assign(error, {status, isExpired});
 }
 
+/** Whether asking again would be answered alike. */
 export function isRefusal(status) {
     return status === 401 || status === 403 || status === 404;
 }
@@ -1297,6 +1439,46 @@ export class EventStreamParser {
     }
 }
 
+// Tokens of signed URLs, as far as a page has to read them; verified by the server alone.
+
+/** What a token says of itself: {user, signed, end}, seconds; of one that cannot be read nothing. */
+function saidBy(token) {
+    try {
+        const [payload, time] = decodeURIComponent(token).split(":");
+        const {u, e} = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
+        const signed = [...time].reduce((sum, digit) => sum * 62 + valueOf(digit), 0);
+        return {user: u, signed, end: signed + e};
+    } catch {
+        return {};
+    }
+}
+
+/** The value of a digit in base 62, as Django writes numbers. */
+function valueOf(digit) {
+    return "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".indexOf(digit);
+}
+
+/** Whose tokens these are, as text: the server takes only those of one user together. */
+export function userOf(tokens) {
+    const users = tokens.map((token) => saidBy(token).user);
+    return tokens.length > 0 ? ` ${JSON.stringify(users)}` : "";
+}
+
+/** When the last of these was signed. */
+export function signedAt(tokens) {
+    return Math.max(0, ...tokens.map((token) => saidBy(token).signed ?? 0));
+}
+
+/** When the first of these ends, by the server's clock. */
+export function endOf(tokens) {
+    return Math.min(...tokens.map((token) => saidBy(token).end ?? Infinity));
+}
+
+/** Channels with their tokens, as text. */
+export function keyOf({ids, tokens}) {
+    return `${ids} ${tokens}`;
+}
+
 // Ids of messages and of channels, as text; never sent from here.
 
 export const UNKNOWN = "unknown"; // a gap
@@ -1331,13 +1513,18 @@ export function gapOf(text) {
     return /^\d+$/.test(text) ? Number(text) : UNKNOWN;
 }
 
-/** The channels that a URL names in its query, and the URL without them. */
+/** The channels that a URL names in its query, its tokens, and the URL without them. */
 export function channelsOf(url, query, from) {
     const {origin, pathname, search} = new URL(url, from);
     const parameters = search.slice(1).split("&");
     const ids = [];
+    const tokens = [];
     const others = parameters.filter((parameter) => {
         const [name, value] = parameter.split(/=([^]*)/);
+        if (value && decodedName(name) === "token") {
+            tokens.push(value);
+            return false;
+        }
         if (query === null || !value || decodedName(name) !== query) {
             return parameter !== "";
         }
@@ -1345,7 +1532,7 @@ export function channelsOf(url, query, from) {
         return false;
     });
     const base = origin + pathname + (others.length > 0 ? `?${others.join("&")}` : "");
-    return {base, ids: [...new Set(ids)].sort()};
+    return {base, ids: [...new Set(ids)].sort(), tokens};
 }
 
 function decodedName(text) {
