@@ -15,8 +15,12 @@ use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 const SUBSCRIBERS: usize = 10_000;
 const IDLE: usize = 100_000;
 const NOW: Now = Now { mono_ms: 0, unix_s: 1_450_755_280 };
-const ARRIVAL: Arrival =
-    Arrival { peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), loopback_port: None };
+const ARRIVAL: Arrival = Arrival {
+    peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    loopback_port: None,
+    only_secure: false,
+    secure: false,
+};
 
 /// The headers that ask for each kind of stream.
 const STREAMS: [(&str, &str); 2] = [

@@ -64,6 +64,10 @@ figures! {
         Counter slow_turns,
         /// The longest turn, milliseconds.
         Gauge longest_turn_ms,
+        /// TLS handshakes that are done.
+        Counter tls_handshakes,
+        /// TLS handshakes that failed, or that their client gave up.
+        Counter tls_handshakes_failed,
     }
 }
 

@@ -100,7 +100,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
     }
     let (time, tag) = clock::unix_time();
     let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
-    let net = config.net_options(args.exit_on_stdin_eof);
+    let net = config.net_options(args.exit_on_stdin_eof)?;
     let relay = config.relay_options();
     let reload = Arc::new(move || config.reload().map_err(|error| error.to_string()));
     let reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
@@ -132,7 +132,7 @@ const CLOSED_BEHIND_SETTINGS: Duration = Duration::from_millis(50);
 
 /// Reports readiness to launchers, which wait for the line, and to systemd. Neither has to be
 /// there.
-fn tell_ready(listening: &[net::options::Listen]) {
+fn tell_ready(listening: &[String]) {
     let mut stdout = io::stdout().lock();
     for address in listening {
         let _ = writeln!(stdout, "listening on {address}");

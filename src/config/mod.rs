@@ -7,6 +7,7 @@
 
 mod address;
 mod build;
+mod development;
 mod header_text;
 mod idle;
 mod ids;
@@ -21,6 +22,7 @@ mod seconds;
 mod settings;
 mod source;
 mod status;
+mod tls;
 mod upstream;
 
 use std::mem::{self, Discriminant};
@@ -30,9 +32,10 @@ use serde_json::{Map, Value};
 
 use self::problem::{Path, Problem};
 use self::settings::{Settings, Store};
+use self::tls::Tls;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::MessageId;
-use crate::net::options::{self as net, Listen, PersistOptions};
+use crate::net::options::{self as net, Certificate, Listen, PersistOptions, TlsOptions};
 use crate::relay::options::{self as relay, PublisherOptions};
 
 pub use self::problem::Error;
@@ -54,6 +57,9 @@ pub struct Overrides {
     pub forcehost: Option<String>,
 }
 
+/// What may change while the daemon runs: the relay's options, the stores' and the certificate.
+pub type Reloaded = (relay::Options, Vec<StoreOptions>, Option<Certificate>);
+
 /// Valid settings, and the options of every layer that follow from them.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -64,6 +70,7 @@ pub struct Config {
     relay: relay::Options,
     stores: Vec<StoreOptions>,
     persist: Vec<PersistOptions>,
+    tls: Tls,
 }
 
 impl Config {
@@ -103,14 +110,15 @@ impl Config {
         if let Some(proxy) = &relay.proxy {
             upstream::check_not_itself(proxy, &listen).map_err(located)?;
         }
-        Ok(Self { source, overrides, settings, listen, relay, stores, persist })
+        let tls = Tls::of(&settings, &listen).map_err(located)?;
+        Ok(Self { source, overrides, settings, listen, relay, stores, persist, tls })
     }
 
     /// Reads the same file again. Returns the options that may change while the daemon runs.
     ///
     /// # Errors
     /// As [`Config::load`]; or the setting that changed although it needs a restart.
-    pub fn reload(&self) -> Result<(relay::Options, Vec<StoreOptions>), Error> {
+    pub fn reload(&self) -> Result<Reloaded, Error> {
         match self.source {
             Source::File(_) => {}
             Source::Defaults => return Err(Error("no settings file was given at start".into())),
@@ -125,6 +133,8 @@ impl Config {
             ("the names in store", was.store_names() != is.store_names()),
             ("the type of a store", types(was) != types(is)),
             ("persist or persist_sync of a store", self.persist != new.persist),
+            ("whether there is a certificate", self.tls.is_on() != new.tls.is_on()),
+            ("plain_http", was.plain_http != is.plain_http),
             ("limits.connections", was.limits.connections != is.limits.connections),
             ("limits.channels", was.limits.channels != is.limits.channels),
             (
@@ -136,7 +146,7 @@ impl Config {
             Some((what, _)) => {
                 Err(Error(format!("{}: {what} cannot change while running; restart", self.source)))
             }
-            None => Ok((new.relay, new.stores)),
+            None => Ok((new.relay, new.stores, new.tls.certificate()?)),
         }
     }
 
@@ -146,16 +156,21 @@ impl Config {
         &self.source
     }
 
-    /// The reactor's options.
-    #[must_use]
-    pub fn net_options(&self, exit_on_stdin_eof: bool) -> net::Options {
-        net::Options {
+    /// The reactor's options. A certificate for development is made, if there is none.
+    ///
+    /// # Errors
+    /// Why that cannot be had.
+    pub fn net_options(&self, exit_on_stdin_eof: bool) -> Result<net::Options, Error> {
+        let certificate = self.tls.certificate()?;
+        let plain_http = self.settings.plain_http;
+        Ok(net::Options {
+            tls: certificate.map(|certificate| TlsOptions { certificate, plain_http }),
             listen: self.listen.clone(),
             connections: self.settings.limits.connections,
             passthrough_queue: self.settings.limits.passthrough_queue,
             exit_on_stdin_eof,
             persist: self.persist.clone(),
-        }
+        })
     }
 
     /// The relay's options.
@@ -193,6 +208,7 @@ impl Config {
         warnings.extend(idle::warnings(&self.settings));
         warnings.extend(persist::warnings(&self.settings));
         warnings.extend(redis::warnings(&self.settings, &self.stores));
+        warnings.extend(tls::warnings(&self.settings, &self.listen, &self.tls));
         warnings
     }
 

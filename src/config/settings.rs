@@ -35,6 +35,12 @@ pub(super) struct Settings {
     pub(super) forcehost: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trusted_proxies: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) private_key: Option<KeySource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plain_http: Option<bool>,
     pub(super) store: Stores,
     pub(super) locations: Vec<Location>,
     pub(super) limits: Limits,
@@ -64,6 +70,20 @@ impl Settings {
             Stores::Named(stores) => stores.values_mut().collect(),
         }
     }
+}
+
+/// Where the certificate's private key stands, as PEM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum KeySource {
+    Path(String),
+    /// One of the two.
+    Elsewhere {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        env: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

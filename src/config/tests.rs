@@ -22,6 +22,9 @@ use crate::relay::options::{
 use crate::store::redis::options::{Address, Server};
 use crate::store::{StoreId, memory};
 
+/// The keys of a build with TLS.
+const TLS_KEYS: [&str; 2] = ["certificate", "private_key"];
+
 /// Settings with a value for every key that this build takes.
 fn everything() -> Value {
     let mut all = json!({
@@ -31,6 +34,7 @@ fn everything() -> Value {
         "allrequests_secret": "u",
         "trusted_proxies": ["10.0.0.0/8"],
         "hosts": ["push.test", ".example"],
+        "certificate": "", "private_key": "", "plain_http": true,
         "publisher_host": "127.0.0.1:8001",
         "subscriber_host": {"location": "push.example.com", "secure": true},
         "store": {
@@ -81,6 +85,13 @@ fn everything() -> Value {
         let store = all["store"]["default"].as_object_mut();
         store.expect("it is an object").remove("persist");
     }
+    let top = all.as_object_mut().expect("it is an object");
+    for key in TLS_KEYS {
+        #[cfg(not(feature = "tls"))]
+        top.remove(key);
+        #[cfg(feature = "tls")]
+        top.insert(key.to_owned(), json!(super::development::tests::files()[key]));
+    }
     all
 }
 
@@ -90,7 +101,16 @@ pub(super) fn config(settings: Value) -> Result<Config, Problem> {
     let listen = vec![super::listen(&settings, overrides.ipv6)?];
     let (relay, stores) = build::options(&settings)?;
     let persist = persist::files(&settings)?;
-    Ok(Config { source: Source::Defaults, overrides, settings, listen, relay, stores, persist })
+    Ok(Config {
+        source: Source::Defaults,
+        overrides,
+        settings,
+        listen,
+        relay,
+        stores,
+        persist,
+        tls: crate::config::Tls::Off,
+    })
 }
 
 pub(super) fn refusal(settings: &Value) -> String {
@@ -130,7 +150,7 @@ fn no_settings_give_the_defaults() {
     assert_eq!(hub.stores.len(), 1);
     assert_eq!(hub.stores[0].channel_timeout_ms, 5000);
     assert_eq!(hub.stores[0].memory.max_memory, 64 << 20);
-    let net = config.net_options(true);
+    let net = config.net_options(true).unwrap();
     assert_eq!((net.connections, net.passthrough_queue), (None, 10_000));
     assert!(net.exit_on_stdin_eof);
     let [publisher, subscriber] = config.relay.locations.as_slice() else {
@@ -174,7 +194,7 @@ fn every_key_reaches_its_option() {
     assert_eq!(config.relay.server, "relay");
     let hosts = ["push.test", ".example", "127.0.0.1", "push.example.com", "a.example"];
     assert_eq!(config.relay.hosts, hosts);
-    let net = config.net_options(false);
+    let net = config.net_options(false).unwrap();
     assert_eq!((net.connections, net.passthrough_queue), (Some(1), 3));
     assert_eq!(config.hub_options(MessageId::default(), 0).channels_max, 2);
     let store = &config.stores[0];
@@ -279,6 +299,7 @@ fn the_typed_settings_have_every_key_of_the_schema() {
         // `delimiter` and `query` exclude each other, as `host` and `sentinel` do.
         known.retain(|key| key != "query" && key != "sentinel");
         known.retain(|key| cfg!(feature = "persist") || key != "persist");
+        known.retain(|key| cfg!(feature = "tls") || !TLS_KEYS.contains(&key.as_str()));
         assert_eq!(known, keys(value), "{rule}");
     }
 }
@@ -352,7 +373,8 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
         (
             json!({"a b\n": 1}),
             "[\"a b\\n\"]: unknown key; known are $schema, address, allrequests, \
-             allrequests_secret, forcehost, hosts, limits, locations, port, publisher_host, servername, store, \
+             allrequests_secret, certificate, forcehost, hosts, limits, locations, plain_http, \
+             port, private_key, publisher_host, servername, store, \
              subscriber_host and trusted_proxies",
         ),
     ] {
@@ -756,7 +778,7 @@ fn a_store_with_a_file_has_one_of_its_own() {
     let named =
         json!({"store": {"b": {}, "default": {"persist": "c.db", "persist_sync": "always"}}});
     let named = config(named).unwrap();
-    let file = &named.net_options(false).persist[0];
+    let file = &named.net_options(false).unwrap().persist[0];
     assert_eq!((file.store, &*file.name, file.sync), (StoreId(1), "default", PersistSync::Always));
     assert_eq!(file.path, PathBuf::from("c.db"));
     let kinds = named.stores.iter().map(|store| &store.kind);
@@ -890,7 +912,7 @@ fn a_reload_takes_all_of_the_new_file_or_nothing() {
     changed["store"]["shared"]["host"] = json!("elsewhere");
     changed["store"]["shared"]["password"] = json!({"env": "CARGO_PKG_NAME"});
     write(&changed);
-    let (relay, stores) = config.reload().unwrap();
+    let (relay, stores, _) = config.reload().unwrap();
     assert_eq!(relay.server, "changed");
     let StoreKind::Redis(redis) = &stores[2].kind else { panic!("{stores:?}") };
     assert_eq!(redis.server, Server::Node(Address::Tcp("elsewhere".to_owned(), 6380)));

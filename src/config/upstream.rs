@@ -78,6 +78,15 @@ pub(super) fn comes_back(url: &str, listen: &[Listen]) -> bool {
     literal(name, port).into_iter().any(|to| is_reached(listen, &UpstreamAddress::Tcp(to)))
 }
 
+/// Whether this host and port, which were checked, are where the daemon itself listens at a
+/// loopback address. Resolves no name.
+pub(super) fn is_own_loopback(host: &str, listen: &[Listen]) -> bool {
+    let (name, port) = name_and_port(host);
+    literal(name, port).into_iter().any(|to| {
+        to.ip().to_canonical().is_loopback() && is_reached(listen, &UpstreamAddress::Tcp(to))
+    })
+}
+
 /// Whether a connection to `to` reaches a socket that listens at one of these.
 fn is_reached(listen: &[Listen], to: &UpstreamAddress) -> bool {
     listen.iter().any(|listen| match (listen, to) {

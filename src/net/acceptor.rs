@@ -7,7 +7,7 @@ use mio::Registry;
 
 use super::error::StartError;
 use super::listen::Listener;
-use super::options::{LISTENERS_MAX, Listen};
+use super::options::{LISTENERS_MAX, Listen, Options, TlsOptions};
 use super::socket::Socket;
 use super::stream::Stream;
 use super::tokens;
@@ -52,6 +52,7 @@ pub(super) struct Acceptor {
     pending_ms: Option<u64>,
     /// Since when connections wait to be accepted because accepting has paused, milliseconds.
     paused_since_ms: Option<u64>,
+    tls: Option<TlsOptions>,
     warnings: RateLimit,
     /// Connections that were admitted since the start.
     pub(super) accepted: u64,
@@ -69,12 +70,12 @@ struct Newcomer {
 
 impl Acceptor {
     /// Listens: at the sockets that systemd handed over; without, at each of these addresses.
-    pub(super) fn start(listen: &[Listen], registry: &Registry) -> Result<Self, StartError> {
+    pub(super) fn start(options: &Options, registry: &Registry) -> Result<Self, StartError> {
         let system = |what| move |error| StartError::System { what, error };
         let mut listeners =
             Listener::from_environment().map_err(system("cannot use the sockets of systemd"))?;
         if listeners.is_empty() {
-            listeners = listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+            listeners = options.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
         }
         if listeners.len() > LISTENERS_MAX {
             let error = io::Error::other(format!("more than {LISTENERS_MAX} sockets"));
@@ -85,7 +86,7 @@ impl Acceptor {
                 .register(registry, tokens::of_listener(index))
                 .map_err(system("cannot wait for connections"))?;
         }
-        Ok(Self { listeners, ..Self::default() })
+        Ok(Self { listeners, tls: options.tls.clone(), ..Self::default() })
     }
 
     /// A listener has connections.
@@ -165,7 +166,13 @@ impl Acceptor {
     fn next_newcomer(&self, listener: usize, now: Now) -> io::Result<Newcomer> {
         let listener = &self.listeners[listener];
         let (stream, peer) = listener.accept()?;
-        let arrival = Arrival { peer, loopback_port: listener.local().loopback_port() };
+        let local = listener.local();
+        let arrival = Arrival {
+            peer,
+            loopback_port: local.loopback_port(),
+            only_secure: !self.serves_plain(local),
+            secure: false,
+        };
         Ok(Newcomer { stream, arrival, accepted_ms: now.mono_ms })
     }
 
@@ -205,7 +212,11 @@ impl Acceptor {
     fn admit(&mut self, newcomer: Newcomer, traffic: &mut Traffic, now: Now) {
         self.accepted += 1;
         let conn = traffic.relay.accept(newcomer.arrival, now);
-        if traffic.sockets.enter(Socket::accepted(conn, newcomer.stream)).is_err() {
+        if traffic
+            .sockets
+            .enter(Socket::accepted(conn, newcomer.stream, self.tls.is_some()))
+            .is_err()
+        {
             traffic.relay.handle_input(conn, Input::Closed, now);
         }
     }
@@ -245,9 +256,25 @@ impl Acceptor {
         }
     }
 
-    /// The real addresses, where port 0 was asked for too.
-    pub(super) fn listening(&self) -> Vec<Listen> {
-        self.listeners.iter().map(|listener| listener.local().clone()).collect()
+    fn serves_plain(&self, local: &Listen) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.serves_plain(local))
+    }
+
+    /// Where it listens and how it is spoken to, as in the readiness lines: the real addresses,
+    /// where port 0 was asked for too.
+    pub(super) fn listening(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for listener in &self.listeners {
+            let local = listener.local();
+            match local {
+                Listen::Tcp(address) => {
+                    lines.extend(self.serves_plain(local).then(|| local.to_string()));
+                    lines.extend(self.tls.as_ref().map(|_| format!("https://{address}")));
+                }
+                Listen::Unix(_) => lines.push(local.to_string()),
+            }
+        }
+        lines
     }
 
     /// When [`Acceptor::accept`] has something to do, milliseconds.

@@ -20,6 +20,7 @@
 
 mod acceptor;
 mod error;
+mod handshakes;
 mod listen;
 mod memory_return;
 pub mod options;
@@ -32,6 +33,7 @@ mod socket;
 mod sockets;
 pub mod stdin;
 mod stream;
+mod tls;
 mod tokens;
 mod traffic;
 mod transport;
@@ -54,7 +56,7 @@ pub use self::worker::{PersistError, Why, is_url};
 
 use self::acceptor::Acceptor;
 use self::memory_return::MemoryReturn;
-use self::options::{Listen, Options};
+use self::options::Options;
 use self::pace::{EVENTS_PER_TURN, OUTPUTS_AT_ONCE};
 use self::reload::Reload;
 use self::shutdown::Shutdown;
@@ -112,7 +114,7 @@ impl Reactor {
         relay.restored(now);
         let signals = signals::catch(registry, tokens::SIGNALS);
         let signals = signals.map_err(system("cannot catch signals"))?;
-        let acceptor = Acceptor::start(&options.listen, registry)?;
+        let acceptor = Acceptor::start(&options, registry)?;
         let watch = || StdinWatch::start(io::stdin(), Arc::clone(&waker));
         let stdin = options
             .exit_on_stdin_eof
@@ -124,7 +126,11 @@ impl Reactor {
                 relay,
                 persist,
                 resolver: Resolver::new(Arc::clone(&waker)),
-                sockets: Sockets::new(poll, options.connections),
+                sockets: Sockets::new(
+                    poll,
+                    options.connections,
+                    options.tls.map(|tls| tls.certificate),
+                ),
                 passthrough: Passthrough::new(options.passthrough_queue),
                 at_hand: Vec::with_capacity(OUTPUTS_AT_ONCE),
             },
@@ -139,9 +145,10 @@ impl Reactor {
         })
     }
 
-    /// The real addresses, where port 0 was asked for too.
+    /// Where it listens, one readiness line each: the real addresses, where port 0 was asked for
+    /// too.
     #[must_use]
-    pub fn listening(&self) -> Vec<Listen> {
+    pub fn listening(&self) -> Vec<String> {
         self.acceptor.listening()
     }
 
@@ -201,7 +208,7 @@ impl Reactor {
                     self.traffic.take_written(now);
                     self.traffic.take_resolved(now);
                     if !self.shutdown.is_begun() {
-                        self.reload.finish(&mut self.traffic.relay, now);
+                        self.reload.finish(&mut self.traffic, now);
                     }
                 }
                 token if tokens::is_listener(token) => self.acceptor.on_event(),
@@ -258,6 +265,8 @@ impl Reactor {
             accept_pauses: acceptor.pauses,
             slow_turns: watchdog.slow_turns,
             longest_turn_ms: watchdog.longest_turn_ms,
+            tls_handshakes: traffic.sockets.handshakes.done,
+            tls_handshakes_failed: traffic.sockets.handshakes.failed,
         };
         let (passthrough, state) = (traffic.passthrough.figures(), traffic.relay.state());
         Figures {

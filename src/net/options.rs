@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::tls::{Certificate, Fault};
 use crate::store::StoreId;
 
 /// Most addresses to listen on.
@@ -21,10 +22,33 @@ pub struct Options {
     pub connections: Option<usize>,
     /// Most passthrough notices that wait for one URL.
     pub passthrough_queue: usize,
+    /// TLS at every address; `None`: at none.
+    pub tls: Option<TlsOptions>,
     /// Leave when standard input ends.
     pub exit_on_stdin_eof: bool,
     /// The stores that have a file, each another one.
     pub persist: Vec<PersistOptions>,
+}
+
+/// TLS.
+#[derive(Debug, Clone)]
+pub struct TlsOptions {
+    /// What clients are shown.
+    pub certificate: Certificate,
+    /// Whether requests without TLS are served; `None`: where only this machine can connect to.
+    pub plain_http: Option<bool>,
+}
+
+impl TlsOptions {
+    /// Whether requests without TLS are served that come to `local`.
+    #[must_use]
+    pub fn serves_plain(&self, local: &Listen) -> bool {
+        let is_local = match local {
+            Listen::Tcp(_) => local.loopback_port().is_some(),
+            Listen::Unix(_) => true,
+        };
+        self.plain_http.unwrap_or(is_local)
+    }
 }
 
 /// The file of a store.

@@ -8,13 +8,16 @@ use std::thread;
 use mio::Waker;
 use sd_notify::NotifyState;
 
+use super::options::Certificate;
 use super::service_manager;
+use super::traffic::Traffic;
 use crate::clock::Now;
 use crate::hub::options::StoreOptions;
-use crate::relay::{self, Command, Relay};
+use crate::relay::{self, Command};
 
 /// What SIGHUP asks for: the settings, read anew; or why they cannot be had.
-pub type Reloaded = Result<(relay::options::Options, Vec<StoreOptions>), String>;
+pub type Reloaded =
+    Result<(relay::options::Options, Vec<StoreOptions>, Option<Certificate>), String>;
 
 /// Reads the settings anew.
 pub type ReadSettings = dyn Fn() -> Reloaded + Send + Sync;
@@ -75,10 +78,11 @@ impl Reload {
 
     /// Takes the settings that were read, if the reading has ended. Also where they are asked for
     /// once more: settings that are asked for again and again are still taken.
-    pub(super) fn finish(&mut self, relay: &mut Relay, now: Now) {
+    pub(super) fn finish(&mut self, traffic: &mut Traffic, now: Now) {
         match self.told.try_recv() {
-            Ok(Ok((options, stores))) => {
-                relay.command(Command::Reload(&options, stores), now);
+            Ok(Ok((options, stores, certificate))) => {
+                traffic.sockets.handshakes.certificate = certificate;
+                traffic.relay.command(Command::Reload(&options, stores), now);
                 log::info!("event=reload");
             }
             Ok(Err(why)) => {

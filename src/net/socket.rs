@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::stream::Stream;
-use super::transport::{Sent, Transport};
+use super::stream::{Sent, Stream};
+use super::tls::Scratch;
+use super::transport::Transport;
 use crate::relay::{ConnKey, Payload};
 
 /// What the transport refused, and takes later.
@@ -50,6 +51,8 @@ pub(super) enum Queue {
     Again,
     /// Of those of large fan-outs.
     Later,
+    /// Of those whose handshake goes on.
+    Handshakes,
 }
 
 /// Who has opened the connection.
@@ -77,13 +80,14 @@ pub(super) struct Socket {
     pub(super) many_waited: bool,
 }
 
-const _: () = assert!(size_of::<Socket>() == 32);
+const _: () = assert!(size_of::<Socket>() == 40);
 
 impl Socket {
-    pub(super) fn accepted(key: ConnKey, stream: Stream) -> Self {
+    /// `decides`: whether the first byte decides if it is TLS.
+    pub(super) fn accepted(key: ConnKey, stream: Stream, decides: bool) -> Self {
         Self {
             key,
-            transport: Transport { stream },
+            transport: Transport::Plain(stream, decides),
             outbox: None,
             side: Side::Accepted,
             life: Life::Open,
@@ -94,14 +98,14 @@ impl Socket {
     }
 
     pub(super) fn dialled(key: ConnKey, stream: Stream) -> Self {
-        Self { side: Side::Dialled, life: Life::Connecting, ..Self::accepted(key, stream) }
+        Self { side: Side::Dialled, life: Life::Connecting, ..Self::accepted(key, stream, false) }
     }
 
     /// Sends behind what waits.
     ///
     /// # Errors
     /// The transport's; the peer takes no more.
-    pub(super) fn send(&mut self, payload: Payload) -> io::Result<Sent> {
+    pub(super) fn send(&mut self, payload: Payload, scratch: &mut Scratch) -> io::Result<Sent> {
         if self.life == Life::Mute {
             return Ok(Sent::All);
         }
@@ -109,7 +113,7 @@ impl Socket {
             outbox.payloads.push_back(payload);
             return Ok(Sent::Partly(0));
         }
-        let outcome = self.transport.write(&payload, 0)?;
+        let outcome = self.transport.write(&payload, 0, scratch)?;
         if let Sent::Partly(sent) = outcome {
             self.outbox = Some(Box::new(Outbox { payloads: VecDeque::from([payload]), sent }));
         }
@@ -120,11 +124,11 @@ impl Socket {
     ///
     /// # Errors
     /// As [`Socket::send`].
-    pub(super) fn flush(&mut self) -> io::Result<Sent> {
+    pub(super) fn flush(&mut self, scratch: &mut Scratch) -> io::Result<Sent> {
         let Some(outbox) = &mut self.outbox else { return Ok(Sent::All) };
         let mut all = 0;
         while let Some(payload) = outbox.payloads.front() {
-            if let Sent::Partly(sent) = self.transport.write(payload, outbox.sent)? {
+            if let Sent::Partly(sent) = self.transport.write(payload, outbox.sent, scratch)? {
                 outbox.sent += sent;
                 return Ok(Sent::Partly(all + sent));
             }
@@ -144,29 +148,40 @@ impl Socket {
                 self.life = Life::Shutting;
                 true
             }
-            _ => self.transport.stream.shutdown_write().is_ok(),
+            _ => self.end(),
         }
+    }
+
+    fn end(&mut self) -> bool {
+        self.transport.end();
+        self.transport.stream().shutdown_write().is_ok()
     }
 
     /// Has it closed when the outbox is empty; gives whether that is later.
     pub(super) fn close(&mut self) -> bool {
         self.life = Life::Closing;
+        if !self.is_stalled() {
+            self.transport.end();
+        }
         self.is_stalled()
     }
 
     /// Has the peer tell its close from an end; gives that it is of no use any more.
     pub(super) fn reset(&mut self) -> bool {
-        self.transport.stream.reset_at_close();
+        self.transport.stream().reset_at_close();
         false
     }
 
     /// Does what was to be done when the outbox is empty; gives whether it is still of use.
     pub(super) fn emptied(&mut self) -> bool {
         match self.life {
-            Life::Closing => false,
+            Life::Closing => {
+                self.transport.end();
+                false
+            }
             Life::Shutting => {
                 self.life = Life::Open;
-                self.transport.stream.shutdown_write().is_ok()
+                self.end()
             }
             _ => true,
         }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Poll};
 
+use super::handshakes::Handshakes;
 use super::pace::{FANOUT_READS, FANOUT_READS_BESIDE, READ_BYTES};
 use super::socket::{Life, Queue, Side, Socket};
-use super::stream::Stream;
+use super::stream::{Read, Sent, Stream};
+use super::tls::{Certificate, Scratch};
 use super::tokens;
-use super::transport::{Read, Sent};
 use crate::clock::Now;
 use crate::relay::options::UpstreamAddress;
 use crate::relay::{ConnKey, Input, Payload, Relay};
@@ -47,13 +48,19 @@ pub(super) struct Sockets {
     later: VecDeque<ConnKey>,
     /// How many of `later` are still to be read in this turn.
     fanout_reads_left: usize,
+    pub(super) handshakes: Handshakes,
+    scratch: Scratch,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
 }
 
 impl Sockets {
     /// None yet. `configured`: `limits.connections`; else the limit of open files is the limit.
-    pub(super) fn new(poll: Poll, configured: Option<usize>) -> Self {
+    pub(super) fn new(
+        poll: Poll,
+        configured: Option<usize>,
+        certificate: Option<Certificate>,
+    ) -> Self {
         Self {
             poll,
             table: Vec::new(),
@@ -63,6 +70,8 @@ impl Sockets {
             again: Vec::new(),
             later: VecDeque::new(),
             fanout_reads_left: 0,
+            handshakes: Handshakes::new(certificate),
+            scratch: Scratch::default(),
             gone: Vec::new(),
         }
     }
@@ -81,7 +90,7 @@ impl Sockets {
     /// Waits for the events of a new socket.
     pub(super) fn enter(&mut self, socket: Socket) -> io::Result<()> {
         let key = socket.key;
-        socket.transport.stream.register(self.poll.registry(), tokens::of_conn(key))?;
+        socket.transport.stream().register(self.poll.registry(), tokens::of_conn(key))?;
         if self.table.len() <= key.index() {
             self.table.resize_with(key.index() + 1, || None);
         }
@@ -117,7 +126,7 @@ impl Sockets {
         if socket.life == Life::Connecting {
             return self.on_connecting(conn, event, relay, now);
         }
-        if event.is_writable() && socket.is_stalled() {
+        if event.is_writable() && (socket.is_stalled() || socket.transport.is_pending()) {
             self.flush(conn, relay, now);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -127,7 +136,7 @@ impl Sockets {
 
     fn on_connecting(&mut self, conn: ConnKey, event: &Event, relay: &mut Relay, now: Now) {
         let Some(socket) = find(&mut self.table, conn) else { return };
-        match socket.transport.stream.connected() {
+        match socket.transport.stream().connected() {
             Ok(false) => {}
             Ok(true) => {
                 socket.life = Life::Open;
@@ -175,6 +184,9 @@ impl Sockets {
         for conn in std::mem::take(&mut self.again) {
             self.read_queued(conn, relay, now);
         }
+        for conn in self.handshakes.begin_turn() {
+            self.read_queued(conn, relay, now);
+        }
     }
 
     fn read_queued(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
@@ -206,7 +218,15 @@ impl Sockets {
                 }
                 return;
             }
-            match socket.transport.read(&mut self.buffer[..most]) {
+            let handshakes = socket.transport.is_handshaking();
+            if handshakes && !self.handshakes.may_go_on() {
+                return self.handshakes.queue(socket);
+            }
+            let read = socket.transport.read(&mut self.buffer, most, &mut self.scratch);
+            if handshakes {
+                self.handshakes.went_on(&read, socket.transport.is_handshaking());
+            }
+            match read {
                 Ok(Read::Bytes(length)) => {
                     relay.handle_input(conn, Input::Received(&self.buffer[..length]), now);
                     if !ended {
@@ -214,8 +234,15 @@ impl Sockets {
                     }
                 }
                 Ok(Read::More(length)) => {
-                    relay.handle_input(conn, Input::Received(&self.buffer[..length]), now);
+                    if length > 0 {
+                        relay.handle_input(conn, Input::Received(&self.buffer[..length]), now);
+                    }
                     return self.read_again(conn);
+                }
+                Ok(Read::Hello(length)) => {
+                    let Some(slot) = self.table.get_mut(conn.index()) else { return };
+                    self.handshakes.begin(slot, &self.buffer[..length]);
+                    relay.handle_input(conn, Input::Secured, now);
                 }
                 Ok(Read::Drained) => return,
                 Ok(Read::End) => return relay.handle_input(conn, Input::Ended, now),
@@ -247,7 +274,7 @@ impl Sockets {
         let Some(socket) = find(&mut self.table, conn) else { return };
         socket.many_waited = many_waited.unwrap_or(socket.many_waited);
         let stalled_before = socket.is_stalled();
-        match socket.send(payload) {
+        match socket.send(payload, &mut self.scratch) {
             Ok(Sent::Partly(_)) if !stalled_before => {
                 relay.handle_input(conn, Input::Stalled, now);
             }
@@ -258,7 +285,14 @@ impl Sockets {
 
     fn flush(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
         let Some(socket) = find(&mut self.table, conn) else { return };
-        match socket.flush() {
+        if !socket.is_stalled() {
+            // A handshake's, of which the relay knows nothing.
+            if socket.transport.flush().is_err() {
+                self.broken(conn);
+            }
+            return;
+        }
+        match socket.flush(&mut self.scratch) {
             Ok(Sent::All) => {
                 relay.handle_input(conn, Input::Drained, now);
                 self.apply(conn, Socket::emptied);
@@ -331,7 +365,7 @@ impl Sockets {
 
     /// Whether some are to be read without another event.
     pub(super) fn has_unread(&self) -> bool {
-        !self.again.is_empty() || !self.later.is_empty()
+        !self.again.is_empty() || !self.later.is_empty() || self.handshakes.are_waiting()
     }
 
     /// Whether bytes of a client wait to be read.

@@ -1,7 +1,7 @@
 //! Stream: one connection over TCP or a Unix socket, accepted or dialled, non-blocking. Never
 //! waits, and knows nothing of the bytes.
 
-use std::io;
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,6 +18,30 @@ use crate::relay::options::UpstreamAddress;
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) socket: Socket,
+}
+
+/// What an attempt to read gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// So many bytes. Behind them there is nothing yet, but for the peer's end.
+    Bytes(usize),
+    /// So many bytes, all that was asked for. More may have come.
+    More(usize),
+    /// So many bytes, the first of a connection: a TLS handshake begins with them.
+    Hello(usize),
+    /// Nothing has come.
+    Drained,
+    /// The peer sends no more.
+    End,
+}
+
+/// What became of an attempt to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Everything left.
+    All,
+    /// So many bytes left now; the rest waits until the stream takes more.
+    Partly(usize),
 }
 
 impl Stream {
@@ -52,6 +76,44 @@ impl Stream {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Reads what has come, at most one buffer full.
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<Read> {
+        loop {
+            match (&self.socket).read(buffer) {
+                Ok(0) => return Ok(Read::End),
+                Ok(length) if length == buffer.len() => return Ok(Read::More(length)),
+                Ok(length) => return Ok(Read::Bytes(length)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Read::Drained),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes one slice and then another; gives how many bytes left, none where it takes none now.
+    ///
+    /// # Errors
+    /// It takes no more bytes.
+    pub(super) fn write(&self, head: &[u8], body: &[u8]) -> io::Result<usize> {
+        let mut socket = &self.socket;
+        loop {
+            let outcome = match (head, body) {
+                (slice, []) | ([], slice) => socket.write(slice),
+                (head, body) => socket.write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
+            };
+            match outcome {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => return Ok(written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 

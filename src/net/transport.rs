@@ -1,54 +1,59 @@
-//! Transport: how the bytes of one connection travel over its stream: as they are. Never waits, and
-//! never looks into the bytes.
+//! Transport: how the bytes of one connection travel over its stream: as they are, or by TLS. Never
+//! waits, and never looks into the bytes, but for the first of a connection, which decides.
 
-use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::io;
 
-use super::stream::Stream;
+use super::stream::{Read, Sent, Stream};
+use super::tls::{Certificate, HANDSHAKE, Scratch, Tls};
 use crate::relay::Payload;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Transport {
-    pub(super) stream: Stream,
-}
-
-/// What an attempt to read gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Read {
-    /// So many bytes. Behind them there is nothing yet, but for the peer's end.
-    Bytes(usize),
-    /// So many bytes, all that was asked for. More may have come.
-    More(usize),
-    /// Nothing has come.
-    Drained,
-    /// The peer sends no more.
-    End,
-}
-
-/// What became of an attempt to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// Everything left.
-    All,
-    /// So many bytes left now; the rest waits until the stream takes more.
-    Partly(usize),
+pub(super) enum Transport {
+    /// As they are. Whether nothing has come yet, so that the first byte decides.
+    Plain(Stream, bool),
+    /// By TLS.
+    Tls(Box<Tls>),
 }
 
 impl Transport {
-    /// Reads what has come, at most one buffer full.
+    pub(super) fn stream(&self) -> &Stream {
+        match self {
+            Self::Plain(stream, _) => stream,
+            Self::Tls(tls) => tls.stream(),
+        }
+    }
+
+    /// Reads what has come, at most `most` bytes.
     ///
     /// # Errors
-    /// The stream's; the connection is of no use any more.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
-        loop {
-            match self.stream.socket.read(buffer) {
-                Ok(0) => return Ok(Read::End),
-                Ok(length) if length == buffer.len() => return Ok(Read::More(length)),
-                Ok(length) => return Ok(Read::Bytes(length)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Read::Drained),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// The connection is of no use any more.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        most: usize,
+        scratch: &mut Scratch,
+    ) -> io::Result<Read> {
+        match self {
+            Self::Plain(stream, decides) => {
+                let read = stream.read(&mut buffer[..most])?;
+                if *decides && let Read::Bytes(length) | Read::More(length) = read {
+                    *decides = false;
+                    if buffer[0] == HANDSHAKE {
+                        return Ok(Read::Hello(length));
+                    }
+                }
+                Ok(read)
             }
+            Self::Tls(tls) => tls.read(buffer, most, scratch),
+        }
+    }
+
+    /// Goes on by TLS, behind `hello`.
+    pub(super) fn secured(self, certificate: &Certificate, hello: &[u8]) -> Self {
+        match self {
+            Self::Plain(stream, _) => Self::Tls(Box::new(Tls::accept(stream, certificate, hello))),
+            tls @ Self::Tls(_) => tls,
         }
     }
 
@@ -56,25 +61,54 @@ impl Transport {
     ///
     /// # Errors
     /// The stream's; it takes no more bytes.
-    pub(super) fn write(&mut self, payload: &Payload, from: usize) -> io::Result<Sent> {
+    pub(super) fn write(
+        &mut self,
+        payload: &Payload,
+        from: usize,
+        scratch: &mut Scratch,
+    ) -> io::Result<Sent> {
+        let stream = match self {
+            Self::Plain(stream, _) => stream,
+            Self::Tls(tls) => return tls.write(payload, from, scratch),
+        };
         let mut sent = 0;
         loop {
             let (head, body) = payload.slices(from + sent);
-            let socket = &mut self.stream.socket;
-            let outcome = match (head, body) {
-                ([], []) => return Ok(Sent::All),
-                (slice, []) | ([], slice) => socket.write(slice),
-                (head, body) => socket.write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
-            };
-            match outcome {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => sent += written,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return Ok(Sent::Partly(sent));
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            if head.is_empty() && body.is_empty() {
+                return Ok(Sent::All);
             }
+            match stream.write(head, body)? {
+                0 => return Ok(Sent::Partly(sent)),
+                written => sent += written,
+            }
+        }
+    }
+
+    /// Whether it is TLS, and the handshake is not done.
+    pub(super) fn is_handshaking(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.is_handshaking())
+    }
+
+    /// Whether it has to write something of its own.
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.is_pending())
+    }
+
+    /// Writes that, as far as the stream takes it.
+    ///
+    /// # Errors
+    /// The stream's; it takes no more bytes.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tls(tls) => tls.flush().map(drop),
+            Self::Plain(..) => Ok(()),
+        }
+    }
+
+    /// Tells the peer that nothing more will be sent, where the stream's end does not say that.
+    pub(super) fn end(&mut self) {
+        if let Self::Tls(tls) = self {
+            tls.end();
         }
     }
 }

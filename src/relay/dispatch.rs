@@ -73,6 +73,7 @@ impl Dispatch<'_> {
                     self.go_on(conn);
                 }
             },
+            Input::Secured => client.arrival.secure = true,
             Input::Closed => {
                 client.vanish(&mut step);
                 self.conns.remove(conn);

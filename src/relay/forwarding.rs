@@ -30,8 +30,8 @@ impl Forwarding<'_> {
     pub(super) fn open(&mut self, conn: ConnKey, head: &RequestHead<'_>, input: &[u8]) {
         let Some((client, step)) = self.client(conn) else { return };
         client.access.note(head, step.site);
-        let (peer, is_last) = (client.arrival.peer, client.ended);
-        let request = Request { client: conn, peer, head, input, is_last };
+        let (arrival, is_last) = (client.arrival, client.ended);
+        let request = Request { client: conn, arrival, head, input, is_last };
         let opened = self.proxy.open(&request, &mut self.view);
         let Some((client, mut step)) = self.client(conn) else { return };
         match opened {

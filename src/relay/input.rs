@@ -15,6 +15,10 @@ pub struct Arrival {
     /// The port, if it came to a loopback address: a browser of this machine may be its other end,
     /// so locations answer it under names of this machine only (`relay/request/host.rs`).
     pub loopback_port: Option<u16>,
+    /// What comes plain is refused.
+    pub only_secure: bool,
+    /// It is TLS, as [`Input::Secured`] says.
+    pub secure: bool,
 }
 
 /// What happened to a connection.
@@ -22,6 +26,8 @@ pub struct Arrival {
 pub enum Input<'a> {
     /// Bytes came: not more than [`super::Relay::read_max`].
     Received(&'a [u8]),
+    /// It is TLS. Bytes come, and are sent, when the handshake is done.
+    Secured,
     /// The peer sends no more. To be said again once bytes have been read that came before the end
     /// and were not wanted yet. A publisher that is half closed still gets its answers; a
     /// subscriber that waits counts as gone, as with nginx.

@@ -21,7 +21,7 @@ use pushserver_testkit::{Happened, Network, Random};
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn arrival(peer: IpAddr) -> Arrival {
-    Arrival { peer: Some(peer), loopback_port: None }
+    Arrival { peer: Some(peer), ..Arrival::default() }
 }
 
 /// A network with an upstream, both sides played by hand.

@@ -31,7 +31,7 @@ fn now() -> Now {
 }
 
 fn accept(network: &mut Network) -> ConnKey {
-    network.accept(Arrival { peer: Some([127, 0, 0, 1].into()), loopback_port: None })
+    network.accept(Arrival { peer: Some([127, 0, 0, 1].into()), ..Arrival::default() })
 }
 
 fn send(network: &mut Network, conn: ConnKey, bytes: &[u8]) {

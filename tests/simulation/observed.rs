@@ -118,8 +118,8 @@ impl World {
             Input::Drained => self.drained(number),
             // `World::shed` tells the relay, and the model.
             Input::Evicted | Input::Unread => {}
-            Input::Received(_) | Input::Connected | Input::ConnectFailed(_) => {
-                panic!("there is no upstream")
+            Input::Received(_) | Input::Secured | Input::Connected | Input::ConnectFailed(_) => {
+                panic!("there is no upstream, and no TLS")
             }
         }
     }

@@ -116,7 +116,7 @@ impl World {
         let number = self.next_number;
         self.next_number += 1;
         let peer = (!number.is_multiple_of(3)).then(|| [127, 0, 0, 1].into());
-        let conn = self.network.accept(Arrival { peer, loopback_port: None });
+        let conn = self.network.accept(Arrival { peer, ..Arrival::default() });
         let mut client = Client::new(number, self.random.percent(35));
         client.arm(Timer::Head, &self.settings.limits, now.mono_ms);
         self.clients.insert(number, client);

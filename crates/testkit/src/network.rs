@@ -90,7 +90,7 @@ impl Network {
 
     /// A new peer, from this machine.
     pub fn connect(&mut self) -> ConnKey {
-        self.accept(Arrival { peer: Some(Ipv4Addr::LOCALHOST.into()), loopback_port: None })
+        self.accept(Arrival { peer: Some(Ipv4Addr::LOCALHOST.into()), ..Arrival::default() })
     }
 
     /// A new peer.

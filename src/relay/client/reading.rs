@@ -71,6 +71,10 @@ fn read_head<'b>(
         Ok(head) => head,
         Err(error) => return refuse_head(client, input, &error, step),
     };
+    if client.arrival.only_secure && !client.arrival.secure {
+        refuse_plain(client, &head, step);
+        return Next::Used(input.len());
+    }
     let found = step.site.routes.find(head.path);
     if found.is_none() && head.path != SERVER && step.site.forwards {
         return Next::Forward(head, len);
@@ -103,6 +107,16 @@ fn refuse_head<'b>(
     }
     fail(client, error, false, step);
     Next::Used(input.len())
+}
+
+/// Refuses a request that came without TLS, before it is looked at what it asks.
+fn refuse_plain(client: &mut Client, head: &RequestHead<'_>, step: &mut Step<'_>) {
+    // A name, an address, a port; anything else that was sent is not repeated.
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
+    let host = Some(head.host).filter(|host| host.iter().all(is_plain));
+    let host = host.and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
+    let text = format!("this port speaks HTTPS only: https://{host}/");
+    fail_request(client, head, &HttpError::new(400, text), step);
 }
 
 /// Serves a request with a body, or waits for the rest of it; gives how many bytes of `input`,

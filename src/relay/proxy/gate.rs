@@ -35,12 +35,15 @@ impl Gate {
         &self,
         head: &RequestHead<'_>,
         options: &ProxyOptions,
+        is_secure: bool,
     ) -> Option<Refusal> {
         let answer = |status, text| Some(Refusal::new(status, text));
         let forced_host = options.force_host.as_deref();
-        if let Some(host) = forced_host.and_then(|host| other_host(host, head.host)) {
+        if let Some(host) = forced_host.and_then(|host| other_host(host, head.host, is_secure)) {
+            let scheme: &[u8] = if is_secure { b"https" } else { b"http" };
             let query = head.query.map_or(Vec::new(), |query| [b"?", query].concat());
-            let lines = [b"Location: http://", &*host, head.path, &query, b"\r\n"].concat();
+            let lines =
+                [b"Location: ", scheme, b"://", &*host, head.path, &query, b"\r\n"].concat();
             let refusal = Refusal::new(301, "this server has another name; see Location");
             return Some(Refusal { lines, ..refusal });
         }
@@ -89,20 +92,24 @@ fn plain_path(path: &[u8]) -> Vec<u8> {
 
 /// The host that a request for `asked` is redirected to, if that is not the forced one. A forced
 /// host without a port names every port, and the redirection keeps the one that was asked.
-fn other_host(forced: &str, asked: &[u8]) -> Option<Vec<u8>> {
+fn other_host(forced: &str, asked: &[u8], is_secure: bool) -> Option<Vec<u8>> {
     let (name, port) = asked.split_at(host_len(asked));
     let (forced_name, forced_port) = forced.as_bytes().split_at(host_len(forced.as_bytes()));
     let same_name = name.eq_ignore_ascii_case(forced_name);
     match forced_port {
         b"" if same_name => None,
         b"" => Some([forced_name, port].concat()),
-        _ if same_name && number(port) == number(forced_port) => None,
+        _ if same_name && number(port, is_secure) == number(forced_port, is_secure) => None,
         _ => Some(forced.as_bytes().to_vec()),
     }
 }
 
-fn number(port: &[u8]) -> &[u8] {
-    if matches!(port, b"" | b":" | b":80") { b"" } else { port }
+/// A port as it is written, unless it is the one that the scheme has by itself.
+fn number(port: &[u8], is_secure: bool) -> &[u8] {
+    match (port, is_secure) {
+        (b"" | b":", _) | (b":80", false) | (b":443", true) => b"",
+        _ => port,
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +140,7 @@ mod tests {
     #[test]
     fn another_host_is_sent_to_the_forced_one() {
         let sent = |forced: &str, asked: &str| {
-            other_host(forced, asked.as_bytes()).map(|host| String::from_utf8(host).unwrap())
+            other_host(forced, asked.as_bytes(), false).map(|host| String::from_utf8(host).unwrap())
         };
         assert_eq!(sent("a.example", "A.example:8000"), None);
         assert_eq!(sent("a.example", "localhost:8000").as_deref(), Some("a.example:8000"));
@@ -145,5 +152,7 @@ mod tests {
         assert_eq!(sent("a:81", "A:81"), None);
         assert_eq!(sent("a", "[::1]:8000").as_deref(), Some("a:8000"));
         assert_eq!(sent("[::1]", "[::1]:8000"), None);
+        assert_eq!(other_host("a:443", b"A", true), None);
+        assert_eq!(other_host("a:80", b"a", true).as_deref(), Some(&b"a:80"[..]));
     }
 }

@@ -26,7 +26,6 @@ mod upload;
 mod upstream;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 
 pub(super) use self::effect::{Effect, Input, View};
 pub(super) use self::exchange::Exchange;
@@ -40,7 +39,7 @@ use self::upload::{Continue, Copy, Upload, sound_body};
 use self::upstream::{Dialling, Upstream};
 use super::conn_key::ConnKey;
 use super::exchange_key::{ExchangeKey, Exchanging};
-use super::input::Input as ConnInput;
+use super::input::{Arrival, Input as ConnInput};
 use super::options::Options;
 use super::render::{Persistence, Reply};
 use super::request::refusal::Refusal;
@@ -63,8 +62,8 @@ pub(super) struct Proxy {
 /// A request for the upstream.
 pub(super) struct Request<'a> {
     pub(super) client: ConnKey,
-    /// Where it comes from; `None`: a Unix socket.
-    pub(super) peer: Option<IpAddr>,
+    /// How it came.
+    pub(super) arrival: Arrival,
     pub(super) head: &'a RequestHead<'a>,
     /// What has come behind its head.
     pub(super) input: &'a [u8],
@@ -126,12 +125,15 @@ impl Proxy {
         request: &Request<'_>,
         view: &mut View<'_>,
     ) -> Result<ExchangeKey, Effect> {
-        let Request { client, peer, head, input, is_last } = *request;
+        let Request { client, arrival, head, input, is_last } = *request;
+        let peer = arrival.peer;
         let Self { exchanges, upstream, gate, queue, scratch } = self;
         let is_head = head.method == "HEAD";
         let persistence = Persistence::of(head, view.effects.stopping);
         let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
-        if let Some(Refusal { status, lines, text, .. }) = gate.refuses(head, &upstream.options) {
+        if let Some(Refusal { status, lines, text, .. }) =
+            gate.refuses(head, &upstream.options, arrival.secure)
+        {
             let persistence = (!has_body).then_some(persistence);
             let reply = Reply::bare(persistence.unwrap_or(Persistence::Close), is_head);
             let payload = view.renderer.text(&reply, status, &lines, text);
@@ -152,7 +154,7 @@ impl Proxy {
         };
         scratch.clear();
         let expects = awaited == Continue::Upstreams;
-        let replaced = rewrite::write_request(scratch, head, &upstream.options, peer, expects);
+        let replaced = rewrite::write_request(scratch, head, &upstream.options, arrival, expects);
         if let Some(field) = replaced {
             upstream.warn_of_replaced(field, peer, view.now);
         }
@@ -215,7 +217,9 @@ impl Proxy {
             Input::Upstream(ConnInput::ConnectFailed(cause)) => {
                 request::connect_failed(exchange, cause, cx);
             }
-            Input::Upstream(ConnInput::Connected | ConnInput::Evicted | ConnInput::Unread) => {}
+            Input::Upstream(
+                ConnInput::Connected | ConnInput::Secured | ConnInput::Evicted | ConnInput::Unread,
+            ) => {}
             Input::FromClient(bytes) => used = request::pass_up(exchange, bytes, cx),
             Input::ClientDrained => {
                 exchange.arm(cx);

@@ -9,27 +9,27 @@
 //! variable as `X-Forwarded-For`.
 
 use std::io::Write as _;
-use std::net::IpAddr;
 
 use crate::http::response::write_decimal;
 use crate::http::{
     ConnectionOptions, Framing, HeadLimits, HeadWriter, RequestHead, ResponseHead, Version,
     head::HEADERS_MAX, is_hop_by_hop, values,
 };
+use crate::relay::input::Arrival;
 use crate::relay::notice::{PEER, SECRET};
 use crate::relay::options::{Limits, ProxyOptions};
 
-/// Appends the request as the upstream gets it. `peer`: where it comes from; `None`: a Unix socket.
-/// `expects`: the client waits for `100 Continue`. A request with chunks asks the upstream to close
-/// the connection. Gives the first field that was replaced because its sender may not speak for
-/// others.
+/// Appends the request as the upstream gets it, that came as `arrival` says. `expects`: the client
+/// waits for `100 Continue`. A request with chunks asks the upstream to close the connection. Gives
+/// the first field that was replaced because its sender may not speak for others.
 pub(super) fn write_request<'h>(
     out: &mut Vec<u8>,
     head: &RequestHead<'h>,
     options: &ProxyOptions,
-    peer: Option<IpAddr>,
+    arrival: Arrival,
     expects: bool,
 ) -> Option<&'h str> {
+    let Arrival { peer, secure, .. } = arrival;
     // A front server, on a Unix socket or at a trusted address, whose own fields name the client.
     let speaks_for_others =
         peer.is_none_or(|peer| options.trusted.iter().any(|network| network.contains(&peer)));
@@ -64,7 +64,7 @@ pub(super) fn write_request<'h>(
     if let Some(peer) = peer.filter(|_| !speaks_for_others) {
         write!(out, "X-Forwarded-For: {peer}\r\n").expect("a vector takes every byte");
         push_field(out, "X-Forwarded-Host", host);
-        out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+        push_field(out, "X-Forwarded-Proto", if secure { b"https" } else { b"http" });
     }
     // It vouches for the peer.
     if let Some(secret) = &options.secret {
@@ -220,6 +220,8 @@ fn push_number(out: &mut Vec<u8>, name: &str, value: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::http::{HeaderSlots, parse_request, parse_response};
 
@@ -237,7 +239,8 @@ mod tests {
             secret: None,
         };
         let mut out = Vec::new();
-        write_request(&mut out, &head, &options, peer.map(IpAddr::from), false);
+        let arrival = Arrival { peer: peer.map(IpAddr::from), ..Arrival::default() };
+        write_request(&mut out, &head, &options, arrival, false);
         String::from_utf8(out).unwrap()
     }
 

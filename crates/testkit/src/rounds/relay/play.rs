@@ -32,7 +32,7 @@ impl Play {
         let living = self.clients[index].filter(|conn| self.is_there(*conn));
         let conn = living.unwrap_or_else(|| {
             let peer = (!index.is_multiple_of(3)).then(|| [127, 0, 0, 1].into());
-            self.network.accept(Arrival { peer, loopback_port: None })
+            self.network.accept(Arrival { peer, ..Arrival::default() })
         });
         self.clients[index] = Some(conn);
         self.at_hand = Some(conn);

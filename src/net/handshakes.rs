@@ -1,0 +1,80 @@
+//! Handshakes: the certificate that they show, and how many of their steps a turn does. One costs
+//! as much as twenty deliveries, so those beyond wait: plain polls feel nothing of thousands of
+//! clients that come back at once. Moves no bytes.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::pace::HANDSHAKE_STEPS;
+use super::socket::{Queue, Socket};
+use super::stream::Read;
+use super::tls::Certificate;
+use crate::relay::ConnKey;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Handshakes {
+    /// `None`: no connection is TLS.
+    pub(super) certificate: Option<Certificate>,
+    /// Whose next step waits for another turn.
+    waiting: VecDeque<ConnKey>,
+    /// How many steps are still to be done in this turn.
+    steps_left: usize,
+    /// That are done since the start.
+    pub(super) done: u64,
+    /// That have failed since the start, or were given up by their client.
+    pub(super) failed: u64,
+}
+
+impl Handshakes {
+    pub(super) fn new(certificate: Option<Certificate>) -> Self {
+        Self { certificate, waiting: VecDeque::new(), steps_left: 0, done: 0, failed: 0 }
+    }
+
+    /// Begins a turn; gives who is to go on in it.
+    pub(super) fn begin_turn(&mut self) -> Vec<ConnKey> {
+        self.steps_left = HANDSHAKE_STEPS;
+        let count = self.waiting.len().min(HANDSHAKE_STEPS);
+        self.waiting.drain(..count).collect()
+    }
+
+    /// Whether another step may be done in this turn.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.steps_left > 0
+    }
+
+    /// Has a socket's next step wait for its turn.
+    pub(super) fn queue(&mut self, socket: &mut Socket) {
+        if socket.queue == Queue::No {
+            socket.queue = Queue::Handshakes;
+            self.waiting.push_back(socket.key);
+        }
+    }
+
+    /// Has a connection go on by TLS that has begun with `hello`.
+    pub(super) fn begin(&self, slot: &mut Option<Socket>, hello: &[u8]) {
+        let (Some(certificate), Some(mut socket)) = (&self.certificate, slot.take()) else {
+            return;
+        };
+        socket.transport = socket.transport.secured(certificate, hello);
+        *slot = Some(socket);
+    }
+
+    /// A step was done.
+    pub(super) fn went_on(&mut self, read: &io::Result<Read>, goes_on: bool) {
+        self.steps_left -= 1;
+        match read {
+            Err(error) => {
+                self.failed += 1;
+                log::debug!("event=handshake_failed cause=\"{error}\"");
+            }
+            Ok(Read::End) if goes_on => self.failed += 1,
+            Ok(_) if goes_on => {}
+            Ok(_) => self.done += 1,
+        }
+    }
+
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
