@@ -24,6 +24,7 @@ const SUBSCRIBE: Subscribe = Subscribe {
     concurrency: Concurrency::Broadcast,
     max_subscribers: 0,
     timeout_ms: 55_000,
+    ends_ms: None,
 };
 
 fn main() {

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use super::options::Concurrency;
 use super::subscription::{Hold, Peer, StreamKey};
+use crate::clock::Now;
+use crate::jitter::Jitter;
 use crate::message::{Content, Cursor, Delivery, First, Message, MessageId};
 use crate::store::{Facts, Gap, Start, Ticket};
 
@@ -35,12 +37,22 @@ pub struct Subscribe {
     pub max_subscribers: usize,
     /// Ends the hold, milliseconds; up to a tenth earlier. 0 = never.
     pub timeout_ms: u64,
+    /// Ends the hold of a poll then, milliseconds of [`Now`], whatever `timeout_ms` says; also
+    /// where a store takes time. `None`: nothing else ends it.
+    pub ends_ms: Option<u64>,
 }
 
 impl Subscribe {
     /// Whether it waits where there is no message.
     pub(super) fn waits(&self) -> bool {
         self.delivery != Delivery::IntervalPoll
+    }
+
+    /// When the hold of a poll ends that begins now, milliseconds; `None`: never.
+    pub(super) fn due_ms(&self, jitter: &mut Jitter, now: Now) -> Option<u64> {
+        let timeout = (self.timeout_ms != 0)
+            .then(|| now.mono_ms.saturating_add(jitter.shorten(self.timeout_ms)));
+        timeout.into_iter().chain(self.ends_ms).min()
     }
 
     /// Where it begins; `stopping`: nobody waits any more.

@@ -31,9 +31,8 @@ impl Asking {
         if ticket.is_patient()
             && let Some(subscribe) = pending.waits()
             && subscribe.delivery == Delivery::LongPoll
-            && subscribe.timeout_ms != 0
+            && let Some(due_ms) = subscribe.due_ms(jitter, now)
         {
-            let due_ms = now.mono_ms.saturating_add(jitter.shorten(subscribe.timeout_ms));
             let timeouts = self.timeouts.get_or_insert_with(|| Box::new(Wheel::new(now.mono_ms)));
             pending.timer = Some(timeouts.set(due_ms, ticket));
         }

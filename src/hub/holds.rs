@@ -158,8 +158,7 @@ impl Holds {
 
     /// When the hold of a poll ends, milliseconds; `None`: never.
     pub(super) fn due_ms(&mut self, subscribe: &Subscribe, now: Now) -> Option<u64> {
-        (subscribe.timeout_ms != 0)
-            .then(|| now.mono_ms.saturating_add(self.jitter.shorten(subscribe.timeout_ms)))
+        subscribe.due_ms(&mut self.jitter, now)
     }
 
     /// Ends every hold, but what is under way still arrives.

@@ -39,6 +39,7 @@ pub(super) const LONG: Subscribe = Subscribe {
     concurrency: Concurrency::Broadcast,
     max_subscribers: 0,
     timeout_ms: 55_000,
+    ends_ms: None,
 };
 
 pub(super) fn name(name: &str) -> ChannelName<'_> {
