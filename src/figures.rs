@@ -100,6 +100,12 @@ figures! {
         Counter silent,
         /// Connections closed to make room for others.
         Counter shed,
+        /// Requests that were refused as they had no token where one is needed.
+        Counter token_refusals_none,
+        /// Requests whose token does not fit.
+        Counter token_refusals_invalid,
+        /// Requests whose token has expired.
+        Counter token_refusals_expired,
         // Requests refused with this status.
         Counter refused_400, Counter refused_401, Counter refused_403, Counter refused_404,
         Counter refused_405, Counter refused_408, Counter refused_413, Counter refused_414,

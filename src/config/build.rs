@@ -7,7 +7,8 @@ use super::ids;
 use super::problem::{Path, Problem, listed, quoted};
 use super::reach::{Fate, fates};
 use super::settings::{
-    Common, Host, Limits, Location, OneOrMore, Publishing, Settings, Store, Subscribing, Transport,
+    Common, Given, Host, Limits, Location, OneOrMore, Publishing, Settings, Store, Subscribing,
+    Transport,
 };
 use super::{redis, status, upstream};
 use crate::http::authority::host_len;
@@ -19,6 +20,7 @@ use crate::relay::options::{
     self as relay, ChannelIds, LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions,
     Transports,
 };
+use crate::secret::SigningKey;
 use crate::store::{StoreId, memory};
 
 /// Most stores: an id has 16 bits.
@@ -26,6 +28,8 @@ const STORES_MAX: usize = 1000;
 /// Most locations, and most origins of one location: requests are compared with each in turn.
 const LOCATIONS_MAX: usize = 1000;
 const ORIGINS_MAX: usize = 1000;
+/// Most signing keys: a token is compared with all.
+const SIGNING_KEYS_MAX: usize = 16;
 /// Removed messages that are freed in one turn: takes less than a millisecond, with the channels
 /// that end with them.
 const DROPPED_AT_ONCE: usize = 512;
@@ -43,7 +47,8 @@ pub(super) fn options(settings: &Settings) -> Result<(relay::Options, Vec<StoreO
     let relay = relay::Options {
         server: settings.servername.clone(),
         hosts: hosts(settings)?,
-        locations: locations(&settings.locations, &settings.store_names())?,
+        locations: locations(settings)?,
+        signing_keys: signing_keys(settings)?,
         proxy: upstream::proxy(settings)?,
         limits: limits(&settings.limits),
         // The command line says it, or `RUST_LOG`.
@@ -125,7 +130,25 @@ fn store(name: &str, store: &Store, path: &Path<'_>) -> Result<StoreOptions, Pro
     Ok(StoreOptions { memory, channel_timeout_ms, kind })
 }
 
-fn locations(locations: &[Location], stores: &[&str]) -> Result<Vec<LocationOptions>, Problem> {
+/// What tokens are signed with.
+fn signing_keys(settings: &Settings) -> Result<Vec<SigningKey>, Problem> {
+    let path = Path::Root.key("signing_keys");
+    let keys = settings.signing_keys.as_deref().unwrap_or_default();
+    if keys.len() > SIGNING_KEYS_MAX {
+        return Err(Problem::new(&path, format!("more than {SIGNING_KEYS_MAX} keys")));
+    }
+    let key = |(index, given): (usize, &Given)| {
+        SigningKey::of(given.secret()).ok_or_else(|| {
+            let what = "no key; write 32 bytes as base64url without padding, 43 characters, as \
+                        manage.py pushserver_settings does";
+            Problem::new(&path.index(index), what)
+        })
+    };
+    keys.iter().enumerate().map(key).collect()
+}
+
+fn locations(settings: &Settings) -> Result<Vec<LocationOptions>, Problem> {
+    let (locations, stores) = (&settings.locations, settings.store_names());
     let path = Path::Root.key("locations");
     if locations.len() > LOCATIONS_MAX {
         return Err(Problem::new(&path, format!("more than {LOCATIONS_MAX} locations")));
@@ -133,8 +156,14 @@ fn locations(locations: &[Location], stores: &[&str]) -> Result<Vec<LocationOpti
     let options = locations
         .iter()
         .enumerate()
-        .map(|(index, one)| location(one, stores, &path.index(index)))
+        .map(|(index, one)| location(one, &stores, &path.index(index)))
         .collect::<Result<Vec<_>, _>>()?;
+    let is_signed = |one: &Location| one.common().is_some_and(|keys| keys.signed);
+    if let (None, Some(index)) = (&settings.signing_keys, locations.iter().position(is_signed)) {
+        let what = "tokens cannot be checked without signing_keys; set that to what manage.py \
+                    pushserver_settings writes there, or leave this out";
+        return Err(Problem::new(&path.index(index).key("signed"), what));
+    }
     reachable(locations, &options)?;
     Ok(options)
 }
@@ -179,6 +208,7 @@ fn location(
         store: store_id(&common.store, stores, path)?,
         channel_group: group.clone(),
         role,
+        signed: common.signed.then(|| common.store.as_str().into()),
     })
 }
 
@@ -238,7 +268,7 @@ fn publisher_options(
         create_on_post: publisher.create_on_post,
         store_messages: publisher.store_messages,
         allow,
-        secret: publisher.secret.clone(),
+        secret: publisher.secret.as_ref().map(|given| given.secret().clone()),
         allow_origin,
     })
 }
@@ -273,7 +303,10 @@ fn subscriber_options(
         allow_origin,
         allow_credentials: subscriber.allow_credentials,
         passthrough: subscriber.passthrough.clone(),
-        passthrough_secret: subscriber.passthrough_secret.clone(),
+        passthrough_secret: subscriber
+            .passthrough_secret
+            .as_ref()
+            .map(|given| given.secret().clone()),
     })
 }
 
@@ -344,5 +377,6 @@ pub(super) fn limits(limits: &Limits) -> relay::Limits {
         keepalive_timeout_ms: limits.keepalive_timeout.milliseconds(),
         upstream_timeout_ms: limits.upstream_timeout.milliseconds(),
         upstream_wait_ms: limits.upstream_wait.milliseconds(),
+        token_s: limits.token_seconds,
     }
 }

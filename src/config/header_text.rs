@@ -2,6 +2,7 @@
 //! and secrets. Shows no secret.
 
 use super::problem::{Path, Problem, quoted};
+use super::settings::Given;
 use crate::secret::Secret;
 
 /// Checks the value of a field.
@@ -24,8 +25,8 @@ pub(super) fn check_text(text: &str, path: &Path<'_>) -> Result<(), Problem> {
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn check_secret(secret: Option<&Secret>, path: &Path<'_>) -> Result<(), Problem> {
-    match secret.map(Secret::reveal) {
+pub(super) fn check_secret(given: Option<&Given>, path: &Path<'_>) -> Result<(), Problem> {
+    match given.map(Given::secret).map(Secret::reveal) {
         Some(secret) if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()) => {
             let what = "it goes into a header: write visible ASCII characters without spaces";
             Err(Problem::new(path, what))

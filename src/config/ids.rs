@@ -6,8 +6,12 @@ use super::settings::Location;
 use crate::relay::location::spelling::is_encoded;
 use crate::relay::options::ChannelIds;
 
-/// Query parameters that have a meaning of their own: the cursor's.
-const TAKEN: [&str; 2] = ["last_event_id", "since"];
+/// Query parameters that have a meaning of their own, each with what it gives.
+const TAKEN: [(&str, &str); 3] = [
+    ("last_event_id", "the cursor"),
+    ("since", "the cursor"),
+    ("token", "what URLs are signed with"),
+];
 
 /// How the channel ids of a location stand in a request.
 ///
@@ -58,8 +62,8 @@ fn check_parameter(name: &str, path: &Path<'_>) -> Result<(), Problem> {
     if name.chars().any(char::is_control) {
         return Err(Problem::new(path, format!("{} has control characters", quoted(name))));
     }
-    if TAKEN.contains(&name) {
-        let what = format!("{} gives the cursor; name another parameter", quoted(name));
+    if let Some((_, given)) = TAKEN.iter().find(|(taken, _)| *taken == name) {
+        let what = format!("{} gives {given}; name another parameter", quoted(name));
         return Err(Problem::new(path, what));
     }
     Ok(())

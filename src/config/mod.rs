@@ -19,6 +19,7 @@ mod reach;
 mod redis;
 mod schema;
 mod seconds;
+mod secrets;
 mod settings;
 mod source;
 mod status;
@@ -312,6 +313,7 @@ fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
         .map_err(|error| Problem::new(&Path::Root, error.to_string()))?;
     settings.port = overrides.port.unwrap_or(settings.port);
     redis::complete(&mut settings);
+    secrets::read_all(&mut settings)?;
     Ok(settings)
 }
 

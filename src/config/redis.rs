@@ -1,14 +1,10 @@
-//! Redis: the options of the redis stores, from the settings. Reads their passwords from where they
-//! stand, a variable or a file. Asks no server, and looks no name up.
+//! Redis: the options of the redis stores, from the settings. Asks no server, and looks no name up.
 
-use std::env::{self, VarError};
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::net::IpAddr;
 
 use super::address::{check_host, unix_path};
 use super::problem::{Error, Path, Problem, quoted};
-use super::settings::{Login, Password, RedisStore, Sentinel, Settings, Store};
+use super::settings::{Given, Login, RedisStore, Sentinel, Settings, Store};
 use crate::http::authority::{host_len, port_number};
 use crate::hub::options::{StoreKind, StoreOptions};
 use crate::secret::Secret;
@@ -221,7 +217,7 @@ fn key_prefix(prefix: &str, path: &Path<'_>) -> Result<Box<[u8]>, Problem> {
 
 fn credentials(login: &Login, path: &Path<'_>) -> Result<Credentials, Problem> {
     let at = path.key("password");
-    let password = login.password.as_ref().map(|password| read(password, &at)).transpose()?;
+    let password = login.password.as_ref().map(|password| checked(password, &at)).transpose()?;
     let what = match &login.username {
         Some(_) if password.is_none() => {
             "without effect, since no password is given; set password, too"
@@ -235,66 +231,14 @@ fn credentials(login: &Login, path: &Path<'_>) -> Result<Credentials, Problem> {
 }
 
 /// The password itself, which no message shows.
-fn read(password: &Password, path: &Path<'_>) -> Result<Secret, Problem> {
-    let (at, read) = match password {
-        Password::Text(secret) => {
-            let what = "empty; leave the key out if Redis needs none";
-            return check_length(secret.reveal(), || what.to_owned())
-                .map_err(|wrong| wrong.at(path));
-        }
-        Password::Elsewhere { env: Some(name), file: None } => (path.key("env"), variable(name)),
-        Password::Elsewhere { env: None, file: Some(file) } => (path.key("file"), content(file)),
-        Password::Elsewhere { .. } => {
-            let what = "write one of {\"env\": \"NAME\"} and {\"file\": \"/path\"}";
-            return Err(Problem::new(path, what));
-        }
+fn checked(password: &Given, path: &Path<'_>) -> Result<Secret, Problem> {
+    let secret = password.secret();
+    let what = match secret.reveal().len() {
+        0 => "empty; leave the key out if Redis needs none".to_owned(),
+        1..=PASSWORD_BYTES_MAX => return Ok(secret.clone()),
+        _ => format!("more than {PASSWORD_BYTES_MAX} bytes, which Redis refuses"),
     };
-    read.map_err(|wrong| wrong.at(&at))
-}
-
-fn variable(name: &str) -> Result<Secret, Error> {
-    // Not repeated: it may be the password itself.
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(Error("no name of an environment variable; write \"REDIS_PASSWORD\"".into()));
-    }
-    let text = env::var(name).map_err(|error| match error {
-        VarError::NotPresent => {
-            Error(format!("the environment variable {} is not set", quoted(name)))
-        }
-        VarError::NotUnicode(_) => {
-            Error(format!("the environment variable {} is not UTF-8", quoted(name)))
-        }
-    })?;
-    check_length(&text, || format!("the environment variable {} is empty", quoted(name)))
-}
-
-fn content(path: &str) -> Result<Secret, Error> {
-    let text =
-        read_file(path).map_err(|error| Error(format!("cannot read {}: {error}", quoted(path))))?;
-    let text =
-        String::from_utf8(text).map_err(|_| Error(format!("{} is not UTF-8", quoted(path))))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    check_length(line, || format!("{} is empty", quoted(path)))
-}
-
-/// A pipe is refused, since it may never end; of a longer file only what shows that it is too long.
-fn read_file(path: &str) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("no file"));
-    }
-    let mut text = Vec::new();
-    // With a line end of two bytes behind it, and one byte too many.
-    File::open(path)?.take(PASSWORD_BYTES_MAX as u64 + 3).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-fn check_length(password: &str, empty: impl Fn() -> String) -> Result<Secret, Error> {
-    match password.len() {
-        0 => Err(Error(empty())),
-        1..=PASSWORD_BYTES_MAX => Ok(password.into()),
-        _ => Err(Error(format!("more than {PASSWORD_BYTES_MAX} bytes, which Redis refuses"))),
-    }
+    Err(Problem::new(path, what))
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ pub(super) fn fill(settings: &mut Value) -> Result<(), Problem> {
 }
 
 /// Keys whose values are shown to nobody.
-const SECRETS: [&str; 4] = ["secret", "passthrough_secret", "allrequests_secret", "password"];
+const SECRETS: [&str; 5] =
+    ["secret", "passthrough_secret", "allrequests_secret", "password", "signing_keys"];
 
 struct Schema {
     root: Value,
@@ -235,7 +236,11 @@ impl Schema {
     fn unfit(&self, value: &Value, rule: &Value, path: &Path<'_>) -> Problem {
         let mut what = format!("expected {}", self.wanted(rule));
         // A secret is not shown, even if it is a number by mistake.
-        if !matches!(path, Path::Key(_, key) if SECRETS.contains(key)) {
+        let key = match path {
+            Path::Index(Path::Key(_, key), _) | Path::Key(_, key) => key,
+            _ => "",
+        };
+        if !SECRETS.contains(&key) {
             what.push_str(&format!(", found {}", found(value)));
         }
         let bare = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -316,7 +321,8 @@ impl Schema {
     fn resolve<'s>(&'s self, rule: &'s Value) -> &'s Value {
         match rule["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
             Some(name) => {
-                self.root.pointer(name).expect("references of schema.json lead somewhere")
+                let rule = self.root.pointer(name);
+                self.resolve(rule.expect("references of schema.json lead somewhere"))
             }
             None => rule,
         }

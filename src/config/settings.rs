@@ -1,18 +1,19 @@
 //! Settings: one field for each key of `schema.json`, with all defaults filled in. Gives them no
 //! meaning; `build` does.
 
+mod given;
 mod stores;
 
 use std::slice;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::stores::{Login, MemoryStore, Password, RedisStore, Sentinel, Store, Stores};
+pub(super) use self::given::Given;
+pub(super) use self::stores::{Login, MemoryStore, RedisStore, Sentinel, Store, Stores};
 use super::seconds::Seconds;
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, First};
-use crate::secret::Secret;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,11 +31,13 @@ pub(super) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allrequests: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) allrequests_secret: Option<Secret>,
+    pub(super) allrequests_secret: Option<Given>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) forcehost: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trusted_proxies: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signing_keys: Option<Vec<Given>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) certificate: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,6 +144,7 @@ pub(super) struct Common {
     pub(super) prefix: Option<String>,
     pub(super) store: String,
     pub(super) channel_group: String,
+    pub(super) signed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,7 +187,7 @@ pub(super) struct Status {
     pub(super) prefix: String,
     pub(super) allow: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) secret: Option<Secret>,
+    pub(super) secret: Option<Given>,
 }
 
 /// What publisher and pubsub locations have in common.
@@ -194,7 +198,7 @@ pub(super) struct Publishing {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allow: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) secret: Option<Secret>,
+    pub(super) secret: Option<Given>,
 }
 
 /// What subscriber and pubsub locations have in common.
@@ -212,7 +216,7 @@ pub(super) struct Subscribing {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) passthrough: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) passthrough_secret: Option<Secret>,
+    pub(super) passthrough_secret: Option<Given>,
 }
 
 /// A way to receive.
@@ -284,4 +288,5 @@ pub(super) struct Limits {
     pub(super) keepalive_timeout: Seconds,
     pub(super) upstream_timeout: Seconds,
     pub(super) upstream_wait: Seconds,
+    pub(super) token_seconds: u64,
 }

@@ -23,7 +23,7 @@ pub(super) fn location(
     check_secret(status.secret.as_ref(), &path.key("secret"))?;
     let options = StatusOptions {
         allow: networks(Some(&status.allow), &path.key("allow"))?,
-        secret: status.secret.clone(),
+        secret: status.secret.as_ref().map(|given| given.secret().clone()),
         stores: stores.iter().map(|name| (*name).to_owned()).collect(),
     };
     Ok(LocationOptions {
@@ -33,6 +33,7 @@ pub(super) fn location(
         store: StoreId(0),
         channel_group: String::new(),
         role: Role::Status(options),
+        signed: None,
     })
 }
 

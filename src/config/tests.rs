@@ -54,33 +54,36 @@ fn everything() -> Value {
                 "min_messages": 0, "max_messages": 0, "message_timeout": 60,
                 "channel_timeout": 5, "timeout": 1.5, "cache": 2},
         },
-        "locations": [
-            {"type": "subscriber", "url": "/u/([^/]+)", "prefix": "/u/", "store": "other",
-                "channel_group": "g", "polling": "interval", "create_on_get": true,
-                "concurrency": "last", "timeout": 1.5, "max_subscribers": 3,
-                "transports": ["poll", "eventsource"], "ping_interval": 2.5,
-                "first_message": -7, "delimiter": ",",
-                "allow_origin": ["http://a", "http://b:81"], "allow_credentials": true,
-                "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
-            {"type": "publisher", "url": "/s/([^/]+)", "prefix": "/s/", "store": "default",
-                "channel_group": "", "create_on_post": false, "store_messages": false,
-                "allow": ["10.0.0.0/8", "::1"], "secret": "s", "allow_origin": "http://a"},
-            {"type": "pubsub", "url": "/b/([^/]+)", "prefix": "/b/", "store": "default",
-                "channel_group": "b", "create_on_post": false, "store_messages": false,
-                "allow": ["::1"], "secret": "b", "transports": ["websocket"],
-                "polling": "long", "create_on_get": true, "concurrency": "first",
-                "timeout": 55, "ping_interval": 0, "first_message": "newest",
-                "max_subscribers": 4, "allow_origin": ["http://a"], "allow_credentials": true,
-                "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
-            {"type": "status", "prefix": "/", "allow": ["::1"], "secret": "a"},
-        ],
-        "limits": {
-            "connections": 1, "channels": 2, "passthrough_queue": 3, "header_bytes": 4,
-            "headers": 5, "uri_bytes": 6, "body_bytes": 7, "channel_id_bytes": 8,
-            "channels_per_request": 10, "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
-            "keepalive_timeout": 4, "upstream_timeout": 0.25, "upstream_wait": 0.5,
-        },
     });
+    // Apart, since the macro ends at a number of words.
+    all["locations"] = json!([
+        {"type": "subscriber", "url": "/u/([^/]+)", "prefix": "/u/", "store": "other",
+            "channel_group": "g", "signed": true, "polling": "interval", "create_on_get": true,
+            "concurrency": "last", "timeout": 1.5, "max_subscribers": 3,
+            "transports": ["poll", "eventsource"], "ping_interval": 2.5,
+            "first_message": -7, "delimiter": ",",
+            "allow_origin": ["http://a", "http://b:81"], "allow_credentials": true,
+            "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
+        {"type": "publisher", "url": "/s/([^/]+)", "prefix": "/s/", "store": "default",
+            "channel_group": "", "signed": true, "create_on_post": false, "store_messages": false,
+            "allow": ["10.0.0.0/8", "::1"], "secret": "s", "allow_origin": "http://a"},
+        {"type": "pubsub", "url": "/b/([^/]+)", "prefix": "/b/", "store": "default",
+            "channel_group": "b", "signed": true, "create_on_post": false, "store_messages": false,
+            "allow": ["::1"], "secret": "b", "transports": ["websocket"],
+            "polling": "long", "create_on_get": true, "concurrency": "first",
+            "timeout": 55, "ping_interval": 0, "first_message": "newest",
+            "max_subscribers": 4, "allow_origin": ["http://a"], "allow_credentials": true,
+            "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
+        {"type": "status", "prefix": "/", "allow": ["::1"], "secret": "a"},
+    ]);
+    all["limits"] = json!({
+        "connections": 1, "channels": 2, "passthrough_queue": 3, "header_bytes": 4,
+        "headers": 5, "uri_bytes": 6, "body_bytes": 7, "channel_id_bytes": 8,
+        "channels_per_request": 10, "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
+        "keepalive_timeout": 4, "upstream_timeout": 0.25, "upstream_wait": 0.5,
+        "token_seconds": 11,
+    });
+    all["signing_keys"] = json!(["WPZ7yA_D0aNIjCHEGbtz24TFkjQ4ZWovxcFaPztwUGg"]);
     if !cfg!(feature = "persist") {
         let store = all["store"]["default"].as_object_mut();
         store.expect("it is an object").remove("persist");
@@ -143,6 +146,7 @@ fn no_settings_give_the_defaults() {
         keepalive_timeout_ms: 60_000,
         upstream_timeout_ms: 60_000,
         upstream_wait_ms: 5_000,
+        token_s: 604_800,
     };
     assert_eq!(config.relay.limits, written);
     let hub = config.hub_options(MessageId { time: 1, tag: 2 }, 3);
@@ -213,6 +217,7 @@ fn every_key_reaches_its_option() {
         keepalive_timeout_ms: 4000,
         upstream_timeout_ms: 250,
         upstream_wait_ms: 500,
+        token_s: 11,
     };
     assert_eq!(config.relay.limits, limits);
     let proxy = ProxyOptions {
@@ -363,7 +368,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
             json!({"limits": {"colour": 1}}),
             "limits.colour: unknown key; known are body_bytes, body_timeout, channel_id_bytes, \
              channels, channels_per_request, connections, header_bytes, header_timeout, headers, keepalive_timeout, \
-             passthrough_queue, pipeline_depth, upstream_timeout, upstream_wait, uri_bytes and \
+             passthrough_queue, pipeline_depth, token_seconds, upstream_timeout, upstream_wait, uri_bytes and \
              write_timeout",
         ),
         (
@@ -374,7 +379,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
             json!({"a b\n": 1}),
             "[\"a b\\n\"]: unknown key; known are $schema, address, allrequests, \
              allrequests_secret, certificate, forcehost, hosts, limits, locations, plain_http, \
-             port, private_key, publisher_host, servername, store, \
+             port, private_key, publisher_host, servername, signing_keys, store, \
              subscriber_host and trusted_proxies",
         ),
     ] {
@@ -534,7 +539,7 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
         ),
         (
             json!({"type": "publisher", "prefix": "/", "secret": 12345}),
-            ".secret: expected a string (for example \"a-long-random-word\")",
+            ".secret: expected a string or an object (for example \"a-long-random-word\")",
         ),
     ] {
         assert_eq!(location_refusal(location), format!("locations[0]{line}"));

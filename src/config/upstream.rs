@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use super::address::{check_host, networks, unix_path};
 use super::header_text::check_secret;
 use super::problem::{Error, Path, Problem, quoted};
-use super::settings::{Location, Settings};
+use super::settings::{Given, Location, Settings};
 use crate::http::authority::{host_len, port_number};
 use crate::net::options::Listen;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
@@ -35,7 +35,7 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
     if let Some(host) = &force_host {
         check_host(host).map_err(|wrong| wrong.at(&root.key("forcehost")))?;
     }
-    let secret = settings.allrequests_secret.clone();
+    let secret = settings.allrequests_secret.as_ref().map(|given| given.secret().clone());
     check_proxy_secret(settings, &root.key("allrequests_secret"))?;
     let trusted = networks(settings.trusted_proxies.as_deref(), &root.key("trusted_proxies"))?;
     let (host, addresses) = upstream(url).map_err(|wrong| wrong.at(&root.key("allrequests")))?;
@@ -45,11 +45,12 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
 /// Refuses a secret that a location has for its notices: every request of a client carries this
 /// one, and could be a forged notice.
 fn check_proxy_secret(settings: &Settings, path: &Path<'_>) -> Result<(), Problem> {
-    let secret = settings.allrequests_secret.as_ref();
-    check_secret(secret, path)?;
+    let given = settings.allrequests_secret.as_ref();
+    check_secret(given, path)?;
+    let secret = given.map(Given::secret);
     let subscribing = settings.locations.iter().filter_map(Location::subscribing);
     let mut of_notices = subscribing.filter_map(|keys| keys.passthrough_secret.as_ref());
-    if of_notices.any(|known| Some(known) == secret) {
+    if of_notices.any(|known| Some(known.secret()) == secret) {
         let what = "a location has it as its passthrough_secret; choose another, because this one \
                     goes with the requests of clients";
         return Err(Problem::new(path, what));

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 use super::options::Role;
 use crate::http::{ConnectionOptions, RequestHead, is_hop_by_hop};
 
@@ -40,10 +42,16 @@ impl fmt::Debug for Notice {
 /// Fields that only the daemon sends to Django: what clients send under these names is left out.
 pub(super) const SECRET: &str = "X-Pushserver-Secret";
 pub(super) const PEER: &str = "X-Pushserver-Peer";
+pub(super) const USER: &str = "X-Pushserver-User";
+
+/// What of a user's name is percent-encoded in [`USER`]: `%`, and all but visible ASCII characters.
+/// So no name ends the line, and whoever decodes it has the name.
+const NO_NAME: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// The header lines of a notice: the subscriber's own, but for what [`is_passed`] leaves out. Then
-/// the location's secret, which Django can rely on because a subscriber's own is left out.
-pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
+/// the location's secret, and the user that its token names, on which Django can rely because a
+/// subscriber's own are left out.
+pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role, user: Option<&str>) -> Box<[u8]> {
     let connection = ConnectionOptions::read(head.headers);
     let mut lines = Vec::new();
     for header in head.headers {
@@ -60,6 +68,10 @@ pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
     if let Some(secret) = subscriber.and_then(|options| options.passthrough_secret.as_ref()) {
         lines.extend_from_slice(format!("{SECRET}: {}\r\n", secret.reveal()).as_bytes());
     }
+    if let Some(user) = user {
+        let user = utf8_percent_encode(user, NO_NAME);
+        lines.extend_from_slice(format!("{USER}: {user}\r\n").as_bytes());
+    }
     lines.into()
 }
 
@@ -70,7 +82,7 @@ pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role) -> Box<[u8]> {
 /// * what the daemon alone may say. To WSGI `X_Forwarded_For` is the same name as
 ///   `X-Forwarded-For`, hence no underscores either.
 fn is_passed(name: &str) -> bool {
-    const OMITTED: [&str; 7] = [
+    const OMITTED: [&str; 8] = [
         "Expect",
         "Host",
         "Proxy-Authenticate",
@@ -78,6 +90,7 @@ fn is_passed(name: &str) -> bool {
         "X-Forwarded-For",
         PEER,
         SECRET,
+        USER,
     ];
     let begins =
         |with: &str| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
@@ -101,6 +114,7 @@ mod tests {
             Connection: close, X-Mine\r\nUpgrade: x\r\nX-Mine: 1\r\nTE: trailers\r\n\
             Expect: 100-continue\r\nX-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\n\
             Proxy-Authorization: 1\r\nX-Pushserver-Secret: 1\r\nX-Pushserver-Peer: 1\r\n\
+            x-pushserver-user: 1\r\nX_Pushserver_User: 1\r\n\
             If-None-Match: 0\r\n\r\n";
         let limits = HeadLimits { header_bytes: 4096, headers: 30, uri_bytes: 1024 };
         let mut slots = HeaderSlots::new();
@@ -113,6 +127,6 @@ mod tests {
             allow_origin: Origins::Nobody,
         });
         let lines = "Cookie: a=1\r\nCookie: b=2\r\nUser-Agent: test\r\nIf-None-Match: 0\r\n";
-        assert_eq!(*passed_headers(&head, &role), *lines.as_bytes());
+        assert_eq!(*passed_headers(&head, &role, None), *lines.as_bytes());
     }
 }

@@ -9,7 +9,7 @@ use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;
 use crate::message::{Delivery, First, Order};
 use crate::relay::location::pattern::Pattern;
-use crate::secret::Secret;
+use crate::secret::{Secret, SigningKey};
 use crate::store::StoreId;
 
 /// The relay's settings.
@@ -26,6 +26,8 @@ pub struct Options {
     pub proxy: Option<ProxyOptions>,
     /// Sizes and times that bound what a peer can make us hold.
     pub limits: Limits,
+    /// What tokens are signed with: each of these will do.
+    pub signing_keys: Vec<SigningKey>,
     /// Each answer is logged, with target [`ACCESS`](crate::log_targets::ACCESS).
     pub access_log: bool,
 }
@@ -69,6 +71,9 @@ pub struct LocationOptions {
     pub channel_group: String,
     /// What it does.
     pub role: Role,
+    /// Requests need a token, which names the channel group and this, the name of the store;
+    /// `None`: they need none.
+    pub signed: Option<Box<str>>,
 }
 
 /// How the channel ids stand in a request. Only a subscriber location has several.
@@ -268,4 +273,6 @@ pub struct Limits {
     pub upstream_timeout_ms: u64,
     /// Milliseconds that a request waits for an upstream that accepts no connections, 502.
     pub upstream_wait_ms: u64,
+    /// Seconds that a token may be good for, 401.
+    pub token_s: u64,
 }

@@ -3,6 +3,7 @@
 use super::location::Routes;
 use super::options::{Limits, Options};
 use super::request::host::Hosts;
+use crate::secret::SigningKey;
 
 /// What all bodies that are not whole yet may take together, bytes, unless one alone may take more.
 /// A body that came in one piece with its head is never among them.
@@ -14,6 +15,7 @@ pub(super) struct Site {
     pub(super) routes: Routes,
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
+    pub(super) signing_keys: Vec<SigningKey>,
     /// What no location matches goes to the upstream.
     pub(super) forwards: bool,
     /// Each answer is logged.
@@ -26,6 +28,7 @@ impl Site {
             routes: Routes::new(&options.locations),
             hosts: Hosts::new(&options.hosts),
             limits: options.limits.clone(),
+            signing_keys: options.signing_keys.clone(),
             forwards: options.proxy.is_some(),
             access_log: options.access_log,
         }

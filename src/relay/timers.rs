@@ -93,7 +93,9 @@ pub(super) mod tests {
         let hub = hub::options::Options { stores: Vec::new(), channels_max: 1, first_id, seed: 1 };
         let (server, limits) = (String::new(), Limits::default());
         let (locations, hosts) = (Vec::new(), Vec::new());
-        let options = Options { server, locations, hosts, proxy: None, limits, access_log: false };
+        let (signing_keys, access_log) = (Vec::new(), false);
+        let options =
+            Options { server, locations, hosts, proxy: None, limits, signing_keys, access_log };
         Relay::new(&options, hub, at(0))
     }
 

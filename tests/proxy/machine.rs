@@ -53,6 +53,7 @@ fn options(ports: &[u16]) -> Options {
         locations: Vec::new(),
         proxy: Some(proxy),
         limits: Limits::default(),
+        signing_keys: Vec::new(),
         access_log: false,
     }
 }
@@ -86,6 +87,7 @@ fn publisher() -> LocationOptions {
             secret: None,
             allow_origin: Origins::Nobody,
         }),
+        signed: None,
     }
 }
 
@@ -304,6 +306,7 @@ fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_an
         store: StoreId(0),
         channel_group: String::new(),
         role,
+        signed: None,
     });
     let mut world = World::with(&options);
     let (client, upstream) = world.asked();

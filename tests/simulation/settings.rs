@@ -253,6 +253,7 @@ impl Settings {
                 .collect(),
             proxy: None,
             limits: self.limits.clone(),
+            signing_keys: Vec::new(),
             access_log: false,
         }
     }
@@ -306,6 +307,7 @@ impl Settings {
             store: StoreId(place.store),
             channel_group: place.group.to_owned(),
             role,
+            signed: None,
         }
     }
 }

@@ -25,7 +25,8 @@ pub fn sign(key: &str, claims: &Value, unix_s: u64) -> String {
 }
 
 /// The token that such a text stands for, where it is now `unix_s`: `c=room;u=42;e=60`, with `at`
-/// (seconds from now) and `key` (`old`, or `none` that anybody has). `None`: there is no such claim.
+/// (seconds from now) and `key` (`old`, or `none` that anybody has). `None`: there is no such
+/// claim.
 pub(crate) fn of_text(text: &str, unix_s: u64) -> Option<String> {
     let (mut claims, mut key, mut at) = (Map::new(), SIGNING_KEYS[0], 0);
     for claim in text.split(';') {

@@ -17,7 +17,8 @@ pub(super) fn variables(out: &mut Output, settings: &Settings, has_unix: bool) {
         let is_pubsub = matches!(location, Location::PubSub(_));
         if let Some(secret) = &publishing.secret {
             let head = format!("map \"$request_method $http_authorization\" $push_bears_{index}");
-            let bears = format!("\"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;", literal(secret.reveal()));
+            let bears =
+                format!("\"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;", literal(secret.secret().reveal()));
             // A browser's preflight has no secret.
             let free = if is_pubsub { "\"~^(?:GET|OPTIONS) \" 1;" } else { "\"~^OPTIONS \" 1;" };
             out.block(&head, &["default 0;", free, &bears]);

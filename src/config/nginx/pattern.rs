@@ -245,6 +245,7 @@ mod tests {
             prefix: prefix.map(str::to_owned),
             store: "default".to_owned(),
             channel_group: String::new(),
+            signed: false,
         }
     }
 

@@ -337,7 +337,7 @@ fn a_password_that_cannot_be_had_says_why_and_is_not_shown() {
         (json!({"env": "A", "file": "/b"}), "password: write one of {\"env\": \"NAME\"} and {\""),
         (json!({"value": "hush"}), "password.value: unknown key; known are env and file"),
         (json!({"env": ""}), "password.env: no name of an environment variable"),
-        (json!({"env": "hush!"}), "password.env: no name of an environment variable; write \"RED"),
+        (json!({"env": "hush!"}), "password.env: no name of an environment variable; write it"),
         (
             json!({"env": "NO_SUCH"}),
             "password.env: the environment variable \"NO_SUCH\" is not set",

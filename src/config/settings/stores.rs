@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::given::Given;
 use crate::config::problem::Path;
 use crate::config::seconds::Seconds;
 use crate::net::options::PersistSync;
-use crate::secret::Secret;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -22,6 +22,16 @@ impl Stores {
         match self {
             Self::One(_) => *root,
             Self::Named(_) => root.key(name),
+        }
+    }
+
+    /// Each with its name, if it has one.
+    pub(in crate::config) fn each_mut(&mut self) -> Vec<(Option<&str>, &mut Store)> {
+        match self {
+            Self::One(store) => vec![(None, store)],
+            Self::Named(stores) => {
+                stores.iter_mut().map(|(name, store)| (Some(name.as_str()), store)).collect()
+            }
         }
     }
 }
@@ -104,19 +114,5 @@ pub(in crate::config) struct Login {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::config) password: Option<Password>,
-}
-
-/// A password, or where it stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(in crate::config) enum Password {
-    Text(Secret),
-    /// One of the two.
-    Elsewhere {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        env: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        file: Option<String>,
-    },
+    pub(in crate::config) password: Option<Given>,
 }

@@ -28,17 +28,22 @@ pub(in crate::relay) struct Following {
     pub(super) form: Option<StreamForm>,
     /// The hub's name of the question whether it begins, or of a message that its client publishes.
     pub(super) ticket: Option<Ticket>,
-    /// What Django is told of.
-    notices: Option<Box<Notices>>,
+    /// Boxed: most have none.
+    ties: Option<Box<Ties>>,
     /// When something was sent last, milliseconds.
     pub(super) sent_ms: u64,
 }
 
 const _: () = assert!(size_of::<Following>() <= 64);
 
-/// One for each channel.
+/// What some have beyond the request itself.
 #[derive(Debug)]
-struct Notices(Vec<Arc<Notice>>);
+pub(super) struct Ties {
+    /// What Django is told of, one for each channel.
+    pub(super) notices: Vec<Arc<Notice>>,
+    /// When the time of its tokens is up, milliseconds.
+    pub(super) ends_ms: Option<u64>,
+}
 
 /// Whether it has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,14 +87,8 @@ pub(in crate::relay) struct WebSocket {
 const _: () = assert!(size_of::<WebSocket>() <= 32);
 
 impl Following {
-    /// Of a request that the hub is asked for. `socket`: of a WebSocket; `notices`: what Django is
-    /// told when it begins and ends, one for each channel.
-    pub(super) fn new(
-        reply: Reply,
-        kind: Kind,
-        socket: Option<WebSocket>,
-        notices: Vec<Arc<Notice>>,
-    ) -> Self {
+    /// Of a request that the hub is asked for. `socket`: of a WebSocket.
+    pub(super) fn new(reply: Reply, kind: Kind, socket: Option<WebSocket>, ties: Ties) -> Self {
         let order = reply.location.as_ref().map_or(Order::Channel, |one| one.ids.order());
         let with_meta = |socket: &WebSocket| socket.upgrade.as_ref().is_some_and(|one| one.meta);
         let written = match kind {
@@ -106,7 +105,7 @@ impl Following {
             begun: Begun::No,
             form: written.map(|kind| StreamForm { kind, order }),
             ticket: None,
-            notices: (!notices.is_empty()).then(|| Box::new(Notices(notices))),
+            ties: (!ties.notices.is_empty() || ties.ends_ms.is_some()).then(|| Box::new(ties)),
             sent_ms: 0,
         }
     }
@@ -151,10 +150,21 @@ impl Following {
     }
 
     fn notify(&self, event: Event, effects: &mut Effects) {
-        for notice in self.notices.iter().flat_map(|notices| &notices.0) {
+        for notice in self.ties.iter().flat_map(|ties| &ties.notices) {
             let notice = Arc::clone(notice);
             effects.outputs.push_back(Output::Notify { event, notice });
         }
+    }
+
+    /// How long it may still last, milliseconds; 0: the time of its tokens is up. `None`: it has
+    /// none.
+    pub(super) fn left_ms(&self, now: Now) -> Option<u64> {
+        Some(self.ties.as_ref()?.ends_ms?.saturating_sub(now.mono_ms))
+    }
+
+    /// Whether the time of its tokens is up.
+    pub(super) fn is_over(&self, now: Now) -> bool {
+        self.left_ms(now) == Some(0)
     }
 
     /// The figure that counts such ones.

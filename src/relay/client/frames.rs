@@ -4,7 +4,7 @@
 use super::Client;
 use super::following::{Begun, WebSocket};
 use super::next::Next;
-use super::outgoing::{arm_ping, close_socket, send};
+use super::outgoing::{arm_ping, close_socket, end_over, send};
 use super::responding::words;
 use crate::http::websocket::{Breach, Frame, Intake, write_pong};
 use crate::hub::{ChannelName, Information, Peer, Publish, Refusal};
@@ -64,6 +64,7 @@ pub(super) fn read_frame<'b>(client: &mut Client, input: &[u8], step: &mut Step<
             close_socket(client, code, "", step);
             return Next::Gone;
         }
+        Some(Frame::Message { .. }) if end_over(client, step) => return Next::Gone,
         Some(Frame::Message { text, body }) => publish(client, text, &body, step),
     }
     if came_before.is_none() && came.is_some() {

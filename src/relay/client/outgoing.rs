@@ -11,6 +11,9 @@ use crate::relay::timers::ConnTimer;
 /// How long a client may take to answer our Close, milliseconds.
 const CLOSE_MS: u64 = 5_000;
 
+/// The code of a Close to a WebSocket whose place another has.
+pub(super) const DISPLACED: u16 = 4409;
+
 /// Why a WebSocket is closed when the daemon stops.
 pub(super) const STOPS: &str = "the server stops";
 
@@ -35,6 +38,26 @@ pub(super) fn close_socket(
     client.linger(CLOSE_MS, step);
 }
 
+/// Ends a stream that has begun, with the code of a WebSocket's Close and what is said.
+pub(super) fn end_begun(client: &mut Client, (code, status): (u16, &str), step: &mut Step<'_>) {
+    match client.following().map(|following| following.kind()) {
+        Some(Kind::WebSocket) => close_socket(client, Some(code), status, step),
+        _ => {
+            send(client, event_stream::end(status, code == DISPLACED), step);
+            client.close(step);
+        }
+    }
+}
+
+/// Ends a stream that has begun if the time of its tokens is up; gives whether it is.
+pub(super) fn end_over(client: &mut Client, step: &mut Step<'_>) -> bool {
+    let is_over = client.following().is_some_and(|following| following.is_over(step.now));
+    if is_over {
+        end_begun(client, (4401, "401 Unauthorized"), step);
+    }
+    is_over
+}
+
 /// The daemon stops: what is idle is closed, and what has begun has some time to end. The hub ends
 /// holds and streams; a WebSocket that only publishes is closed here.
 pub(in crate::relay) fn shut_down(client: &mut Client, step: &mut Step<'_>) {
@@ -50,16 +73,17 @@ pub(in crate::relay) fn shut_down(client: &mut Client, step: &mut Step<'_>) {
     }
 }
 
-/// Sets the timer of the next ping, or of a message that stops coming where that is sooner.
+/// Sets the timer of the next ping, or of a message that stops coming or of the end of its tokens
+/// where that is sooner.
 pub(super) fn arm_ping(client: &mut Client, step: &mut Step<'_>) {
     // Not now: bytes that wait are dealt with first.
     let body_ms = may_take_ms(client, step).map(|in_ms| in_ms.max(1));
     let Some(following) = client.following() else { return };
-    let interval_ms = following.ping_interval_ms();
+    let (interval_ms, left_ms) = (following.ping_interval_ms(), following.left_ms(step.now));
     let silent_ms = step.now.mono_ms.saturating_sub(following.sent_ms);
     let ping_ms = (interval_ms > 0)
         .then(|| step.effects.jitter.shorten(interval_ms).saturating_sub(silent_ms));
-    match ping_ms.into_iter().chain(body_ms).min() {
+    match ping_ms.into_iter().chain(body_ms).chain(left_ms).min() {
         Some(in_ms) => client.arm_in(ConnTimer::Ping, in_ms, step),
         None => client.disarm(step.effects),
     }
@@ -73,6 +97,9 @@ fn may_take_ms(client: &mut Client, step: &Step<'_>) -> Option<u64> {
 
 /// The time of a ping has come, or a store is late, or a message that the client sends.
 pub(super) fn timed_out(client: &mut Client, timer: ConnTimer, step: &mut Step<'_>) {
+    if end_over(client, step) {
+        return;
+    }
     let Some(following) = client.following() else { return };
     let waits_to_read =
         following.stream().is_some_and(|stream| step.hub.ticket_of(stream).is_some());

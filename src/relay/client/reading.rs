@@ -18,7 +18,7 @@ use crate::relay::location::{Found, SERVER};
 use crate::relay::options::Limits;
 use crate::relay::output::Output;
 use crate::relay::render::{Persistence, Reply};
-use crate::relay::request::admission::admit;
+use crate::relay::request::admission::{Asked, admit};
 use crate::relay::request::refusal::Refusal;
 use crate::relay::request::revoke::form_bytes_max;
 use crate::relay::step::Step;
@@ -80,7 +80,7 @@ fn read_head<'b>(
         return Next::Forward(head, len);
     }
     if head.framing == Framing::None {
-        serve(client, &head, b"", found.as_ref(), step);
+        serve(client, &head, b"", found.as_ref(), false, step);
         return Next::Used(len);
     }
     let (head_bytes, rest) = input.split_at(len);
@@ -141,13 +141,14 @@ fn begin_body(
     };
     if decoded.done {
         // The common case: nothing is copied but into the message itself.
-        serve(client, head, decoded.data, found, step);
+        serve(client, head, decoded.data, found, false, step);
         return decoded.consumed;
     }
     // What will be refused anyway is refused before its body is taken in, unless that is so
     // short that it is on its way already: then the connection is kept.
     let short = matches!(head.framing, Framing::Length(length) if length <= SHORT_BODY_BYTES);
-    let admitted = admit(step.site, client.arrival, head, found, step.names);
+    let asked = Asked { head, arrival: client.arrival, is_vouched: false };
+    let admitted = admit(step.site, asked, found, step.names, step.now);
     let refused = admitted.err().map(|refusal| (reply(head, found, step), refusal));
     if (!short || head.expect_continue)
         && let Some((reply, refusal)) = refused
@@ -206,7 +207,7 @@ fn read_body(client: &mut Client, input: &[u8], step: &mut Step<'_>) -> usize {
             }
             None => {
                 let found = step.site.routes.find(head.path);
-                serve(client, &head, &upload.body, found.as_ref(), step);
+                serve(client, &head, &upload.body, found.as_ref(), false, step);
             }
         },
         (Ok(head), Err(error)) => fail_request(client, &head, &error, step),

@@ -188,6 +188,7 @@ pub(super) fn warn_of_refusal(
                 );
             }
         }
+        Some(Concern::Token(fault)) => *fault.figure(&mut step.effects.figures) += 1,
         None => {}
     }
 }

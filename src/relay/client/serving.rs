@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::following::{Following, Kind, WebSocket};
+use super::following::{Following, Kind, Ties, WebSocket};
 use super::responding::{refuse_whole, respond, warn_of_origin};
 use super::streaming::begin_publisher;
 use super::{Client, Phase};
@@ -15,21 +15,24 @@ use crate::relay::location::{Found, Location};
 use crate::relay::notice::{Notice, passed_headers};
 use crate::relay::options::StatusOptions;
 use crate::relay::render::{Persistence, Reply};
-use crate::relay::request::admission::{Admitted, Question, Receiving, Subscribing, admit};
+use crate::relay::request::admission::{Admitted, Asked, Question, Receiving, Subscribing, admit};
+use crate::relay::request::pass::Pass;
 use crate::relay::request::revoke::Revoke;
 use crate::relay::step::Step;
 
-/// Serves a request whose body is complete.
+/// Serves a request whose body is complete. `is_vouched`: the upstream has handed it over.
 pub(in crate::relay) fn serve(
     client: &mut Client,
     head: &RequestHead<'_>,
     body: &[u8],
     found: Option<&Found<'_>>,
+    is_vouched: bool,
     step: &mut Step<'_>,
 ) {
     client.access.note(head, step.site);
     let reply = reply(head, found, step);
-    let admitted = match admit(step.site, client.arrival, head, found, step.names) {
+    let asked = Asked { head, arrival: client.arrival, is_vouched };
+    let admitted = match admit(step.site, asked, found, step.names, step.now) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse_whole(client, &reply, &refusal, head, step),
     };
@@ -48,14 +51,15 @@ pub(in crate::relay) fn serve(
         {
             follow(client, head, (location, subscribing), reply, step);
         }
-        Admitted::Channel(_, Question::Open(upgrade)) => {
+        Admitted::Channel(_, Question::Open(upgrade, pass)) => {
             let socket = WebSocket::new(upgrade, Some(step.names.first()));
-            let following = Following::new(reply, Kind::WebSocket, Some(socket), Vec::new());
+            let ties = Ties { notices: Vec::new(), ends_ms: ends_ms(pass.as_ref(), step.now) };
+            let following = Following::new(reply, Kind::WebSocket, Some(socket), ties);
             client.enter(Phase::Following(Box::new(following)), step);
             begin_publisher(client, step);
         }
         Admitted::Channel(location, question) => {
-            let notice = notice(client, location, head, step.names.first());
+            let notice = notice(client, location, head, question.user(), step.names.first());
             client.enter(Phase::AwaitingHub { reply, notice }, step);
             let name = ChannelName { store: location.store, name: step.names.first() };
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
@@ -90,7 +94,8 @@ fn follow(
     reply: Reply,
     step: &mut Step<'_>,
 ) {
-    let mut subscribe = subscribe(&subscribing);
+    let mut subscribe = subscribe(&subscribing, step.now);
+    let user = subscribing.user();
     let (kind, socket) = match subscribing.receiving {
         Receiving::Poll => (Kind::Poll, None),
         Receiving::EventStream => (Kind::EventStream, None),
@@ -102,8 +107,9 @@ fn follow(
     if kind != Kind::Poll {
         subscribe.delivery = Delivery::Stream;
     }
-    let notices = step.names.iter().filter_map(|name| notice(client, location, head, name));
-    let following = Following::new(reply, kind, socket, notices.collect());
+    let notices = step.names.iter().filter_map(|name| notice(client, location, head, user, name));
+    let ties = Ties { notices: notices.collect(), ends_ms: subscribe.ends_ms };
+    let following = Following::new(reply, kind, socket, ties);
     client.enter(Phase::Following(Box::new(following)), step);
     let (peer, of) = (Peer(step.conn.to_bits()), (location.store, location.ids.order()));
     if step.names.len() == 1 {
@@ -118,13 +124,14 @@ fn notice(
     client: &Client,
     location: &Location,
     head: &RequestHead<'_>,
+    user: Option<&str>,
     name: &[u8],
 ) -> Option<Arc<Notice>> {
     location.passthrough.as_ref().map(|url| {
         Arc::new(Notice {
             url: Arc::clone(url),
             channel_id: name[location.namespace.len()..].into(),
-            headers: passed_headers(head, &location.role),
+            headers: passed_headers(head, &location.role, user),
             peer: client.arrival.peer,
         })
     })
@@ -156,14 +163,17 @@ fn ask(
             hub.publish(peer, name, publish, now);
         }
         Question::Subscribe(subscribing) => {
-            hub.subscribe(peer, name, subscribe(&subscribing), now);
+            hub.subscribe(peer, name, subscribe(&subscribing, now), now);
         }
         // Nothing of the hub: each of its messages is published when it comes.
-        Question::Open(_) => {}
+        Question::Open(..) => {}
     }
 }
 
-fn subscribe(&Subscribing { options, cursor, .. }: &Subscribing<'_>) -> Subscribe {
+fn subscribe(
+    &Subscribing { options, cursor, ref pass, .. }: &Subscribing<'_>,
+    now: Now,
+) -> Subscribe {
     Subscribe {
         cursor,
         first: options.first,
@@ -172,7 +182,15 @@ fn subscribe(&Subscribing { options, cursor, .. }: &Subscribing<'_>) -> Subscrib
         concurrency: options.concurrency,
         max_subscribers: options.max_subscribers,
         timeout_ms: options.timeout_ms,
+        ends_ms: ends_ms(pass.as_ref(), now),
     }
+}
+
+/// When a request ends with its tokens, milliseconds. Their time is that of the wall clock now,
+/// whatever becomes of that clock: so it is right to the second, as tokens are.
+fn ends_ms(pass: Option<&Pass>, now: Now) -> Option<u64> {
+    let left_s = pass?.ends_s.saturating_sub(now.unix_s);
+    Some(now.mono_ms.saturating_add(left_s.saturating_mul(1000)))
 }
 
 /// What the answer to a request depends on.

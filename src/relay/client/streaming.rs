@@ -3,7 +3,7 @@
 
 use super::following::{Begun, Following, Kind};
 use super::frames::{published, refused};
-use super::outgoing::{STOPS, arm_ping, close_socket, send};
+use super::outgoing::{DISPLACED, STOPS, arm_ping, close_socket, end_begun, end_over, send};
 use super::responding::{ended, missing, respond, resume_behind_hold, words};
 use super::{Client, Phase};
 use crate::hub::{self, Due, End, Hold, StreamKey};
@@ -11,6 +11,7 @@ use crate::message::Cursor;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::stream::is_large;
 use crate::relay::render::{Persistence, event_stream};
+use crate::relay::request::refusal::{Fault, Refusal};
 use crate::relay::step::Step;
 use crate::relay::timers::ConnTimer;
 use crate::store::{Gap, Ticket};
@@ -22,9 +23,6 @@ const READ_BYTES: usize = 16 << 10;
 /// together do not come back together.
 const RETRY_LEAST_MS: u64 = 1000;
 const RETRY_SPREAD_MS: u64 = 2001;
-
-/// The code of a Close to a WebSocket whose place another has.
-const DISPLACED: u16 = 4409;
 
 /// Passes on what the hub answers to a request that follows channels.
 pub(super) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'_>) {
@@ -82,6 +80,10 @@ fn take(client: &mut Client, step: &mut Step<'_>) -> Option<Box<Following>> {
 /// A stream has begun, or a poll is held.
 pub(super) fn begin(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
     let begun_as = client.following().map(|following| following.begun);
+    if is_late(client, step) {
+        step.hub.unsubscribe(Hold::Stream(stream), step.now);
+        return end_late(client, step);
+    }
     match begun_as.filter(|_| !client.ended) {
         Some(Begun::No) => begun(client, Begun::Stream(stream), step),
         Some(Begun::Early) => go_on(client, stream, step),
@@ -90,6 +92,24 @@ pub(super) fn begin(client: &mut Client, stream: StreamKey, step: &mut Step<'_>)
             step.hub.unsubscribe(Hold::Stream(stream), step.now);
             client.close(step);
         }
+    }
+}
+
+/// Whether a stream is to begin whose tokens' time was up before. The hub has no such polls.
+fn is_late(client: &mut Client, step: &Step<'_>) -> bool {
+    let is_late = |following: &mut Following| !following.is_poll() && following.is_over(step.now);
+    client.following().is_some_and(is_late)
+}
+
+/// Refuses such a stream, or ends it where it has begun early.
+fn end_late(client: &mut Client, step: &mut Step<'_>) {
+    if client.phase.is_stream() {
+        end_over(client, step);
+    } else if let Some(following) = take(client, step) {
+        let Refusal { status, lines, text, .. } = Fault::Expired.refusal();
+        *Fault::Expired.figure(&mut step.effects.figures) += 1;
+        let payload = step.renderer.text(&following.reply, status, &lines, text);
+        respond(client, following.reply.persistence, status, payload, step);
     }
 }
 
@@ -147,6 +167,9 @@ fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
 
 /// The socket of a stream takes everything again.
 pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
+    if client.phase.is_stream() && end_over(client, step) {
+        return;
+    }
     let Some(following) = client.following() else { return };
     if let Some(stream) = following.sends() {
         step.hub.resume(stream);
@@ -229,6 +252,9 @@ fn feed(client: &mut Client, due: &Due, step: &mut Step<'_>) {
 
 /// A stream that is behind takes as many messages as go into one write.
 fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
+    if end_over(client, step) {
+        return;
+    }
     let Some(following) = client.following().filter(|one| one.stream() == Some(stream)) else {
         return;
     };
@@ -281,17 +307,6 @@ fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>
                 End::NothingNew | End::Shutdown => (1001, STOPS),
             };
             end_begun(client, end, step);
-        }
-    }
-}
-
-/// Ends a stream that has begun, with the code of a WebSocket's Close and what is said.
-fn end_begun(client: &mut Client, (code, status): (u16, &str), step: &mut Step<'_>) {
-    match client.following().map(|following| following.kind()) {
-        Some(Kind::WebSocket) => close_socket(client, Some(code), status, step),
-        _ => {
-            send(client, event_stream::end(status, code == DISPLACED), step);
-            client.close(step);
         }
     }
 }

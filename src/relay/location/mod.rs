@@ -39,6 +39,13 @@ const SUBSCRIBER_HEADERS: &str = "If-Modified-Since, If-None-Match, Etag, Last-E
                                   X-EventSource-Event";
 const PUBLISHER_HEADERS: &str = "Authorization, Content-Type, X-EventSource-Event";
 
+/// What a token names beside channels.
+#[derive(Debug)]
+pub(super) struct Realm {
+    pub(super) group: Box<str>,
+    pub(super) store: Box<str>,
+}
+
 /// One location, ready to serve.
 #[derive(Debug)]
 pub(super) struct Location {
@@ -47,6 +54,8 @@ pub(super) struct Location {
     pub(super) namespace: Box<[u8]>,
     pub(super) ids: ChannelIds,
     pub(super) role: Role,
+    /// What tokens are to name, where requests need one.
+    pub(super) realm: Option<Realm>,
     /// URL that is told of holds; shared with the notices that are on their way.
     pub(super) passthrough: Option<Arc<str>>,
     /// Header lines of every answer, by [`OriginSlot`]; the first is for an unlisted origin.
@@ -60,16 +69,29 @@ pub(super) struct Location {
 impl Location {
     pub(super) fn new(options: &LocationOptions) -> Self {
         let subscriber = options.role.subscriber();
-        let lines = subscriber.map_or(String::new(), |subscriber| {
-            let credentials = match subscriber.allow_credentials {
-                true => "Access-Control-Allow-Credentials: true\r\n",
-                false => "",
-            };
-            let channel = if options.ids.may_be_several() { ", X-Push-Channel" } else { "" };
-            format!("{credentials}Access-Control-Expose-Headers: {EXPOSED}{channel}\r\n")
-        });
+        // Why it was refused, and with what to ask, where tokens are needed.
+        let (challenge, credentials) = match &options.signed {
+            Some(_) => (", WWW-Authenticate", ", Authorization"),
+            None => ("", ""),
+        };
+        let lines = match subscriber {
+            Some(subscriber) => {
+                let credentials = match subscriber.allow_credentials {
+                    true => "Access-Control-Allow-Credentials: true\r\n",
+                    false => "",
+                };
+                let channel = if options.ids.may_be_several() { ", X-Push-Channel" } else { "" };
+                format!(
+                    "{credentials}Access-Control-Expose-Headers: {EXPOSED}{channel}{challenge}\r\n"
+                )
+            }
+            None if options.signed.is_some() => {
+                "Access-Control-Expose-Headers: WWW-Authenticate\r\n".to_owned()
+            }
+            None => String::new(),
+        };
         let (methods, headers) = match &options.role {
-            Role::Subscriber(_) => ("GET", SUBSCRIBER_HEADERS.to_owned()),
+            Role::Subscriber(_) => ("GET", format!("{SUBSCRIBER_HEADERS}{credentials}")),
             Role::Publisher(_) => ("GET, HEAD, POST, PUT, DELETE", PUBLISHER_HEADERS.to_owned()),
             Role::PubSub(..) => {
                 ("GET, POST, PUT, DELETE", format!("{SUBSCRIBER_HEADERS}, Authorization"))
@@ -82,6 +104,10 @@ impl Location {
             namespace: namespace(options.store, &options.channel_group).into(),
             ids: options.ids.clone(),
             role: options.role.clone(),
+            realm: options.signed.as_ref().map(|store| Realm {
+                group: options.channel_group.as_str().into(),
+                store: store.clone(),
+            }),
             passthrough: subscriber
                 .and_then(|options| options.passthrough.as_deref())
                 .map(Into::into),
@@ -242,6 +268,7 @@ mod tests {
             store: StoreId(0),
             channel_group: String::new(),
             role: Role::Publisher(publisher),
+            signed: None,
         });
         let slot = |index| location.origin_slot(Some(origin(index).as_bytes()));
         assert_eq!(slot(65_535), OriginSlot(65_535));

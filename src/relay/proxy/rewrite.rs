@@ -16,7 +16,7 @@ use crate::http::{
     head::HEADERS_MAX, is_hop_by_hop, values,
 };
 use crate::relay::input::Arrival;
-use crate::relay::notice::{PEER, SECRET};
+use crate::relay::notice::{PEER, SECRET, USER};
 use crate::relay::options::{Limits, ProxyOptions};
 
 /// Appends the request as the upstream gets it, that came as `arrival` says. `expects`: the client
@@ -196,7 +196,8 @@ fn is_forwarded_field(name: &str) -> bool {
 /// Whether a request's field is not passed on as it is, whoever sends it.
 fn is_dropped_request_field(name: &str) -> bool {
     // `Proxy` is read as HTTP_PROXY by programs that are started as CGI.
-    let ours = ["host", "proxy", "expect", "content-length", "proxy-authorization", PEER, SECRET];
+    let ours =
+        ["host", "proxy", "expect", "content-length", "proxy-authorization", PEER, SECRET, USER];
     memchr::memchr(b'_', name.as_bytes()).is_some()
         || is_hop_by_hop(name)
         || ours.iter().any(|dropped| name.eq_ignore_ascii_case(dropped))

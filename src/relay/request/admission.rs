@@ -3,11 +3,13 @@
 use std::net::Ipv4Addr;
 
 use super::bearer::bears;
+use super::pass::{self, Action, Pass};
 use super::refusal::{Concern, Refusal};
 use super::status;
 use super::transport::Transport;
 use super::upgrade::{self, Upgrade};
 use super::{channel_ids, cursor};
+use crate::clock::Now;
 use crate::http::RequestHead;
 use crate::message::Cursor;
 use crate::relay::input::Arrival;
@@ -56,7 +58,17 @@ pub(in crate::relay) enum Question<'l> {
     Publish(&'l PublisherOptions),
     Subscribe(Subscribing<'l>),
     /// A WebSocket whose messages are published.
-    Open(Upgrade),
+    Open(Upgrade, Option<Pass>),
+}
+
+impl Question<'_> {
+    /// Whose token a subscriber has.
+    pub(in crate::relay) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Subscribe(subscribing) => subscribing.user(),
+            _ => None,
+        }
+    }
 }
 
 /// How a request subscribes.
@@ -64,6 +76,24 @@ pub(in crate::relay) struct Subscribing<'l> {
     pub(in crate::relay) options: &'l SubscriberOptions,
     pub(in crate::relay) cursor: Cursor,
     pub(in crate::relay) receiving: Receiving<'l>,
+    /// What its token proves, where it needs one.
+    pub(in crate::relay) pass: Option<Pass>,
+}
+
+impl Subscribing<'_> {
+    /// Whose token it has.
+    pub(in crate::relay) fn user(&self) -> Option<&str> {
+        self.pass.as_ref()?.user.as_deref()
+    }
+}
+
+/// A request, and who stands behind it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::relay) struct Asked<'r, 'b> {
+    pub(in crate::relay) head: &'r RequestHead<'b>,
+    pub(in crate::relay) arrival: Arrival,
+    /// The upstream has handed it over: it needs no token.
+    pub(in crate::relay) is_vouched: bool,
 }
 
 /// How a subscriber receives: one of the ways that its location serves.
@@ -83,11 +113,12 @@ pub(in crate::relay) enum Receiving<'l> {
 /// [`Refusal`], which is the answer.
 pub(in crate::relay) fn admit<'l>(
     site: &Site,
-    arrival: Arrival,
-    head: &RequestHead<'_>,
+    asked: Asked<'_, '_>,
     found: Option<&'l Found<'_>>,
     names: &mut Names,
+    now: Now,
 ) -> Result<Admitted<'l>, Refusal> {
+    let Asked { head, arrival, .. } = asked;
     let Some((location, part)) = found else {
         if head.path == SERVER {
             // Health checks: also without a name, and whether there is an upstream or not.
@@ -107,98 +138,150 @@ pub(in crate::relay) fn admit<'l>(
     }
     channel_ids::read(location, part, head.query, &site.limits, names)
         .map_err(|bad| Refusal::new(bad.status(), bad.text()))?;
+    let door = Door { site, location, names, asked, now };
     match (location.role.publisher(), location.role.subscriber(), head.method) {
         (Some(publisher), None, _) => {
             check_address(publisher, arrival)?;
-            publisher_question(location, publisher, head)
+            door.publisher_question(publisher)
         }
         (_, Some(_), "OPTIONS") => Ok(Admitted::Methods),
         (_, Some(options), "GET") => {
-            let receiving = receiving(location, options, arrival, head)?;
+            let pass = door.subscriber_pass()?;
+            let receiving = door.receiving(options, pass.as_ref())?;
             let cursor = cursor::of_request(head).map_err(|text| Refusal::new(400, text))?;
-            let subscribing = Subscribing { options, cursor, receiving };
+            let subscribing = Subscribing { options, cursor, receiving, pass };
             Ok(Admitted::Channel(location, Question::Subscribe(subscribing)))
         }
         (Some(publisher), Some(_), "POST" | "PUT" | "DELETE") => {
             check_address(publisher, arrival)?;
-            publisher_question(location, publisher, head)
+            door.publisher_question(publisher)
         }
         _ => Err(method_not_allowed(location)),
     }
 }
 
-/// How a subscriber's GET receives.
-fn receiving<'l>(
+/// A request at the location that it is for, whose channels are known.
+struct Door<'d, 'l> {
+    site: &'d Site,
     location: &'l Location,
-    options: &SubscriberOptions,
-    arrival: Arrival,
-    head: &RequestHead<'_>,
-) -> Result<Receiving<'l>, Refusal> {
-    let served = options.transports;
-    match Transport::of(head) {
-        Transport::WebSocket if served.websocket => websocket(location, arrival, head),
-        Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
-        Transport::EventStream { .. } if served.event_stream => Ok(Receiving::EventStream),
-        Transport::EventStream { or_poll: true } | Transport::Poll if served.poll => {
-            Ok(Receiving::Poll)
-        }
-        Transport::EventStream { .. } if served.poll => Err(Refusal::new(406, NO_EVENT_STREAMS)),
-        _ if served.event_stream => Err(Refusal::new(406, NO_POLLS)),
-        _ => Err(Refusal::new(406, ONLY_WEBSOCKETS)),
-    }
+    names: &'d Names,
+    asked: Asked<'d, 'd>,
+    now: Now,
 }
 
-/// A handshake. A browser does not ask whether a page of this origin may send it, so that is
-/// decided here.
-fn websocket<'l>(
-    location: &'l Location,
-    arrival: Arrival,
-    head: &RequestHead<'_>,
-) -> Result<Receiving<'l>, Refusal> {
-    let origin = head.header("Origin");
-    if origin.is_some() && !location.admits(location.origin_slot(origin)) {
-        return Err(foreign(FOREIGN_SOCKET));
-    }
-    let upgrade = upgrade::of_request(head)?;
-    // Who may not publish may listen.
-    let publisher = location.role.publisher().filter(|options| {
-        check_address(options, arrival).is_ok() && check_secret(options, head).is_ok()
-    });
-    Ok(Receiving::WebSocket { upgrade, publisher })
-}
-
-fn publisher_question<'l>(
-    location: &'l Location,
-    options: &'l PublisherOptions,
-    head: &RequestHead<'_>,
-) -> Result<Admitted<'l>, Refusal> {
-    let question = match head.method {
-        // A preflight carries no secret; what it is told is which origins may ask.
-        "OPTIONS" => return Ok(Admitted::Methods),
-        "GET" if Transport::of(head) == Transport::WebSocket => {
-            Question::Open(upgrade::of_request(head)?)
+impl<'l> Door<'_, 'l> {
+    /// What the tokens of a subscriber prove, where it needs one.
+    fn subscriber_pass(&self) -> Result<Option<Pass>, Refusal> {
+        if self.asked.is_vouched {
+            return Ok(None);
         }
-        "GET" | "HEAD" => Question::Inspect,
-        "PUT" => Question::Create,
-        "POST" => Question::Publish(options),
-        "DELETE" => Question::Delete,
-        _ => return Err(method_not_allowed(location)),
-    };
-    let origin = head.header("Origin");
-    if origin.is_some() && !location.admits(location.origin_slot(origin)) {
-        return Err(foreign(FOREIGN_PAGE));
+        let action = match self.location.role.publisher() {
+            Some(_) => Action::Both,
+            None => Action::Subscribe,
+        };
+        self.pass(action)
     }
-    check_secret(options, head)?;
-    let is_over = |name, most| head.header(name).is_some_and(|value| value.len() > most);
-    if head.method == "POST" && is_over("Content-Type", CONTENT_TYPE_BYTES_MAX) {
-        let text = "the Content-Type of a message is over 1024 bytes; shorten it";
-        return Err(Refusal::new(400, text));
+
+    /// Whether a request has the right to publish, by the location's `secret` or by a token: either
+    /// is enough where it has both. What the upstream hands over needs no token, but the secret.
+    fn publisher_pass(&self, options: &PublisherOptions) -> Result<Option<Pass>, Refusal> {
+        let is_signed = self.location.realm.is_some();
+        match &options.secret {
+            Some(secret) if bears(self.asked.head, secret) => Ok(None),
+            Some(_) if !is_signed => {
+                let text = "send the location's secret as Authorization: Bearer SECRET";
+                let lines = b"WWW-Authenticate: Bearer\r\n".to_vec();
+                Err(Refusal { lines, ..Refusal::new(401, text) })
+            }
+            None if self.asked.is_vouched => Ok(None),
+            _ => self.pass(Action::Publish),
+        }
     }
-    if head.method == "POST" && is_over("X-EventSource-Event", EVENT_BYTES_MAX) {
-        let text = "the X-EventSource-Event of a message is over 255 bytes; shorten it";
-        return Err(Refusal::new(400, text));
+
+    fn pass(&self, action: Action) -> Result<Option<Pass>, Refusal> {
+        let Self { site, location, names, asked, now } = self;
+        let Some(realm) = &location.realm else { return Ok(None) };
+        pass::of_request(site, (location, realm), asked.head, names, action, now.unix_s).map(Some)
     }
-    Ok(Admitted::Channel(location, question))
+
+    /// How a subscriber's GET receives.
+    fn receiving(
+        &self,
+        options: &SubscriberOptions,
+        pass: Option<&Pass>,
+    ) -> Result<Receiving<'l>, Refusal> {
+        let served = options.transports;
+        match Transport::of(self.asked.head) {
+            Transport::WebSocket if served.websocket => self.websocket(pass),
+            Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
+            Transport::EventStream { .. } if served.event_stream => Ok(Receiving::EventStream),
+            Transport::EventStream { or_poll: true } | Transport::Poll if served.poll => {
+                Ok(Receiving::Poll)
+            }
+            Transport::EventStream { .. } if served.poll => {
+                Err(Refusal::new(406, NO_EVENT_STREAMS))
+            }
+            _ if served.event_stream => Err(Refusal::new(406, NO_POLLS)),
+            _ => Err(Refusal::new(406, ONLY_WEBSOCKETS)),
+        }
+    }
+
+    /// A handshake. A browser does not ask whether a page of this origin may send it, so that is
+    /// decided here.
+    fn websocket(&self, pass: Option<&Pass>) -> Result<Receiving<'l>, Refusal> {
+        let (head, location) = (self.asked.head, self.location);
+        let origin = head.header("Origin");
+        if origin.is_some() && !location.admits(location.origin_slot(origin)) {
+            return Err(foreign(FOREIGN_SOCKET));
+        }
+        let upgrade = upgrade::of_request(head)?;
+        // Who may not publish may listen.
+        let publisher = location.role.publisher().filter(|options| {
+            let may_publish = match (&options.secret, &location.realm) {
+                (None, None) => true,
+                (Some(secret), _) if bears(head, secret) => true,
+                _ => pass.is_some_and(|pass| pass.publishes),
+            };
+            may_publish && check_address(options, self.asked.arrival).is_ok()
+        });
+        Ok(Receiving::WebSocket { upgrade, publisher })
+    }
+
+    fn publisher_question(&self, options: &'l PublisherOptions) -> Result<Admitted<'l>, Refusal> {
+        let (head, location) = (self.asked.head, self.location);
+        let mut upgrade = None;
+        match head.method {
+            // A preflight carries no secret; what it is told is which origins may ask.
+            "OPTIONS" => return Ok(Admitted::Methods),
+            "GET" if Transport::of(head) == Transport::WebSocket => {
+                upgrade = Some(upgrade::of_request(head)?);
+            }
+            "GET" | "HEAD" | "PUT" | "POST" | "DELETE" => {}
+            _ => return Err(method_not_allowed(location)),
+        }
+        let origin = head.header("Origin");
+        if origin.is_some() && !location.admits(location.origin_slot(origin)) {
+            return Err(foreign(FOREIGN_PAGE));
+        }
+        let pass = self.publisher_pass(options)?;
+        let question = match (head.method, upgrade) {
+            (_, Some(upgrade)) => Question::Open(upgrade, pass),
+            ("PUT", _) => Question::Create,
+            ("POST", _) => Question::Publish(options),
+            ("DELETE", _) => Question::Delete,
+            _ => Question::Inspect,
+        };
+        let is_over = |name, most| head.header(name).is_some_and(|value| value.len() > most);
+        if head.method == "POST" && is_over("Content-Type", CONTENT_TYPE_BYTES_MAX) {
+            let text = "the Content-Type of a message is over 1024 bytes; shorten it";
+            return Err(Refusal::new(400, text));
+        }
+        if head.method == "POST" && is_over("X-EventSource-Event", EVENT_BYTES_MAX) {
+            let text = "the X-EventSource-Event of a message is over 255 bytes; shorten it";
+            return Err(Refusal::new(400, text));
+        }
+        Ok(Admitted::Channel(location, question))
+    }
 }
 
 /// Whether the location's `allow` has the address of the client.
@@ -210,18 +293,6 @@ fn check_address(options: &PublisherOptions, arrival: Arrival) -> Result<(), Ref
         return Err(Refusal::new(403, text));
     }
     Ok(())
-}
-
-/// Whether the request bears the location's `secret`, if that has one.
-fn check_secret(options: &PublisherOptions, head: &RequestHead<'_>) -> Result<(), Refusal> {
-    match &options.secret {
-        Some(secret) if !bears(head, secret) => {
-            let text = "send the location's secret as Authorization: Bearer SECRET";
-            let lines = b"WWW-Authenticate: Bearer\r\n".to_vec();
-            Err(Refusal { lines, ..Refusal::new(401, text) })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn foreign(text: &'static str) -> Refusal {

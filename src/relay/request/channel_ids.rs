@@ -127,7 +127,7 @@ fn split<'l>(list: &'l [u8], delimiter: &'l [u8]) -> impl Iterator<Item = &'l [u
 
 /// The value of a query's parameter, if it has this name; empty without `=`. Both are written as
 /// in HTML forms (URL standard 5.1).
-fn value_of<'q>(pair: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
+pub(super) fn value_of<'q>(pair: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
     let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
     let (given, value) = pair.split_at(end);
     let is_named = decoded(given, true).map(|byte| byte.unwrap_or(b'%')).eq(name.iter().copied());
@@ -177,6 +177,7 @@ mod tests {
                 secret: None,
                 allow_origin: Origins::Nobody,
             }),
+            signed: None,
         });
         let limits = Limits { channel_id_bytes: 8, channels_per_request: 3, ..Limits::default() };
         let mut names = Names::default();

@@ -1,5 +1,15 @@
 //! Refusal: the answer to a request that is not served as it asks. Never written here.
 
+use crate::figures::RelayFigures;
+
+const NO_TOKEN: &str =
+    "this channel needs a token: ask the application for its URL ({% channel_url %})";
+
+/// One text for all that is wrong with a token but its time: who forges one learns nothing.
+const UNFIT: &str = "the token does not fit this channel";
+
+const EXPIRED: &str = "the token has expired: ask the application for a new URL";
+
 /// Why a request is not served as it asks.
 #[derive(Debug)]
 pub(in crate::relay) struct Refusal {
@@ -18,10 +28,48 @@ pub(in crate::relay) enum Concern {
     Origin,
     /// `hosts`.
     Host,
+    /// Nothing of them: tokens that do not fit are counted.
+    Token(Fault),
 }
 
 impl Refusal {
     pub(in crate::relay) const fn new(status: u16, text: &'static str) -> Self {
         Self { status, lines: Vec::new(), text, concern: None }
+    }
+}
+
+/// Why tokens do not open what is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum Fault {
+    /// There is none.
+    None,
+    /// It cannot be read, nobody here has signed it, or it is for something else.
+    Invalid,
+    /// Its time is up.
+    Expired,
+}
+
+impl Fault {
+    /// The figure that counts it.
+    pub(in crate::relay) fn figure(self, figures: &mut RelayFigures) -> &mut u64 {
+        match self {
+            Self::None => &mut figures.token_refusals_none,
+            Self::Invalid => &mut figures.token_refusals_invalid,
+            Self::Expired => &mut figures.token_refusals_expired,
+        }
+    }
+
+    /// The answer (RFC 6750 3).
+    pub(in crate::relay) fn refusal(self) -> Refusal {
+        let (text, challenge) = match self {
+            Self::None => (NO_TOKEN, "Bearer"),
+            Self::Invalid => (UNFIT, "Bearer error=\"invalid_token\""),
+            Self::Expired => {
+                (EXPIRED, "Bearer error=\"invalid_token\", error_description=\"expired\"")
+            }
+        };
+        let lines = format!("WWW-Authenticate: {challenge}\r\n").into_bytes();
+        let concern = Some(Concern::Token(self));
+        Refusal { lines, concern, ..Refusal::new(401, text) }
     }
 }

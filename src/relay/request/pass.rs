@@ -1,0 +1,119 @@
+//! Pass: finds the tokens of a request and says whether they open the channels that it names. Never
+//! asks whether a channel exists, so that who is refused learns nothing of it.
+
+use std::borrow::Cow;
+
+use super::bearer::bearer;
+use super::channel_ids::{decoded, value_of};
+use super::refusal::{Fault, Refusal};
+use super::token::Token;
+use crate::http::RequestHead;
+use crate::relay::location::{Location, Realm};
+use crate::relay::names::Names;
+use crate::relay::site::Site;
+
+/// The query parameter that gives a token.
+const PARAMETER: &[u8] = b"token";
+
+const TWICE: &str = "token stands in the query more than once; give one";
+
+const TOO_MANY: &str = "more tokens in one request than limits.channels_per_request; give one for \
+                        each channel at most";
+
+/// What a token is asked to allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Subscribe,
+    Publish,
+    /// Either, at a location that does both.
+    Both,
+}
+
+impl Action {
+    /// Whether a token that publishes or does not allows it.
+    fn is_allowed(self, publishes: bool) -> bool {
+        match self {
+            Self::Subscribe => !publishes,
+            Self::Publish => publishes,
+            Self::Both => true,
+        }
+    }
+}
+
+/// What the tokens of a request prove together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::relay) struct Pass {
+    /// When the first of them ends, unix seconds.
+    pub(in crate::relay) ends_s: u64,
+    /// When the first of them was signed, unix seconds.
+    pub(in crate::relay) signed_s: u64,
+    /// Whose they are.
+    pub(in crate::relay) user: Option<Box<str>>,
+    /// Each of them is one to publish.
+    pub(super) publishes: bool,
+}
+
+/// The pass of a request for these channels, at `unix_s`.
+///
+/// # Errors
+/// [`Refusal`], which is the answer.
+pub(super) fn of_request(
+    site: &Site,
+    (location, realm): (&Location, &Realm),
+    head: &RequestHead<'_>,
+    names: &Names,
+    action: Action,
+    unix_s: u64,
+) -> Result<Pass, Refusal> {
+    let tokens = tokens(head);
+    let is_several = location.ids.may_be_several();
+    match tokens.len() {
+        0 => return Err(Fault::None.refusal()),
+        2.. if !is_several => return Err(Refusal::new(400, TWICE)),
+        // Each costs time.
+        more if more > site.limits.channels_per_request => return Err(Refusal::new(400, TOO_MANY)),
+        _ => {}
+    }
+    let read = |text: &Cow<'_, [u8]>| Token::read(text, &site.signing_keys, site.limits.token_s);
+    let tokens: Option<Vec<Token>> = tokens.iter().map(read).collect();
+    let opened = tokens.and_then(|tokens| {
+        let mut ids = names.iter().map(|name| &name[location.namespace.len()..]);
+        let opens = tokens.iter().all(|token| {
+            token.user == tokens[0].user
+                && action.is_allowed(token.publishes)
+                && (&*token.group, &*token.store) == (&*realm.group, &*realm.store)
+        });
+        let names_all = ids.all(|id| tokens.iter().any(|token| token.names(id)));
+        (opens && names_all).then_some(tokens)
+    });
+    let tokens = opened.ok_or_else(|| Fault::Invalid.refusal())?;
+    let ends_s = tokens.iter().map(|token| token.ends_s).min().unwrap_or(0);
+    if unix_s >= ends_s {
+        return Err(Fault::Expired.refusal());
+    }
+    Ok(Pass {
+        ends_s,
+        signed_s: tokens.iter().map(|token| token.signed_s).min().unwrap_or(0),
+        publishes: tokens.iter().all(|token| token.publishes),
+        user: tokens.into_iter().next().and_then(|token| token.user),
+    })
+}
+
+/// The tokens in the query, decoded; where it has none, that of the `Authorization` field (RFC 6750
+/// 2.1), which is for clients that are no browsers.
+fn tokens<'h>(head: &RequestHead<'h>) -> Vec<Cow<'h, [u8]>> {
+    let pairs = head.query.unwrap_or_default().split(|byte| *byte == b'&');
+    let tokens: Vec<_> =
+        pairs.filter_map(|pair| value_of(pair, PARAMETER)).map(percent_decoded).collect();
+    if !tokens.is_empty() {
+        return tokens;
+    }
+    bearer(head).into_iter().map(Cow::Borrowed).collect()
+}
+
+fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    match memchr::memchr(b'%', text) {
+        None => Cow::Borrowed(text),
+        Some(_) => decoded(text, false).map(|byte| byte.unwrap_or(b'%')).collect(),
+    }
+}
