@@ -91,22 +91,33 @@ impl Session {
         unsent: &mut Vec<u8>,
     ) -> Result<Advanced, Error> {
         let mut advanced = Advanced::default();
-        let mut failure = None;
         loop {
-            let rest = &mut cipher[advanced.used..];
-            let (used, next) = match self {
-                Self::Server(server) => step(server.process_tls_records(rest), plain, unsent),
-                Self::Client(client) => step(client.process_tls_records(rest), plain, unsent),
-            };
+            let (used, next) = self.step(&mut cipher[advanced.used..], plain, unsent);
             advanced.used += used;
-            match (next, &failure) {
-                (Ok(Step::More), _) => {}
-                (Ok(Step::PeerClosed), _) => advanced.has_ended = true,
-                (Ok(Step::Done), None) => return Ok(advanced),
-                // What is to be sent behind a failure is its alert.
-                (Err(error), None) => failure = Some(error),
-                (_, Some(error)) => return Err(error.clone()),
+            match next {
+                Ok(Step::More) => {}
+                Ok(Step::PeerClosed) => advanced.has_ended = true,
+                Ok(Step::Done) => return Ok(advanced),
+                Err(error) => {
+                    // Its alert; what came is not looked at again.
+                    while self.common().wants_write() {
+                        let _ = self.step(&mut cipher[advanced.used..], plain, unsent);
+                    }
+                    return Err(error);
+                }
             }
+        }
+    }
+
+    fn step(
+        &mut self,
+        cipher: &mut [u8],
+        plain: &mut Vec<u8>,
+        unsent: &mut Vec<u8>,
+    ) -> (usize, Result<Step, Error>) {
+        match self {
+            Self::Server(server) => step(server.process_tls_records(cipher), plain, unsent),
+            Self::Client(client) => step(client.process_tls_records(cipher), plain, unsent),
         }
     }
 
