@@ -24,7 +24,7 @@ from django.core.wsgi import get_wsgi_application
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
-from pushserver import conf
+from pushserver import conf, keys
 
 # Descriptors of the launcher's pipes: `reading:inode:writing`.
 PIPES_VARIABLE = "PUSH_SERVER_PIPES"
@@ -87,6 +87,8 @@ def started_with() -> dict[str, str]:
     found: dict[str, Any] = {"ALLOWED_HOSTS": settings.ALLOWED_HOSTS}
     try:
         found["PUSH_SERVER"] = conf.push_server()
+        if conf.is_signed(found["PUSH_SERVER"]):
+            found["SECRET_KEY"] = [keys.text(key) for key in keys.of_channels()]
     except (ImproperlyConfigured, ValueError) as error:  # which the checks report
         found["PUSH_SERVER"] = str(error)
     return {name: _digest(value) for name, value in found.items()}

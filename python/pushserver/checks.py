@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http.request import validate_host
 from django.urls import Resolver404, resolve
 
-from pushserver import conf, schema
+from pushserver import conf, keys, schema, tokens
 from pushserver.views import passthrough
 
 Settings = Mapping[str, Any]
@@ -40,12 +40,14 @@ def check_push_server(**kwargs: Any) -> list[CheckMessage]:
             _urls,
             _channel_ids,
             _hosts,
+            _notices,
             _origins,
             _passthrough,
             _publishers,
             _redis,
             _secrets,
             _stores,
+            _tokens,
             _transports,
         )
         for check in checks:
@@ -169,7 +171,7 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
                 hint="Add it to ALLOWED_HOSTS.",
                 id="pushserver.W007",
             )
-        if not settings.INTERNAL_IPS and not conf.passthrough_secrets():
+        if not settings.INTERNAL_IPS and not conf.has_passthrough_secret():
             yield Warning(
                 f"PUSH_SERVER: {path}.passthrough is set, but INTERNAL_IPS is empty: every notice "
                 "will be answered 403, except with `runpushserver --allrequests`.",
@@ -182,24 +184,28 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
 def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
     """Not everybody can publish."""
     address = str(push_server["address"])
-    is_here = address.startswith("unix:") or conf.is_loopback(address)
     for path, place in _locations(push_server):
-        if not conf.is_of("publisher", place) or place.get("secret"):
+        if not conf.is_of("publisher", place) or place.get("secret") or place.get("signed"):
             continue
-        if not is_here and not place.get("allow"):
+        if not _is_here(address) and not place.get("allow"):
             yield Warning(
                 f"PUSH_SERVER: {path}: everybody who can reach {address} can publish.",
-                hint="Set its allow (a list of networks) or its secret.",
+                hint="Set signed to True, its allow (a list of networks) or its secret.",
                 id="pushserver.W003",
             )
         elif front := _allowed_front(push_server, place.get("allow")):
             yield Warning(
                 f"PUSH_SERVER: {path}: everybody who can reach the front server at {front} can "
                 "publish.",
-                hint="Set its secret: allow goes by the address of the connection, which is the "
-                "front server's.",
+                hint="Set signed to True, or its secret: allow goes by the address of the "
+                "connection, which is the front server's.",
                 id="pushserver.W003",
             )
+
+
+def _is_here(address: str) -> bool:
+    """Whether only this machine reaches the daemon there."""
+    return address.startswith("unix:") or conf.is_loopback(address)
 
 
 def _allowed_front(push_server: Settings, allow: Any) -> str:
@@ -226,7 +232,14 @@ def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
     places = [(f"{path}.", place) for path, place in _locations(push_server)]
     for path, place in [("", push_server), *places]:
         for key in ("secret", "passthrough_secret", "allrequests_secret"):
-            if key in place and not re.fullmatch("[!-~]+", str(place[key])):
+            if isinstance(place.get(key), dict):
+                if len(place[key]) != 1:
+                    yield Error(
+                        f"PUSH_SERVER: {path}{key}: write one of {{'env': 'NAME'}} and "
+                        "{'file': '/path'}.",
+                        id="pushserver.E009",
+                    )
+            elif key in place and not re.fullmatch("[!-~]+", str(place[key])):
                 yield Error(
                     f"PUSH_SERVER: {path}{key}: a secret may have only visible ASCII characters.",
                     hint='Take what `python -c "import secrets; print(secrets.token_urlsafe())"` '
@@ -243,21 +256,52 @@ def _secrets(push_server: Settings) -> Iterator[CheckMessage]:
             )
 
 
+def _tokens(push_server: Settings) -> Iterator[CheckMessage]:
+    """Tokens can be signed, and the daemon takes them."""
+    if not conf.is_signed(push_server):
+        return
+    fault: str | None = None
+    try:
+        keys.of_channels()
+        tokens.to_subscribe({}, ["a"], None, None, None)
+    except ImproperlyConfigured:
+        fault = "SECRET_KEY is empty, and the tokens of signed locations are signed with it"
+    except ValueError as error:
+        fault = f"{tokens.PAGE_SETTING}: {error}"
+    if fault:
+        yield Error(f"PUSH_SERVER: {fault}.", hint="Or leave signed out.", id="pushserver.E013")
+
+
+def _notices(push_server: Settings) -> Iterator[CheckMessage]:
+    """Whoever can subscribe causes notices, in the name of whatever cookies he has."""
+    address = str(push_server["address"])
+    if _is_here(address):
+        return
+    for path, place in _locations(push_server):
+        if place.get("passthrough") and not place.get("signed"):
+            yield Warning(
+                f"PUSH_SERVER: {path}: everybody who can reach {address} can subscribe to every "
+                "channel, and the project is told so by passthrough.",
+                hint="Set signed to True: then it takes a URL of channel_url.",
+                id="pushserver.W009",
+            )
+
+
 def _stores(push_server: Settings) -> Iterator[CheckMessage]:
     """Stores exist, and what is published can be subscribed to."""
     names = {name or "default" for name in schema.stores(push_server["store"])}
     channels: dict[str, tuple[str, str]] = {}
     for path, place in _locations(push_server):
+        kinds = [kind for kind in KINDS if conf.is_of(kind, place)]
         store = place.get("store", "default")
-        if store not in names:
+        if kinds and store not in names:
             yield Error(
                 f"PUSH_SERVER: {path}.store: there is no store {store!r}.",
                 hint=f"There are: {', '.join(sorted(names))}.",
                 id="pushserver.E008",
             )
-        for kind in KINDS:
-            if conf.is_of(kind, place):
-                channels.setdefault(kind, (store, place.get("channel_group", "")))
+        for kind in kinds:
+            channels.setdefault(kind, (store, place.get("channel_group", "")))
     if len(set(channels.values())) > 1:
         yield Warning(
             "PUSH_SERVER: locations: updates are sent to the first publisher location, and pages "

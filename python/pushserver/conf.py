@@ -10,10 +10,11 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from django.conf import settings
@@ -21,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils.regex_helper import normalize
 
-from pushserver import patterns, schema
+from pushserver import keys, patterns, schema
 
 ALL_REQUESTS_PORT = 8000
 
@@ -44,6 +45,9 @@ DEFAULTS: dict[str, Any] = {
     ),
 }
 
+# Where `runpushserver` takes revocations, if no location of the project does.
+STATUS: Mapping[str, Any] = {"type": "status", "prefix": "/pushserver/"}
+
 # Set by `runpushserver` for the Django that it starts behind the daemon.
 HOST_VARIABLE = "PUSH_SERVER_CURRENT_HOST"
 SECRET_VARIABLE = "PUSH_SERVER_PASSTHROUGH_SECRET"
@@ -51,6 +55,14 @@ SECRET_VARIABLE = "PUSH_SERVER_PASSTHROUGH_SECRET"
 
 class NotReversible(ValueError):
     """No URL can be made of a location's pattern, though the daemon may serve it."""
+
+
+class Target(NamedTuple):
+    """Where channels are: the path with its query, whose location that is, each id once."""
+
+    path: str
+    place: Mapping[str, Any]
+    ids: list[str]
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,51 @@ def daemon_settings(push_server: Mapping[str, Any], use_ipv6: bool = False) -> d
     if allowed := [host for host in settings.ALLOWED_HOSTS if _is_name(host)]:
         made["hosts"] = [*(made.get("hosts") or ()), *allowed]
     made["address"] = _resolve(str(made["address"]), use_ipv6)
+    return with_keys(made)
+
+
+def is_signed(push_server: Mapping[str, Any]) -> bool:
+    """Whether one of the locations asks for tokens."""
+    return any(isinstance(place, Mapping) and place.get("signed") for place in _places(push_server))
+
+
+def with_status(push_server: Mapping[str, Any]) -> dict[str, Any]:
+    """With a location that takes revocations in front, where there is something to revoke.
+
+    Not for a daemon that stands alone: a front server may pass every path on to it.
+    """
+    places = _places(push_server)
+    added = [STATUS] if is_signed(push_server) and not any(map(_is_status, places)) else []
+    return {**push_server, "locations": [*added, *places]}
+
+
+def with_keys(push_server: Mapping[str, Any]) -> dict[str, Any]:
+    """With what the daemon shares with Django: nothing that could forge a session.
+
+    Raises ``ImproperlyConfigured`` where ``SECRET_KEY`` is empty, and there is need for it.
+    """
+    made = dict(push_server)
+    if is_signed(made):
+        ours = [keys.text(key) for key in keys.of_channels()]
+        others = [key for key in made.get("signing_keys") or () if key not in ours]
+        made["signing_keys"] = [*ours, *others]
+    if any(_is_status(place) and not place.get("secret") for place in _places(made)):
+        secret = {"secret": keys.of_status()}
+        made["locations"] = [
+            {**place, **secret} if _is_status(place) and not place.get("secret") else place
+            for place in made["locations"]
+        ]
     return made
+
+
+def _places(push_server: Mapping[str, Any]) -> Sequence[Any]:
+    """The locations; what is no list is for others to complain of."""
+    places = push_server["locations"]
+    return places if isinstance(places, (list, tuple)) else ()
+
+
+def _is_status(place: Any) -> bool:
+    return isinstance(place, Mapping) and place.get("type") == "status"
 
 
 def is_of(kind: str, location: Mapping[str, Any]) -> bool:
@@ -130,8 +186,18 @@ def location(kind: str, several: bool = False) -> Mapping[str, Any]:
     )
 
 
+def status_location() -> Mapping[str, Any]:
+    """Where revocations go: the first location of type ``status``, or that of `runpushserver`."""
+    return next(filter(_is_status, _places(push_server())), STATUS)
+
+
 def path(kind: str, *channel_ids: object) -> str:
-    """The path of channels, ``kind`` being ``publisher`` or ``subscriber``; with its query.
+    """The path of channels, ``kind`` being ``publisher`` or ``subscriber``; see ``target``."""
+    return target(kind, *channel_ids).path
+
+
+def target(kind: str, *channel_ids: object) -> Target:
+    """Where these channels are, ``kind`` being ``publisher`` or ``subscriber``.
 
     Raises ``ValueError`` for an id that the location does not serve, for more than it serves in one
     request, and where there is none.
@@ -153,10 +219,12 @@ def path(kind: str, *channel_ids: object) -> str:
         if "" in ids:
             raise ValueError("a channel id is empty")
         values = (f"{quote(str(name), safe='')}={quote(each, safe='')}" for each in ids)
-        return reverse.path("") + "?" + "&".join(values)
-    if delimiter := place.get("delimiter"):
-        return reverse.path(_joined(ids, str(delimiter)))
-    return reverse.path(quote(ids[0], safe=""))
+        path = reverse.path("") + "?" + "&".join(values)
+    elif delimiter := place.get("delimiter"):
+        path = reverse.path(_joined(ids, str(delimiter)))
+    else:
+        path = reverse.path(quote(ids[0], safe=""))
+    return Target(path, place, ids)
 
 
 def _channels_per_request() -> int:
@@ -234,9 +302,12 @@ def reversed_url(url: str, is_whole: bool = False) -> Reversed:
     return Reversed(url, before, after, re.compile(expression))
 
 
-def publisher_origin() -> str:
-    """Scheme and host of the publisher locations: ``http://127.0.0.1:8001``."""
-    host, secure = explicit_host("publisher_host")
+def publisher_origin(host: Any = None) -> str:
+    """Scheme and host of the publisher locations: ``http://127.0.0.1:8001``.
+
+    ``host``: instead of the setting ``publisher_host``, and written as that.
+    """
+    host, secure = _host(host) if host else explicit_host("publisher_host")
     host = host or _own_host()
     if host.startswith("unix:"):
         return "http+unix://" + quote(host.removeprefix("unix:"), safe="")
@@ -268,13 +339,16 @@ def explicit_host(key: str) -> tuple[str, bool]:
     ``""`` for the daemon itself, if the command line made it listen elsewhere.
     """
     conf = push_server()
-    value = conf.get(key, {})
-    if not isinstance(value, Mapping):
-        value = {"location": value}
-    host = str(value.get("location") or "")
+    host, secure = _host(conf.get(key, {}))
     if os.environ.get(HOST_VARIABLE) and is_daemon(conf, host):
         return "", False
-    return host, bool(value.get("secure", False))
+    return host, secure
+
+
+def _host(value: Any) -> tuple[str, bool]:
+    if not isinstance(value, Mapping):
+        value = {"location": value}
+    return str(value.get("location") or ""), bool(value.get("secure", False))
 
 
 def is_daemon(conf: Mapping[str, Any], host: str) -> bool:
@@ -288,10 +362,45 @@ def is_daemon(conf: Mapping[str, Any], host: str) -> bool:
 
 
 def passthrough_secrets() -> list[str]:
-    """The secrets by which the passthrough view recognises the daemon."""
-    secrets = [place.get("passthrough_secret") for place in push_server()["locations"]]
-    secrets.append(os.environ.get(SECRET_VARIABLE))
-    return [str(secret) for secret in secrets if secret]
+    """The secrets by which the passthrough view recognises the daemon.
+
+    Raises ``ImproperlyConfigured`` for one that is not where the settings say.
+    """
+    secrets = [
+        secret_of(place["passthrough_secret"], "passthrough_secret")
+        for place in push_server()["locations"]
+        if place.get("passthrough_secret")
+    ]
+    secrets.append(os.environ.get(SECRET_VARIABLE, ""))
+    return [secret for secret in secrets if secret]
+
+
+def has_passthrough_secret() -> bool:
+    """Whether there is one, though it may stand where only the daemon reads it."""
+    given = (place.get("passthrough_secret") for place in push_server()["locations"])
+    return any(given) or bool(os.environ.get(SECRET_VARIABLE))
+
+
+def secret_of(value: object, key: str) -> str:
+    """A secret: the text itself, or that of ``{"env": "NAME"}`` or ``{"file": "/path"}``.
+
+    Raises ``ImproperlyConfigured`` where it is not there; nothing of it is repeated.
+    """
+    if not isinstance(value, Mapping):
+        return str(value)
+    how = "env" if "env" in value else "file"
+    try:
+        if how == "env":
+            return os.environ[str(value["env"])]
+        # As the daemon reads it: without the line end.
+        text = Path(str(value["file"])).read_text(encoding="utf-8")
+    except (OSError, KeyError, ValueError) as error:
+        # What stands there is not repeated: it may be the secret itself.
+        why = error.strerror if isinstance(error, OSError) else "it is not there, or no text"
+        raise ImproperlyConfigured(
+            f"PUSH_SERVER: {key}.{how}: the secret cannot be read: {why}"
+        ) from None
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def is_default_port() -> bool:

@@ -85,7 +85,10 @@ _OF_REDIS_ITSELF = {
     "persist_sync": "Set appendfsync in redis.conf.",
 }
 # Keys whose values are shown to nobody.
-_SECRETS = ("secret", "passthrough_secret", "allrequests_secret", "password")
+_SECRETS = (
+    *("secret", "passthrough_secret", "allrequests_secret", "password"),
+    *("signing_keys", "private_key"),
+)
 
 
 class Fault(NamedTuple):
@@ -140,21 +143,24 @@ def _keys(path: str, entry: Mapping[str, Any], keys: Keys) -> Iterator[Fault]:
         if not isinstance(key, str) or key not in keys:
             yield Fault(place, "there is no such key", _meant(name, keys), unknown_key=True)
             continue
-        yield from _value(place, _plain(value), keys[key])
-        # A store's and a location's keys depend on its type: `faults` looks at those.
-        objects = [each for each in _alternatives(keys[key]) if "properties" in each]
-        if isinstance(value, dict) and len(objects) == 1:
-            yield from (within := [*_keys(place, value, objects[0]["properties"])])
-            required = objects[0].get("required", ())
-            # A key that is not known may be the one that is missing.
-            for missing in (each for each in required if each not in value and not within):
-                yield Fault(f"{place}.{missing}", "it is missing")
-        if isinstance(value, (list, tuple)):
-            for items in (each["items"] for each in _alternatives(keys[key]) if "items" in each):
-                # `faults` looks at locations, the one list of objects.
-                if dict not in _kinds(items):
-                    for index, item in enumerate(value):
-                        yield from _value(f"{place}[{index}]", _plain(item), items)
+        yield from _whole(place, value, keys[key])
+
+
+def _whole(place: str, value: object, rule: Rule) -> Iterator[Fault]:
+    """A value, and what is in it."""
+    yield from _value(place, _plain(value), rule)
+    # A store's and a location's keys depend on its type: `faults` looks at those.
+    objects = [each for each in _alternatives(rule) if "properties" in each]
+    if isinstance(value, dict) and len(objects) == 1:
+        yield from (within := [*_keys(place, value, objects[0]["properties"])])
+        required = objects[0].get("required", ())
+        # A key that is not known may be the one that is missing.
+        for missing in (each for each in required if each not in value and not within):
+            yield Fault(f"{place}.{missing}", "it is missing")
+    if isinstance(value, (list, tuple)) and place != "locations":
+        for items in (each["items"] for each in _alternatives(rule) if "items" in each):
+            for index, item in enumerate(value):
+                yield from _whole(f"{place}[{index}]", item, items)
 
 
 def _meant(name: str, keys: Keys) -> str:
@@ -171,7 +177,8 @@ def _meant(name: str, keys: Keys) -> str:
 def _value(path: str, value: object, rule: Rule) -> Iterator[Fault]:
     kinds = _kinds(rule)
     choices = _choices(rule)
-    shown = "the value" if path.rpartition(".")[2] in _SECRETS else _shown(value)
+    key = path.rpartition(".")[2].partition("[")[0]
+    shown = "the value" if key in _SECRETS else _shown(value)
     if "const" in rule and value != rule["const"]:
         yield Fault(path, f"{shown} is not {rule['const']!r}", rule["description"])
         return

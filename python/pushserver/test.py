@@ -94,7 +94,8 @@ class PushServer:
             ]
         # The output of a test does not need the daemon's start and end.
         env = {"RUST_LOG": "warn"} | os.environ
-        daemon = self._stack.enter_context(Daemon(find_binary(), push_server, env=env))
+        given = conf.with_keys(conf.with_status(push_server))
+        daemon = self._stack.enter_context(Daemon(find_binary(), given, env=env))
         self.url = daemon.url
         host = daemon.url.removeprefix("http://")
         push_server |= {"publisher_host": host, "subscriber_host": host}

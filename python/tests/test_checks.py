@@ -163,7 +163,71 @@ def test_of_a_secret_nothing_is_shown(key):
     kinds = {"passthrough_secret": "subscriber", "secret": "publisher"}
     wrong = {"type": kinds[key], "prefix": "/a/", key: ["hush"]}
     (message,) = messages({"locations": [wrong]})
-    assert message.msg == f"PUSH_SERVER: locations[0].{key}: the value is not of type str."
+    assert message.msg == f"PUSH_SERVER: locations[0].{key}: the value is not of type str or dict."
+
+
+def test_of_a_key_nothing_is_shown():
+    for wrong in ({"signing_keys": ["x", 12345]}, {"signing_keys": "12345"}):
+        (message,) = messages(wrong)
+        assert message.id == "pushserver.E002"
+        assert "signing_keys" in message.msg
+        assert "12345" not in message.msg
+
+
+@pytest.mark.parametrize("where", [{"env": "PUSH_SECRET"}, {"file": "/run/secrets/push"}])
+def test_a_secret_may_stand_elsewhere(where):
+    assert ids(locations({"passthrough_secret": where}, {"secret": where})) == []
+    assert ids({"signing_keys": [where, "x"], **locations()}) == []
+    both = {"env": "A", "file": "/b"}
+    assert ids(locations(None, {"secret": both})) == ["pushserver.E009"]
+    assert ids(locations(None, {"secret": {}})) == ["pushserver.E009"]
+    (message,) = messages({"signing_keys": [where | {"enf": "hush"}]})
+    assert "signing_keys[0].enf: there is no such key" in message.msg
+
+
+SIGNED = locations({"signed": True}, {"signed": True})
+
+
+def test_signed_locations_are_right():
+    assert ids(SIGNED) == []
+    assert (
+        ids({"locations": [{"type": "status", "prefix": "/status/"}, *SIGNED["locations"]]}) == []
+    )
+    named = {"store": {"a": {}}, "locations": [{**p, "store": "a"} for p in SIGNED["locations"]]}
+    named["locations"].insert(0, {"type": "status", "prefix": "/status/"})
+    assert ids(named) == []
+
+
+def test_without_a_secret_key_nothing_can_be_signed():
+    (message,) = messages(SIGNED, SECRET_KEY="")
+    assert message.id == "pushserver.E013"
+    assert "SECRET_KEY is empty" in message.msg
+    assert ids(locations(), SECRET_KEY="") == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 604801, "60", 1.5, None])
+def test_tokens_are_good_for_no_longer_than_the_daemon_takes_them(seconds):
+    (message,) = messages(SIGNED, PUSH_SERVER_TOKEN_SECONDS=seconds)
+    assert message.id == "pushserver.E013"
+    assert "PUSH_SERVER_TOKEN_SECONDS" in message.msg
+    assert ids(SIGNED, PUSH_SERVER_TOKEN_SECONDS=604800) == []
+    assert ids(locations(), PUSH_SERVER_TOKEN_SECONDS=seconds) == []
+    longer = SIGNED | {"limits": {"token_seconds": 604801}}
+    assert ids(longer, PUSH_SERVER_TOKEN_SECONDS=604801) == []
+
+
+def test_notices_that_everybody_can_cause_are_told():
+    notices = locations(
+        {"passthrough": "http://127.0.0.1:8000/passthrough", "passthrough_secret": "x"},
+        {"signed": True},
+    )
+    assert ids(notices) == []
+    assert ids(notices | {"address": "unix:/run/push"}) == []
+    (message,) = messages(notices | {"address": "0.0.0.0"})
+    assert message.id == "pushserver.W009"
+    assert "locations[0]" in message.msg
+    notices["locations"][0]["signed"] = True
+    assert ids(notices | {"address": "0.0.0.0"}) == []
 
 
 def test_django_has_nothing_to_say_about_the_urls():

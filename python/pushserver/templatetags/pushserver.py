@@ -6,15 +6,24 @@ from typing import Any
 
 from django import template
 
+from pushserver import tokens
 from pushserver.utils import updates
 
 register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def channel_url(context: dict[str, Any], channel_id: object, *more: object) -> str:
+def channel_url(
+    context: dict[str, Any],
+    channel_id: object,
+    *more: object,
+    expires: int | None = None,
+    user: object = tokens.FROM_REQUEST,
+) -> str:
     """The URL where the page waits for this channel's updates, or those of several channels.
 
-    Each argument is an id, or a list or tuple of ids.
+    Each argument is an id, or a list or tuple of ids. Where the location is `signed` the URL has a
+    token: ``expires`` and ``user`` are those of ``updates.subscriber_url``.
     """
-    return updates.url_in_page(context.get("request"), channel_id, *more)
+    ids = (channel_id, *more)
+    return updates.url_in_page(context.get("request"), ids, expires=expires, user=user)

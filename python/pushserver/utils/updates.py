@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from urllib.parse import quote, urlencode
 from urllib.request import Request
 from urllib.response import addinfourl
 
@@ -26,8 +27,8 @@ from django.http import HttpRequest
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from pushserver import conf, signals
-from pushserver.utils.pool import Pool
+from pushserver import conf, keys, signals, tokens
+from pushserver.utils.pool import Answer, Pool
 
 TIMEOUT_S = 5.0
 
@@ -55,27 +56,53 @@ class UpdateRejected(UpdateError):
         self.status = status
 
 
+class RevocationError(OSError):
+    """Access was not taken back, or it is not known that it was. The message says what to do.
+
+    ``status``: what the push server answered, ``None`` if nothing.
+    """
+
+    def __init__(self, message: str, url: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+        self.status = status
+
+
 def publisher_url(channel_id: object) -> str:
     """Where updates for this channel are sent."""
     return conf.publisher_origin() + conf.path("publisher", channel_id)
 
 
-def subscriber_url(channel_id: object, request: HttpRequest | None = None) -> str:
-    """Where browsers wait for this channel's updates.
+def subscriber_url(
+    channel_id: object,
+    request: HttpRequest | None = None,
+    user: object = tokens.FROM_REQUEST,
+    expires: int | None = None,
+) -> str:
+    """Where browsers wait for this channel's updates; with a token where the location is `signed`.
 
     ``channel_id``: also a list or tuple of ids, for a location with ``query`` or ``delimiter``.
-    ``request``: that of the page; see ``conf.subscriber_origin``.
+    ``request``: that of the page; see ``conf.subscriber_origin``. ``user``: whose token it is, a
+    user or an id; that of the request by default, nobody's if ``None``. ``expires``: seconds, by
+    default those of ``PUSH_SERVER_TOKEN_SECONDS``.
     """
-    return conf.subscriber_origin(request) + conf.path("subscriber", *_flat([channel_id]))
+    origin = conf.subscriber_origin(request)
+    path, place, ids = conf.target("subscriber", *_flat([channel_id]))
+    if place.get("signed"):
+        token = tokens.to_subscribe(place, ids, request, user, expires)
+        path += f"{'&' if '?' in path else '?'}token={token}"
+    return origin + path
 
 
-def url_in_page(request: HttpRequest | None, *channel_ids: object) -> SafeString:
+def url_in_page(
+    request: HttpRequest | None, channel_ids: Iterable[object], **options: Any
+) -> SafeString:
     """The same of several channels, for templates.
 
     A ``&`` is written as it is, so that a script reads the URL, too. In an attribute it begins no
     character reference, since a name and ``=`` follow (HTML standard 13.2.5.73).
     """
-    url = subscriber_url(_flat(channel_ids), request)
+    url = subscriber_url(_flat(channel_ids), request, **options)
     return mark_safe(escape(url).replace("&amp;", "&"))
 
 
@@ -157,8 +184,6 @@ def _request(channel_id: str, data: Any, already_serialized: bool) -> Request:
         )
         raise UpdateNotSerializable(message, channel_id, url) from error
     headers = {"Content-Type": "application/json; charset=utf-8"}
-    if secret := conf.location("publisher").get("secret"):
-        headers["Authorization"] = f"Bearer {secret}"
     return Request(url, data=body, headers=headers, method="POST")
 
 
@@ -175,6 +200,9 @@ def _send(
     timeout: float,
 ) -> None:
     module = sys.modules[__name__]
+    # Not before: a token for one update does not outlive a long transaction.
+    if bearer := _bearer(channel_id):
+        request.add_header("Authorization", f"Bearer {bearer}")
     signals.pre_send_update.send(sender=module, **signal_arguments)
     try:
         response = deliver(channel_id, request, timeout)
@@ -185,6 +213,19 @@ def _send(
         logger.error("%s", error)
     else:
         signals.post_send_update.send(sender=module, response=response, **signal_arguments)
+
+
+def _bearer(channel_id: str) -> str:
+    """What lets an update in: the secret of the publisher location, or else a token."""
+    place = conf.location("publisher")
+    if secret := place.get("secret"):
+        return conf.secret_of(secret, "secret")
+    return tokens.to_publish(place, channel_id) if _is_by_token() else ""
+
+
+def _is_by_token() -> bool:
+    place = conf.location("publisher")
+    return bool(place.get("signed") and not place.get("secret"))
 
 
 def deliver(channel_id: str, request: Request, timeout: float) -> addinfourl:
@@ -199,15 +240,18 @@ def deliver(channel_id: str, request: Request, timeout: float) -> addinfourl:
         message = f"update for channel {channel_id!r} was not sent to {url}: {cause}. "
         raise UpdateError(message + _remedy(error), channel_id, url) from error
     if answer.status not in (201, 202):
-        # The push server says why in one line; what begins with < is another server's page.
-        line = answer.body[:200].decode(errors="replace").split("\n")[0].strip()
-        reason = f" ({line})" if line and not line.startswith("<") else ""
         message = (
             f"update for channel {channel_id!r} was not taken by {url}: status {answer.status}"
-            f"{reason}. {_remedy_for_status(answer.status)}"
+            f"{_reason(answer)}. {_remedy_for_status(answer.status)}"
         )
         raise UpdateRejected(message, channel_id, url, answer.status)
     return addinfourl(io.BytesIO(answer.body), answer.headers, url, answer.status)
+
+
+def _reason(answer: Answer) -> str:
+    # The push server says why in one line; what begins with < is another server's page.
+    line = answer.body[:200].decode(errors="replace").split("\n")[0].strip()
+    return f" ({line})" if line and not line.startswith("<") else ""
 
 
 def _remedy(error: Exception) -> str:
@@ -240,6 +284,12 @@ def _remedy_for_status(status: int) -> str:
             "Make PUSH_SERVER['locations'] here that of the push server there, and see its "
             "publisher location's create_on_post"
         )
+    if status == 401 and _is_by_token():
+        return (
+            "The push server has to have the SECRET_KEY of this project: restart `runpushserver`, "
+            "or write its file again with `manage.py pushserver_settings`. If the token has "
+            "expired, their clocks differ"
+        )
     if status in (401, 403):
         return "See the publisher location's allow and secret"
     if status == 413:
@@ -248,5 +298,70 @@ def _remedy_for_status(status: int) -> str:
         return "See that server's log"
     return "See whether PUSH_SERVER['publisher_host'] and the publisher location's url lead there"
 
+
+def revoke(
+    user: object = None,
+    channel_id: object = None,
+    host: Any = None,
+    timeout: float = TIMEOUT_S,
+) -> int:
+    """Takes a user's access back, to one channel or to all: for tokens signed up to now.
+
+    What the user holds ends at once; returns how many that were. A push server keeps this in
+    memory, for itself: with several of them call once for each ``host``, which is as
+    ``publisher_host`` in ``PUSH_SERVER``. A token signed later is good again.
+
+    Raises ``RevocationError``.
+    """
+    form = {"user": tokens.user_id(user)}
+    if form["user"] is None:
+        raise ValueError("revoke: say whose access is taken back, as in user=request.user")
+    if channel_id is not None:
+        # With the place of the channel, as in its tokens.
+        group, store = tokens.scope(conf.location("subscriber"))
+        form |= {"channel": str(channel_id), "group": group, "store": store}
+    place = conf.status_location()
+    url = f"{conf.publisher_origin(host)}{quote(str(place.get('prefix', '/')))}revoke"
+    secret = place.get("secret")
+    bearer = conf.secret_of(secret, "secret") if secret else keys.of_status()
+    headers = {
+        "Authorization": f"Bearer {bearer}",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    try:
+        answer = _pool.post(url, urlencode(form).encode(), headers, timeout)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = str(error) or type(error).__name__
+        message = f"access was not taken back at {url}: {cause}. {_remedy(error)}"
+        raise RevocationError(message, url) from error
+    try:
+        if answer.status == 200:
+            return int(json.loads(answer.body)["ended"])
+    except (ValueError, KeyError, TypeError):
+        pass  # told below: another server answers there
+    remedy = _REMEDIES_OF_REVOCATION.get(answer.status, "See whether a push server answers there")
+    message = f"access was not taken back at {url}: status {answer.status}{_reason(answer)}. "
+    raise RevocationError(message + remedy, url, answer.status)
+
+
+async def arevoke(
+    user: object = None,
+    channel_id: object = None,
+    host: Any = None,
+    timeout: float = TIMEOUT_S,
+) -> int:
+    """``revoke`` for asynchronous code; waits in a thread, not in the event loop."""
+    take_back = sync_to_async(revoke, thread_sensitive=False)
+    return await take_back(user, channel_id, host, timeout)
+
+
+_REMEDIES_OF_REVOCATION = {
+    401: "Its status location has another secret: both derive it from SECRET_KEY, unless "
+    "PUSH_SERVER sets it. Start the push server with the settings of this project",
+    403: "See the allow of its status location: it takes revocations from this machine only, "
+    "unless that says more",
+    404: "Give the push server a location that takes revocations, in PUSH_SERVER['locations'] "
+    """too: {"type": "status", "prefix": "/pushserver/"}; `runpushserver` has one of itself""",
+}
 
 _pool = Pool()

@@ -34,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             binary = find_binary()
-            push_server = conf.push_server()
+            push_server = conf.with_keys(conf.push_server())
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         arguments = [f"--listen={address}" for address in options["listen"]]

@@ -135,7 +135,7 @@ class Command(BaseCommand):
             address, port = _parse(options["addrport"], options["use_ipv6"])
             push_server["address"] = address or push_server["address"]
             push_server["port"] = push_server["port"] if port is None else port
-        return conf.daemon_settings(push_server, options["use_ipv6"])
+        return conf.daemon_settings(conf.with_status(push_server), options["use_ipv6"])
 
     def environment(self, options: dict[str, Any]) -> dict[str, str]:
         """The daemon colours its log for a terminal, unless told otherwise."""
