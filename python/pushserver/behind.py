@@ -160,7 +160,8 @@ def _around_asgi(
 
 
 def believe_environ(environ: dict[str, Any]) -> None:
-    """Gives a WSGI request its client's address and the daemon's port, if the daemon vouches."""
+    """Gives a WSGI request its client's address and the daemon's port and scheme, if the daemon
+    vouches."""
     fields = {name: environ.pop(name) for name in list(environ) if name.startswith(_PREFIX)}
     for name in _VARIABLES:
         environ.pop(name, None)  # wsgiref begins with the environment of the process
@@ -171,6 +172,9 @@ def believe_environ(environ: dict[str, Any]) -> None:
     else:
         # A client of a Unix socket has no address.
         environ["REMOTE_ADDR"] = fields.get(_PEER, "")
+        # Of the daemon itself, or of a front server that its settings trust.
+        if environ.get("HTTP_X_FORWARDED_PROTO") == "https":
+            environ["wsgi.url_scheme"] = "https"
         environ.pop("REMOTE_PORT", None)  # of Werkzeug: the daemon's
         if port := _outer_port():
             environ["SERVER_PORT"] = str(port)
@@ -193,6 +197,8 @@ def believe_scope(scope: MutableMapping[str, Any]) -> None:
     scope["headers"] = others
     if _is_daemon(fields.get(_SECRET, "")):
         scope["client"] = [fields[_PEER], 0] if _PEER in fields else None
+        if (b"x-forwarded-proto", b"https") in others and "scheme" in scope:
+            scope["scheme"] = {"http": "https", "ws": "wss"}.get(scope["scheme"], scope["scheme"])
         if (port := _outer_port()) and scope.get("server"):
             scope["server"] = [scope["server"][0], port]
 

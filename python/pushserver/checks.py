@@ -89,20 +89,23 @@ def _urls(push_server: Settings) -> Iterator[CheckMessage]:
 
 
 def _hosts(push_server: Settings) -> Iterator[CheckMessage]:
-    """The daemon speaks plain HTTP; hosts are hosts, not URLs."""
-    for key in ("publisher_host", "subscriber_host"):
-        host, secure = conf.explicit_host(key)
+    """The daemon speaks HTTPS where it has a certificate; hosts are hosts, not URLs."""
+    # At a loopback address the daemon has one for development.
+    has_certificate = push_server.get("certificate") or _is_loopback(push_server)
+    for key in conf.HOSTS:
+        host, _ = conf.explicit_host(key)
         if "/" in host:
             yield Error(
                 f"PUSH_SERVER: {key}: {host!r} is not a host with a port.",
                 hint="Write it without http:// and without a path, as in '127.0.0.1:8001'.",
                 id="pushserver.E004",
             )
-        elif secure and (not host or conf.is_daemon(push_server, host)):
+        elif conf.is_secure_self(push_server, key) and not has_certificate:
             yield Error(
                 f"PUSH_SERVER: {key}.secure is True, but it is the push server itself that "
-                "listens there, and it speaks plain HTTP.",
-                hint="Set it to False, or set location to the server that does TLS in front.",
+                "listens there, and it has no certificate.",
+                hint="Set certificate and private_key; or set location to the server that does "
+                "TLS in front; or set secure to False.",
                 id="pushserver.E005",
             )
 
@@ -201,6 +204,10 @@ def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
                 "connection, which is the front server's.",
                 id="pushserver.W003",
             )
+
+
+def _is_loopback(push_server: Settings) -> bool:
+    return conf.is_loopback(str(push_server["address"]))
 
 
 def _is_here(address: str) -> bool:

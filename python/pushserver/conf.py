@@ -45,6 +45,8 @@ DEFAULTS: dict[str, Any] = {
     ),
 }
 
+HOSTS = ("publisher_host", "subscriber_host")
+
 # Where `runpushserver` takes revocations, if no location of the project does.
 STATUS: Mapping[str, Any] = {"type": "status", "prefix": "/pushserver/"}
 
@@ -111,7 +113,25 @@ def daemon_settings(push_server: Mapping[str, Any], use_ipv6: bool = False) -> d
     if allowed := [host for host in settings.ALLOWED_HOSTS if _is_name(host)]:
         made["hosts"] = [*(made.get("hosts") or ()), *allowed]
     made["address"] = _resolve(str(made["address"]), use_ipv6)
-    return with_keys(made)
+    return with_keys(with_certificate(made))
+
+
+def with_certificate(made: Mapping[str, Any]) -> dict[str, Any]:
+    """With the certificate for development, if a host that is this daemon says ``secure``.
+
+    The daemon sees that itself, unless the command line makes it listen elsewhere.
+    """
+    conf = push_server()
+    is_moved = any(str(made[key]) != str(conf[key]) for key in ("address", "port"))
+    if is_moved and not made.get("certificate") and any(is_secure_self(conf, key) for key in HOSTS):
+        return {**made, "certificate": "development"}
+    return dict(made)
+
+
+def is_secure_self(conf: Mapping[str, Any], key: str) -> bool:
+    """Whether by these settings the daemon itself speaks HTTPS at ``publisher_host`` or so."""
+    host, secure = host_of(conf, key)
+    return secure and (not host or is_daemon(conf, host))
 
 
 def is_signed(push_server: Mapping[str, Any]) -> bool:
@@ -125,8 +145,9 @@ def with_status(push_server: Mapping[str, Any]) -> dict[str, Any]:
     Not for a daemon that stands alone: a front server may pass every path on to it.
     """
     places = _places(push_server)
-    added = [STATUS] if is_signed(push_server) and not any(map(_is_status, places)) else []
-    return {**push_server, "locations": [*added, *places]}
+    if not is_signed(push_server) or any(map(_is_status, places)):
+        return dict(push_server)
+    return {**push_server, "locations": [STATUS, *places]}
 
 
 def with_keys(push_server: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,13 +357,18 @@ def subscriber_origin(request: HttpRequest | None = None) -> str:
 def explicit_host(key: str) -> tuple[str, bool]:
     """``publisher_host`` or ``subscriber_host`` as set: ``host:port`` or ``""``; and TLS.
 
-    ``""`` for the daemon itself, if the command line made it listen elsewhere.
+    ``""`` as the host for the daemon itself, if the command line made it listen elsewhere.
     """
     conf = push_server()
-    host, secure = _host(conf.get(key, {}))
+    host, secure = host_of(conf, key)
     if os.environ.get(HOST_VARIABLE) and is_daemon(conf, host):
-        return "", False
+        return "", secure
     return host, secure
+
+
+def host_of(conf: Mapping[str, Any], key: str) -> tuple[str, bool]:
+    """The same as these settings have it."""
+    return _host(conf.get(key, {}))
 
 
 def _host(value: Any) -> tuple[str, bool]:

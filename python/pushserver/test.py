@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
@@ -95,12 +96,17 @@ class PushServer:
         # The output of a test does not need the daemon's start and end.
         env = {"RUST_LOG": "warn"} | os.environ
         given = conf.with_keys(conf.with_status(push_server))
+        secure = {key: _is_secure(push_server, key) for key in conf.HOSTS}
+        if any(secure.values()):
+            given.setdefault("certificate", "development")
         daemon = self._stack.enter_context(Daemon(find_binary(), given, env=env))
         self.url = daemon.url
-        host = daemon.url.removeprefix("http://")
-        push_server |= {"publisher_host": host, "subscriber_host": host}
+        host = re.sub("^https?://", "", daemon.url)
+        is_https = daemon.url.startswith("https:")
+        for key in conf.HOSTS:
+            push_server[key] = {"location": host, "secure": is_https or secure[key]}
         if name and not host.startswith("unix:"):
-            push_server["subscriber_host"] = f"{name}:{host.rpartition(':')[2]}"
+            push_server["subscriber_host"]["location"] = f"{name}:{host.rpartition(':')[2]}"
         self._stack.callback(updates._pool.close)  # or a test would leave connections behind
         self._stack.enter_context(override_settings(PUSH_SERVER=push_server))
         return self
@@ -130,6 +136,12 @@ class PushServerMixin:
         cls.push_server = PushServer(live_server_url=cls.live_server_url)
         cls.push_server.__enter__()
         cls.addClassCleanup(cls.push_server.__exit__)  # type: ignore[attr-defined]
+
+
+def _is_secure(push_server: Mapping[str, Any], key: str) -> bool:
+    """Whether the project's push server speaks HTTPS itself there, without a server in front."""
+    host, secure = conf.host_of(push_server, key)
+    return secure and (not host or conf.is_loopback(host.rpartition(":")[0]))
 
 
 def _for_this_machine(address: str, location: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -36,6 +36,14 @@ def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.005)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The daemons of tests make their certificate for development there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy and no setting of the surroundings decides a test."""

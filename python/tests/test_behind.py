@@ -39,6 +39,25 @@ def test_the_daemon_says_where_a_client_is():
     }
 
 
+@pytest.mark.parametrize("secret", ["proxied", "guessed"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_daemon_says_whether_a_client_came_by_https(secret, scheme):
+    found = {
+        "HTTP_X_PUSHSERVER_SECRET": secret,
+        "HTTP_X_FORWARDED_PROTO": scheme,
+        "wsgi.url_scheme": "http",
+    }
+    behind.believe_environ(found)
+    expected = scheme if secret == "proxied" else "http"
+    assert found["wsgi.url_scheme"] == expected
+    for plain, secure in (("http", "https"), ("ws", "wss")):
+        headers = [(b"x-pushserver-secret", secret.encode()), (b"host", b"a")]
+        headers.append((b"x-forwarded-proto", scheme.encode()))
+        scope = {"type": "http", "headers": headers, "scheme": plain}
+        behind.believe_scope(scope)
+        assert scope["scheme"] == (secure if expected == "https" else plain)
+
+
 @pytest.mark.parametrize("secret", ["", "guessed", "proxied,proxied", "prox\xe9", "noticed"])
 def test_nobody_else_says_so_and_no_view_sees_it(secret):
     seen = environ(SECRET=secret, PEER="10.9.9.9", OTHER="1")

@@ -47,9 +47,9 @@ def manage(*arguments, settings="tests.settings", **environment):
 
 
 @contextlib.contextmanager
-def running(*arguments):
+def running(*arguments, **options):
     """``runpushserver``, and where it says that it runs."""
-    with manage("runpushserver", *arguments) as process:
+    with manage("runpushserver", *arguments, **options) as process:
         banner = []
         try:
             for line in process.stdout:
@@ -154,15 +154,45 @@ def test_the_checks_know_the_daemons_keys_types_and_defaults():
     assert known["properties"]["limits"]["properties"] == schema.LIMITS
     stores = {kind: parts[f"{kind}_store"]["properties"] for kind in ("memory", "redis")}
     assert stores == schema.STORES
-    kinds = ("publisher", "subscriber", "pubsub")
+    kinds = ("publisher", "subscriber", "pubsub", "status")
     locations = {kind: parts[kind]["properties"] for kind in kinds}
     assert locations == schema.LOCATIONS
     defaults = {key: rule.get("default") for key, rule in known["properties"].items()}
     assert [key for key in conf.DEFAULTS if conf.DEFAULTS[key] != defaults[key]] == ["locations"]
 
 
+PLACES = {
+    "publisher": {"type": "publisher", "prefix": "/p/"},
+    "subscriber": {"type": "subscriber", "prefix": "/s/"},
+    "status": {"type": "status", "prefix": "/status/"},
+}
+
+
+def places(**keys):
+    """One location of each type, with keys over those of its type."""
+    return {"locations": [place | keys.get(kind, {}) for kind, place in PLACES.items()]}
+
+
+KEYS = {"signing_keys": ["WPZ7yA_D0aNIjCHEGbtz24TFkjQ4ZWovxcFaPztwUGg"]}
+
 # Right, or wrong in one way that both look at.
 SETTINGS = [
+    places(),
+    places(status={"secret": "hush", "allow": ["::1"]}),
+    places(status={"prefix": ""}),
+    places(status={"url": "/status/"}),
+    places(status={"store": "default"}),
+    places(publisher={"signed": True}, subscriber={"signed": True}) | KEYS,
+    places(publisher={"signed": "yes"}) | KEYS,
+    places(publisher={"secret": {"env": "PATH"}}, subscriber={"passthrough_secret": "hush"}),
+    places(publisher={"secret": {"env": "PATH", "file": "/dev/null"}}),
+    places(publisher={"secret": {"env": 5}}),
+    places(publisher={"secret": {"enf": "PATH"}}),
+    places(publisher={"secret": {}}),
+    {"signing_keys": KEYS["signing_keys"][0]},
+    {"signing_keys": [5]},
+    {"signing_keys": [{"fil": "/run/key"}]},
+    {"limits": {"token_seconds": 60.5}},
     {},
     {"store": {}},
     {"store": {"max_messages": 5}},

@@ -16,6 +16,9 @@ from http.client import HTTPConnection, HTTPMessage, HTTPSConnection
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from pushserver import certificate
+from pushserver.conf import is_loopback
+
 # A connection idle for longer may be closed by the server just when it is used again (the daemon
 # closes after 60 s, nginx after 75).
 IDLE_S_MAX = 20
@@ -137,7 +140,9 @@ def _connect(origin: Origin, timeout_s: float) -> HTTPConnection:
     if origin.scheme == "http":
         return HTTPConnection(origin.host, timeout=timeout_s)
     if origin.scheme == "https":
-        return HTTPSConnection(origin.host, timeout=timeout_s)
+        host = urlsplit(f"//{origin.host}").hostname or ""
+        trusted = certificate.context() if is_loopback(host) else None
+        return HTTPSConnection(origin.host, timeout=timeout_s, context=trusted)
     if origin.scheme == "http+unix":
         return _UnixConnection(unquote(origin.host), timeout_s)
     raise ValueError(f"the URL's scheme is {origin.scheme!r} instead of http or https")

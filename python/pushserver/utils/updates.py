@@ -27,7 +27,7 @@ from django.http import HttpRequest
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from pushserver import conf, keys, signals, tokens
+from pushserver import certificate, conf, keys, signals, tokens
 from pushserver.utils.pool import Answer, Pool
 
 TIMEOUT_S = 5.0
@@ -256,11 +256,18 @@ def _reason(answer: Answer) -> str:
 
 def _remedy(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "Give that server a certificate that this machine trusts"
+        return (
+            "Give that server a certificate that this machine trusts. That for development, which "
+            "the push server makes, is trusted if this user owns it, at "
+            f"{certificate.path() or 'a place below HOME, which is not set'}: run both as one "
+            "user, with the same XDG_STATE_HOME"
+        )
     if isinstance(error, ssl.SSLError):
         return (
-            "If that is the push server itself, which speaks plain HTTP, set "
-            "PUSH_SERVER['publisher_host']['secure'] to False"
+            "If no TLS is spoken there, set PUSH_SERVER['publisher_host']['secure'] to False. The "
+            "push server itself speaks it where its settings have a certificate, or a "
+            "publisher_host at its own loopback address with secure; start it again with these "
+            "settings"
         )
     if isinstance(error, TimeoutError):
         return "Whether it was taken is not known. See what holds that server up, or raise timeout"

@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -110,13 +110,14 @@ class Command(BaseCommand):
                 raise CommandError(_with_remedy(error), returncode=error.status or 1) from error
             except OSError as error:
                 raise CommandError(f"{binary} cannot be run: {error.strerror}") from error
+            shown = _shown(daemon.url, push_server)
             with _passing_on_signals(daemon) as received:
                 if upstream:
-                    announce = partial(self.announce_start, binary, _shown(daemon.url))
+                    announce = partial(self.announce_start, binary, shown)
                     upstream.whenever_it_serves(announce)
                     upstream.when_it_ends(partial(_end, daemon, received))
                 else:
-                    self.announce(binary, _shown(daemon.url))
+                    self.announce(binary, shown)
                 status = daemon.wait()
             if upstream and upstream.status() and not received:
                 raise CommandError(f"Django's own server ended with status {upstream.status()}")
@@ -184,9 +185,15 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _shown(url: str) -> str:
-    """The URL as ``runserver`` shows it; a Unix socket's path without a slash at its end."""
-    return url if url.startswith("unix:") else f"{url}/"
+def _shown(url: str, push_server: Mapping[str, Any]) -> str:
+    """The URL as ``runserver`` shows it, and that of HTTPS where the daemon speaks both; a Unix
+    socket's path without a slash at its end."""
+    if url.startswith("unix:"):
+        return url
+    is_secure = any(conf.is_secure_self(push_server, key) for key in conf.HOSTS)
+    if url.startswith("http:") and (push_server.get("certificate") or is_secure):
+        return f"{url}/ and {url.replace('http', 'https', 1)}/"
+    return f"{url}/"
 
 
 def _with_remedy(error: DaemonError) -> str:
