@@ -106,6 +106,10 @@ figures! {
         Counter token_refusals_invalid,
         /// Requests whose token has expired.
         Counter token_refusals_expired,
+        /// Requests whose token is one of a user whose access was taken back.
+        Counter token_refusals_revoked,
+        /// How often a user's access was taken back.
+        Counter revocations,
         // Requests refused with this status.
         Counter refused_400, Counter refused_401, Counter refused_403, Counter refused_404,
         Counter refused_405, Counter refused_408, Counter refused_413, Counter refused_414,

@@ -378,5 +378,6 @@ pub(super) fn limits(limits: &Limits) -> relay::Limits {
         upstream_timeout_ms: limits.upstream_timeout.milliseconds(),
         upstream_wait_ms: limits.upstream_wait.milliseconds(),
         token_s: limits.token_seconds,
+        revocations: limits.revocations,
     }
 }

@@ -289,4 +289,5 @@ pub(super) struct Limits {
     pub(super) upstream_timeout: Seconds,
     pub(super) upstream_wait: Seconds,
     pub(super) token_seconds: u64,
+    pub(super) revocations: usize,
 }

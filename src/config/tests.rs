@@ -81,7 +81,7 @@ fn everything() -> Value {
         "headers": 5, "uri_bytes": 6, "body_bytes": 7, "channel_id_bytes": 8,
         "channels_per_request": 10, "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
         "keepalive_timeout": 4, "upstream_timeout": 0.25, "upstream_wait": 0.5,
-        "token_seconds": 11,
+        "token_seconds": 11, "revocations": 12,
     });
     all["signing_keys"] = json!(["WPZ7yA_D0aNIjCHEGbtz24TFkjQ4ZWovxcFaPztwUGg"]);
     if !cfg!(feature = "persist") {
@@ -147,6 +147,7 @@ fn no_settings_give_the_defaults() {
         upstream_timeout_ms: 60_000,
         upstream_wait_ms: 5_000,
         token_s: 604_800,
+        revocations: 10_000,
     };
     assert_eq!(config.relay.limits, written);
     let hub = config.hub_options(MessageId { time: 1, tag: 2 }, 3);
@@ -218,6 +219,7 @@ fn every_key_reaches_its_option() {
         upstream_timeout_ms: 250,
         upstream_wait_ms: 500,
         token_s: 11,
+        revocations: 12,
     };
     assert_eq!(config.relay.limits, limits);
     let proxy = ProxyOptions {
@@ -368,7 +370,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
             json!({"limits": {"colour": 1}}),
             "limits.colour: unknown key; known are body_bytes, body_timeout, channel_id_bytes, \
              channels, channels_per_request, connections, header_bytes, header_timeout, headers, keepalive_timeout, \
-             passthrough_queue, pipeline_depth, token_seconds, upstream_timeout, upstream_wait, uri_bytes and \
+             passthrough_queue, pipeline_depth, revocations, token_seconds, upstream_timeout, upstream_wait, uri_bytes and \
              write_timeout",
         ),
         (

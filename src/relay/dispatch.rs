@@ -223,6 +223,19 @@ impl Dispatch<'_> {
         }
     }
 
+    /// Ends requests of users whose access was taken back, at most so many. Before any delivery, so
+    /// that what was published behind that is brought to none of them.
+    pub(super) fn end_revoked(&mut self, most: usize) {
+        // What the hub has ended already is no hold any more.
+        self.pass_answers();
+        for _ in 0..most {
+            let Some(conn) = self.effects.holders.next_revoked() else { return };
+            if let Some((client, mut step)) = self.client(conn) {
+                streaming::end_revoked(client, &mut step);
+            }
+        }
+    }
+
     /// Passes on what the hub answers.
     pub(super) fn on_hub(&mut self, output: hub::Output) {
         self.effects.figures.published +=

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
+use super::holders::Holders;
 use super::output::Output;
 use super::render::payload::Payload;
 use super::timers::ConnTimer;
@@ -27,6 +28,7 @@ pub(super) struct Effects {
     pub(super) left: Vec<ExchangeKey>,
     pub(super) figures: RelayFigures,
     pub(super) uploads: Uploads,
+    pub(super) holders: Holders,
     /// Bytes of answers that were made so far, but for those of the upstream.
     pub(super) answered: u64,
     pub(super) oversized_heads: RateLimit,
@@ -46,6 +48,7 @@ impl Effects {
             left: Vec::new(),
             figures: RelayFigures::default(),
             uploads: Uploads::default(),
+            holders: Holders::default(),
             answered: 0,
             oversized_heads: RateLimit::default(),
             jitter: Jitter::new(seed),
@@ -68,5 +71,6 @@ impl Effects {
         self.wheel.shrink();
         self.outputs.shrink_to(0);
         self.ready.shrink_to(0);
+        self.holders.shrink();
     }
 }

@@ -13,6 +13,7 @@ mod effects;
 mod eviction;
 mod exchange_key;
 mod forwarding;
+mod holders;
 mod input;
 pub mod location;
 mod names;
@@ -22,6 +23,7 @@ mod output;
 mod proxy;
 mod render;
 mod request;
+mod revocations;
 mod site;
 mod state;
 mod step;
@@ -145,7 +147,7 @@ impl Relay {
     pub fn command(&mut self, command: Command<'_>, now: Now) {
         match command {
             Command::Reload(options, stores) => {
-                self.site = Site::new(options);
+                self.site.reload(options);
                 let mut dispatch = self.dispatch(now);
                 match dispatch.forwarding() {
                     Some(Forwarding { proxy, mut view, .. }) => proxy.reload(options, &mut view),
@@ -223,6 +225,9 @@ impl Relay {
     /// The next outputs of all, at most `most`; whether there are any. None comes behind a long
     /// one: whether its peer takes that is to be known before the next.
     pub fn poll_outputs(&mut self, outputs: &mut Vec<Output>, most: usize, now: Now) -> bool {
+        if self.effects.holders.has_revoked() {
+            self.dispatch(now).end_revoked(most);
+        }
         while outputs.len() < most
             && let Some(output) = self.poll_output(Wanted::All, now)
         {
@@ -242,7 +247,9 @@ impl Relay {
         let mut dispatch = self.dispatch(now);
         dispatch.timers_due();
         dispatch.hub.expire(now);
-        while dispatch.hub.handle_reply(now) {
+        // Not before those whose access was taken back have gone: what a store answers now may
+        // have been published behind that.
+        while !dispatch.effects.holders.has_revoked() && dispatch.hub.handle_reply(now) {
             dispatch.pass_answers();
         }
         if let Some(Forwarding { proxy, mut view, .. }) = dispatch.forwarding() {

@@ -275,4 +275,6 @@ pub struct Limits {
     pub upstream_wait_ms: u64,
     /// Seconds that a token may be good for, 401.
     pub token_s: u64,
+    /// Revocations that are kept; beyond, the oldest goes.
+    pub revocations: usize,
 }

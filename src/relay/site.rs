@@ -1,8 +1,10 @@
-//! Site: what the settings made of the relay. A reload replaces it whole.
+//! Site: what the settings made of the relay, and who is let in no more. A reload replaces the
+//! former whole and keeps the latter.
 
 use super::location::Routes;
 use super::options::{Limits, Options};
 use super::request::host::Hosts;
+use super::revocations::Revocations;
 use crate::secret::SigningKey;
 
 /// What all bodies that are not whole yet may take together, bytes, unless one alone may take more.
@@ -20,6 +22,7 @@ pub(super) struct Site {
     pub(super) forwards: bool,
     /// Each answer is logged.
     pub(super) access_log: bool,
+    pub(super) revocations: Revocations,
 }
 
 impl Site {
@@ -31,7 +34,14 @@ impl Site {
             signing_keys: options.signing_keys.clone(),
             forwards: options.proxy.is_some(),
             access_log: options.access_log,
+            revocations: Revocations::default(),
         }
+    }
+
+    /// Takes other settings.
+    pub(super) fn reload(&mut self, options: &Options) {
+        let revocations = std::mem::take(&mut self.revocations);
+        *self = Self { revocations, ..Self::new(options) };
     }
 
     /// What all bodies that are coming in may take together, bytes.

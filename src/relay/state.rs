@@ -38,7 +38,8 @@ impl State<'_> {
     /// Whether [`super::Relay::poll_output`] has more.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.effects.outputs.is_empty() || self.hub.has_output()
+        let ends = self.effects.holders.has_revoked();
+        ends || !self.effects.outputs.is_empty() || self.hub.has_output()
     }
 
     /// How many connections there are, with those that are to be opened.
@@ -86,9 +87,15 @@ impl State<'_> {
     /// Where somebody can, which is a bug.
     pub fn check_invariants(&self) {
         self.hub.check_invariants();
+        self.effects.holders.check_invariants();
+        let mut holders = 0;
         for (conn, client) in self.conns.clients() {
             let is_tunnel = is_tunnel(conn, self.conns, self.proxy);
             assert!(client.is_watched(is_tunnel), "{conn:?}: {client:?}");
+            let is_holder = self.effects.holders.has(conn);
+            assert!(client.is_tied || !is_holder, "{conn:?}: {client:?}");
+            holders += usize::from(is_holder);
         }
+        assert_eq!(holders, self.effects.holders.len(), "each holder is a client");
     }
 }

@@ -26,6 +26,7 @@ mod passthrough; // notices to a backend that answers, fails, hangs or is gone
 #[cfg(feature = "persist")]
 mod persist; // a store's file: kills, a full disk, a second daemon
 mod reload; // SIGHUP: idle, busy, with good and bad settings
+mod revoking; // access that is taken back
 mod secrets; // of settings and of requests: shown to nobody
 mod signals; // SIGTERM and SIGINT: idle, busy, and twice
 mod slow_streams; // streams whose clients do not read, fall silent or go

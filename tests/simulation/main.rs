@@ -17,7 +17,7 @@
 //! given, `following` how it begins and ends: when it has its turn is the relay's to say, what it
 //! is given then is the model's.
 //!
-//! `cases` are runs by hand, without a model.
+//! `cases` are runs by hand, without a model; `revoking` has its own.
 
 mod actions;
 mod asks;
@@ -29,6 +29,7 @@ mod model;
 mod observed;
 mod properties;
 mod request;
+mod revoking;
 mod settings;
 mod stream;
 mod world;

@@ -12,8 +12,16 @@ const ROWS: &[(&str, &[&[&str]])] = &[
     (
         "relay",
         &[
-            &["conn_key", "exchange_key", "names", "render/payload", "request/host", "uploads"],
-            &["location/spelling"],
+            &[
+                "conn_key",
+                "exchange_key",
+                "names",
+                "render/payload",
+                "request/host",
+                "revocations",
+                "uploads",
+            ],
+            &["holders", "location/spelling"],
             &["location/pattern"],
             &["options"],
             &["input", "location", "notice", "timers"],

@@ -1,7 +1,6 @@
 //! Answering: from the hub's answers, and from refusals, to what a client is sent, and what becomes
 //! of its connection behind that.
 
-use super::phase::StoreAsked;
 use super::responding::{ended, missing, respond, resume_behind_hold, send, words};
 use super::streaming::{self, begin};
 use super::{Client, Phase};
@@ -9,7 +8,6 @@ use crate::clock::Now;
 use crate::hub::{self, Hold, Hub, SubscriptionKey};
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::step::Step;
-use crate::relay::timers::ConnTimer;
 use crate::store::{Gap, Ticket};
 
 /// Passes on what the hub answers.
@@ -78,11 +76,7 @@ fn await_store(client: &mut Client, ticket: Ticket, step: &mut Step<'_>) {
         Phase::Following(_) => return streaming::await_store(client, ticket, step),
         _ => return step.hub.abandon(ticket),
     }
-    if let Phase::AwaitingHub { reply, notice } = client.enter_answered(Phase::IDLE, step) {
-        let asked = StoreAsked { reply, notice, ticket };
-        client.enter_answered(Phase::AwaitingStore(Box::new(asked)), step);
-        client.arm(ConnTimer::Store, step);
-    }
+    client.enter_asked(ticket, step);
 }
 
 /// Waits for a store no longer. Its answer may still come, so the connection ends: a late answer

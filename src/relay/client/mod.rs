@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use self::access::Access;
 use self::following::Following;
+use self::phase::StoreAsked;
 use super::effects::Effects;
 use super::input::Arrival;
 use super::notice::Event;
@@ -25,6 +26,7 @@ use super::output::Output;
 use super::step::Step;
 use super::timers::{LINGER_MS, STOP_MS};
 use crate::hub::{Hold, SubscriptionKey};
+use crate::store::Ticket;
 use crate::wheel::TimerKey;
 
 pub(in crate::relay) use self::phase::{Phase, Upload};
@@ -51,6 +53,8 @@ pub(in crate::relay) struct Client {
     pub(in crate::relay) ready: bool,
     /// Its next bytes have come and wait to be read.
     pub(in crate::relay) unread: bool,
+    /// Its request has a notice, or is one of a user's: its end is told.
+    pub(in crate::relay) is_tied: bool,
 }
 
 const _: () = assert!(size_of::<Client>() <= 96);
@@ -74,6 +78,7 @@ impl Client {
             paused: false,
             ready: false,
             unread: false,
+            is_tied: false,
         }
     }
 
@@ -98,11 +103,13 @@ impl Client {
         debug_assert!(self.phase.may_become(&next), "{:?} -> {next:?}", self.phase);
         let mut before = std::mem::replace(&mut self.phase, next);
         match &mut before {
-            Phase::Waiting { notice, .. } => {
+            Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) if self.is_tied => self.untie(step),
+            Phase::Waiting { notice, .. } if self.is_tied => {
                 if let Some(notice) = notice.take() {
                     let event = Event::Unsubscribe;
                     step.effects.outputs.push_back(Output::Notify { event, notice });
                 }
+                self.untie(step);
             }
             Phase::Body(upload) => {
                 step.effects.figures.uploads -= 1;
@@ -111,6 +118,7 @@ impl Client {
             Phase::Proxied(key) => step.effects.left.push(*key),
             Phase::Following(following) => {
                 following.settle(step.effects);
+                self.untie(step);
                 if let Some(status) = following.status() {
                     self.access.log_stream(self.arrival.peer, status, step.now.mono_ms);
                 }
@@ -124,6 +132,24 @@ impl Client {
             _ => {}
         }
         before
+    }
+
+    /// The request that was tied is over.
+    fn untie(&mut self, step: &mut Step<'_>) {
+        if std::mem::take(&mut self.is_tied) {
+            step.effects.holders.leave(step.conn);
+        }
+    }
+
+    /// Has a request that the hub was asked for wait for its store.
+    fn enter_asked(&mut self, ticket: Ticket, step: &mut Step<'_>) {
+        match std::mem::replace(&mut self.phase, Phase::IDLE) {
+            Phase::AwaitingHub { reply, notice } => {
+                self.phase = Phase::AwaitingStore(Box::new(StoreAsked { reply, notice, ticket }));
+                self.arm(ConnTimer::Store, step);
+            }
+            other => self.phase = other,
+        }
     }
 
     /// Has a request that the hub was asked for wait, as the hub has answered.

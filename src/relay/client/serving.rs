@@ -56,11 +56,14 @@ pub(in crate::relay) fn serve(
             let ties = Ties { notices: Vec::new(), ends_ms: ends_ms(pass.as_ref(), step.now) };
             let following = Following::new(reply, Kind::WebSocket, Some(socket), ties);
             client.enter(Phase::Following(Box::new(following)), step);
+            tie(client, false, pass.as_ref().and_then(|pass| pass.user.as_deref()), step);
             begin_publisher(client, step);
         }
         Admitted::Channel(location, question) => {
             let notice = notice(client, location, head, question.user(), step.names.first());
+            let has_notice = notice.is_some();
             client.enter(Phase::AwaitingHub { reply, notice }, step);
+            tie(client, has_notice, question.user(), step);
             let name = ChannelName { store: location.store, name: step.names.first() };
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }
@@ -76,14 +79,40 @@ fn revoke(
     step: &mut Step<'_>,
 ) {
     let (status, payload) = match Revoke::of(head, body, options, &step.site.limits) {
-        // Nobody has a token that says whose it is.
-        Ok(Revoke { .. }) => {
-            let json = b"{\"ended\": 0}";
-            (200, step.renderer.whole(reply, (200, b""), b"application/json", json))
+        Ok(revoke) => {
+            let json = format!("{{\"ended\": {}}}", take_back(&revoke, step));
+            (200, step.renderer.whole(reply, (200, b""), b"application/json", json.as_bytes()))
         }
         Err(text) => (400, step.renderer.text(reply, 400, b"", &text)),
     };
     respond(client, reply.persistence, status, payload, step);
+}
+
+/// From now on refuses what was signed for a user, and has the user's requests end; gives how many.
+fn take_back(Revoke { user, channel }: &Revoke, step: &mut Step<'_>) -> usize {
+    let (limits, channel) = (&step.site.limits, channel.as_deref());
+    let revocations = &mut step.site.revocations;
+    let dropped = revocations.revoke(user, channel, (limits.token_s, limits.revocations), step.now);
+    if dropped > 0
+        && let Some(times) = revocations.forgotten.note(step.now.mono_ms)
+    {
+        log::warn!(
+            "event=revocation_forgotten times={times} cause=\"limits.revocations is reached\""
+        );
+    }
+    let ended = step.effects.holders.revoke(user, channel);
+    step.effects.figures.revocations += 1;
+    let scope = if channel.is_some() { "channel" } else { "user" };
+    log::info!("event=revoked scope={scope} ended={ended}");
+    ended
+}
+
+/// Notes what is to be told when the request ends that has just begun, and that a user has it.
+fn tie(client: &mut Client, has_notice: bool, user: Option<&str>, step: &mut Step<'_>) {
+    client.is_tied = has_notice || user.is_some();
+    if let Some(user) = user {
+        step.effects.holders.enter(user, step.conn, step.names);
+    }
 }
 
 /// Asks the hub for a stream, or for a poll of several channels.
@@ -111,6 +140,7 @@ fn follow(
     let ties = Ties { notices: notices.collect(), ends_ms: subscribe.ends_ms };
     let following = Following::new(reply, kind, socket, ties);
     client.enter(Phase::Following(Box::new(following)), step);
+    tie(client, false, user, step);
     let (peer, of) = (Peer(step.conn.to_bits()), (location.store, location.ids.order()));
     if step.names.len() == 1 {
         return step.hub.follow(peer, of, &[step.names.first()], subscribe, step.now);

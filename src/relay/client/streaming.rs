@@ -318,3 +318,22 @@ fn answer_ended(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'
         respond(client, following.reply.persistence, status, payload, step);
     }
 }
+
+/// Ends a request whose user's access was taken back.
+pub(in crate::relay) fn end_revoked(client: &mut Client, step: &mut Step<'_>) {
+    if client.phase.is_stream() {
+        return end_begun(client, (4403, "403 Forbidden"), step);
+    }
+    let mut reply = match client.enter(Phase::IDLE, step) {
+        Phase::AwaitingStore(asked) => asked.reply,
+        Phase::Waiting { reply, .. } => reply,
+        Phase::Following(following) => following.reply,
+        _ => return client.close(step),
+    };
+    if step.effects.stopping {
+        reply.persistence = Persistence::Close;
+    }
+    let Refusal { status, lines, text, .. } = Fault::Revoked.refusal();
+    let payload = step.renderer.text(&reply, status, &lines, text);
+    respond(client, reply.persistence, status, payload, step);
+}

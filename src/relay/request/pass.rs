@@ -45,8 +45,6 @@ impl Action {
 pub(in crate::relay) struct Pass {
     /// When the first of them ends, unix seconds.
     pub(in crate::relay) ends_s: u64,
-    /// When the first of them was signed, unix seconds.
-    pub(in crate::relay) signed_s: u64,
     /// Whose they are.
     pub(in crate::relay) user: Option<Box<str>>,
     /// Each of them is one to publish.
@@ -91,12 +89,22 @@ pub(super) fn of_request(
     if unix_s >= ends_s {
         return Err(Fault::Expired.refusal());
     }
+    if tokens.iter().any(|token| is_revoked(site, location, token, names)) {
+        return Err(Fault::Revoked.refusal());
+    }
     Ok(Pass {
         ends_s,
-        signed_s: tokens.iter().map(|token| token.signed_s).min().unwrap_or(0),
         publishes: tokens.iter().all(|token| token.publishes),
         user: tokens.into_iter().next().and_then(|token| token.user),
     })
+}
+
+/// Whether one of the channels that a token is for is taken back from its user. Pages ask for
+/// several channels with tokens of different times: each is judged by its own.
+fn is_revoked(site: &Site, location: &Location, token: &Token, names: &Names) -> bool {
+    let Some(user) = &token.user else { return false };
+    let named = |name: &&[u8]| token.names(&name[location.namespace.len()..]);
+    names.iter().filter(named).any(|name| site.revocations.refuse(user, name, token.signed_s))
 }
 
 /// The tokens in the query, decoded; where it has none, that of the `Authorization` field (RFC 6750

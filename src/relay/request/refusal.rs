@@ -10,6 +10,8 @@ const UNFIT: &str = "the token does not fit this channel";
 
 const EXPIRED: &str = "the token has expired: ask the application for a new URL";
 
+const TAKEN_BACK: &str = "access to this channel was taken back";
+
 /// Why a request is not served as it asks.
 #[derive(Debug)]
 pub(in crate::relay) struct Refusal {
@@ -47,6 +49,8 @@ pub(in crate::relay) enum Fault {
     Invalid,
     /// Its time is up.
     Expired,
+    /// The access of its user was taken back.
+    Revoked,
 }
 
 impl Fault {
@@ -56,12 +60,15 @@ impl Fault {
             Self::None => &mut figures.token_refusals_none,
             Self::Invalid => &mut figures.token_refusals_invalid,
             Self::Expired => &mut figures.token_refusals_expired,
+            Self::Revoked => &mut figures.token_refusals_revoked,
         }
     }
 
     /// The answer (RFC 6750 3).
     pub(in crate::relay) fn refusal(self) -> Refusal {
+        let concern = Some(Concern::Token(self));
         let (text, challenge) = match self {
+            Self::Revoked => return Refusal { concern, ..Refusal::new(403, TAKEN_BACK) },
             Self::None => (NO_TOKEN, "Bearer"),
             Self::Invalid => (UNFIT, "Bearer error=\"invalid_token\""),
             Self::Expired => {
@@ -69,7 +76,6 @@ impl Fault {
             }
         };
         let lines = format!("WWW-Authenticate: {challenge}\r\n").into_bytes();
-        let concern = Some(Concern::Token(self));
         Refusal { lines, concern, ..Refusal::new(401, text) }
     }
 }

@@ -1,0 +1,157 @@
+//! Holders: which connections have a request that came with the token of a user, and which of them
+//! are to be ended. Who came without one is not here. Ends nothing itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use super::conn_key::ConnKey;
+use super::names::Names;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    // In the order of their keys, so that a run can be repeated.
+    by_conn: BTreeMap<ConnKey, Holder>,
+    by_user: HashMap<Rc<str>, BTreeSet<ConnKey>>,
+    /// Those whose access was taken back.
+    revoked: BTreeSet<ConnKey>,
+}
+
+#[derive(Debug)]
+struct Holder {
+    user: Rc<str>,
+    /// The names of the request's channels.
+    channels: Box<[Box<[u8]>]>,
+}
+
+impl Holders {
+    /// A connection has a request of a user, for these channels.
+    pub(super) fn enter(&mut self, user: &str, conn: ConnKey, names: &Names) {
+        let known = self.by_user.get_key_value(user).map(|(user, _)| Rc::clone(user));
+        let user = known.unwrap_or_else(|| user.into());
+        self.by_user.entry(Rc::clone(&user)).or_default().insert(conn);
+        let channels = names.iter().map(Into::into).collect();
+        self.by_conn.insert(conn, Holder { user, channels });
+    }
+
+    /// The request of a connection is over, whether it is of a user or not.
+    pub(super) fn leave(&mut self, conn: ConnKey) {
+        let Some(Holder { user, .. }) = self.by_conn.remove(&conn) else { return };
+        self.revoked.remove(&conn);
+        if let Some(conns) = self.by_user.get_mut(&user) {
+            conns.remove(&conn);
+            if conns.is_empty() {
+                self.by_user.remove(&user);
+            }
+        }
+    }
+
+    /// The requests of a user are to be ended: those for a channel of this name, or all. Gives how
+    /// many they are.
+    pub(super) fn revoke(&mut self, user: &str, channel: Option<&[u8]>) -> usize {
+        let Some(conns) = self.by_user.get(user) else { return 0 };
+        let is_meant = |conn: &&ConnKey| {
+            channel.is_none_or(|name| {
+                let holder = self.by_conn.get(conn);
+                holder.is_some_and(|holder| holder.channels.iter().any(|one| **one == *name))
+            })
+        };
+        let before = self.revoked.len();
+        self.revoked.extend(conns.iter().filter(is_meant));
+        self.revoked.len() - before
+    }
+
+    /// The next connection whose request is to be ended; it stays here until it leaves.
+    pub(super) fn next_revoked(&mut self) -> Option<ConnKey> {
+        self.revoked.pop_first()
+    }
+
+    /// Whether some are to be ended.
+    pub(super) fn has_revoked(&self) -> bool {
+        !self.revoked.is_empty()
+    }
+
+    /// Connections with a request of a user.
+    pub(super) fn len(&self) -> usize {
+        self.by_conn.len()
+    }
+
+    /// Whether a connection has a request of a user; for tests.
+    pub(super) fn has(&self, conn: ConnKey) -> bool {
+        self.by_conn.contains_key(&conn)
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.by_user.shrink_to(0);
+    }
+
+    /// Compares the tables; for tests.
+    pub(super) fn check_invariants(&self) {
+        let conns: usize = self.by_user.values().map(BTreeSet::len).sum();
+        assert_eq!(conns, self.by_conn.len(), "each connection is of one user");
+        for (conn, holder) in &self.by_conn {
+            assert!(self.by_user[&holder.user].contains(conn), "{conn:?}");
+        }
+        assert!(self.revoked.iter().all(|conn| self.by_conn.contains_key(conn)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+
+    /// So many keys of connections.
+    fn keys<const N: usize>() -> [ConnKey; N] {
+        let mut arena = Arena::default();
+        std::array::from_fn(|_| arena.insert(()))
+    }
+
+    fn names(all: &[&str]) -> Names {
+        let mut names = Names::default();
+        for name in all {
+            names.begin(name.as_bytes());
+            names.add();
+        }
+        names
+    }
+
+    fn revoked(holders: &mut Holders) -> Vec<ConnKey> {
+        holders.check_invariants();
+        std::iter::from_fn(|| holders.next_revoked()).collect()
+    }
+
+    #[test]
+    fn those_of_the_user_and_the_channel_are_to_be_ended_once() {
+        let [a, b, c, d] = keys();
+        let mut holders = Holders::default();
+        holders.enter("42", a, &names(&["x"]));
+        holders.enter("42", b, &names(&["y", "x"]));
+        holders.enter("42", c, &names(&["xx"]));
+        holders.enter("4", d, &names(&["x"]));
+        assert_eq!(holders.revoke("42", Some(b"x")), 2);
+        assert_eq!(holders.revoke("42", Some(b"x")), 0);
+        assert_eq!(holders.revoke("42", Some(b"z")), 0);
+        assert_eq!(holders.revoke("nobody", None), 0);
+        assert_eq!(revoked(&mut holders), [a, b]);
+        assert_eq!(holders.revoke("42", None), 3);
+        assert_eq!(revoked(&mut holders), [a, b, c]);
+    }
+
+    #[test]
+    fn who_has_left_is_not_ended_and_what_comes_next_there_is_another_request() {
+        let [a, b] = keys();
+        let mut holders = Holders::default();
+        holders.enter("42", a, &names(&["x"]));
+        holders.enter("42", b, &names(&["x"]));
+        assert_eq!(holders.revoke("42", None), 2);
+        holders.leave(a);
+        holders.enter("42", a, &names(&["x"]));
+        assert_eq!(revoked(&mut holders), [b]);
+        holders.leave(a);
+        holders.leave(a);
+        holders.leave(b);
+        assert!(!holders.has_revoked());
+        assert_eq!((holders.by_conn.len(), holders.by_user.len()), (0, 0));
+    }
+}
