@@ -68,7 +68,7 @@ def _answer(given: list[str], claim: tokens.Claim) -> HttpResponse:
     known = [each for each in claims if each is not None]
     if len(known) < len(claims) or not tokens.permits(known, claim):
         return _refusal(INVALID, 'error="invalid_token"')
-    if min(each.ends_s for each in known) < time():
+    if min(each.ends_s for each in known) <= time():
         return _refusal(EXPIRED, 'error="invalid_token", error_description="expired"')
     return HttpResponse()
 

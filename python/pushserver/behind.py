@@ -45,6 +45,8 @@ _VARIABLES = (
 _PREFIX = "HTTP_X_PUSHSERVER_"
 _SECRET = _PREFIX + "SECRET"
 _PEER = _PREFIX + "PEER"
+# Whose token a notice is about.
+_USER = _PREFIX + "USER"
 
 _theirs: dict[str, str | None] = {}
 
@@ -168,7 +170,7 @@ def believe_environ(environ: dict[str, Any]) -> None:
     secret = fields.get(_SECRET, "")
     if not _is_daemon(secret):
         if _is_notice(secret):
-            environ[_SECRET] = secret
+            environ |= {name: fields[name] for name in (_SECRET, _USER) if name in fields}
     else:
         # A client of a Unix socket has no address.
         environ["REMOTE_ADDR"] = fields.get(_PEER, "")
@@ -185,16 +187,16 @@ def believe_scope(scope: MutableMapping[str, Any]) -> None:
     if "headers" not in scope:
         return
     fields: dict[str, str] = {}
-    others = []
+    others: list[tuple[bytes, bytes]] = []
+    ours: list[tuple[bytes, bytes]] = []
     for name, value in scope["headers"]:
         key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
         if not key.startswith(_PREFIX):
             others.append((name, value))
         else:
             fields[key] = value.decode("latin-1")
-            if key == _SECRET and _is_notice(fields[key]):
-                others.append((name, value))
-    scope["headers"] = others
+            ours += [(name, value)] if key in (_SECRET, _USER) else []
+    scope["headers"] = [*others, *(ours if _is_notice(fields.get(_SECRET, "")) else ())]
     if _is_daemon(fields.get(_SECRET, "")):
         scope["client"] = [fields[_PEER], 0] if _PEER in fields else None
         if (b"x-forwarded-proto", b"https") in others and "scheme" in scope:

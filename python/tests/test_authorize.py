@@ -67,6 +67,10 @@ def test_the_answers_are_those_of_the_daemon(ask, monkeypatch):
     expired = token()
     monkeypatch.setattr("pushserver.authorize.time", lambda: signing.time.time() + 62)
     answer = ask(f"/updates/room?token={expired}")
+    signed_s = signing.b62_decode(expired.split(":")[1])
+    for late_s, status in ((59.999, 200), (60, 401)):
+        monkeypatch.setattr("pushserver.authorize.time", lambda late_s=late_s: signed_s + late_s)
+        assert ask(f"/updates/room?token={expired}").status_code == status
     assert (answer.status_code, answer["WWW-Authenticate"]) == (
         401,
         'Bearer error="invalid_token", error_description="expired"',

@@ -123,6 +123,16 @@ def test_asgi_believes_nobody_else():
     assert lifespan == {"type": "lifespan"}
 
 
+def test_the_user_of_a_token_comes_with_a_notice_and_from_nobody_else():
+    name = "HTTP_X_PUSHSERVER_USER"
+    assert environ(SECRET="noticed", USER="42")[name] == "42"
+    for secret in ("proxied", "guessed", ""):
+        assert name not in environ(SECRET=secret, USER="42")
+    user, notice = (b"x-pushserver-user", b"42"), (b"x-pushserver-secret", b"noticed")
+    assert scope(user, notice)["headers"] == [(b"cookie", b"a=1"), user, notice]
+    assert scope(user)["headers"] == [(b"cookie", b"a=1")]
+
+
 def test_receivers_do_not_see_the_secret_of_a_notice(rf):
     form = {"channel_id": "room", "subscribe": "1"}
     request = rf.post("/", form, headers={"X-Pushserver-Secret": "noticed"})

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +24,7 @@ from django.test import Client
 from pushserver import behind, conf, keys
 from pushserver.test import PushServer
 from pushserver.utils import updates
+from tests.conftest import wait_until
 from tests.project import Project
 from tests.test_allrequests import get
 from tests.test_daemon import running, url_of
@@ -170,6 +172,40 @@ def test_the_daemon_and_the_view_for_nginx_agree(server):
         statuses.append(theirs.status)
     assert statuses.count(200) > 60
     assert statuses.count(401) > 60
+
+
+def test_access_is_taken_back_at_once_and_for_tokens_of_before(server):
+    updates.send_update("room", 1)
+    url = updates.subscriber_url("room", user=7)
+    theirs = updates.subscriber_url("room", user=8)
+    held = []
+    cursor = "&last_event_id=9999999999:0"
+    polls = [
+        threading.Thread(target=lambda one=one: held.append(ask(one + cursor)))
+        for one in (url, theirs)
+    ]
+    for poll in polls:
+        poll.start()
+    wait_until(lambda: _subscribers("room") == 2)
+    assert updates.revoke(7, "hall") == 0
+    assert updates.revoke(7, "room") == 1
+    polls[0].join(20)
+    assert [(answer.status, answer.body.strip()) for answer in held] == [
+        (403, b"access to this channel was taken back")
+    ]
+    assert ask(url).status == 403
+    assert ask(theirs).status == 200
+    # A token of another second is good again.
+    wait_until(lambda: ask(updates.subscriber_url("room", user=7)).status == 200)
+    assert updates.revoke(8) == 1
+    polls[1].join(20)
+
+
+def _subscribers(channel):
+    """How many the daemon says wait there."""
+    token = sign({"c": channel, "e": 60, "a": "pub"})
+    text = ask(updates.publisher_url(channel), Authorization=f"Bearer {token}").body.decode()
+    return int(text.partition("active subscribers: ")[2].split()[0])
 
 
 def test_what_the_daemon_is_given(settings):

@@ -21,11 +21,17 @@ ARGUMENTS = [
 
 
 class Browser:
-    """One browser with one window. A context manager."""
+    """One browser with one window. A context manager.
+
+    ``arguments``: of its command line, besides those of all.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = [*ARGUMENTS, *arguments]
 
     def __enter__(self) -> Browser:
         self._url = self._start(_program("chromedriver"))
-        options = {"binary": _program("chromium"), "args": ARGUMENTS}
+        options = {"binary": _program("chromium"), "args": self._arguments}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         session = self._post("/session", {"capabilities": {"alwaysMatch": wanted}})
         self._url += f"/session/{session['sessionId']}"
