@@ -30,11 +30,13 @@ PUSH_SERVER = {
             "url": r"/updates",
             "query": "channel",
             "create_on_get": True,
+            # Only pages of this project may listen: each has a token in its URL.
+            "signed": True,
             "allow_origin": ["http://127.0.0.1:8000", "http://localhost:8000"],
             "allow_credentials": True,
             "passthrough": "http://127.0.0.1:8000/passthrough",
         },
-        {"type": "publisher", "url": r"/send-update/([^/]+)"},
+        {"type": "publisher", "url": r"/send-update/([^/]+)", "signed": True},
     ],
 }
 INTERNAL_IPS = ["127.0.0.1"]

@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            daemon = Daemon(find_binary(), conf.push_server())
+            daemon = Daemon(find_binary(), conf.daemon_settings(conf.push_server()))
         except DaemonError as error:
             raise CommandError(str(error)) from error
         with daemon:
