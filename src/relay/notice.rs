@@ -50,13 +50,19 @@ const NO_NAME: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// The header lines of a notice: the subscriber's own, but for what [`is_passed`] leaves out. Then
 /// the location's secret, and the user that its token names, on which Django can rely because a
-/// subscriber's own are left out.
-pub(super) fn passed_headers(head: &RequestHead<'_>, role: &Role, user: Option<&str>) -> Box<[u8]> {
+/// subscriber's own are left out. `shows_bearer`: `Authorization` is no token of ours.
+pub(super) fn passed_headers(
+    head: &RequestHead<'_>,
+    role: &Role,
+    user: Option<&str>,
+    shows_bearer: bool,
+) -> Box<[u8]> {
     let connection = ConnectionOptions::read(head.headers);
     let mut lines = Vec::new();
     for header in head.headers {
         let name = header.name;
-        if !is_passed(name) || connection.name(name) {
+        let is_token = !shows_bearer && name.eq_ignore_ascii_case("Authorization");
+        if !is_passed(name) || connection.name(name) || is_token {
             continue;
         }
         lines.extend_from_slice(name.as_bytes());
@@ -127,6 +133,6 @@ mod tests {
             allow_origin: Origins::Nobody,
         });
         let lines = "Cookie: a=1\r\nCookie: b=2\r\nUser-Agent: test\r\nIf-None-Match: 0\r\n";
-        assert_eq!(*passed_headers(&head, &role, None), *lines.as_bytes());
+        assert_eq!(*passed_headers(&head, &role, None, true), *lines.as_bytes());
     }
 }

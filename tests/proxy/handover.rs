@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::push::{held, locations};
 use crate::{get, start};
-use pushserver_testkit::{Upstream, merge};
+use pushserver_testkit::tokens::SIGNING_KEYS;
+use pushserver_testkit::{Upstream, merge, until};
 
 /// An answer that hands its request over to this target.
 fn over_to(target: &str) -> String {
@@ -150,4 +151,47 @@ fn a_client_that_waits_with_its_message_is_told_to_send_it_to_the_location() {
     client.send("hello");
     assert_eq!(client.answer().status, 202);
     assert_eq!(daemon.ask(get("/updates/1")).answer().text(), "hello");
+}
+
+#[test]
+fn what_is_handed_over_needs_no_token() {
+    let signed = json!({"signing_keys": SIGNING_KEYS, "locations": [
+        {"type": "subscriber", "prefix": "/updates/", "create_on_get": true, "signed": true},
+        {"type": "publisher", "prefix": "/send/", "signed": true},
+        {"type": "publisher", "prefix": "/both/", "signed": true, "secret": "word"},
+        {"type": "publisher", "prefix": "/say/"},
+    ]});
+    let upstream = Upstream::start();
+    let daemon = start(&upstream.url(), signed);
+    let hand_over = |request: String, target: &str| {
+        let client = daemon.ask(request);
+        let mut server = upstream.accept();
+        server.head();
+        server.send(over_to(target));
+        client
+    };
+    let post = |path: &str, lines: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\n{lines}Content-Length: 2\r\n\r\nhi")
+    };
+    // Asked for straight, all need one.
+    for request in [get("/updates/1"), post("/send/1", ""), post("/both/1", "")] {
+        assert_eq!(daemon.ask(request).answer().status, 401);
+    }
+    let mut poll = hand_over(get("/poll"), "/updates/1");
+    until("the request is held", || {
+        daemon.ask(get("/say/1")).answer().text().contains("active subscribers: 1\r\n")
+    });
+    assert_eq!(hand_over(post("/talk", ""), "/send/1").answer().status, 201);
+    assert_eq!(poll.answer().text(), "hi");
+    // The secret of a location is asked for as ever.
+    assert_eq!(hand_over(post("/talk", ""), "/both/1").answer().status, 401);
+    let bearer = "Authorization: Bearer word\r\n";
+    assert_eq!(hand_over(post("/talk", bearer), "/both/1").answer().status, 202);
+    // Nothing goes to the upstream that only the daemon says.
+    let _client = daemon.ask(
+        "GET /x HTTP/1.1\r\nHost: a\r\nX-Pushserver-User: 1\r\n\
+        x-pushserver-USER: 1\r\nX_Pushserver_User: 1\r\n\r\n",
+    );
+    let head = upstream.accept().head();
+    assert!(!head.to_lowercase().contains("pushserver"), "{head}");
 }

@@ -56,14 +56,14 @@ pub(in crate::relay) fn serve(
             let ties = Ties { notices: Vec::new(), ends_ms: ends_ms(pass.as_ref(), step.now) };
             let following = Following::new(reply, Kind::WebSocket, Some(socket), ties);
             client.enter(Phase::Following(Box::new(following)), step);
-            tie(client, false, pass.as_ref().and_then(|pass| pass.user.as_deref()), step);
+            tie(client, false, pass.as_ref(), step);
             begin_publisher(client, step);
         }
         Admitted::Channel(location, question) => {
-            let notice = notice(client, location, head, question.user(), step.names.first());
+            let notice = notice(client, location, head, question.pass(), step.names.first());
             let has_notice = notice.is_some();
             client.enter(Phase::AwaitingHub { reply, notice }, step);
-            tie(client, has_notice, question.user(), step);
+            tie(client, has_notice, question.pass(), step);
             let name = ChannelName { store: location.store, name: step.names.first() };
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }
@@ -108,7 +108,8 @@ fn take_back(Revoke { user, channel }: &Revoke, step: &mut Step<'_>) -> usize {
 }
 
 /// Notes what is to be told when the request ends that has just begun, and that a user has it.
-fn tie(client: &mut Client, has_notice: bool, user: Option<&str>, step: &mut Step<'_>) {
+fn tie(client: &mut Client, has_notice: bool, pass: Option<&Pass>, step: &mut Step<'_>) {
+    let user = pass.and_then(|pass| pass.user.as_deref());
     client.is_tied = has_notice || user.is_some();
     if let Some(user) = user {
         step.effects.holders.enter(user, step.conn, step.names);
@@ -124,7 +125,7 @@ fn follow(
     step: &mut Step<'_>,
 ) {
     let mut subscribe = subscribe(&subscribing, step.now);
-    let user = subscribing.user();
+    let pass = subscribing.pass.as_ref();
     let (kind, socket) = match subscribing.receiving {
         Receiving::Poll => (Kind::Poll, None),
         Receiving::EventStream => (Kind::EventStream, None),
@@ -136,11 +137,11 @@ fn follow(
     if kind != Kind::Poll {
         subscribe.delivery = Delivery::Stream;
     }
-    let notices = step.names.iter().filter_map(|name| notice(client, location, head, user, name));
+    let notices = step.names.iter().filter_map(|name| notice(client, location, head, pass, name));
     let ties = Ties { notices: notices.collect(), ends_ms: subscribe.ends_ms };
     let following = Following::new(reply, kind, socket, ties);
     client.enter(Phase::Following(Box::new(following)), step);
-    tie(client, false, user, step);
+    tie(client, false, pass, step);
     let (peer, of) = (Peer(step.conn.to_bits()), (location.store, location.ids.order()));
     if step.names.len() == 1 {
         return step.hub.follow(peer, of, &[step.names.first()], subscribe, step.now);
@@ -154,14 +155,16 @@ fn notice(
     client: &Client,
     location: &Location,
     head: &RequestHead<'_>,
-    user: Option<&str>,
+    pass: Option<&Pass>,
     name: &[u8],
 ) -> Option<Arc<Notice>> {
     location.passthrough.as_ref().map(|url| {
+        let user = pass.and_then(|pass| pass.user.as_deref());
+        let shows_bearer = !pass.is_some_and(|pass| pass.is_borne);
         Arc::new(Notice {
             url: Arc::clone(url),
             channel_id: name[location.namespace.len()..].into(),
-            headers: passed_headers(head, &location.role, user),
+            headers: passed_headers(head, &location.role, user, shows_bearer),
             peer: client.arrival.peer,
         })
     })

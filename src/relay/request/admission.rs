@@ -62,10 +62,10 @@ pub(in crate::relay) enum Question<'l> {
 }
 
 impl Question<'_> {
-    /// Whose token a subscriber has.
-    pub(in crate::relay) fn user(&self) -> Option<&str> {
+    /// What the token of a subscriber proves.
+    pub(in crate::relay) fn pass(&self) -> Option<&Pass> {
         match self {
-            Self::Subscribe(subscribing) => subscribing.user(),
+            Self::Subscribe(subscribing) => subscribing.pass.as_ref(),
             _ => None,
         }
     }
@@ -78,13 +78,6 @@ pub(in crate::relay) struct Subscribing<'l> {
     pub(in crate::relay) receiving: Receiving<'l>,
     /// What its token proves, where it needs one.
     pub(in crate::relay) pass: Option<Pass>,
-}
-
-impl Subscribing<'_> {
-    /// Whose token it has.
-    pub(in crate::relay) fn user(&self) -> Option<&str> {
-        self.pass.as_ref()?.user.as_deref()
-    }
 }
 
 /// A request, and who stands behind it.

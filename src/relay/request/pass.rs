@@ -49,6 +49,8 @@ pub(in crate::relay) struct Pass {
     pub(in crate::relay) user: Option<Box<str>>,
     /// Each of them is one to publish.
     pub(super) publishes: bool,
+    /// It came as `Authorization`, which is nobody else's then.
+    pub(in crate::relay) is_borne: bool,
 }
 
 /// The pass of a request for these channels, at `unix_s`.
@@ -63,7 +65,7 @@ pub(super) fn of_request(
     action: Action,
     unix_s: u64,
 ) -> Result<Pass, Refusal> {
-    let tokens = tokens(head);
+    let (tokens, is_borne) = tokens(head);
     let is_several = location.ids.may_be_several();
     match tokens.len() {
         0 => return Err(Fault::None.refusal()),
@@ -95,6 +97,7 @@ pub(super) fn of_request(
     Ok(Pass {
         ends_s,
         publishes: tokens.iter().all(|token| token.publishes),
+        is_borne,
         user: tokens.into_iter().next().and_then(|token| token.user),
     })
 }
@@ -108,15 +111,15 @@ fn is_revoked(site: &Site, location: &Location, token: &Token, names: &Names) ->
 }
 
 /// The tokens in the query, decoded; where it has none, that of the `Authorization` field (RFC 6750
-/// 2.1), which is for clients that are no browsers.
-fn tokens<'h>(head: &RequestHead<'h>) -> Vec<Cow<'h, [u8]>> {
+/// 2.1), which is for clients that are no browsers. And whether it is that.
+fn tokens<'h>(head: &RequestHead<'h>) -> (Vec<Cow<'h, [u8]>>, bool) {
     let pairs = head.query.unwrap_or_default().split(|byte| *byte == b'&');
     let tokens: Vec<_> =
         pairs.filter_map(|pair| value_of(pair, PARAMETER)).map(percent_decoded).collect();
-    if !tokens.is_empty() {
-        return tokens;
+    match tokens.is_empty() {
+        true => (bearer(head).into_iter().map(Cow::Borrowed).collect(), true),
+        false => (tokens, false),
     }
-    bearer(head).into_iter().map(Cow::Borrowed).collect()
 }
 
 fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
