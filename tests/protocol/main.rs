@@ -8,6 +8,7 @@
 mod closes;
 mod document;
 mod redis;
+mod token_ends;
 
 use std::process::Stdio;
 
