@@ -120,10 +120,12 @@ pub(super) fn check_origin(text: &str) -> Result<(), Error> {
 /// # Errors
 /// What to write instead.
 pub(super) fn check_url(text: &str) -> Result<(), Error> {
-    if text.starts_with("https://") {
-        return Err(Error("https is not in this version; write an http:// URL".to_owned()));
+    if text.starts_with("https://") && !cfg!(feature = "tls") {
+        let what = "this pushserver was built without the feature \"tls\"; write an http:// URL";
+        return Err(Error(what.to_owned()));
     }
-    let authority = text.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let authority = rest.and_then(|rest| rest.split(['/', '?']).next());
     if authority.is_none_or(|host| check_host(host).is_err()) {
         return Err(Error(format!("{} is no URL; write \"http://host:port/path\"", quoted(text))));
     }

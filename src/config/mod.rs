@@ -24,8 +24,10 @@ mod settings;
 mod source;
 mod status;
 mod tls;
+mod trust;
 mod upstream;
 
+use std::collections::HashMap;
 use std::mem::{self, Discriminant};
 
 use ipnet::IpNet;
@@ -36,8 +38,10 @@ use self::settings::{Settings, Store};
 use self::tls::Tls;
 use crate::hub::options::{self as hub, StoreOptions};
 use crate::message::MessageId;
-use crate::net::options::{self as net, Certificate, Listen, PersistOptions, TlsOptions};
+use crate::net::ReloadedOptions;
+use crate::net::options::{self as net, Listen, PersistOptions, TlsOptions, Trust};
 use crate::relay::options::{self as relay, PublisherOptions};
+use crate::store::StoreId;
 
 pub use self::problem::Error;
 pub use self::schema::TEXT as SCHEMA;
@@ -58,9 +62,6 @@ pub struct Overrides {
     pub forcehost: Option<String>,
 }
 
-/// What may change while the daemon runs: the relay's options, the stores' and the certificate.
-pub type Reloaded = (relay::Options, Vec<StoreOptions>, Option<Certificate>);
-
 /// Valid settings, and the options of every layer that follow from them.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -72,6 +73,7 @@ pub struct Config {
     stores: Vec<StoreOptions>,
     persist: Vec<PersistOptions>,
     tls: Tls,
+    trusts: HashMap<StoreId, Trust>,
 }
 
 impl Config {
@@ -112,14 +114,15 @@ impl Config {
             upstream::check_not_itself(proxy, &listen).map_err(located)?;
         }
         let tls = Tls::of(&settings, &listen).map_err(located)?;
-        Ok(Self { source, overrides, settings, listen, relay, stores, persist, tls })
+        let trusts = trust::of_stores(&settings).map_err(located)?;
+        Ok(Self { source, overrides, settings, listen, relay, stores, persist, tls, trusts })
     }
 
     /// Reads the same file again. Returns the options that may change while the daemon runs.
     ///
     /// # Errors
     /// As [`Config::load`]; or the setting that changed although it needs a restart.
-    pub fn reload(&self) -> Result<Reloaded, Error> {
+    pub fn reload(&self) -> Result<ReloadedOptions, Error> {
         match self.source {
             Source::File(_) => {}
             Source::Defaults => return Err(Error("no settings file was given at start".into())),
@@ -147,7 +150,12 @@ impl Config {
             Some((what, _)) => {
                 Err(Error(format!("{}: {what} cannot change while running; restart", self.source)))
             }
-            None => Ok((new.relay, new.stores, new.tls.certificate()?)),
+            None => Ok(ReloadedOptions {
+                certificate: new.tls.certificate()?,
+                relay: new.relay,
+                stores: new.stores,
+                trusts: new.trusts,
+            }),
         }
     }
 
@@ -165,6 +173,7 @@ impl Config {
         let certificate = self.tls.certificate()?;
         let plain_http = self.settings.plain_http;
         Ok(net::Options {
+            trusts: self.trusts.clone(),
             tls: certificate.map(|certificate| TlsOptions { certificate, plain_http }),
             listen: self.listen.clone(),
             connections: self.settings.limits.connections,

@@ -9,7 +9,7 @@ use std::slice;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::given::Given;
-pub(super) use self::stores::{Login, MemoryStore, RedisStore, Sentinel, Store, Stores};
+pub(super) use self::stores::{Login, MemoryStore, RedisStore, Sentinel, Store, StoreTls, Stores};
 use super::seconds::Seconds;
 use crate::http::HeadLimits;
 use crate::hub::options::Concurrency;

@@ -101,6 +101,7 @@ fn everything() -> Value {
 pub(super) fn config(settings: Value) -> Result<Config, Problem> {
     let overrides = Overrides::default();
     let settings = typed(settings, &overrides)?;
+    let trusts = super::trust::of_stores(&settings)?;
     let listen = vec![super::listen(&settings, overrides.ipv6)?];
     let (relay, stores) = build::options(&settings)?;
     let persist = persist::files(&settings)?;
@@ -112,7 +113,8 @@ pub(super) fn config(settings: Value) -> Result<Config, Problem> {
         relay,
         stores,
         persist,
-        tls: crate::config::Tls::Off,
+        tls: super::Tls::Off,
+        trusts,
     })
 }
 
@@ -919,7 +921,7 @@ fn a_reload_takes_all_of_the_new_file_or_nothing() {
     changed["store"]["shared"]["host"] = json!("elsewhere");
     changed["store"]["shared"]["password"] = json!({"env": "CARGO_PKG_NAME"});
     write(&changed);
-    let (relay, stores, _) = config.reload().unwrap();
+    let crate::net::ReloadedOptions { relay, stores, .. } = config.reload().unwrap();
     assert_eq!(relay.server, "changed");
     let StoreKind::Redis(redis) = &stores[2].kind else { panic!("{stores:?}") };
     assert_eq!(redis.server, Server::Node(Address::Tcp("elsewhere".to_owned(), 6380)));

@@ -165,11 +165,13 @@ fn given(
     };
     Certificate::of_pem(&chain, &key).map_err(|fault| match fault {
         Fault::Chain(what) => Problem::new(&chain_at, format!("{} {what}", quoted(certificate))),
-        Fault::Key(what) => Problem::new(&key_at, format!("{place} {what}")),
+        Fault::Key(what) | Fault::Identity(what) | Fault::Name(what) => {
+            Problem::new(&key_at, format!("{place} {what}"))
+        }
     })
 }
 
-fn pem_file(path: &str) -> Result<Vec<u8>, Error> {
+pub(super) fn pem_file(path: &str) -> Result<Vec<u8>, Error> {
     read_file(path).map_err(|error| Error(format!("cannot read {}: {error}", quoted(path))))
 }
 

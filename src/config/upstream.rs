@@ -73,7 +73,8 @@ pub(super) fn check_not_itself(proxy: &ProxyOptions, listen: &[Listen]) -> Resul
 
 /// Whether this `passthrough` is an address of the daemon itself. Resolves no name.
 pub(super) fn comes_back(url: &str, listen: &[Listen]) -> bool {
-    let authority = url.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let authority = rest.and_then(|rest| rest.split(['/', '?']).next());
     let Some(authority) = authority else { return false };
     let (name, port) = name_and_port(authority);
     literal(name, port).into_iter().any(|to| is_reached(listen, &UpstreamAddress::Tcp(to)))
@@ -110,7 +111,7 @@ fn upstream(url: &str) -> Result<(String, Vec<UpstreamAddress>), Error> {
         return Ok(("localhost".to_owned(), vec![UpstreamAddress::Unix(unix_path(path)?)]));
     }
     if url.starts_with("https://") {
-        return Err(Error("https is not in this version; write an http:// URL".to_owned()));
+        return Err(Error("https is not spoken to an upstream; write an http:// URL".to_owned()));
     }
     let form = "write \"http://host:port\" or \"unix:/path\"";
     let Some(rest) = url.strip_prefix("http://") else {

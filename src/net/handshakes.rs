@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::pace::HANDSHAKE_STEPS;
-use super::socket::{Queue, Socket};
+use super::socket::{Queue, Side, Socket};
 use super::stream::Read;
 use super::tls::Certificate;
 use crate::relay::ConnKey;
@@ -61,8 +61,15 @@ impl Handshakes {
     }
 
     /// A step was done.
-    pub(super) fn went_on(&mut self, read: &io::Result<Read>, goes_on: bool) {
+    pub(super) fn went_on(&mut self, read: &io::Result<Read>, socket: &Socket) {
         self.steps_left -= 1;
+        let goes_on = socket.transport.is_handshaking();
+        if let (Side::Dialled, Err(error)) = (socket.side, read) {
+            log::debug!("event=handshake_failed with=store cause=\"{error}\"");
+        }
+        if socket.side == Side::Dialled {
+            return;
+        }
         match read {
             Err(error) => {
                 self.failed += 1;

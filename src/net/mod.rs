@@ -19,6 +19,7 @@
 //! nothing is armed for it. This holds on Linux (epoll), macOS and the BSDs (kqueue).
 
 mod acceptor;
+mod descriptors;
 mod error;
 mod handshakes;
 mod listen;
@@ -50,7 +51,7 @@ use signal_hook::consts::{SIGHUP, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
 pub use self::error::StartError;
-pub use self::reload::{ReadSettings, Reloaded};
+pub use self::reload::{ReadSettings, Reloaded, ReloadedOptions};
 pub use self::service_manager::notify;
 pub use self::worker::{PersistError, Why, is_url};
 
@@ -130,6 +131,7 @@ impl Reactor {
                     poll,
                     options.connections,
                     options.tls.map(|tls| tls.certificate),
+                    options.trusts,
                 ),
                 passthrough: Passthrough::new(options.passthrough_queue),
                 at_hand: Vec::with_capacity(OUTPUTS_AT_ONCE),

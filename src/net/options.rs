@@ -1,12 +1,13 @@
 //! Options: the settings of the reactor, built by `config` and the command line. Decides nothing.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::tls::{Certificate, Fault};
+pub use super::tls::{Certificate, Fault, Trust};
 use crate::store::StoreId;
 
 /// Most addresses to listen on.
@@ -24,6 +25,8 @@ pub struct Options {
     pub passthrough_queue: usize,
     /// TLS at every address; `None`: at none.
     pub tls: Option<TlsOptions>,
+    /// The stores that are connected to by TLS, and whom that trusts.
+    pub trusts: HashMap<StoreId, Trust>,
     /// Leave when standard input ends.
     pub exit_on_stdin_eof: bool,
     /// The stores that have a file, each another one.

@@ -1,6 +1,7 @@
 //! Reload: the settings, read anew on a thread, since a disk may be slow and names in them are
 //! looked up. The loop starts the thread, is woken by it, and takes the settings; it never waits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -8,16 +9,29 @@ use std::thread;
 use mio::Waker;
 use sd_notify::NotifyState;
 
-use super::options::Certificate;
+use super::options::{Certificate, Trust};
 use super::service_manager;
 use super::traffic::Traffic;
 use crate::clock::Now;
 use crate::hub::options::StoreOptions;
 use crate::relay::{self, Command};
+use crate::store::StoreId;
 
 /// What SIGHUP asks for: the settings, read anew; or why they cannot be had.
-pub type Reloaded =
-    Result<(relay::options::Options, Vec<StoreOptions>, Option<Certificate>), String>;
+pub type Reloaded = Result<ReloadedOptions, String>;
+
+/// Settings that may change while the daemon runs.
+#[derive(Debug)]
+pub struct ReloadedOptions {
+    /// The relay's.
+    pub relay: relay::options::Options,
+    /// Those of the stores.
+    pub stores: Vec<StoreOptions>,
+    /// What TLS clients are shown.
+    pub certificate: Option<Certificate>,
+    /// The stores that are connected to by TLS, and whom that trusts.
+    pub trusts: HashMap<StoreId, Trust>,
+}
 
 /// Reads the settings anew.
 pub type ReadSettings = dyn Fn() -> Reloaded + Send + Sync;
@@ -80,9 +94,10 @@ impl Reload {
     /// once more: settings that are asked for again and again are still taken.
     pub(super) fn finish(&mut self, traffic: &mut Traffic, now: Now) {
         match self.told.try_recv() {
-            Ok(Ok((options, stores, certificate))) => {
+            Ok(Ok(ReloadedOptions { relay, stores, certificate, trusts })) => {
                 traffic.sockets.handshakes.certificate = certificate;
-                traffic.relay.command(Command::Reload(&options, stores), now);
+                traffic.sockets.trusts = trusts;
+                traffic.relay.command(Command::Reload(&relay, stores), now);
                 log::info!("event=reload");
             }
             Ok(Err(why)) => {

@@ -2,12 +2,12 @@
 //! with it. It sends at once, and never looks into the bytes.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 
-use super::stream::{Sent, Stream};
+use super::stream::{Read, Sent, Stream};
 use super::tls::Scratch;
 use super::transport::Transport;
-use crate::relay::{ConnKey, Payload};
+use crate::relay::{ConnKey, Input, Payload};
 
 /// What the transport refused, and takes later.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ struct Outbox {
 ///
 /// ```text
 /// Connecting ──► Open ◄──► Shutting
+///      │           ▲│
+///      └► Securing ┘│
 ///                 │ │         │
 ///                 │ └► Mute   │
 ///                 ▼     ▼     ▼
@@ -30,6 +32,8 @@ struct Outbox {
 pub(super) enum Life {
     /// We have dialled, and it is not open yet.
     Connecting,
+    /// It is open, and its handshake is not done.
+    Securing,
     /// Bytes go both ways; what is shut for writing stays here.
     Open,
     /// To be shut for writing when the outbox is empty.
@@ -85,9 +89,13 @@ const _: () = assert!(size_of::<Socket>() == 40);
 impl Socket {
     /// `decides`: whether the first byte decides if it is TLS.
     pub(super) fn accepted(key: ConnKey, stream: Stream, decides: bool) -> Self {
+        Self::over(key, Transport::Plain(stream, decides))
+    }
+
+    fn over(key: ConnKey, transport: Transport) -> Self {
         Self {
             key,
-            transport: Transport::Plain(stream, decides),
+            transport,
             outbox: None,
             side: Side::Accepted,
             life: Life::Open,
@@ -97,8 +105,24 @@ impl Socket {
         }
     }
 
-    pub(super) fn dialled(key: ConnKey, stream: Stream) -> Self {
-        Self { side: Side::Dialled, life: Life::Connecting, ..Self::accepted(key, stream, false) }
+    pub(super) fn dialled(key: ConnKey, transport: Transport) -> Self {
+        Self { side: Side::Dialled, life: Life::Connecting, ..Self::over(key, transport) }
+    }
+
+    /// A step of its handshake was done; gives what of a connection of ours is to be told.
+    pub(super) fn step_done(&mut self, read: &io::Result<Read>) -> Option<Input<'static>> {
+        if self.life != Life::Securing {
+            return None;
+        }
+        match read {
+            Ok(Read::End) => Some(Input::ConnectFailed(ErrorKind::InvalidData)),
+            Err(error) => Some(Input::ConnectFailed(error.kind())),
+            Ok(_) if self.transport.is_handshaking() => None,
+            Ok(_) => {
+                self.life = Life::Open;
+                Some(Input::Connected)
+            }
+        }
     }
 
     /// Sends behind what waits.

@@ -1,34 +1,26 @@
 //! Sockets: every open connection, the poll that watches them, and those to be read without
 //! another event. Moves bytes between them and the relay; never looks into the bytes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Poll};
 
+use super::descriptors::{DIALS_BEYOND, is_out_of_descriptors, open_max};
 use super::handshakes::Handshakes;
 use super::pace::{FANOUT_READS, FANOUT_READS_BESIDE, READ_BYTES};
 use super::socket::{Life, Queue, Side, Socket};
-use super::stream::{Read, Sent, Stream};
-use super::tls::{Certificate, Scratch};
+use super::stream::{Read, Sent};
+use super::tls::{Certificate, Scratch, Trust};
 use super::tokens;
+use super::transport::Transport;
 use crate::clock::Now;
 use crate::relay::options::UpstreamAddress;
 use crate::relay::{ConnKey, Input, Payload, Relay};
-
-/// Descriptors that are not for connections: standard streams, epoll, listeners, the passthrough
-/// connections (up to four in use and four idle), the newcomer that waits, a reserve.
-const RESERVED_DESCRIPTORS: u64 = 32;
-
-/// Connections to an upstream when there are as many connections as there may be: half of what is
-/// reserved, so that notices and a reload still find a descriptor.
-const DIALS_BEYOND: usize = 16;
-
-/// No descriptor is left to this process (EMFILE), or to the system (ENFILE): the same numbers on
-/// every Unix.
-const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
+use crate::store::StoreId;
 
 /// See the module.
 #[derive(Debug)]
@@ -49,6 +41,8 @@ pub(super) struct Sockets {
     /// How many of `later` are still to be read in this turn.
     fanout_reads_left: usize,
     pub(super) handshakes: Handshakes,
+    /// Of the stores that are connected to by TLS.
+    pub(super) trusts: HashMap<StoreId, Trust>,
     scratch: Scratch,
     /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
     gone: Vec<ConnKey>,
@@ -60,6 +54,7 @@ impl Sockets {
         poll: Poll,
         configured: Option<usize>,
         certificate: Option<Certificate>,
+        trusts: HashMap<StoreId, Trust>,
     ) -> Self {
         Self {
             poll,
@@ -71,6 +66,7 @@ impl Sockets {
             later: VecDeque::new(),
             fanout_reads_left: 0,
             handshakes: Handshakes::new(certificate),
+            trusts,
             scratch: Scratch::default(),
             gone: Vec::new(),
         }
@@ -103,15 +99,21 @@ impl Sockets {
     ///
     /// # Errors
     /// Why it cannot be opened; `QuotaExceeded`: for want of descriptors of ours.
-    pub(super) fn dial(&mut self, conn: ConnKey, to: &UpstreamAddress) -> Result<(), ErrorKind> {
+    pub(super) fn dial(
+        &mut self,
+        conn: ConnKey,
+        to: &UpstreamAddress,
+        of: Option<&(StoreId, Rc<str>)>,
+    ) -> Result<(), ErrorKind> {
         if self.open >= self.open_max + DIALS_BEYOND {
             return Err(ErrorKind::QuotaExceeded);
         }
-        let stream = Stream::connect(to);
-        let entered = stream.and_then(|stream| self.enter(Socket::dialled(conn, stream)));
-        entered.map_err(|error| match error.raw_os_error() {
-            Some(code) if OUT_OF_DESCRIPTORS.contains(&code) => ErrorKind::QuotaExceeded,
-            _ => error.kind(),
+        let trust = of.and_then(|(store, host)| Some((self.trusts.get(store)?, &**host)));
+        let transport = Transport::dial(to, trust);
+        let entered = transport.and_then(|transport| self.enter(Socket::dialled(conn, transport)));
+        entered.map_err(|error| match is_out_of_descriptors(&error) {
+            true => ErrorKind::QuotaExceeded,
+            false => error.kind(),
         })
     }
 
@@ -138,6 +140,11 @@ impl Sockets {
         let Some(socket) = find(&mut self.table, conn) else { return };
         match socket.transport.stream().connected() {
             Ok(false) => {}
+            Ok(true) if socket.transport.is_handshaking() => {
+                socket.life = Life::Securing;
+                let _ = socket.transport.flush();
+                self.read_after(conn, event, relay, now);
+            }
             Ok(true) => {
                 socket.life = Life::Open;
                 relay.handle_input(conn, Input::Connected, now);
@@ -224,7 +231,13 @@ impl Sockets {
             }
             let read = socket.transport.read(&mut self.buffer, most, &mut self.scratch);
             if handshakes {
-                self.handshakes.went_on(&read, socket.transport.is_handshaking());
+                self.handshakes.went_on(&read, socket);
+                if let Some(told) = socket.step_done(&read) {
+                    relay.handle_input(conn, told, now);
+                    if let Input::ConnectFailed(_) = told {
+                        return self.abort(conn);
+                    }
+                }
             }
             match read {
                 Ok(Read::Bytes(length)) => {
@@ -380,11 +393,4 @@ impl Sockets {
 fn find(table: &mut [Option<Socket>], conn: ConnKey) -> Option<&mut Socket> {
     let socket = table.get_mut(conn.index())?.as_mut()?;
     (socket.key == conn && socket.life != Life::Gone).then_some(socket)
-}
-
-fn open_max(configured: Option<usize>) -> usize {
-    let (soft, _) = rlimit::Resource::NOFILE.get().unwrap_or((1024, 1024));
-    let possible = usize::try_from(soft.saturating_sub(RESERVED_DESCRIPTORS).max(1));
-    let possible = possible.unwrap_or(usize::MAX);
-    configured.map_or(possible, |configured| configured.min(possible))
 }

@@ -80,8 +80,8 @@ impl Traffic {
             Output::Close { conn } => sockets.apply(conn, Socket::close),
             Output::Reset { conn } => sockets.apply(conn, Socket::reset),
             Output::Abort { conn } => sockets.abort(conn),
-            Output::Connect { conn, to } => {
-                if let Err(cause) = sockets.dial(conn, &to) {
+            Output::Connect { conn, to, of } => {
+                if let Err(cause) = sockets.dial(conn, &to, of.as_ref()) {
                     relay.handle_input(conn, Input::ConnectFailed(cause), now);
                     relay.handle_input(conn, Input::Closed, now);
                 }

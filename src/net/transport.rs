@@ -4,8 +4,9 @@
 use std::io;
 
 use super::stream::{Read, Sent, Stream};
-use super::tls::{Certificate, HANDSHAKE, Scratch, Tls};
+use super::tls::{Certificate, HANDSHAKE, Scratch, Tls, Trust};
 use crate::relay::Payload;
+use crate::relay::options::UpstreamAddress;
 
 /// See the module.
 #[derive(Debug)]
@@ -17,6 +18,18 @@ pub(super) enum Transport {
 }
 
 impl Transport {
+    /// Begins to open a connection. `trust`: by TLS, to a server that shows that it is this host.
+    ///
+    /// # Errors
+    /// The system's; or no certificate can be one of such a host.
+    pub(super) fn dial(to: &UpstreamAddress, trust: Option<(&Trust, &str)>) -> io::Result<Self> {
+        let stream = Stream::connect(to)?;
+        match trust {
+            Some((trust, host)) => Ok(Self::Tls(Box::new(Tls::dial(stream, trust, host)?))),
+            None => Ok(Self::Plain(stream, false)),
+        }
+    }
+
     pub(super) fn stream(&self) -> &Stream {
         match self {
             Self::Plain(stream, _) => stream,

@@ -44,7 +44,8 @@ pub enum Input<'a> {
     /// What [`super::Output::Connect`] asked for is open.
     Connected,
     /// What [`super::Output::Connect`] asked for could not be opened, for this cause;
-    /// `QuotaExceeded`: for want of descriptors of ours. [`Input::Closed`] follows.
+    /// `QuotaExceeded`: for want of descriptors of ours; `InvalidData`: TLS fails.
+    /// [`Input::Closed`] follows.
     ConnectFailed(ErrorKind),
     /// [`super::Relay::spare`] gave it, and it has to make room for another connection. It is
     /// closed ([`super::Output::Close`]).

@@ -24,8 +24,9 @@ pub enum Output {
     Abort { conn: ConnKey },
     /// Close at once, and so that the peer can tell it from an end; then say `closed`.
     Reset { conn: ConnKey },
-    /// Open this connection; then say `connected`, or `connect_failed` and `closed`.
-    Connect { conn: ConnKey, to: Rc<UpstreamAddress> },
+    /// Open this connection; then say `connected`, or `connect_failed` and `closed`. `of`: the
+    /// store that wants it, and the host that this is an address of.
+    Connect { conn: ConnKey, to: Rc<UpstreamAddress>, of: Option<(StoreId, Rc<str>)> },
     /// Look up the addresses of a name, and answer with [`super::Command::Resolved`].
     Resolve { store: StoreId, name: Rc<str>, port: u16 },
     /// Reading was refused by [`super::Relay::read_max`]; it is wanted again.

@@ -1,6 +1,7 @@
 //! Store links: the connections that stores have dialled, one each. Moves what passes between them
 //! and their stores; never looks into the bytes.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -42,12 +43,12 @@ impl StoreLinks {
         let link = self.of(store);
         match output {
             link::Output::Connect(Address::Unix(path)) => {
-                link.connect(UpstreamAddress::Unix(path), conns, effects);
+                link.connect(UpstreamAddress::Unix(path), "".into(), conns, effects);
             }
             link::Output::Connect(Address::Tcp(host, port)) => match host.parse::<IpAddr>() {
                 Ok(ip) => {
                     let to = UpstreamAddress::Tcp(SocketAddr::new(ip, port));
-                    link.connect(to, conns, effects);
+                    link.connect(to, host.into(), conns, effects);
                 }
                 Err(_) => {
                     let name: Rc<str> = host.into();
@@ -79,12 +80,10 @@ impl StoreLinks {
     ) -> bool {
         let link = self.of(store);
         let is_it = |(wanted, at): &mut (Rc<str>, u16)| **wanted == *name && *at == port;
-        if link.name.take_if(is_it).is_none() {
-            return false;
-        }
+        let Some((host, _)) = link.name.take_if(is_it) else { return false };
         let Some(turn) = link.turn.checked_rem(addresses.len()) else { return true };
         link.turn = link.turn.wrapping_add(1);
-        link.connect(UpstreamAddress::Tcp(addresses[turn]), conns, effects);
+        link.connect(UpstreamAddress::Tcp(addresses[turn]), host, conns, effects);
         false
     }
 
@@ -103,12 +102,23 @@ impl StoreLinks {
 }
 
 impl StoreLink {
-    fn connect(&mut self, to: UpstreamAddress, conns: &mut Connections, effects: &mut Effects) {
+    fn connect(
+        &mut self,
+        to: UpstreamAddress,
+        host: Rc<str>,
+        conns: &mut Connections,
+        effects: &mut Effects,
+    ) {
         let conn = conns.insert(Conn::Store);
         self.conn = Some(conn);
-        effects.outputs.push_back(Output::Connect { conn, to: Rc::new(to) });
+        let of = Some((self.store, host));
+        effects.outputs.push_back(Output::Connect { conn, to: Rc::new(to), of });
     }
 }
+
+/// As `net` says it of a handshake.
+const NO_TLS: &str =
+    "it speaks no TLS, or its certificate is not one that is trusted for this host";
 
 /// What happened to the connection, as its store is told; `None`: nothing that concerns it.
 pub(super) fn told<'a>(input: Input<'a>, cause: &'a mut String) -> Option<link::Input<'a>> {
@@ -116,7 +126,10 @@ pub(super) fn told<'a>(input: Input<'a>, cause: &'a mut String) -> Option<link::
         Input::Connected => link::Input::Connected,
         Input::Received(bytes) => link::Input::Received(bytes),
         Input::ConnectFailed(kind) => {
-            *cause = kind.to_string();
+            *cause = match kind {
+                ErrorKind::InvalidData => NO_TLS.to_owned(),
+                kind => kind.to_string(),
+            };
             link::Input::ConnectFailed(cause)
         }
         Input::Ended => link::Input::Closed("the server has ended it"),

@@ -16,6 +16,8 @@ mod proxy; // a network between the daemon and Redis, as bad as a test wants it
 mod refusing; // it is there, and refuses all or some: no memory, no rights, rubbish, …
 mod restarts; // another Redis answers: with its data or without, or the one that a sentinel names
 mod scene; // settings, and short ways to ask
+#[cfg(feature = "tls")]
+mod secure; // Redis by TLS, with good certificates and bad ones
 mod several; // daemons that share one Redis, and clients that change between them
 mod slow; // 80 ms to Redis, and 80 back
 

@@ -41,7 +41,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
     (
         "net",
         &[
-            &["pace", "service_manager", "signals", "stdin", "stream"],
+            &["descriptors", "pace", "service_manager", "signals", "stdin", "stream"],
             &["tls"],
             &["options", "transport"],
             &["listen/port_owner", "tokens", "watchdog", "worker"],

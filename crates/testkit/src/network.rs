@@ -355,7 +355,7 @@ impl Network {
             }
             Output::Abort { conn } => self.drop_peer(*conn, End::Aborted),
             Output::Reset { conn } => self.drop_peer(*conn, End::Reset),
-            Output::Connect { conn, to } => {
+            Output::Connect { conn, to, .. } => {
                 self.peers.enter(*conn, Peer::dialled());
                 if !self.nodes.accept(*conn, to) {
                     self.dialled.push((*conn, Rc::clone(to)));

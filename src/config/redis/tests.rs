@@ -218,8 +218,6 @@ fn what_redis_is_asked_for_has_its_bounds() {
         (json!({"timeout": 10.5}), "timeout: expected a number of seconds above 0 and at most 10"),
         (json!({"cache": 0}), "cache: expected a whole number from 1"),
         (json!({"min_messages": 3, "max_messages": 2}), "min_messages: more than max_messages"),
-        (json!({"tls": true}), "tls: this build has no TLS to Redis yet"),
-        (json!({"tls": {"ca": "/ca.pem"}}), "tls: this build has no TLS to Redis yet"),
         (json!({"username": "u"}), "username: without effect, since no password is given"),
         (json!({"username": "", "password": "p"}), "username: no name of a user"),
         (json!({"username": "a b", "password": "p"}), "username: no name of a user"),

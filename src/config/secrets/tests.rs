@@ -184,7 +184,7 @@ fn other_keys_are_taken_while_the_daemon_runs() {
     let source = Source::File(file.0.clone());
     let config = Config::load(source, Overrides::default()).unwrap();
     fs::write(&file.0, json!({"signing_keys": [KEY, KEY]}).to_string()).unwrap();
-    assert_eq!(config.reload().unwrap().0.signing_keys.len(), 2);
+    assert_eq!(config.reload().unwrap().relay.signing_keys.len(), 2);
     fs::write(&file.0, json!({"signing_keys": ["hush"]}).to_string()).unwrap();
     let error = config.reload().unwrap_err().to_string();
     assert!(error.contains("signing_keys[0]: no key") && !error.contains("hush"), "{error}");

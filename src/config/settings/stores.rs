@@ -91,13 +91,30 @@ pub(in crate::config) struct RedisStore {
     pub(in crate::config) key_prefix: String,
     #[serde(flatten)]
     pub(in crate::config) login: Login,
-    pub(in crate::config) tls: bool,
+    pub(in crate::config) tls: StoreTls,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) sentinel: Option<Sentinel>,
     #[serde(flatten)]
     pub(in crate::config) kept: Kept,
     pub(in crate::config) timeout: Seconds,
     pub(in crate::config) cache: usize,
+}
+
+/// Whether its Redis is connected to by TLS, and with which files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(in crate::config) enum StoreTls {
+    Switch(bool),
+    Files {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ca: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cert: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server_name: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

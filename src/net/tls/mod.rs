@@ -10,6 +10,8 @@ mod scratch;
 #[cfg(feature = "tls")]
 mod session;
 #[cfg(feature = "tls")]
+mod trust;
+#[cfg(feature = "tls")]
 mod validity;
 #[cfg(feature = "tls")]
 mod wire;
@@ -20,8 +22,10 @@ pub(super) use self::scratch::{HANDSHAKE, Scratch};
 #[cfg(feature = "tls")]
 pub use self::certificate::Certificate;
 #[cfg(not(feature = "tls"))]
-pub use self::none::Certificate;
-#[cfg(not(feature = "tls"))]
 pub(super) use self::none::Tls;
+#[cfg(not(feature = "tls"))]
+pub use self::none::{Certificate, Trust};
+#[cfg(feature = "tls")]
+pub use self::trust::Trust;
 #[cfg(feature = "tls")]
 pub(super) use self::wire::Tls;

@@ -28,6 +28,24 @@ impl Certificate {
     }
 }
 
+/// Nobody is trusted.
+#[derive(Debug, Clone)]
+pub enum Trust {}
+
+impl Trust {
+    /// Always the error that there is no TLS here.
+    ///
+    /// # Errors
+    /// What to do.
+    pub fn of_pem(
+        _authorities: Option<&[u8]>,
+        _identity: Option<(&[u8], &[u8])>,
+        _server_name: Option<&str>,
+    ) -> Result<Self, Fault> {
+        Err(Fault::Chain("this pushserver was built without the feature \"tls\""))
+    }
+}
+
 /// No session.
 #[derive(Debug)]
 pub(in crate::net) enum Tls {}
@@ -36,6 +54,10 @@ pub(in crate::net) enum Tls {}
 impl Tls {
     pub(in crate::net) fn accept(_: Stream, certificate: &Certificate, _: &[u8]) -> Self {
         match *certificate {}
+    }
+
+    pub(in crate::net) fn dial(_: Stream, trust: &Trust, _: &str) -> io::Result<Self> {
+        match *trust {}
     }
 
     pub(in crate::net) fn stream(&self) -> &Stream {

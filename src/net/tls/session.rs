@@ -8,12 +8,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{ClientConfig, CommonState, Error, ServerConfig};
+use rustls::{CommonState, Error, ServerConfig};
+
+use super::trust::Trust;
 
 /// Most plain bytes of one record (RFC 8446 5.1).
 pub(super) const RECORD_PLAIN: usize = 16 << 10;
@@ -27,7 +28,6 @@ const RECORD_MORE: usize = 64;
 /// See the module.
 pub(super) enum Session {
     Server(UnbufferedServerConnection),
-    #[allow(dead_code, reason = "for connections to a redis store")]
     Client(UnbufferedClientConnection),
 }
 
@@ -71,12 +71,11 @@ impl Session {
         Self::Server(session.expect("what it checks of the settings are ours"))
     }
 
-    #[allow(dead_code, reason = "for connections to a redis store")]
-    pub(super) fn client(
-        config: Arc<ClientConfig>,
-        name: ServerName<'static>,
-    ) -> Result<Self, Error> {
-        UnbufferedClientConnection::new(config, name).map(Self::Client)
+    /// # Errors
+    /// No certificate can be one of such a host.
+    pub(super) fn client(trust: &Trust, host: &str) -> Result<Self, Error> {
+        let name = trust.name(host).ok_or(Error::General("no name of a server".to_owned()))?;
+        UnbufferedClientConnection::new(Arc::clone(trust.config()), name).map(Self::Client)
     }
 
     /// Takes what came: its plain bytes are put behind `plain`, what is to be sent for it behind

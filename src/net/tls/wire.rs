@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use super::certificate::Certificate;
 use super::scratch::Scratch;
 use super::session::{Outgoing, RECORD_CIPHER, RECORD_PLAIN, Session};
+use super::trust::Trust;
 use crate::net::stream::{Read, Sent, Stream};
 
 use crate::relay::Payload;
@@ -34,6 +35,16 @@ impl Tls {
     pub(in crate::net) fn accept(stream: Stream, certificate: &Certificate, hello: &[u8]) -> Self {
         let session = Session::server(certificate.config());
         Self { kept: hello.to_vec(), ..Self::new(stream, session) }
+    }
+
+    /// Of a connection to `host` that is being opened. What begins the handshake is left to be
+    /// flushed.
+    pub(in crate::net) fn dial(stream: Stream, trust: &Trust, host: &str) -> io::Result<Self> {
+        let session = Session::client(trust, host).map_err(io::Error::other)?;
+        let mut tls = Self::new(stream, session);
+        let begun = tls.session.advance(&mut [], &mut Vec::new(), &mut tls.unsent);
+        begun.map_err(io::Error::other)?;
+        Ok(tls)
     }
 
     fn new(stream: Stream, session: Session) -> Self {

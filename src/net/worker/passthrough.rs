@@ -18,7 +18,7 @@ use std::time::Duration;
 use log::{info, warn};
 use ureq::http::StatusCode;
 
-use super::post::{agent, send};
+use super::post::{Agents, send};
 use super::queue::{Help, Job, Queue};
 use crate::clock::Clock;
 use crate::figures::PassthroughFigures;
@@ -58,7 +58,7 @@ impl Passthrough {
                 queue: Mutex::default(),
                 filled: Condvar::new(),
                 emptied: Condvar::new(),
-                agent: agent(answer_within),
+                agents: Agents::new(answer_within),
                 idle_for,
                 clock: Clock::start(),
                 outcomes: Mutex::default(),
@@ -190,7 +190,7 @@ struct Shared {
     /// Signalled when the last notice is done and none will come any more.
     emptied: Condvar,
     /// Its connections are kept for whichever worker comes next.
-    agent: ureq::Agent,
+    agents: Agents,
     /// How long a worker waits for a notice where there are others.
     idle_for: Duration,
     clock: Clock,
@@ -238,7 +238,7 @@ impl Shared {
 fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
         let sending = Sending { shared, url: &job.notice.url };
-        let outcome = send(&shared.agent, job.event, &job.notice);
+        let outcome = send(&shared.agents, job.event, &job.notice);
         shared.outcomes().note(outcome, sending.url, shared.clock.now().mono_ms);
     }
 }

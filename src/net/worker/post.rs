@@ -1,11 +1,16 @@
 //! Post: one notice as an HTTP request, and the bounds within which it is sent. Keeps no queue.
 
 use std::io::Read;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use ureq::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Request, StatusCode, Uri};
+#[cfg(feature = "tls")]
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::relay::notice::{Event, Notice};
 
@@ -15,8 +20,30 @@ pub fn is_url(url: &str) -> bool {
     url.parse::<Uri>().is_ok()
 }
 
+/// The clients for both schemes.
+#[derive(Debug)]
+pub(super) struct Agents {
+    plain: ureq::Agent,
+    /// Made by the first notice that needs it: it reads whom the system trusts.
+    secure: OnceLock<ureq::Agent>,
+    answer_within: Duration,
+}
+
+impl Agents {
+    pub(super) fn new(answer_within: Duration) -> Self {
+        Self { plain: agent(answer_within, false), secure: OnceLock::new(), answer_within }
+    }
+
+    fn of(&self, url: &str) -> &ureq::Agent {
+        match url.starts_with("https:") {
+            true => self.secure.get_or_init(|| agent(self.answer_within, true)),
+            false => &self.plain,
+        }
+    }
+}
+
 /// A client that follows nothing, takes nothing from the environment and waits for nothing long.
-pub(super) fn agent(answer_within: Duration) -> ureq::Agent {
+fn agent(answer_within: Duration, is_secure: bool) -> ureq::Agent {
     let agent = ureq::Agent::config_builder()
         // A bound for each phase and none for the whole: with one, ureq starts a thread for every
         // request to look up the host, and panics if it cannot.
@@ -38,22 +65,36 @@ pub(super) fn agent(answer_within: Duration) -> ureq::Agent {
         // One header line of a subscriber must fit (limits.header_bytes, 32 KiB by default).
         .output_buffer_size(64 << 10)
         .max_idle_connections(4)
-        .max_idle_connections_per_host(1)
-        .build();
-    agent.into()
+        .max_idle_connections_per_host(1);
+    #[cfg(feature = "tls")]
+    let agent = if is_secure { agent.tls_config(tls()) } else { agent };
+    #[cfg(not(feature = "tls"))]
+    debug_assert!(!is_secure, "the settings refuse it");
+    agent.build().into()
 }
 
-/// Posts one notice and reads the answer; waits for as long as the agent's bounds allow. Gives the
+/// Who is trusted: whom the system trusts, and nobody by default.
+#[cfg(feature = "tls")]
+fn tls() -> TlsConfig {
+    let trusted = rustls_native_certs::load_native_certs().certs;
+    let roots = trusted.iter().map(|der| Certificate::from_der(der).to_owned());
+    TlsConfig::builder()
+        .root_certs(RootCerts::from(roots))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build()
+}
+
+/// Posts one notice and reads the answer; waits for as long as the agents' bounds allow. Gives the
 /// answer's status.
 ///
 /// # Errors
 /// Not delivered, not answered in time, or the answer is no HTTP.
 pub(super) fn send(
-    agent: &ureq::Agent,
+    agents: &Agents,
     event: Event,
     notice: &Notice,
 ) -> Result<StatusCode, ureq::Error> {
-    let mut response = agent.run(request(event, notice)?)?;
+    let mut response = agents.of(&notice.url).run(request(event, notice)?)?;
     // Only a connection whose answer was read to the end is used again. What fails here no longer
     // matters: the notice was answered.
     let mut body = response.body_mut().as_reader().take(ANSWER_BYTES_MAX);

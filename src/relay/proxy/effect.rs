@@ -85,7 +85,7 @@ impl View<'_> {
     pub(super) fn connect(&mut self, key: ExchangeKey, to: Rc<UpstreamAddress>) -> ConnKey {
         let upstream = conn::Upstream { exchange: Some(key), ..conn::Upstream::default() };
         let conn = self.conns.insert(Conn::Upstream(upstream));
-        self.effects.outputs.push_back(Output::Connect { conn, to });
+        self.effects.outputs.push_back(Output::Connect { conn, to, of: None });
         conn
     }
 
