@@ -6,6 +6,7 @@
 //! are percent-encoded.
 
 mod admission;
+mod authorize;
 mod pattern;
 mod publisher;
 mod redis;
@@ -68,6 +69,7 @@ pub(super) fn configuration(
         out.line(&format!("location ~ \"{expression}\" {{"));
         out.indent = 2;
         admission::directives(&mut out, location, index, has_unix);
+        authorize::directives(&mut out, common);
         publisher::directives(&mut out, settings, location, common);
         if !subscriber::directives(&mut out, settings, location, common) {
             channel(&mut out, settings, common, CHANNEL);
@@ -75,6 +77,7 @@ pub(super) fn configuration(
         out.indent = 1;
         out.line("}");
     }
+    authorize::server(&mut out, settings);
     out.line("");
     upstream::all_else(&mut out, settings);
     out.indent = 0;

@@ -14,6 +14,7 @@ mod nginx;
 mod redis;
 mod streams;
 mod table;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

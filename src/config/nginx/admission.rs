@@ -15,7 +15,8 @@ pub(super) fn variables(out: &mut Output, settings: &Settings, has_unix: bool) {
     for (index, location) in settings.locations.iter().enumerate() {
         let Some((publishing, origins)) = location.publishing() else { continue };
         let is_pubsub = matches!(location, Location::PubSub(_));
-        if let Some(secret) = &publishing.secret {
+        let is_signed = location.common().is_some_and(|keys| keys.signed);
+        if let Some(secret) = publishing.secret.as_ref().filter(|_| !is_signed) {
             let head = format!("map \"$request_method $http_authorization\" $push_bears_{index}");
             let bears =
                 format!("\"~^[A-Z]+ (?i:bearer) +{} *\\z\" 1;", literal(secret.secret().reveal()));
@@ -66,7 +67,9 @@ pub(super) fn directives(out: &mut Output, location: &Location, index: usize, ha
     if origins != ["*"] {
         out.line(&format!("if ($push_admits_{index} = 0) {{ return 403; }}"));
     }
-    if publishing.secret.is_some() {
+    // Where tokens will do, too, the application is asked for both.
+    let is_signed = location.common().is_some_and(|keys| keys.signed);
+    if publishing.secret.is_some() && !is_signed {
         let lines = ["add_header WWW-Authenticate Bearer always;", "return 401;"];
         out.block(&format!("if ($push_bears_{index} = 0)"), &lines);
     }

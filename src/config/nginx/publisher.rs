@@ -16,14 +16,13 @@ enum Sockets {
 }
 
 impl Sockets {
-    fn of(location: &Location, publishing: &Publishing) -> Self {
+    fn of(location: &Location, publishing: &Publishing, common: &Common) -> Self {
+        let is_closed = publishing.secret.is_some() || publishing.allow.is_some() || common.signed;
         match location.subscribing() {
             // Who has no secret, or comes from elsewhere, does not get there.
             None => Self::Publish,
             Some(keys) if !keys.transports.contains(&Transport::WebSocket) => Self::Refused,
-            Some(_) if publishing.secret.is_some() || publishing.allow.is_some() => {
-                Self::ListenOnly
-            }
+            Some(_) if is_closed => Self::ListenOnly,
             Some(_) => Self::Publish,
         }
     }
@@ -37,12 +36,12 @@ pub(super) fn directives(
     common: &Common,
 ) {
     let Some((publishing, origins)) = location.publishing() else { return };
-    match Sockets::of(location, publishing) {
+    match Sockets::of(location, publishing, common) {
         Sockets::Refused => out.line("nchan_publisher http;"),
         Sockets::Publish => out.line("nchan_publisher http websocket;"),
         Sockets::ListenOnly => {
             out.note("WebSockets listen only: nginx would let all of them publish, without the");
-            out.note("secret and from every address.");
+            out.note("secret or a token to publish, and from every address.");
             out.line("nchan_publisher http;");
         }
     }
