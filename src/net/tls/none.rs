@@ -1,6 +1,7 @@
 //! None: what stands for TLS in a build without it. There is no value of these types, so whatever
 //! would use one is not in the binary.
 
+use std::convert::Infallible;
 use std::io;
 
 use super::fault::Fault;
@@ -10,7 +11,7 @@ use crate::relay::Payload;
 
 /// No certificate.
 #[derive(Debug, Clone)]
-pub enum Certificate {}
+pub struct Certificate(Infallible);
 
 impl Certificate {
     /// Always the error that there is no TLS here.
@@ -24,13 +25,13 @@ impl Certificate {
     /// Never called.
     #[must_use]
     pub fn valid(&self) -> (u64, u64) {
-        match *self {}
+        match self.0 {}
     }
 }
 
 /// Nobody is trusted.
 #[derive(Debug, Clone)]
-pub enum Trust {}
+pub struct Trust(Infallible);
 
 impl Trust {
     /// Always the error that there is no TLS here.
@@ -48,20 +49,20 @@ impl Trust {
 
 /// No session.
 #[derive(Debug)]
-pub(in crate::net) enum Tls {}
+pub(in crate::net) struct Tls(Infallible);
 
 #[allow(clippy::unused_self, reason = "there is none")]
 impl Tls {
     pub(in crate::net) fn accept(_: Stream, certificate: &Certificate, _: &[u8]) -> Self {
-        match *certificate {}
+        match certificate.0 {}
     }
 
     pub(in crate::net) fn dial(_: Stream, trust: &Trust, _: &str) -> io::Result<Self> {
-        match *trust {}
+        match trust.0 {}
     }
 
     pub(in crate::net) fn stream(&self) -> &Stream {
-        match *self {}
+        match self.0 {}
     }
 
     pub(in crate::net) fn read(
@@ -70,7 +71,7 @@ impl Tls {
         _: usize,
         _: &mut Scratch,
     ) -> io::Result<Read> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(in crate::net) fn write(
@@ -79,22 +80,22 @@ impl Tls {
         _: usize,
         _: &mut Scratch,
     ) -> io::Result<Sent> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(in crate::net) fn flush(&mut self) -> io::Result<usize> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(in crate::net) fn is_handshaking(&self) -> bool {
-        match *self {}
+        match self.0 {}
     }
 
     pub(in crate::net) fn is_pending(&self) -> bool {
-        match *self {}
+        match self.0 {}
     }
 
     pub(in crate::net) fn end(&mut self) {
-        match *self {}
+        match self.0 {}
     }
 }

@@ -7,6 +7,8 @@ pub(in crate::net) const HANDSHAKE: u8 = 0x16;
 /// Plain bytes and cipher; nothing before the first use.
 #[derive(Debug, Default)]
 pub(in crate::net) struct Scratch {
+    #[cfg(feature = "tls")]
     pub(super) plain: Vec<u8>,
+    #[cfg(feature = "tls")]
     pub(super) cipher: Vec<u8>,
 }

@@ -248,3 +248,179 @@ fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, out: &mut Vec<u8>) -> Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::io::{Read, Write};
+
+    use rustls::ClientConnection;
+
+    use super::*;
+    use crate::net::tls::certificate::Certificate;
+
+    /// Both ends of a connection, in memory.
+    struct Pair {
+        client: ClientConnection,
+        server: Session,
+        /// Of the client, that the server was not given or did not use.
+        sent: Vec<u8>,
+        plain: Vec<u8>,
+    }
+
+    fn certificate() -> (Certificate, Trust) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let trust = Trust::of_pem(Some(chain.as_bytes()), None, None).unwrap();
+        (Certificate::of_pem(chain.as_bytes(), key.as_bytes()).unwrap(), trust)
+    }
+
+    impl Pair {
+        fn new((certificate, trust): &(Certificate, Trust)) -> Self {
+            let name = trust.name("localhost").unwrap();
+            Self {
+                client: ClientConnection::new(Arc::clone(trust.config()), name).unwrap(),
+                server: Session::server(certificate.config()),
+                sent: Vec::new(),
+                plain: Vec::new(),
+            }
+        }
+
+        /// What the client has to send goes to `sent`, changed by `change`.
+        fn send(&mut self, change: &mut impl FnMut(&mut Vec<u8>)) {
+            let mut records = Vec::new();
+            while self.client.wants_write() {
+                self.client.write_tls(&mut records).unwrap();
+            }
+            if !records.is_empty() {
+                change(&mut records);
+            }
+            self.sent.extend(records);
+        }
+
+        /// The server takes what was sent, and its answer goes to the client.
+        fn take(&mut self) -> Result<Advanced, Error> {
+            let mut unsent = Vec::new();
+            let advanced = self.server.advance(&mut self.sent, &mut self.plain, &mut unsent);
+            self.sent.drain(..advanced.as_ref().map_or(0, |advanced| advanced.used));
+            let mut rest = &unsent[..];
+            if advanced.is_ok() {
+                while !rest.is_empty() {
+                    self.client.read_tls(&mut rest).unwrap();
+                    self.client.process_new_packets()?;
+                }
+            }
+            advanced
+        }
+
+        /// A handshake, a request and a goodbye, each record of which may be changed.
+        fn converse(&mut self, mut change: impl FnMut(&mut Vec<u8>)) -> Result<(), Error> {
+            for step in 0..6 {
+                if step == 3 && !self.client.is_handshaking() {
+                    self.client.writer().write_all(REQUEST).unwrap();
+                }
+                if step == 4 && !self.client.is_handshaking() {
+                    self.client.send_close_notify();
+                }
+                self.send(&mut change);
+                self.take()?;
+            }
+            Ok(())
+        }
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    #[test]
+    fn a_conversation_comes_through_and_its_answer_goes_back() {
+        let certificate = certificate();
+        let mut pair = Pair::new(&certificate);
+        pair.converse(|_| {}).unwrap();
+        assert_eq!(pair.plain, REQUEST);
+        assert!(!pair.server.is_handshaking() && pair.sent.is_empty());
+        // The client has said goodbye, and is still answered.
+        let mut out = Vec::new();
+        pair.server.encrypt(Outgoing::Plain(b"answer"), &mut [], &mut out).unwrap();
+        pair.server.encrypt(Outgoing::CloseNotify, &mut [], &mut out).unwrap();
+        pair.client.read_tls(&mut &out[..]).unwrap();
+        assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
+        let mut answer = Vec::new();
+        pair.client.reader().read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, b"answer");
+    }
+
+    #[test]
+    fn nothing_is_encrypted_before_the_handshake_is_done() {
+        let mut pair = Pair::new(&certificate());
+        let mut out = Vec::new();
+        pair.server.encrypt(Outgoing::Plain(b"early"), &mut [], &mut out).unwrap();
+        pair.server.encrypt(Outgoing::CloseNotify, &mut [], &mut out).unwrap();
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn records_come_in_any_pieces() {
+        let certificate = certificate();
+        let mut pair = Pair::new(&certificate);
+        let mut whole = Pair::new(&certificate);
+        whole.converse(|_| {}).unwrap();
+        while pair.client.is_handshaking() || pair.plain.is_empty() {
+            if !pair.client.is_handshaking() {
+                pair.client.writer().write_all(REQUEST).unwrap();
+            }
+            let mut records = Vec::new();
+            while pair.client.wants_write() {
+                pair.client.write_tls(&mut records).unwrap();
+            }
+            for byte in records {
+                pair.sent.push(byte);
+                pair.take().unwrap();
+            }
+        }
+        assert_eq!(pair.plain, whole.plain);
+    }
+
+    /// `PUSHSERVER_MANGLED_TLS=100000`: so many.
+    #[test]
+    fn mangled_handshakes_and_records_end_in_an_error_or_in_what_was_sent() {
+        let rounds = env::var("PUSHSERVER_MANGLED_TLS")
+            .map_or(1000, |rounds| rounds.parse::<u32>().expect("a number"));
+        let certificate = certificate();
+        let mut state = 16_u64;
+        // xorshift64.
+        let mut below = |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as usize % bound
+        };
+        let mut survived = 0;
+        for _ in 0..rounds {
+            let mut pair = Pair::new(&certificate);
+            // The hello, what ends the handshake, the request, or the goodbye.
+            let (at, mut step) = (below(4), 0);
+            let outcome = pair.converse(|records| {
+                step += 1;
+                if step != at + 1 {
+                    return;
+                }
+                for _ in 0..=below(3) {
+                    let at = below(records.len());
+                    match below(4) {
+                        0 => records[at] = below(256) as u8,
+                        1 => records[at] ^= 1 << below(8),
+                        2 => records.insert(at, below(256) as u8),
+                        _ => drop(records.drain(at..(at + 1 + below(40)).min(records.len()))),
+                    }
+                    if records.is_empty() {
+                        return;
+                    }
+                }
+            });
+            // What has come was authentic, or nothing has.
+            assert!(REQUEST.starts_with(&pair.plain), "{:?}", pair.plain);
+            survived += u32::from(outcome.is_err());
+        }
+        assert!(survived > rounds / 2, "{survived} of {rounds}");
+    }
+}

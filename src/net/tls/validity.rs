@@ -77,3 +77,40 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn certificate(begin: u64, end: u64) -> Vec<u8> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut about = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let at = |time| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(time);
+        (about.not_before, about.not_after) = (at(begin), at(end));
+        about.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn both_ends_are_read_in_either_spelling() {
+        for (begin, end) in [
+            (0, 1),
+            (951_782_399, 951_868_799), // around the 29th of February 2000
+            (1_795_946_400, 1_867_226_400), // 2026, 2029
+            (2_524_607_999, 2_524_608_000), // the turn from 2049 to 2050, and of its spelling
+            (4_107_542_399, 67_767_976_233), // around 2100, which has no leap day, and 4117
+        ] {
+            assert_eq!(of(&certificate(begin, end)), Some((begin, end)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_or_not_whole_is_not_read() {
+        let whole = certificate(0, 1);
+        for length in 0..120 {
+            assert_eq!(of(&whole[..length]), None, "{length}");
+        }
+        assert_eq!(of(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+}

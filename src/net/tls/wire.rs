@@ -27,6 +27,8 @@ pub(in crate::net) struct Tls {
     owed: usize,
     /// The peer sends no more.
     has_ended: bool,
+    /// We send no more.
+    is_shut: bool,
 }
 
 impl Tls {
@@ -56,6 +58,7 @@ impl Tls {
             unsent: Vec::new(),
             owed: 0,
             has_ended: false,
+            is_shut: false,
         }
     }
 
@@ -79,6 +82,10 @@ impl Tls {
         }
         if self.has_ended {
             return Ok(Read::End);
+        }
+        if self.is_shut {
+            // Only that something comes is of interest, and no fault of it can be told any more.
+            return self.stream.read(&mut buffer[..most]);
         }
         let kept = self.kept.len();
         buffer[..kept].copy_from_slice(&self.kept);
@@ -224,6 +231,7 @@ impl Tls {
     /// Tells the peer that nothing more will be sent; where the stream takes nothing it finds out
     /// by the stream's end.
     pub(in crate::net) fn end(&mut self) {
+        self.is_shut = true;
         let told = self.session.encrypt(Outgoing::CloseNotify, &mut self.kept, &mut self.unsent);
         if told.is_ok() {
             let _ = self.flush();
