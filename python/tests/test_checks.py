@@ -105,6 +105,8 @@ def test_a_store_may_be_in_redis():
         {"host": "redis.example", "port": 6380, "database": 2, "key_prefix": "a:", **login},
         {"host": "unix:/run/redis.sock", "password": {"env": "REDIS_PASSWORD"}},
         {"host": "::1", "timeout": 2.5, "cache": 1 << 20, "tls": False, **limits},
+        {"tls": True},
+        {"tls": {"ca": "/etc/ca.pem", "cert": "/c.pem", "key": "/k.pem", "server_name": "a"}},
         {"sentinel": SENTINEL | login, "password": gettext_lazy("hush")},
     ):
         assert ids(redis(**keys)) == []
@@ -120,7 +122,8 @@ def test_a_store_may_be_in_redis():
         ({"databse": 1}, "E001", "store.databse:|Is 'database' meant?"),
         ({"type": "memory", "host": "a"}, "E001", "store.host:|It belongs to a store of type 'r"),
         ({"type": "rediss"}, "E002", "store.type: 'rediss' is none of memory, redis"),
-        ({"tls": True}, "E002", "store.tls: True is not False|this version has no TLS to Redis"),
+        ({"tls": 1}, "E002", "store.tls: 1 is not of type bool or dict"),
+        ({"tls": {"cert_file": "/c.pem"}}, "E001", "store.tls.cert_file:|Is 'cert' meant?"),
         ({"password": 12345}, "E002", "store.password: the value is not of type str or dict"),
         ({"password": {"value": "hush"}}, "E001", "store.password.value:|Known: env, file"),
         ({"sentinel": {"nodes": ["a"]}}, "E002", "store.sentinel.master: it is missing"),
