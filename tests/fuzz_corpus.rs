@@ -10,17 +10,18 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 use pushserver_testkit::rounds::{
-    chunked_body, config, cursor, frames, relay, request_head, resp, shared,
+    chunked_body, config, cursor, frames, relay, request_head, resp, shared, token,
 };
 
 type Round = fn(&[u8]);
 
-const ROUNDS: [(&str, Round); 8] = [
+const ROUNDS: [(&str, Round); 9] = [
     ("request_head", request_head::round),
     ("chunked_body", chunked_body::round),
     ("cursor", cursor::round),
     ("frames", frames::round),
     ("resp", resp::round),
+    ("token", token::round),
     ("config", config::round),
     ("relay", relay::round),
     ("shared", shared::round),

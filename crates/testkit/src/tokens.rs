@@ -16,12 +16,18 @@ const FOREIGN_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The token of these claims that was signed with a key at this second.
 pub fn sign(key: &str, claims: &Value, unix_s: u64) -> String {
-    let key = URL_SAFE_NO_PAD.decode(key).expect("a key is base64url");
     let json = URL_SAFE_NO_PAD.encode(claims.to_string());
-    let signed = format!("{json}:{}", base_62(unix_s));
+    sign_text(key, format!("{json}:{}", base_62(unix_s)).as_bytes())
+}
+
+/// A text, whatever it is, with its signature behind it; bytes that are no ASCII are replaced.
+pub(crate) fn sign_text(key: &str, text: &[u8]) -> String {
+    let key = URL_SAFE_NO_PAD.decode(key).expect("a key is base64url");
+    let text: String =
+        text.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect();
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key of any length");
-    mac.update(signed.as_bytes());
-    format!("{signed}:{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    mac.update(text.as_bytes());
+    format!("{text}:{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
 /// The token that such a text stands for, where it is now `unix_s`: `c=room;u=42;e=60`, with `at`

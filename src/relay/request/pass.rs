@@ -20,6 +20,10 @@ const TWICE: &str = "token stands in the query more than once; give one";
 const TOO_MANY: &str = "more tokens in one request than limits.channels_per_request; give one for \
                         each channel at most";
 
+/// How far an application's clock may be ahead of ours, seconds. A token that was signed later is
+/// good for longer than its claims say.
+const AHEAD_S: u64 = 60;
+
 /// What a token is asked to allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
@@ -76,11 +80,13 @@ pub(super) fn of_request(
     }
     let read = |text: &Cow<'_, [u8]>| Token::read(text, &site.signing_keys, site.limits.token_s);
     let tokens: Option<Vec<Token>> = tokens.iter().map(read).collect();
+    let ends_most_s = unix_s.saturating_add(site.limits.token_s).saturating_add(AHEAD_S);
     let opened = tokens.and_then(|tokens| {
         let mut ids = names.iter().map(|name| &name[location.namespace.len()..]);
         let opens = tokens.iter().all(|token| {
             token.user == tokens[0].user
                 && action.is_allowed(token.publishes)
+                && token.ends_s <= ends_most_s
                 && (&*token.group, &*token.store) == (&*realm.group, &*realm.store)
         });
         let names_all = ids.all(|id| tokens.iter().any(|token| token.names(id)));

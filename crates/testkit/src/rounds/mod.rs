@@ -9,3 +9,4 @@ pub mod relay;
 pub mod request_head;
 pub mod resp;
 pub mod shared;
+pub mod token;
