@@ -11,6 +11,7 @@ mod pattern;
 mod publisher;
 mod redis;
 mod subscriber;
+mod tls;
 mod upstream;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -46,8 +47,13 @@ pub(super) fn configuration(
     out.line("");
     out.line("server {");
     out.indent = 1;
+    let files = tls::files(settings, &mut out);
+    let ssl = if files.is_some() { "ssl " } else { "" };
     for address in listen {
-        out.line(&format!("listen {} backlog=4096;", listen_address(address)?));
+        out.line(&format!("listen {} {ssl}backlog=4096;", listen_address(address)?));
+    }
+    if let Some(files) = files {
+        tls::directives(settings, files, &mut out);
     }
     server(&mut out, settings);
     for (index, location) in settings.locations.iter().enumerate() {

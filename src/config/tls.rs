@@ -13,7 +13,7 @@ use crate::clock::unix_time;
 use crate::net::options::{Certificate, Fault, Listen};
 
 /// The word that stands for a certificate that is made on demand.
-const DEVELOPMENT: &str = "development";
+pub(super) const DEVELOPMENT: &str = "development";
 
 /// Most bytes of a PEM file: a chain of ten certificates has 20 kB.
 const PEM_BYTES_MAX: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 //! has keys of its own there, and shares nothing with pushserver.
 
 use super::super::problem::Path;
-use super::super::settings::{Common, RedisStore, Settings, Store};
+use super::super::settings::{Common, RedisStore, Settings, Store, StoreTls};
 use super::{Output, quoted};
 use crate::hub::options::{StoreKind, StoreOptions};
 use crate::secret::Secret;
@@ -37,6 +37,7 @@ fn upstream(out: &mut Output, given: &RedisStore, built: &Options, index: usize,
         let namespace = namespace.replace('}', "%7D");
         lines.push(format!("nchan_redis_namespace {};", quoted(&namespace)));
     }
+    ssl(&mut lines, &given.tls);
     if built.credentials.username.is_some() {
         out.note("username: Nchan 1.3.6 sends it on one of its two connections alone. Here it is");
         out.note("left out: the password has to be that of Redis' default user.");
@@ -51,6 +52,24 @@ fn upstream(out: &mut Output, given: &RedisStore, built: &Options, index: usize,
         Some(password) => lines.push(format!("nchan_redis_password {};", quoted(password))),
     }
     out.block(&format!("upstream {}", name(index)), &lines);
+}
+
+/// The directives of a store with `tls`.
+fn ssl(lines: &mut Vec<String>, tls: &StoreTls) {
+    let files = match tls {
+        StoreTls::Switch(false) => return,
+        StoreTls::Switch(true) => [None; 4],
+        StoreTls::Files { ca, cert, key, server_name } => {
+            [ca.as_ref(), cert.as_ref(), key.as_ref().or(cert.as_ref()), server_name.as_ref()]
+        }
+    };
+    lines.push("nchan_redis_ssl on;".to_owned());
+    lines.push("nchan_redis_ssl_verify_certificate on;".to_owned());
+    let names =
+        ["trusted_certificate", "client_certificate", "client_certificate_key", "server_name"];
+    for (name, file) in names.iter().zip(files) {
+        lines.extend(file.map(|file| format!("nchan_redis_ssl_{name} {};", quoted(file))));
+    }
 }
 
 /// Writes where the channels of a location are, if they are in Redis.

@@ -300,3 +300,41 @@ fn a_status_location_is_left_out_and_said_to_be() {
     has(&text, &["# Left out: nginx tells nobody how it is, and has no tokens to take back."]);
     assert!(!text.contains("hush") && !text.contains("revoke"), "{text}");
 }
+
+#[test]
+fn a_certificate_becomes_directives() {
+    let files = json!({"certificate": "/c.pem", "private_key": "/k.pem"});
+    let lines = [
+        "listen 127.0.0.1:8001 ssl backlog=4096;",
+        "# A port of nginx is HTTPS or HTTP: for plain requests listen at another one, too.",
+        "ssl_certificate \"/c.pem\";",
+        "ssl_certificate_key \"/k.pem\";",
+    ];
+    has(&written(files).unwrap(), &lines);
+    let one = written(json!({"certificate": "/c.pem", "plain_http": false})).unwrap();
+    has(&one, &["ssl_certificate_key \"/c.pem\";"]);
+    assert!(!one.contains("for plain requests"), "{one}");
+    for settings in [
+        json!({"certificate": "development"}),
+        json!({"certificate": "/c.pem", "private_key": {"env": "KEY"}}),
+    ] {
+        let text = written(settings).unwrap();
+        has(&text, &["listen 127.0.0.1:8001 backlog=4096;"]);
+        assert!(text.contains("# certificate: ") && !text.contains("ssl_certificate"), "{text}");
+    }
+}
+
+#[test]
+fn a_redis_by_tls_becomes_directives() {
+    let tls = json!({"ca": "/ca.pem", "server_name": "redis.example"});
+    let store = json!({"type": "redis", "host": "10.0.0.1", "tls": tls});
+    let locations = json!([{"type": "publisher", "prefix": "/x/"}]);
+    let text = written(json!({"store": store, "locations": locations})).unwrap();
+    let lines = [
+        "nchan_redis_ssl on;",
+        "nchan_redis_ssl_verify_certificate on;",
+        "nchan_redis_ssl_trusted_certificate \"/ca.pem\";",
+        "nchan_redis_ssl_server_name \"redis.example\";",
+    ];
+    has(&text, &lines);
+}
