@@ -11,6 +11,7 @@ use pushserver::clock::Now;
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
 use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
+use pushserver_testkit::tokens::{SIGNING_KEYS, sign};
 
 const SUBSCRIBERS: usize = 10_000;
 const IDLE: usize = 100_000;
@@ -43,6 +44,7 @@ fn main() {
         idle(&format!("{name}, all on one channel"), 400.0, headers, |_| "crowd".to_owned());
     }
     pieces();
+    revocation();
 }
 
 fn relay() -> Relay {
@@ -124,6 +126,55 @@ fn idle(what: &str, budget: f64, headers: &str, channel: impl Fn(usize) -> Strin
     assert_eq!(relay.state().hub.held(), IDLE);
     let bytes = support::bytes_held(&region) / IDLE as f64;
     support::report(&format!("relay: idle {what}"), bytes, "bytes", budget);
+}
+
+/// A user with so many requests: no step of what ends them takes long, whichever of them are meant.
+fn revocation() {
+    for (scope, form) in [("one channel", "user=42&channel=crowd"), ("all channels", "user=42")] {
+        let mut relay = signed();
+        let claims = serde_json::json!({"c": "crowd", "u": "42", "e": 600_000});
+        let token = sign(SIGNING_KEYS[0], &claims, NOW.unix_s);
+        let get = format!("GET /s/crowd?token={token} HTTP/1.1\r\nHost: a\r\n\r\n");
+        for _ in 0..IDLE {
+            let conn = relay.accept(ARRIVAL, NOW);
+            relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
+        }
+        assert_eq!(relay.state().hub.held(), IDLE);
+        let admin = relay.accept(ARRIVAL, NOW);
+        let post = format!(
+            "POST /revoke HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer word\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+            form.len(),
+        );
+        let start = std::time::Instant::now();
+        relay.handle_input(admin, Input::Received(post.as_bytes()), NOW);
+        let mut longest = start.elapsed();
+        let (mut outputs, mut sent) = (Vec::new(), 0);
+        loop {
+            let start = std::time::Instant::now();
+            let more = relay.poll_outputs(&mut outputs, 32, NOW);
+            longest = longest.max(start.elapsed());
+            if !more {
+                break;
+            }
+            sent += outputs.drain(..).filter(|one| matches!(one, Output::Send { .. })).count();
+        }
+        assert_eq!(sent, IDLE + 1);
+        let ms = longest.as_secs_f64() * 1000.0;
+        support::report(&format!("relay: longest step of a revocation, {scope}"), ms, "ms", 2.0);
+        println!("{:?}", start.elapsed());
+    }
+}
+
+/// With a location whose requests need a token.
+fn signed() -> Relay {
+    let settings = serde_json::json!({"signing_keys": SIGNING_KEYS, "locations": [
+        {"type": "status", "prefix": "/", "secret": "word"},
+        {"type": "subscriber", "prefix": "/s/", "signed": true, "create_on_get": true},
+    ]});
+    let (text, source) = (settings.to_string(), Source::of(None, false));
+    let config = Config::parse(text.as_bytes(), source, Overrides::default()).expect("settings");
+    Relay::new(&config.relay_options(), config.hub_options(MessageId::default(), 1), NOW)
 }
 
 /// Twice the length may cost twice the time: no piece makes the relay scan earlier bytes again.

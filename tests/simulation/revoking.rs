@@ -9,13 +9,17 @@ use std::collections::BTreeMap;
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
 use pushserver::relay::{Command, ConnKey};
+use pushserver::store::{Fate, Loss};
 use pushserver::{hub, relay};
 use pushserver_testkit::tokens::{SIGNING_KEYS, sign};
 use pushserver_testkit::{Network, Random};
 use serde_json::json;
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 const STEPS: u64 = 60;
+
+const WEB_SOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// Longer than any run.
 const GOOD_S: u64 = 100_000;
@@ -32,6 +36,8 @@ fn options(seed: u64) -> (relay::options::Options, hub::options::Options) {
              "channel_group": "g"},
             {"type": "subscriber", "prefix": "/m/", "signed": true, "create_on_get": true,
              "delimiter": ","},
+            {"type": "subscriber", "prefix": "/told/", "signed": true, "create_on_get": true,
+             "passthrough": "http://127.0.0.1:1/told"},
             {"type": "pubsub", "prefix": "/b/", "signed": true, "create_on_get": true,
              "store_messages": false},
         ],
@@ -175,10 +181,7 @@ impl World {
         let more = match kind {
             Kind::Poll => "",
             Kind::EventStream => "Accept: text/event-stream\r\n",
-            Kind::WebSocket | Kind::Both => {
-                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            }
+            Kind::WebSocket | Kind::Both => WEB_SOCKET,
         };
         let head = format!("GET {path}?token={token} HTTP/1.1\r\nHost: sim\r\n{more}\r\n");
         let is_refused = user.is_some_and(|user| self.is_refused(user, &channels, signed_s));
@@ -392,28 +395,17 @@ fn what_is_published_behind_a_revocation_reaches_none_of_thousands_that_it_ends(
     const HOLDERS: usize = 5_000;
     let (options, hub) = options(0);
     let mut network = Network::new(&options, hub);
-    let ask = |network: &mut Network, user: &str, more: &str| {
-        let claims = json!({"c": "a", "e": GOOD_S, "u": user});
-        let token = sign(SIGNING_KEYS[0], &claims, network.now.unix_s);
-        let conn = network.connect();
-        let head = format!("GET /s/a?token={token} HTTP/1.1\r\nHost: sim\r\n{more}\r\n");
-        network.send(conn, head.as_bytes());
-        conn
-    };
     let mut ended = Vec::new();
     for number in 0..HOLDERS {
         let more = if number % 3 == 0 { "Accept: text/event-stream\r\n" } else { "" };
-        ended.push(ask(&mut network, "42", more));
+        ended.push(ask(&mut network, "/s/a", 0, more));
     }
-    let other = ask(&mut network, "43", "");
     network.settle();
     ended.iter().for_each(|conn| drop(network.take(*conn)));
-    let (admin, publisher) = (network.connect(), network.connect());
-    network.send(
-        admin,
-        b"POST /revoke HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer word\r\nContent-Length: 7\r\n\
-          Content-Type: application/x-www-form-urlencoded\r\n\r\nuser=42",
-    );
+    let admin = revoke(&mut network);
+    // Of the second behind it.
+    let other = ask(&mut network, "/s/a", 1, "");
+    let publisher = network.connect();
     network.send(publisher, b"POST /p/a HTTP/1.1\r\nHost: sim\r\nContent-Length: 2\r\n\r\nm1");
     network.turn();
     // Who asked is answered before all that ends.
@@ -432,4 +424,115 @@ fn what_is_published_behind_a_revocation_reaches_none_of_thousands_that_it_ends(
         assert!(seen == ["403"] || seen == ["end"], "{seen:?}");
     }
     assert_eq!(seen(&network.take(other)), ["200", "m1"]);
+}
+
+/// A store that answers so many turns later.
+fn slow(turns: u64) -> Network {
+    let (options, hub) = options(0);
+    let mut network = Network::new(&options, hub);
+    let late = [Fate { turns, loss: Loss::Nothing }];
+    let now = network.now;
+    network.relay.command(Command::SlowDown(&late), now);
+    network
+}
+
+/// Asks for channel `a` with a token of user 42.
+fn ask(network: &mut Network, path: &str, at_s: i64, more: &str) -> ConnKey {
+    let conn = network.connect();
+    ask_on(network, conn, path, at_s, more);
+    conn
+}
+
+fn ask_on(network: &mut Network, conn: ConnKey, path: &str, at_s: i64, more: &str) {
+    let mut claims = json!({"c": "a", "e": GOOD_S, "u": "42"});
+    if path == "/b/a" {
+        claims["a"] = "pub".into();
+    }
+    let signed_s = network.now.unix_s.saturating_add_signed(at_s);
+    let token = sign(SIGNING_KEYS[0], &claims, signed_s);
+    let head = format!("GET {path}?token={token} HTTP/1.1\r\nHost: sim\r\n{more}\r\n");
+    network.send(conn, head.as_bytes());
+}
+
+fn revoke(network: &mut Network) -> ConnKey {
+    let admin = network.connect();
+    network.send(
+        admin,
+        b"POST /revoke HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer word\r\nContent-Length: 7\r\n\
+          Content-Type: application/x-www-form-urlencoded\r\n\r\nuser=42",
+    );
+    admin
+}
+
+/// So many that everything slow has come.
+fn turns(network: &mut Network) {
+    (0..30).for_each(|_| network.turn());
+}
+
+#[test]
+fn who_waits_for_a_slow_store_is_ended_and_its_late_answer_goes_to_nobody() {
+    for more in ["", "Accept: text/event-stream\r\n", WEB_SOCKET] {
+        let mut network = slow(5);
+        let conn = ask(&mut network, "/s/a", 0, more);
+        network.turn();
+        assert!(network.take(conn).is_empty(), "it waits for the store");
+        let admin = revoke(&mut network);
+        network.turn();
+        assert!(network.take(admin).ends_with(b"{\"ended\": 1}"), "{more}");
+        assert_eq!(seen(&network.take(conn)), ["403"], "{more}");
+        // The next request on the connection has its own answer.
+        ask_on(&mut network, conn, "/s/a", 1, "");
+        turns(&mut network);
+        assert!(network.take(conn).is_empty() && network.peers.get(conn).end.is_none());
+        assert_eq!(network.relay.state().hub.held(), 1, "{more}");
+    }
+}
+
+#[test]
+fn a_websocket_whose_message_waits_for_a_slow_store_is_closed() {
+    let mut network = slow(3);
+    let conn = ask(&mut network, "/b/a", 0, WEB_SOCKET);
+    turns(&mut network);
+    assert_eq!(seen(&network.take(conn)), ["101"]);
+    network.send(conn, b"\x81\x82\0\0\0\0m1");
+    network.turn();
+    revoke(&mut network);
+    turns(&mut network);
+    assert_eq!(seen(&network.take(conn)), ["end"]);
+    assert_eq!(network.relay.state().hub.held(), 0);
+}
+
+#[test]
+fn what_a_slow_store_is_asked_behind_a_revocation_reaches_none_of_those_that_it_ends() {
+    let mut network = slow(2);
+    network.pace = 1;
+    let events = "Accept: text/event-stream\r\n";
+    let ended: Vec<_> = (0..9).map(|_| ask(&mut network, "/s/a", 0, events)).collect();
+    turns(&mut network);
+    ended.iter().for_each(|conn| drop(network.take(*conn)));
+    revoke(&mut network);
+    let other = ask(&mut network, "/s/a", 1, events);
+    let publisher = network.connect();
+    let post = b"POST /p/a HTTP/1.1\r\nHost: sim\r\nContent-Length: 2\r\n\r\nm1";
+    network.send(publisher, post);
+    turns(&mut network);
+    for conn in ended {
+        assert_eq!(seen(&network.take(conn)), ["end"]);
+    }
+    assert_eq!(seen(&network.take(other)), ["200", "m1"]);
+    assert!(network.take(publisher).starts_with(b"HTTP/1.1 201 "));
+}
+
+#[test]
+fn django_is_told_of_each_end() {
+    for more in ["", "Accept: text/event-stream\r\n", WEB_SOCKET] {
+        let (options, hub) = options(0);
+        let mut network = Network::new(&options, hub);
+        ask(&mut network, "/told/a", 0, more);
+        network.settle();
+        assert_eq!(network.told(), 1, "{more}");
+        revoke(&mut network);
+        network.settle();
+        assert_eq!(network.told(), 0, "{more}");
+    }
 }
