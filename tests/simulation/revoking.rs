@@ -31,6 +31,7 @@ fn options(seed: u64) -> (relay::options::Options, hub::options::Options) {
             {"type": "status", "prefix": "/", "secret": "word"},
             {"type": "publisher", "prefix": "/p/", "store_messages": false},
             {"type": "publisher", "prefix": "/gp/", "store_messages": false, "channel_group": "g"},
+            {"type": "publisher", "prefix": "/kept/"},
             {"type": "subscriber", "prefix": "/s/", "signed": true, "create_on_get": true},
             {"type": "subscriber", "prefix": "/g/", "signed": true, "create_on_get": true,
              "channel_group": "g"},
@@ -521,6 +522,43 @@ fn what_a_slow_store_is_asked_behind_a_revocation_reaches_none_of_those_that_it_
     }
     assert_eq!(seen(&network.take(other)), ["200", "m1"]);
     assert!(network.take(publisher).starts_with(b"HTTP/1.1 201 "));
+}
+
+#[test]
+fn what_streams_have_asked_a_slow_store_for_before_a_revocation_comes_to_none_that_it_ends() {
+    let (options, hub) = options(0);
+    let mut network = Network::new(&options, hub);
+    let fate = |turns| Fate { turns, loss: Loss::Nothing };
+    // Nine streams begin, and read later, as slowly; what is published is quick.
+    let fates: Vec<_> = (0..40).map(|number| fate(if number < 9 { 6 } else { 1 })).collect();
+    let now = network.now;
+    network.relay.command(Command::SlowDown(&fates), now);
+    let events = "Accept: text/event-stream\r\n";
+    let conns: Vec<_> = (0..9).map(|_| ask(&mut network, "/s/a", 0, events)).collect();
+    turns(&mut network);
+    conns.iter().for_each(|conn| network.peers.get_mut(*conn).room = Some(0));
+    publish(&mut network, "m1");
+    turns(&mut network);
+    for conn in &conns {
+        network.peers.get_mut(*conn).room = None;
+        network.take_waiting(*conn, usize::MAX);
+    }
+    network.turn();
+    // They are behind now, and have asked for what is next.
+    network.pace = 1;
+    revoke(&mut network);
+    publish(&mut network, "m2");
+    turns(&mut network);
+    for conn in conns {
+        assert_eq!(seen(&network.take(conn)), ["200", "m1", "end"]);
+    }
+}
+
+/// Publishes, and keeps it.
+fn publish(network: &mut Network, body: &str) {
+    let conn = network.connect();
+    let post = format!("POST /kept/a HTTP/1.1\r\nHost: sim\r\nContent-Length: 2\r\n\r\n{body}");
+    network.send(conn, post.as_bytes());
 }
 
 #[test]
