@@ -135,11 +135,11 @@ fn revocation() {
         let claims = serde_json::json!({"c": "crowd", "u": "42", "e": 600_000});
         let token = sign(SIGNING_KEYS[0], &claims, NOW.unix_s);
         let get = format!("GET /s/crowd?token={token} HTTP/1.1\r\nHost: a\r\n\r\n");
-        for _ in 0..IDLE {
+        for _ in 0..SUBSCRIBERS {
             let conn = relay.accept(ARRIVAL, NOW);
             relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
         }
-        assert_eq!(relay.state().hub.held(), IDLE);
+        assert_eq!(relay.state().hub.held(), SUBSCRIBERS);
         let admin = relay.accept(ARRIVAL, NOW);
         let post = format!(
             "POST /revoke HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer word\r\nContent-Length: {}\r\n\
@@ -159,10 +159,9 @@ fn revocation() {
             }
             sent += outputs.drain(..).filter(|one| matches!(one, Output::Send { .. })).count();
         }
-        assert_eq!(sent, IDLE + 1);
+        assert_eq!(sent, SUBSCRIBERS + 1);
         let ms = longest.as_secs_f64() * 1000.0;
         support::report(&format!("relay: longest step of a revocation, {scope}"), ms, "ms", 2.0);
-        println!("{:?}", start.elapsed());
     }
 }
 

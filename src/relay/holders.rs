@@ -10,18 +10,35 @@ use super::names::Names;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
-    // In the order of their keys, so that a run can be repeated.
-    by_conn: BTreeMap<ConnKey, Holder>,
-    by_user: HashMap<Rc<str>, BTreeSet<ConnKey>>,
+    /// In the order of their keys, so that a run can be repeated.
+    by_user: HashMap<Rc<str>, BTreeMap<ConnKey, Channels>>,
+    users: BTreeMap<ConnKey, Rc<str>>,
     /// Those whose access was taken back.
     revoked: BTreeSet<ConnKey>,
 }
 
+/// The names of a request's channels.
 #[derive(Debug)]
-struct Holder {
-    user: Rc<str>,
-    /// The names of the request's channels.
-    channels: Box<[Box<[u8]>]>,
+enum Channels {
+    /// Apart: to look at thousands of them takes the less time.
+    One(Box<[u8]>),
+    More(Box<[Box<[u8]>]>),
+}
+
+impl Channels {
+    fn of(names: &Names) -> Self {
+        match names.len() {
+            1 => Self::One(names.first().into()),
+            _ => Self::More(names.iter().map(Into::into).collect()),
+        }
+    }
+
+    fn have(&self, name: &[u8]) -> bool {
+        match self {
+            Self::One(one) => **one == *name,
+            Self::More(more) => more.iter().any(|one| **one == *name),
+        }
+    }
 }
 
 impl Holders {
@@ -29,14 +46,13 @@ impl Holders {
     pub(super) fn enter(&mut self, user: &str, conn: ConnKey, names: &Names) {
         let known = self.by_user.get_key_value(user).map(|(user, _)| Rc::clone(user));
         let user = known.unwrap_or_else(|| user.into());
-        self.by_user.entry(Rc::clone(&user)).or_default().insert(conn);
-        let channels = names.iter().map(Into::into).collect();
-        self.by_conn.insert(conn, Holder { user, channels });
+        self.users.insert(conn, Rc::clone(&user));
+        self.by_user.entry(user).or_default().insert(conn, Channels::of(names));
     }
 
     /// The request of a connection is over, whether it is of a user or not.
     pub(super) fn leave(&mut self, conn: ConnKey) {
-        let Some(Holder { user, .. }) = self.by_conn.remove(&conn) else { return };
+        let Some(user) = self.users.remove(&conn) else { return };
         self.revoked.remove(&conn);
         if let Some(conns) = self.by_user.get_mut(&user) {
             conns.remove(&conn);
@@ -50,14 +66,11 @@ impl Holders {
     /// many they are.
     pub(super) fn revoke(&mut self, user: &str, channel: Option<&[u8]>) -> usize {
         let Some(conns) = self.by_user.get(user) else { return 0 };
-        let is_meant = |conn: &&ConnKey| {
-            channel.is_none_or(|name| {
-                let holder = self.by_conn.get(conn);
-                holder.is_some_and(|holder| holder.channels.iter().any(|one| **one == *name))
-            })
-        };
+        let is_meant = |channels: &Channels| channel.is_none_or(|name| channels.have(name));
+        let meant = conns.iter().filter(|(_, channels)| is_meant(channels)).map(|(conn, _)| *conn);
         let before = self.revoked.len();
-        self.revoked.extend(conns.iter().filter(is_meant));
+        // Made at once of what is in order, and not one by one: several times as fast.
+        self.revoked.append(&mut meant.collect());
         self.revoked.len() - before
     }
 
@@ -73,12 +86,12 @@ impl Holders {
 
     /// Connections with a request of a user.
     pub(super) fn len(&self) -> usize {
-        self.by_conn.len()
+        self.users.len()
     }
 
     /// Whether a connection has a request of a user; for tests.
     pub(super) fn has(&self, conn: ConnKey) -> bool {
-        self.by_conn.contains_key(&conn)
+        self.users.contains_key(&conn)
     }
 
     pub(super) fn shrink(&mut self) {
@@ -87,12 +100,12 @@ impl Holders {
 
     /// Compares the tables; for tests.
     pub(super) fn check_invariants(&self) {
-        let conns: usize = self.by_user.values().map(BTreeSet::len).sum();
-        assert_eq!(conns, self.by_conn.len(), "each connection is of one user");
-        for (conn, holder) in &self.by_conn {
-            assert!(self.by_user[&holder.user].contains(conn), "{conn:?}");
+        let conns: usize = self.by_user.values().map(BTreeMap::len).sum();
+        assert_eq!(conns, self.users.len(), "each connection is of one user");
+        for (conn, user) in &self.users {
+            assert!(self.by_user[user].contains_key(conn), "{conn:?}");
         }
-        assert!(self.revoked.iter().all(|conn| self.by_conn.contains_key(conn)));
+        assert!(self.revoked.iter().all(|conn| self.users.contains_key(conn)));
     }
 }
 
@@ -152,6 +165,6 @@ mod tests {
         holders.leave(a);
         holders.leave(b);
         assert!(!holders.has_revoked());
-        assert_eq!((holders.by_conn.len(), holders.by_user.len()), (0, 0));
+        assert_eq!((holders.users.len(), holders.by_user.len()), (0, 0));
     }
 }
