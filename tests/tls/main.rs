@@ -10,6 +10,7 @@ mod client; // TLS that a test holds in its hand
 mod clients; // curl, OpenSSL, Python, Node, Java
 mod ends; // close_notify, half-closes, cuts
 mod hostile; // slow, stalled, mangled and overlong ones
+mod notices; // passthrough to https
 mod one_port; // which of the two a connection is, and what the application is told
 
 use std::fs;
