@@ -66,9 +66,11 @@ def _answer(given: list[str], claim: tokens.Claim) -> HttpResponse:
     most = tokens.seconds_max()
     claims = [tokens.verified(token, signing_keys, most) for token in given]
     known = [each for each in claims if each is not None]
-    if len(known) < len(claims) or not tokens.permits(known, claim):
+    now_s = int(time())
+    ends_most_s = now_s + most + tokens.AHEAD_S
+    if len(known) < len(claims) or not tokens.permits(known, claim, ends_most_s):
         return _refusal(INVALID, 'error="invalid_token"')
-    if min(each.ends_s for each in known) <= time():
+    if min(each.ends_s for each in known) <= now_s:
         return _refusal(EXPIRED, 'error="invalid_token", error_description="expired"')
     return HttpResponse()
 

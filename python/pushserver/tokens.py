@@ -28,6 +28,8 @@ PUBLISH_S = 60
 PAGE_S = 86400
 PAGE_SETTING = "PUSH_SERVER_TOKEN_SECONDS"
 USER_BYTES_MAX = 128
+# Seconds that the clock of who signed may be ahead, as in src/relay/request/pass.rs.
+AHEAD_S = 60
 TOKEN_BYTES_MAX = 64 << 10
 
 # Instead of a user: the one of the page's request.
@@ -141,6 +143,8 @@ def verified(token: str, signing_keys: Iterable[bytes], seconds: int) -> Claims 
     text, signed_s = _base64(payload), _base_62(time)
     if text is None or signed_s is None:
         return None
+    if not text.startswith(b"{"):
+        return None
     try:
         claims = json.loads(text.decode(), object_pairs_hook=_Pairs, parse_constant=_refuse)
         return _claims(dict(_once(claims)), signed_s, seconds)
@@ -148,13 +152,16 @@ def verified(token: str, signing_keys: Iterable[bytes], seconds: int) -> Claims 
         return None
 
 
-def permits(claims: Iterable[Claims], claim: Claim) -> bool:
-    """Whether the claims of all tokens together are enough: of one user, and each channel named."""
+def permits(claims: Iterable[Claims], claim: Claim, ends_most_s: float) -> bool:
+    """Whether the claims of all tokens together are enough: of one user, and each channel named.
+
+    ``ends_most_s``: none may end later, as one of a clock that is far ahead would.
+    """
     several = [*claims]
     named = {channel for each in several for channel in each.channels}
     return (
         len({each.user for each in several}) == 1
-        and all(each.scope == claim.scope for each in several)
+        and all(each.scope == claim.scope and each.ends_s <= ends_most_s for each in several)
         and all(each.publishes in claim.publishes for each in several)
         and named.issuperset(claim.channels)
     )

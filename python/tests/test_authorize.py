@@ -157,6 +157,15 @@ def test_several_tokens_of_one_user(ask, monkeypatch):
     assert ask(several("b", b)).status_code == 200
 
 
+def test_a_clock_that_is_far_ahead_signs_no_token(ask, monkeypatch):
+    signed_s = signing.time.time()
+    for ahead_s, status in ((50, 200), (70, 401)):
+        with monkeypatch.context() as patch:
+            patch.setattr("django.core.signing.time.time", lambda by=ahead_s: signed_s + by)
+            ahead = token(expires=604800)
+        assert ask(f"/updates/room?token={ahead}").status_code == status
+
+
 def test_two_tokens_for_one_channel_are_none(ask):
     assert ask(f"/updates/room?token={token()}&token={token()}").status_code == 400
     # One in the query counts, not the header's.
