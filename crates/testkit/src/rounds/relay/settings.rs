@@ -11,6 +11,7 @@ use pushserver::{hub, relay};
 use serde_json::{Value, json};
 
 use crate::network::BEGIN_UNIX_S;
+use crate::tokens::SIGNING_KEYS;
 
 /// The judge's too: what the relay refuses for its size is a head no more.
 pub(crate) const LIMITS: HeadLimits = HeadLimits { header_bytes: 700, headers: 12, uri_bytes: 200 };
@@ -64,7 +65,13 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
                 "first_message": "newest", "create_on_get": !is_tight},
             {"type": "publisher", "prefix": "/secret/", "secret": "s", "create_on_post": false,
                 "allow": ["127.0.0.0/8"]},
+            {"type": "status", "prefix": "/status/", "secret": "s"},
+            {"type": "subscriber", "url": "/signed/(.+)", "delimiter": ",", "signed": true,
+                "create_on_get": true},
+            {"type": "pubsub", "url": "/mine/([^/]+)", "signed": true, "create_on_get": true,
+                "passthrough": "http://127.0.0.1:1/mine"},
         ],
+        "signing_keys": SIGNING_KEYS,
         "limits": {"header_bytes": LIMITS.header_bytes, "headers": LIMITS.headers,
             "uri_bytes": LIMITS.uri_bytes,
             "body_bytes": 500, "channel_id_bytes": 20,
