@@ -45,6 +45,7 @@ fn main() {
     }
     pieces();
     revocation();
+    tokens();
 }
 
 fn relay() -> Relay {
@@ -195,5 +196,41 @@ fn pieces() {
         let ms = fastest.min().expect("51 rounds").as_secs_f64() * 1e3;
         let (bytes, count) = (head.len(), head.len().div_ceil(16));
         println!("a head of {bytes} bytes in {count} pieces: {ms:.3} ms   budget {budget} ms");
+    }
+}
+
+/// What the check of a token adds to a poll that is answered at once, of one that is good and of
+/// one that nobody has signed.
+fn tokens() {
+    let key = pushserver_testkit::tokens::SIGNING_KEYS[0];
+    let fastest_ns = |signed: bool, token: &str| {
+        let settings = serde_json::json!({
+            "signing_keys": [key],
+            "locations": [{"type": "subscriber", "prefix": "/s/", "create_on_get": true,
+                "polling": "interval", "signed": signed}],
+        });
+        let (text, overrides) = (settings.to_string(), Overrides::default());
+        let config = Config::parse(text.as_bytes(), Source::Defaults, overrides).expect("sound");
+        let hub = config.hub_options(MessageId::default(), 1);
+        let mut relay = Relay::new(&config.relay_options(), hub, NOW);
+        let conn = relay.accept(ARRIVAL, NOW);
+        let get = format!("GET /s/room?token={token} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let rounds = (0..201).map(|_| {
+            let start = std::time::Instant::now();
+            for _ in 0..1_000 {
+                relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
+                assert_eq!(drain(&mut relay), 1, "answered");
+            }
+            start.elapsed()
+        });
+        rounds.min().expect("201 rounds").as_secs_f64() * 1e6
+    };
+    let claims = serde_json::json!({"c": "room", "e": 3600, "u": "42"});
+    let good = pushserver_testkit::tokens::sign(key, &claims, NOW.unix_s);
+    let forged = good.replace('A', "B");
+    let free_ns = fastest_ns(false, &good);
+    for (what, token) in [("a token", &good), ("a forged token", &forged)] {
+        let ns = fastest_ns(true, token) - free_ns;
+        support::report(&format!("relay: {what}, beside none"), ns, "ns", 1500.0);
     }
 }

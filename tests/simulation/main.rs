@@ -42,7 +42,7 @@ use asks::Asks;
 use pushserver_testkit::Random;
 use world::World;
 
-const SEEDS: u64 = 320;
+const SEEDS: u64 = 400;
 const SEEDS_OF_DURABLE: u64 = 200;
 const STEPS: u64 = 200;
 

@@ -46,9 +46,12 @@ impl World {
         assert!(hub.timers() <= timers, "{} timers, {timers} at most", hub.timers());
         let armed = self.clients.values().filter(|client| client.timer.is_some()).count();
         // A stream without pings has a timer while its store is awaited.
-        // So has one whose client has begun a message.
+        // So has one whose client has begun a message, and one that is to end with its token.
         let is_slow = self.asks.is_slow();
-        let may_have = |stream: &Stream| is_slow || PLACES[stream.place].publishes.is_some();
+        let may_have = |stream: &Stream| {
+            let place = &PLACES[stream.place];
+            is_slow || place.publishes.is_some() || place.is_signed()
+        };
         let is_free = |client: &&Client| {
             client.timer.is_none() && client.stream.as_ref().is_some_and(may_have)
         };

@@ -132,9 +132,10 @@ impl Request {
             Ask::Follow(Form::Event, _) => "text/event-stream",
             _ => ACCEPTS[accept],
         };
+        let token = PLACES[place].token(channels);
         request.head = format!(
             "{method} {path}{channel}{query} HTTP/{version}\r\nHost: sim\r\n{connection}\
-             Accept: {accept}\r\n{lines}\r\n"
+             {token}Accept: {accept}\r\n{lines}\r\n"
         )
         .into_bytes();
         request

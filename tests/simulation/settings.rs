@@ -10,9 +10,15 @@ use pushserver::relay::options::{
     ChannelIds, Limits, LocationOptions, Options, Origins, PublisherOptions, Role,
     SubscriberOptions, Transports,
 };
+use pushserver::secret::SigningKey;
 use pushserver::store::{StoreId, memory};
 
 use pushserver_testkit::Random;
+use pushserver_testkit::tokens::{SIGNING_KEYS, sign};
+use serde_json::json;
+
+/// The names of the stores.
+const STORES: [&str; 2] = ["default", "other"];
 
 /// What a location of the simulation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +154,31 @@ pub(crate) const PLACES: [Place; 28] = [
     Place { path: "/other-ask", ids: Ids::Query, store: 1, passthrough: true, ..BASE },
 ];
 
+/// The locations that need a token. Every request there has one, which outlasts any run: they
+/// behave as all others.
+const SIGNED: [&str; 8] =
+    ["/group-pub/", "/told/", "/group/", "/other/", "/two/", "/both/", "/list-two/", "/ask"];
+
 impl Place {
+    /// Whether it needs a token.
+    pub(crate) fn is_signed(&self) -> bool {
+        SIGNED.contains(&self.path)
+    }
+
+    /// The header line with its token, if it needs one, for these channels.
+    pub(crate) fn token(&self, channels: &[&str]) -> String {
+        if !self.is_signed() {
+            return String::new();
+        }
+        let mut claims = json!({"c": channels, "e": 604_800 / 2, "g": self.group});
+        claims["s"] = STORES[usize::from(self.store)].into();
+        if matches!(self.kind, Kind::Publisher { .. }) || self.publishes.is_some() {
+            claims["a"] = "pub".into();
+        }
+        let token = sign(SIGNING_KEYS[usize::from(self.store)], &claims, FIRST_ID.time);
+        format!("Authorization: Bearer {token}\r\n")
+    }
+
     /// Every way to write a pattern is used.
     fn pattern(&self) -> Pattern {
         match self.path.len() % 3 {
@@ -253,7 +283,10 @@ impl Settings {
                 .collect(),
             proxy: None,
             limits: self.limits.clone(),
-            signing_keys: Vec::new(),
+            signing_keys: SIGNING_KEYS
+                .iter()
+                .map(|key| SigningKey::of(&(*key).into()).expect("a key"))
+                .collect(),
             access_log: false,
         }
     }
@@ -307,7 +340,7 @@ impl Settings {
             store: StoreId(place.store),
             channel_group: place.group.to_owned(),
             role,
-            signed: None,
+            signed: place.is_signed().then(|| STORES[usize::from(place.store)].into()),
         }
     }
 }
