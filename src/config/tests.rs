@@ -816,6 +816,27 @@ fn a_store_with_a_file_has_one_of_its_own() {
 }
 
 #[test]
+#[cfg(not(feature = "tls"))]
+fn a_build_without_tls_says_so() {
+    for settings in [
+        json!({"certificate": "development"}),
+        json!({"store": {"type": "redis", "tls": true}}),
+        json!({"locations": [{"type": "subscriber", "prefix": "/",
+            "passthrough": "https://a/"}]}),
+    ] {
+        let overrides = Overrides::default();
+        let error = Config::of_value(settings, Source::Defaults, overrides).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("built without the feature \"tls\""), "{error}");
+    }
+    // What is only meant is a warning: the plain port is served.
+    let host = json!({"location": "127.0.0.1:8001", "secure": true});
+    let settings = json!({"publisher_host": host});
+    let config = Config::of_value(settings, Source::Defaults, Overrides::default()).unwrap();
+    assert!(config.warnings().iter().any(|line| line.contains("publisher_host.secure")));
+}
+
+#[test]
 #[cfg(not(feature = "persist"))]
 fn a_build_without_files_says_so() {
     let refusal = refusal(&json!({"store": {"persist": "/a.db"}}));
