@@ -79,6 +79,11 @@ impl Holders {
         self.revoked.pop_first()
     }
 
+    /// Whether the request of a connection is to be ended.
+    pub(super) fn is_revoked(&self, conn: ConnKey) -> bool {
+        self.revoked.contains(&conn)
+    }
+
     /// Whether some are to be ended.
     pub(super) fn has_revoked(&self) -> bool {
         !self.revoked.is_empty()

@@ -218,7 +218,7 @@ pub struct SubscriberOptions {
 /// A status location's settings.
 #[derive(Debug, Clone)]
 pub struct StatusOptions {
-    /// Networks that may ask; empty: all.
+    /// Networks that may ask, and nobody else.
     pub allow: Vec<IpNet>,
     /// Required as `Authorization: Bearer …`; without it nothing is changed.
     pub secret: Option<Secret>,

@@ -504,6 +504,29 @@ fn a_websocket_whose_message_waits_for_a_slow_store_is_closed() {
 }
 
 #[test]
+fn what_a_websocket_sends_behind_a_revocation_is_not_published() {
+    let (options, hub) = options(0);
+    let mut network = Network::new(&options, hub);
+    let conns: Vec<_> = (0..9).map(|_| ask(&mut network, "/b/a", 0, WEB_SOCKET)).collect();
+    turns(&mut network);
+    network.pace = 1;
+    let admin = revoke(&mut network);
+    // Of the second behind it.
+    let other = ask(&mut network, "/s/a", 1, "Accept: text/event-stream\r\n");
+    while network.take(admin).is_empty() {
+        network.turn();
+    }
+    for conn in &conns {
+        network.send(*conn, b"\x81\x82\0\0\0\0m1");
+    }
+    turns(&mut network);
+    for conn in conns {
+        assert_eq!(seen(&network.take(conn)), ["101", "end"]);
+    }
+    assert_eq!(seen(&network.take(other)), ["200"]);
+}
+
+#[test]
 fn what_a_slow_store_is_asked_behind_a_revocation_reaches_none_of_those_that_it_ends() {
     let mut network = slow(2);
     network.pace = 1;

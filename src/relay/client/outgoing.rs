@@ -49,13 +49,20 @@ pub(super) fn end_begun(client: &mut Client, (code, status): (u16, &str), step: 
     }
 }
 
-/// Ends a stream that has begun if the time of its tokens is up; gives whether it is.
+/// How a stream ends whose user's access was taken back.
+pub(super) const REVOKED: (u16, &str) = (4403, "403 Forbidden");
+
+/// Ends a stream that has begun if its tokens are good no more; gives whether that is so. Those
+/// whose access was taken back are many at times, and wait for their turn to be ended.
 pub(super) fn end_over(client: &mut Client, step: &mut Step<'_>) -> bool {
-    let is_over = client.following().is_some_and(|following| following.is_over(step.now));
-    if is_over {
-        end_begun(client, (4401, "401 Unauthorized"), step);
-    }
-    is_over
+    let Some(following) = client.following() else { return false };
+    let end = match following.is_over(step.now) {
+        true => (4401, "401 Unauthorized"),
+        false if step.effects.holders.is_revoked(step.conn) => REVOKED,
+        false => return false,
+    };
+    end_begun(client, end, step);
+    true
 }
 
 /// The daemon stops: what is idle is closed, and what has begun has some time to end. The hub ends

@@ -3,7 +3,9 @@
 
 use super::following::{Begun, Following, Kind};
 use super::frames::{published, refused};
-use super::outgoing::{DISPLACED, STOPS, arm_ping, close_socket, end_begun, end_over, send};
+use super::outgoing::{
+    DISPLACED, REVOKED, STOPS, arm_ping, close_socket, end_begun, end_over, send,
+};
 use super::responding::{ended, missing, respond, resume_behind_hold, words};
 use super::{Client, Phase};
 use crate::hub::{self, Due, End, Hold, StreamKey};
@@ -322,7 +324,7 @@ fn answer_ended(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'
 /// Ends a request whose user's access was taken back.
 pub(in crate::relay) fn end_revoked(client: &mut Client, step: &mut Step<'_>) {
     if client.phase.is_stream() {
-        return end_begun(client, (4403, "403 Forbidden"), step);
+        return end_begun(client, REVOKED, step);
     }
     let mut reply = match client.enter(Phase::IDLE, step) {
         Phase::AwaitingStore(asked) => asked.reply,
