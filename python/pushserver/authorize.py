@@ -19,6 +19,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
+from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from pushserver import conf, keys, patterns, tokens
@@ -31,6 +32,8 @@ EXPIRED = "the token has expired: ask the application for a new URL"
 _READS = ("GET", "HEAD")
 
 
+# Whether a token is good, the header says: a cache would take it for that of the next.
+@never_cache
 @csrf_exempt
 @login_not_required
 def authorize(request: HttpRequest) -> HttpResponse:
@@ -53,7 +56,9 @@ def authorize(request: HttpRequest) -> HttpResponse:
         return HttpResponse()
     given = [value for name, value in parameters if name == "token"]
     if len(given) > 1 and (publishes or not conf.serves_several(place)):
-        return HttpResponse("two tokens: send one", status=400, content_type="text/plain")
+        return _malformed("token stands in the query more than once; give one")
+    if len(given) > conf.channels_per_request():
+        return _malformed("more tokens than limits.channels_per_request; give one for each channel")
     sides = {publishes, is_both or publishes}
     given = given or ([bearer] if bearer else [])
     return _answer(given, tokens.Claim(channels, sides, tokens.scope(place)))
@@ -73,6 +78,10 @@ def _answer(given: list[str], claim: tokens.Claim) -> HttpResponse:
     if min(each.ends_s for each in known) <= now_s:
         return _refusal(EXPIRED, 'error="invalid_token", error_description="expired"')
     return HttpResponse()
+
+
+def _malformed(text: str) -> HttpResponse:
+    return HttpResponse(text, status=400, content_type="text/plain")
 
 
 def _refusal(text: str, challenge: str = "") -> HttpResponse:

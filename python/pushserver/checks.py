@@ -390,8 +390,8 @@ def _channel_ids(push_server: Settings) -> Iterator[CheckMessage]:
             fault = "prefix", "not beside query: write the whole path as url, as in '/updates'"
         elif query is not None and not re.fullmatch("[^\0-\x1f\x7f-\x9f]+", str(query)):
             fault = "query", "the name of a query parameter is not empty and has no controls"
-        elif query in ("last_event_id", "since"):
-            fault = "query", f"{query!r} gives the cursor: name another parameter"
+        elif query in ("last_event_id", "since", "token"):
+            fault = "query", f"{query!r} is the server's own: name another parameter"
         elif delimiter is not None and not re.fullmatch("[!-~]+", str(delimiter)):
             fault = "delimiter", "it has to be printable ASCII characters, as in ','"
         elif delimiter is not None and {*str(delimiter)} & {*"%?#"}:

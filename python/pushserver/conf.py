@@ -232,7 +232,7 @@ def target(kind: str, *channel_ids: object) -> Target:
     except ValueError as error:
         kind = str(place["type"])
         raise ImproperlyConfigured(f"the PUSH_SERVER location of type {kind!r}: {error}") from error
-    if len(ids) > (most := _channels_per_request()):
+    if len(ids) > (most := channels_per_request()):
         raise ValueError(
             f"{len(ids)} channels in one URL, and limits.channels_per_request is {most}"
         )
@@ -248,7 +248,8 @@ def target(kind: str, *channel_ids: object) -> Target:
     return Target(path, place, ids)
 
 
-def _channels_per_request() -> int:
+def channels_per_request() -> int:
+    """``limits.channels_per_request``."""
     limits: Mapping[str, Any] = push_server().get("limits") or {}
     most = limits.get("channels_per_request", schema.LIMITS["channels_per_request"]["default"])
     return int(most)
@@ -417,16 +418,20 @@ def secret_of(value: object, key: str) -> str:
     how = "env" if "env" in value else "file"
     try:
         if how == "env":
-            return os.environ[str(value["env"])]
-        # As the daemon reads it: without the line end.
-        text = Path(str(value["file"])).read_text(encoding="utf-8")
+            text = os.environ[str(value["env"])]
+        else:
+            # As the daemon reads it: without the line end.
+            text = Path(str(value["file"])).read_text(encoding="utf-8")
+            text = text.removesuffix("\n").removesuffix("\r")
+        if not text:
+            raise ValueError
     except (OSError, KeyError, ValueError) as error:
         # What stands there is not repeated: it may be the secret itself.
-        why = error.strerror if isinstance(error, OSError) else "it is not there, or no text"
+        why = error.strerror if isinstance(error, OSError) else "it is empty, no text or not there"
         raise ImproperlyConfigured(
             f"PUSH_SERVER: {key}.{how}: the secret cannot be read: {why}"
         ) from None
-    return text.removesuffix("\n").removesuffix("\r")
+    return text
 
 
 def is_default_port() -> bool:

@@ -32,7 +32,9 @@ def of_channels() -> list[bytes]:
 
     Raises ``ImproperlyConfigured`` where ``SECRET_KEY`` is empty.
     """
-    secret_keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS][:KEYS_MAX]
+    # An empty fallback, as of a variable that is not set, would let everybody sign.
+    fallbacks = [each for each in settings.SECRET_KEY_FALLBACKS if each]
+    secret_keys = [settings.SECRET_KEY, *fallbacks][:KEYS_MAX]
     return [*dict.fromkeys(derived("channel", secret_key) for secret_key in secret_keys)]
 
 

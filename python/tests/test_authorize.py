@@ -82,6 +82,18 @@ def test_the_answers_are_those_of_the_daemon(ask, monkeypatch):
     assert answer.content == b"the token has expired: ask the application for a new URL"
 
 
+def test_no_cache_lets_anybody_in(ask, settings):
+    settings.MIDDLEWARE = [
+        "django.middleware.cache.UpdateCacheMiddleware",
+        *settings.MIDDLEWARE,
+        "django.middleware.cache.FetchFromCacheMiddleware",
+    ]
+    assert ask(f"/updates/room?token={token()}").status_code == 200
+    answer = ask("/updates/room")
+    assert answer.status_code == 401
+    assert "no-store" in answer["Cache-Control"]
+
+
 def test_a_url_of_channel_url_is_let_in(ask):
     for channel in ("room", "räum 1"):
         url = updates.subscriber_url(channel, user="7")
@@ -155,6 +167,14 @@ def test_several_tokens_of_one_user(ask, monkeypatch):
     monkeypatch.setattr("pushserver.authorize.time", lambda: signing.time.time() + 75)
     assert b"expired" in ask(several("ab", a, b)).content
     assert ask(several("b", b)).status_code == 200
+
+
+def test_there_are_no_more_tokens_than_channels_in_one_request(ask, settings):
+    settings.PUSH_SERVER |= {"limits": {"channels_per_request": 2}}
+    tokens = [token(["a", "b"], expires=expires) for expires in (60, 70, 80)]
+    assert ask(several("ab", *tokens[:2])).status_code == 200
+    answer = ask(several("ab", *tokens))
+    assert (answer.status_code, b"channels_per_request" in answer.content) == (400, True)
 
 
 def test_a_clock_that_is_far_ahead_signs_no_token(ask, monkeypatch):

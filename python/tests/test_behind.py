@@ -71,6 +71,12 @@ def test_nobody_else_says_so_and_no_view_sees_it(secret):
     }
 
 
+def test_pages_do_not_depend_on_the_secret_of_notices(settings):
+    place = {"type": "subscriber", "prefix": "/", "passthrough_secret": {"file": "/nowhere"}}
+    settings.PUSH_SERVER = {"locations": [place]}
+    assert environ(PEER="10.9.9.9")["REMOTE_ADDR"] == "127.0.0.1"
+
+
 def test_without_a_secret_of_this_run_nothing_is_believed(monkeypatch):
     for known in (None, ""):
         monkeypatch.setenv(behind.PROXY_SECRET_VARIABLE, known or "")

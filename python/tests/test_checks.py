@@ -626,6 +626,7 @@ def test_a_first_message(value):
         {"url": "/s", "prefix": "", "query": ""},
         {"url": "/s", "prefix": "", "query": "a\n"},
         {"url": "/s", "prefix": "", "query": "last_event_id"},
+        {"url": "/s", "prefix": "", "query": "token"},
         {"url": "/s", "query": "channel"},
         {"url": "/s/(.+)", "delimiter": ",", "query": "channel"},
     ],

@@ -68,6 +68,12 @@ def test_nobody_is_no_user(status, user):
     assert status.requests == []
 
 
+def test_a_list_is_no_channel(status):
+    with pytest.raises(ValueError, match="one channel"):
+        updates.revoke(7, ["a", "b"])
+    assert status.requests == []
+
+
 def nothing_listens():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -90,6 +90,13 @@ def test_keys_are_derived_as_django_derives_them(settings):
     assert len(keys.of_channels()) == 16
 
 
+@pytest.mark.parametrize("empty", ["", b"", None])
+def test_an_empty_fallback_lets_nobody_sign(settings, empty):
+    settings.SECRET_KEY_FALLBACKS = [empty, OLDER]
+    assert keys.derived("channel", "") not in keys.of_channels()
+    assert keys.derived("channel", OLDER) in keys.of_channels()
+
+
 @pytest.mark.parametrize(("claims", "token"), VECTORS)
 def test_the_vectors_of_the_daemon(monkeypatch, claims, token):
     monkeypatch.setattr("time.time", lambda: SIGNED_S + 0.9)
@@ -339,7 +346,12 @@ def test_the_secret_of_a_location_goes_instead(stub, settings, monkeypatch, tmp_
         updates.send_update("room", 1)
     told = [request.headers["authorization"] for request in stub.requests]
     assert told == ["Bearer hush", "Bearer of a variable", "Bearer of a file"]
-    for secret, where in (({"env": "hush"}, "env"), ({"file": "/hush"}, "file")):
+    monkeypatch.setenv("EMPTY_hush", "")
+    for secret, where in (
+        ({"env": "hush"}, "env"),
+        ({"env": "EMPTY_hush"}, "env"),
+        ({"file": "/hush"}, "file"),
+    ):
         place["secret"] = secret
         settings.PUSH_SERVER = {"publisher_host": stub.host, "locations": [place]}
         with pytest.raises(ImproperlyConfigured, match=rf"secret\.{where}: ") as caught:

@@ -323,6 +323,8 @@ def revoke(
     form = {"user": tokens.user_id(user)}
     if form["user"] is None:
         raise ValueError("revoke: say whose access is taken back, as in user=request.user")
+    if isinstance(channel_id, (list, tuple)):
+        raise ValueError("revoke: one channel at a time; call it for each")
     if channel_id is not None:
         # With the place of the channel, as in its tokens.
         group, store = tokens.scope(conf.location("subscriber"))
