@@ -220,6 +220,7 @@ impl Sockets {
             if most == 0 {
                 // The end of a client lies behind bytes that are never read; bytes of an upstream
                 // are wanted later.
+                let ended = ended || socket.transport.has_ended();
                 if ended && socket.side == Side::Accepted {
                     relay.handle_input(conn, Input::Ended, now);
                 }
@@ -240,17 +241,16 @@ impl Sockets {
                 }
             }
             match read {
-                Ok(Read::Bytes(length)) => {
-                    relay.handle_input(conn, Input::Received(&self.buffer[..length]), now);
-                    if !ended {
-                        return;
-                    }
-                }
-                Ok(Read::More(length)) => {
+                Ok(read @ (Read::Bytes(length) | Read::More(length))) => {
                     if length > 0 {
                         relay.handle_input(conn, Input::Received(&self.buffer[..length]), now);
                     }
-                    return self.read_again(conn);
+                    if let Read::More(_) = read {
+                        return self.read_again(conn);
+                    }
+                    if !ended {
+                        return;
+                    }
                 }
                 Ok(Read::Hello(length)) => {
                     let Some(slot) = self.table.get_mut(conn.index()) else { return };

@@ -102,6 +102,11 @@ impl Transport {
         matches!(self, Self::Tls(tls) if tls.is_handshaking())
     }
 
+    /// Whether the peer has said that it sends no more, other than by the stream's end.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.has_ended())
+    }
+
     /// Whether it has to write something of its own.
     pub(super) fn is_pending(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.is_pending())

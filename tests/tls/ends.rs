@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pushserver_testkit::{counters, post, request, until};
+use pushserver_testkit::{Upstream, counters, post, request, until};
 use serde_json::json;
 
 use crate::client::Secure;
@@ -84,4 +84,56 @@ fn what_is_connected_when_the_daemon_stops_is_told() {
         assert!(client.is_told);
     }
     assert!(daemon.wait().success());
+}
+
+#[test]
+fn a_subscriber_that_is_cut_within_a_record_is_gone() {
+    let daemon = secure(json!({}));
+    let mut client = Secure::connect(&daemon).handshake();
+    client.get("/subscriber/a");
+    daemon.until_held("a", 1);
+    std::io::Write::write_all(&mut client.session.writer(), b"GET ").unwrap();
+    let records = client.records();
+    // One event tells of both.
+    daemon.signal("STOP");
+    std::io::Write::write_all(&mut client.socket, &records[..9]).unwrap();
+    client.cut();
+    daemon.signal("CONT");
+    daemon.until_held("a", 0);
+    client.until_ended();
+}
+
+#[test]
+fn an_upload_goes_on_in_plain_behind_an_early_answer() {
+    let upstream = Upstream::start();
+    let daemon = secure(json!({"allrequests": upstream.url()}));
+    let mut client = Secure::connect(&daemon).handshake();
+    client.send("POST /page HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100001\r\n\r\nx");
+    let mut server = upstream.accept();
+    server.head();
+    assert_eq!(server.bytes(1), b"x");
+    server.send("HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.answer().status, 302);
+    client.until("the end of what we send", |client| client.is_told);
+    client.send([b'y'; 50_000]).send([b'y'; 50_000]);
+    assert_eq!(server.bytes(100_000), [b'y'; 100_000]);
+}
+
+#[test]
+fn what_is_asked_for_while_an_answer_is_stalled_does_not_spoil_it() {
+    let daemon = secure(json!({}));
+    let message: Vec<u8> = (0..8_u32 << 20).map(|at| (at / 7) as u8).collect();
+    daemon.publish("a", message.clone());
+    let mut client = Secure::connect(&daemon).handshake();
+    client.get("/subscriber/a");
+    // Each read may make room of which no event tells the daemon before it reads what comes here.
+    let mut asked = 0;
+    while client.received() < 7 << 20 {
+        client.fill();
+        if asked < 2000 {
+            asked += 1;
+            client.send(b"\r\n");
+        }
+    }
+    assert!(client.answer().body == message);
 }

@@ -91,6 +91,10 @@ impl Tls {
         match self.0 {}
     }
 
+    pub(in crate::net) fn has_ended(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(in crate::net) fn is_pending(&self) -> bool {
         match self.0 {}
     }

@@ -2,6 +2,7 @@
 //! most one record that the stream has not taken; the message that it is of stays shared.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 
 use super::certificate::Certificate;
 use super::scratch::Scratch;
@@ -83,32 +84,27 @@ impl Tls {
         if self.has_ended {
             return Ok(Read::End);
         }
-        if self.is_shut {
-            // Only that something comes is of interest, and no fault of it can be told any more.
-            return self.stream.read(&mut buffer[..most]);
-        }
         let kept = self.kept.len();
         buffer[..kept].copy_from_slice(&self.kept);
         // More than was asked for where a record would not be whole.
         let room = buffer.len().min(kept + most.max(RECORD_CIPHER));
         let read = self.stream.read(&mut buffer[kept..room])?;
-        let (Read::Bytes(came) | Read::More(came)) = read else {
-            if kept == 0 || read == Read::End {
+        let came = match read {
+            Read::Bytes(came) | Read::More(came) => came,
+            // The first bytes of a connection came before there was a session.
+            Read::Drained if kept > 0 => 0,
+            read => {
                 self.kept = Vec::new();
                 return Ok(read);
             }
-            // The first bytes of a connection came before there was a session.
-            return self.decrypt(buffer, kept, most, scratch).map(|length| match length {
-                0 => Read::Drained,
-                length => Read::Bytes(length),
-            });
         };
         let length = self.decrypt(buffer, kept + came, most, scratch)?;
         Ok(match read {
             _ if self.has_ended && length == 0 => Read::End,
             _ if self.has_ended || !self.rest.is_empty() => Read::More(length),
             Read::More(_) => Read::More(length),
-            _ if length == 0 => Read::Drained,
+            Read::Drained if length == 0 => Read::Drained,
+            // Also none: behind a record that is not whole, or was the session's, is an end found.
             _ => Read::Bytes(length),
         })
     }
@@ -134,10 +130,14 @@ impl Tls {
         let plain = &mut scratch.plain;
         plain.clear();
         let advanced = self.session.advance(&mut buffer[..filled], plain, &mut self.unsent);
-        // Also an alert.
-        let flushed = self.flush();
+        if self.is_shut {
+            self.unsent = Vec::new();
+        } else if self.owed == 0 {
+            // Also an alert. That the stream takes no more is for who writes: what has come counts.
+            // What is owed is counted by who writes, too; the stream will say when it takes more.
+            let _ = self.flush();
+        }
         let advanced = advanced.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-        flushed?;
         self.has_ended = advanced.has_ended;
         let left = &buffer[advanced.used..filled];
         if left.len() > RECORD_CIPHER {
@@ -231,10 +231,21 @@ impl Tls {
     /// Tells the peer that nothing more will be sent; where the stream takes nothing it finds out
     /// by the stream's end.
     pub(in crate::net) fn end(&mut self) {
-        self.is_shut = true;
+        if mem::replace(&mut self.is_shut, true) {
+            return;
+        }
         let told = self.session.encrypt(Outgoing::CloseNotify, &mut self.kept, &mut self.unsent);
         if told.is_ok() {
             let _ = self.flush();
         }
+        self.unsent = Vec::new();
+    }
+
+    /// Whether the peer has said that it sends no more; what came before may still be to be read.
+    pub(in crate::net) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 }
+
+#[cfg(test)]
+mod tests;
