@@ -1,9 +1,10 @@
-// Feed: what the names of one tab have seen; has no connection of its own but to catch up.
+// Feed: the names of one tab at one URL; has no connection of its own but to catch up.
 
 import {Chase, HELD} from "./chase.mjs";
 import {Holder} from "./holder.mjs";
+import {Name} from "./name.mjs";
 import {Tabs} from "./tabs.mjs";
-import {UNKNOWN, later, order} from "./ids.mjs";
+import {later, order} from "./ids.mjs";
 import {keyOf} from "./tokens.mjs";
 import {FIRST_BYTE_MS, LOST_MS, RETRY_MS, pauseMs} from "./waiting.mjs";
 
@@ -51,12 +52,11 @@ export class Feed {
     }
 
     /** `seen`: behind which id it goes on; `isRenewed`: with a URL that has not been taken yet. */
-    add(name, {ids, tokens}, {renew, seen = null, isRenewed = false}) {
-        const entry = {name, ids, tokens, renew, seen, isRenewed, state: "closed"};
-        Object.assign(entry, {from: undefined, chase: null, isRenewing: false});
+    add(name, place, options) {
+        const entry = new Name(name, place, options, this.#options.base, this.#tell);
         this.#names.set(name, entry);
         if (this.#running) {
-            this.#enter(entry, {state: "connecting"});
+            entry.enter({state: "connecting"});
             this.#greet();
         }
     }
@@ -64,6 +64,7 @@ export class Feed {
     remove(name, detail) {
         const entry = this.#names.get(name);
         this.#names.delete(name);
+        entry.isGone = true;
         entry.chase?.abort();
         entry.chase = null;
         if (this.#names.size > 0) {
@@ -90,7 +91,7 @@ export class Feed {
             return;
         }
         this.#running = true;
-        this.#names.forEach((entry) => this.#enter(entry, {state: "connecting"}));
+        this.#names.forEach((entry) => entry.enter({state: "connecting"}));
         const {base, key, credentials, shared} = this.#options;
         this.#tabs = new Tabs(`pushserver ${VERSION} ${credentials} ${key}`, shared, {
             hear: (message) => this.#hear(message),
@@ -194,7 +195,7 @@ export class Feed {
         if (message.type === "state") {
             clearTimeout(this.#answerTimer);
             this.#detail = message.detail;
-            this.#names.forEach((entry) => this.#enter(entry, message.detail));
+            this.#names.forEach((entry) => entry.enter(message.detail));
         } else if (message.type === "joined" && message.to === this.#tabs.tab) {
             this.#join(message);
         } else if (message.type === "accepted" && message.to === this.#tabs.tab) {
@@ -229,7 +230,7 @@ export class Feed {
         const known = [...this.#names.values()].filter(({isKnown}) => isKnown);
         known.forEach((entry) => {
             entry.from ??= place;
-            this.#enter(entry, this.#detail);
+            entry.enter(this.#detail);
         });
         this.#chase((entry) => order(entry.seen, entry.from) < 0);
     }
@@ -243,40 +244,8 @@ export class Feed {
             this.#late.push(message);
             this.#late.splice(0, this.#late.length - LATE_MAX);
         }
-        entries.filter(({chase}) => chase === null).forEach((entry) => this.#take(entry, message));
+        entries.filter(({chase}) => chase === null).forEach((entry) => entry.take(message));
         this.#chase((entry) => order(entry.seen, message.prev) < 0);
-    }
-
-    /** Processes a message if it is the name's next. */
-    #take(entry, message) {
-        // Ids that cannot be compared are taken as they come.
-        if (order(message.id, entry.seen) <= 0 || order(message.prev, entry.seen) > 0) {
-            return;
-        }
-        // The count is right only for a name that had everything up to there, and nothing after.
-        const isExact = order(message.prev, entry.seen) === 0;
-        this.#process(entry, isExact ? message : {...message, gap: message.gap && UNKNOWN});
-    }
-
-    #process(entry, {id, gap, channel, text}) {
-        entry.seen = id;
-        if (gap !== undefined) {
-            this.#tell.gap(entry.name, gap === UNKNOWN ? null : gap);
-        }
-        // Without text it is a place alone.
-        const isIts = text !== undefined && takes(entry, {channel});
-        if (!isIts || this.#names.get(entry.name) !== entry) {
-            return;
-        }
-        let data;
-        try {
-            data = JSON.parse(text);
-        } catch (error) {
-            // And never will be: go on with the next.
-            console.warn(`${this.#options.base}: an update is not JSON: ${error.message}`);
-            return;
-        }
-        this.#tell.message(entry.name, data);
     }
 
     #accepted({turn}) {
@@ -305,17 +274,17 @@ export class Feed {
         const {name} = entry;
         entry.chase?.abort();
         Object.assign(entry, {isRenewing: true, isKnown: false, from: undefined, chase: null});
-        this.#enter(entry, {state: "connecting"});
+        entry.enter({state: "connecting"});
         try {
             const url = await entry.renew(name);
             if (!url) {
                 throw refusal;
             }
-            if (this.#names.get(name) === entry) {
+            if (!entry.isGone) {
                 this.#tell.renewed(entry, url);
             }
         } catch (error) {
-            if (this.#names.get(name) === entry) {
+            if (!entry.isGone) {
                 this.remove(name, {state: "closed", error});
             }
         }
@@ -376,7 +345,7 @@ export class Feed {
                 } else {
                     cursor = answer.id;
                     const still = entries.filter((entry) => entry.chase === chase);
-                    still.forEach((entry) => this.#merge(entry, answer));
+                    still.forEach((entry) => entry.merge(this.#late, answer));
                 }
             } catch (error) {
                 failures += 1;
@@ -392,7 +361,7 @@ export class Feed {
             this.#late = [];
         }
         late.forEach((message) => {
-            entries.forEach((entry) => entry.chase === null && this.#take(entry, message));
+            entries.forEach((entry) => entry.chase === null && entry.take(message));
         });
     }
 
@@ -406,35 +375,4 @@ export class Feed {
             ? chase.ask(request, true, FIRST_BYTE_MS)
             : chase.ask(request, false, LOST_MS);
     }
-
-    /**
-     * Processes an answer, and before it what the holder alone got: no store has it, or the answer
-     * begins with what is published from now on.
-     */
-    #merge(entry, answer) {
-        for (const message of this.#late) {
-            const place = order(message.id, answer.id);
-            const isBefore = answer.text === undefined ? place <= 0 : place < 0;
-            if (isBefore && order(message.id, later(entry.seen, entry.from)) > 0) {
-                this.#process(entry, {...message, gap: message.gap && UNKNOWN});
-            }
-        }
-        this.#process(entry, answer);
-    }
-
-    #enter(entry, detail) {
-        // A processor may have unsubscribed; each pause is news of its own.
-        const isNews = entry.state !== detail.state || detail.state === "waiting";
-        const isOther = detail.transport !== undefined && entry.transport !== detail.transport;
-        if (this.#names.has(entry.name) && detail.state && (isNews || isOther)) {
-            entry.state = detail.state;
-            entry.transport = detail.transport ?? entry.transport;
-            this.#tell.state(entry.name, detail);
-        }
-    }
-}
-
-/** Whether a name takes messages of this channel. */
-function takes({ids}, {channel}) {
-    return ids.length === 0 || ids.includes(channel);
 }

@@ -15,8 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 MODULE = HERE.parent / "pushserver/static/pushserver/updates.module.js"
 PARTS = [
-    *["updates", "feed", "chase", "tabs", "holder", "connection", "requests", "waiting"],
-    *["event_stream", "tokens", "ids"],
+    *["updates", "feed", "name", "chase", "tabs", "holder", "connection", "requests"],
+    *["waiting", "event_stream", "tokens", "ids"],
 ]
 
 

@@ -23,7 +23,8 @@
  * A browser opens six connections to a host at most, over all its tabs: so the tabs share one. The
  * parts, from the page down to the network:
  *   Updates     the names, processors and events of a page
- *   Feed        one URL in one tab: which update each name has seen, and which it has missed
+ *   Feed        one URL in one tab: from which of its updates on each name has all
+ *   Name        one name of the page: which update it has seen, and which is its next
  *   Chase       the requests of names that have missed some
  *   Tabs        the tabs that follow one URL: they elect the holder and exchange messages
  *   Holder      which tab wants which channels; only in the tab that holds the connection

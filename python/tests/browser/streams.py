@@ -88,6 +88,10 @@ class StreamServer:
             self._messages.append(Message(*self._place, channel, text, gap))
             self._changed.notify_all()
 
+    def go_on_from(self, other: StreamServer) -> None:
+        """Ids are later than those of the other, as those of one store are."""
+        self._place = other._place
+
     def forget(self) -> None:
         """All messages have expired."""
         with self._changed:

@@ -153,6 +153,7 @@ def test_a_renewed_url_may_be_of_another_user_and_place(open_page, server, wait_
         wait_for(lambda: other.streams() == 1)
         assert other.asked[0].cursor is not None
         assert other.asked[0].tokens == [new]
+        other.go_on_from(server)
         other.publish("a", 2)
         wait_for(lambda: values(browser, "a") == [1, 2])
         assert "closed" not in [state for state, _ in states(browser, "a")]

@@ -23,7 +23,8 @@
  * A browser opens six connections to a host at most, over all its tabs: so the tabs share one. The
  * parts, from the page down to the network:
  *   Updates     the names, processors and events of a page
- *   Feed        one URL in one tab: which update each name has seen, and which it has missed
+ *   Feed        one URL in one tab: from which of its updates on each name has all
+ *   Name        one name of the page: which update it has seen, and which is its next
  *   Chase       the requests of names that have missed some
  *   Tabs        the tabs that follow one URL: they elect the holder and exchange messages
  *   Holder      which tab wants which channels; only in the tab that holds the connection
@@ -152,7 +153,7 @@ export class Updates extends EventTarget {
 // with a hash beside the plain one.
 export default (globalThis[Symbol.for("pushserver")] ??= new Updates());
 
-// Feed: what the names of one tab have seen; has no connection of its own but to catch up.
+// Feed: the names of one tab at one URL; has no connection of its own but to catch up.
 
 const VERSION = 2; // of the messages between tabs: pages with another one share nothing with these
 const ANSWER_MS = 5000; // a holder that does not answer for so long has stopped
@@ -198,12 +199,11 @@ export class Feed {
     }
 
     /** `seen`: behind which id it goes on; `isRenewed`: with a URL that has not been taken yet. */
-    add(name, {ids, tokens}, {renew, seen = null, isRenewed = false}) {
-        const entry = {name, ids, tokens, renew, seen, isRenewed, state: "closed"};
-        Object.assign(entry, {from: undefined, chase: null, isRenewing: false});
+    add(name, place, options) {
+        const entry = new Name(name, place, options, this.#options.base, this.#tell);
         this.#names.set(name, entry);
         if (this.#running) {
-            this.#enter(entry, {state: "connecting"});
+            entry.enter({state: "connecting"});
             this.#greet();
         }
     }
@@ -211,6 +211,7 @@ export class Feed {
     remove(name, detail) {
         const entry = this.#names.get(name);
         this.#names.delete(name);
+        entry.isGone = true;
         entry.chase?.abort();
         entry.chase = null;
         if (this.#names.size > 0) {
@@ -237,7 +238,7 @@ export class Feed {
             return;
         }
         this.#running = true;
-        this.#names.forEach((entry) => this.#enter(entry, {state: "connecting"}));
+        this.#names.forEach((entry) => entry.enter({state: "connecting"}));
         const {base, key, credentials, shared} = this.#options;
         this.#tabs = new Tabs(`pushserver ${VERSION} ${credentials} ${key}`, shared, {
             hear: (message) => this.#hear(message),
@@ -341,7 +342,7 @@ export class Feed {
         if (message.type === "state") {
             clearTimeout(this.#answerTimer);
             this.#detail = message.detail;
-            this.#names.forEach((entry) => this.#enter(entry, message.detail));
+            this.#names.forEach((entry) => entry.enter(message.detail));
         } else if (message.type === "joined" && message.to === this.#tabs.tab) {
             this.#join(message);
         } else if (message.type === "accepted" && message.to === this.#tabs.tab) {
@@ -376,7 +377,7 @@ export class Feed {
         const known = [...this.#names.values()].filter(({isKnown}) => isKnown);
         known.forEach((entry) => {
             entry.from ??= place;
-            this.#enter(entry, this.#detail);
+            entry.enter(this.#detail);
         });
         this.#chase((entry) => order(entry.seen, entry.from) < 0);
     }
@@ -390,40 +391,8 @@ export class Feed {
             this.#late.push(message);
             this.#late.splice(0, this.#late.length - LATE_MAX);
         }
-        entries.filter(({chase}) => chase === null).forEach((entry) => this.#take(entry, message));
+        entries.filter(({chase}) => chase === null).forEach((entry) => entry.take(message));
         this.#chase((entry) => order(entry.seen, message.prev) < 0);
-    }
-
-    /** Processes a message if it is the name's next. */
-    #take(entry, message) {
-        // Ids that cannot be compared are taken as they come.
-        if (order(message.id, entry.seen) <= 0 || order(message.prev, entry.seen) > 0) {
-            return;
-        }
-        // The count is right only for a name that had everything up to there, and nothing after.
-        const isExact = order(message.prev, entry.seen) === 0;
-        this.#process(entry, isExact ? message : {...message, gap: message.gap && UNKNOWN});
-    }
-
-    #process(entry, {id, gap, channel, text}) {
-        entry.seen = id;
-        if (gap !== undefined) {
-            this.#tell.gap(entry.name, gap === UNKNOWN ? null : gap);
-        }
-        // Without text it is a place alone.
-        const isIts = text !== undefined && takes(entry, {channel});
-        if (!isIts || this.#names.get(entry.name) !== entry) {
-            return;
-        }
-        let data;
-        try {
-            data = JSON.parse(text);
-        } catch (error) {
-            // And never will be: go on with the next.
-            console.warn(`${this.#options.base}: an update is not JSON: ${error.message}`);
-            return;
-        }
-        this.#tell.message(entry.name, data);
     }
 
     #accepted({turn}) {
@@ -452,17 +421,17 @@ export class Feed {
         const {name} = entry;
         entry.chase?.abort();
         Object.assign(entry, {isRenewing: true, isKnown: false, from: undefined, chase: null});
-        this.#enter(entry, {state: "connecting"});
+        entry.enter({state: "connecting"});
         try {
             const url = await entry.renew(name);
             if (!url) {
                 throw refusal;
             }
-            if (this.#names.get(name) === entry) {
+            if (!entry.isGone) {
                 this.#tell.renewed(entry, url);
             }
         } catch (error) {
-            if (this.#names.get(name) === entry) {
+            if (!entry.isGone) {
                 this.remove(name, {state: "closed", error});
             }
         }
@@ -523,7 +492,7 @@ export class Feed {
                 } else {
                     cursor = answer.id;
                     const still = entries.filter((entry) => entry.chase === chase);
-                    still.forEach((entry) => this.#merge(entry, answer));
+                    still.forEach((entry) => entry.merge(this.#late, answer));
                 }
             } catch (error) {
                 failures += 1;
@@ -539,7 +508,7 @@ export class Feed {
             this.#late = [];
         }
         late.forEach((message) => {
-            entries.forEach((entry) => entry.chase === null && this.#take(entry, message));
+            entries.forEach((entry) => entry.chase === null && entry.take(message));
         });
     }
 
@@ -553,37 +522,91 @@ export class Feed {
             ? chase.ask(request, true, FIRST_BYTE_MS)
             : chase.ask(request, false, LOST_MS);
     }
-
-    /**
-     * Processes an answer, and before it what the holder alone got: no store has it, or the answer
-     * begins with what is published from now on.
-     */
-    #merge(entry, answer) {
-        for (const message of this.#late) {
-            const place = order(message.id, answer.id);
-            const isBefore = answer.text === undefined ? place <= 0 : place < 0;
-            if (isBefore && order(message.id, later(entry.seen, entry.from)) > 0) {
-                this.#process(entry, {...message, gap: message.gap && UNKNOWN});
-            }
-        }
-        this.#process(entry, answer);
-    }
-
-    #enter(entry, detail) {
-        // A processor may have unsubscribed; each pause is news of its own.
-        const isNews = entry.state !== detail.state || detail.state === "waiting";
-        const isOther = detail.transport !== undefined && entry.transport !== detail.transport;
-        if (this.#names.has(entry.name) && detail.state && (isNews || isOther)) {
-            entry.state = detail.state;
-            entry.transport = detail.transport ?? entry.transport;
-            this.#tell.state(entry.name, detail);
-        }
-    }
 }
 
-/** Whether a name takes messages of this channel. */
-function takes({ids}, {channel}) {
-    return ids.length === 0 || ids.includes(channel);
+// Name: which update a name has seen, and whether the next is its own; never asks for any.
+
+/** One name that a page has given, with the channels that it follows. */
+export class Name {
+    name;
+    ids;
+    tokens;
+    seen; // id of the last message that it has; null: none yet
+    from; // id from which on the holder's request has its channels; undefined: not known
+    chase = null; // its requests while it catches up
+    state = "closed";
+    renew; // the page's, which gives another URL
+    isRenewing = false;
+    isRenewed; // its URL is another, which has not been taken yet
+    isKnown = false; // to the holder
+    isGone = false; // the page follows it no more
+    #transport;
+    #base;
+    #tell;
+
+    constructor(name, {ids, tokens}, {renew, seen = null, isRenewed = false}, base, tell) {
+        Object.assign(this, {name, ids, tokens, renew, seen, isRenewed});
+        this.#base = base;
+        this.#tell = tell;
+    }
+
+    /** Processes a message of the holder if it is the next. */
+    take(message) {
+        // Ids that cannot be compared are taken as they come.
+        if (order(message.id, this.seen) <= 0 || order(message.prev, this.seen) > 0) {
+            return;
+        }
+        // The count is right only for a name that had everything up to there, and nothing after.
+        const isExact = order(message.prev, this.seen) === 0;
+        this.#process(isExact ? message : {...message, gap: message.gap && UNKNOWN});
+    }
+
+    /**
+     * Processes an answer to its own request, and before it what the holder alone got: no store has
+     * it, or the answer begins with what is published from now on.
+     */
+    merge(late, answer) {
+        for (const message of late) {
+            const place = order(message.id, answer.id);
+            const isBefore = answer.text === undefined ? place <= 0 : place < 0;
+            if (isBefore && order(message.id, later(this.seen, this.from)) > 0) {
+                this.#process({...message, gap: message.gap && UNKNOWN});
+            }
+        }
+        this.#process(answer);
+    }
+
+    #process({id, gap, channel, text}) {
+        this.seen = id;
+        if (gap !== undefined) {
+            this.#tell.gap(this.name, gap === UNKNOWN ? null : gap);
+        }
+        const isIts = this.ids.length === 0 || this.ids.includes(channel);
+        // Without text it is a place alone.
+        if (!isIts || text === undefined || this.isGone) {
+            return;
+        }
+        let data;
+        try {
+            data = JSON.parse(text);
+        } catch (error) {
+            // And never will be: go on with the next.
+            console.warn(`${this.#base}: an update is not JSON: ${error.message}`);
+            return;
+        }
+        this.#tell.message(this.name, data);
+    }
+
+    enter(detail) {
+        // A processor may have unsubscribed; each pause is news of its own.
+        const isNews = this.state !== detail.state || detail.state === "waiting";
+        const isOther = detail.transport !== undefined && this.#transport !== detail.transport;
+        if (!this.isGone && detail.state && (isNews || isOther)) {
+            this.state = detail.state;
+            this.#transport = detail.transport ?? this.#transport;
+            this.#tell.state(this.name, detail);
+        }
+    }
 }
 
 // Chase: the requests of names that catch up; never knows what they have missed.
