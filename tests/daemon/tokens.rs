@@ -143,3 +143,23 @@ fn refused_tokens_are_counted_by_what_is_wrong_and_shown_to_nobody() {
         }
     }
 }
+
+#[test]
+fn who_is_at_the_wrong_host_or_address_hears_nothing_of_tokens() {
+    let far = json!({"type": "publisher", "prefix": "/far/", "signed": true,
+        "allow": ["192.0.2.0/24"]});
+    let mut settings = settings(&SIGNING_KEYS, "http://127.0.0.1:9/");
+    settings["locations"].as_array_mut().expect("a list").push(far);
+    let daemon = Start::with(BINARY, settings).start();
+    let host = format!("Host: evil.example:{}", daemon.address().port());
+    let good = token(SIGNING_KEYS[0], &json!({"c": "a", "e": 60}));
+    let publishes = token(SIGNING_KEYS[0], &json!({"c": "a", "e": 60, "a": "pub"}));
+    for query in [String::new(), "?token=x".to_owned(), format!("?token={good}")] {
+        let elsewhere = get(&format!("/subscriber/a{query}"), "");
+        let elsewhere = elsewhere.replace("Host: a", &host);
+        assert_eq!(daemon.ask(elsewhere).answer().status, 421, "{query}");
+    }
+    for query in [String::new(), "?token=x".to_owned(), format!("?token={publishes}")] {
+        assert_eq!(daemon.ask(get(&format!("/far/a{query}"), "")).answer().status, 403, "{query}");
+    }
+}
