@@ -159,6 +159,22 @@ def test_a_renewed_url_may_be_of_another_user_and_place(open_page, server, wait_
         assert "closed" not in [state for state, _ in states(browser, "a")]
 
 
+def test_a_page_that_gives_no_url_yet_is_waited_for_and_nothing_asked(open_page, server, wait_for):
+    browser = open_page()
+    short, long = token("a"), token("b", expires=99)
+    urls = {"a": server.url("a", token=short), "b": server.url("b", token=long)}
+    never = "updates.subscribe(arguments[0], {renew: () => new Promise(() => {})})"
+    browser.run(never, urls)
+    wait_for(lambda: server.streams() == 1)
+    expire(server, short)
+    server.publish("b", 1)
+    wait_for(lambda: values(browser, "b") == [1])
+    assert browser.run("return updates.state('a')") == "connecting"
+    assert [ask.tokens for ask in server.asked if short in ask.tokens] == [[short, long]]
+    browser.run("updates.unsubscribe('a')")
+    assert browser.run("return updates.state('a')") == "closed"
+
+
 def test_without_renew_an_expired_name_is_closed_with_the_reason(open_page, server, wait_for):
     browser = open_page()
     short, long = token("a"), token("b", expires=99)

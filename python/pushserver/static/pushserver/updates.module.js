@@ -342,7 +342,8 @@ export class Feed {
         if (message.type === "state") {
             clearTimeout(this.#answerTimer);
             this.#detail = message.detail;
-            this.#names.forEach((entry) => entry.enter(message.detail));
+            const names = [...this.#names.values()].filter(({isRenewing}) => !isRenewing);
+            names.forEach((entry) => entry.enter(message.detail));
         } else if (message.type === "joined" && message.to === this.#tabs.tab) {
             this.#join(message);
         } else if (message.type === "accepted" && message.to === this.#tabs.tab) {
