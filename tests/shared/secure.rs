@@ -103,12 +103,20 @@ fn a_certificate_of_another_or_for_another_is_said_and_nothing_is_sent() {
         let away = |line: &&String| line.contains("event=redis_away");
         assert_eq!(daemon.log().iter().filter(away).count(), 1);
     }
-    // What listens there speaks no TLS.
-    let plain = Redis::start(&[&["bind", "127.0.0.1"]]);
-    let (port, ca) = (plain.address().port(), files.path("ca.pem"));
-    let tls = json!({"ca": ca, "server_name": "localhost"});
-    let daemon = start(port, "127.0.0.1", tls).start();
-    daemon.until_logged("event=redis_away");
+}
+
+#[test]
+fn a_store_and_a_redis_of_which_one_speaks_tls_are_told_so() {
+    let files = Files::make();
+    let (redis, port) = files.redis("no");
+    let plain = redis.address().port();
+    let tls = json!({"ca": files.path("ca.pem")});
+    let daemon = start(plain, "localhost", tls).start();
+    let line = daemon.until_logged("event=redis_away");
+    assert!(line.contains("TLS where the store has tls: this port may speak none"), "{line}");
+    let daemon = start(port, "localhost", json!(false)).start();
+    let line = daemon.until_logged("event=redis_away");
+    assert!(line.contains("where this port speaks TLS, set the store's tls"), "{line}");
 }
 
 #[test]

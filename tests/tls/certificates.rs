@@ -265,6 +265,9 @@ fn what_is_in_the_way_of_one_for_development_is_named() {
     let output = begun.output();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("localhost.key") && said.contains("XDG_STATE_HOME"), "{said}");
+    let homeless = start(json!({})).env("XDG_STATE_HOME", "").env("HOME", "");
+    let said = String::from_utf8(homeless.output().stderr).unwrap();
+    assert!(said.contains("set HOME or XDG_STATE_HOME to one") && said.lines().count() == 1);
     let begun = start(json!({}));
     let place = begun.file("state/pushserver");
     fs::create_dir(&place).unwrap();

@@ -43,7 +43,7 @@ impl Place {
         let state = absolute("XDG_STATE_HOME")
             .or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
         let what = "certificate: \"development\" is kept in a directory of the user; set HOME or \
-                    XDG_STATE_HOME to one";
+                    XDG_STATE_HOME to one, or certificate to a file";
         let state = state.ok_or_else(|| Error(what.to_owned()))?;
         Ok(Self { directory: state.join("pushserver") })
     }

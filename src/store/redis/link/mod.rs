@@ -122,7 +122,7 @@ impl<K> Link<K> {
         match input {
             Input::Connected => self.greet(now_ms),
             Input::ConnectFailed(cause) => self.fail(Reason::Unreachable(cause.into()), now_ms),
-            Input::Closed(cause) => self.fail(Reason::Closed(cause.into()), now_ms),
+            Input::Closed(cause) => self.fail(Reason::Closed(self.state.ended(cause)), now_ms),
             Input::Received(bytes) => self.receive(bytes, now_ms),
         }
     }
@@ -133,14 +133,14 @@ impl<K> Link<K> {
         match &self.state {
             State::Resting { until_ms } if now_ms >= *until_ms => self.dial(now_ms),
             State::Finding { until_ms, .. } if now_ms >= *until_ms => {
-                self.fail(Reason::Silent("sentinel"), now_ms);
+                self.fail(Reason::Silent(self.state.awaited()), now_ms);
             }
             State::Greeting { end_ms, .. } if now_ms >= *end_ms => {
-                self.fail(Reason::Silent("greeting"), now_ms);
+                self.fail(Reason::Silent(self.state.awaited()), now_ms);
             }
             &State::Up { heard_ms, .. } => {
                 if self.unanswered_ms().is_some_and(|due_ms| now_ms >= due_ms) {
-                    self.fail(Reason::Silent("command"), now_ms);
+                    self.fail(Reason::Silent(self.state.awaited()), now_ms);
                 } else if self.pipeline.is_empty() && now_ms >= heard_ms + SILENCE_MS {
                     Command::plain(&[b"PING"]).write(&mut self.wire.unsent);
                     self.pipeline.push(Asked { sent_ms: now_ms, kind: Kind::Ping });

@@ -46,4 +46,27 @@ impl State {
             Self::Up { heard_ms, .. } => unanswered_ms.unwrap_or(*heard_ms + SILENCE_MS),
         }
     }
+
+    /// What has not come in time.
+    pub(super) fn awaited(&self) -> &'static str {
+        match self {
+            Self::Resting { .. } | Self::Up { .. } => "command",
+            Self::Finding { .. } => "sentinel",
+            Self::Greeting { greeting: None, .. } => {
+                "connection, and TLS where the store has tls: this port may speak none"
+            }
+            Self::Greeting { greeting: Some(_), .. } => "greeting",
+        }
+    }
+
+    /// How the connection has ended.
+    pub(super) fn ended(&self, cause: &str) -> Box<str> {
+        match self {
+            Self::Greeting { greeting: Some(_), .. } => format!(
+                "{cause} without an answer; where this port speaks TLS, set the store's tls"
+            )
+            .into(),
+            _ => cause.into(),
+        }
+    }
 }
