@@ -15,7 +15,7 @@ use pushserver_testkit::rounds::{
 
 type Round = fn(&[u8]);
 
-const ROUNDS: [(&str, Round); 9] = [
+const ROUNDS: &[(&str, Round)] = &[
     ("request_head", request_head::round),
     ("chunked_body", chunked_body::round),
     ("cursor", cursor::round),
@@ -25,11 +25,13 @@ const ROUNDS: [(&str, Round); 9] = [
     ("config", config::round),
     ("relay", relay::round),
     ("shared", shared::round),
+    #[cfg(feature = "tls")]
+    ("tls", pushserver::net::talk::play),
 ];
 
 #[test]
 fn every_kept_input_keeps_the_properties() {
-    for (target, round) in ROUNDS {
+    for &(target, round) in ROUNDS {
         for (path, input) in kept(target) {
             if let Err(cause) = catch_unwind(|| round(&input)) {
                 println!("{target} fails with {}", path.display());
@@ -41,7 +43,7 @@ fn every_kept_input_keeps_the_properties() {
 
 #[test]
 fn a_kept_input_with_a_few_errors_keeps_them_too() {
-    for (target, round) in ROUNDS {
+    for &(target, round) in ROUNDS {
         let inputs = kept(target);
         let (index, byte) = (any::<Index>, any::<u8>);
         let errors = prop::collection::vec((index(), 0..4_u8, byte(), index()), 1..5);

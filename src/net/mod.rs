@@ -53,6 +53,8 @@ use signal_hook_mio::v1_0::Signals;
 pub use self::error::StartError;
 pub use self::reload::{ReadSettings, Reloaded, ReloadedOptions};
 pub use self::service_manager::notify;
+#[cfg(all(feature = "tls", feature = "testing"))]
+pub use self::tls::talk;
 pub use self::worker::{PersistError, Why, is_url};
 
 use self::acceptor::Acceptor;

@@ -9,6 +9,8 @@ mod none;
 mod scratch;
 #[cfg(feature = "tls")]
 mod session;
+#[cfg(all(feature = "tls", feature = "testing"))]
+pub mod talk;
 #[cfg(feature = "tls")]
 mod trust;
 #[cfg(feature = "tls")]

@@ -115,6 +115,18 @@ fn what_comes_behind_our_end_is_still_decrypted() {
 }
 
 #[test]
+fn what_is_broken_behind_our_end_is_a_fault_of_which_nobody_is_told() {
+    let mut pair = Pair::new();
+    pair.tls.end();
+    pair.take();
+    let mut records = pair.records(b"message");
+    records[9] ^= 1;
+    pair.socket.write_all(&records).unwrap();
+    assert!(pair.tls.read(&mut pair.buffer, BUFFER, &mut pair.scratch).is_err());
+    assert!(!pair.tls.is_pending() && pair.socket.read(&mut [0]).is_err());
+}
+
+#[test]
 fn where_no_plain_bytes_come_the_stream_is_read_on_to_its_end() {
     let mut pair = Pair::new();
     let records = pair.records(b"message");
