@@ -1,6 +1,6 @@
 //! Handshakes: the certificate that they show, and how many of their steps a turn does. One costs
-//! as much as twenty deliveries, so those beyond wait: plain polls feel nothing of thousands of
-//! clients that come back at once. Moves no bytes.
+//! as much as twenty deliveries, so each waits for the end of a turn, and those beyond for another
+//! turn: plain polls feel nothing of thousands of clients that come back at once. Moves no bytes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,9 +16,9 @@ use crate::relay::ConnKey;
 pub(super) struct Handshakes {
     /// `None`: no connection is TLS.
     pub(super) certificate: Option<Certificate>,
-    /// Whose next step waits for another turn.
+    /// Whose next step waits for the end of a turn.
     waiting: VecDeque<ConnKey>,
-    /// How many steps are still to be done in this turn.
+    /// How many steps are still to be done in this turn; none before its end.
     steps_left: usize,
     /// That are done since the start.
     pub(super) done: u64,
@@ -31,19 +31,24 @@ impl Handshakes {
         Self { certificate, waiting: VecDeque::new(), steps_left: 0, done: 0, failed: 0 }
     }
 
-    /// Begins a turn; gives who is to go on in it.
-    pub(super) fn begin_turn(&mut self) -> Vec<ConnKey> {
+    /// Begins the steps of a turn; gives who is to go on.
+    pub(super) fn begin(&mut self) -> Vec<ConnKey> {
         self.steps_left = HANDSHAKE_STEPS;
         let count = self.waiting.len().min(HANDSHAKE_STEPS);
         self.waiting.drain(..count).collect()
     }
 
-    /// Whether another step may be done in this turn.
+    /// Ends them.
+    pub(super) fn end(&mut self) {
+        self.steps_left = 0;
+    }
+
+    /// Whether a step may be done now.
     pub(super) fn may_go_on(&self) -> bool {
         self.steps_left > 0
     }
 
-    /// Has a socket's next step wait for its turn.
+    /// Has a socket's next step wait.
     pub(super) fn queue(&mut self, socket: &mut Socket) {
         if socket.queue == Queue::No {
             socket.queue = Queue::Handshakes;
@@ -52,7 +57,7 @@ impl Handshakes {
     }
 
     /// Has a connection go on by TLS that has begun with `hello`.
-    pub(super) fn begin(&self, slot: &mut Option<Socket>, hello: &[u8]) {
+    pub(super) fn secure(&self, slot: &mut Option<Socket>, hello: &[u8]) {
         let (Some(certificate), Some(mut socket)) = (&self.certificate, slot.take()) else {
             return;
         };

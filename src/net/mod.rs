@@ -11,7 +11,8 @@
 //! 5. Let the relay do what is due, and carry out the same again.
 //! 6. Carry out deliveries, up to a bound, so that a fan-out to thousands leaves room for others;
 //!    the outputs of one end of a hold are not split.
-//! 7. Close what is to be closed, then accept.
+//! 7. Do a few steps of TLS handshakes, and carry out what clients ask for behind the last one.
+//! 8. Close what is to be closed, then accept.
 //!
 //! A socket is registered once, for both directions, edge-triggered. So: a read that fills the
 //! whole buffer is repeated, a shorter one has drained the socket, except where the peer has ended
@@ -229,6 +230,8 @@ impl Reactor {
         traffic.carry_out_answers(now);
         traffic.write_files(now);
         traffic.carry_out_deliveries(now);
+        traffic.sockets.shake_hands(&mut traffic.relay, now);
+        traffic.carry_out_answers(now);
         if traffic.sockets.free_gone(&mut traffic.relay, now) {
             acceptor.on_room();
         }

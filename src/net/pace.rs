@@ -17,7 +17,7 @@ pub const OUTPUTS_AT_ONCE: usize = 32;
 pub const READ_BYTES: usize = 64 << 10;
 
 /// Steps of TLS handshakes that are done in one turn: a step costs 0.2 ms at most.
-pub const HANDSHAKE_STEPS: usize = 8;
+pub const HANDSHAKE_STEPS: usize = 4;
 
 /// Next polls of a large fan-out's subscribers that are read in one turn while fan-outs go on.
 pub const FANOUT_READS_BESIDE: usize = 16;

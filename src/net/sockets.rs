@@ -191,9 +191,14 @@ impl Sockets {
         for conn in std::mem::take(&mut self.again) {
             self.read_queued(conn, relay, now);
         }
-        for conn in self.handshakes.begin_turn() {
+    }
+
+    /// Does the steps of handshakes that this turn has time for.
+    pub(super) fn shake_hands(&mut self, relay: &mut Relay, now: Now) {
+        for conn in self.handshakes.begin() {
             self.read_queued(conn, relay, now);
         }
+        self.handshakes.end();
     }
 
     fn read_queued(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
@@ -220,8 +225,7 @@ impl Sockets {
             if most == 0 {
                 // The end of a client lies behind bytes that are never read; bytes of an upstream
                 // are wanted later.
-                let ended = ended || socket.transport.has_ended();
-                if ended && socket.side == Side::Accepted {
+                if (ended || socket.transport.has_ended()) && socket.side == Side::Accepted {
                     relay.handle_input(conn, Input::Ended, now);
                 }
                 return;
@@ -254,7 +258,7 @@ impl Sockets {
                 }
                 Ok(Read::Hello(length)) => {
                     let Some(slot) = self.table.get_mut(conn.index()) else { return };
-                    self.handshakes.begin(slot, &self.buffer[..length]);
+                    self.handshakes.secure(slot, &self.buffer[..length]);
                     relay.handle_input(conn, Input::Secured, now);
                 }
                 Ok(Read::Drained) => return,
