@@ -90,3 +90,35 @@ impl Handshakes {
         !self.waiting.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn so_many_steps_are_done_in_a_turn_and_the_others_wait_in_order() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let mut socket = Socket::accepted(ConnKey::from_bits(0), OwnedFd::from(one).into(), true);
+        let mut handshakes = Handshakes::new(None);
+        assert!(handshakes.begin_turn().is_empty());
+        for _ in 0..HANDSHAKE_STEPS {
+            assert!(handshakes.may_go_on());
+            handshakes.went_on(&Ok(Read::Drained), &socket);
+        }
+        assert!(!handshakes.may_go_on() && !handshakes.are_waiting());
+        let keys: Vec<_> = (0..=HANDSHAKE_STEPS as u64).map(ConnKey::from_bits).collect();
+        for &key in &keys {
+            (socket.key, socket.queue) = (key, Queue::No);
+            handshakes.queue(&mut socket);
+            // Once, however often it is to wait.
+            handshakes.queue(&mut socket);
+        }
+        assert_eq!(handshakes.begin_turn(), keys[..HANDSHAKE_STEPS]);
+        assert!(handshakes.may_go_on() && handshakes.are_waiting());
+        assert_eq!(handshakes.begin_turn(), keys[HANDSHAKE_STEPS..]);
+        assert!(!handshakes.are_waiting());
+    }
+}

@@ -1,13 +1,15 @@
 //! Which of the two a connection is, and what follows from it.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use pushserver_testkit::{Client, Upstream, post, request};
+use pushserver_testkit::{Client, Start, Upstream, post, request, settings};
 use serde_json::json;
 
 use crate::client::{Secure, config, session};
-use crate::{secure, start, trusted};
+use crate::{BINARY, secure, start, trusted};
 
 #[test]
 fn https_and_http_share_the_port_and_the_channels() {
@@ -66,6 +68,23 @@ fn a_unix_socket_takes_both() {
     let mut answer = Vec::new();
     std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 404 "), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn a_socket_that_systemd_hands_over_takes_both() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hand_over = "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1";
+    let mut settings = settings();
+    settings["certificate"] = "development".into();
+    let start = Start::within(BINARY, settings, hand_over).stdin(OwnedFd::from(listener));
+    let state = start.file("state").to_str().unwrap().to_owned();
+    let daemon = start.listeners(2).env("XDG_STATE_HOME", &state).start();
+    assert!(daemon.addresses[1].starts_with("https://127.0.0.1:"), "{:?}", daemon.addresses);
+    let mut subscriber = Secure::connect(&daemon).handshake();
+    subscriber.get("/subscriber/a");
+    daemon.until_held("a", 1);
+    assert_eq!(daemon.publish("a", "from plain to TLS").status, 201);
+    assert_eq!(subscriber.answer().text(), "from plain to TLS");
 }
 
 #[test]

@@ -179,4 +179,26 @@ pub(in crate::config) mod tests {
         [("certificate", path(place.certificate_path())), ("private_key", path(place.key_path()))]
             .into()
     }
+
+    #[test]
+    fn it_is_kept_until_a_month_before_its_end_and_then_made_anew() {
+        let directory = env::temp_dir().join(format!("pushserver-place-{}", process::id()));
+        let place = Place { directory: directory.clone() };
+        let now_s = unix_time().0;
+        let made = place.certificate(now_s).unwrap();
+        let (begin, end) = made.valid();
+        assert_eq!((begin, end), (now_s - BEFORE_S, now_s - BEFORE_S + 825 * 86_400));
+        let late_s = end - 30 * 86_400;
+        assert_eq!(place.certificate(late_s - 1).unwrap().fingerprint(), made.fingerprint());
+        let anew = place.certificate(late_s).unwrap();
+        assert_ne!(anew.fingerprint(), made.fingerprint());
+        assert!(anew.valid().1 > end);
+        // Both files, and nothing that was on the way to one.
+        let published = fs::read(place.certificate_path()).unwrap();
+        assert!(fs::read(place.key_path()).unwrap().ends_with(&published));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
+        // One of a clock that was ahead is not valid yet.
+        assert_ne!(place.certificate(now_s).unwrap().fingerprint(), anew.fingerprint());
+        fs::remove_dir_all(directory).unwrap();
+    }
 }
