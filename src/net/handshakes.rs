@@ -103,7 +103,7 @@ mod tests {
         let (one, _other) = UnixStream::pair().unwrap();
         let mut socket = Socket::accepted(ConnKey::from_bits(0), OwnedFd::from(one).into(), true);
         let mut handshakes = Handshakes::new(None);
-        assert!(handshakes.begin_turn().is_empty());
+        assert!(!handshakes.may_go_on() && handshakes.begin().is_empty());
         for _ in 0..HANDSHAKE_STEPS {
             assert!(handshakes.may_go_on());
             handshakes.went_on(&Ok(Read::Drained), &socket);
@@ -116,9 +116,11 @@ mod tests {
             // Once, however often it is to wait.
             handshakes.queue(&mut socket);
         }
-        assert_eq!(handshakes.begin_turn(), keys[..HANDSHAKE_STEPS]);
+        assert_eq!(handshakes.begin(), keys[..HANDSHAKE_STEPS]);
         assert!(handshakes.may_go_on() && handshakes.are_waiting());
-        assert_eq!(handshakes.begin_turn(), keys[HANDSHAKE_STEPS..]);
+        handshakes.end();
+        assert!(!handshakes.may_go_on());
+        assert_eq!(handshakes.begin(), keys[HANDSHAKE_STEPS..]);
         assert!(!handshakes.are_waiting());
     }
 }
