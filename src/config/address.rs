@@ -298,11 +298,14 @@ mod tests {
         for url in ["http://127.0.0.1:8000/passthrough", "http://a", "http://[::1]:1/x?y=%20"] {
             assert_eq!(check_url(url), Ok(()), "{url}");
         }
+        // A build without TLS refuses it.
+        assert_eq!(check_url("https://a/").is_ok(), cfg!(feature = "tls"));
         for url in [
             "",
             "/x",
             "127.0.0.1:8000",
-            "https://a/",
+            "https://",
+            "https://user:secret@a/",
             "http:///x",
             "http://a/ b",
             "http://a/<b>",
