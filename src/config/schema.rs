@@ -224,17 +224,14 @@ impl Schema {
             (None, Some(near)) => format!("unknown key; did you mean {}?", quoted(near)),
             (None, None) => format!("unknown key; known are {}", listed(&known, "and")),
         };
-        Problem::new(&path.key(key), what)
+        // What stands in the place of a secret may be one, even as a key.
+        if is_secret(path) { Problem::new(path, what) } else { Problem::new(&path.key(key), what) }
     }
 
     fn unfit(&self, value: &Value, rule: &Value, path: &Path<'_>) -> Problem {
         let mut what = format!("expected {}", self.wanted(rule));
         // A secret is not shown, even if it is a number by mistake.
-        let key = match path {
-            Path::Index(Path::Key(_, key), _) | Path::Key(_, key) => key,
-            _ => "",
-        };
-        if !SECRETS.contains(&key) {
+        if !is_secret(path) {
             what.push_str(&format!(", found {}", found(value)));
         }
         let bare = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -320,6 +317,14 @@ impl Schema {
             }
             None => rule,
         }
+    }
+}
+
+/// Whether a secret, or one of a list of them, stands here.
+fn is_secret(path: &Path<'_>) -> bool {
+    match path {
+        Path::Index(Path::Key(_, key), _) | Path::Key(_, key) => SECRETS.contains(key),
+        _ => false,
     }
 }
 

@@ -333,7 +333,7 @@ fn a_password_that_cannot_be_had_says_why_and_is_not_shown() {
         ),
         (json!({}), "password: write one of {\"env\": \"NAME\"} and {\"file\": \"/path\"}"),
         (json!({"env": "A", "file": "/b"}), "password: write one of {\"env\": \"NAME\"} and {\""),
-        (json!({"value": "hush"}), "password.value: unknown key; known are env and file"),
+        (json!({"value": "hush"}), "password: unknown key; known are env and file"),
         (json!({"env": ""}), "password.env: no name of an environment variable"),
         (json!({"env": "hush!"}), "password.env: no name of an environment variable; write it"),
         (

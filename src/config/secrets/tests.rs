@@ -89,7 +89,7 @@ fn a_secret_that_cannot_be_had_says_where_and_why() {
         (json!(5), ": expected a string or an object (for example \"a-long-random-word\")"),
         (json!({}), ": write one of {\"env\": \"NAME\"} and {\"file\": \"/path\"}"),
         (json!({"env": "A", "file": "/b"}), ": write one of {\"env\": \"NAME\"} and {\"file\""),
-        (json!({"value": "hush"}), ".value: unknown key; known are env and file"),
+        (json!({"value": "hush"}), ": unknown key; known are env and file"),
         (json!({"env": "hush!"}), ".env: no name of an environment variable; write it as in"),
         (json!({"env": "NO_SUCH"}), ".env: the environment variable \"NO_SUCH\" is not set"),
         (json!({"file": "/no/such"}), ".file: cannot read \"/no/such\": No such file"),
