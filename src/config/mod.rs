@@ -8,6 +8,7 @@
 mod address;
 mod build;
 mod development;
+mod elsewhere;
 mod header_text;
 mod idle;
 mod ids;

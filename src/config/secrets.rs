@@ -1,10 +1,7 @@
 //! Secrets: reads those of the settings that stand elsewhere, in a variable or in a file. Shows
 //! none, and does not judge them.
 
-use std::env::{self, VarError};
-use std::fs::{self, File};
-use std::io::{self, Read};
-
+use super::elsewhere;
 use super::problem::{Error, Path, Problem, quoted};
 use super::settings::{Given, Location, Login, Settings, Store};
 use crate::secret::Secret;
@@ -61,51 +58,25 @@ fn read(given: Option<&mut Given>, path: &Path<'_>) -> Result<(), Problem> {
     let (at, read) = match (env, file) {
         (Some(name), None) => (path.key("env"), variable(name)),
         (None, Some(file)) => (path.key("file"), content(file)),
-        _ => {
-            let what = "write one of {\"env\": \"NAME\"} and {\"file\": \"/path\"}";
-            return Err(Problem::new(path, what));
-        }
+        _ => return Err(Problem::new(path, elsewhere::ONE_OF_BOTH)),
     };
     *found = Some(read.map_err(|wrong| wrong.at(&at))?);
     Ok(())
 }
 
 fn variable(name: &str) -> Result<Secret, Error> {
-    // Not repeated: it may be the secret itself.
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        let what = "no name of an environment variable; write it as in \"PUSHSERVER_SECRET\"";
-        return Err(Error(what.into()));
-    }
-    let text = env::var(name).map_err(|error| match error {
-        VarError::NotPresent => {
-            Error(format!("the environment variable {} is not set", quoted(name)))
-        }
-        VarError::NotUnicode(_) => {
-            Error(format!("the environment variable {} is not UTF-8", quoted(name)))
-        }
-    })?;
+    let text = elsewhere::variable(name, "PUSHSERVER_SECRET")?;
     checked(&text, || format!("the environment variable {}", quoted(name)))
 }
 
 fn content(path: &str) -> Result<Secret, Error> {
-    let text =
-        read_file(path).map_err(|error| Error(format!("cannot read {}: {error}", quoted(path))))?;
+    // With a line end of two bytes behind it, and one byte that shows that it is too long.
+    let text = elsewhere::file(path, BYTES_MAX as u64 + 3)?;
     let text =
         String::from_utf8(text).map_err(|_| Error(format!("{} is not UTF-8", quoted(path))))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     checked(line, || quoted(path))
-}
-
-/// A pipe is refused, since it may never end; of a longer file only what shows that it is too long.
-fn read_file(path: &str) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("no file"));
-    }
-    let mut text = Vec::new();
-    // With a line end of two bytes behind it, and one byte too many.
-    File::open(path)?.take(BYTES_MAX as u64 + 3).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 /// `place`: where it stands.

@@ -1,19 +1,18 @@
 //! TLS: the certificate that the settings name, or that they mean without naming one. Reads PEM
 //! files, and never shows what stands in them.
 
-use std::env;
-use std::fs::{self, File};
-use std::io::{self, Read};
-
-use super::development;
 use super::problem::{Error, Path, Problem, quoted};
 use super::settings::{Host, KeySource, Settings};
-use super::upstream;
+use super::{development, elsewhere, upstream};
 use crate::clock::unix_time;
 use crate::net::options::{Certificate, Fault, Listen};
 
 /// The word that stands for a certificate that is made on demand.
 pub(super) const DEVELOPMENT: &str = "development";
+
+/// What a setting is told that such a binary cannot follow.
+pub(super) const NOT_BUILT: &str =
+    "this pushserver was built without the feature \"tls\"; leave the key out";
 
 /// Most bytes of a PEM file: a chain of ten certificates has 20 kB.
 const PEM_BYTES_MAX: u64 = 1 << 20;
@@ -55,8 +54,7 @@ impl Tls {
             });
         };
         if !cfg!(feature = "tls") {
-            let what = "this pushserver was built without the feature \"tls\"; leave the key out";
-            return Err(Problem::new(&at, what));
+            return Err(Problem::new(&at, NOT_BUILT));
         }
         if certificate != DEVELOPMENT {
             return given(certificate, settings.private_key.as_ref(), &root).map(Self::Given);
@@ -155,12 +153,12 @@ fn given(
             (beside, quoted(path), key)
         }
         Some(KeySource::Elsewhere { env: Some(name), file: None }) => {
-            let key = variable(name).map_err(|wrong| wrong.at(&beside.key("env")))?;
-            (beside, "the environment variable".to_owned(), key)
+            let key = elsewhere::variable(name, "TLS_KEY");
+            let key = key.map_err(|wrong| wrong.at(&beside.key("env")))?;
+            (beside, "the environment variable".to_owned(), key.into_bytes())
         }
         Some(KeySource::Elsewhere { .. }) => {
-            let what = "write one of {\"env\": \"NAME\"} and {\"file\": \"/path\"}";
-            return Err(Problem::new(&beside, what));
+            return Err(Problem::new(&beside, elsewhere::ONE_OF_BOTH));
         }
     };
     Certificate::of_pem(&chain, &key).map_err(|fault| match fault {
@@ -172,27 +170,7 @@ fn given(
 }
 
 pub(super) fn pem_file(path: &str) -> Result<Vec<u8>, Error> {
-    read_file(path).map_err(|error| Error(format!("cannot read {}: {error}", quoted(path))))
-}
-
-/// A pipe is refused, since it may never end.
-fn read_file(path: &str) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("no file"));
-    }
-    let mut text = Vec::new();
-    File::open(path)?.take(PEM_BYTES_MAX).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-fn variable(name: &str) -> Result<Vec<u8>, Error> {
-    // Not repeated: it may be the key itself.
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(Error("no name of an environment variable; write \"TLS_KEY\"".into()));
-    }
-    let text = env::var(name);
-    text.map(String::into_bytes)
-        .map_err(|_| Error(format!("the environment variable {} is not set", quoted(name))))
+    elsewhere::file(path, PEM_BYTES_MAX)
 }
 
 const DAY_S: u64 = 86_400;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::problem::{Path, Problem, quoted};
 use super::settings::{RedisStore, Settings, Store, StoreTls};
-use super::tls::pem_file;
+use super::tls::{NOT_BUILT, pem_file};
 use crate::net::options::{Fault, Trust};
 use crate::store::StoreId;
 
@@ -38,8 +38,7 @@ fn of_store(store: &RedisStore, path: &Path<'_>) -> Result<Option<Trust>, Proble
         }
     };
     if !cfg!(feature = "tls") {
-        let what = "this pushserver was built without the feature \"tls\"; leave the key out";
-        return Err(Problem::new(&at, what));
+        return Err(Problem::new(&at, NOT_BUILT));
     }
     if store.host.as_ref().is_some_and(|host| host.starts_with("unix:")) {
         let what = "without effect over a Unix socket, which has no TLS; leave it out";
