@@ -1,7 +1,9 @@
 //! Input: what `net` tells the relay, of one connection or of all. Values only.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::options::Options;
 use crate::hub::options::StoreOptions;
@@ -19,6 +21,14 @@ pub struct Arrival {
     pub only_secure: bool,
     /// It is TLS, as [`Input::Secured`] says.
     pub secure: bool,
+}
+
+impl Arrival {
+    /// Whether it comes from one of these networks; a Unix socket is of the machine itself.
+    pub(super) fn is_of(&self, networks: &[IpNet]) -> bool {
+        let peer = self.peer.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        networks.iter().any(|network| network.contains(&peer))
+    }
 }
 
 /// What happened to a connection.

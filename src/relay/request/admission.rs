@@ -1,7 +1,5 @@
 //! What a location lets a request do: who may ask, with which method, for which channel.
 
-use std::net::Ipv4Addr;
-
 use super::bearer::bears;
 use super::pass::{self, Action, Pass};
 use super::refusal::{Concern, Refusal};
@@ -183,8 +181,7 @@ impl<'l> Door<'_, 'l> {
             Some(secret) if bears(self.asked.head, secret) => Ok(None),
             Some(_) if !is_signed => {
                 let text = "send the location's secret as Authorization: Bearer SECRET";
-                let lines = b"WWW-Authenticate: Bearer\r\n".to_vec();
-                Err(Refusal { lines, ..Refusal::new(401, text) })
+                Err(Refusal::challenge(text, "Bearer"))
             }
             None if self.asked.is_vouched => Ok(None),
             _ => self.pass(Action::Publish),
@@ -279,9 +276,7 @@ impl<'l> Door<'_, 'l> {
 
 /// Whether the location's `allow` has the address of the client.
 fn check_address(options: &PublisherOptions, arrival: Arrival) -> Result<(), Refusal> {
-    // Of Unix sockets as of the machine itself.
-    let peer = arrival.peer.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    if !options.allow.is_empty() && !options.allow.iter().any(|n| n.contains(&peer)) {
+    if !options.allow.is_empty() && !arrival.is_of(&options.allow) {
         let text = "this address may not publish; the location's allow says which may";
         return Err(Refusal::new(403, text));
     }

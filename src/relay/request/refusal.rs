@@ -38,6 +38,12 @@ impl Refusal {
     pub(in crate::relay) const fn new(status: u16, text: &'static str) -> Self {
         Self { status, lines: Vec::new(), text, concern: None }
     }
+
+    /// Says with what to ask (RFC 6750 3).
+    pub(in crate::relay) fn challenge(text: &'static str, challenge: &str) -> Self {
+        let lines = format!("WWW-Authenticate: {challenge}\r\n").into_bytes();
+        Self { lines, ..Self::new(401, text) }
+    }
 }
 
 /// Why tokens do not open what is asked for.
@@ -64,7 +70,7 @@ impl Fault {
         }
     }
 
-    /// The answer (RFC 6750 3).
+    /// The answer.
     pub(in crate::relay) fn refusal(self) -> Refusal {
         let concern = Some(Concern::Token(self));
         let (text, challenge) = match self {
@@ -75,7 +81,6 @@ impl Fault {
                 (EXPIRED, "Bearer error=\"invalid_token\", error_description=\"expired\"")
             }
         };
-        let lines = format!("WWW-Authenticate: {challenge}\r\n").into_bytes();
-        Refusal { lines, concern, ..Refusal::new(401, text) }
+        Refusal { concern, ..Refusal::challenge(text, challenge) }
     }
 }

@@ -1,13 +1,11 @@
 //! Revoke: reads from a form whose access is taken back, and to which channel. Takes nothing back.
 
 use super::form::fields;
+use super::token::USER_BYTES_MAX;
 use crate::http::RequestHead;
 use crate::relay::location::namespace;
 use crate::relay::options::{Limits, StatusOptions};
 use crate::store::StoreId;
-
-/// The longest name of a user, bytes, as in tokens.
-const USER_BYTES_MAX: usize = 128;
 
 /// The fields that the form may have.
 const FIELDS: [&str; 5] = ["user", "channel", "group", "store", "member"];

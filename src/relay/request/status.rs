@@ -1,7 +1,5 @@
 //! Status: what a location for who runs the daemon lets a request do. Knows no channel.
 
-use std::net::Ipv4Addr;
-
 use super::bearer::bears;
 use super::refusal::Refusal;
 use crate::http::RequestHead;
@@ -19,9 +17,7 @@ pub(super) fn admit(
     arrival: Arrival,
     head: &RequestHead<'_>,
 ) -> Result<(), Refusal> {
-    // Of Unix sockets as of the machine itself.
-    let peer = arrival.peer.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    if !options.allow.iter().any(|network| network.contains(&peer)) {
+    if !arrival.is_of(&options.allow) {
         let text = "this address may not ask; the location's allow says which may";
         return Err(Refusal::new(403, text));
     }
@@ -37,8 +33,7 @@ pub(super) fn admit(
         None => Err(Refusal::new(403, "set the status location's secret to revoke")),
         Some(secret) if !bears(head, secret) => {
             let text = "send the status location's secret as Authorization: Bearer SECRET";
-            let lines = b"WWW-Authenticate: Bearer\r\n".to_vec();
-            Err(Refusal { lines, ..Refusal::new(401, text) })
+            Err(Refusal::challenge(text, "Bearer"))
         }
         Some(_) => Ok(()),
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::secret::SigningKey;
 
 /// Most bytes of the name of a user.
-const USER_BYTES_MAX: usize = 128;
+pub(super) const USER_BYTES_MAX: usize = 128;
 
 /// What one token proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
