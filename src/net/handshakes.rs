@@ -58,9 +58,8 @@ impl Handshakes {
 
     /// Has a connection go on by TLS that has begun with `hello`.
     pub(super) fn secure(&self, slot: &mut Option<Socket>, hello: &[u8]) {
-        let (Some(certificate), Some(mut socket)) = (&self.certificate, slot.take()) else {
-            return;
-        };
+        let Some(certificate) = &self.certificate else { return };
+        let Some(mut socket) = slot.take() else { return };
         socket.transport = socket.transport.secured(certificate, hello);
         *slot = Some(socket);
     }
@@ -68,13 +67,13 @@ impl Handshakes {
     /// A step was done.
     pub(super) fn went_on(&mut self, read: &io::Result<Read>, socket: &Socket) {
         self.steps_left -= 1;
-        let goes_on = socket.transport.is_handshaking();
-        if let (Side::Dialled, Err(error)) = (socket.side, read) {
-            log::debug!("event=handshake_failed with=store cause=\"{error}\"");
-        }
         if socket.side == Side::Dialled {
+            if let Err(error) = read {
+                log::debug!("event=handshake_failed with=store cause=\"{error}\"");
+            }
             return;
         }
+        let goes_on = socket.transport.is_handshaking();
         match read {
             Err(error) => {
                 self.failed += 1;

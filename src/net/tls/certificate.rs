@@ -9,6 +9,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
+use sha2::{Digest, Sha256};
 
 use super::fault::Fault;
 use super::validity;
@@ -89,11 +90,7 @@ impl Certificate {
 
 /// As browsers and `openssl x509 -fingerprint` show it.
 fn sha256(der: &[u8]) -> String {
-    let hash = ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().map(|suite| {
-        let hash = suite.common.hash_provider.hash(der);
-        hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
-    });
-    hash.unwrap_or_default()
+    Sha256::digest(der).iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
 impl fmt::Debug for Certificate {

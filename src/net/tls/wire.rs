@@ -9,7 +9,6 @@ use super::scratch::Scratch;
 use super::session::{Outgoing, RECORD_CIPHER, RECORD_PLAIN, Session};
 use super::trust::Trust;
 use crate::net::stream::{Read, Sent, Stream};
-
 use crate::relay::Payload;
 
 /// See the module.
