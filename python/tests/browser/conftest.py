@@ -17,11 +17,12 @@ import pytest
 
 from pushserver.test import PushServer
 from pushserver.utils import updates
+from tests.browser.plan import Plan
 from tests.browser.webdriver import Browser
 from tests.ports import own_port
 from tests.test_checks import OLD_DOCUMENTATION
 
-NGINX = """
+NCHAN = """
 load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
 daemon off;
 worker_processes 1;
@@ -32,6 +33,10 @@ http {{
     access_log off;
     client_body_temp_path tmp;
     proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
+"""
+NGINX = (
+    NCHAN
+    + """
     server {{
         listen 127.0.0.1:{port};
         location ~ ^/updates/([^/]+)$ {{
@@ -50,6 +55,7 @@ http {{
     }}
 }}
 """
+)
 
 
 @pytest.fixture(scope="session")
@@ -128,3 +134,11 @@ def wait_until_listening(port: int) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+@pytest.fixture
+def plan(stub, settings, live_server):
+    settings.PUSH_SERVER = {"subscriber_host": stub.host}
+    planned = Plan(stub, live_server.url)
+    yield planned
+    planned.over.set()

@@ -8,21 +8,9 @@ import pytest
 from django.core.management import call_command
 
 from pushserver.utils import updates
-from tests.browser.conftest import running_nginx
+from tests.browser.conftest import NCHAN, running_nginx
 from tests.test_signed import ask, sign
 
-HEAD = """
-load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
-daemon off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr error;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path tmp;
-    proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
-"""
 ANYWHERE = "127.0.0.1:9999"
 
 
@@ -46,7 +34,7 @@ def nginx(live_server, settings, tmp_path):
     written = (
         out.getvalue().replace("{", "{{").replace("}", "}}").replace(ANYWHERE, "127.0.0.1:{port}")
     )
-    with running_nginx(tmp_path, HEAD + written + "\n}}\n") as host:
+    with running_nginx(tmp_path, NCHAN + written + "\n}}\n") as host:
         settings.PUSH_SERVER |= {"publisher_host": host, "subscriber_host": host}
         yield host
     updates._pool.close()

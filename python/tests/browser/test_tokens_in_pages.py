@@ -9,8 +9,8 @@ import json
 import pytest
 from django.core import signing
 
+from tests.browser.plan import message
 from tests.browser.streams import EXPIRED, StreamServer
-from tests.browser.test_scripts import Plan, message
 from tests.browser.test_streams import last_error, states, values
 from tests.stub import Answer
 
@@ -199,14 +199,6 @@ def test_who_is_put_out_stays_out(open_page, server, wait_for):
     assert "403 Forbidden" in last_error(browser)
     assert browser.run(RENEWED) == []
     assert len(server.asked) == 1
-
-
-@pytest.fixture
-def plan(stub, settings, live_server):
-    settings.PUSH_SERVER = {"subscriber_host": stub.host}
-    planned = Plan(stub, live_server.url)
-    yield planned
-    planned.over.set()
 
 
 @pytest.mark.parametrize("script", ["jquery", "module"])
