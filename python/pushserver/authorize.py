@@ -22,7 +22,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from pushserver import conf, keys, patterns, tokens
+from pushserver import conf, keys, patterns, secrets, tokens
 
 # The daemon's own words.
 MISSING = "this channel needs a token: ask the application for its URL ({% channel_url %})"
@@ -150,4 +150,4 @@ def _channels(
 
 def _is_secret(place: Mapping[str, Any], bearer: str) -> bool:
     secret = place.get("secret")
-    return bool(secret) and constant_time_compare(conf.secret_of(secret, "secret"), bearer)
+    return bool(secret) and constant_time_compare(secrets.secret_of(secret, "secret"), bearer)

@@ -24,7 +24,7 @@ from django.core.wsgi import get_wsgi_application
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
-from pushserver import conf, keys
+from pushserver import conf, hosts, keys, secrets
 
 # Descriptors of the launcher's pipes: `reading:inode:writing`.
 PIPES_VARIABLE = "PUSH_SERVER_PIPES"
@@ -37,8 +37,8 @@ _VARIABLES = (
     PIPES_VARIABLE,
     PROXY_SECRET_VARIABLE,
     STARTED_WITH_VARIABLE,
-    conf.HOST_VARIABLE,
-    conf.SECRET_VARIABLE,
+    hosts.HOST_VARIABLE,
+    secrets.SECRET_VARIABLE,
 )
 
 # In environ; in an ASGI scope all begin with x-pushserver-.
@@ -214,11 +214,11 @@ def _is_notice(secret: str) -> bool:
     """Whether it is the secret of notices, which their view checks."""
     # Without one nothing is looked for: it may stand in a file.
     return secret != "" and any(
-        constant_time_compare(secret, known) for known in conf.passthrough_secrets()
+        constant_time_compare(secret, known) for known in secrets.passthrough_secrets()
     )
 
 
 @lru_cache
 def _outer_port() -> int | None:
-    host = os.environ.get(conf.HOST_VARIABLE, "")
+    host = os.environ.get(hosts.HOST_VARIABLE, "")
     return None if not host or host.startswith("unix:") else int(host.rpartition(":")[2])

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http.request import validate_host
 from django.urls import Resolver404, resolve
 
-from pushserver import conf, keys, schema, tokens
+from pushserver import conf, hosts, keys, schema, secrets, tokens
 from pushserver.views import passthrough
 
 Settings = Mapping[str, Any]
@@ -92,15 +92,15 @@ def _hosts(push_server: Settings) -> Iterator[CheckMessage]:
     """The daemon speaks HTTPS where it has a certificate; hosts are hosts, not URLs."""
     # At a loopback address the daemon has one for development.
     has_certificate = push_server.get("certificate") or _is_loopback(push_server)
-    for key in conf.HOSTS:
-        host, _ = conf.explicit_host(key)
+    for key in hosts.HOSTS:
+        host, _ = hosts.explicit_host(key)
         if "/" in host:
             yield Error(
                 f"PUSH_SERVER: {key}: {host!r} is not a host with a port.",
                 hint="Write it without http:// and without a path, as in '127.0.0.1:8001'.",
                 id="pushserver.E004",
             )
-        elif conf.is_secure_self(push_server, key) and not has_certificate:
+        elif hosts.is_secure_self(push_server, key) and not has_certificate:
             yield Error(
                 f"PUSH_SERVER: {key}.secure is True, but it is the push server itself that "
                 "listens there, and it has no certificate.",
@@ -174,7 +174,7 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
                 hint="Add it to ALLOWED_HOSTS.",
                 id="pushserver.W007",
             )
-        if not settings.INTERNAL_IPS and not conf.has_passthrough_secret():
+        if not settings.INTERNAL_IPS and not secrets.has_passthrough_secret():
             yield Warning(
                 f"PUSH_SERVER: {path}.passthrough is set, but INTERNAL_IPS is empty: every notice "
                 "will be answered 403, except with `runpushserver --allrequests`.",
@@ -207,12 +207,12 @@ def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
 
 
 def _is_loopback(push_server: Settings) -> bool:
-    return conf.is_loopback(str(push_server["address"]))
+    return hosts.is_loopback(str(push_server["address"]))
 
 
 def _is_here(address: str) -> bool:
     """Whether only this machine reaches the daemon there."""
-    return address.startswith("unix:") or conf.is_loopback(address)
+    return address.startswith("unix:") or hosts.is_loopback(address)
 
 
 def _allowed_front(push_server: Settings, allow: Any) -> str:

@@ -24,7 +24,7 @@ from urllib.response import addinfourl
 
 from django.test import override_settings
 
-from pushserver import conf
+from pushserver import conf, handover, hosts
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon
 from pushserver.utils import updates
@@ -95,15 +95,15 @@ class PushServer:
             ]
         # The output of a test does not need the daemon's start and end.
         env = {"RUST_LOG": "warn"} | os.environ
-        given = conf.with_keys(conf.with_status(push_server))
-        secure = {key: _is_secure(push_server, key) for key in conf.HOSTS}
+        given = handover.with_keys(handover.with_status(push_server))
+        secure = {key: _is_secure(push_server, key) for key in hosts.HOSTS}
         if any(secure.values()):
             given.setdefault("certificate", "development")
         daemon = self._stack.enter_context(Daemon(find_binary(), given, env=env))
         self.url = daemon.url
         host = re.sub("^https?://", "", daemon.url)
         is_https = daemon.url.startswith("https:")
-        for key in conf.HOSTS:
+        for key in hosts.HOSTS:
             push_server[key] = {"location": host, "secure": is_https or secure[key]}
         if name and not host.startswith("unix:"):
             push_server["subscriber_host"]["location"] = f"{name}:{host.rpartition(':')[2]}"
@@ -140,8 +140,8 @@ class PushServerMixin:
 
 def _is_secure(push_server: Mapping[str, Any], key: str) -> bool:
     """Whether the project's push server speaks HTTPS itself there, without a server in front."""
-    host, secure = conf.host_of(push_server, key)
-    return secure and (not host or conf.is_loopback(host.rpartition(":")[0]))
+    host, secure = hosts.host_of(push_server, key)
+    return secure and (not host or hosts.is_loopback(host.rpartition(":")[0]))
 
 
 def _for_this_machine(address: str, location: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,8 +20,9 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from pushserver import behind, conf
+from pushserver import behind, conf, hosts
 from pushserver.child import Child
+from pushserver.secrets import SECRET_VARIABLE
 
 # Long enough for somebody in a debugger, or for a paused download.
 PATIENCE_S = 3600
@@ -71,8 +72,8 @@ class Upstream(Child):
                 self._command(command, options),
                 env=os.environ
                 | {
-                    conf.SECRET_VARIABLE: secret,
-                    conf.HOST_VARIABLE: _host(push_server),
+                    SECRET_VARIABLE: secret,
+                    hosts.HOST_VARIABLE: _host(push_server),
                     behind.PROXY_SECRET_VARIABLE: proxy_secret,
                     behind.PIPES_VARIABLE: f"{lifeline}:{os.fstat(lifeline).st_ino}:{starts}",
                     behind.STARTED_WITH_VARIABLE: json.dumps(behind.started_with()),
@@ -155,7 +156,7 @@ class Upstream(Child):
         if place.get("passthrough"):
             parts = urlsplit(str(place["passthrough"]))
             was = (push_server["port"], conf.ALL_REQUESTS_PORT)
-            if parts.port in was and conf.is_loopback(parts.hostname or ""):
+            if parts.port in was and hosts.is_loopback(parts.hostname or ""):
                 place["passthrough"] = parts._replace(
                     scheme="http", netloc=f"127.0.0.1:{self.port}"
                 ).geturl()
@@ -164,11 +165,11 @@ class Upstream(Child):
 
 
 def _host(push_server: Mapping[str, Any]) -> str:
-    """Where the daemon listens, for ``conf.HOST_VARIABLE``."""
+    """Where the daemon listens, for ``hosts.HOST_VARIABLE``."""
     address = str(push_server["address"])
     if address.startswith("unix:"):
         return address
-    return conf.host_port(address, push_server["port"])
+    return hosts.host_port(address, push_server["port"])
 
 
 def _is_served(port: int) -> bool:

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 
-from pushserver import conf, signals
+from pushserver import secrets, signals
 
 SECRET = "HTTP_X_PUSHSERVER_SECRET"
 
@@ -40,6 +40,6 @@ def _is_from_daemon(request: HttpRequest) -> bool:
     given = request.META.pop(SECRET, "")
     request.__dict__.pop("headers", None)
     # Behind a proxy every address is an internal one, so where a secret is set it alone decides.
-    if secrets := conf.passthrough_secrets():
-        return any(constant_time_compare(given, secret) for secret in secrets)
+    if known := secrets.passthrough_secrets():
+        return any(constant_time_compare(given, secret) for secret in known)
     return request.META.get("REMOTE_ADDR") in settings.INTERNAL_IPS

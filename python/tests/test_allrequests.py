@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pushserver import conf
+from pushserver import hosts
 from tests.project import Project
 from tests.stub import Stub
 from tests.test_daemon import is_open
@@ -71,7 +71,7 @@ def is_waited_on(project, channel):
 def test_the_daemon_leads_to_djangos_own_server(project):
     seen = json.loads(get(project.url + "/environment"))
     host = project.url.removeprefix("http://")
-    assert seen[conf.HOST_VARIABLE] == host
+    assert seen[hosts.HOST_VARIABLE] == host
     assert seen["upstream"] != project.url
     assert "--primary" in get(project.url + "/static/admin/css/base.css")
     for name in (host, host.replace("127.0.0.1", "localhost")):

@@ -12,15 +12,15 @@ from django.core.handlers.asgi import ASGIRequest
 from django.core.servers.basehttp import get_internal_wsgi_application
 from django.utils.module_loading import import_string
 
-from pushserver import behind, conf
+from pushserver import behind, hosts, secrets
 from pushserver.views import passthrough
 
 
 @pytest.fixture(autouse=True)
 def _behind_the_daemon(monkeypatch):
     monkeypatch.setenv(behind.PROXY_SECRET_VARIABLE, "proxied")
-    monkeypatch.setenv(conf.SECRET_VARIABLE, "noticed")
-    monkeypatch.setenv(conf.HOST_VARIABLE, "0.0.0.0:8000")
+    monkeypatch.setenv(secrets.SECRET_VARIABLE, "noticed")
+    monkeypatch.setenv(hosts.HOST_VARIABLE, "0.0.0.0:8000")
 
 
 def environ(**fields):
@@ -86,7 +86,7 @@ def test_without_a_secret_of_this_run_nothing_is_believed(monkeypatch):
 
 
 def test_a_client_at_a_unix_socket_has_no_address(monkeypatch):
-    monkeypatch.setenv(conf.HOST_VARIABLE, "unix:/run/push.sock")
+    monkeypatch.setenv(hosts.HOST_VARIABLE, "unix:/run/push.sock")
     assert environ(SECRET="proxied")["REMOTE_ADDR"] == ""
 
 

@@ -18,7 +18,7 @@ from django.test import override_settings
 from django.urls import include, reverse_lazy
 from django.utils.translation import gettext_lazy
 
-from pushserver import conf
+from pushserver import conf, hosts, secrets
 
 # As in the documentation of django-pushserver 0.3, letter by letter.
 OLD_DOCUMENTATION = {
@@ -396,8 +396,8 @@ def test_a_lazy_string_is_a_string():
     )
     assert messages(push_server) == []
     with override_settings(PUSH_SERVER=push_server):
-        assert conf.explicit_host("publisher_host") == ("127.0.0.1:8001", False)
-        assert conf.passthrough_secrets() == ["x"]
+        assert hosts.explicit_host("publisher_host") == ("127.0.0.1:8001", False)
+        assert secrets.passthrough_secrets() == ["x"]
         written = json.loads(json.dumps(conf.push_server(), cls=DjangoJSONEncoder))
     assert written["hosts"] == ["localhost"]
     assert ids(locations({"allow_origin": lazy("http://a/")})) == ["pushserver.W005"]

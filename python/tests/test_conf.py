@@ -9,7 +9,7 @@ import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from pushserver import conf
+from pushserver import conf, hosts
 from pushserver.utils import updates
 
 
@@ -203,10 +203,10 @@ def test_a_subscriber_host_wins_over_the_pages_name(settings, rf):
 
 
 def test_behind_the_daemon_its_address_comes_with_the_environment(monkeypatch, rf):
-    monkeypatch.setenv(conf.HOST_VARIABLE, "127.0.0.1:8000")
+    monkeypatch.setenv(hosts.HOST_VARIABLE, "127.0.0.1:8000")
     assert updates.publisher_url("room") == "http://127.0.0.1:8000/send-update/room"
     assert updates.subscriber_url("room") == "http://127.0.0.1:8000/updates/room"
-    monkeypatch.setenv(conf.HOST_VARIABLE, "unix:/run/push.sock")
+    monkeypatch.setenv(hosts.HOST_VARIABLE, "unix:/run/push.sock")
     assert updates.publisher_url("room") == "http+unix://%2Frun%2Fpush.sock/send-update/room"
 
 
@@ -216,7 +216,7 @@ def test_behind_the_daemon_a_page_subscribes_where_it_comes_from(
     settings, monkeypatch, rf, page, started_by
 ):
     if started_by == "the command":
-        monkeypatch.setenv(conf.HOST_VARIABLE, "127.0.0.1:8000")
+        monkeypatch.setenv(hosts.HOST_VARIABLE, "127.0.0.1:8000")
     else:
         settings.PUSH_SERVER = {"allrequests": "http://127.0.0.1:8002"}
     request = rf.get("/", headers={"host": page})
@@ -226,7 +226,7 @@ def test_behind_the_daemon_a_page_subscribes_where_it_comes_from(
 def test_behind_the_daemon_hosts_that_mean_it_follow_it(settings, monkeypatch, rf):
     host = {"location": "127.0.0.1:8001", "secure": False}
     settings.PUSH_SERVER = {"port": 8001, "publisher_host": host, "subscriber_host": host}
-    monkeypatch.setenv(conf.HOST_VARIABLE, "127.0.0.1:8000")
+    monkeypatch.setenv(hosts.HOST_VARIABLE, "127.0.0.1:8000")
     request = rf.get("/", headers={"host": "127.0.0.1:8000"})
     assert updates.publisher_url("room") == "http://127.0.0.1:8000/send-update/room"
     assert updates.subscriber_url("room", request) == "http://127.0.0.1:8000/updates/room"

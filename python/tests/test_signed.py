@@ -21,7 +21,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
-from pushserver import behind, conf, keys
+from pushserver import behind, conf, handover, keys
 from pushserver.test import PushServer
 from pushserver.utils import updates
 from tests.conftest import wait_until
@@ -211,19 +211,21 @@ def _subscribers(channel):
 def test_what_the_daemon_is_given(settings):
     secret = settings.SECRET_KEY = "never-to-be-handed-over"
     settings.PUSH_SERVER = {"locations": LOCATIONS, "signing_keys": ["x" * 43]}
-    given = conf.daemon_settings(conf.with_status(conf.push_server()))
+    given = handover.daemon_settings(handover.with_status(conf.push_server()))
     assert given["signing_keys"] == [keys.text(keys.of_channels()[0]), "x" * 43]
     status = {"type": "status", "prefix": "/pushserver/", "secret": keys.of_status()}
     assert given["locations"] == [status, *LOCATIONS]
     assert secret not in json.dumps(given)
     settings.PUSH_SERVER = {}
-    plain = conf.daemon_settings(conf.with_status(conf.push_server()))
+    plain = handover.daemon_settings(handover.with_status(conf.push_server()))
     assert "signing_keys" not in plain
     assert plain["locations"] == conf.push_server()["locations"]
     # One of the project's own stays where it stands, and has its own secret.
     own = {"type": "status", "prefix": "/own/"}
     settings.PUSH_SERVER = {"locations": [*LOCATIONS, own, own | {"secret": "hush"}]}
-    *_, first, second = conf.daemon_settings(conf.with_status(conf.push_server()))["locations"]
+    *_, first, second = handover.daemon_settings(handover.with_status(conf.push_server()))[
+        "locations"
+    ]
     assert (first["secret"], second["secret"]) == (keys.of_status(), "hush")
 
 

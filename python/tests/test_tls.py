@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pushserver import certificate, conf
+from pushserver import certificate, conf, handover
 from pushserver.daemon import DaemonError
 from pushserver.test import PushServer
 from pushserver.utils import pool, updates
@@ -121,11 +121,13 @@ def test_signed_urls_over_tls(settings, state):
 
 def test_another_port_of_the_command_line_speaks_https_too(settings, state):
     settings.PUSH_SERVER = SECURE
-    made = conf.daemon_settings(conf.push_server())
+    made = handover.daemon_settings(conf.push_server())
     assert "certificate" not in made  # as the daemon sees for itself
-    assert conf.daemon_settings(conf.push_server() | {"port": 1})["certificate"] == "development"
+    assert (
+        handover.daemon_settings(conf.push_server() | {"port": 1})["certificate"] == "development"
+    )
     settings.PUSH_SERVER = SECURE | {"certificate": "/a.pem"}
-    assert conf.daemon_settings(conf.push_server() | {"port": 1})["certificate"] == "/a.pem"
+    assert handover.daemon_settings(conf.push_server() | {"port": 1})["certificate"] == "/a.pem"
     with running("0", settings="tests.secure_settings") as (_, banner):
         plain, _, secure = banner[2].rpartition(" is running at ")[2].partition(" and ")
         assert secure == plain.replace("http", "https")

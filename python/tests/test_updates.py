@@ -18,7 +18,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.dispatch import receiver
 
-from pushserver import conf, signals
+from pushserver import conf, hosts, signals
 from pushserver.test import capture_updates
 from pushserver.utils import pool, updates
 from tests.stub import DROP, Answer, Stub, answer_after
@@ -183,7 +183,7 @@ def test_where_8001_is_a_guess_the_port_of_allrequests_is_told(
         updates.send_update("room", 1)
     assert ('put "port": 8000 into PUSH_SERVER' in str(caught.value)) == hinted
     # A view of the server behind the daemon knows.
-    monkeypatch.setenv(conf.HOST_VARIABLE, host)
+    monkeypatch.setenv(hosts.HOST_VARIABLE, host)
     with pytest.raises(updates.UpdateError) as caught:
         updates.send_update("room", 1)
     assert "8000" not in str(caught.value)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pushserver import certificate
-from pushserver.conf import is_loopback
+from pushserver.hosts import is_loopback
 
 # A connection idle for longer may be closed by the server just when it is used again (the daemon
 # closes after 60 s, nginx after 75).

@@ -27,7 +27,7 @@ from django.http import HttpRequest
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from pushserver import certificate, conf, keys, signals, tokens
+from pushserver import certificate, conf, hosts, keys, secrets, signals, tokens
 from pushserver.utils.pool import Answer, Pool
 
 TIMEOUT_S = 5.0
@@ -70,7 +70,7 @@ class RevocationError(OSError):
 
 def publisher_url(channel_id: object) -> str:
     """Where updates for this channel are sent."""
-    return conf.publisher_origin() + conf.path("publisher", channel_id)
+    return hosts.publisher_origin() + conf.path("publisher", channel_id)
 
 
 def subscriber_url(
@@ -82,11 +82,11 @@ def subscriber_url(
     """Where browsers wait for this channel's updates; with a token where the location is `signed`.
 
     ``channel_id``: also a list or tuple of ids, for a location with ``query`` or ``delimiter``.
-    ``request``: that of the page; see ``conf.subscriber_origin``. ``user``: whose token it is, a
+    ``request``: that of the page; see ``hosts.subscriber_origin``. ``user``: whose token it is, a
     user or an id; that of the request by default, nobody's if ``None``. ``expires``: seconds, by
     default those of ``PUSH_SERVER_TOKEN_SECONDS``.
     """
-    origin = conf.subscriber_origin(request)
+    origin = hosts.subscriber_origin(request)
     path, place, ids = conf.target("subscriber", *_flat([channel_id]))
     if place.get("signed"):
         token = tokens.to_subscribe(place, ids, request, user, expires)
@@ -219,7 +219,7 @@ def _bearer(channel_id: str) -> str:
     """What lets an update in: the secret of the publisher location, or else a token."""
     place = conf.location("publisher")
     if secret := place.get("secret"):
-        return conf.secret_of(secret, "secret")
+        return secrets.secret_of(secret, "secret")
     return tokens.to_publish(place, channel_id) if _is_by_token() else ""
 
 
@@ -277,7 +277,7 @@ def _remedy(error: Exception) -> str:
         "Start the push server with `manage.py runpushserver`, or set "
         "PUSH_SERVER['publisher_host'] to where it runs"
     )
-    if conf.is_default_port():
+    if hosts.is_default_port():
         remedy += (
             f'. `runpushserver --allrequests` is at port {conf.ALL_REQUESTS_PORT}: put "port": '
             f"{conf.ALL_REQUESTS_PORT} into PUSH_SERVER"
@@ -330,9 +330,9 @@ def revoke(
         group, store = tokens.scope(conf.location("subscriber"))
         form |= {"channel": str(channel_id), "group": group, "store": store}
     place = conf.status_location()
-    url = f"{conf.publisher_origin(host)}{quote(str(place.get('prefix', '/')))}revoke"
+    url = f"{hosts.publisher_origin(host)}{quote(str(place.get('prefix', '/')))}revoke"
     secret = place.get("secret")
-    bearer = conf.secret_of(secret, "secret") if secret else keys.of_status()
+    bearer = secrets.secret_of(secret, "secret") if secret else keys.of_status()
     headers = {
         "Authorization": f"Bearer {bearer}",
         "Content-Type": "application/x-www-form-urlencoded",

@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.dispatch import receiver
 from django.test import Client, override_settings
 
-from pushserver import conf, signals
+from pushserver import conf, hosts, signals
 from pushserver.test import PushServer
 from pushserver.utils import updates
 from tests.browser.conftest import for_pages_of
@@ -63,7 +63,7 @@ def test_200_updates_at_random_gaps(page, relay, wait_for, jquery, live_server):
 
 def test_updates_through_connections_that_break(page, relay, wait_for):
     with (
-        Cutter(conf.explicit_host("subscriber_host")[0]) as cutter,
+        Cutter(hosts.explicit_host("subscriber_host")[0]) as cutter,
         override_settings(PUSH_SERVER=conf.push_server() | {"subscriber_host": cutter.host}),
     ):
         browser = page("cut")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pushserver import conf
+from pushserver import hosts
 from pushserver.test import PushServer
 from pushserver.utils import updates
 from tests.browser.test_tabs import Tabs, close, crash, freeze
@@ -42,7 +42,7 @@ def cutter(live_server, settings):
     ]
     with (
         PushServer(locations=locations),
-        Cutter(conf.explicit_host("publisher_host")[0]) as cutter,
+        Cutter(hosts.explicit_host("publisher_host")[0]) as cutter,
     ):
         yield cutter
     updates._pool.close()

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pushserver import conf
+from pushserver import conf, handover
 from pushserver.binary import find_binary
 from pushserver.daemon import DaemonError, ask
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             binary = find_binary()
-            push_server = conf.with_keys(conf.push_server())
+            push_server = handover.with_keys(conf.push_server())
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         arguments = [f"--listen={address}" for address in options["listen"]]

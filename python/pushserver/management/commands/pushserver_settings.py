@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
-from pushserver import conf
+from pushserver import conf, handover
 from pushserver.binary import find_binary
 from pushserver.daemon import DaemonError, ask
 
@@ -35,7 +35,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             binary = find_binary()
-            push_server = conf.daemon_settings(conf.push_server())
+            push_server = handover.daemon_settings(conf.push_server())
             ask(binary, push_server, "--check-config")
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error

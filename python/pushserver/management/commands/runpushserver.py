@@ -24,7 +24,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.commands.runserver import naiveip_re
 
-from pushserver import conf
+from pushserver import conf, handover, hosts
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon, DaemonError
 from pushserver.upstream import Upstream
@@ -136,7 +136,7 @@ class Command(BaseCommand):
             address, port = _parse(options["addrport"], options["use_ipv6"])
             push_server["address"] = address or push_server["address"]
             push_server["port"] = push_server["port"] if port is None else port
-        return conf.daemon_settings(conf.with_status(push_server), options["use_ipv6"])
+        return handover.daemon_settings(handover.with_status(push_server), options["use_ipv6"])
 
     def environment(self, options: dict[str, Any]) -> dict[str, str]:
         """The daemon colours its log for a terminal, unless told otherwise."""
@@ -190,7 +190,7 @@ def _shown(url: str, push_server: Mapping[str, Any]) -> str:
     socket's path without a slash at its end."""
     if url.startswith("unix:"):
         return url
-    is_secure = any(conf.is_secure_self(push_server, key) for key in conf.HOSTS)
+    is_secure = any(hosts.is_secure_self(push_server, key) for key in hosts.HOSTS)
     if url.startswith("http:") and (push_server.get("certificate") or is_secure):
         return f"{url}/ and {url.replace('http', 'https', 1)}/"
     return f"{url}/"

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from pushserver import conf
+from pushserver import conf, handover
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon, DaemonError
 
@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            daemon = Daemon(find_binary(), conf.daemon_settings(conf.push_server()))
+            daemon = Daemon(find_binary(), handover.daemon_settings(conf.push_server()))
         except DaemonError as error:
             raise CommandError(str(error)) from error
         with daemon:

@@ -1,0 +1,92 @@
+"""What the daemon is given: ``PUSH_SERVER``, with what follows from Django's own settings."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from pushserver import hosts, keys
+from pushserver.conf import STATUS, is_signed, is_status, places, push_server
+
+
+def daemon_settings(push_server: Mapping[str, Any], use_ipv6: bool = False) -> dict[str, Any]:
+    """These settings, as the daemon gets them.
+
+    Raises ``ImproperlyConfigured`` for an address that cannot be resolved.
+    """
+    made = dict(push_server)
+    # The push locations serve the names that Django serves.
+    if allowed := [host for host in settings.ALLOWED_HOSTS if _is_name(host)]:
+        made["hosts"] = [*(made.get("hosts") or ()), *allowed]
+    made["address"] = _resolve(str(made["address"]), use_ipv6)
+    return with_keys(with_certificate(made))
+
+
+def with_certificate(made: Mapping[str, Any]) -> dict[str, Any]:
+    """With the certificate for development, if a host that is this daemon says ``secure``.
+
+    The daemon sees that itself, unless the command line makes it listen elsewhere.
+    """
+    conf = push_server()
+    is_moved = any(str(made[key]) != str(conf[key]) for key in ("address", "port"))
+    if (
+        is_moved
+        and not made.get("certificate")
+        and any(hosts.is_secure_self(conf, key) for key in hosts.HOSTS)
+    ):
+        return {**made, "certificate": "development"}
+    return dict(made)
+
+
+def with_status(push_server: Mapping[str, Any]) -> dict[str, Any]:
+    """With a location that takes revocations in front, where there is something to revoke.
+
+    Not for a daemon that stands alone: a front server may pass every path on to it.
+    """
+    given = places(push_server)
+    if not is_signed(push_server) or any(map(is_status, given)):
+        return dict(push_server)
+    return {**push_server, "locations": [STATUS, *given]}
+
+
+def with_keys(push_server: Mapping[str, Any]) -> dict[str, Any]:
+    """With what the daemon shares with Django: nothing that could forge a session.
+
+    Raises ``ImproperlyConfigured`` where ``SECRET_KEY`` is empty, and there is need for it.
+    """
+    made = dict(push_server)
+    if is_signed(made):
+        ours = [keys.text(key) for key in keys.of_channels()]
+        others = [key for key in made.get("signing_keys") or () if key not in ours]
+        made["signing_keys"] = [*ours, *others]
+    if any(is_status(place) and not place.get("secret") for place in places(made)):
+        secret = {"secret": keys.of_status()}
+        made["locations"] = [
+            {**place, **secret} if is_status(place) and not place.get("secret") else place
+            for place in made["locations"]
+        ]
+    return made
+
+
+def _is_name(host: object) -> bool:
+    """Whether a pattern of ``ALLOWED_HOSTS`` is one of the daemon's too; others match nothing."""
+    return isinstance(host, str) and bool(re.fullmatch(r"\*|\.?[A-Za-z0-9_][A-Za-z0-9_.-]*", host))
+
+
+def _resolve(address: str, use_ipv6: bool) -> str:
+    """The IP address of a name: the daemon listens on addresses only."""
+    if address.startswith("unix:") or ":" in address:
+        return address
+    family = socket.AF_INET6 if use_ipv6 else socket.AF_UNSPEC
+    try:
+        found = socket.getaddrinfo(address, None, family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ImproperlyConfigured(f"there is no address for {address!r}: {error}") from error
+    # IPv4 first, as runserver does without --ipv6.
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return str(found[0][4][0])
