@@ -276,8 +276,10 @@ pub struct Figures {
     pub hub: HubFigures,
     /// Of the notices.
     pub passthrough: PassthroughFigures,
-    /// Of each store with a file.
+    /// Of each store with a file or in Redis.
     pub stores: Vec<StoreFigures>,
+    /// Accepting has paused at a limit, and newcomers wait.
+    pub is_paused: bool,
 }
 
 impl Figures {

@@ -4,12 +4,10 @@ use super::address::networks;
 use super::header_text::check_secret;
 use super::problem::{Path, Problem, quoted};
 use super::settings::Status;
+use crate::relay::StatusName;
 use crate::relay::location::Pattern;
 use crate::relay::options::{ChannelIds, LocationOptions, Role, StatusOptions};
 use crate::store::StoreId;
-
-/// What such a location serves, behind its prefix.
-const NAMES: [&str; 1] = ["revoke"];
 
 /// The options of a location. `stores`: the names of all stores, in the order of their ids.
 ///
@@ -37,14 +35,19 @@ pub(super) fn location(
     })
 }
 
-/// The paths of its names, so that it leaves all others to the next location.
+/// The paths of its names, so that it leaves all others to the next location. What the group takes
+/// begins with the prefix's slash, as it may not be empty.
 fn pattern(prefix: &str, path: &Path<'_>) -> Result<Pattern, Problem> {
-    if !prefix.ends_with('/') {
+    let Some(before) = prefix.strip_suffix('/') else {
         let what = format!("{} has no slash at its end; write \"/pushserver/\"", quoted(prefix));
         return Err(Problem::new(path, what));
-    }
-    let expression = format!("{}({})", regex::escape(prefix), NAMES.join("|"));
-    Pattern::url(&expression).map_err(|error| Problem::new(path, error.to_string()))
+    };
+    let names = StatusName::ALL.into_iter().filter(|(_, name)| *name != StatusName::Page);
+    let names: Vec<_> = names.map(|(name, _)| name).collect();
+    let expression = format!("{}(/(?:{}))", regex::escape(before), names.join("|"));
+    // A segment of dots is told from its text in a prefix alone.
+    let pattern = Pattern::prefix(prefix).and_then(|_| Pattern::url(&expression));
+    pattern.map_err(|error| Problem::new(path, error.to_string()))
 }
 
 #[cfg(test)]
@@ -79,6 +82,8 @@ mod tests {
         let expression = RegexBuilder::new(&expression).unicode(false).build().unwrap();
         for (path, is_its_own) in [
             ("/revoke", true),
+            ("/healthz", true),
+            ("/channels", true),
             ("/", false),
             ("/revok", false),
             ("/revoke/", false),

@@ -241,6 +241,11 @@ impl Acceptor {
         silent
     }
 
+    /// Whether newcomers wait, as there is no room for more.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused_since_ms.is_some()
+    }
+
     /// Whether others have waited for a second to be accepted.
     fn is_long_paused(&self, now: Now) -> bool {
         self.paused_since_ms.is_some_and(|since| now.mono_ms >= since + SILENT_MS)

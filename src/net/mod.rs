@@ -12,6 +12,7 @@
 //! 6. Carry out deliveries, up to a bound, so that a fan-out to thousands leaves room for others;
 //!    the outputs of one end of a hold are not split.
 //! 7. Do a few steps of TLS handshakes, and carry out what clients ask for behind the last one.
+//!    Whoever has asked for the figures is shown them.
 //! 8. Close what is to be closed, then accept.
 //!
 //! A socket is registered once, for both directions, edge-triggered. So: a read that fills the
@@ -74,7 +75,7 @@ use self::worker::resolver::Resolver;
 use crate::clock::{Clock, Now};
 use crate::figures::{Figures, NetFigures};
 use crate::log_targets::COUNTERS;
-use crate::relay::Relay;
+use crate::relay::{Command, Relay};
 use crate::{hub, relay};
 
 /// See the module.
@@ -137,6 +138,7 @@ impl Reactor {
                     options.trusts,
                 ),
                 passthrough: Passthrough::new(options.passthrough_queue),
+                asked: Vec::new(),
                 at_hand: Vec::with_capacity(OUTPUTS_AT_ONCE),
             },
             clock,
@@ -224,7 +226,7 @@ impl Reactor {
             log::info!("event=stop cause=\"standard input ended\"");
             self.shutdown.begin(&mut self.acceptor, &mut self.traffic, now);
         }
-        let Self { traffic, acceptor, .. } = self;
+        let Self { traffic, .. } = self;
         traffic.carry_out_answers(now);
         traffic.relay.handle_timeout(now);
         traffic.carry_out_answers(now);
@@ -232,6 +234,8 @@ impl Reactor {
         traffic.carry_out_deliveries(now);
         traffic.sockets.shake_hands(&mut traffic.relay, now);
         traffic.carry_out_answers(now);
+        self.show_figures(now);
+        let Self { traffic, acceptor, .. } = self;
         if traffic.sockets.free_gone(&mut traffic.relay, now) {
             acceptor.on_room();
         }
@@ -263,6 +267,20 @@ impl Reactor {
         ControlFlow::Continue(())
     }
 
+    /// Brings the figures to who waits for them.
+    fn show_figures(&mut self, now: Now) {
+        if self.traffic.asked.is_empty() {
+            return;
+        }
+        let figures = self.figures(now);
+        let traffic = &mut self.traffic;
+        for (conn, exhibit) in traffic.asked.drain(..) {
+            let command = Command::Figures { conn, exhibit, figures: &figures };
+            traffic.relay.command(command, now);
+        }
+        traffic.carry_out_answers(now);
+    }
+
     fn figures(&self, now: Now) -> Figures {
         let Self { acceptor, traffic, watchdog, .. } = self;
         let net = NetFigures {
@@ -287,6 +305,7 @@ impl Reactor {
                 .into_iter()
                 .chain(state.hub.store_figures(now))
                 .collect(),
+            is_paused: acceptor.is_paused(),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::worker::passthrough::Passthrough;
 use super::worker::persist::Persist;
 use super::worker::resolver::Resolver;
 use crate::clock::Now;
-use crate::relay::{Command, Input, Output, Relay, Wanted};
+use crate::relay::{Command, ConnKey, Exhibit, Input, Output, Relay, Wanted};
 
 /// See the module.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Traffic {
     pub(super) passthrough: Passthrough,
     pub(super) persist: Persist,
     pub(super) resolver: Resolver,
+    /// Who waits for figures, and for which.
+    pub(super) asked: Vec<(ConnKey, Exhibit)>,
     /// Outputs that are carried out next; kept for its room.
     pub(super) at_hand: Vec<Output>,
 }
@@ -71,7 +73,7 @@ impl Traffic {
     }
 
     fn carry_out(&mut self, output: Output, now: Now) {
-        let Self { relay, sockets, passthrough, resolver, .. } = self;
+        let Self { relay, sockets, passthrough, resolver, asked, .. } = self;
         match output {
             Output::Send { conn, payload, many_waited } => {
                 sockets.send(conn, payload, many_waited, relay, now);
@@ -87,6 +89,7 @@ impl Traffic {
                 }
             }
             Output::Resolve { store, name, port } => resolver.ask(store, &name, port),
+            Output::Figures { conn, exhibit } => asked.push((conn, exhibit)),
             Output::ResumeRead { conn } => sockets.read_again(conn),
             Output::Notify { event, notice } => passthrough.notify(event, notice, now.mono_ms),
         }

@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::conn_key::ConnKey;
+use super::exhibit::Exhibit;
 use super::options::Options;
+use crate::figures::Figures;
 use crate::hub::options::StoreOptions;
 use crate::store::{Batch, Outcome, StoreId};
 
@@ -75,6 +78,8 @@ pub enum Command<'a> {
     Written(Batch, Outcome),
     /// The addresses of what [`super::Output::Resolve`] asked for; none: it leads nowhere.
     Resolved { store: StoreId, name: &'a str, port: u16, addresses: Vec<SocketAddr> },
+    /// The figures of all layers now, which [`super::Output::Figures`] asked for.
+    Figures { conn: ConnKey, exhibit: Exhibit, figures: &'a Figures },
     /// From now on every answer is the last of its connection. [`Command::Shutdown`] follows when
     /// what has arrived so far is read.
     AnnounceShutdown,

@@ -12,6 +12,7 @@ mod dispatch;
 mod effects;
 mod eviction;
 mod exchange_key;
+mod exhibit;
 mod forwarding;
 mod holders;
 mod input;
@@ -26,6 +27,7 @@ mod request;
 mod revocations;
 mod site;
 mod state;
+mod status_name;
 mod step;
 mod store_links;
 mod timers;
@@ -33,12 +35,14 @@ mod uploads;
 
 pub use self::conn_key::ConnKey;
 pub use self::eviction::Spare;
+pub use self::exhibit::Exhibit;
 pub use self::input::{Arrival, Command, Input};
 pub use self::output::{Output, Wanted};
 pub use self::render::payload::Payload;
 pub use self::state::State;
+pub use self::status_name::StatusName;
 
-use self::client::{Client, ConnTimer, outgoing};
+use self::client::{Client, ConnTimer, outgoing, status};
 use self::conn::{Conn, Connections};
 use self::dispatch::Dispatch;
 use self::effects::Effects;
@@ -164,6 +168,11 @@ impl Relay {
                 if store_links.resolved(name, &addresses, conns, effects) {
                     let input = link::Input::ConnectFailed("the name has no address");
                     self.hub.handle_input(store, input, now);
+                }
+            }
+            Command::Figures { conn, exhibit, figures } => {
+                if let Some((client, mut step)) = self.dispatch(now).client(conn) {
+                    status::show(client, exhibit, figures, &mut step);
                 }
             }
             Command::AnnounceShutdown => self.effects.stopping = true,

@@ -154,7 +154,8 @@ impl Role {
             Self::Publisher(_) => METHODS,
             Self::Subscriber(_) => "GET, OPTIONS",
             Self::PubSub(..) => "GET, POST, PUT, DELETE, OPTIONS",
-            Self::Status(_) => "POST",
+            // Each of its names has its own.
+            Self::Status(_) => "GET, HEAD, POST",
         }
     }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::conn_key::ConnKey;
+use super::exhibit::Exhibit;
 use super::notice::{Event, Notice};
 use super::options::UpstreamAddress;
 use super::render::payload::Payload;
@@ -31,6 +32,9 @@ pub enum Output {
     Resolve { store: StoreId, name: Rc<str>, port: u16 },
     /// Reading was refused by [`super::Relay::read_max`]; it is wanted again.
     ResumeRead { conn: ConnKey },
+    /// Bring together the figures of all layers, and answer within the turn with
+    /// [`super::Command::Figures`].
+    Figures { conn: ConnKey, exhibit: Exhibit },
     /// Tell Django of this end of a hold.
     Notify { event: Event, notice: Arc<Notice> },
 }

@@ -203,7 +203,10 @@ impl World {
                 let Some(&number) = self.numbers.get(conn) else { return };
                 assert!(self.client(number).must_abort, "{number} is aborted");
             }
-            Output::Connect { .. } | Output::Resolve { .. } | Output::Reset { .. } => {
+            Output::Connect { .. }
+            | Output::Resolve { .. }
+            | Output::Reset { .. }
+            | Output::Figures { .. } => {
                 panic!("there is no upstream")
             }
             Output::ResumeRead { conn } => {

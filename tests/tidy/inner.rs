@@ -15,10 +15,12 @@ const ROWS: &[(&str, &[&[&str]])] = &[
             &[
                 "conn_key",
                 "exchange_key",
+                "exhibit",
                 "names",
                 "render/payload",
                 "request/host",
                 "revocations",
+                "status_name",
                 "uploads",
             ],
             &["holders", "location/spelling"],

@@ -28,6 +28,7 @@ pub mod daemon;
 pub mod directory;
 pub mod disk;
 pub mod fake_redis;
+mod figures;
 pub mod judge;
 pub mod network;
 pub mod node;

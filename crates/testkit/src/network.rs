@@ -317,10 +317,10 @@ impl Network {
                 return;
             }
             let bytes = peer.read(most);
+            if bytes.is_empty() && has_ended {
+                self.tell(conn, Input::Ended);
+            }
             if bytes.is_empty() {
-                if has_ended {
-                    self.tell(conn, Input::Ended);
-                }
                 return;
             }
             let is_full = bytes.len() == most;
@@ -363,6 +363,9 @@ impl Network {
             }
             Output::ResumeRead { conn } if self.peers.has_refused(*conn) => self.read_again(*conn),
             Output::ResumeRead { .. } | Output::Resolve { .. } => {}
+            &Output::Figures { conn, exhibit } => {
+                crate::figures::show(&mut self.relay, conn, exhibit, self.now);
+            }
             Output::Notify { event, notice } => self.notices.tell(*event, notice),
         }
         self.record.note_at(at, Happened::Asked(output));
@@ -371,8 +374,7 @@ impl Network {
     /// Gives bytes to the socket of a peer.
     fn give(&mut self, conn: ConnKey, (first, second): (&[u8], &[u8]), many_waited: Option<bool>) {
         let Some(peer) = self.peers.living(conn) else { return };
-        assert!(!peer.is_closing && !peer.is_connecting, "sent what cannot be sent");
-        assert!(!peer.is_shut, "sent behind the end");
+        assert!(!peer.is_closing && !peer.is_connecting && !peer.is_shut, "sent what cannot be");
         peer.many_waited = many_waited.unwrap_or(peer.many_waited);
         if peer.is_mute {
             return;

@@ -101,8 +101,8 @@ pub(in crate::relay) fn store_timed_out(client: &mut Client, step: &mut Step<'_>
     respond(client, Persistence::Close, 503, payload, step);
 }
 
-/// Takes the reply that the hub has answered, and whether it was held.
-fn take_reply(client: &mut Client, step: &mut Step<'_>) -> Option<(Reply, bool)> {
+/// Takes the reply of the request that is answered now, and whether it was held.
+pub(super) fn take_reply(client: &mut Client, step: &mut Step<'_>) -> Option<(Reply, bool)> {
     match client.phase {
         Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) | Phase::Waiting { .. } => {}
         _ => return None,

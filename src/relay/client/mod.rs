@@ -11,6 +11,7 @@ mod phase;
 pub(in crate::relay) mod reading;
 pub(in crate::relay) mod responding;
 pub(in crate::relay) mod serving;
+pub(in crate::relay) mod status;
 pub(in crate::relay) mod streaming;
 
 use std::sync::Arc;

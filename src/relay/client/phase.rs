@@ -32,7 +32,7 @@ pub(in crate::relay) enum Phase {
     Head { scanned: usize },
     /// Part of a request's body is here. Boxed: rare, and a held request pays for no other phase.
     Body(Box<Upload>),
-    /// The hub was asked and has not answered yet.
+    /// The hub was asked and has not answered yet; or `net`, for its figures.
     AwaitingHub { reply: Reply, notice: Option<Arc<Notice>> },
     /// As before, because the channel's store takes time. Boxed, as [`Phase::Body`] is.
     AwaitingStore(Box<StoreAsked>),

@@ -6,18 +6,16 @@ use std::sync::Arc;
 use super::following::{Following, Kind, Ties, WebSocket};
 use super::responding::{refuse_whole, respond, warn_of_origin};
 use super::streaming::begin_publisher;
-use super::{Client, Phase};
+use super::{Client, Phase, status};
 use crate::clock::Now;
 use crate::http::RequestHead;
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
 use crate::message::{Content, Delivery, Order};
 use crate::relay::location::{Found, Location};
 use crate::relay::notice::{Notice, passed_headers};
-use crate::relay::options::StatusOptions;
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Admitted, Asked, Question, Receiving, Subscribing, admit};
 use crate::relay::request::pass::Pass;
-use crate::relay::request::revoke::Revoke;
 use crate::relay::step::Step;
 
 /// Serves a request whose body is complete. `is_vouched`: the upstream has handed it over.
@@ -42,7 +40,9 @@ pub(in crate::relay) fn serve(
             let payload = step.renderer.options(&reply);
             respond(client, reply.persistence, 204, payload, step);
         }
-        Admitted::Revoke(options) => revoke(client, &reply, options, (head, body), step),
+        Admitted::Status(options, question) => {
+            status::serve(client, reply, (options, question), (head, body), step);
+        }
         Admitted::Channel(location, Question::Subscribe(subscribing))
             if !matches!(
                 (&subscribing.receiving, location.ids.order()),
@@ -68,43 +68,6 @@ pub(in crate::relay) fn serve(
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }
     }
-}
-
-/// Takes access back, and says how many held requests end.
-fn revoke(
-    client: &mut Client,
-    reply: &Reply,
-    options: &StatusOptions,
-    (head, body): (&RequestHead<'_>, &[u8]),
-    step: &mut Step<'_>,
-) {
-    let (status, payload) = match Revoke::of(head, body, options, &step.site.limits) {
-        Ok(revoke) => {
-            let json = format!("{{\"ended\": {}}}", take_back(&revoke, step));
-            (200, step.renderer.whole(reply, (200, b""), b"application/json", json.as_bytes()))
-        }
-        Err(text) => (400, step.renderer.text(reply, 400, b"", &text)),
-    };
-    respond(client, reply.persistence, status, payload, step);
-}
-
-/// From now on refuses what was signed for a user, and has the user's requests end; gives how many.
-fn take_back(Revoke { user, channel }: &Revoke, step: &mut Step<'_>) -> usize {
-    let (limits, channel) = (&step.site.limits, channel.as_deref());
-    let revocations = &mut step.site.revocations;
-    let dropped = revocations.revoke(user, channel, (limits.token_s, limits.revocations), step.now);
-    if dropped > 0
-        && let Some(times) = revocations.forgotten.note(step.now.mono_ms)
-    {
-        log::warn!(
-            "event=revocation_forgotten times={times} cause=\"limits.revocations is reached\""
-        );
-    }
-    let ended = step.effects.holders.revoke(user, channel);
-    step.effects.figures.revocations += 1;
-    let scope = if channel.is_some() { "channel" } else { "user" };
-    log::info!("event=revoked scope={scope} ended={ended}");
-    ended
 }
 
 /// Notes what is to be told when the request ends that has just begun, and that a user has it.

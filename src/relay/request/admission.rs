@@ -3,7 +3,7 @@
 use super::bearer::bears;
 use super::pass::{self, Action, Pass};
 use super::refusal::{Concern, Refusal};
-use super::status;
+use super::status::{self, StatusQuestion};
 use super::transport::Transport;
 use super::upgrade::{self, Upgrade};
 use super::{channel_ids, cursor};
@@ -44,8 +44,8 @@ pub(in crate::relay) enum Admitted<'l> {
     Methods,
     /// The hub is asked about a channel of this location.
     Channel(&'l Location, Question<'l>),
-    /// By this status location access is taken back.
-    Revoke(&'l StatusOptions),
+    /// This status location is asked about the daemon.
+    Status(&'l StatusOptions, StatusQuestion),
 }
 
 /// What a request asks of its channel.
@@ -125,7 +125,8 @@ pub(in crate::relay) fn admit<'l>(
         return Err(Refusal { concern: Some(Concern::Host), ..refusal });
     }
     if let Role::Status(options) = &location.role {
-        return status::admit(location, options, arrival, head).map(|()| Admitted::Revoke(options));
+        let question = status::admit(options, part, arrival, head)?;
+        return Ok(Admitted::Status(options, question));
     }
     channel_ids::read(location, part, head.query, &site.limits, names)
         .map_err(|bad| Refusal::new(bad.status(), bad.text()))?;

@@ -10,7 +10,7 @@ pub(super) mod host;
 pub(super) mod pass;
 pub(super) mod refusal;
 pub(super) mod revoke;
-mod status;
+pub(super) mod status;
 pub(super) mod token;
 pub(super) mod transport;
 pub(super) mod upgrade;

@@ -1,0 +1,120 @@
+//! Status: answers what a status location is asked, or has `net` say what only it knows.
+
+use super::answering::take_reply;
+use super::responding::respond;
+use super::{Client, Phase};
+use crate::figures::Figures;
+use crate::http::RequestHead;
+use crate::http::response::TEXT;
+use crate::relay::exhibit::Exhibit;
+use crate::relay::options::StatusOptions;
+use crate::relay::output::Output;
+use crate::relay::render::Reply;
+use crate::relay::request::revoke::Revoke;
+use crate::relay::request::status::StatusQuestion;
+use crate::relay::status_name::StatusName;
+use crate::relay::step::Step;
+
+/// Media type of what programs read.
+const JSON: &[u8] = b"application/json";
+
+/// Serves a request that may be asked, whose body is complete.
+pub(super) fn serve(
+    client: &mut Client,
+    reply: Reply,
+    (options, question): (&StatusOptions, StatusQuestion),
+    (head, body): (&RequestHead<'_>, &[u8]),
+    step: &mut Step<'_>,
+) {
+    match question.name {
+        StatusName::Healthz => tell(client, &reply, (TEXT, b"ok\n"), step),
+        StatusName::Readyz => await_figures(client, reply, Exhibit::Readiness, step),
+        StatusName::Revoke => revoke(client, &reply, options, (head, body), step),
+        _ => refuse(client, &reply, 404, "this is not served yet", step),
+    }
+}
+
+/// Answers with a body that no cache keeps.
+pub(super) fn tell(
+    client: &mut Client,
+    reply: &Reply,
+    (media_type, body): (&[u8], &[u8]),
+    step: &mut Step<'_>,
+) {
+    let payload = step.renderer.whole(reply, (200, b""), media_type, body);
+    respond(client, reply.persistence, 200, payload, step);
+}
+
+/// Answers with what is wrong and what to do.
+pub(super) fn refuse(
+    client: &mut Client,
+    reply: &Reply,
+    status: u16,
+    text: &str,
+    step: &mut Step<'_>,
+) {
+    let payload = step.renderer.text(reply, status, b"", text);
+    respond(client, reply.persistence, status, payload, step);
+}
+
+/// Has `net` bring together the figures of all layers, which it does within the turn.
+fn await_figures(client: &mut Client, reply: Reply, exhibit: Exhibit, step: &mut Step<'_>) {
+    client.enter(Phase::AwaitingHub { reply, notice: None }, step);
+    step.effects.outputs.push_back(Output::Figures { conn: step.conn, exhibit });
+}
+
+/// Answers with figures, if they are still waited for.
+pub(in crate::relay) fn show(
+    client: &mut Client,
+    exhibit: Exhibit,
+    figures: &Figures,
+    step: &mut Step<'_>,
+) {
+    let Some((reply, _)) = take_reply(client, step) else { return };
+    match exhibit {
+        Exhibit::Readiness if step.effects.stopping => {
+            refuse(client, &reply, 503, "stopping", step);
+        }
+        Exhibit::Readiness if figures.is_paused => {
+            let text = "accepting is paused: limit of connections";
+            refuse(client, &reply, 503, text, step);
+        }
+        Exhibit::Readiness => tell(client, &reply, (TEXT, b"ok\n"), step),
+    }
+}
+
+/// Takes access back, and says how many held requests end.
+fn revoke(
+    client: &mut Client,
+    reply: &Reply,
+    options: &StatusOptions,
+    (head, body): (&RequestHead<'_>, &[u8]),
+    step: &mut Step<'_>,
+) {
+    match Revoke::of(head, body, options, &step.site.limits) {
+        Ok(revoke) => {
+            let json = format!("{{\"ended\": {}}}", take_back(&revoke, step));
+            tell(client, reply, (JSON, json.as_bytes()), step);
+        }
+        Err(text) => refuse(client, reply, 400, &text, step),
+    }
+}
+
+/// From now on refuses what was signed for a user, and has the user's requests end; gives how many.
+fn take_back(Revoke { user, channel }: &Revoke, step: &mut Step<'_>) -> usize {
+    let (limits, channel) = (&step.site.limits, channel.as_deref());
+    let revocations = &mut step.site.revocations;
+    let dropped = revocations.revoke(user, channel, (limits.token_s, limits.revocations), step.now);
+    if dropped > 0
+        && let Some(times) = revocations.forgotten.note(step.now.mono_ms)
+    {
+        log::warn!(
+            "event=revocation_forgotten times={times} cause=\"limits.revocations is reached\""
+        );
+    }
+    let ended = step.effects.holders.revoke(user, channel);
+    step.effects.figures.revocations += 1;
+    let scope = if channel.is_some() { "channel" } else { "user" };
+    log::info!("event=revoked scope={scope} ended={ended}");
+    ended
+}
