@@ -24,7 +24,7 @@ from django.core.wsgi import get_wsgi_application
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
-from pushserver import conf, hosts, keys, secrets
+from pushserver import conf, handover, hosts, keys, secrets
 
 # Descriptors of the launcher's pipes: `reading:inode:writing`.
 PIPES_VARIABLE = "PUSH_SERVER_PIPES"
@@ -38,7 +38,6 @@ _VARIABLES = (
     PROXY_SECRET_VARIABLE,
     STARTED_WITH_VARIABLE,
     hosts.HOST_VARIABLE,
-    secrets.SECRET_VARIABLE,
 )
 
 # In environ; in an ASGI scope all begin with x-pushserver-.
@@ -89,7 +88,7 @@ def started_with() -> dict[str, str]:
     found: dict[str, Any] = {"ALLOWED_HOSTS": settings.ALLOWED_HOSTS}
     try:
         found["PUSH_SERVER"] = conf.push_server()
-        if conf.is_signed(found["PUSH_SERVER"]):
+        if handover.is_keyed(found["PUSH_SERVER"]):
             found["SECRET_KEY"] = [keys.text(key) for key in keys.of_channels()]
     except (ImproperlyConfigured, ValueError) as error:  # which the checks report
         found["PUSH_SERVER"] = str(error)
@@ -212,9 +211,9 @@ def _is_daemon(secret: str) -> bool:
 
 def _is_notice(secret: str) -> bool:
     """Whether it is the secret of notices, which their view checks."""
-    # Without one nothing is looked for: it may stand in a file.
+    # Without one nothing is looked for: those of the settings may stand in files.
     return secret != "" and any(
-        constant_time_compare(secret, known) for known in secrets.passthrough_secrets()
+        constant_time_compare(secret, known) for known in secrets.of_notices()
     )
 
 

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http.request import validate_host
 from django.urls import Resolver404, resolve
 
-from pushserver import conf, hosts, keys, schema, secrets, tokens
+from pushserver import conf, hosts, keys, schema, tokens
 from pushserver.views import passthrough
 
 Settings = Mapping[str, Any]
@@ -43,6 +43,7 @@ def check_push_server(**kwargs: Any) -> list[CheckMessage]:
             _notices,
             _origins,
             _passthrough,
+            _presence,
             _publishers,
             _redis,
             _secrets,
@@ -174,14 +175,6 @@ def _passthrough(push_server: Settings) -> Iterator[CheckMessage]:
                 hint="Add it to ALLOWED_HOSTS.",
                 id="pushserver.W007",
             )
-        if not settings.INTERNAL_IPS and not secrets.has_passthrough_secret():
-            yield Warning(
-                f"PUSH_SERVER: {path}.passthrough is set, but INTERNAL_IPS is empty: every notice "
-                "will be answered 403, except with `runpushserver --allrequests`.",
-                hint="Set the location's passthrough_secret, or INTERNAL_IPS = ['127.0.0.1'], or "
-                "where the push server runs.",
-                id="pushserver.W002",
-            )
 
 
 def _publishers(push_server: Settings) -> Iterator[CheckMessage]:
@@ -280,17 +273,39 @@ def _tokens(push_server: Settings) -> Iterator[CheckMessage]:
 
 
 def _notices(push_server: Settings) -> Iterator[CheckMessage]:
-    """Whoever can subscribe causes notices, in the name of whatever cookies he has."""
+    """Whoever can subscribe causes notices, in the name of any cookies he has, and is a member."""
     address = str(push_server["address"])
     if _is_here(address):
         return
     for path, place in _locations(push_server):
-        if place.get("passthrough") and not place.get("signed"):
-            yield Warning(
-                f"PUSH_SERVER: {path}: everybody who can reach {address} can subscribe to every "
-                "channel, and the project is told so by passthrough.",
-                hint="Set signed to True: then it takes a URL of channel_url.",
-                id="pushserver.W009",
+        if place.get("signed"):
+            continue
+        if place.get("passthrough"):
+            effect = "the project is told so by passthrough"
+        elif conf.has_presence(place):
+            effect = "is counted among its members"
+        else:
+            continue
+        yield Warning(
+            f"PUSH_SERVER: {path}: everybody who can reach {address} can subscribe to every "
+            f"channel, and {effect}.",
+            hint="Set signed to True: then it takes a URL of channel_url.",
+            id="pushserver.W009",
+        )
+
+
+def _presence(push_server: Settings) -> Iterator[CheckMessage]:
+    """Where daemons share a store, none of them knows who is there."""
+    stores = schema.stores(push_server["store"])
+    in_redis = [name or "default" for name, store in stores.items() if _is_redis(store)]
+    for path, place in _locations(push_server):
+        if conf.has_presence(place) and place.get("store", "default") in in_redis:
+            key = "presence" if place.get("presence") else "passthrough_events"
+            yield Error(
+                f"PUSH_SERVER: {path}.{key}: not for a store of type 'redis': each push server "
+                "knows its own members only.",
+                hint="Give the location a memory store, or leave the key out.",
+                id="pushserver.E014",
             )
 
 
@@ -323,7 +338,7 @@ def _redis(push_server: Settings) -> Iterator[CheckMessage]:
     run where Django does not."""
     places: dict[str, str] = {}
     for name, store in schema.stores(push_server["store"]).items():
-        if str(store.get("type")) != "redis":
+        if not _is_redis(store):
             continue
         path = f"store.{name}" if name else "store"
         faults = [*_of_redis(store), *_of_login("", store)]
@@ -333,6 +348,10 @@ def _redis(push_server: Settings) -> Iterator[CheckMessage]:
             faults.append(("key_prefix", text))
         for key, text in faults:
             yield Error(f"PUSH_SERVER: {path}.{key}: {text}.", id="pushserver.E012")
+
+
+def _is_redis(store: Settings) -> bool:
+    return str(store.get("type")) == "redis"
 
 
 # What tells the keys of one store from those of another, with the daemon's defaults.

@@ -104,7 +104,15 @@ def places(push_server: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def is_status(place: Any) -> bool:
+    """Whether a location is of type ``status``."""
     return isinstance(place, Mapping) and place.get("type") == "status"
+
+
+def has_presence(place: Any) -> bool:
+    """Whether the daemon keeps who is there, for a location."""
+    if not isinstance(place, Mapping):
+        return False
+    return bool(place.get("presence", place.get("passthrough_events") == "debounced"))
 
 
 def is_of(kind: str, location: Mapping[str, Any]) -> bool:

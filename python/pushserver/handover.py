@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from pushserver import hosts, keys
-from pushserver.conf import STATUS, is_signed, is_status, places, push_server
+from pushserver.conf import STATUS, has_presence, is_signed, is_status, places, push_server
 
 
 def daemon_settings(push_server: Mapping[str, Any], use_ipv6: bool = False) -> dict[str, Any]:
@@ -60,16 +60,33 @@ def with_keys(push_server: Mapping[str, Any]) -> dict[str, Any]:
     Raises ``ImproperlyConfigured`` where ``SECRET_KEY`` is empty, and there is need for it.
     """
     made = dict(push_server)
-    if is_signed(made):
+    if is_signed(made) or any(map(has_presence, places(made))):
         ours = [keys.text(key) for key in keys.of_channels()]
         others = [key for key in made.get("signing_keys") or () if key not in ours]
         made["signing_keys"] = [*ours, *others]
-    if any(is_status(place) and not place.get("secret") for place in places(made)):
-        secret = {"secret": keys.of_status()}
-        made["locations"] = [
-            {**place, **secret} if is_status(place) and not place.get("secret") else place
-            for place in made["locations"]
-        ]
+    if given := places(made):
+        made["locations"] = [_with_secrets(place) for place in given]
+    return made
+
+
+def is_keyed(push_server: Mapping[str, Any]) -> bool:
+    """Whether anything of these settings follows from ``SECRET_KEY``, so that it has to be the same
+    on both sides; but for the status location of `runpushserver`, which says so itself."""
+    given = [place for place in places(push_server) if isinstance(place, Mapping)]
+    return any(place.get("signed") or place.get("passthrough") for place in given)
+
+
+def _with_secrets(place: Any) -> Any:
+    """A location with what Django knows, too, where the project has set nothing else."""
+    if not isinstance(place, Mapping):
+        return place
+    made = dict(place)
+    if is_status(place) and not place.get("secret"):
+        made["secret"] = keys.of_status()
+    if place.get("passthrough") and not place.get("passthrough_secret"):
+        made["passthrough_secret"] = keys.of_notices()[0]
+    if has_presence(place):
+        made.setdefault("presence_cookie", settings.SESSION_COOKIE_NAME)
     return made
 
 

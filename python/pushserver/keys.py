@@ -32,10 +32,16 @@ def of_channels() -> list[bytes]:
 
     Raises ``ImproperlyConfigured`` where ``SECRET_KEY`` is empty.
     """
-    # An empty fallback, as of a variable that is not set, would let everybody sign.
-    fallbacks = [each for each in settings.SECRET_KEY_FALLBACKS if each]
-    secret_keys = [settings.SECRET_KEY, *fallbacks][:KEYS_MAX]
-    return [*dict.fromkeys(derived("channel", secret_key) for secret_key in secret_keys)]
+    return _of_all("channel")
+
+
+def of_notices() -> list[str]:
+    """``K("passthrough")`` as text: what the daemon shows with its notices; that of ``SECRET_KEY``
+    first, then those of ``SECRET_KEY_FALLBACKS``, as a daemon started before the change has it.
+
+    Raises ``ImproperlyConfigured`` where ``SECRET_KEY`` is empty.
+    """
+    return [text(key) for key in _of_all("passthrough")]
 
 
 def of_status() -> str:
@@ -44,3 +50,10 @@ def of_status() -> str:
     Raises ``ImproperlyConfigured`` where ``SECRET_KEY`` is empty.
     """
     return text(derived("status", settings.SECRET_KEY))
+
+
+def _of_all(purpose: str) -> list[bytes]:
+    # An empty fallback, as of a variable that is not set, would let everybody sign.
+    fallbacks = [each for each in settings.SECRET_KEY_FALLBACKS if each]
+    secret_keys = [settings.SECRET_KEY, *fallbacks][:KEYS_MAX]
+    return [*dict.fromkeys(derived(purpose, secret_key) for secret_key in secret_keys)]

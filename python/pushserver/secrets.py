@@ -8,30 +8,22 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from pushserver import keys
 from pushserver.conf import push_server
 
-# Set by `runpushserver` for the Django that it starts behind the daemon.
-SECRET_VARIABLE = "PUSH_SERVER_PASSTHROUGH_SECRET"
 
-
-def passthrough_secrets() -> list[str]:
+def of_notices() -> list[str]:
     """The secrets by which the passthrough view recognises the daemon.
 
-    Raises ``ImproperlyConfigured`` for one that is not where the settings say.
+    Those of the settings, and what the daemon has where they have none. Raises
+    ``ImproperlyConfigured`` for one that is not where the settings say.
     """
-    secrets = [
+    given = [
         secret_of(place["passthrough_secret"], "passthrough_secret")
         for place in push_server()["locations"]
         if place.get("passthrough_secret")
     ]
-    secrets.append(os.environ.get(SECRET_VARIABLE, ""))
-    return [secret for secret in secrets if secret]
-
-
-def has_passthrough_secret() -> bool:
-    """Whether there is one, though it may stand where only the daemon reads it."""
-    given = (place.get("passthrough_secret") for place in push_server()["locations"])
-    return any(given) or bool(os.environ.get(SECRET_VARIABLE))
+    return [*given, *keys.of_notices()]
 
 
 def secret_of(value: object, key: str) -> str:

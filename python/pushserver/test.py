@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -164,6 +163,4 @@ def _for_pages_of(origin: str, location: Mapping[str, Any]) -> dict[str, Any]:
     if place.get("passthrough"):
         path = urlsplit(str(place["passthrough"])).path
         place["passthrough"] = f"{origin}{path}"
-        # Notices are accepted for their secret, whatever INTERNAL_IPS has.
-        place["passthrough_secret"] = place.get("passthrough_secret") or secrets.token_urlsafe(32)
     return place

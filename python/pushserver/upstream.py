@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 from pushserver import behind, conf, hosts
 from pushserver.child import Child
-from pushserver.secrets import SECRET_VARIABLE
 
 # Long enough for somebody in a debugger, or for a paused download.
 PATIENCE_S = 3600
@@ -58,11 +57,10 @@ class Upstream(Child):
         push_server["allrequests"] = f"http://127.0.0.1:{self.port}"
         push_server["port"] = push_server["port"] or free_port()
         push_server["limits"] = LIMITS | (push_server.get("limits") or {})
-        # One goes with the requests of clients, the other with notices: never one for both.
-        proxy_secret, secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        proxy_secret = secrets.token_urlsafe(32)
         push_server["allrequests_secret"] = proxy_secret
         push_server["locations"] = [
-            self._notifying_django(place, push_server, secret) for place in push_server["locations"]
+            self._notifying_django(place, push_server) for place in push_server["locations"]
         ]
         # Only this process has the writing end: when it ends, the reading end says so.
         lifeline, self._lifeline = os.pipe()
@@ -72,7 +70,6 @@ class Upstream(Child):
                 self._command(command, options),
                 env=os.environ
                 | {
-                    SECRET_VARIABLE: secret,
                     hosts.HOST_VARIABLE: _host(push_server),
                     behind.PROXY_SECRET_VARIABLE: proxy_secret,
                     behind.PIPES_VARIABLE: f"{lifeline}:{os.fstat(lifeline).st_ino}:{starts}",
@@ -145,13 +142,9 @@ class Upstream(Child):
         return [sys.executable, *script, name, address, *passed_on, *arguments]
 
     def _notifying_django(
-        self, place: Mapping[str, Any], push_server: Mapping[str, Any], secret: str
+        self, place: Mapping[str, Any], push_server: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The location, with its notices sent to the port where Django listens now.
-
-        Notices come from a loopback address wherever the subscriber is, so INTERNAL_IPS cannot tell
-        them apart: hence the secret.
-        """
+        """The location, with its notices sent to the port where Django listens now."""
         place = dict(place)
         if place.get("passthrough"):
             parts = urlsplit(str(place["passthrough"]))
@@ -160,7 +153,6 @@ class Upstream(Child):
                 place["passthrough"] = parts._replace(
                     scheme="http", netloc=f"127.0.0.1:{self.port}"
                 ).geturl()
-            place.setdefault("passthrough_secret", secret)
         return place
 
 

@@ -47,6 +47,5 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy and no setting of the surroundings decides a test."""
-    for name in ("PUSH_SERVER_CURRENT_HOST", "PUSH_SERVER_PASSTHROUGH_SECRET"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PUSH_SERVER_CURRENT_HOST", raising=False)
     logging.getLogger("pushserver").propagate = True

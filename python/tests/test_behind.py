@@ -12,14 +12,16 @@ from django.core.handlers.asgi import ASGIRequest
 from django.core.servers.basehttp import get_internal_wsgi_application
 from django.utils.module_loading import import_string
 
-from pushserver import behind, hosts, secrets
+from pushserver import behind, hosts, keys
 from pushserver.views import passthrough
+
+# What the daemon shows with its notices.
+NOTICED = keys.text(keys.derived("passthrough", "only for tests"))
 
 
 @pytest.fixture(autouse=True)
 def _behind_the_daemon(monkeypatch):
     monkeypatch.setenv(behind.PROXY_SECRET_VARIABLE, "proxied")
-    monkeypatch.setenv(secrets.SECRET_VARIABLE, "noticed")
     monkeypatch.setenv(hosts.HOST_VARIABLE, "0.0.0.0:8000")
 
 
@@ -58,11 +60,11 @@ def test_the_daemon_says_whether_a_client_came_by_https(secret, scheme):
         assert scope["scheme"] == (secure if expected == "https" else plain)
 
 
-@pytest.mark.parametrize("secret", ["", "guessed", "proxied,proxied", "prox\xe9", "noticed"])
+@pytest.mark.parametrize("secret", ["", "guessed", "proxied,proxied", "prox\xe9", NOTICED])
 def test_nobody_else_says_so_and_no_view_sees_it(secret):
     seen = environ(SECRET=secret, PEER="10.9.9.9", OTHER="1")
     # The view of notices looks at its secret itself.
-    notice = {"HTTP_X_PUSHSERVER_SECRET": "noticed"} if secret == "noticed" else {}
+    notice = {"HTTP_X_PUSHSERVER_SECRET": NOTICED} if secret == NOTICED else {}
     assert seen == {
         "REMOTE_ADDR": "127.0.0.1",
         "SERVER_PORT": "40000",
@@ -121,7 +123,7 @@ def test_asgi_believes_nobody_else():
         seen = scope((name, b"guessed"), (b"x-pushserver-peer", b"10.9.9.9"))
         assert (seen["client"], seen["server"]) == (["127.0.0.1", 50000], ["127.0.0.1", 40000])
         assert seen["headers"] == [(b"cookie", b"a=1")]
-    notice = (b"x-pushserver-secret", b"noticed")
+    notice = (b"x-pushserver-secret", NOTICED.encode())
     assert scope(notice)["headers"] == [(b"cookie", b"a=1"), notice]
     assert scope((b"x-pushserver-secret", b"proxied"))["client"] is None
     lifespan = {"type": "lifespan"}
@@ -131,18 +133,18 @@ def test_asgi_believes_nobody_else():
 
 def test_the_user_of_a_token_comes_with_a_notice_and_from_nobody_else():
     name = "HTTP_X_PUSHSERVER_USER"
-    assert environ(SECRET="noticed", USER="42")[name] == "42"
+    assert environ(SECRET=NOTICED, USER="42")[name] == "42"
     for secret in ("proxied", "guessed", ""):
         assert name not in environ(SECRET=secret, USER="42")
-    user, notice = (b"x-pushserver-user", b"42"), (b"x-pushserver-secret", b"noticed")
+    user, notice = (b"x-pushserver-user", b"42"), (b"x-pushserver-secret", NOTICED.encode())
     assert scope(user, notice)["headers"] == [(b"cookie", b"a=1"), user, notice]
     assert scope(user)["headers"] == [(b"cookie", b"a=1")]
 
 
 def test_receivers_do_not_see_the_secret_of_a_notice(rf):
     form = {"channel_id": "room", "subscribe": "1"}
-    request = rf.post("/", form, headers={"X-Pushserver-Secret": "noticed"})
-    assert request.headers["X-Pushserver-Secret"] == "noticed"
+    request = rf.post("/", form, headers={"X-Pushserver-Secret": NOTICED})
+    assert request.headers["X-Pushserver-Secret"] == NOTICED
     assert passthrough(request).status_code == 200
     assert "X-Pushserver-Secret" not in request.headers
     assert not [name for name in request.META if "PUSHSERVER" in name]

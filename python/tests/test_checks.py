@@ -397,7 +397,7 @@ def test_a_lazy_string_is_a_string():
     assert messages(push_server) == []
     with override_settings(PUSH_SERVER=push_server):
         assert hosts.explicit_host("publisher_host") == ("127.0.0.1:8001", False)
-        assert secrets.passthrough_secrets() == ["x"]
+        assert secrets.of_notices()[0] == "x"
         written = json.loads(json.dumps(conf.push_server(), cls=DjangoJSONEncoder))
     assert written["hosts"] == ["localhost"]
     assert ids(locations({"allow_origin": lazy("http://a/")})) == ["pushserver.W005"]
@@ -507,16 +507,6 @@ def test_a_passthrough_that_is_not_included():
     assert ids(PASSTHROUGH(), ROOT_URLCONF=()) == ["pushserver.W001"]
 
 
-def test_a_passthrough_without_internal_ips():
-    (message,) = messages(PASSTHROUGH(), INTERNAL_IPS=[])
-    assert message.id == "pushserver.W002"
-    # There it goes by the run's secret.
-    assert message.msg.endswith("answered 403, except with `runpushserver --allrequests`.")
-    secret = PASSTHROUGH()
-    secret["locations"][0]["passthrough_secret"] = "x"
-    assert ids(secret, INTERNAL_IPS=[]) == []
-
-
 def test_a_passthrough_whose_host_is_not_allowed():
     assert ids(PASSTHROUGH(), ALLOWED_HOSTS=["example.com"]) == ["pushserver.W007"]
     assert ids(PASSTHROUGH(), ALLOWED_HOSTS=[]) == ["pushserver.W007"]
@@ -525,12 +515,6 @@ def test_a_passthrough_whose_host_is_not_allowed():
     assert ids(PASSTHROUGH(), ALLOWED_HOSTS=["127.0.0.1"]) == []
     over_ipv6 = locations({"passthrough": "http://[::1]:8000/passthrough"})
     assert ids(over_ipv6, ALLOWED_HOSTS=[], DEBUG=True) == []
-
-
-def test_a_passthrough_secret_does_without_internal_ips():
-    push_server = PASSTHROUGH()
-    push_server["locations"][0]["passthrough_secret"] = "x"
-    assert ids(push_server, INTERNAL_IPS=[]) == []
 
 
 def test_a_publisher_that_everybody_reaches():

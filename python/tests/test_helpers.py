@@ -20,7 +20,7 @@ from tests import live
 PYTHON = Path(__file__).parents[1]
 
 
-@override_settings(PUSH_SERVER=live.PUSH_SERVER, ROOT_URLCONF="tests.live_urls", INTERNAL_IPS=[])
+@override_settings(PUSH_SERVER=live.PUSH_SERVER, ROOT_URLCONF="tests.live_urls")
 class LivePushServerTest(PushServerMixin, StaticLiveServerTestCase):
     def test_a_page_gets_updates_and_signals_see_its_user(self):
         live.a_logged_in_page_gets_an_update(self.live_server_url)
@@ -55,7 +55,6 @@ SETTINGS = """
 from tests.live import PUSH_SERVER
 from tests.settings import *
 
-INTERNAL_IPS = []
 ROOT_URLCONF = "tests.live_urls"
 """
 WITH_PYTEST_DJANGO = """

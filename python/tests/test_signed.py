@@ -219,7 +219,7 @@ def test_what_the_daemon_is_given(settings):
     settings.PUSH_SERVER = {}
     plain = handover.daemon_settings(handover.with_status(conf.push_server()))
     assert "signing_keys" not in plain
-    assert plain["locations"] == conf.push_server()["locations"]
+    assert plain["locations"] == [*conf.push_server()["locations"]]
     # One of the project's own stays where it stands, and has its own secret.
     own = {"type": "status", "prefix": "/own/"}
     settings.PUSH_SERVER = {"locations": [*LOCATIONS, own, own | {"secret": "hush"}]}
@@ -227,6 +227,15 @@ def test_what_the_daemon_is_given(settings):
         "locations"
     ]
     assert (first["secret"], second["secret"]) == (keys.of_status(), "hush")
+
+
+def test_notices_have_a_secret_that_opens_nothing_else(settings):
+    url = "http://127.0.0.1:8000/passthrough"
+    told = {"type": "subscriber", "prefix": "/told/", "passthrough": url}
+    settings.PUSH_SERVER = {"locations": [told, told | {"passthrough_secret": "hush"}]}
+    given = handover.daemon_settings(conf.push_server())["locations"]
+    assert [place["passthrough_secret"] for place in given] == [keys.of_notices()[0], "hush"]
+    assert keys.of_notices()[0] not in {keys.of_status(), keys.text(keys.of_channels()[0])}
 
 
 def test_a_daemon_of_its_own_runs_with_what_is_written(settings):
@@ -275,7 +284,7 @@ def test_views_behind_the_daemon_sign_for_it(tmp_path):
                 assert not any(key.encode() in text for key in [*own, "only for tests"])
 
 
-_PURPOSES = ("channel", "status")
+_PURPOSES = ("channel", "status", "passthrough")
 
 
 def test_another_secret_key_needs_another_start(settings):
@@ -283,11 +292,14 @@ def test_another_secret_key_needs_another_start(settings):
     plain = behind.started_with()
     settings.SECRET_KEY = "another"
     assert behind.started_with() == plain
-    settings.PUSH_SERVER = {"locations": LOCATIONS}
-    signed = behind.started_with()
-    settings.SECRET_KEY = "a third"
-    after = behind.started_with()
-    assert [name for name in after if after[name] != signed[name]] == ["SECRET_KEY"]
+    told = {"type": "subscriber", "prefix": "/", "passthrough": "http://127.0.0.1:8000/passthrough"}
+    for locations in (LOCATIONS, [told]):
+        settings.PUSH_SERVER = {"locations": locations}
+        settings.SECRET_KEY = "another"
+        before = behind.started_with()
+        settings.SECRET_KEY = "a third"
+        after = behind.started_with()
+        assert [name for name in after if after[name] != before[name]] == ["SECRET_KEY"]
     assert not any("third" in digest for digest in after.values())
 
 

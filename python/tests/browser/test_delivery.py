@@ -138,10 +138,7 @@ def test_signals_have_the_logged_in_user(
     locations = for_pages_of(live_server)
     if secret:
         locations[0]["passthrough_secret"] = secret
-    with (
-        PushServer(locations=locations),
-        override_settings(INTERNAL_IPS=[] if secret else ["127.0.0.1"]),
-    ):
+    with PushServer(locations=locations):
         page("some channel", scripts=script)
         wait_for(lambda: events == [("subscribe", "some channel", "ana")])
         browser.open("about:blank")  # leaving the page ends its poll

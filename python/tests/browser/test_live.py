@@ -12,7 +12,7 @@ from tests.browser.webdriver import Browser
 from tests.conftest import wait_until
 
 
-@override_settings(PUSH_SERVER=live.PUSH_SERVER, ROOT_URLCONF="tests.live_urls", INTERNAL_IPS=[])
+@override_settings(PUSH_SERVER=live.PUSH_SERVER, ROOT_URLCONF="tests.live_urls")
 class LiveTest(PushServerMixin, StaticLiveServerTestCase):
     def test_a_page_is_subscribed_as_the_user_who_is_logged_in(self):
         with Browser() as browser, live.subscribers() as told:
