@@ -1,11 +1,15 @@
 //! Answering: from the hub's answers, and from refusals, to what a client is sent, and what becomes
 //! of its connection behind that.
 
+use std::rc::Rc;
+
 use super::responding::{ended, missing, respond, resume_behind_hold, send, words};
 use super::streaming::{self, begin};
+use super::why::Why;
 use super::{Client, Phase};
 use crate::clock::Now;
 use crate::hub::{self, Hold, Hub, SubscriptionKey};
+use crate::message::Message;
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::step::Step;
 use crate::store::{Gap, Ticket};
@@ -17,9 +21,16 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
         O::Held { hold: Hold::Poll(subscription), .. } => return held(client, subscription, step),
         O::Held { hold: Hold::Stream(stream), .. } => return begin(client, stream, step),
         O::Asked { ticket, .. } => return await_store(client, ticket, step),
+        O::Deliver { message, gap, many_waited, .. } => {
+            return deliver(client, &message, gap, many_waited, step);
+        }
         _ => {}
     }
-    let Some((reply, held)) = take_reply(client, step) else {
+    let why = match &output {
+        O::Ended { end, .. } => Why::of(*end),
+        _ => Why::Gone,
+    };
+    let Some((reply, _)) = take_reply(client, why, step) else {
         return streaming::answer(client, output, step);
     };
     let (status, payload) = match output {
@@ -35,20 +46,33 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
             let (status, lines, text) = words(refusal);
             (status, step.renderer.text(&reply, status, lines, text))
         }
-        O::Deliver { message, gap, many_waited, .. } => {
-            step.effects.figures.delivered += 1;
-            step.effects.figures.gaps += u64::from(gap != Gap::NONE);
-            let payload = if held && gap == Gap::NONE {
-                step.renderer.shared_delivery(&reply, &message)
-            } else {
-                step.renderer.delivery(&reply, &message, gap)
-            };
-            return send(client, many_waited, reply.persistence, 200, payload, step);
-        }
         O::Ended { end, cursor, .. } => ended(&reply, end, cursor, step.renderer),
-        O::Held { .. } | O::Asked { .. } | O::Feed { .. } | O::Readable { .. } => return,
+        O::Held { .. }
+        | O::Asked { .. }
+        | O::Deliver { .. }
+        | O::Feed { .. }
+        | O::Readable { .. } => return,
     };
     respond(client, reply.persistence, status, payload, step);
+}
+
+/// Answers a poll with a message.
+fn deliver(
+    client: &mut Client,
+    message: &Rc<Message>,
+    gap: Gap,
+    many_waited: Option<bool>,
+    step: &mut Step<'_>,
+) {
+    let Some((reply, held)) = take_reply(client, Why::Message, step) else { return };
+    step.effects.figures.delivered += 1;
+    step.effects.figures.gaps += u64::from(gap != Gap::NONE);
+    let payload = if held && gap == Gap::NONE {
+        step.renderer.shared_delivery(&reply, message)
+    } else {
+        step.renderer.delivery(&reply, message, gap)
+    };
+    send(client, many_waited, reply.persistence, 200, payload, step);
 }
 
 fn held(client: &mut Client, subscription: SubscriptionKey, step: &mut Step<'_>) {
@@ -101,13 +125,17 @@ pub(in crate::relay) fn store_timed_out(client: &mut Client, step: &mut Step<'_>
     respond(client, Persistence::Close, 503, payload, step);
 }
 
-/// Takes the reply of the request that is answered now, and whether it was held.
-pub(super) fn take_reply(client: &mut Client, step: &mut Step<'_>) -> Option<(Reply, bool)> {
+/// Takes the reply of the request that is answered now, and whether it was held; `why` that ends.
+pub(super) fn take_reply(
+    client: &mut Client,
+    why: Why,
+    step: &mut Step<'_>,
+) -> Option<(Reply, bool)> {
     match client.phase {
         Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) | Phase::Waiting { .. } => {}
         _ => return None,
     }
-    let (mut reply, held) = match client.enter_answered(Phase::IDLE, step) {
+    let (mut reply, held) = match client.enter_answered(Phase::IDLE, why, step) {
         Phase::AwaitingHub { reply, .. } => (reply, false),
         Phase::AwaitingStore(asked) => (asked.reply, false),
         Phase::Waiting { reply, .. } => (reply, true),

@@ -3,6 +3,7 @@
 
 pub(in crate::relay) mod access;
 pub(in crate::relay) mod answering;
+mod buffer;
 pub(in crate::relay) mod following;
 mod frames;
 pub(in crate::relay) mod next;
@@ -13,12 +14,15 @@ pub(in crate::relay) mod responding;
 pub(in crate::relay) mod serving;
 pub(in crate::relay) mod status;
 pub(in crate::relay) mod streaming;
+pub(in crate::relay) mod why;
 
 use std::sync::Arc;
 
 use self::access::Access;
+use self::buffer::Buffer;
 use self::following::Following;
 use self::phase::StoreAsked;
+use self::why::Why;
 use super::effects::Effects;
 use super::input::Arrival;
 use super::notice::Event;
@@ -60,12 +64,6 @@ pub(in crate::relay) struct Client {
 
 const _: () = assert!(size_of::<Client>() <= 96);
 
-/// Bytes that wait.
-#[derive(Debug, Default)]
-pub(in crate::relay) struct Buffer {
-    pub(in crate::relay) bytes: Vec<u8>,
-}
-
 impl Client {
     pub(in crate::relay) fn new(arrival: Arrival) -> Self {
         Self {
@@ -84,10 +82,15 @@ impl Client {
     }
 
     /// Begins another phase and gives the one before, of which it settles what that owed: the end
-    /// of a hold, to the hub and to Django, and a timer. With the two below the only writer of
+    /// of a hold, to the hub and to Django, and a timer. With those below the only writer of
     /// `phase`.
     pub(in crate::relay) fn enter(&mut self, next: Phase, step: &mut Step<'_>) -> Phase {
-        let before = self.enter_answered(next, step);
+        self.enter_for(next, Why::Gone, step)
+    }
+
+    /// As [`Client::enter`], for another reason than that the client is gone.
+    fn enter_for(&mut self, next: Phase, why: Why, step: &mut Step<'_>) -> Phase {
+        let before = self.enter_answered(next, why, step);
         match &before {
             Phase::Waiting { subscription, .. } => {
                 step.hub.unsubscribe(Hold::Poll(*subscription), step.now);
@@ -100,7 +103,7 @@ impl Client {
     }
 
     /// As [`Client::enter`], where the hub itself has ended the phase before.
-    fn enter_answered(&mut self, next: Phase, step: &mut Step<'_>) -> Phase {
+    fn enter_answered(&mut self, next: Phase, _why: Why, step: &mut Step<'_>) -> Phase {
         debug_assert!(self.phase.may_become(&next), "{:?} -> {next:?}", self.phase);
         let mut before = std::mem::replace(&mut self.phase, next);
         match &mut before {

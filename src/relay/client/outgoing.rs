@@ -1,6 +1,7 @@
 //! Outgoing: sends to a stream that has begun, keeps it alive with pings, and closes WebSockets.
 
 use super::following::{Begun, Kind};
+use super::why::Why;
 use super::{Client, Phase};
 use crate::http::websocket::PING;
 use crate::relay::render::payload::Payload;
@@ -10,9 +11,6 @@ use crate::relay::timers::ConnTimer;
 
 /// How long a client may take to answer our Close, milliseconds.
 const CLOSE_MS: u64 = 5_000;
-
-/// The code of a Close to a WebSocket whose place another has.
-pub(super) const DISPLACED: u16 = 4409;
 
 /// Why a WebSocket is closed when the daemon stops.
 pub(super) const STOPS: &str = "the server stops";
@@ -34,30 +32,46 @@ pub(super) fn close_socket(
     reason: &str,
     step: &mut Step<'_>,
 ) {
+    close_socket_for(client, (code, reason), Why::Gone, step);
+}
+
+fn close_socket_for(
+    client: &mut Client,
+    (code, reason): (Option<u16>, &str),
+    why: Why,
+    step: &mut Step<'_>,
+) {
     send(client, websocket::close(code, reason), step);
+    client.enter_for(Phase::IDLE, why, step);
     client.linger(CLOSE_MS, step);
 }
 
-/// Ends a stream that has begun, with the code of a WebSocket's Close and what is said.
-pub(super) fn end_begun(client: &mut Client, (code, status): (u16, &str), step: &mut Step<'_>) {
+/// Ends a stream that has begun, for this reason, with the code of a WebSocket's Close and what is
+/// said.
+pub(super) fn end_begun(
+    client: &mut Client,
+    (why, code, status): (Why, u16, &str),
+    step: &mut Step<'_>,
+) {
     match client.following().map(|following| following.kind()) {
-        Some(Kind::WebSocket) => close_socket(client, Some(code), status, step),
+        Some(Kind::WebSocket) => close_socket_for(client, (Some(code), status), why, step),
         _ => {
-            send(client, event_stream::end(status, code == DISPLACED), step);
+            send(client, event_stream::end(status, why == Why::Displaced), step);
+            client.enter_for(Phase::IDLE, why, step);
             client.close(step);
         }
     }
 }
 
 /// How a stream ends whose user's access was taken back.
-pub(super) const REVOKED: (u16, &str) = (4403, "403 Forbidden");
+pub(super) const REVOKED: (Why, u16, &str) = (Why::Revoked, 4403, "403 Forbidden");
 
 /// Ends a stream that has begun if its tokens are good no more; gives whether that is so. Those
 /// whose access was taken back are many at times, and wait for their turn to be ended.
 pub(super) fn end_over(client: &mut Client, step: &mut Step<'_>) -> bool {
     let Some(following) = client.following() else { return false };
     let end = match following.is_over(step.now) {
-        true => (4401, "401 Unauthorized"),
+        true => (Why::Expired, 4401, "401 Unauthorized"),
         false if step.effects.holders.is_revoked(step.conn) => REVOKED,
         false => return false,
     };
@@ -76,7 +90,7 @@ pub(in crate::relay) fn shut_down(client: &mut Client, step: &mut Step<'_>) {
         _ => {}
     }
     if client.following().is_some_and(|following| following.begun == Begun::Publisher) {
-        close_socket(client, Some(1001), STOPS, step);
+        close_socket_for(client, (Some(1001), STOPS), Why::Stop, step);
     }
 }
 

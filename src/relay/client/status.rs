@@ -2,6 +2,7 @@
 
 use super::answering::take_reply;
 use super::responding::respond;
+use super::why::Why;
 use super::{Client, Phase};
 use crate::figures::Figures;
 use crate::http::RequestHead;
@@ -70,7 +71,7 @@ pub(in crate::relay) fn show(
     figures: &Figures,
     step: &mut Step<'_>,
 ) {
-    let Some((reply, _)) = take_reply(client, step) else { return };
+    let Some((reply, _)) = take_reply(client, Why::Gone, step) else { return };
     match exhibit {
         Exhibit::Readiness if step.effects.stopping => {
             refuse(client, &reply, 503, "stopping", step);

@@ -3,10 +3,9 @@
 
 use super::following::{Begun, Following, Kind};
 use super::frames::{published, refused};
-use super::outgoing::{
-    DISPLACED, REVOKED, STOPS, arm_ping, close_socket, end_begun, end_over, send,
-};
+use super::outgoing::{REVOKED, STOPS, arm_ping, close_socket, end_begun, end_over, send};
 use super::responding::{ended, missing, respond, resume_behind_hold, words};
+use super::why::Why;
 use super::{Client, Phase};
 use crate::hub::{self, Due, End, Hold, StreamKey};
 use crate::message::Cursor;
@@ -33,7 +32,7 @@ pub(super) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'
     let is_begun = following.has_begun();
     match output {
         O::Missing { .. } if following.begun == Begun::Early => {
-            end_begun(client, (4404, "404 Not Found"), step);
+            end_begun(client, (Why::Gone, 4404, "404 Not Found"), step);
         }
         // It may come back when there is a place.
         O::Refused { .. } if following.begun == Begun::Early => {
@@ -45,13 +44,13 @@ pub(super) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'
         O::Published { information, .. } => published(client, &information, step),
         O::Missing { name, .. } if !is_begun => {
             let id = name.as_deref().map(|name| following.id_in(name).to_vec());
-            if let Some(following) = take(client, step) {
+            if let Some(following) = take(client, Why::Gone, step) {
                 let (status, payload) = missing(&following.reply, id.as_deref(), step);
                 respond(client, following.reply.persistence, status, payload, step);
             }
         }
         O::Refused { refusal, .. } if !is_begun => {
-            if let Some(following) = take(client, step) {
+            if let Some(following) = take(client, Why::Gone, step) {
                 let (status, lines, text) = words(refusal);
                 let payload = step.renderer.text(&following.reply, status, lines, text);
                 respond(client, following.reply.persistence, status, payload, step);
@@ -67,8 +66,8 @@ pub(super) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'
 }
 
 /// Ends the phase, as the hub has ended the request or has not begun it; gives what was kept.
-fn take(client: &mut Client, step: &mut Step<'_>) -> Option<Box<Following>> {
-    match client.enter_answered(Phase::IDLE, step) {
+fn take(client: &mut Client, why: Why, step: &mut Step<'_>) -> Option<Box<Following>> {
+    match client.enter_answered(Phase::IDLE, why, step) {
         Phase::Following(mut following) => {
             if step.effects.stopping {
                 following.reply.persistence = Persistence::Close;
@@ -107,7 +106,7 @@ fn is_late(client: &mut Client, step: &Step<'_>) -> bool {
 fn end_late(client: &mut Client, step: &mut Step<'_>) {
     if client.phase.is_stream() {
         end_over(client, step);
-    } else if let Some(following) = take(client, step) {
+    } else if let Some(following) = take(client, Why::Expired, step) {
         let Refusal { status, lines, text, .. } = Fault::Expired.refusal();
         *Fault::Expired.figure(&mut step.effects.figures) += 1;
         let payload = step.renderer.text(&following.reply, status, &lines, text);
@@ -241,7 +240,7 @@ fn feed(client: &mut Client, due: &Due, step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
     let id = following.named(&due.name);
     let Some(form) = following.form else {
-        if let Some(following) = take(client, step) {
+        if let Some(following) = take(client, Why::Message, step) {
             let payload = step.renderer.delivery_of_several(&following.reply, due, id);
             respond(client, following.reply.persistence, 200, payload, step);
         }
@@ -297,25 +296,26 @@ fn end_stream(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>
             if !has_begun && let Some(head) = head(following, Begun::No, step) {
                 send(client, head, step);
             }
+            client.enter_for(Phase::IDLE, Why::of(end), step);
             client.close(step);
         }
         (Kind::EventStream | Kind::WebSocket, end) => {
             if !has_begun && let Some(head) = head(following, Begun::No, step) {
                 send(client, head, step);
             }
-            let end = match end {
+            let (code, status) = match end {
                 End::Deleted => (4410, "410 Gone"),
-                End::Displaced => (DISPLACED, "409 Conflict"),
+                End::Displaced => (4409, "409 Conflict"),
                 End::NothingNew | End::Shutdown => (1001, STOPS),
             };
-            end_begun(client, end, step);
+            end_begun(client, (Why::of(end), code, status), step);
         }
     }
 }
 
 /// Answers a poll, or a stream that does not begin.
 fn answer_ended(client: &mut Client, end: End, cursor: Cursor, step: &mut Step<'_>) {
-    if let Some(following) = take(client, step) {
+    if let Some(following) = take(client, Why::of(end), step) {
         let (status, payload) = ended(&following.reply, end, cursor, step.renderer);
         respond(client, following.reply.persistence, status, payload, step);
     }
@@ -326,7 +326,7 @@ pub(in crate::relay) fn end_revoked(client: &mut Client, step: &mut Step<'_>) {
     if client.phase.is_stream() {
         return end_begun(client, REVOKED, step);
     }
-    let mut reply = match client.enter(Phase::IDLE, step) {
+    let mut reply = match client.enter_for(Phase::IDLE, Why::Revoked, step) {
         Phase::AwaitingStore(asked) => asked.reply,
         Phase::Waiting { reply, .. } => reply,
         Phase::Following(following) => following.reply,
