@@ -26,7 +26,7 @@ from django.test import override_settings
 from pushserver import conf, handover, hosts
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon
-from pushserver.utils import updates
+from pushserver.utils import pool, updates
 
 
 class Update(NamedTuple):
@@ -106,7 +106,7 @@ class PushServer:
             push_server[key] = {"location": host, "secure": is_https or secure[key]}
         if name and not host.startswith("unix:"):
             push_server["subscriber_host"]["location"] = f"{name}:{host.rpartition(':')[2]}"
-        self._stack.callback(updates._pool.close)  # or a test would leave connections behind
+        self._stack.callback(pool.shared.close)  # or a test would leave connections behind
         self._stack.enter_context(override_settings(PUSH_SERVER=push_server))
         return self
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pushserver.utils import updates
+from pushserver.utils import pool
 from tests.stub import Stub
 
 
@@ -19,7 +19,7 @@ def stub(settings: Any) -> Iterator[Stub]:
     with Stub() as server:
         settings.PUSH_SERVER = {"publisher_host": server.host}
         yield server
-    updates._pool.close()
+    pool.shared.close()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from pushserver import binary, conf, schema
 from pushserver.daemon import Daemon, DaemonError
 from pushserver.management.commands import runpushserver
 from pushserver.test import PushServer
-from pushserver.utils import updates
+from pushserver.utils import pool, updates
 
 PYTHON = Path(__file__).parents[1]
 
@@ -351,7 +351,7 @@ def test_an_update_arrives_with_the_helper():
             assert response.read() == b'{"type":"answer","value":42}'
             assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     assert not is_open(server.url)
-    updates._pool.close()
+    pool.shared.close()
 
 
 def test_tests_may_publish_whatever_production_allows(settings):
@@ -363,7 +363,7 @@ def test_tests_may_publish_whatever_production_allows(settings):
     # What a test asks for itself holds.
     with PushServer(locations=[place]), pytest.raises(updates.UpdateRejected, match="403"):
         updates.send_update("room", 1)
-    updates._pool.close()
+    pool.shared.close()
 
 
 def test_the_helper_works_in_another_thread():
@@ -374,7 +374,7 @@ def test_the_helper_works_in_another_thread():
     thread = threading.Thread(target=use)
     thread.start()
     thread.join()
-    updates._pool.close()
+    pool.shared.close()
 
 
 def test_real_errors_name_the_remedy():
@@ -387,7 +387,7 @@ def test_real_errors_name_the_remedy():
             pytest.raises(updates.UpdateRejected, match="404"),
         ):
             updates.send_update("room", 1)
-    updates._pool.close()
+    pool.shared.close()
 
 
 def test_a_unix_socket_works_end_to_end(settings, tmp_path):
@@ -396,7 +396,7 @@ def test_a_unix_socket_works_end_to_end(settings, tmp_path):
     with Daemon(binary.find_binary(), conf.push_server()) as daemon:
         assert daemon.url == address
         updates.send_update("room", 1)
-    updates._pool.close()
+    pool.shared.close()
 
 
 def parse(*arguments, **options):

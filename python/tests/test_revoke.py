@@ -112,3 +112,21 @@ def test_a_push_server_that_is_down_or_silent_is_told(status, settings):
     settings.PUSH_SERVER = {"publisher_host": nothing_listens()}
     with pytest.raises(updates.RevocationError, match=r"refused.*runpushserver"):
         updates.revoke(7)
+
+
+def test_a_member_is_put_out_as_signals_name_one(status):
+    assert updates.revoke(member="u:a:b", channel_id="room") == 3
+    assert updates.revoke(member="s:AbC") == 3
+    assert asyncio.run(updates.arevoke(member="s:AbC")) == 3
+    first, *others = map(form, status.requests)
+    assert first == {"user": ["a:b"], "channel": ["room"], "group": [""], "store": ["default"]}
+    assert others == [{"member": ["s:AbC"]}] * 2
+
+
+@pytest.mark.parametrize("member", ["c:7", "", "42", "u:", "s:"])
+def test_who_has_nothing_that_could_be_refused_is_told(status, member):
+    with pytest.raises(ValueError, match="signed"):
+        updates.revoke(member=member)
+    with pytest.raises(ValueError, match="not both"):
+        updates.revoke(7, member="s:AbC")
+    assert status.requests == []

@@ -23,7 +23,7 @@ from django.test import Client
 
 from pushserver import behind, conf, handover, keys
 from pushserver.test import PushServer
-from pushserver.utils import updates
+from pushserver.utils import pool, updates
 from tests.conftest import wait_until
 from tests.project import Project
 from tests.test_allrequests import get
@@ -312,7 +312,7 @@ def test_runpushserver_takes_revocations(monkeypatch, settings):
         for pid in daemon:
             assert b"signing" not in Path(f"/proc/{pid}/cmdline").read_bytes()
         assert os.environ.get("PUSH_SERVER_CURRENT_HOST") is None
-    updates._pool.close()
+    pool.shared.close()
 
 
 def test_the_token_is_one_parameter(server):

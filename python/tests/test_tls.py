@@ -47,10 +47,10 @@ DOCUMENTED = """
 import json, ssl, urllib.request
 import django
 django.setup()
-from pushserver.utils import updates
+from pushserver.utils import pool, updates
 
 updates.send_update("room", {"type": "answer", "value": 42})
-(connections,) = updates._pool._idle.values()
+(connections,) = pool.shared._idle.values()
 assert isinstance(connections[0][1].sock, ssl.SSLSocket)
 print(updates.publisher_url("room"), updates.subscriber_url("room"))
 with urllib.request.urlopen(updates.subscriber_url("room"), timeout=20) as answer:
@@ -100,7 +100,7 @@ def test_the_helper_for_tests_speaks_https_where_the_settings_do(settings, state
     with PushServer() as server:
         assert server.url.startswith("http://")
         publishes()
-        publishes_again = updates._pool._idle
+        publishes_again = pool.shared._idle
         (kept,) = ([each for _, each in idle] for idle in publishes_again.values())
         updates.send_update("room", 2)
         (again,) = ([each for _, each in idle] for idle in publishes_again.values())
@@ -135,7 +135,7 @@ def test_another_port_of_the_command_line_speaks_https_too(settings, state):
         updates.send_update("room", 1)
         assert plain.startswith("http://")
         assert url_of(banner) == secure
-    updates._pool.close()
+    pool.shared.close()
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_node_trusts_it_where_it_is_told_to(server, state):
 
 
 def refused():
-    updates._pool.close()
+    pool.shared.close()
     with pytest.raises(updates.UpdateError, match=r"CERTIFICATE_VERIFY_FAILED") as caught:
         updates.send_update("room", 1)
     assert "run both as one user" in str(caught.value)
@@ -228,7 +228,7 @@ def test_only_a_certificate_of_this_user_is_trusted(server, state, monkeypatch):
     file.write_bytes(b"\xff no certificate")
     refused()
     other.rename(file)
-    updates._pool.close()
+    pool.shared.close()
     updates.send_update("room", 1)
 
 

@@ -134,7 +134,7 @@ def test_a_unix_socket_is_published_to(settings, tmp_path):
         server.start()
         updates.send_update("room", 7)
         server.join()
-    updates._pool.close()
+    pool.shared.close()
     assert b"".join(taken).startswith(b"POST /send-update/room HTTP/1.1\r\nHost: localhost\r\n")
 
 

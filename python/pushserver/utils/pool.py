@@ -1,4 +1,4 @@
-"""Keep-alive connections for publishing, by origin; safe between threads and over a fork.
+"""Keep-alive connections to push servers, by origin; safe between threads and over a fork.
 
 A connection is either idle in here or in the hands of one caller. No request is ever sent twice
 once the push server can have taken it: an update is sent at most once.
@@ -23,7 +23,8 @@ from pushserver.hosts import is_loopback
 # closes after 60 s, nginx after 75).
 IDLE_S_MAX = 20
 IDLE_CONNECTIONS_MAX = 8
-ANSWER_BYTES_MAX = 64 * 1024
+# A page of members, with the longest ids that there are.
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Answer(NamedTuple):
@@ -66,6 +67,15 @@ class Pool:
         ``timeout_s`` bounds each wait for the network. Raises ``OSError`` or
         ``http.client.HTTPException``, and ``ValueError`` for a URL that is none.
         """
+        return self._ask("POST", url, body, headers, timeout_s)
+
+    def get(self, url: str, headers: dict[str, str], timeout_s: float) -> Answer:
+        """GETs, as ``post`` does."""
+        return self._ask("GET", url, None, headers, timeout_s)
+
+    def _ask(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str], timeout_s: float
+    ) -> Answer:
         parts = urlsplit(url)
         origin = Origin(parts.scheme, parts.netloc)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -74,7 +84,7 @@ class Pool:
             connection.timeout = timeout_s
             connection.sock.settimeout(timeout_s)
             try:
-                connection.request("POST", target, body, headers)
+                connection.request(method, target, body, headers)
             except (BrokenPipeError, ConnectionAbortedError, ConnectionResetError):
                 # The server closed an idle connection. It lacks the end of the request, so it has
                 # not accepted it, and a new connection may send it.
@@ -83,7 +93,7 @@ class Pool:
                 return self._receive(origin, connection)
         connection = _connect(origin, timeout_s)
         try:
-            connection.request("POST", target, body, headers)
+            connection.request(method, target, body, headers)
         except (BrokenPipeError, ConnectionAbortedError, ConnectionResetError):
             # A server that refuses a request before its end has sent the reason.
             if connection.sock is None:
@@ -121,6 +131,10 @@ class Pool:
             oldest = idle.pop(0)[1] if len(idle) > IDLE_CONNECTIONS_MAX else None
         if oldest is not None:
             oldest.close()
+
+
+shared = Pool()
+"""That of the process."""
 
 
 class _UnixConnection(HTTPConnection):

@@ -1,4 +1,4 @@
-"""Sending updates, and the URLs of channels.
+"""Sending updates, the URLs of channels, taking access back, and who is there.
 
 Works wherever Django's settings do: in views, commands, a shell, task queues. An update is sent at
 most once; when ``send_update`` returns, the push server has it.
@@ -10,12 +10,10 @@ import http.client
 import io
 import json
 import logging
-import ssl
 import sys
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
 from urllib.request import Request
 from urllib.response import addinfourl
 
@@ -27,10 +25,31 @@ from django.http import HttpRequest
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from pushserver import certificate, conf, hosts, keys, secrets, signals, tokens
-from pushserver.utils.pool import Answer, Pool
+from pushserver import conf, hosts, remedies, secrets, signals, tokens
+from pushserver.presence import Member, PresenceError, ais_present, apresence, is_present, presence
+from pushserver.revocation import RevocationError, arevoke, revoke
+from pushserver.status import TIMEOUT_S, StatusError
+from pushserver.utils.pool import shared
 
-TIMEOUT_S = 5.0
+__all__ = [
+    "Member",
+    "PresenceError",
+    "RevocationError",
+    "StatusError",
+    "UpdateError",
+    "UpdateNotSerializable",
+    "UpdateRejected",
+    "ais_present",
+    "apresence",
+    "arevoke",
+    "asend_update",
+    "is_present",
+    "presence",
+    "publisher_url",
+    "revoke",
+    "send_update",
+    "subscriber_url",
+]
 
 logger = logging.getLogger("pushserver")
 
@@ -53,18 +72,6 @@ class UpdateRejected(UpdateError):
 
     def __init__(self, message: str, channel_id: str, url: str, status: int) -> None:
         super().__init__(message, channel_id, url)
-        self.status = status
-
-
-class RevocationError(OSError):
-    """Access was not taken back, or it is not known that it was. The message says what to do.
-
-    ``status``: what the push server answered, ``None`` if nothing.
-    """
-
-    def __init__(self, message: str, url: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.url = url
         self.status = status
 
 
@@ -234,55 +241,18 @@ def deliver(channel_id: str, request: Request, timeout: float) -> addinfourl:
     body = request.data
     assert isinstance(body, bytes), "_request makes bytes of it"
     try:
-        answer = _pool.post(url, body, dict(request.header_items()), timeout)
+        answer = shared.post(url, body, dict(request.header_items()), timeout)
     except (OSError, http.client.HTTPException, ValueError) as error:
         cause = str(error) or type(error).__name__
         message = f"update for channel {channel_id!r} was not sent to {url}: {cause}. "
-        raise UpdateError(message + _remedy(error), channel_id, url) from error
+        raise UpdateError(message + remedies.remedy(error), channel_id, url) from error
     if answer.status not in (201, 202):
         message = (
             f"update for channel {channel_id!r} was not taken by {url}: status {answer.status}"
-            f"{_reason(answer)}. {_remedy_for_status(answer.status)}"
+            f"{remedies.reason(answer)}. {_remedy_for_status(answer.status)}"
         )
         raise UpdateRejected(message, channel_id, url, answer.status)
     return addinfourl(io.BytesIO(answer.body), answer.headers, url, answer.status)
-
-
-def _reason(answer: Answer) -> str:
-    # The push server says why in one line; what begins with < is another server's page.
-    line = answer.body[:200].decode(errors="replace").split("\n")[0].strip()
-    return f" ({line})" if line and not line.startswith("<") else ""
-
-
-def _remedy(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            "Give that server a certificate that this machine trusts. That for development, which "
-            "the push server makes, is trusted if this user owns it, at "
-            f"{certificate.path() or 'a place below HOME, which is not set'}: run both as one "
-            "user, with the same XDG_STATE_HOME"
-        )
-    if isinstance(error, ssl.SSLError):
-        return (
-            "If no TLS is spoken there, set PUSH_SERVER['publisher_host']['secure'] to False. The "
-            "push server itself speaks it where its settings have a certificate, or a "
-            "publisher_host at its own loopback address with secure; start it again with these "
-            "settings"
-        )
-    if isinstance(error, TimeoutError):
-        return "Whether it was taken is not known. See what holds that server up, or raise timeout"
-    if isinstance(error, (ConnectionResetError, http.client.HTTPException)):
-        return "Whether it was taken is not known. See whether a push server listens there, its log"
-    remedy = (
-        "Start the push server with `manage.py runpushserver`, or set "
-        "PUSH_SERVER['publisher_host'] to where it runs"
-    )
-    if hosts.is_default_port():
-        remedy += (
-            f'. `runpushserver --allrequests` is at port {conf.ALL_REQUESTS_PORT}: put "port": '
-            f"{conf.ALL_REQUESTS_PORT} into PUSH_SERVER"
-        )
-    return remedy
 
 
 def _remedy_for_status(status: int) -> str:
@@ -304,73 +274,3 @@ def _remedy_for_status(status: int) -> str:
     if status >= 500:
         return "See that server's log"
     return "See whether PUSH_SERVER['publisher_host'] and the publisher location's url lead there"
-
-
-def revoke(
-    user: object = None,
-    channel_id: object = None,
-    host: Any = None,
-    timeout: float = TIMEOUT_S,
-) -> int:
-    """Takes a user's access back, to one channel or to all: for tokens signed up to now.
-
-    What the user holds ends at once; returns how many that were. A push server keeps this in
-    memory, for itself: with several of them call once for each ``host``, which is as
-    ``publisher_host`` in ``PUSH_SERVER``. A token signed later is good again.
-
-    Raises ``RevocationError``.
-    """
-    form = {"user": tokens.user_id(user)}
-    if form["user"] is None:
-        raise ValueError("revoke: say whose access is taken back, as in user=request.user")
-    if isinstance(channel_id, (list, tuple)):
-        raise ValueError("revoke: one channel at a time; call it for each")
-    if channel_id is not None:
-        # With the place of the channel, as in its tokens.
-        group, store = tokens.scope(conf.location("subscriber"))
-        form |= {"channel": str(channel_id), "group": group, "store": store}
-    place = conf.status_location()
-    url = f"{hosts.publisher_origin(host)}{quote(str(place.get('prefix', '/')))}revoke"
-    secret = place.get("secret")
-    bearer = secrets.secret_of(secret, "secret") if secret else keys.of_status()
-    headers = {
-        "Authorization": f"Bearer {bearer}",
-        "Content-Type": "application/x-www-form-urlencoded",
-    }
-    try:
-        answer = _pool.post(url, urlencode(form).encode(), headers, timeout)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = str(error) or type(error).__name__
-        message = f"access was not taken back at {url}: {cause}. {_remedy(error)}"
-        raise RevocationError(message, url) from error
-    try:
-        if answer.status == 200:
-            return int(json.loads(answer.body)["ended"])
-    except (ValueError, KeyError, TypeError):
-        pass  # told below: another server answers there
-    remedy = _REMEDIES_OF_REVOCATION.get(answer.status, "See whether a push server answers there")
-    message = f"access was not taken back at {url}: status {answer.status}{_reason(answer)}. "
-    raise RevocationError(message + remedy, url, answer.status)
-
-
-async def arevoke(
-    user: object = None,
-    channel_id: object = None,
-    host: Any = None,
-    timeout: float = TIMEOUT_S,
-) -> int:
-    """``revoke`` for asynchronous code; waits in a thread, not in the event loop."""
-    take_back = sync_to_async(revoke, thread_sensitive=False)
-    return await take_back(user, channel_id, host, timeout)
-
-
-_REMEDIES_OF_REVOCATION = {
-    401: "Its status location has another secret: both derive it from SECRET_KEY, unless "
-    "PUSH_SERVER sets it. Start the push server with the settings of this project",
-    403: "See the allow of its status location: it takes revocations from this machine only, "
-    "unless that says more",
-    404: "Give the push server a location that takes revocations, in PUSH_SERVER['locations'] "
-    """too: {"type": "status", "prefix": "/pushserver/"}; `runpushserver` has one of itself""",
-}
-
-_pool = Pool()

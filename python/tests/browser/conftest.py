@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 
 from pushserver.test import PushServer
-from pushserver.utils import updates
+from pushserver.utils import pool
 from tests.browser.plan import Plan
 from tests.browser.webdriver import Browser
 from tests.ports import own_port
@@ -77,7 +77,7 @@ def page(browser: Browser, live_server: Any, settings: Any) -> Iterator[Any]:
     yield open_page
     browser.open("about:blank")
     browser.log()
-    updates._pool.close()
+    pool.shared.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import io
 import pytest
 from django.core.management import call_command
 
-from pushserver.utils import updates
+from pushserver.utils import pool, updates
 from tests.browser.conftest import NCHAN, running_nginx
 from tests.test_signed import ask, sign
 
@@ -37,7 +37,7 @@ def nginx(live_server, settings, tmp_path):
     with running_nginx(tmp_path, NCHAN + written + "\n}}\n") as host:
         settings.PUSH_SERVER |= {"publisher_host": host, "subscriber_host": host}
         yield host
-    updates._pool.close()
+    pool.shared.close()
 
 
 def test_who_has_a_url_is_let_in_and_nobody_else(nginx):

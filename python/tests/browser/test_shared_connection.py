@@ -8,7 +8,7 @@ import pytest
 
 from pushserver import hosts
 from pushserver.test import PushServer
-from pushserver.utils import updates
+from pushserver.utils import pool, updates
 from tests.browser.test_tabs import Tabs, close, crash, freeze
 from tests.faults import Cutter
 
@@ -45,7 +45,7 @@ def cutter(live_server, settings):
         Cutter(hosts.explicit_host("publisher_host")[0]) as cutter,
     ):
         yield cutter
-    updates._pool.close()
+    pool.shared.close()
 
 
 @pytest.fixture

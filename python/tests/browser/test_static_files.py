@@ -6,7 +6,7 @@ import pytest
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 
 from pushserver.test import PushServer
-from pushserver.utils import updates
+from pushserver.utils import pool, updates
 from tests.browser.conftest import running_nginx
 from tests.test_static import FollowsImports, collect
 
@@ -62,7 +62,7 @@ def test_a_page_works_with_static_files_from_debians_nginx(
         assert browser.log() == []
         browser.open("about:blank")
         browser.log()
-        updates._pool.close()
+        pool.shared.close()
 
 
 def pages_of(host):

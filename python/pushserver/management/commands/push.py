@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from pushserver import status
 from pushserver.utils import updates
 
 
@@ -19,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("channel", help="the channel's id")
         parser.add_argument("json", help="the update as JSON, or - to read it from standard input")
         parser.add_argument(
-            "--timeout", type=float, default=updates.TIMEOUT_S, help="seconds to wait"
+            "--timeout", type=float, default=status.TIMEOUT_S, help="seconds to wait"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
