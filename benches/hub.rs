@@ -14,7 +14,7 @@ use pushserver::store::{StoreId, memory};
 
 const SUBSCRIBERS: usize = 10_000;
 const IDLE: usize = 100_000;
-const NOW: Now = Now { mono_ms: 0, unix_s: 1_000_000 };
+const NOW: Now = Now::at(0, 1_000_000);
 const NAME: ChannelName<'_> = ChannelName { store: StoreId(0), name: b"crowd" };
 const SUBSCRIBE: Subscribe = Subscribe {
     cursor: Cursor::OLDEST,

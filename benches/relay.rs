@@ -15,7 +15,7 @@ use pushserver_testkit::tokens::{SIGNING_KEYS, sign};
 
 const SUBSCRIBERS: usize = 10_000;
 const IDLE: usize = 100_000;
-const NOW: Now = Now { mono_ms: 0, unix_s: 1_450_755_280 };
+const NOW: Now = Now::at(0, 1_450_755_280);
 const ARRIVAL: Arrival = Arrival {
     peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     loopback_port: None,

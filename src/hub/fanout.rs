@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::api::{End, Information, Output};
 use super::subscription::{FeedKey, Peer, Subscription, SubscriptionKey};
 use super::waiters::Waiters;
+use crate::clock::Now;
 use crate::message::{Message, MessageId};
 use crate::store::{ChannelKey, Stores};
 
@@ -28,7 +29,8 @@ const SPARE_ROOM: usize = 4;
 #[derive(Debug)]
 pub(super) enum Cause {
     /// A message, published on a channel whose losses reach through `lost_through`.
-    Message { message: Rc<Message>, channel: ChannelKey, lost_through: MessageId },
+    /// `began`: as [`super::sent::Sent`] has it.
+    Message { message: Rc<Message>, channel: ChannelKey, lost_through: MessageId, began: Now },
     /// The channel is deleted; then its publisher is told, if it still waits for that.
     Deleted { publisher: Option<Peer>, information: Information },
     /// The daemon stops.
@@ -49,7 +51,7 @@ impl Cause {
     ) -> Output {
         let &Subscription { peer, cursor, .. } = held;
         let end = match self {
-            Self::Message { message, channel, lost_through } => {
+            Self::Message { message, channel, lost_through, .. } => {
                 let gap = stores.gap(*channel, cursor, *lost_through, message.sequence);
                 let message = Rc::clone(message);
                 return Output::Deliver { peer, message, gap, many_waited: Some(many_waited) };
@@ -66,6 +68,8 @@ struct Fanout {
     cause: Cause,
     waiters: Vec<SubscriptionKey>,
     next: usize,
+    /// How many had gone when their turn came.
+    gone: usize,
 }
 
 /// One step of [`Fanouts::next`].
@@ -78,6 +82,8 @@ pub(super) enum Step<'a> {
     Feed(FeedKey),
     /// A stream's turn that is behind.
     Read,
+    /// Every subscription had its turn with a message, which was brought to so many.
+    Sent { channel: ChannelKey, id: MessageId, to: usize, began: Now },
     /// Every subscription had its turn. Whom to tell that the channel is deleted.
     Done(Option<(Peer, Information)>),
 }
@@ -103,7 +109,7 @@ impl Fanouts {
         if self.running.is_empty() {
             self.quantum = QUANTUM;
         }
-        self.running.push_back(Fanout { cause, waiters, next: 0 });
+        self.running.push_back(Fanout { cause, waiters, next: 0, gone: 0 });
     }
 
     pub(super) fn next(&mut self) -> Option<Step<'_>> {
@@ -127,20 +133,33 @@ impl Fanouts {
 
     /// The next step of a fan-out whose subscriptions all had their turn.
     fn next_behind_polls(&mut self) -> Option<Step<'_>> {
-        let step = match self.running.front()?.cause {
-            Cause::Feed(feed) => Step::Feed(feed),
+        let front = self.running.front()?;
+        let step = match &front.cause {
+            &Cause::Feed(feed) => Step::Feed(feed),
             Cause::Reading => Step::Read,
-            Cause::Deleted { publisher, information } => {
+            &Cause::Deleted { publisher, information } => {
                 self.finish();
                 return Some(Step::Done(publisher.map(|publisher| (publisher, information))));
             }
-            Cause::Message { .. } | Cause::Shutdown => {
+            &Cause::Message { ref message, channel, began, .. } => {
+                let (id, to) = (message.id(), front.waiters.len() - front.gone);
+                self.finish();
+                return Some(Step::Sent { channel, id, to, began });
+            }
+            Cause::Shutdown => {
                 self.finish();
                 return Some(Step::Done(None));
             }
         };
         self.quantum = self.quantum.saturating_sub(1);
         Some(step)
+    }
+
+    /// The subscription whose turn it was has gone.
+    pub(super) fn miss(&mut self) {
+        if let Some(front) = self.running.front_mut() {
+            front.gone += 1;
+        }
     }
 
     /// Ends the fan-out whose turn it is.

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::api::Information;
 use super::stream::{Member, Missed};
 use super::subscription::{Peer, StreamKey, SubscriptionKey};
+use crate::clock::Now;
 use crate::message::{Cursor, Message, MessageId, Order};
 use crate::store::ChannelKey;
 use crate::store::memory::MESSAGE_OVERHEAD;
@@ -35,6 +36,8 @@ pub(super) struct Feed {
     /// Those before `next` have had their turn with the first item.
     streams: Vec<StreamKey>,
     next: usize,
+    /// How many of those were given it.
+    given: usize,
     items: VecDeque<Item>,
     /// What the messages in `items` weigh.
     bytes: usize,
@@ -49,7 +52,8 @@ pub(super) struct Feed {
 pub(super) enum Item {
     /// A message, published when the channel's losses reached through `lost_through`. `kept`: by
     /// the store.
-    Message { message: Rc<Message>, lost_through: MessageId, kept: bool },
+    /// `began`: as [`super::sent::Sent`] has it.
+    Message { message: Rc<Message>, lost_through: MessageId, kept: bool, began: Now },
     /// Messages that are not here; those that no store keeps either.
     Overrun { missed: Missed },
     /// The channel is deleted: its streams end, then `polls` are told, then the publisher.
@@ -73,6 +77,7 @@ impl Feed {
             name,
             streams: Vec::new(),
             next: 0,
+            given: 0,
             items: VecDeque::new(),
             bytes: 0,
             done: 0,
@@ -147,20 +152,23 @@ impl Feed {
         Some((self.items.front()?, self.done, self.streams.get(self.next).copied()))
     }
 
-    /// The stream whose turn it is has had it.
-    pub(super) fn advance(&mut self) {
+    /// The stream whose turn it is has had it, and perhaps was given the message.
+    pub(super) fn advance(&mut self, is_given: bool) {
         self.next += 1;
+        self.given += usize::from(is_given);
     }
 
-    /// Goes on with the next item, behind one that everybody had; gives that.
-    pub(super) fn pop(&mut self) -> Option<Item> {
+    /// Goes on with the next item, behind one that everybody had; gives that, and how many were
+    /// given it.
+    pub(super) fn pop(&mut self) -> Option<(Item, usize)> {
         let item = self.items.pop_front()?;
+        let given = std::mem::take(&mut self.given);
         self.next = 0;
         self.done += 1;
         if let Item::Message { message, .. } = &item {
             self.bytes -= weight(message);
         }
-        Some(item)
+        Some((item, given))
     }
 
     /// What a stream will get of this feed, behind its cursor.

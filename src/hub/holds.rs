@@ -11,6 +11,7 @@ use super::feed::Item;
 use super::feeds::At;
 use super::holding::Holding;
 use super::pending::{Pending, Then};
+use super::sent::{Sent, SentLog};
 use super::streams::{Streams, Turn};
 use super::subscription::{FeedKey, Peer, StreamKey, Subscription, SubscriptionKey};
 use super::waiters::Waiters;
@@ -33,6 +34,7 @@ pub(super) struct Holds {
     /// Answers that are no fan-out's.
     pub(super) outputs: VecDeque<Output>,
     pub(super) asking: Asking,
+    pub(super) sent: SentLog,
     /// The last message that came without its publisher, who may be answered behind it.
     brought: Option<Brought>,
     /// Nothing is held any more.
@@ -60,6 +62,7 @@ impl Holds {
             fanouts: Fanouts::default(),
             outputs: VecDeque::new(),
             asking: Asking::default(),
+            sent: SentLog::default(),
             brought: None,
             stopping: false,
             jitter: Jitter::new(seed),
@@ -72,7 +75,7 @@ impl Holds {
         &mut self,
         publisher: Option<Peer>,
         (channel, message, lost_through): (ChannelKey, Rc<Message>, MessageId),
-        (facts, kept): (Facts, bool),
+        (facts, kept, began): (Facts, bool, Now),
         now: Now,
     ) {
         self.adopt(channel, now);
@@ -100,10 +103,10 @@ impl Holds {
         }
         if let Some(feed) = feed {
             let message = Rc::clone(&message);
-            self.put_under_way(feed, Item::Message { message, lost_through, kept });
+            self.put_under_way(feed, Item::Message { message, lost_through, kept, began });
         }
         if !taken.is_empty() {
-            self.fanouts.start(Cause::Message { message, channel, lost_through }, taken);
+            self.fanouts.start(Cause::Message { message, channel, lost_through, began }, taken);
             self.stores.set_waited(channel, is_left, now);
         }
     }
@@ -190,6 +193,7 @@ impl Holds {
                     if let Some(held) = polls.release(waiter, stores) {
                         return Some(cause.told(&held, many_waited, stores));
                     }
+                    fanouts.miss();
                 }
                 Step::Feed(feed) => match self.step(feed, now) {
                     None => {}
@@ -203,6 +207,10 @@ impl Holds {
                     return Some(Output::Deleted { peer, information });
                 }
                 Step::Done(None) => {}
+                Step::Sent { channel, id, to, began } => {
+                    let name = || stores.name(channel).cloned();
+                    self.sent.note(|| Sent { name: name(), id, to, began });
+                }
             }
         }
     }
@@ -215,6 +223,7 @@ impl Holds {
                 self.fanouts.start(Cause::Deleted { publisher, information }, polls);
             }
             Turn::Done => self.fanouts.finish(),
+            Turn::Sent(sent) => self.sent.note(|| sent),
             Turn::Passed => {}
         }
         self.start_reading();
@@ -241,7 +250,7 @@ impl Holds {
             Ok(output) => output,
             Err(ticket) => {
                 let peer = self.streams.feeds.stream(stream)?.peer;
-                self.wait(Pending::new(peer, Then::Read(stream)), ticket, now);
+                self.wait(Pending::new(peer, Then::Read(stream), now), ticket, now);
                 None
             }
         }

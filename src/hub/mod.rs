@@ -17,12 +17,14 @@ pub mod options;
 mod pending;
 mod placing;
 mod replies;
+mod sent;
 mod stream;
 mod streams;
 mod subscription;
 mod waiters;
 
 pub use self::api::{Due, End, Information, Output, Publish, Refusal, Subscribe};
+pub use self::sent::Sent;
 pub use self::subscription::{Hold, Peer, StreamKey, SubscriptionKey};
 pub use crate::store::ChannelName;
 
@@ -67,30 +69,35 @@ impl Hub {
     /// Publishes a message. Answered `Published`, `Missing` or `Refused`.
     pub fn publish(&mut self, peer: Peer, name: ChannelName<'_>, publish: Publish<'_>, now: Now) {
         let Publish { content, create, store: keep } = publish;
-        self.ask(peer.into(), name, Ask::Append { content, create, keep }, now);
+        self.ask(
+            Pending::new(peer, Then::Tell, now),
+            name,
+            Ask::Append { content, create, keep },
+            now,
+        );
     }
 
     /// Makes a channel where it is missing. Answered `Exists` or `Refused`.
     pub fn create(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer.into(), name, Ask::Create, now);
+        self.ask(Pending::new(peer, Then::Tell, now), name, Ask::Create, now);
     }
 
     /// Looks at a channel. Answered `Exists` or `Missing`.
     pub fn inspect(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer.into(), name, Ask::Inspect, now);
+        self.ask(Pending::new(peer, Then::Tell, now), name, Ask::Inspect, now);
     }
 
     /// Deletes a channel with its messages, and ends the requests held on it. Answered `Missing`,
     /// or `Deleted` after all of those.
     pub fn delete(&mut self, peer: Peer, name: ChannelName<'_>, now: Now) {
-        self.ask(peer.into(), name, Ask::Delete, now);
+        self.ask(Pending::new(peer, Then::Tell, now), name, Ask::Delete, now);
     }
 
     /// Asks for the first message after a cursor. Answered `Deliver`, `Ended`, `Missing`,
     /// `Refused`, or `Held` and later `Deliver` or `Ended`.
     pub fn subscribe(&mut self, peer: Peer, name: ChannelName<'_>, subscribe: Subscribe, now: Now) {
         let ask = Ask::Next(subscribe.start(self.holds.stopping));
-        self.ask(Pending::new(peer, Then::Poll(subscribe)), name, ask, now);
+        self.ask(Pending::new(peer, Then::Poll(subscribe), now), name, ask, now);
     }
 
     /// Follows the channels of a store that are called so, each once, in this order of cursors: for
@@ -105,7 +112,7 @@ impl Hub {
         now: Now,
     ) {
         let ask = AskAll::Follow(names, subscribe.start(self.holds.stopping));
-        let pending = Pending::new(peer, Then::Follow(store, order, subscribe));
+        let pending = Pending::new(peer, Then::Follow(store, order, subscribe), now);
         match self.holds.stores.ask_all(store, order, ask, now) {
             Answer::Now(reply) => replies::take(&mut self.holds, Some(&pending), reply, now),
             Answer::Later(ticket) => self.holds.wait(pending, ticket, now),
@@ -242,6 +249,16 @@ impl Hub {
     /// The next answer that is no fan-out's.
     pub fn poll_answer(&mut self) -> Option<Output> {
         self.holds.outputs.pop_front()
+    }
+
+    /// Whether [`Hub::take_sent`] is to be called from now on, once a turn.
+    pub fn watch_sent(&mut self, is_watched: bool) {
+        self.holds.sent.keep(is_watched);
+    }
+
+    /// The messages whose deliveries are over, since this was called last.
+    pub fn take_sent(&mut self) -> impl Iterator<Item = Sent> + '_ {
+        self.holds.sent.drain()
     }
 
     /// When [`Hub::expire`] or [`Hub::handle_timeout`] has something (more) to do, milliseconds.

@@ -2,6 +2,7 @@
 
 use super::api::Subscribe;
 use super::subscription::{Peer, StreamKey};
+use crate::clock::Now;
 use crate::message::Order;
 use crate::store::StoreId;
 use crate::wheel::TimerKey;
@@ -12,6 +13,8 @@ pub(super) struct Pending {
     /// The caller's name of its request.
     pub(super) peer: Peer,
     pub(super) then: Then,
+    /// When it asked.
+    pub(super) asked: Now,
     /// Ends the wait of a poll; `None`: never.
     pub(super) timer: Option<TimerKey>,
 }
@@ -29,15 +32,9 @@ pub(super) enum Then {
     Read(StreamKey),
 }
 
-impl From<Peer> for Pending {
-    fn from(peer: Peer) -> Self {
-        Self::new(peer, Then::Tell)
-    }
-}
-
 impl Pending {
-    pub(super) fn new(peer: Peer, then: Then) -> Self {
-        Self { peer, then, timer: None }
+    pub(super) fn new(peer: Peer, then: Then, asked: Now) -> Self {
+        Self { peer, then, asked, timer: None }
     }
 
     /// What a subscriber asked that waits for messages.

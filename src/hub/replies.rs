@@ -17,7 +17,8 @@ pub(super) fn take(holds: &mut Holds, pending: Option<&Pending>, reply: Reply<Wa
     let output = match reply {
         Reply::Appended { channel, message, kept, lost_through, facts } => {
             let appended = (channel, message, lost_through);
-            return holds.deliver(peer, appended, (facts, kept), now);
+            let began = pending.map_or(now, |pending| pending.asked);
+            return holds.deliver(peer, appended, (facts, kept, began), now);
         }
         Reply::Deleted { channel, facts, kept } => {
             return holds.delete(peer, (channel, facts, kept));

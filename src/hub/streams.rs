@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::api::{Due, End, Information, Output};
-use super::feed::{Feed, Item};
+use super::feed::Item;
 use super::feeds::{At, Earlier, Feeds};
+use super::sent::Sent;
 use super::stream::{Missed, Pace, Stream};
 use super::subscription::{FeedKey, Peer, StreamKey, SubscriptionKey};
 use crate::message::{Cursor, Message, MessageId, Order};
@@ -54,6 +55,8 @@ pub(super) enum Turn {
         publisher: Option<Peer>,
         information: Information,
     },
+    /// Every stream has had its turn with a message.
+    Sent(Sent),
     /// Nothing is under way any more.
     Done,
 }
@@ -95,18 +98,13 @@ impl Streams {
             return Turn::Done;
         };
         let Some(of) = turn else {
-            return match self.feeds.get_mut(key).and_then(Feed::pop) {
-                Some(Item::Deleted { polls, publisher, information, .. }) => {
-                    Turn::Deleted { polls, publisher, information }
-                }
-                _ => Turn::Passed,
-            };
+            return self.next_item(key);
         };
         let stream = self.feeds.stream(of).expect("a listed stream lives");
         let member = stream.members.of(key).expect("it is in the list");
         match item {
             _ if member.entered > number => self.pass(key),
-            Item::Message { message, lost_through, kept } => {
+            Item::Message { message, lost_through, kept, .. } => {
                 let (message, lost_through, kept) = (Rc::clone(message), *lost_through, *kept);
                 self.bring(key, of, (message, lost_through, kept), at)
             }
@@ -123,9 +121,23 @@ impl Streams {
         }
     }
 
+    /// Every stream has had its turn with what is under way.
+    fn next_item(&mut self, key: FeedKey) -> Turn {
+        let Some(feed) = self.feeds.get_mut(key) else { return Turn::Passed };
+        match feed.pop() {
+            Some((Item::Deleted { polls, publisher, information, .. }, _)) => {
+                Turn::Deleted { polls, publisher, information }
+            }
+            Some((Item::Message { message, began, .. }, to)) if to > 0 => {
+                Turn::Sent(Sent { name: Some(Rc::clone(&feed.name)), id: message.id(), to, began })
+            }
+            _ => Turn::Passed,
+        }
+    }
+
     /// A stream's turn is over, and nothing was to be said.
     fn pass(&mut self, feed: FeedKey) -> Turn {
-        self.advance(feed);
+        self.advance(feed, false);
         Turn::Passed
     }
 
@@ -143,7 +155,7 @@ impl Streams {
         if wants && stream.pace == Pace::Level {
             match self.feeds.earlier(stream, feed, id) {
                 Earlier::Nothing => {
-                    self.advance(feed);
+                    self.advance(feed, true);
                     return Turn::Say(self.give(key, feed, message, lost_through, at));
                 }
                 Earlier::Message(of, earlier, lost_through) => {
@@ -158,9 +170,9 @@ impl Streams {
         self.pass(feed)
     }
 
-    fn advance(&mut self, feed: FeedKey) {
+    fn advance(&mut self, feed: FeedKey, is_given: bool) {
         if let Some(feed) = self.feeds.get_mut(feed) {
-            feed.advance();
+            feed.advance(is_given);
         }
     }
 

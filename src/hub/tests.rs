@@ -3,7 +3,7 @@ pub(super) use super::*;
 pub(super) use crate::message::{Content, Cursor, Delivery, First, Order};
 pub(super) use crate::store::{Gap, memory};
 
-pub(super) const NOW: Now = Now { mono_ms: 0, unix_s: 1_000_000 };
+pub(super) const NOW: Now = Now::at(0, 1_000_000);
 
 /// A hub driven by hand, and everyone who asks it numbered.
 pub(super) struct Bench {
@@ -113,7 +113,7 @@ impl Bench {
 
     pub(super) fn advance(&mut self, ms: u64) {
         let mono_ms = self.now.mono_ms + ms;
-        self.now = Now { mono_ms, unix_s: NOW.unix_s + mono_ms / 1000 };
+        self.now = Now::at(mono_ms, NOW.unix_s + mono_ms / 1000);
         self.hub.expire(self.now);
         self.hub.handle_timeout(self.now);
         self.hub.check_invariants();
@@ -572,4 +572,35 @@ fn channels_that_end_while_others_still_expire_leave_none_behind() {
     b.advance(10_000);
     turns(&mut b, 1024);
     assert_eq!((b.messages(), b.channels(), b.hub.timers()), (0, 0, 0));
+}
+
+#[test]
+fn the_end_of_deliveries_is_known_with_their_number_and_begin() {
+    let mut b = Bench::new(options());
+    b.publish("a", "unwatched");
+    b.hub.watch_sent(true);
+    let streams = [b.stream(&["a"], Order::Channel), b.stream(&["a"], Order::Channel)];
+    for _ in 0..2 {
+        b.ask_after("a", 1, 0);
+    }
+    let peer = b.peer();
+    let cursor = Cursor { time: NOW.unix_s + 1, tag: 0, given: true };
+    b.hub.subscribe(peer, name("a"), Subscribe { cursor, ..LONG }, b.now);
+    let Some(Output::Held { hold, .. }) = b.hub.poll_answer() else { panic!("it is held") };
+    b.hub.pause(streams[0]);
+    b.put("a", "one", true);
+    let began = b.now;
+    b.hub.unsubscribe(hold, b.now);
+    b.advance(3);
+    assert_eq!(b.outputs().len(), 3);
+    let sent: Vec<_> = b.hub.take_sent().collect();
+    let told = |sent: &Sent| (sent.name.as_deref().map(<[u8]>::to_vec), sent.id.tag, sent.to);
+    let name = Some(b"a".to_vec());
+    let expected = [(name.clone(), 1, 1), (name, 1, 2)];
+    assert_eq!(sent.iter().map(told).collect::<Vec<_>>(), expected);
+    assert!(sent.iter().all(|sent| sent.began == began));
+    assert_eq!(b.hub.take_sent().count(), 0);
+    b.hub.watch_sent(false);
+    b.publish("a", "two");
+    assert_eq!(b.hub.take_sent().count(), 0);
 }

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn what_has_gone_is_given_back_once_and_not_when_it_came_again() {
-        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let at = |mono_ms| Now::at(mono_ms, 0);
         let mut heap = MemoryReturn::default();
         assert!(!heap.is_due(20 * MIB, at(0)));
         assert!(!heap.is_due(11 * MIB, at(10)));
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_little_that_was_left_is_given_back_when_it_goes_too() {
-        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let at = |mono_ms| Now::at(mono_ms, 0);
         let mut heap = MemoryReturn::default();
         heap.is_due(20 * MIB, at(0));
         heap.is_due(5 * MIB, at(0));
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_little_is_kept_and_much_goes_in_pieces() {
-        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let at = |mono_ms| Now::at(mono_ms, 0);
         let mut heap = MemoryReturn::default();
         heap.is_due(3 * MIB, at(0));
         heap.is_due(0, at(0));

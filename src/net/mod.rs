@@ -73,7 +73,7 @@ use self::worker::passthrough::Passthrough;
 use self::worker::persist::Persist;
 use self::worker::resolver::Resolver;
 use crate::clock::{Clock, Now};
-use crate::figures::{Figures, NetFigures};
+use crate::figures::{Durations, Figures, NetFigures};
 use crate::log_targets::COUNTERS;
 use crate::relay::{Command, Relay};
 use crate::{hub, relay};
@@ -172,7 +172,7 @@ impl Reactor {
                 !self.traffic.relay.state().has_output() && !self.traffic.sockets.has_unread();
             let wait = if waits {
                 let ended = self.clock.now();
-                self.watchdog.turn(began, ended);
+                self.turn_over(began, ended);
                 self.wait(ended)
             } else {
                 Some(Duration::ZERO)
@@ -180,7 +180,7 @@ impl Reactor {
             self.traffic.sockets.poll(&mut events, wait)?;
             let now = self.clock.now();
             if !waits {
-                self.watchdog.turn(began, now);
+                self.turn_over(began, now);
             }
             began = now;
             if self.turn(&events, now).is_break() {
@@ -248,6 +248,12 @@ impl Reactor {
         ControlFlow::Continue(())
     }
 
+    /// A turn began and ended.
+    fn turn_over(&mut self, began: Now, ended: Now) {
+        self.watchdog.turn(began, ended);
+        self.traffic.relay.turn_over(ended);
+    }
+
     fn on_signals(&mut self, now: Now) -> ControlFlow<()> {
         let asked: Vec<i32> = self.signals.pending().collect();
         for signal in asked {
@@ -305,6 +311,11 @@ impl Reactor {
                 .into_iter()
                 .chain(state.hub.store_figures(now))
                 .collect(),
+            durations: Durations {
+                fanout: state.fanouts(),
+                turn: watchdog.turns,
+                passthrough: traffic.passthrough.durations(),
+            },
             is_paused: acceptor.is_paused(),
         }
     }

@@ -4,6 +4,7 @@ use sd_notify::NotifyState;
 
 use super::service_manager;
 use crate::clock::Now;
+use crate::figures::Histogram;
 use crate::rate_limit::RateLimit;
 
 /// Turns longer than this are logged, milliseconds.
@@ -16,6 +17,8 @@ pub(super) struct Watchdog {
     pub(super) slow_turns: u64,
     /// How long the longest turn since the start took, milliseconds.
     pub(super) longest_turn_ms: u64,
+    /// How long turns took.
+    pub(super) turns: Histogram,
     slow: RateLimit,
     /// Half the time after which systemd takes the daemon for dead (`WatchdogSec=`).
     ping_every_ms: Option<u64>,
@@ -46,6 +49,7 @@ impl Watchdog {
 
     /// A turn began and ended.
     pub(super) fn turn(&mut self, began: Now, ended: Now) {
+        self.turns.note(ended.us_since(began));
         let took_ms = ended.mono_ms.saturating_sub(began.mono_ms);
         self.longest_turn_ms = self.longest_turn_ms.max(took_ms);
         if took_ms <= SLOW_MS {
@@ -64,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_turn_of_more_than_a_tenth_of_a_second_is_counted() {
-        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let at = |mono_ms| Now::at(mono_ms, 0);
         let mut watch = Watchdog::new();
         watch.turn(at(50), at(150));
         assert_eq!((watch.slow_turns, watch.longest_turn_ms), (0, 100));

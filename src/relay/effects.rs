@@ -9,6 +9,7 @@ use super::output::Output;
 use super::render::payload::Payload;
 use super::timers::ConnTimer;
 use super::uploads::Uploads;
+use crate::figures::Histogram;
 use crate::figures::RelayFigures;
 use crate::jitter::Jitter;
 use crate::rate_limit::RateLimit;
@@ -27,6 +28,8 @@ pub(super) struct Effects {
     /// Exchanges whose client has left them.
     pub(super) left: Vec<ExchangeKey>,
     pub(super) figures: RelayFigures,
+    /// How long it took until everybody had a message who waited for it.
+    pub(super) fanouts: Histogram,
     pub(super) uploads: Uploads,
     pub(super) holders: Holders,
     /// Bytes of answers that were made so far, but for those of the upstream.
@@ -47,6 +50,7 @@ impl Effects {
             ready: VecDeque::new(),
             left: Vec::new(),
             figures: RelayFigures::default(),
+            fanouts: Histogram::default(),
             uploads: Uploads::default(),
             holders: Holders::default(),
             answered: 0,

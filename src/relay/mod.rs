@@ -79,10 +79,13 @@ impl Relay {
     /// A relay without connections.
     #[must_use]
     pub fn new(options: &Options, hub: hub::options::Options, now: Now) -> Self {
+        let effects = Effects::new(now.mono_ms, hub.seed);
+        let mut hub = Hub::new(hub, now);
+        hub.watch_sent(options.has_status());
         Self {
             conns: Connections::default(),
-            effects: Effects::new(now.mono_ms, hub.seed),
-            hub: Hub::new(hub, now),
+            effects,
+            hub,
             site: Site::new(options),
             renderer: Renderer::new(options.server.clone(), now),
             proxy: Proxy::of(options),
@@ -160,6 +163,7 @@ impl Relay {
                 dispatch.settle();
                 self.renderer.set_server(options.server.clone());
                 self.hub.reload(stores, now);
+                self.hub.watch_sent(options.has_status());
             }
             Command::Written(batch, outcome) => self.hub.written(batch, outcome),
             Command::Resolved { store, name, port, addresses } => {
@@ -269,6 +273,13 @@ impl Relay {
         // Behind those requests, so that their answers are not sent after those of holds that end.
         dispatch.hub.handle_timeout(now);
         dispatch.flush_stores();
+    }
+
+    /// A turn is over, at this time: what was to be sent in it has gone to its sockets.
+    pub fn turn_over(&mut self, now: Now) {
+        for sent in self.hub.take_sent() {
+            self.effects.fanouts.note(now.us_since(sent.began));
+        }
     }
 
     /// Takes events to what they concern.

@@ -32,6 +32,13 @@ pub struct Options {
     pub access_log: bool,
 }
 
+impl Options {
+    /// Whether some location shows how the daemon does.
+    pub(super) fn has_status(&self) -> bool {
+        self.locations.iter().any(|location| location.role.is_status())
+    }
+}
+
 /// The upstream that serves what no location does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyOptions {

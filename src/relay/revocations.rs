@@ -104,7 +104,7 @@ mod tests {
     const WEEK_S: u64 = 604_800;
 
     fn at(unix_s: u64, mono_s: u64) -> Now {
-        Now { mono_ms: mono_s * 1000, unix_s }
+        Now::at(mono_s * 1000, unix_s)
     }
 
     fn revoked(user: &str, channel: Option<&[u8]>, unix_s: u64) -> Revocations {

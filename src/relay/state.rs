@@ -4,6 +4,7 @@ use super::conn::Connections;
 use super::effects::Effects;
 use super::forwarding::is_tunnel;
 use super::proxy::Proxy;
+use crate::figures::Histogram;
 use crate::figures::{HubFigures, RelayFigures};
 use crate::hub::Hub;
 
@@ -69,6 +70,12 @@ impl State<'_> {
             timers: self.timers() as u64,
             ..self.effects.figures
         }
+    }
+
+    /// How long it took until everybody had a message who waited for it.
+    #[must_use]
+    pub fn fanouts(&self) -> Histogram {
+        self.effects.fanouts
     }
 
     /// About how much memory all this needs, bytes, without what is on its way to or from a

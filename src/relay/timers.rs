@@ -84,7 +84,7 @@ pub(super) mod tests {
     use crate::relay::{Arrival, Command, ConnKey, Input, Output, Relay, Wanted};
 
     pub(in crate::relay) fn at(mono_ms: u64) -> Now {
-        Now { mono_ms, unix_s: 1_700_000_000 }
+        Now::at(mono_ms, 1_700_000_000)
     }
 
     /// Without locations: whatever is asked is answered 404.

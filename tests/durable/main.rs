@@ -31,7 +31,7 @@ fn start_as(
     let config = config.expect("the settings are right");
     let mut hub = config.hub_options(MessageId { time: BEGIN_UNIX_S + second, tag: 500_000 }, 1);
     hub.stores.iter_mut().for_each(|store| store.kind = StoreKind::Durable);
-    let now = pushserver::clock::Now { mono_ms: 1_100_000_000_000, unix_s: BEGIN_UNIX_S + second };
+    let now = pushserver::clock::Now::at(1_100_000_000_000, BEGIN_UNIX_S + second);
     let mut network = Network::at(now, &config.relay_options(), hub);
     if let Some((before, was, is)) = before {
         network.disk = before.disk.again();
@@ -365,7 +365,7 @@ fn a_disk_that_takes_seconds_does_not_publish_before_whoever_begins_with_the_new
     network.turn();
     network.turn();
     let (mono_ms, unix_s) = (network.now.mono_ms + 5_000, network.now.unix_s + 5);
-    network.now = pushserver::clock::Now { mono_ms, unix_s };
+    network.now = pushserver::clock::Now::at(mono_ms, unix_s);
     let one = send(&mut network, &poll("a", None));
     network.settle();
     assert_eq!(answer(&mut network, one).expect("a message").body, b"one");

@@ -17,7 +17,7 @@ fn closed() -> (Network, ConnKey) {
     let text = settings().to_string();
     let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
     let config = config.expect("sound settings");
-    let now = Now { mono_ms: 0, unix_s: 1_700_000_000 };
+    let now = Now::at(0, 1_700_000_000);
     let first_id = MessageId { time: 1_699_999_999, tag: 999_999 };
     let mut network = Network::at(now, &config.relay_options(), config.hub_options(first_id, 1));
     let conn = network.connect();

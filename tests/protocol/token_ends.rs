@@ -29,7 +29,7 @@ fn network() -> Network {
     let config = Config::parse(text.as_bytes(), Source::Defaults, Overrides::default());
     let config = config.expect("sound settings");
     let first_id = MessageId { time: NOW_S - 1, tag: 999_999 };
-    let now = Now { mono_ms: 0, unix_s: NOW_S };
+    let now = Now::at(0, NOW_S);
     Network::at(now, &config.relay_options(), config.hub_options(first_id, 1))
 }
 

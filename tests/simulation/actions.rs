@@ -295,9 +295,9 @@ impl World {
         if self.asks.waiting() > 0 {
             self.count("time passes while asking");
         }
-        let Now { mono_ms, unix_s } = self.now();
+        let Now { mono_ms, unix_s, .. } = self.now();
         let seconds = (mono_ms + ms) / 1000 - mono_ms / 1000;
-        self.set_now(Now { mono_ms: mono_ms + ms, unix_s: unix_s + seconds });
+        self.set_now(Now::at(mono_ms + ms, unix_s + seconds));
         self.turn();
         self.drain();
     }
@@ -311,7 +311,7 @@ impl World {
     }
 
     fn clock_is_set(&mut self) {
-        let Now { mono_ms, unix_s: before_s } = self.now();
+        let Now { mono_ms, unix_s: before_s, .. } = self.now();
         let unix_s = match self.random.below(10) {
             0 => before_s.saturating_sub(self.random.below(7200)),
             1..4 => before_s.saturating_sub(self.random.below(5)),
@@ -319,7 +319,7 @@ impl World {
         };
         self.note(|| format!("the clock is set to {unix_s}"));
         self.count(if unix_s < before_s { "clocks set back" } else { "clocks set ahead" });
-        self.set_now(Now { mono_ms, unix_s });
+        self.set_now(Now::at(mono_ms, unix_s));
     }
 
     /// More requests at once than are served in one turn.

@@ -27,7 +27,7 @@ fn settings() -> Settings {
 }
 
 fn now() -> Now {
-    Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 }
+    Now::at(1_000, crate::settings::FIRST_ID.time + 1)
 }
 
 fn accept(network: &mut Network) -> ConnKey {

@@ -62,7 +62,7 @@ impl World {
                 options.kind = StoreKind::Durable;
             }
         }
-        let now = Now { mono_ms: 1_000, unix_s: crate::settings::FIRST_ID.time + 1 };
+        let now = Now::at(1_000, crate::settings::FIRST_ID.time + 1);
         let mut network = Network::at(now, &settings.relay(), settings.hub());
         network.record();
         if asks.is_slow() {

@@ -59,7 +59,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
     (
         "hub",
         &[
-            &["options", "subscription"],
+            &["options", "sent", "subscription"],
             &["api", "waiters"],
             &["holding", "pending", "stream"],
             &["asking", "feed"],

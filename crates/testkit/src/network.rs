@@ -58,7 +58,7 @@ pub struct Network {
 impl Network {
     /// Nobody is there yet, at [`BEGIN_UNIX_S`].
     pub fn new(options: &Options, hub: hub::options::Options) -> Self {
-        Self::at(Now { mono_ms: 0, unix_s: BEGIN_UNIX_S }, options, hub)
+        Self::at(Now::at(0, BEGIN_UNIX_S), options, hub)
     }
 
     /// Nobody is there yet.
@@ -175,8 +175,7 @@ impl Network {
         self.carry_out_answers();
         self.disk.take(&mut self.relay, &mut self.record, self.now);
         let (mut at_hand, mut left) = (Vec::new(), self.pace);
-        let at_once = |left: usize| left.min(pace::OUTPUTS_AT_ONCE);
-        while self.relay.poll_outputs(&mut at_hand, at_once(left), self.now) {
+        while self.relay.poll_outputs(&mut at_hand, left.min(pace::OUTPUTS_AT_ONCE), self.now) {
             left -= at_hand.len();
             let asked = self.record.next()..;
             asked.zip(at_hand.drain(..)).for_each(|(at, output)| self.carry_out(at, output));
@@ -184,8 +183,9 @@ impl Network {
         self.carry_out_answers();
         let gone = std::mem::take(&mut self.gone);
         gone.into_iter().for_each(|conn| self.tell(conn, Input::Closed));
-        self.relay.state().check_invariants();
+        self.relay.turn_over(self.now);
         let state = self.relay.state();
+        state.check_invariants();
         assert!(state.has_output() || self.peers.open() == state.connections(), "tables differ");
         self.read_waiting();
     }
@@ -214,8 +214,7 @@ impl Network {
     /// There is more to do, before any time passes.
     pub fn is_busy(&self) -> bool {
         let state = self.relay.state();
-        let waits = !self.queues.is_empty() || !self.gone.is_empty();
-        waits
+        !(self.queues.is_empty() && self.gone.is_empty())
             || self.disk.is_busy()
             || self.nodes.is_busy(&self.peers)
             || state.has_output()
@@ -254,7 +253,7 @@ impl Network {
     pub fn jump_to(&mut self, mono_ms: u64) {
         let mono_ms = mono_ms.max(self.now.mono_ms);
         let seconds = mono_ms / 1000 - self.now.mono_ms / 1000;
-        self.now = Now { mono_ms, unix_s: self.now.unix_s.saturating_add(seconds) };
+        self.now = Now::at(mono_ms, self.now.unix_s.saturating_add(seconds));
     }
 
     /// What a peer was sent since this was asked before.

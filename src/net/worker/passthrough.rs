@@ -21,6 +21,7 @@ use ureq::http::StatusCode;
 use super::post::{Agents, send};
 use super::queue::{Help, Job, Queue};
 use crate::clock::Clock;
+use crate::figures::Histogram;
 use crate::figures::PassthroughFigures;
 use crate::rate_limit::RateLimit;
 use crate::relay::notice::{Event, Notice};
@@ -103,6 +104,12 @@ impl Passthrough {
             passthrough_dropped: self.dropped,
             ..self.shared.outcomes().figures
         }
+    }
+
+    /// How long it took to send each, or to give it up.
+    #[must_use]
+    pub(in crate::net) fn durations(&self) -> Histogram {
+        self.shared.outcomes().durations
     }
 
     /// Sends what is queued, for as long as `within`, and logs how it went. Gives the figures,
@@ -238,8 +245,12 @@ impl Shared {
 fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
         let sending = Sending { shared, url: &job.notice.url };
+        let began = shared.clock.now();
         let outcome = send(&shared.agents, job.event, &job.notice);
-        shared.outcomes().note(outcome, sending.url, shared.clock.now().mono_ms);
+        let ended = shared.clock.now();
+        let mut outcomes = shared.outcomes();
+        outcomes.durations.note(ended.us_since(began));
+        outcomes.note(outcome, sending.url, ended.mono_ms);
     }
 }
 
@@ -268,6 +279,8 @@ impl Drop for Sending<'_> {
 #[derive(Debug, Default)]
 struct Outcomes {
     figures: PassthroughFigures,
+    /// How long it took, whatever became of them.
+    durations: Histogram,
     refused: RateLimit,
     timed_out: RateLimit,
     failed: RateLimit,

@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn the_time_of_a_message_goes_on_where_the_lower_half_of_the_clock_begins_anew() {
-        let at = |mono_ms| Now { mono_ms, unix_s: 0 };
+        let at = |mono_ms| Now::at(mono_ms, 0);
         let mut socket = WebSocket::new(Upgrade { accept: [0; 28], meta: false }, None);
         assert_eq!(socket.may_take_ms(15_000, at(0)), None);
         let intake = Intake::Messages { bytes_max: 9 };

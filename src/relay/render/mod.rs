@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_date_of_its_second_even_backwards() {
-        let at = |unix_s| Now { mono_ms: 0, unix_s };
+        let at = |unix_s| Now::at(0, unix_s);
         let mut renderer = Renderer::new(String::new(), at(0));
         for unix_s in [0, 784_111_777, 784_111_777, 784_111_778, 5] {
             renderer.set_time(at(unix_s));

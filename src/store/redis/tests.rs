@@ -34,7 +34,7 @@ struct Play {
 
 impl Play {
     fn up() -> Self {
-        let now = Now { mono_ms: 1_000_000, unix_s: 1_700_000_000 };
+        let now = Now::at(1_000_000, 1_700_000_000);
         let redis = Options {
             name: "default".into(),
             server: Server::Node(Address::Tcp("127.0.0.1".into(), 6379)),

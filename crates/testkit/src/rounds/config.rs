@@ -17,7 +17,7 @@ pub fn round(data: &[u8]) {
         Err(error) => return one_line(&error.to_string()),
     };
     let first_id = MessageId { time: 1_700_000_000, tag: 0 };
-    let now = Now { mono_ms: 0, unix_s: 1_700_000_001 };
+    let now = Now::at(0, 1_700_000_001);
     let hub = config.hub_options(first_id, 1);
     let mut relay = Relay::new(&config.relay_options(), hub.clone(), now);
     relay.command(Command::Reload(&config.relay_options(), hub.stores), now);

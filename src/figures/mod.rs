@@ -2,9 +2,13 @@
 //! each layer. Counts nothing itself. Whatever shows figures (the log line at SIGUSR1, …) is a
 //! writer over [`Figures::each`], so that a new one needs a field here and nothing else.
 
+mod histogram;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
+
+pub use self::histogram::{BOUNDS_US, Histogram};
 
 /// How a figure moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,6 +269,17 @@ impl RelayFigures {
     }
 }
 
+/// How long things took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Durations {
+    /// From a message to the last delivery of it: of polls and of streams each for itself.
+    pub fanout: Histogram,
+    /// A turn of the loop.
+    pub turn: Histogram,
+    /// From a notice to Django's answer.
+    pub passthrough: Histogram,
+}
+
 /// The figures of all layers at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -278,6 +293,8 @@ pub struct Figures {
     pub passthrough: PassthroughFigures,
     /// Of each store with a file or in Redis.
     pub stores: Vec<StoreFigures>,
+    /// How long things took.
+    pub durations: Durations,
     /// Accepting has paused at a limit, and newcomers wait.
     pub is_paused: bool,
 }
