@@ -36,7 +36,9 @@ use crate::clock::Now;
 use crate::figures::{HubFigures, StoreFigures};
 use crate::message::{MessageId, Order};
 use crate::store::redis::link;
-use crate::store::{Answer, Ask, AskAll, Batch, Outcome, Restored, StoreId, Stores, Ticket};
+use crate::store::{
+    Answer, Ask, AskAll, Batch, Dropped, Outcome, Restored, StoreId, Stores, Ticket,
+};
 
 /// Timers that are dealt with at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
@@ -276,6 +278,22 @@ impl Hub {
     /// Callers that wait for a store.
     pub fn asks(&self) -> usize {
         self.holds.asking.len() - self.holds.streams.feeds.abandoned.len()
+    }
+
+    /// Whether the stores note what goes, for [`Hub::next_drop`].
+    pub fn note_drops(&mut self, notes: bool) {
+        self.holds.stores.traces().note_drops(notes);
+    }
+
+    /// The next message that has gone.
+    pub fn next_drop(&mut self) -> Option<Dropped> {
+        self.holds.stores.traces().next_drop()
+    }
+
+    /// How many messages a channel has kept behind the one with this sequence number.
+    #[must_use]
+    pub fn behind(&mut self, name: &[u8], sequence: u64) -> u64 {
+        self.holds.stores.traces().behind(name, sequence)
     }
 
     /// Requests that are held.

@@ -9,6 +9,7 @@ mod ahead;
 mod ask;
 mod channel;
 mod channels;
+mod drops;
 mod durable;
 pub mod memory;
 mod one;
@@ -17,29 +18,30 @@ mod record;
 pub mod redis;
 #[cfg(feature = "testing")]
 mod slow;
-
 mod tombstones;
+mod traces;
 
 use std::rc::Rc;
 
 use self::channels::Channels;
 use self::memory::asks::{Asks, gap_among};
-use self::one::Store;
+use self::one::{Store, due_ms};
 use self::redis::link;
 use crate::clock::Now;
 use crate::figures::{HubFigures, StoreFigures};
 use crate::message::{Cursor, MessageId, Order};
-use crate::wheel::TICK_MS;
 
 pub use self::ask::{
     Answer, Ask, AskAll, ChannelKey, ChannelName, Facts, Gap, Made, Named, Owed, Reply, Start,
     StoreId, Ticket,
 };
+pub use self::drops::{Dropped, Gone};
 pub use self::memory::Memory;
 pub use self::options::{StoreKind, StoreOptions};
 pub use self::record::{Batch, ChannelRecord, MessageRecord, Outcome, Restored};
 #[cfg(feature = "testing")]
 pub use self::slow::{Fate, Loss};
+pub use self::traces::Traces;
 
 /// Idle channels that are removed at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
@@ -310,6 +312,12 @@ impl<W> Stores<W> {
         }
     }
 
+    /// What has gone, and what has not.
+    pub fn traces(&mut self) -> Traces<'_, W> {
+        let Self { channels, list, .. } = self;
+        Traces { channels, list }
+    }
+
     /// Timers that are set.
     #[must_use]
     pub fn timers(&self) -> usize {
@@ -387,13 +395,4 @@ impl<W> Stores<W> {
 /// All stores with their ids.
 fn each(list: &mut [Store]) -> impl Iterator<Item = (StoreId, &mut Store)> {
     list.iter_mut().zip(0..).map(|(store, id)| (StoreId(id), store))
-}
-
-/// When a memory has messages to drop, milliseconds; rounded up to a tick of the timer wheel, so
-/// that those of one tick go together.
-fn due_ms(memory: &Memory) -> Option<u64> {
-    if memory.is_behind() {
-        return Some(0);
-    }
-    memory.next_expiry().map(|due_ms| due_ms.div_ceil(TICK_MS).saturating_mul(TICK_MS))
 }

@@ -9,6 +9,7 @@ use super::redis::{self, Redis};
 use super::slow::Slow;
 use crate::clock::Now;
 use crate::message::MessageId;
+use crate::wheel::TICK_MS;
 
 /// See the module.
 #[derive(Debug)]
@@ -104,4 +105,13 @@ impl Store {
             redis.shrink();
         }
     }
+}
+
+/// When a memory has messages to drop, milliseconds; rounded up to a tick of the timer wheel, so
+/// that those of one tick go together.
+pub(super) fn due_ms(memory: &Memory) -> Option<u64> {
+    if memory.is_behind() {
+        return Some(0);
+    }
+    memory.next_expiry().map(|due_ms| due_ms.div_ceil(TICK_MS).saturating_mul(TICK_MS))
 }

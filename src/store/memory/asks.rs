@@ -276,6 +276,8 @@ impl<W> Asks<'_, W> {
 
     /// Settles the channels whose last message went.
     pub(in crate::store) fn settle_emptied(&mut self) {
+        let Self { channels, memory, .. } = self;
+        memory.drops.name(|key| channels.get(key).map(|channel| Rc::clone(&channel.name)));
         while let Some(owner) = self.memory.next_emptied() {
             self.note(owner, false);
             self.settle(owner);
@@ -318,7 +320,7 @@ impl<W> Asks<'_, W> {
         let channel = self.channels.get(key)?;
         let (lost_through, queue) = (channel.lost_through(self.memory), channel.queue);
         if let Some(queue) = queue {
-            self.memory.close(queue);
+            self.memory.close(queue, &channel.name);
         }
         self.channels.remove(key, lost_through)
     }

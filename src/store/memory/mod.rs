@@ -22,6 +22,7 @@ use self::lost::Lost;
 use self::numbering::Numbering;
 use self::queue::Queue;
 use super::ask::{ChannelKey, Gap};
+use super::drops::{Drops, Gone};
 use crate::message::{Cursor, Message, MessageId, Order};
 
 pub use self::list::MESSAGE_OVERHEAD;
@@ -47,10 +48,8 @@ pub struct Memory {
     is_behind: bool,
     /// Owners of queues that the last calls emptied.
     emptied: Vec<ChannelKey>,
-    /// Messages that went because their time was up, since the start.
-    expired: u64,
-    /// Messages that went because of a limit, since the start.
-    evicted: u64,
+    /// What went by itself, since the start.
+    pub(in crate::store) drops: Drops,
 }
 
 impl Memory {
@@ -67,8 +66,7 @@ impl Memory {
             expired_at_ms: 0,
             is_behind: false,
             emptied: Vec::new(),
-            expired: 0,
-            evicted: 0,
+            drops: Drops::default(),
         }
     }
 
@@ -99,7 +97,11 @@ impl Memory {
     }
 
     /// Removes a queue with all its messages. Where they are many, [`Memory::expire`] has the rest.
-    pub fn close(&mut self, queue: QueueId) {
+    /// `name`: of its channel.
+    pub fn close(&mut self, queue: QueueId, name: &Rc<[u8]>) {
+        let Self { queues, list, drops, .. } = self;
+        let nodes = queues[queue.index()].nodes().iter().rev();
+        drops.note_deleted(name, nodes.map(|node| list.node(*node).message.id()));
         self.closed.push(queue);
         // Only closed queues: the caller does not poll `next_emptied` here.
         let is_done = (0..self.options.dropped_at_once).any(|_| !self.drop_one_closed());
@@ -263,13 +265,13 @@ impl Memory {
     /// How many messages went because their time was up.
     #[must_use]
     pub fn expired(&self) -> u64 {
-        self.expired
+        self.drops.count(Gone::Expired)
     }
 
     /// How many messages went for `max_messages` or `max_memory`.
     #[must_use]
     pub fn evicted(&self) -> u64 {
-        self.evicted
+        self.drops.count(Gone::MaxMessages) + self.drops.count(Gone::MaxMemory)
     }
 
     /// Bytes that count against the budget.
@@ -341,8 +343,7 @@ impl Memory {
         let queue = node.queue;
         self.list.pass_expiring();
         if self.queues[queue.index()].nodes().len() > self.options.min_messages {
-            self.expired += 1;
-            self.drop_first(queue);
+            self.drop_first(queue, Gone::Expired);
         }
         true
     }
@@ -356,8 +357,7 @@ impl Memory {
             }
             let Some(oldest) = self.list.oldest() else { return };
             let queue = oldest.queue;
-            self.evicted += 1;
-            self.drop_first(queue);
+            self.drop_first(queue, Gone::MaxMemory);
         }
     }
 
@@ -366,8 +366,7 @@ impl Memory {
     fn trim(&mut self, queue: QueueId, now_ms: u64) {
         let max = self.options.max_messages;
         while max != 0 && self.queues[queue.index()].nodes().len() > max {
-            self.evicted += 1;
-            self.drop_first(queue);
+            self.drop_first(queue, Gone::MaxMessages);
         }
         if self.options.message_timeout_ms == 0 {
             return;
@@ -380,17 +379,17 @@ impl Memory {
             {
                 return;
             }
-            self.expired += 1;
-            self.drop_first(queue);
+            self.drop_first(queue, Gone::Expired);
         }
     }
 
     /// Drops the oldest message of a queue and notes it as lost.
-    fn drop_first(&mut self, queue: QueueId) {
+    fn drop_first(&mut self, queue: QueueId, why: Gone) {
         let entry = &mut self.queues[queue.index()];
         let Some(node) = entry.pop() else { return };
         let message = self.list.remove(node);
         entry.lose(&message, self.notes_places);
+        self.drops.note(entry.owner, message.id(), why);
         if entry.nodes().is_empty() {
             self.emptied.push(entry.owner);
         }
@@ -484,7 +483,7 @@ mod tests {
         assert_eq!((store.next_emptied(), store.next_emptied()), (Some(owner(7)), None));
         assert_eq!(store.content_bytes_max(), 400);
         assert_eq!((store.len(b), store.used_bytes()), (2, room));
-        store.close(b);
+        store.close(b, &b"b"[..].into());
         assert_eq!(store.used_bytes(), 0);
     }
 
@@ -597,7 +596,7 @@ mod tests {
         for time in 2..=2000 {
             keep(&mut store, other, time, b"x", time);
         }
-        store.close(other);
+        store.close(other, &b"other"[..].into());
         assert!(store.is_behind() && store.messages() > 1000, "{}", store.messages());
         let large = vec![b'x'; 1500 * (1 + MESSAGE_OVERHEAD)];
         keep(&mut store, queue, 2001, &large, 2000);

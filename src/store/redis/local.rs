@@ -83,7 +83,7 @@ impl<W: Default> Local<'_, W> {
             && let Some(channel) = channels.get_mut(key)
             && let Some(queue) = channel.queue.replace(memory.open_mirror(key, kept))
         {
-            memory.close(queue);
+            memory.close(queue, &channel.name);
         }
     }
 
