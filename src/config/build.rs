@@ -204,6 +204,7 @@ fn location(
     let ids = ids::of(location, path)?;
     Ok(LocationOptions {
         pattern: pattern(common, &ids, path)?,
+        shown: common.url.as_ref().or(common.prefix.as_ref()).map_or("", |it| it).into(),
         ids,
         store: store_id(&common.store, stores, path)?,
         channel_group: group.clone(),

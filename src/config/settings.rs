@@ -185,6 +185,7 @@ pub(super) struct PubSub {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Status {
     pub(super) prefix: String,
+    pub(super) inspector: bool,
     pub(super) allow: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret: Option<Given>,

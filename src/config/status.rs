@@ -22,10 +22,12 @@ pub(super) fn location(
     let options = StatusOptions {
         allow: networks(Some(&status.allow), &path.key("allow"))?,
         secret: status.secret.as_ref().map(|given| given.secret().clone()),
+        inspector: status.inspector,
         stores: stores.iter().map(|name| (*name).to_owned()).collect(),
     };
     Ok(LocationOptions {
-        pattern: pattern(&status.prefix, &path.key("prefix"))?,
+        pattern: pattern(&status.prefix, status.inspector, &path.key("prefix"))?,
+        shown: status.prefix.as_str().into(),
         // It has no channels of its own.
         ids: ChannelIds::One,
         store: StoreId(0),
@@ -37,12 +39,13 @@ pub(super) fn location(
 
 /// The paths of its names, so that it leaves all others to the next location. What the group takes
 /// begins with the prefix's slash, as it may not be empty.
-fn pattern(prefix: &str, path: &Path<'_>) -> Result<Pattern, Problem> {
+fn pattern(prefix: &str, is_inspector: bool, path: &Path<'_>) -> Result<Pattern, Problem> {
     let Some(before) = prefix.strip_suffix('/') else {
         let what = format!("{} has no slash at its end; write \"/pushserver/\"", quoted(prefix));
         return Err(Problem::new(path, what));
     };
-    let names = StatusName::ALL.into_iter().filter(|(_, name)| *name != StatusName::Page);
+    let is_served = |name| is_inspector || name != StatusName::Page;
+    let names = StatusName::ALL.into_iter().filter(|(_, name)| is_served(*name));
     let names: Vec<_> = names.map(|(name, _)| name).collect();
     let expression = format!("{}(/(?:{}))", regex::escape(before), names.join("|"));
     // A segment of dots is told from its text in a prefix alone.

@@ -74,7 +74,7 @@ fn everything() -> Value {
             "timeout": 55, "ping_interval": 0, "first_message": "newest",
             "max_subscribers": 4, "allow_origin": ["http://a"], "allow_credentials": true,
             "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
-        {"type": "status", "prefix": "/", "allow": ["::1"], "secret": "a"},
+        {"type": "status", "prefix": "/", "inspector": true, "allow": ["::1"], "secret": "a"},
     ]);
     all["limits"] = json!({
         "connections": 1, "channels": 2, "passthrough_queue": 3, "header_bytes": 4,

@@ -21,6 +21,7 @@ use super::timers::TIMERS_PER_TURN;
 use crate::clock::Now;
 use crate::http::HeaderSlots;
 use crate::hub::{self, Hub};
+use crate::store::Dropped;
 
 /// Bytes of answers of one connection that are made before its socket has had some of them: a
 /// reader that stops keeps no more than these and one message from being freed.
@@ -238,11 +239,26 @@ impl Dispatch<'_> {
 
     /// Passes on what the hub answers.
     pub(super) fn on_hub(&mut self, output: hub::Output) {
-        self.effects.figures.published +=
-            u64::from(matches!(output, hub::Output::Published { .. }));
-        match self.client(ConnKey::from_bits(output.peer().0)) {
+        let conn = ConnKey::from_bits(output.peer().0);
+        if let hub::Output::Published { waiting, information, .. } = &output {
+            self.effects.figures.published += 1;
+            if let Some(recorder) = &mut self.effects.recorder {
+                let sent = if *waiting { information.subscribers } else { 0 };
+                recorder.published(conn, information.last_message_id, sent, self.now);
+            }
+        }
+        match self.client(conn) {
             Some((client, mut step)) => answering::answer(client, output, &mut step),
             None => answering::decline(&output, self.hub, self.now),
+        }
+    }
+
+    /// Records what messages have gone.
+    pub(super) fn record_drops(&mut self) {
+        let Self { hub, effects, now, .. } = self;
+        let Some(recorder) = &mut effects.recorder else { return };
+        while let Some(Dropped { name, id, why }) = hub.next_drop() {
+            recorder.drops(&name, id, why, *now);
         }
     }
 

@@ -2,15 +2,18 @@
 
 use std::collections::VecDeque;
 
+use super::cause::Limits;
+use super::client::why::Why;
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
 use super::holders::Holders;
 use super::output::Output;
+use super::recorder::Recorder;
 use super::render::payload::Payload;
 use super::timers::ConnTimer;
 use super::uploads::Uploads;
-use crate::figures::Histogram;
-use crate::figures::RelayFigures;
+use crate::clock::Now;
+use crate::figures::{Histogram, RelayFigures};
 use crate::jitter::Jitter;
 use crate::rate_limit::RateLimit;
 use crate::wheel::Wheel;
@@ -35,6 +38,11 @@ pub(super) struct Effects {
     /// Bytes of answers that were made so far, but for those of the upstream.
     pub(super) answered: u64,
     pub(super) oversized_heads: RateLimit,
+    pub(super) refusals: Limits,
+    /// `None`: no location has `inspector`.
+    pub(super) recorder: Option<Box<Recorder>>,
+    /// Requests that wait for events.
+    pub(super) event_readers: usize,
     /// Spreads pings, and the returns of event streams.
     pub(super) jitter: Jitter,
     /// The daemon stops: every answer is the last of its connection.
@@ -55,6 +63,9 @@ impl Effects {
             holders: Holders::default(),
             answered: 0,
             oversized_heads: RateLimit::default(),
+            refusals: Limits::default(),
+            recorder: None,
+            event_readers: 0,
             jitter: Jitter::new(seed),
             stopping: false,
         }
@@ -68,6 +79,13 @@ impl Effects {
     /// Tells a client, which waits for it, to send its body (RFC 9110 10.1.1).
     pub(super) fn send_continue(&mut self, conn: ConnKey) {
         self.send(conn, Payload::Owned(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()));
+    }
+
+    /// Records that a connection's request is held no more, if it was.
+    pub(super) fn record_end(&mut self, conn: ConnKey, why: Why, now: Now) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.ends(conn, why, None, now);
+        }
     }
 
     /// Gives back the room that nothing needs any more.

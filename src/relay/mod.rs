@@ -5,6 +5,8 @@
 //! A connection's entry lives until [`Input::Closed`], and only `net` says that, so that the tables
 //! of both have the same connections at the end of each turn.
 
+mod advice;
+mod cause;
 mod client;
 mod conn;
 mod conn_key;
@@ -16,12 +18,14 @@ mod exhibit;
 mod forwarding;
 mod holders;
 mod input;
+mod inspector;
 pub mod location;
 mod names;
 pub mod notice;
 pub mod options;
 mod output;
 mod proxy;
+mod recorder;
 mod render;
 mod request;
 mod revocations;
@@ -41,6 +45,8 @@ pub use self::output::{Output, Wanted};
 pub use self::render::payload::Payload;
 pub use self::state::State;
 pub use self::status_name::StatusName;
+
+use std::sync::LazyLock;
 
 use self::client::{Client, ConnTimer, outgoing, status};
 use self::conn::{Conn, Connections};
@@ -80,19 +86,32 @@ impl Relay {
     #[must_use]
     pub fn new(options: &Options, hub: hub::options::Options, now: Now) -> Self {
         let effects = Effects::new(now.mono_ms, hub.seed);
-        let mut hub = Hub::new(hub, now);
-        hub.watch_sent(options.has_status());
-        Self {
+        let mut relay = Self {
             conns: Connections::default(),
             effects,
-            hub,
+            hub: Hub::new(hub, now),
             site: Site::new(options),
             renderer: Renderer::new(options.server.clone(), now),
             proxy: Proxy::of(options),
             store_links: StoreLinks::default(),
             names: Names::default(),
             eviction: Eviction::default(),
+        };
+        relay.record(options);
+        relay
+    }
+
+    /// Records what happens from now on, where a location shows it; what was recorded stays while
+    /// one does.
+    fn record(&mut self, options: &Options) {
+        let inspects = options.locations.iter().any(|location| location.role.inspects());
+        let before = self.effects.recorder.take();
+        self.effects.recorder = inspects.then(|| before.unwrap_or_default());
+        if inspects {
+            LazyLock::force(&inspector::LINES);
         }
+        self.hub.note_drops(inspects);
+        self.hub.watch_sent(options.has_status());
     }
 
     /// A connection was accepted; gives the key that names it from here on.
@@ -163,7 +182,7 @@ impl Relay {
                 dispatch.settle();
                 self.renderer.set_server(options.server.clone());
                 self.hub.reload(stores, now);
-                self.hub.watch_sent(options.has_status());
+                self.record(options);
             }
             Command::Written(batch, outcome) => self.hub.written(batch, outcome),
             Command::Resolved { store, name, port, addresses } => {
@@ -273,12 +292,17 @@ impl Relay {
         // Behind those requests, so that their answers are not sent after those of holds that end.
         dispatch.hub.handle_timeout(now);
         dispatch.flush_stores();
+        dispatch.record_drops();
     }
 
     /// A turn is over, at this time: what was to be sent in it has gone to its sockets.
     pub fn turn_over(&mut self, now: Now) {
         for sent in self.hub.take_sent() {
-            self.effects.fanouts.note(now.us_since(sent.began));
+            let us = now.us_since(sent.began);
+            self.effects.fanouts.note(us);
+            if let Some(recorder) = &mut self.effects.recorder {
+                recorder.sent(&sent, us, now);
+            }
         }
     }
 

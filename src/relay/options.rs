@@ -70,6 +70,8 @@ pub enum UpstreamAddress {
 pub struct LocationOptions {
     /// Which paths it serves, and which part of them has the channel ids.
     pub pattern: Pattern,
+    /// The `url` or `prefix` of that, to speak of it.
+    pub shown: Box<str>,
     /// How the channel ids stand in a request.
     pub ids: ChannelIds,
     /// Where its channels' messages are kept.
@@ -138,6 +140,11 @@ impl Role {
             Self::Subscriber(subscriber) | Self::PubSub(_, subscriber) => Some(subscriber),
             Self::Publisher(_) | Self::Status(_) => None,
         }
+    }
+
+    /// Whether it shows what happens.
+    pub(super) fn inspects(&self) -> bool {
+        matches!(self, Self::Status(options) if options.inspector)
     }
 
     /// Whether it serves who runs the daemon.
@@ -230,6 +237,8 @@ pub struct StatusOptions {
     pub allow: Vec<IpNet>,
     /// Required as `Authorization: Bearer …`; without it nothing is changed.
     pub secret: Option<Secret>,
+    /// It shows what happens, and serves the page for that.
+    pub inspector: bool,
     /// The names of the stores, in the order of their ids.
     pub stores: Vec<String>,
 }

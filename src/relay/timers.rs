@@ -25,6 +25,8 @@ pub(super) enum ConnTimer {
     /// Nothing sent to a stream for the `ping_interval` of its location, or no progress of a
     /// message that its client sends for `body_timeout`.
     Ping,
+    /// Whoever waits for events looks whether there are some.
+    Events,
     /// No connection to the upstream for its share of `upstream_wait`: one for each address.
     Connect,
     /// No progress of the upstream for `upstream_timeout`.
@@ -44,6 +46,7 @@ impl ConnTimer {
             Self::Store => STORE_MS,
             Self::Begin => BEGIN_MS,
             Self::Ping => PING_MS,
+            Self::Events => EVENTS_MS,
             Self::Connect => limits.upstream_wait_ms,
             Self::Upstream => limits.upstream_timeout_ms,
         }
@@ -69,6 +72,9 @@ const BEGIN_MS: u64 = 1_000;
 
 /// How long an interval of pings is where no location says it, milliseconds.
 pub(super) const PING_MS: u64 = 25_000;
+
+/// How often whoever waits for events looks, milliseconds: so a burst of them comes in few answers.
+const EVENTS_MS: u64 = 250;
 
 /// Connections that are closed or refused in one turn because their time is up: less than a
 /// millisecond.

@@ -39,10 +39,15 @@ fn a_subscriber_from_another_origin_is_logged_once_with_what_is_allowed() {
     assert_eq!(ask(&daemon, "OPTIONS /subscriber/a", "http://c.example"), 204);
     assert_eq!(ask(&daemon, "PUT /nobody/a", "http://c.example"), 403);
     let lines = told(&daemon);
-    assert_eq!(lines.len(), 1, "{lines:?}");
+    // One for each reason: pages that publish are another matter.
+    assert_eq!(lines.len(), 2, "{lines:?}");
     let what = "origin=\"http://A.example\" allowed=\"http://a.example http://b.example\" \
-                location=subscriber times=1 ";
+                location=subscriber times=1 \
+                fix=\"add \\\"http://A.example\\\" to locations[1].allow_origin\"";
     assert!(lines[0].contains(what), "{}", lines[0]);
+    let what = "origin=\"http://c.example\" allowed=\"\" location=publisher times=1 \
+                fix=\"set locations[2].allow_origin to [\\\"http://c.example\\\"], if its pages may\"";
+    assert!(lines[1].contains(what), "{}", lines[1]);
 }
 
 #[test]

@@ -77,6 +77,7 @@ fn stores() -> Vec<hub::options::StoreOptions> {
 fn publisher() -> LocationOptions {
     LocationOptions {
         pattern: Pattern::prefix("/p/").expect("a sound prefix"),
+        shown: "/p/".into(),
         ids: ChannelIds::One,
         store: StoreId(0),
         channel_group: String::new(),
@@ -302,6 +303,7 @@ fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_an
     let mut options = options(&[1]);
     options.locations.push(LocationOptions {
         pattern: Pattern::prefix("/s/").expect("a prefix"),
+        shown: "/s/".into(),
         ids: ChannelIds::One,
         store: StoreId(0),
         channel_group: String::new(),

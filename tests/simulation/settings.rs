@@ -331,6 +331,7 @@ impl Settings {
             }
         };
         LocationOptions {
+            shown: pattern.expression().into(),
             pattern,
             ids: match place.ids {
                 Ids::One => ChannelIds::One,

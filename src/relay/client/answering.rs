@@ -3,10 +3,11 @@
 
 use std::rc::Rc;
 
-use super::responding::{ended, missing, respond, resume_behind_hold, send, words};
+use super::responding::{ended, missing, respond, resume_behind_hold, send};
 use super::streaming::{self, begin};
 use super::why::Why;
-use super::{Client, Phase};
+use super::words::words;
+use super::{Client, Phase, recording};
 use crate::clock::Now;
 use crate::hub::{self, Hold, Hub, SubscriptionKey};
 use crate::message::Message;
@@ -17,6 +18,9 @@ use crate::store::{Gap, Ticket};
 /// Passes on what the hub answers.
 pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &mut Step<'_>) {
     use hub::Output as O;
+    if step.effects.recorder.is_some() {
+        recording::answered(client, &output, step);
+    }
     match output {
         O::Held { hold: Hold::Poll(subscription), .. } => return held(client, subscription, step),
         O::Held { hold: Hold::Stream(stream), .. } => return begin(client, stream, step),
@@ -82,6 +86,7 @@ fn held(client: &mut Client, subscription: SubscriptionKey, step: &mut Step<'_>)
         return client.close(step);
     }
     client.enter_hold(subscription, step);
+    recording::held(step);
     resume_behind_hold(client, step);
 }
 

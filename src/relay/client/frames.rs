@@ -1,14 +1,15 @@
 //! Frames: from what a WebSocket's client sends to messages that are published, Pongs, and the end
 //! of the connection (RFC 6455 5, 7). Never looks at what the client is sent.
 
-use super::Client;
 use super::following::{Begun, WebSocket};
 use super::next::Next;
 use super::outgoing::{arm_ping, close_socket, end_over, send};
-use super::responding::words;
+use super::words::words;
+use super::{Client, recording};
 use crate::http::websocket::{Breach, Frame, Intake, write_pong};
 use crate::hub::{ChannelName, Information, Peer, Publish, Refusal};
 use crate::message::Content;
+use crate::relay::recorder::By;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::websocket;
 use crate::relay::step::Step;
@@ -83,6 +84,7 @@ fn await_rest(client: &mut Client, step: &mut Step<'_>) {
 
 /// Publishes a message of the client, as a POST of its body would.
 fn publish(client: &mut Client, text: bool, body: &[u8], step: &mut Step<'_>) {
+    let from = client.arrival.peer;
     let Some(following) = client.following() else { return };
     let Some(location) = following.reply.location.clone() else { return };
     let Some(WebSocket { publishes, channel: Some(name), .. }) = following.socket.as_deref_mut()
@@ -98,6 +100,7 @@ fn publish(client: &mut Client, text: bool, body: &[u8], step: &mut Step<'_>) {
         store: options.store_messages,
     };
     let name = ChannelName { store: location.store, name };
+    recording::publishes(from, By::WebSocket, &name, &publish, step);
     step.hub.publish(Peer(step.conn.to_bits()), name, publish, step.now);
 }
 

@@ -4,17 +4,22 @@
 pub(in crate::relay) mod access;
 pub(in crate::relay) mod answering;
 mod buffer;
+mod events;
 pub(in crate::relay) mod following;
 mod frames;
+mod listening;
 pub(in crate::relay) mod next;
 pub(in crate::relay) mod outgoing;
 mod phase;
 pub(in crate::relay) mod reading;
+mod recording;
 pub(in crate::relay) mod responding;
 pub(in crate::relay) mod serving;
 pub(in crate::relay) mod status;
 pub(in crate::relay) mod streaming;
+mod telling;
 pub(in crate::relay) mod why;
+mod words;
 
 use std::sync::Arc;
 
@@ -103,9 +108,10 @@ impl Client {
     }
 
     /// As [`Client::enter`], where the hub itself has ended the phase before.
-    fn enter_answered(&mut self, next: Phase, _why: Why, step: &mut Step<'_>) -> Phase {
+    fn enter_answered(&mut self, next: Phase, why: Why, step: &mut Step<'_>) -> Phase {
         debug_assert!(self.phase.may_become(&next), "{:?} -> {next:?}", self.phase);
         let mut before = std::mem::replace(&mut self.phase, next);
+        step.effects.record_end(step.conn, why, step.now);
         match &mut before {
             Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) if self.is_tied => self.untie(step),
             Phase::Waiting { notice, .. } if self.is_tied => {
@@ -120,6 +126,7 @@ impl Client {
                 step.effects.uploads.set(&mut upload.share, 0);
             }
             Phase::Proxied(key) => step.effects.left.push(*key),
+            Phase::Listening(_) => step.effects.event_readers -= 1,
             Phase::Following(following) => {
                 following.settle(step.effects);
                 self.untie(step);
@@ -131,6 +138,7 @@ impl Client {
         }
         match self.phase {
             Phase::Body(_) => step.effects.figures.uploads += 1,
+            Phase::Listening(_) => step.effects.event_readers += 1,
             // Every other phase sets its own timer, or has the answer do so.
             Phase::Closing => self.disarm(step.effects),
             _ => {}
@@ -215,14 +223,6 @@ impl Client {
             && let Some((timer, _)) = self.timer.take()
         {
             effects.wheel.cancel(timer);
-        }
-    }
-
-    /// Gives a body that is coming some time to come on.
-    fn arm_body(&mut self, step: &mut Step<'_>) {
-        let is_stopping = matches!(self.timer, Some((_, ConnTimer::Stop)));
-        if !is_stopping && !self.stalled {
-            self.arm(if step.effects.stopping { ConnTimer::Stop } else { ConnTimer::Body }, step);
         }
     }
 

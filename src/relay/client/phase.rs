@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::following::Following;
+use super::listening::Listening;
 use crate::http::{BodyDecoder, HttpError};
 use crate::hub::SubscriptionKey;
 use crate::relay::exchange_key::ExchangeKey;
@@ -21,6 +22,7 @@ use crate::store::Ticket;
 ///                   │     ├─► AwaitingStore    a store takes time; then as from AwaitingHub
 ///                   │     └─► Waiting ─► Head  held, and the hub has ended the hold
 ///                   ├─► Following ───► Head    a poll was answered; a stream ends as the last two
+///                   ├─► Listening ───► Head    there are events, or none came in time
 ///                   ├─► Proxied ─────► Head    the upstream's answer has passed
 ///                   ├─► Lingering              refused, as from Body and Proxied
 ///                   └─► Closing                done, as from every phase
@@ -41,6 +43,8 @@ pub(in crate::relay) enum Phase {
     Waiting { reply: Reply, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
     /// Follows channels: the hub was asked, or has begun a stream or holds a poll.
     Following(Box<Following>),
+    /// Waits for events that the inspector shows.
+    Listening(Box<Listening>),
     /// Goes through the upstream. What comes now is the request's body, or the next request, which
     /// waits.
     Proxied(ExchangeKey),
@@ -64,6 +68,7 @@ impl Phase {
             Self::AwaitingStore(asked) => asked.ticket.is_patient(),
             Self::Proxied(_) => is_tunnel,
             Self::Head { .. } | Self::Body(_) | Self::Lingering { .. } => false,
+            Self::Listening(_) => false,
         }
     }
 
@@ -109,10 +114,10 @@ impl Phase {
         matches!(self, Self::Following(following) if following.has_begun() && !following.is_poll())
     }
 
-    /// Whether a poll is held.
+    /// Whether a request is held.
     pub(in crate::relay) fn is_held(&self) -> bool {
         match self {
-            Self::Waiting { .. } => true,
+            Self::Waiting { .. } | Self::Listening(_) => true,
             Self::Following(following) => following.is_poll() && following.has_begun(),
             _ => false,
         }
@@ -141,7 +146,7 @@ impl Phase {
     ) -> bool {
         match self {
             Self::Closing => false,
-            Self::Lingering { .. } | Self::Waiting { .. } => true,
+            Self::Lingering { .. } | Self::Waiting { .. } | Self::Listening(_) => true,
             Self::Proxied(_) if passes_up => true,
             Self::Following(following) if following.reads_to_end() => true,
             Self::Head { .. } | Self::Body(_) if is_free => true,

@@ -8,9 +8,9 @@ use super::frames::read_frame;
 use super::next::Next;
 use super::outgoing;
 use super::phase::too_many_uploads;
-use super::responding::{fail, refuse_and_linger, refuse_whole, warn_of_refusal};
+use super::responding::{arm_body, fail, refuse_and_linger, refuse_whole};
 use super::serving::{reply, serve};
-use super::{Client, ConnTimer, Phase, Upload};
+use super::{Client, ConnTimer, Phase, Upload, recording};
 use crate::http::{
     BodyDecoder, Framing, HeaderSlots, HttpError, RequestHead, Scan, parse_request, scan,
 };
@@ -19,6 +19,7 @@ use crate::relay::options::Limits;
 use crate::relay::output::Output;
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Asked, admit};
+use crate::relay::request::publish;
 use crate::relay::request::refusal::Refusal;
 use crate::relay::request::revoke::form_bytes_max;
 use crate::relay::step::Step;
@@ -44,7 +45,8 @@ pub(in crate::relay) fn read<'b>(
             Kind::EventStream => Next::Gone,
             Kind::WebSocket => read_frame(client, input, step),
         },
-        Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) | Phase::Waiting { .. } => Next::Wait,
+        Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) => Next::Wait,
+        Phase::Waiting { .. } | Phase::Listening(_) => Next::Wait,
         Phase::Lingering { .. } | Phase::Closing => Next::Gone,
     }
 }
@@ -154,7 +156,7 @@ fn begin_body(
         && let Some((reply, refusal)) = refused
     {
         client.access.note(head, step.site);
-        warn_of_refusal(&reply, &refusal, head, step);
+        recording::refuses(client, &reply, &refusal, head, step);
         refuse_early(client, reply, &refusal, step);
         return input.len();
     }
@@ -173,13 +175,15 @@ fn begin_body(
     let head = head_bytes.into();
     let upload = Upload { head, decoder, refused, keeps_body, body, share };
     client.enter(Phase::Body(Box::new(upload)), step);
-    client.arm_body(step);
+    arm_body(client, step);
     decoded.consumed
 }
 
 /// How long the body of a request may be.
 fn body_bytes_max(found: Option<&Found<'_>>, limits: &Limits) -> usize {
+    let is_inspector = found.is_some_and(|(location, _)| location.role.inspects());
     match found {
+        Some((_, b"/publish")) if is_inspector => publish::form_bytes_max(limits),
         Some((location, _)) if location.role.is_status() => form_bytes_max(limits),
         _ => limits.body_bytes,
     }
@@ -192,7 +196,7 @@ fn read_body(client: &mut Client, input: &[u8], step: &mut Step<'_>) -> usize {
     if matches!(outcome, Ok(false)) {
         // What will be refused has as long in all, or a byte now and then would keep it here.
         if upload.refused.is_none() {
-            client.arm_body(step);
+            arm_body(client, step);
         }
         return used;
     }
@@ -229,6 +233,7 @@ fn fail_request(
     let found = step.site.routes.find(head.path);
     let mut reply = reply(head, found.as_ref(), step);
     reply.persistence = Persistence::Close;
+    recording::fails(client, head, (error.status, &error.message), &reply, step);
     let payload = step.renderer.text(&reply, error.status, b"", &error.message);
     refuse_and_linger(client, error.status, payload, step);
 }
@@ -245,7 +250,7 @@ fn fail_begun(client: &mut Client, error: &HttpError, is_head: bool, step: &mut 
                 return fail_request(client, &head, error, step);
             };
             client.access.note(&head, step.site);
-            warn_of_refusal(&reply, &refusal, &head, step);
+            recording::refuses(client, &reply, &refusal, &head, step);
             return refuse_early(client, reply, &refusal, step);
         }
     } else if let Some(buffer) = client.buffer.take() {
@@ -274,6 +279,7 @@ pub(in crate::relay) fn timed_out(
             return outgoing::timed_out(client, timer, step);
         }
         ConnTimer::Store => return store_timed_out(client, step),
+        ConnTimer::Events => return super::events::woken(client, step),
         ConnTimer::Begin => return super::streaming::begin_early(client, step),
         // It is our turn to speak; the answer sets the next timer.
         _ if client.phase.is_unanswered() && timer != ConnTimer::Write => return,

@@ -3,14 +3,14 @@
 
 use std::fmt;
 
-use super::{Client, ConnTimer, Phase};
+use super::{Client, ConnTimer, Phase, recording};
 use crate::http::{HttpError, RequestHead};
-use crate::hub::{self, End};
+use crate::hub::End;
 use crate::message::Cursor;
 use crate::relay::output::Output;
 use crate::relay::render::payload::Payload;
 use crate::relay::render::{Persistence, Renderer, Reply};
-use crate::relay::request::refusal::{Concern, Refusal};
+use crate::relay::request::refusal::Refusal;
 use crate::relay::step::Step;
 use crate::relay::timers::LINGER_ALL_MS;
 
@@ -20,11 +20,12 @@ pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
     match client.phase {
         Phase::Head { .. } => client.await_request(step),
         Phase::Body(_) => {
-            client.arm_body(step);
+            arm_body(client, step);
             client.go_on_later(step);
         }
         Phase::Lingering { .. } => client.linger_from_now(step),
         Phase::AwaitingStore(_) => client.arm(ConnTimer::Store, step),
+        Phase::Listening(_) => client.arm(ConnTimer::Events, step),
         Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => {
             client.disarm(step.effects);
         }
@@ -32,6 +33,14 @@ pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
         Phase::Following(_) | Phase::Proxied(_) => {}
     }
     resume_behind_hold(client, step);
+}
+
+/// Gives a body that is coming some time to come on.
+pub(super) fn arm_body(client: &mut Client, step: &mut Step<'_>) {
+    let is_stopping = matches!(client.timer, Some((_, ConnTimer::Stop)));
+    if !is_stopping && !client.stalled {
+        client.arm(if step.effects.stopping { ConnTimer::Stop } else { ConnTimer::Body }, step);
+    }
 }
 
 /// Reads on, where reading paused before the request was held: behind a held one it never does.
@@ -66,37 +75,6 @@ pub(super) fn ended(
         End::Displaced => (409, "another subscriber has the one place of this channel"),
     };
     (status, renderer.text(reply, status, b"", text))
-}
-
-/// Status, further header lines and text of the answer.
-pub(super) fn words(refusal: hub::Refusal) -> (u16, &'static [u8], &'static str) {
-    let lines: &[u8] = match refusal {
-        hub::Refusal::Away => b"Retry-After: 1\r\n",
-        _ => b"",
-    };
-    let (status, text) = match refusal {
-        hub::Refusal::Channels => {
-            (503, "too many channels; try again later, or raise limits.channels")
-        }
-        hub::Refusal::Subscribers => (403, "the channel has max_subscribers subscribers"),
-        hub::Refusal::MessageSize => {
-            (413, "the message alone exceeds what its store takes (max_memory); send less")
-        }
-        hub::Refusal::NotWritten => {
-            (507, "the store's disk is full or broken; nothing was done, and the log says more")
-        }
-        hub::Refusal::Busy => {
-            (503, "too much waits to be written to the store's disk; try again later")
-        }
-        hub::Refusal::Away => (
-            503,
-            "the store's Redis is away or refuses this; nothing was done, and the log says more",
-        ),
-        hub::Refusal::OutOfMemory => {
-            (507, "Redis has no memory left; nothing was done: raise its maxmemory")
-        }
-    };
-    (status, lines, text)
 }
 
 /// Sends the answer to a request whose body was consumed.
@@ -138,7 +116,7 @@ pub(super) fn refuse_whole(
     head: &RequestHead<'_>,
     step: &mut Step<'_>,
 ) {
-    warn_of_refusal(reply, refusal, head, step);
+    recording::refuses(client, reply, refusal, head, step);
     let Refusal { status, lines, text, .. } = refusal;
     let payload = step.renderer.text(reply, *status, lines, text);
     respond(client, reply.persistence, *status, payload, step);
@@ -170,51 +148,10 @@ pub(in crate::relay) fn refuse_and_linger(
     client.linger(LINGER_ALL_MS, step);
 }
 
-/// Logs a refusal that the operator may not have meant.
-pub(super) fn warn_of_refusal(
-    reply: &Reply,
-    refusal: &Refusal,
-    head: &RequestHead<'_>,
-    step: &mut Step<'_>,
-) {
-    match refusal.concern {
-        Some(Concern::Origin) => warn_of_origin(reply, head, step),
-        Some(Concern::Host) => {
-            if let Some(times) = step.site.hosts.refusals.note(step.now.mono_ms) {
-                log::warn!(
-                    "event=host_refused host=\"{}\" times={times} cause=\"it is no name of this \
-                     machine, nor in the setting hosts\"",
-                    shown(head.host)
-                );
-            }
-        }
-        Some(Concern::Token(fault)) => *fault.figure(&mut step.effects.figures) += 1,
-        None => {}
-    }
-}
-
-/// Logs a request from an origin that its location does not list: the browser keeps the answer
-/// from the page, or the page may not publish. Neither says why.
-pub(super) fn warn_of_origin(reply: &Reply, head: &RequestHead<'_>, step: &mut Step<'_>) {
-    if let Some(location) = &reply.location
-        && !location.admits(reply.origin)
-        && let Some(origin) = head.header("Origin")
-        && let Some(times) = step.site.routes.foreign_origins.note(step.now.mono_ms)
-    {
-        let (origin, allowed) = (shown(origin), location.shown_origins());
-        let role = location.role.name();
-        log::warn!(
-            "event=origin_not_listed origin=\"{origin}\" allowed=\"{allowed}\" \
-             location={role} times={times} \
-             cause=\"the location's allow_origin does not list it\""
-        );
-    }
-}
-
-/// A host or an origin as a log line shows it.
+/// A name as an answer shows it.
 fn shown(name: &[u8]) -> impl fmt::Display {
     name[..name.len().min(NAME_BYTES_SHOWN)].escape_ascii()
 }
 
-/// Of a host or an origin in the log; a name has at most 253.
+/// Of a channel's id in an answer.
 const NAME_BYTES_SHOWN: usize = 280;

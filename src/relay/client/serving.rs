@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use super::following::{Following, Kind, Ties, WebSocket};
-use super::responding::{refuse_whole, respond, warn_of_origin};
+use super::responding::{refuse_whole, respond};
 use super::streaming::begin_publisher;
-use super::{Client, Phase, status};
+use super::{Client, Phase, recording, status};
 use crate::clock::Now;
 use crate::http::RequestHead;
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
-use crate::message::{Content, Delivery, Order};
+use crate::message::{Delivery, Order};
 use crate::relay::location::{Found, Location};
 use crate::relay::notice::{Notice, passed_headers};
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Admitted, Asked, Question, Receiving, Subscribing, admit};
+use crate::relay::request::content::content;
 use crate::relay::request::pass::Pass;
 use crate::relay::step::Step;
 
@@ -34,7 +35,10 @@ pub(in crate::relay) fn serve(
         Ok(admitted) => admitted,
         Err(refusal) => return refuse_whole(client, &reply, &refusal, head, step),
     };
-    warn_of_origin(&reply, head, step);
+    recording::origin(client, &reply, head, step);
+    if step.effects.recorder.is_some() {
+        recording::asks(client, (head, body), &admitted, step);
+    }
     match admitted {
         Admitted::Methods => {
             let payload = step.renderer.options(&reply);
@@ -146,13 +150,8 @@ fn ask(
         Question::Create => hub.create(peer, name, now),
         Question::Delete => hub.delete(peer, name, now),
         Question::Publish(options) => {
-            let given = |name| head.header(name).filter(|value| !value.is_empty());
             let publish = Publish {
-                content: Content {
-                    content_type: given("Content-Type"),
-                    event: given("X-EventSource-Event"),
-                    body,
-                },
+                content: content(head, body),
                 create: options.create_on_post,
                 store: options.store_messages,
             };

@@ -2,22 +2,28 @@
 
 use super::answering::take_reply;
 use super::responding::respond;
+use super::telling::{JSON, refuse, tell};
 use super::why::Why;
-use super::{Client, Phase};
+use super::{Client, Phase, events, recording};
 use crate::figures::Figures;
 use crate::http::RequestHead;
 use crate::http::response::TEXT;
+use crate::hub::{ChannelName, Peer, Publish};
+use crate::message::Content;
 use crate::relay::exhibit::Exhibit;
+use crate::relay::inspector;
 use crate::relay::options::StatusOptions;
 use crate::relay::output::Output;
+use crate::relay::recorder::By;
 use crate::relay::render::Reply;
+use crate::relay::request::publish::PublishForm;
 use crate::relay::request::revoke::Revoke;
 use crate::relay::request::status::StatusQuestion;
 use crate::relay::status_name::StatusName;
 use crate::relay::step::Step;
 
-/// Media type of what programs read.
-const JSON: &[u8] = b"application/json";
+/// Media type of the page.
+const HTML: &[u8] = b"text/html; charset=utf-8";
 
 /// Serves a request that may be asked, whose body is complete.
 pub(super) fn serve(
@@ -31,31 +37,44 @@ pub(super) fn serve(
         StatusName::Healthz => tell(client, &reply, (TEXT, b"ok\n"), step),
         StatusName::Readyz => await_figures(client, reply, Exhibit::Readiness, step),
         StatusName::Revoke => revoke(client, &reply, options, (head, body), step),
+        StatusName::Page | StatusName::Events | StatusName::Publish if !options.inspector => {
+            refuse(client, &reply, 404, "the inspector is off; set the location's inspector", step);
+        }
+        StatusName::Page => {
+            let (lines, page) = (&inspector::LINES, inspector::PAGE.as_bytes());
+            let payload = step.renderer.whole(&reply, (200, lines), HTML, page);
+            respond(client, reply.persistence, 200, payload, step);
+        }
+        StatusName::Events => events::serve(client, reply, head, step),
+        StatusName::Publish => publish(client, reply, (head, body), step),
         _ => refuse(client, &reply, 404, "this is not served yet", step),
     }
 }
 
-/// Answers with a body that no cache keeps.
-pub(super) fn tell(
+/// Publishes as a publisher's POST would, and answers so.
+fn publish(
     client: &mut Client,
-    reply: &Reply,
-    (media_type, body): (&[u8], &[u8]),
+    reply: Reply,
+    (head, body): (&RequestHead<'_>, &[u8]),
     step: &mut Step<'_>,
 ) {
-    let payload = step.renderer.whole(reply, (200, b""), media_type, body);
-    respond(client, reply.persistence, 200, payload, step);
-}
-
-/// Answers with what is wrong and what to do.
-pub(super) fn refuse(
-    client: &mut Client,
-    reply: &Reply,
-    status: u16,
-    text: &str,
-    step: &mut Step<'_>,
-) {
-    let payload = step.renderer.text(reply, status, b"", text);
-    respond(client, reply.persistence, status, payload, step);
+    let form = match PublishForm::of(head, body, &step.site.routes, &step.site.limits) {
+        Ok(form) => form,
+        Err(text) => return refuse(client, &reply, 400, &text, step),
+    };
+    let PublishForm { location, id, content_type, body } = form;
+    let Some(options) = location.role.publisher() else { return };
+    client.enter(Phase::AwaitingHub { reply, notice: None }, step);
+    let content_type = content_type.as_deref();
+    let publish = Publish {
+        content: Content { content_type, event: None, body: &body },
+        create: options.create_on_post,
+        store: options.store_messages,
+    };
+    let name = [&location.namespace[..], &id].concat();
+    let name = ChannelName { store: location.store, name: &name };
+    recording::publishes(client.arrival.peer, By::Inspector, &name, &publish, step);
+    step.hub.publish(Peer(step.conn.to_bits()), name, publish, step.now);
 }
 
 /// Has `net` bring together the figures of all layers, which it does within the turn.

@@ -4,9 +4,10 @@
 use super::following::{Begun, Following, Kind};
 use super::frames::{published, refused};
 use super::outgoing::{REVOKED, STOPS, arm_ping, close_socket, end_begun, end_over, send};
-use super::responding::{ended, missing, respond, resume_behind_hold, words};
+use super::responding::{ended, missing, respond, resume_behind_hold};
 use super::why::Why;
-use super::{Client, Phase};
+use super::words::words;
+use super::{Client, Phase, recording};
 use crate::hub::{self, Due, End, Hold, StreamKey};
 use crate::message::Cursor;
 use crate::relay::render::payload::Payload;
@@ -107,8 +108,8 @@ fn end_late(client: &mut Client, step: &mut Step<'_>) {
     if client.phase.is_stream() {
         end_over(client, step);
     } else if let Some(following) = take(client, Why::Expired, step) {
-        let Refusal { status, lines, text, .. } = Fault::Expired.refusal();
-        *Fault::Expired.figure(&mut step.effects.figures) += 1;
+        let Refusal { status, lines, text, .. } = Fault::Expired(0).refusal();
+        *Fault::Expired(0).figure(&mut step.effects.figures) += 1;
         let payload = step.renderer.text(&following.reply, status, &lines, text);
         respond(client, following.reply.persistence, status, payload, step);
     }
@@ -119,6 +120,7 @@ fn go_on(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
     let is_stalled = client.stalled;
     let Some(following) = client.following() else { return };
     (following.begun, following.ticket) = (Begun::Stream(stream), None);
+    recording::held(step);
     let tells_place = following.kind() == Kind::EventStream && following.tells_place();
     if is_stalled {
         step.hub.pause(stream);
@@ -154,6 +156,9 @@ fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
             // An answer before it waits for the socket.
             step.hub.pause(stream);
         }
+    }
+    if let Begun::Stream(_) = begun {
+        recording::held(step);
     }
     client.access.begin_stream(step.now.mono_ms);
     client.disarm(step.effects);
@@ -256,6 +261,7 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
     if end_over(client, step) {
         return;
     }
+    let from = client.arrival.peer;
     let Some(following) = client.following().filter(|one| one.stream() == Some(stream)) else {
         return;
     };
@@ -265,6 +271,7 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
         step.effects.figures.delivered += 1;
         step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
         count += 1;
+        recording::read(from, &due, step);
         let id = following.named(&due.name);
         if is_large(&due) {
             large = Some(step.renderer.feed(form, &due, id));

@@ -24,6 +24,20 @@ pub(in crate::relay) enum Why {
 }
 
 impl Why {
+    /// In one word.
+    pub(in crate::relay) fn word(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Timeout => "timeout",
+            Self::Gone => "gone",
+            Self::Displaced => "displaced",
+            Self::Deleted => "deleted",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Stop => "stop",
+        }
+    }
+
     /// Why the hub has ended it.
     pub(super) fn of(end: End) -> Self {
         match end {

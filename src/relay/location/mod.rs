@@ -8,7 +8,6 @@ use std::sync::Arc;
 use regex::bytes::CaptureLocations;
 
 use super::options::{ChannelIds, LocationOptions, Origins, Role};
-use crate::rate_limit::RateLimit;
 use crate::store::StoreId;
 
 pub(in crate::relay) mod pattern;
@@ -49,6 +48,10 @@ pub(super) struct Realm {
 /// One location, ready to serve.
 #[derive(Debug)]
 pub(super) struct Location {
+    /// Its place in the settings.
+    pub(super) place: u16,
+    /// Its `url` or `prefix`, as in the settings.
+    pub(super) pattern: Box<str>,
     pub(super) store: StoreId,
     /// Goes before a channel id, so that no other store or group has a channel of that name.
     pub(super) namespace: Box<[u8]>,
@@ -67,7 +70,7 @@ pub(super) struct Location {
 }
 
 impl Location {
-    pub(super) fn new(options: &LocationOptions) -> Self {
+    pub(super) fn new(options: &LocationOptions, place: u16) -> Self {
         let subscriber = options.role.subscriber();
         // Why it was refused, and with what to ask, where tokens are needed.
         let (challenge, credentials) = match &options.signed {
@@ -100,6 +103,8 @@ impl Location {
             Role::Status(_) => ("", String::new()),
         };
         Self {
+            place,
+            pattern: options.shown.clone(),
             store: options.store,
             namespace: namespace(options.store, &options.channel_group).into(),
             ids: options.ids.clone(),
@@ -199,8 +204,6 @@ pub(super) type Found<'p> = (Rc<Location>, &'p [u8]);
 #[derive(Debug)]
 pub(super) struct Routes {
     routes: Vec<Route>,
-    /// Of requests from origins that their location does not list.
-    pub(super) foreign_origins: RateLimit,
 }
 
 #[derive(Debug)]
@@ -213,18 +216,20 @@ struct Route {
 
 impl Routes {
     pub(super) fn new(locations: &[LocationOptions]) -> Self {
-        let route = |options: &LocationOptions| Route {
+        let route = |(options, place): (&LocationOptions, u16)| Route {
             pattern: options.pattern.clone(),
             captures: match &options.pattern {
                 Pattern::Url(regex) => Some(regex.capture_locations()),
                 Pattern::Segment(_) | Pattern::Prefix(_) | Pattern::Whole(_) => None,
             },
-            location: Rc::new(Location::new(options)),
+            location: Rc::new(Location::new(options, place)),
         };
-        Self {
-            routes: locations.iter().map(route).collect(),
-            foreign_origins: RateLimit::default(),
-        }
+        Self { routes: locations.iter().zip(0..).map(route).collect() }
+    }
+
+    /// All locations.
+    pub(super) fn locations(&self) -> impl Iterator<Item = &Rc<Location>> {
+        self.routes.iter().map(|route| &route.location)
     }
 
     /// The first location that serves `path`, and the channel ids' part of the path. None serves
@@ -262,14 +267,18 @@ mod tests {
             secret: None,
             allow_origin: Origins::Listed((1..=65_537).map(origin).collect()),
         };
-        let location = Location::new(&LocationOptions {
-            pattern: Pattern::prefix("/").unwrap(),
-            ids: ChannelIds::One,
-            store: StoreId(0),
-            channel_group: String::new(),
-            role: Role::Publisher(publisher),
-            signed: None,
-        });
+        let location = Location::new(
+            &LocationOptions {
+                pattern: Pattern::prefix("/").unwrap(),
+                shown: "/".into(),
+                ids: ChannelIds::One,
+                store: StoreId(0),
+                channel_group: String::new(),
+                role: Role::Publisher(publisher),
+                signed: None,
+            },
+            0,
+        );
         let slot = |index| location.origin_slot(Some(origin(index).as_bytes()));
         assert_eq!(slot(65_535), OriginSlot(65_535));
         assert_eq!((slot(65_536), slot(65_537)), (OriginSlot::UNLISTED, OriginSlot::UNLISTED));

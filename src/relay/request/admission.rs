@@ -116,20 +116,19 @@ pub(in crate::relay) fn admit<'l>(
             return Ok(Admitted::Methods);
         }
         let text = "no location serves this path; the settings' locations say which paths are";
-        return Err(Refusal::new(404, text));
+        return Err(Refusal::new(404, text).due_to(Concern::NoLocation));
     };
     if let Some(port) = arrival.loopback_port
         && !site.hosts.admit(head.host, port)
     {
-        let refusal = Refusal::new(MISDIRECTED, UNKNOWN_HOST);
-        return Err(Refusal { concern: Some(Concern::Host), ..refusal });
+        return Err(Refusal::new(MISDIRECTED, UNKNOWN_HOST).due_to(Concern::Host));
     }
     if let Role::Status(options) = &location.role {
         let question = status::admit(options, part, arrival, head)?;
         return Ok(Admitted::Status(options, question));
     }
     channel_ids::read(location, part, head.query, &site.limits, names)
-        .map_err(|bad| Refusal::new(bad.status(), bad.text()))?;
+        .map_err(|bad| Refusal::new(bad.status(), bad.text()).due_to(Concern::ChannelId))?;
     let door = Door { site, location, names, asked, now };
     match (location.role.publisher(), location.role.subscriber(), head.method) {
         (Some(publisher), None, _) => {
@@ -140,7 +139,8 @@ pub(in crate::relay) fn admit<'l>(
         (_, Some(options), "GET") => {
             let pass = door.subscriber_pass()?;
             let receiving = door.receiving(options, pass.as_ref())?;
-            let cursor = cursor::of_request(head).map_err(|text| Refusal::new(400, text))?;
+            let cursor = cursor::of_request(head)
+                .map_err(|text| Refusal::new(400, text).due_to(Concern::Cursor))?;
             let subscribing = Subscribing { options, cursor, receiving, pass };
             Ok(Admitted::Channel(location, Question::Subscribe(subscribing)))
         }
@@ -204,16 +204,14 @@ impl<'l> Door<'_, 'l> {
         let served = options.transports;
         match Transport::of(self.asked.head) {
             Transport::WebSocket if served.websocket => self.websocket(pass),
-            Transport::WebSocket => Err(Refusal::new(403, NO_WEBSOCKETS)),
+            Transport::WebSocket => Err(unserved(403, NO_WEBSOCKETS)),
             Transport::EventStream { .. } if served.event_stream => Ok(Receiving::EventStream),
             Transport::EventStream { or_poll: true } | Transport::Poll if served.poll => {
                 Ok(Receiving::Poll)
             }
-            Transport::EventStream { .. } if served.poll => {
-                Err(Refusal::new(406, NO_EVENT_STREAMS))
-            }
-            _ if served.event_stream => Err(Refusal::new(406, NO_POLLS)),
-            _ => Err(Refusal::new(406, ONLY_WEBSOCKETS)),
+            Transport::EventStream { .. } if served.poll => Err(unserved(406, NO_EVENT_STREAMS)),
+            _ if served.event_stream => Err(unserved(406, NO_POLLS)),
+            _ => Err(unserved(406, ONLY_WEBSOCKETS)),
         }
     }
 
@@ -275,17 +273,21 @@ impl<'l> Door<'_, 'l> {
     }
 }
 
+fn unserved(status: u16, text: &'static str) -> Refusal {
+    Refusal::new(status, text).due_to(Concern::Transport)
+}
+
 /// Whether the location's `allow` has the address of the client.
 fn check_address(options: &PublisherOptions, arrival: Arrival) -> Result<(), Refusal> {
     if !options.allow.is_empty() && !arrival.is_of(&options.allow) {
         let text = "this address may not publish; the location's allow says which may";
-        return Err(Refusal::new(403, text));
+        return Err(Refusal::new(403, text).due_to(Concern::Allow));
     }
     Ok(())
 }
 
 fn foreign(text: &'static str) -> Refusal {
-    Refusal { concern: Some(Concern::Origin), ..Refusal::new(403, text) }
+    Refusal::new(403, text).due_to(Concern::Origin)
 }
 
 /// Longest `Content-Type` of a message. It goes to every subscriber in a head, for which front
@@ -297,5 +299,5 @@ const EVENT_BYTES_MAX: usize = 255;
 
 fn method_not_allowed(location: &Location) -> Refusal {
     let text = "this location does not serve the method; the Allow header says which it does";
-    Refusal { lines: location.allow.to_vec(), ..Refusal::new(405, text) }
+    Refusal { lines: location.allow.to_vec(), ..Refusal::new(405, text) }.due_to(Concern::Method)
 }

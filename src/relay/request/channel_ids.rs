@@ -165,20 +165,24 @@ mod tests {
 
     /// The ids, or what is wrong with them.
     fn ids(kind: ChannelIds, part: &[u8], query: &str) -> Result<Vec<String>, BadIds> {
-        let location = Location::new(&LocationOptions {
-            pattern: Pattern::prefix("/").unwrap(),
-            ids: kind,
-            store: StoreId(0),
-            channel_group: "g".to_owned(),
-            role: Role::Publisher(PublisherOptions {
-                create_on_post: true,
-                store_messages: true,
-                allow: Vec::new(),
-                secret: None,
-                allow_origin: Origins::Nobody,
-            }),
-            signed: None,
-        });
+        let location = Location::new(
+            &LocationOptions {
+                pattern: Pattern::prefix("/").unwrap(),
+                shown: "/".into(),
+                ids: kind,
+                store: StoreId(0),
+                channel_group: "g".to_owned(),
+                role: Role::Publisher(PublisherOptions {
+                    create_on_post: true,
+                    store_messages: true,
+                    allow: Vec::new(),
+                    secret: None,
+                    allow_origin: Origins::Nobody,
+                }),
+                signed: None,
+            },
+            0,
+        );
         let limits = Limits { channel_id_bytes: 8, channels_per_request: 3, ..Limits::default() };
         let mut names = Names::default();
         read(&location, part, Some(query.as_bytes()), &limits, &mut names)?;

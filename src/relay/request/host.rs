@@ -9,21 +9,18 @@
 //! Pure; made at start and on reload.
 
 use crate::http::authority::{host_len, port_number};
-use crate::rate_limit::RateLimit;
 
 /// The names beside those that every machine has for itself.
 #[derive(Debug)]
 pub(in crate::relay) struct Hosts {
     /// As in the settings: `push.example`, `.example` for it and all below it, `*` for all.
     names: Vec<Box<[u8]>>,
-    /// Of requests for another name.
-    pub(in crate::relay) refusals: RateLimit,
 }
 
 impl Hosts {
     pub(in crate::relay) fn new(names: &[String]) -> Self {
         let names = names.iter().map(|name| name.as_bytes().into()).collect();
-        Self { names, refusals: RateLimit::default() }
+        Self { names }
     }
 
     /// Whether a request with this `Host` may be served, that came to a loopback address at `port`.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::bearer::bearer;
 use super::channel_ids::{decoded, value_of};
-use super::refusal::{Fault, Refusal};
+use super::refusal::{Fault, Refusal, Unfit};
 use super::token::Token;
 use crate::http::RequestHead;
 use crate::relay::location::{Location, Realm};
@@ -81,21 +81,27 @@ pub(super) fn of_request(
     let read = |text: &Cow<'_, [u8]>| Token::read(text, &site.signing_keys, site.limits.token_s);
     let tokens: Option<Vec<Token>> = tokens.iter().map(read).collect();
     let ends_most_s = unix_s.saturating_add(site.limits.token_s).saturating_add(AHEAD_S);
-    let opened = tokens.and_then(|tokens| {
-        let mut ids = names.iter().map(|name| &name[location.namespace.len()..]);
-        let opens = tokens.iter().all(|token| {
-            token.user == tokens[0].user
-                && action.is_allowed(token.publishes)
-                && token.ends_s <= ends_most_s
-                && (&*token.group, &*token.store) == (&*realm.group, &*realm.store)
-        });
-        let names_all = ids.all(|id| tokens.iter().any(|token| token.names(id)));
-        (opens && names_all).then_some(tokens)
-    });
-    let tokens = opened.ok_or_else(|| Fault::Invalid.refusal())?;
+    let Some(tokens) = tokens else { return Err(unfit(Unfit::Unsigned, None)) };
+    for token in &tokens {
+        if (&*token.group, &*token.store) != (&*realm.group, &*realm.store) {
+            let is_for = format!("channel_group {:?}, store {:?}", token.group, token.store);
+            return Err(unfit(Unfit::Realm, Some(is_for)));
+        }
+        if !action.is_allowed(token.publishes) {
+            let is_to = if token.publishes { "publish" } else { "subscribe" };
+            return Err(unfit(Unfit::Action, Some(is_to.to_owned())));
+        }
+        if token.user != tokens[0].user || token.ends_s > ends_most_s {
+            return Err(unfit(Unfit::Other, None));
+        }
+    }
+    let mut ids = names.iter().map(|name| &name[location.namespace.len()..]);
+    if !ids.all(|id| tokens.iter().any(|token| token.names(id))) {
+        return Err(unfit(Unfit::Channel, tokens[0].channels.first().cloned()));
+    }
     let ends_s = tokens.iter().map(|token| token.ends_s).min().unwrap_or(0);
     if unix_s >= ends_s {
-        return Err(Fault::Expired.refusal());
+        return Err(Fault::Expired(unix_s - ends_s).refusal());
     }
     if tokens.iter().any(|token| is_revoked(site, location, token, names)) {
         return Err(Fault::Revoked.refusal());
@@ -106,6 +112,12 @@ pub(super) fn of_request(
         is_borne,
         user: tokens.into_iter().next().and_then(|token| token.user),
     })
+}
+
+/// A refusal that tells the client one thing, whatever it is due to.
+fn unfit(unfit: Unfit, detail: Option<String>) -> Refusal {
+    let detail = detail.map(Into::into);
+    Refusal { detail, ..Fault::Invalid(unfit).refusal() }
 }
 
 /// Whether one of the channels that a token is for is taken back from its user. Pages ask for

@@ -19,24 +19,45 @@ pub(in crate::relay) struct Refusal {
     /// Further header lines.
     pub(in crate::relay) lines: Vec<u8>,
     pub(in crate::relay) text: &'static str,
-    /// What the operator may not have meant.
-    pub(in crate::relay) concern: Option<Concern>,
+    /// What it is due to.
+    pub(in crate::relay) concern: Concern,
+    /// What the operator alone is told of it.
+    pub(in crate::relay) detail: Option<Box<str>>,
 }
 
-/// What of the settings a refusal may be due to.
+/// What a refusal is due to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Concern {
+    /// What was asked for, as the text says.
+    Request,
     /// The location's `allow_origin`.
     Origin,
     /// `hosts`.
     Host,
-    /// Nothing of them: tokens that do not fit are counted.
+    /// No location serves the path.
+    NoLocation,
+    /// The location's `allow`.
+    Allow,
+    /// The location's `secret`.
+    Secret,
+    /// The location has no `secret`.
+    NoSecret,
     Token(Fault),
+    Method,
+    ChannelId,
+    Cursor,
+    /// The location's `transports`.
+    Transport,
 }
 
 impl Refusal {
     pub(in crate::relay) const fn new(status: u16, text: &'static str) -> Self {
-        Self { status, lines: Vec::new(), text, concern: None }
+        Self { status, lines: Vec::new(), text, concern: Concern::Request, detail: None }
+    }
+
+    /// As it is, due to this.
+    pub(in crate::relay) fn due_to(self, concern: Concern) -> Self {
+        Self { concern, ..self }
     }
 
     /// Says with what to ask (RFC 6750 3).
@@ -51,12 +72,27 @@ impl Refusal {
 pub(in crate::relay) enum Fault {
     /// There is none.
     None,
-    /// It cannot be read, nobody here has signed it, or it is for something else.
-    Invalid,
-    /// Its time is up.
-    Expired,
+    /// It opens nothing here. The client is told so in one way.
+    Invalid(Unfit),
+    /// Its time was up so many seconds ago.
+    Expired(u64),
     /// The access of its user was taken back.
     Revoked,
+}
+
+/// Why a token opens nothing here, as only the operator is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum Unfit {
+    /// It cannot be read, or nobody here has signed it.
+    Unsigned,
+    /// It is for other channels.
+    Channel,
+    /// It is for another channel group or store.
+    Realm,
+    /// It is to subscribe where it is to publish, or the other way round.
+    Action,
+    /// It is good for too long, or another one is of another user.
+    Other,
 }
 
 impl Fault {
@@ -64,20 +100,20 @@ impl Fault {
     pub(in crate::relay) fn figure(self, figures: &mut RelayFigures) -> &mut u64 {
         match self {
             Self::None => &mut figures.token_refusals_none,
-            Self::Invalid => &mut figures.token_refusals_invalid,
-            Self::Expired => &mut figures.token_refusals_expired,
+            Self::Invalid(_) => &mut figures.token_refusals_invalid,
+            Self::Expired(_) => &mut figures.token_refusals_expired,
             Self::Revoked => &mut figures.token_refusals_revoked,
         }
     }
 
     /// The answer.
     pub(in crate::relay) fn refusal(self) -> Refusal {
-        let concern = Some(Concern::Token(self));
+        let concern = Concern::Token(self);
         let (text, challenge) = match self {
             Self::Revoked => return Refusal { concern, ..Refusal::new(403, TAKEN_BACK) },
             Self::None => (NO_TOKEN, "Bearer"),
-            Self::Invalid => (UNFIT, "Bearer error=\"invalid_token\""),
-            Self::Expired => {
+            Self::Invalid(_) => (UNFIT, "Bearer error=\"invalid_token\""),
+            Self::Expired(_) => {
                 (EXPIRED, "Bearer error=\"invalid_token\", error_description=\"expired\"")
             }
         };

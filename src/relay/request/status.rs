@@ -1,7 +1,7 @@
 //! Status: what a location for who runs the daemon lets a request ask. Answers nothing.
 
 use super::bearer::bears;
-use super::refusal::Refusal;
+use super::refusal::{Concern, Refusal};
 use crate::http::RequestHead;
 use crate::relay::input::Arrival;
 use crate::relay::options::StatusOptions;
@@ -32,7 +32,7 @@ pub(super) fn admit(
     let is_for_all = matches!(name, StatusName::Healthz | StatusName::Readyz);
     if !is_for_all && !arrival.is_of(&options.allow) {
         let text = "this address may not ask; the location's allow says which may";
-        return Err(Refusal::new(403, text));
+        return Err(Refusal::new(403, text).due_to(Concern::Allow));
     }
     check_method(name, head)?;
     // A browser says of each POST whose page sends it. The secret stands in no cookie, so this is
@@ -41,7 +41,9 @@ pub(super) fn admit(
         && name.is_post()
         && !is_of_this_server(origin, head.host)
     {
-        return Err(Refusal::new(403, "no web page of another server may ask this"));
+        return Err(
+            Refusal::new(403, "no web page of another server may ask this").due_to(Concern::Origin)
+        );
     }
     let needs_secret = match name {
         StatusName::Page | StatusName::Healthz | StatusName::Readyz => false,
@@ -51,10 +53,10 @@ pub(super) fn admit(
     };
     match &options.secret {
         _ if is_trusted || !needs_secret => Ok(question),
-        None => Err(Refusal::new(403, without_secret(name))),
+        None => Err(Refusal::new(403, without_secret(name)).due_to(Concern::NoSecret)),
         Some(_) => {
             let text = "send the status location's secret as Authorization: Bearer SECRET";
-            Err(Refusal::challenge(text, "Bearer"))
+            Err(Refusal::challenge(text, "Bearer").due_to(Concern::Secret))
         }
     }
 }
@@ -67,7 +69,7 @@ fn check_method(name: StatusName, head: &RequestHead<'_>) -> Result<(), Refusal>
     if served.contains(&head.method) {
         return Ok(());
     }
-    Err(Refusal { lines: lines.to_vec(), ..Refusal::new(405, text) })
+    Err(Refusal { lines: lines.to_vec(), ..Refusal::new(405, text) }.due_to(Concern::Method))
 }
 
 /// Whether a page of this origin came from where the request goes.

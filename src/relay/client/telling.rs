@@ -1,0 +1,32 @@
+//! Telling: answers whoever asks a status location. Knows no name of it.
+
+use super::Client;
+use super::responding::respond;
+use crate::relay::render::Reply;
+use crate::relay::step::Step;
+
+/// Media type of what programs read.
+pub(super) const JSON: &[u8] = b"application/json";
+
+/// Answers with a body that no cache keeps.
+pub(super) fn tell(
+    client: &mut Client,
+    reply: &Reply,
+    (media_type, body): (&[u8], &[u8]),
+    step: &mut Step<'_>,
+) {
+    let payload = step.renderer.whole(reply, (200, b""), media_type, body);
+    respond(client, reply.persistence, 200, payload, step);
+}
+
+/// Answers with what is wrong and what to do.
+pub(super) fn refuse(
+    client: &mut Client,
+    reply: &Reply,
+    status: u16,
+    text: &str,
+    step: &mut Step<'_>,
+) {
+    let payload = step.renderer.text(reply, status, b"", text);
+    respond(client, reply.persistence, status, payload, step);
+}

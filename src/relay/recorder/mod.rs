@@ -1,0 +1,336 @@
+//! Recorder: the newest of what happened, for whoever asks why a message did not arrive. Written
+//! whether or not somebody looks, as one looks when it is too late. Bounded in number and bytes;
+//! decides nothing, and is not there where no location has `inspector`.
+//!
+//! A request is noted when it asks the hub ([`Recorder::asks`]), and with the hub's answer what was
+//! noted becomes an event. Where a store takes time, it waits for that ([`Recorder::defer`]).
+
+mod asked;
+mod event;
+mod json;
+mod name;
+mod ring;
+mod rings;
+mod texts;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::client::why::Why;
+use super::conn_key::ConnKey;
+use crate::clock::Now;
+use crate::hub::Sent;
+use crate::message::{Content, Cursor, MessageId};
+use crate::store::Gone;
+
+pub(super) use self::asked::Asking;
+use self::asked::{Asked, Text, What};
+use self::event::Fact;
+pub(super) use self::event::{By, NO_LOCATION, Transport};
+use self::name::cut_name;
+use self::rings::{Kind, Rings};
+use self::texts::cut;
+
+/// Connections whose holds are recorded: those with the lowest places in the table. So each hold
+/// that is recorded has its end recorded, too.
+const HELD_MAX: usize = 4096;
+
+/// Requests whose stores take time that are noted; beyond, all are forgotten, and their holds and
+/// messages are not recorded.
+const LATER_MAX: usize = 64;
+
+/// How much of a text is kept, bytes.
+const PREVIEW_BYTES: usize = 256;
+const TYPE_BYTES: usize = 64;
+const URL_BYTES: usize = 160;
+const TEXT_BYTES: usize = 512;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    rings: Rings,
+    /// The request at hand.
+    asked: Asked,
+    later: BTreeMap<ConnKey, Asked>,
+    /// By the places of their connections.
+    held: Vec<Option<Held>>,
+    /// The name that was held last; mostly the next one has it, too.
+    name: Rc<[u8]>,
+}
+
+const _: () = {
+    let of_later = LATER_MAX * (size_of::<Asked>() + 2 * TEXT_BYTES);
+    let bytes = HELD_MAX * size_of::<Option<Held>>() + of_later + Rings::BYTES_MAX;
+    assert!(bytes <= 3 << 19);
+};
+
+/// A request that is held.
+#[derive(Debug)]
+struct Held {
+    /// The number of its event.
+    h: u64,
+    /// When it began, monotonic milliseconds modulo 2^32.
+    began_ms: u32,
+    names: HeldNames,
+}
+
+#[derive(Debug)]
+enum HeldNames {
+    One(Rc<[u8]>),
+    More(Box<[Box<[u8]>]>),
+}
+
+/// A request that was refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused<'a> {
+    pub(super) status: u16,
+    pub(super) why: &'static str,
+    /// The answer.
+    pub(super) text: &'a str,
+    pub(super) fix: &'a str,
+    /// Of the location in the settings, or [`NO_LOCATION`].
+    pub(super) location: u16,
+}
+
+impl Recorder {
+    /// The number of the newest event; 0 before the first.
+    pub(super) fn newest(&self) -> u64 {
+        self.rings.newest()
+    }
+
+    /// The events behind this number, as JSON, as many as go into one answer. `stores`: the names
+    /// of all stores.
+    pub(super) fn json(&self, after: u64, stores: &[String]) -> Vec<u8> {
+        json::answer(&self.rings, after, stores)
+    }
+
+    /// A request asks the hub something of these channels.
+    pub(super) fn asks<'n>(
+        &mut self,
+        asking: &Asking<'_, '_>,
+        names: impl Iterator<Item = &'n [u8]>,
+    ) {
+        self.asked.note(asking, names);
+    }
+
+    /// That request subscribes.
+    pub(super) fn subscribes(&mut self, cursor: Cursor, transport: Transport) {
+        self.asked.what = What::Subscribe(cursor, transport);
+    }
+
+    /// That request publishes.
+    pub(super) fn publishes(&mut self, content: &Content<&[u8]>, kept: bool, by: By) {
+        let bytes = u32::try_from(content.body.len()).unwrap_or(u32::MAX);
+        self.asked.what = What::Publish { bytes, kept, by };
+        self.asked.texts.push(cut(content.content_type.unwrap_or_default(), TYPE_BYTES));
+        self.asked.texts.push(cut(content.body, PREVIEW_BYTES));
+    }
+
+    /// The store of a request takes time.
+    pub(super) fn defer(&mut self, conn: ConnKey) {
+        if self.asked.conn != Some(conn) {
+            return;
+        }
+        if self.later.len() >= LATER_MAX {
+            self.later.clear();
+        }
+        self.later.insert(conn, std::mem::take(&mut self.asked));
+    }
+
+    /// What a connection has asked last, if that is known and not answered.
+    fn take(&mut self, conn: ConnKey) -> Option<Asked> {
+        if self.asked.conn == Some(conn) {
+            return Some(std::mem::take(&mut self.asked));
+        }
+        self.later.remove(&conn)
+    }
+
+    /// Gives back the room of what is answered.
+    fn keep_room(&mut self, asked: Asked) {
+        self.asked = Asked { conn: None, ..asked };
+    }
+
+    /// The message of a request is published, to so many.
+    pub(super) fn published(&mut self, conn: ConnKey, id: MessageId, sent: usize, now: Now) {
+        let Some(asked) = self.take(conn) else { return };
+        if let What::Publish { bytes, kept, by } = asked.what {
+            let sent = u32::try_from(sent).unwrap_or(u32::MAX);
+            let fact = Fact::Publish { id, bytes, sent, kept, by };
+            let (content_type, preview) = (asked.text(Text::Type), asked.text(Text::Preview));
+            let mut room = [0; 16];
+            let from = octets(asked.from, &mut room);
+            let texts = [asked.names.get(0), from, content_type, preview];
+            self.rings.record(Kind::Publishes, fact, &texts, now);
+        }
+        self.keep_room(asked);
+    }
+
+    /// All that waited for a message have been sent it, the last of them so many microseconds
+    /// behind its publication.
+    pub(super) fn sent(&mut self, sent: &Sent, us: u64, now: Now) {
+        let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let fact = Fact::Sent { id: sent.id, to: count(sent.to as u64), us: count(us) };
+        let name = sent.name.as_deref().unwrap_or_default();
+        self.rings.record(Kind::Sent, fact, &[cut_name(name)], now);
+    }
+
+    /// A request is held.
+    pub(super) fn holds(&mut self, conn: ConnKey, now: Now) {
+        let Some(asked) = self.take(conn) else { return };
+        if let What::Subscribe(cursor, transport) = asked.what
+            && conn.index() < HELD_MAX
+        {
+            let h = self.rings.newest() + 1;
+            let mut room = [0; 16];
+            let from = octets(asked.from, &mut room);
+            let texts = [Text::Agent, Text::Origin, Text::Member].map(|text| asked.text(text));
+            for place in 0..asked.names.len() {
+                let fact = Fact::Hold { h, cursor, transport };
+                let texts = [asked.names.get(place), from, texts[0], texts[1], texts[2]];
+                self.rings.record(Kind::Holds, fact, &texts, now);
+            }
+            let names = match asked.names.len() {
+                1 => HeldNames::One(self.shared(asked.names.get(0))),
+                more => HeldNames::More((0..more).map(|at| asked.names.get(at).into()).collect()),
+            };
+            if self.held.len() <= conn.index() {
+                self.held.resize_with(conn.index() + 1, || None);
+            }
+            self.held[conn.index()] = Some(Held { h, began_ms: now.mono_ms as u32, names });
+        }
+        self.keep_room(asked);
+    }
+
+    fn shared(&mut self, name: &[u8]) -> Rc<[u8]> {
+        if *self.name != *name {
+            self.name = name.into();
+        }
+        Rc::clone(&self.name)
+    }
+
+    /// A connection's request is held no more; `false`: it was not, or is not recorded. `of`: the
+    /// message that it is given, and the name of its channel where it has several.
+    pub(super) fn ends(
+        &mut self,
+        conn: ConnKey,
+        why: Why,
+        of: Option<(MessageId, &[u8])>,
+        now: Now,
+    ) -> bool {
+        let Some(held) = self.held.get_mut(conn.index()).and_then(Option::take) else {
+            return false;
+        };
+        let Held { h, began_ms, names } = held;
+        let held_ms = (now.mono_ms as u32).wrapping_sub(began_ms);
+        let (id, of) = of.unwrap_or_default();
+        let of = cut_name(of);
+        let mut end = |name: &[u8]| {
+            let id = if of.is_empty() || *of == *name { id } else { MessageId::default() };
+            self.rings.record(Kind::Holds, Fact::End { h, why, id, held_ms }, &[name], now);
+        };
+        match names {
+            HeldNames::One(name) => end(&name),
+            HeldNames::More(names) => names.iter().for_each(|name| end(name)),
+        }
+        true
+    }
+
+    /// A request is given a message that was there; `behind`: so many more are.
+    pub(super) fn answers(
+        &mut self,
+        (conn, from): (ConnKey, Option<IpAddr>),
+        name: Option<&[u8]>,
+        (id, behind): (MessageId, u64),
+        now: Now,
+    ) {
+        let behind = u32::try_from(behind).unwrap_or(u32::MAX);
+        let asked = self.take(conn).unwrap_or_default();
+        let mut room = [0; 16];
+        let from = octets(from, &mut room);
+        let name = name.map_or(asked.names.get(0), cut_name);
+        let texts = [name, from, asked.text(Text::Agent)];
+        self.rings.record(Kind::Holds, Fact::Answer { id, behind }, &texts, now);
+        self.keep_room(asked);
+    }
+
+    /// The name of the channel that a connection has asked for, if that is known.
+    pub(super) fn asked_name(&self, conn: ConnKey) -> &[u8] {
+        let asked = match self.asked.conn == Some(conn) {
+            true => Some(&self.asked),
+            false => self.later.get(&conn),
+        };
+        asked.map_or(b"", |asked| asked.names.get(0))
+    }
+
+    /// A message is gone.
+    pub(super) fn drops(&mut self, name: &[u8], id: MessageId, why: Gone, now: Now) {
+        self.rings.record(Kind::Drops, Fact::Drop { id, why }, &[cut_name(name)], now);
+    }
+
+    /// A request is refused that has not asked the hub.
+    pub(super) fn refuses(
+        &mut self,
+        asking: &Asking<'_, '_>,
+        name: Option<&[u8]>,
+        refused: &Refused<'_>,
+        now: Now,
+    ) {
+        self.asks(asking, name.into_iter());
+        self.refuses_asked(asking.conn, refused, now);
+    }
+
+    /// A request is refused that has asked the hub.
+    pub(super) fn refuses_asked(&mut self, conn: ConnKey, refused: &Refused<'_>, now: Now) {
+        let &Refused { status, why, text, fix, location } = refused;
+        let asked = self.take(conn).unwrap_or_default();
+        let mut room = [0; 16];
+        let texts = [
+            asked.names.get(0),
+            octets(asked.from, &mut room),
+            cut(text.as_bytes(), TEXT_BYTES),
+            cut(fix.as_bytes(), TEXT_BYTES),
+            asked.text(Text::Method),
+            asked.text(Text::Path),
+            asked.text(Text::Host),
+            asked.text(Text::Origin),
+        ];
+        self.rings.record(Kind::Refusals, Fact::Refuse { status, why, location }, &texts, now);
+        self.keep_room(asked);
+    }
+
+    /// Django was told something, or could not be. `result`: the status of its answer, or
+    /// a word.
+    #[expect(dead_code, reason = "its callers come with what they tell")]
+    pub(super) fn notices(
+        &mut self,
+        (what, name, url): (&'static str, Option<&[u8]>, &str),
+        (result, us): (&'static str, u32),
+        fix: &str,
+        now: Now,
+    ) {
+        let url = url.split('?').next().unwrap_or_default();
+        let texts = [
+            name.map_or(&b""[..], cut_name),
+            cut(url.as_bytes(), URL_BYTES),
+            cut(fix.as_bytes(), TEXT_BYTES),
+            result.as_bytes(),
+        ];
+        self.rings.record(Kind::Notices, Fact::Notice { what, us }, &texts, now);
+    }
+}
+
+/// An address as its bytes; none on a Unix socket.
+fn octets(from: Option<IpAddr>, room: &mut [u8; 16]) -> &[u8] {
+    match from {
+        None => &[],
+        Some(IpAddr::V4(four)) => {
+            room[..4].copy_from_slice(&four.octets());
+            &room[..4]
+        }
+        Some(IpAddr::V6(six)) => {
+            *room = six.octets();
+            room
+        }
+    }
+}
