@@ -56,6 +56,19 @@ class Browser:
         """The value that the script, the body of a function, returns."""
         return self._post("/execute/sync", {"script": script, "args": arguments})
 
+    def press(self, *keys: str) -> None:
+        """Presses keys one after the other; those of one string at once, as control and enter.
+
+        WebDriver has characters of its own for keys without one (its section 17.4.2).
+        """
+        actions = [
+            {"type": kind, "value": key}
+            for chord in keys
+            for kind, chosen in (("keyDown", chord), ("keyUp", chord[::-1]))
+            for key in chosen
+        ]
+        self._post("/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+
     def add_cookie(self, name: str, value: str) -> None:
         """For the page's host."""
         self._post("/cookie", {"cookie": {"name": name, "value": value}})
