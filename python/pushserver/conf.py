@@ -40,7 +40,7 @@ DEFAULTS: dict[str, Any] = {
     ),
 }
 
-# Where `runpushserver` takes revocations, if no location of the project does.
+# Where `runpushserver` has it, if the project has none.
 STATUS: Mapping[str, Any] = {"type": "status", "prefix": "/pushserver/"}
 
 
@@ -144,7 +144,7 @@ def location(kind: str, several: bool = False) -> Mapping[str, Any]:
 
 
 def status_location() -> Mapping[str, Any]:
-    """Where revocations go: the first location of type ``status``, or that of `runpushserver`."""
+    """Where the push server is asked: the first such location, or that of `runpushserver`."""
     return next(filter(is_status, places(push_server())), STATUS)
 
 

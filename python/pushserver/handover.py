@@ -43,15 +43,18 @@ def with_certificate(made: Mapping[str, Any]) -> dict[str, Any]:
     return dict(made)
 
 
-def with_status(push_server: Mapping[str, Any]) -> dict[str, Any]:
-    """With a location that takes revocations in front, where there is something to revoke.
+def with_status(push_server: Mapping[str, Any], inspector: bool = True) -> dict[str, Any]:
+    """With a status location in front, unless the project has one.
 
-    Not for a daemon that stands alone: a front server may pass every path on to it.
+    It has the inspector where only this machine reaches it. Not for a daemon that stands alone: a
+    front server may pass every path on to it.
     """
     given = places(push_server)
-    if not is_signed(push_server) or any(map(is_status, given)):
+    if any(map(is_status, given)):
         return dict(push_server)
-    return {**push_server, "locations": [STATUS, *given]}
+    is_here = hosts.is_loopback(str(push_server["address"]))
+    status = {**STATUS, "inspector": True} if inspector and is_here else STATUS
+    return {**push_server, "locations": [status, *given]}
 
 
 def with_keys(push_server: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +87,9 @@ def _with_secrets(place: Any) -> Any:
     if is_status(place) and not place.get("secret"):
         made["secret"] = keys.of_status()
     if place.get("passthrough") and not place.get("passthrough_secret"):
-        made["passthrough_secret"] = keys.of_notices()[0]
+        # The oldest: while SECRET_KEY is changed, both the Django of before and that behind it know
+        # it, and no notice is refused, after which it would not come again.
+        made["passthrough_secret"] = keys.of_notices()[-1]
     if has_presence(place):
         made.setdefault("presence_cookie", settings.SESSION_COOKIE_NAME)
     return made

@@ -171,6 +171,9 @@ def test_a_reload_keeps_who_waits_and_lets_requests_wait(
     assert [request.result(60) for request in asked] == ["new"] * 3
     assert posted.result(60) == "said"
     assert json.loads(poll.result(30)) == {"type": "answer", "value": "after"}
+    # Where to open the project is shown again; the secret is shown once.
+    wait_for(lambda: project.log().count(project.shown) > 1)
+    assert project.log().count(f"Inspector: {project.url}/pushserver/#token=") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -24,7 +24,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 
-from pushserver import binary, conf, schema
+from pushserver import binary, conf, handover, keys, schema
 from pushserver.daemon import Daemon, DaemonError
 from pushserver.management.commands import runpushserver
 from pushserver.test import PushServer
@@ -83,7 +83,8 @@ def test_it_runs_until_it_is_told_to_end(number):
         assert banner[1].startswith("Push server version ")
         assert banner[1][-1].isdigit()
         assert banner[2].startswith("Development push server is running at http://127.0.0.1:")
-        assert banner[3] == "Quit the server with CONTROL-C."
+        assert banner[3].startswith("Inspector: http://127.0.0.1:")
+        assert banner[4] == "Quit the server with CONTROL-C."
         assert is_open(url_of(banner))
         process.send_signal(number)
         assert process.wait(20) == 0
@@ -94,6 +95,62 @@ def test_a_unix_socket_is_shown_as_it_is_to_be_connected_to(tmp_path):
     with running(f"unix:{tmp_path}/sock") as (_process, banner):
         assert Path(url_of(banner).removeprefix("unix:")).is_socket()
         assert url_of(banner) == f"unix:{tmp_path}/sock"
+
+
+def statuses(url, *names, token=None):
+    found = []
+    for name in names:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url + name, headers=headers)) as got:
+                found.append(got.status)
+        except urllib.error.HTTPError as error:
+            found.append(error.code)
+            error.close()
+    return found
+
+
+def test_the_inspector_opens_by_the_address_that_is_shown_and_nowhere_else_is_its_secret():
+    with running("0", "-v", "3") as (process, banner):
+        (line,) = (line for line in banner if line.startswith("Inspector: "))
+        url, token = line.removeprefix("Inspector: ").split("#token=")
+        assert url == url_of(banner) + "pushserver/"
+        assert token == keys.text(keys.derived("status", "only for tests"))
+        assert statuses(url, "", "events", "healthz") == [200, 401, 200]
+        assert statuses(url, "events", token=token) == [200]
+        assert statuses(url, "events", token=token[:-1]) == [401]
+        process.terminate()
+        said = process.stdout.read() + process.stderr.read()
+    assert "/pushserver/events" in said
+    assert token not in said
+
+
+@pytest.mark.parametrize("arguments", [["0", "--noinspector"], ["0.0.0.0:0"]])
+def test_there_may_be_no_inspector(arguments):
+    """As where others reach the push server."""
+    with running(*arguments) as (_, banner):
+        assert not any("Inspector" in line or "#" in line for line in banner)
+        port = url_of(banner).rstrip("/").rpartition(":")[2]
+        url, token = f"http://127.0.0.1:{port}/pushserver/", keys.of_status()
+        assert statuses(url, "", "events", "healthz", token=token) == [404, 404, 200]
+
+
+@pytest.mark.parametrize(
+    ("keys_of_it", "shown"),
+    [
+        ({"inspector": True, "secret": "a b#ž"}, "/ins%20pect/#token=a%20b%23%C5%BE"),
+        ({"inspector": True, "secret": {"env": "OWN_SECRET"}}, "/ins%20pect/#token=hush"),
+        ({"secret": "hush"}, None),
+    ],
+)
+def test_a_status_location_of_the_project_is_its_own_affair(monkeypatch, keys_of_it, shown):
+    monkeypatch.setenv("OWN_SECRET", "hush")
+    own = {"type": "status", "prefix": "/ins pect/"} | keys_of_it
+    push_server = conf.push_server() | {"locations": [own]}
+    assert handover.with_status(push_server)["locations"] == [own]
+    line = runpushserver._inspector("http://127.0.0.1:8001", push_server)
+    assert line == (f"Inspector: http://127.0.0.1:8001{shown}\n" if shown else "")
+    assert runpushserver._inspector("unix:/run/push", push_server) == ""
 
 
 def test_a_signal_that_wakes_nobody_is_passed_on(settings, wait_for):
@@ -400,9 +457,12 @@ def test_a_unix_socket_works_end_to_end(settings, tmp_path):
 
 
 def parse(*arguments, **options):
-    options = {"addrport": None, "use_ipv6": False, "allrequests": False} | options
+    options = OPTIONS | options
     push_server = runpushserver.Command().daemon_settings(options)
     return push_server["address"], push_server["port"]
+
+
+OPTIONS = {"addrport": None, "use_ipv6": False, "noinspector": False, "allrequests": False}
 
 
 @pytest.mark.parametrize(
@@ -429,7 +489,7 @@ def test_the_command_line_wins_over_the_settings(settings, push_server, options,
 def test_what_django_serves_under_a_name_the_push_server_serves_too(settings):
     settings.ALLOWED_HOSTS = [".dev.test", "odd:8000", "shop.test"]
     settings.PUSH_SERVER = {"port": 0, "hosts": ["mine.test"]}
-    options = {"addrport": None, "use_ipv6": False, "allrequests": False}
+    options = dict(OPTIONS)
     push_server = runpushserver.Command().daemon_settings(options)
     assert push_server["hosts"] == ["mine.test", ".dev.test", "shop.test"]
     with Daemon(binary.find_binary(), push_server) as daemon:

@@ -214,12 +214,16 @@ def test_what_the_daemon_is_given(settings):
     given = handover.daemon_settings(handover.with_status(conf.push_server()))
     assert given["signing_keys"] == [keys.text(keys.of_channels()[0]), "x" * 43]
     status = {"type": "status", "prefix": "/pushserver/", "secret": keys.of_status()}
-    assert given["locations"] == [status, *LOCATIONS]
+    assert given["locations"] == [status | {"inspector": True}, *LOCATIONS]
     assert secret not in json.dumps(given)
+    # Where others reach it, there is no inspector.
+    settings.PUSH_SERVER |= {"address": "0.0.0.0"}
+    given = handover.daemon_settings(handover.with_status(conf.push_server()))
+    assert given["locations"][0] == status
     settings.PUSH_SERVER = {}
     plain = handover.daemon_settings(handover.with_status(conf.push_server()))
     assert "signing_keys" not in plain
-    assert plain["locations"] == [*conf.push_server()["locations"]]
+    assert plain["locations"][1:] == [*conf.push_server()["locations"]]
     # One of the project's own stays where it stands, and has its own secret.
     own = {"type": "status", "prefix": "/own/"}
     settings.PUSH_SERVER = {"locations": [*LOCATIONS, own, own | {"secret": "hush"}]}
@@ -229,6 +233,20 @@ def test_what_the_daemon_is_given(settings):
     assert (first["secret"], second["secret"]) == (keys.of_status(), "hush")
 
 
+def test_members_are_named_by_the_cookie_of_the_project(settings):
+    settings.SESSION_COOKIE_NAME = "our_session"
+    here = {"type": "subscriber", "prefix": "/here/", "presence": True}
+    debounced = {"type": "subscriber", "prefix": "/told/", "passthrough_events": "debounced"}
+    own = here | {"presence_cookie": "theirs"}
+    off = {"type": "subscriber", "prefix": "/off/", "presence": False}
+    settings.PUSH_SERVER = {"locations": [here, debounced, own, off]}
+    given = handover.daemon_settings(conf.push_server())
+    cookies = [place.get("presence_cookie") for place in given["locations"]]
+    assert cookies == ["our_session", "our_session", "theirs", None]
+    # By a key that stays, so that a session has one name in each run of the daemon.
+    assert given["signing_keys"] == [keys.text(keys.of_channels()[0])]
+
+
 def test_notices_have_a_secret_that_opens_nothing_else(settings):
     url = "http://127.0.0.1:8000/passthrough"
     told = {"type": "subscriber", "prefix": "/told/", "passthrough": url}
@@ -236,6 +254,13 @@ def test_notices_have_a_secret_that_opens_nothing_else(settings):
     given = handover.daemon_settings(conf.push_server())["locations"]
     assert [place["passthrough_secret"] for place in given] == [keys.of_notices()[0], "hush"]
     assert keys.of_notices()[0] not in {keys.of_status(), keys.text(keys.of_channels()[0])}
+    # While the key is changed, it is one that the Django of before knows, too.
+    before = keys.of_notices()
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another, and just as secret"
+    given = handover.daemon_settings(conf.push_server())["locations"]
+    assert given[0]["passthrough_secret"] in before
+    assert given[0]["passthrough_secret"] in keys.of_notices()
 
 
 def test_a_daemon_of_its_own_runs_with_what_is_written(settings):

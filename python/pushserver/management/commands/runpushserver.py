@@ -18,13 +18,14 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.commands.runserver import naiveip_re
 
-from pushserver import conf, handover, hosts
+from pushserver import conf, handover, hosts, secrets
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon, DaemonError
 from pushserver.upstream import Upstream
@@ -81,6 +82,11 @@ class Command(BaseCommand):
             metavar="NAME",
             help="With --allrequests, run this command in place of runserver: runserver_plus.",
         )
+        parser.add_argument(
+            "--noinspector",
+            action="store_true",
+            help="Do without the inspector: the address that is shown opens it.",
+        )
         for name, what in RUNSERVER_FLAGS.items():
             parser.add_argument(
                 f"--{name}", action="store_true", help=f"With --allrequests, {what}"
@@ -111,6 +117,7 @@ class Command(BaseCommand):
             except OSError as error:
                 raise CommandError(f"{binary} cannot be run: {error.strerror}") from error
             shown = _shown(daemon.url, push_server)
+            self.inspector = "" if options["noinspector"] else _inspector(daemon.url, push_server)
             with _passing_on_signals(daemon) as received:
                 if upstream:
                     announce = partial(self.announce_start, binary, shown)
@@ -136,7 +143,8 @@ class Command(BaseCommand):
             address, port = _parse(options["addrport"], options["use_ipv6"])
             push_server["address"] = address or push_server["address"]
             push_server["port"] = push_server["port"] if port is None else port
-        return handover.daemon_settings(handover.with_status(push_server), options["use_ipv6"])
+        made = handover.with_status(push_server, inspector=not options["noinspector"])
+        return handover.daemon_settings(made, options["use_ipv6"])
 
     def environment(self, options: dict[str, Any]) -> dict[str, str]:
         """The daemon colours its log for a terminal, unless told otherwise."""
@@ -174,12 +182,15 @@ class Command(BaseCommand):
 
     is_announced = False
 
+    inspector = ""
+
     def announce(self, binary: Path, url: str) -> None:
         version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
         self.stdout.write(
             f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
             f"Push server version {version.split()[-1] if version else 'unknown'}\n"
             f"Development push server is running at {url}\n"
+            f"{self.inspector}"
             "Quit the server with CONTROL-C."
         )
         self.stdout.flush()
@@ -194,6 +205,19 @@ def _shown(url: str, push_server: Mapping[str, Any]) -> str:
     if url.startswith("http:") and (push_server.get("certificate") or is_secure):
         return f"{url}/ and {url.replace('http', 'https', 1)}/"
     return f"{url}/"
+
+
+def _inspector(url: str, push_server: Mapping[str, Any]) -> str:
+    """The line with the inspector's address, ``""`` without one.
+
+    The secret is in the fragment, which no browser sends; this line is the one place that shows it.
+    """
+    for place in push_server["locations"]:
+        if place.get("inspector") and conf.is_status(place) and not url.startswith("unix:"):
+            prefix = quote(str(place.get("prefix", "/")))
+            secret = secrets.secret_of(place["secret"], "secret")
+            return f"Inspector: {url}{prefix}#token={quote(secret, safe='')}\n"
+    return ""
 
 
 def _with_remedy(error: DaemonError) -> str:
