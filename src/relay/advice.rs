@@ -196,7 +196,7 @@ pub(super) fn of_hub(refusal: hub::Refusal, location: Option<&Location>) -> Advi
 pub(super) fn missing(is_post: bool, location: Option<&Location>) -> Advice {
     let name = if is_post { "create_on_post" } else { "create_on_get" };
     let key = key_of(location, name);
-    let fix = format!("publish first, or set {key}: it is false and nobody has published yet");
+    let fix = format!("publish first, or set {key} to true: nobody has published yet");
     Advice { cause: Cause::NoChannel, fix }
 }
 
@@ -251,36 +251,51 @@ fn key_of(location: Option<&Location>, name: &str) -> String {
     format!("locations[{place}]{dot}{name}")
 }
 
-/// The location whose paths are nearest to this one, and what differs.
+/// The location whose paths are nearest to this one, and what differs; where none is near, all.
 fn nearest(path: &[u8], routes: &Routes) -> String {
     let path = &String::from_utf8_lossy(&path[..path.len().min(PATH_BYTES)]);
-    let serving = routes.locations().filter(|location| !location.role.is_status());
+    let serving = || routes.locations().filter(|location| !location.role.is_status());
     let distance = |location: &&Rc<Location>| {
         let literal = literal(&location.pattern);
         let begin: String = path.chars().take(literal.chars().count()).collect();
         strsim::damerau_levenshtein(&begin, literal)
     };
-    let Some(location) = serving.min_by_key(distance) else {
+    let Some(location) = serving().min_by_key(distance) else {
         return "add a location for it to locations: none serves channels".to_owned();
     };
-    let (key, role, literal) =
-        (key_of(Some(location), ""), location.role.name(), literal(&location.pattern));
-    let differs = match path.strip_prefix(literal) {
+    let literal_of_it = literal(&location.pattern);
+    if distance(&location) * 2 > literal_of_it.len() {
+        let all: Vec<_> = serving().take(LOCATIONS_SHOWN).map(|one| named(one)).collect();
+        return format!("add a location for it, or ask for a path of {}", all.join("; "));
+    }
+    let differs = match path.strip_prefix(literal_of_it) {
         Some("") => "the channel id is missing behind it".to_owned(),
         Some(rest) if rest.contains('/') => {
             format!("{:?} is behind it, where the pattern takes no slash", shown(rest.as_bytes()))
         }
         Some(rest) => format!("{:?} is behind it", shown(rest.as_bytes())),
-        None if format!("{path}/") == literal => "the slash at its end is missing".to_owned(),
+        None if format!("{path}/") == literal_of_it => {
+            "a slash and the channel id are missing at its end".to_owned()
+        }
         None => {
-            let same = path.bytes().zip(literal.bytes()).take_while(|(a, b)| a == b).count();
+            let both = path.bytes().zip(literal_of_it.bytes());
+            let same = both.take_while(|(asked, served)| asked == served).count();
             let from = |text: &str| shown(text.as_bytes().get(same..).unwrap_or_default());
-            format!("the path goes on with {:?}, the pattern with {:?}", from(path), from(literal))
+            let (asked, served) = (from(path), from(literal_of_it));
+            format!("the path goes on with {asked:?}, the pattern with {served:?}")
         }
     };
-    let pattern = &location.pattern;
-    format!("ask for a path of {key}, the {role} at {pattern:?}, or change that: {differs}")
+    format!("ask for a path of {}, or change that: {differs}", named(location))
 }
+
+/// A location, to speak of it.
+fn named(location: &Location) -> String {
+    let (key, role) = (key_of(Some(location), ""), location.role.name());
+    format!("{key}, the {role} at {:?}", location.pattern)
+}
+
+/// Locations of which one may be meant.
+const LOCATIONS_SHOWN: usize = 6;
 
 /// What a pattern begins with that is no expression.
 fn literal(pattern: &str) -> &str {

@@ -118,6 +118,20 @@ const OTHERWISE: &[(&str, &str, &[&str])] = &[
             "45: the channel is 200",
         ],
     ),
+    (
+        "7-inspector-events",
+        MAXMEMORY,
+        &[
+            "tests/transcripts/7-inspector-events.http:settings: store.max_memory: not for a redis store: set maxmemory in redis.conf; \"cache\" bounds what this daemon keeps of it",
+        ],
+    ),
+    (
+        "7-inspector-streams",
+        MAXMEMORY,
+        &[
+            "tests/transcripts/7-inspector-streams.http:settings: store.max_memory: not for a redis store: set maxmemory in redis.conf; \"cache\" bounds what this daemon keeps of it",
+        ],
+    ),
 ];
 
 fn differences(transcript: &Transcript, split: Split, is_told_first: bool) -> Vec<String> {

@@ -105,17 +105,17 @@ pub(super) fn answered(client: &Client, output: &hub::Output, step: &mut Step<'_
         O::Ended { end: End::Displaced, .. } => {
             let location = location(client);
             let text = "another subscriber has the one place of this channel";
-            refused(409, text, &advice::displaced(location), location, step);
+            refused(client, 409, text, &advice::displaced(location), step);
         }
         O::Missing { .. } => {
             let (location, text) = (location(client), "there is no such channel");
             let is_post = location.is_some_and(|location| location.role.subscriber().is_none());
-            refused(404, text, &advice::missing(is_post, location), location, step);
+            refused(client, 404, text, &advice::missing(is_post, location), step);
         }
         O::Refused { refusal, .. } => {
             let location = location(client);
             let (status, _, text) = words(*refusal);
-            refused(status, text, &advice::of_hub(*refusal, location), location, step);
+            refused(client, status, text, &advice::of_hub(*refusal, location), step);
         }
         _ => {}
     }
@@ -146,19 +146,15 @@ fn location(client: &Client) -> Option<&Location> {
 }
 
 /// A request that the hub was asked for is refused.
-fn refused(
-    status: u16,
-    text: &str,
-    advice: &Advice,
-    location: Option<&Location>,
-    step: &mut Step<'_>,
-) {
+fn refused(client: &Client, status: u16, text: &str, advice: &Advice, step: &mut Step<'_>) {
+    let from = client.arrival.peer;
+    let location = location(client);
     log(status, advice, step);
     let location = location.map_or(NO_LOCATION, |location| location.place);
     if let Some(recorder) = &mut step.effects.recorder {
         let (why, fix) = (advice.cause.word(), &*advice.fix);
         let refused = Refused { status, why, text, fix, location };
-        recorder.refuses_asked(step.conn, &refused, step.now);
+        recorder.refuses_asked((step.conn, from), &refused, step.now);
     }
 }
 

@@ -146,9 +146,11 @@ impl Recorder {
         self.later.remove(&conn)
     }
 
-    /// Gives back the room of what is answered.
+    /// Gives back the room of what is answered, if no other request has come to that place.
     fn keep_room(&mut self, asked: Asked) {
-        self.asked = Asked { conn: None, ..asked };
+        if self.asked.conn.is_none() {
+            self.asked = Asked { conn: None, ..asked };
+        }
     }
 
     /// The message of a request is published, to so many.
@@ -277,17 +279,27 @@ impl Recorder {
         now: Now,
     ) {
         self.asks(asking, name.into_iter());
-        self.refuses_asked(asking.conn, refused, now);
+        self.refuses_asked((asking.conn, asking.from), refused, now);
     }
 
-    /// A request is refused that has asked the hub.
-    pub(super) fn refuses_asked(&mut self, conn: ConnKey, refused: &Refused<'_>, now: Now) {
+    /// A request is refused that has asked the hub, or that is held.
+    pub(super) fn refuses_asked(
+        &mut self,
+        (conn, from): (ConnKey, Option<IpAddr>),
+        refused: &Refused<'_>,
+        now: Now,
+    ) {
         let &Refused { status, why, text, fix, location } = refused;
         let asked = self.take(conn).unwrap_or_default();
+        let held = self.held.get(conn.index()).and_then(Option::as_ref);
+        let name = match held.map(|held| &held.names) {
+            Some(HeldNames::One(name)) if asked.conn.is_none() => &**name,
+            _ => asked.names.get(0),
+        };
         let mut room = [0; 16];
         let texts = [
-            asked.names.get(0),
-            octets(asked.from, &mut room),
+            name,
+            octets(from, &mut room),
             cut(text.as_bytes(), TEXT_BYTES),
             cut(fix.as_bytes(), TEXT_BYTES),
             asked.text(Text::Method),

@@ -182,7 +182,7 @@ impl<'l> Door<'_, 'l> {
             Some(secret) if bears(self.asked.head, secret) => Ok(None),
             Some(_) if !is_signed => {
                 let text = "send the location's secret as Authorization: Bearer SECRET";
-                Err(Refusal::challenge(text, "Bearer"))
+                Err(Refusal::challenge(text, "Bearer").due_to(Concern::Secret))
             }
             None if self.asked.is_vouched => Ok(None),
             _ => self.pass(Action::Publish),
