@@ -110,6 +110,13 @@ impl<V, T: Copy> Arena<V, T> {
         Some((Key::new(index, *generation), value))
     }
 
+    /// As [`Arena::at_mut`], to look at.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Option<(Key<T>, &V)> {
+        let (generation, value) = self.slots.get(index)?;
+        Some((Key::new(index, *generation), value))
+    }
+
     /// A number of slots beyond which none is in use.
     #[must_use]
     pub fn slots(&self) -> usize {

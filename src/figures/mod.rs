@@ -44,6 +44,11 @@ macro_rules! figures {
         }
 
         impl $layer {
+            /// Adds those of another part of the layer.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name = self.$name.saturating_add(other.$name);)+
+            }
+
             /// Every figure, in the order in which it is defined.
             pub fn each(&self) -> impl Iterator<Item = Figure> + use<> {
                 let figure = |name, kind, value| Figure { name: Cow::Borrowed(name), kind, value };
@@ -135,10 +140,16 @@ figures! {
         Gauge messages,
         /// What those messages count against the stores' budgets, bytes.
         Gauge message_bytes,
+        /// What those may be, bytes.
+        Gauge store_limit_bytes,
         /// Messages removed because their time was up.
         Counter expired,
         /// Messages removed because of a limit.
         Counter evicted,
+        /// Those of them that `max_messages` removed.
+        Counter evicted_max_messages,
+        /// Those of them that `max_memory` removed.
+        Counter evicted_max_memory,
     }
 }
 

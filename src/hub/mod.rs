@@ -37,7 +37,7 @@ use crate::figures::{HubFigures, StoreFigures};
 use crate::message::{MessageId, Order};
 use crate::store::redis::link;
 use crate::store::{
-    Answer, Ask, AskAll, Batch, Dropped, Outcome, Restored, StoreId, Stores, Ticket,
+    Answer, Ask, AskAll, Batch, Dropped, Listed, Outcome, Restored, StoreId, Stores, Ticket,
 };
 
 /// Timers that are dealt with at once: less than a millisecond.
@@ -324,12 +324,27 @@ impl Hub {
     #[must_use]
     pub fn figures(&self) -> HubFigures {
         let fanouts = self.holds.fanouts.len() as u64;
-        HubFigures { held: self.held() as u64, fanouts, ..self.holds.stores.figures() }
+        HubFigures { held: self.held() as u64, fanouts, ..self.holds.stores.view().figures() }
     }
 
     /// The numbers of each store that has more than its messages here and is no file.
     pub fn store_figures(&self, now: Now) -> impl Iterator<Item = StoreFigures> + '_ {
-        self.holds.stores.store_figures(now)
+        self.holds.stores.view().store_figures(now)
+    }
+
+    /// The channel in a slot of [`Hub::channel_slots`], if there is one, with what its publisher is
+    /// told. It keeps its slot for as long as it lives.
+    #[must_use]
+    pub fn channel_at(&self, slot: usize, now: Now) -> Option<(Listed<'_>, Information)> {
+        let listed = self.holds.stores.view().channel_at(slot, now)?;
+        let information = Information::new(listed.facts, self.holds.held_on(listed.key));
+        Some((listed, information))
+    }
+
+    /// How many slots channels may have.
+    #[must_use]
+    pub fn channel_slots(&self) -> usize {
+        self.holds.stores.view().channel_slots()
     }
 
     /// Gives back the room that tables do not need any more. Looks at every slot.

@@ -281,6 +281,16 @@ impl<W> Channels<W> {
         self.table.get_mut(key).map(Box::as_mut)
     }
 
+    /// The channel in a slot, if there is one: each keeps its own for as long as it lives.
+    pub(super) fn at(&self, slot: usize) -> Option<(ChannelKey, &Channel<W>)> {
+        self.table.at(slot).map(|(key, channel)| (key, &**channel))
+    }
+
+    /// A number of slots beyond which none has a channel.
+    pub(super) fn slots(&self) -> usize {
+        self.table.slots()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (ChannelKey, &Channel<W>)> {
         self.table.iter().map(|(key, channel)| (key, &**channel))
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::ask::ChannelKey;
+use crate::figures::HubFigures;
 use crate::message::MessageId;
 
 /// Drops that wait to be taken; beyond, the oldest are forgotten.
@@ -105,9 +106,11 @@ impl Drops {
         self.noted.as_mut()?.named.pop_front()
     }
 
-    /// How many messages of channels that are there went for this reason.
-    pub(super) fn count(&self, why: Gone) -> u64 {
-        self.counts.get(why as usize).copied().unwrap_or(0)
+    /// How many messages of channels that are there went, beside what there is.
+    pub(super) fn figures(&self, there: HubFigures) -> HubFigures {
+        let [expired, evicted_max_messages, evicted_max_memory] = self.counts;
+        let evicted = evicted_max_messages + evicted_max_memory;
+        HubFigures { expired, evicted, evicted_max_messages, evicted_max_memory, ..there }
     }
 }
 
@@ -139,8 +142,9 @@ mod tests {
         let all: Vec<_> = std::iter::from_fn(|| drops.pop()).collect();
         let all: Vec<_> = all.iter().map(|one| (one.id.time, one.why.word())).collect();
         assert_eq!(all, [(2, "max_memory"), (4, "deleted"), (5, "deleted")]);
-        let counts = [Gone::Expired, Gone::MaxMessages, Gone::MaxMemory, Gone::Deleted];
-        assert_eq!(counts.map(|why| drops.count(why)), [1, 0, 2, 0]);
+        let HubFigures { expired, evicted, evicted_max_messages, evicted_max_memory, .. } =
+            drops.figures(HubFigures::default());
+        assert_eq!([expired, evicted, evicted_max_messages, evicted_max_memory], [1, 2, 0, 2]);
         for time in 0..2000 {
             drops.note(key(1), id(time), Gone::MaxMessages);
         }

@@ -20,6 +20,7 @@ pub mod redis;
 mod slow;
 mod tombstones;
 mod traces;
+mod view;
 
 use std::rc::Rc;
 
@@ -28,7 +29,6 @@ use self::memory::asks::{Asks, gap_among};
 use self::one::{Store, due_ms};
 use self::redis::link;
 use crate::clock::Now;
-use crate::figures::{HubFigures, StoreFigures};
 use crate::message::{Cursor, MessageId, Order};
 
 pub use self::ask::{
@@ -42,6 +42,7 @@ pub use self::record::{Batch, ChannelRecord, MessageRecord, Outcome, Restored};
 #[cfg(feature = "testing")]
 pub use self::slow::{Fate, Loss};
 pub use self::traces::Traces;
+pub use self::view::{Listed, View};
 
 /// Idle channels that are removed at once: less than a millisecond.
 const TIMERS_AT_ONCE: usize = 512;
@@ -282,7 +283,7 @@ impl<W> Stores<W> {
     /// When [`Stores::handle_timeout`] has something to do, milliseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        let expiry = self.memories().filter_map(due_ms).min();
+        let expiry = self.list.iter().map(Store::memory).filter_map(due_ms).min();
         let others = self.list.iter().filter_map(Store::due_ms);
         [expiry, self.channels.next_deadline(), others.min()].into_iter().flatten().min()
     }
@@ -336,35 +337,15 @@ impl<W> Stores<W> {
         self.list[store.index()].memory().used_bytes()
     }
 
-    /// What there is in all stores and what has gone; nothing of held requests.
+    /// To look at what there is.
     #[must_use]
-    pub fn figures(&self) -> HubFigures {
-        let sum = |count: fn(&Memory) -> usize| self.memories().map(count).sum::<usize>() as u64;
-        HubFigures {
-            channels: self.channels.len() as u64,
-            messages: sum(Memory::messages),
-            message_bytes: sum(Memory::used_bytes),
-            expired: self.memories().map(Memory::expired).sum(),
-            evicted: self.memories().map(Memory::evicted).sum(),
-            ..HubFigures::default()
-        }
-    }
-
-    /// The numbers of each store in Redis.
-    pub fn store_figures(&self, now: Now) -> impl Iterator<Item = StoreFigures> + '_ {
-        self.list.iter().filter_map(move |store| match store {
-            Store::Redis(redis) => Some(redis.figures(now)),
-            _ => None,
-        })
+    pub fn view(&self) -> View<'_, W> {
+        View { channels: &self.channels, list: &self.list }
     }
 
     fn asks(&mut self, store: StoreId, now: Now) -> Asks<'_, W> {
         let Self { channels, list, .. } = self;
         Asks { channels, memory: list[store.index()].memory_mut(), now }
-    }
-
-    fn memories(&self) -> impl Iterator<Item = &Memory> {
-        self.list.iter().map(Store::memory)
     }
 
     /// Gives back the room that tables do not need any more. Looks at every slot.

@@ -5,6 +5,7 @@
 //! `UPDATE_TRANSCRIPTS=1 cargo test --test protocol` writes the answers that come into the files;
 //! what then changed is for `git diff` and your judgement.
 
+mod channel_list;
 mod closes;
 mod document;
 mod redis;

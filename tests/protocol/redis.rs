@@ -132,6 +132,26 @@ const OTHERWISE: &[(&str, &str, &[&str])] = &[
             "tests/transcripts/7-inspector-streams.http:settings: store.max_memory: not for a redis store: set maxmemory in redis.conf; \"cache\" bounds what this daemon keeps of it",
         ],
     ),
+    (
+        "7-status-channels",
+        "Such a store lists the channels that somebody listens to here",
+        &[
+            "60: without     Content-Length: 610",
+            "60: without     | {\"channels\": [{\"id\": \"room\", \"group\": \"\", \"store\": \"default\", \"messages\": 2, \"bytes\": 11, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"{t}:1\"}, {\"id\": \"room\", \"group\": \"g\", \"store\": \"chat\", \"messages\": 1, \"bytes\": 1, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"{t}:0\"}, {\"id_base64\": \"/yI=\", \"group\": \"\", \"store\": \"default\", \"messages\": 0, \"bytes\": 0, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"0:0\"}, {\"id\": \"wait\\xc3\\xa4\\\\\"\", \"group\": \"\", \"store\": \"default\", \"messages\": 0, \"bytes\": 0, \"subscribers\": 1, \"requested\": 0, \"last_message_id\": \"0:0\"}], \"next\": null}\\n",
+            "60: with     Content-Length: 169",
+            "60: with     | {\"channels\": [{\"id\": \"wait\\xc3\\xa4\\\\\"\", \"group\": \"\", \"store\": \"default\", \"messages\": 0, \"bytes\": 0, \"subscribers\": 1, \"requested\": 0, \"last_message_id\": \"0:0\"}], \"next\": null}\\n",
+            "67: without     Content-Length: 321",
+            "67: without     | {\"channels\": [{\"id\": \"room\", \"group\": \"\", \"store\": \"default\", \"messages\": 2, \"bytes\": 11, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"{t}:1\"}, {\"id\": \"room\", \"group\": \"g\", \"store\": \"chat\", \"messages\": 1, \"bytes\": 1, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"{t}:0\"}], \"next\": 2}\\n",
+            "67: with     Content-Length: 169",
+            "67: with     | {\"channels\": [{\"id\": \"wait\\xc3\\xa4\\\\\"\", \"group\": \"\", \"store\": \"default\", \"messages\": 0, \"bytes\": 0, \"subscribers\": 1, \"requested\": 0, \"last_message_id\": \"0:0\"}], \"next\": null}\\n",
+            "74: without     Content-Length: 172",
+            "74: without     | {\"channels\": [{\"id\": \"room\", \"group\": \"g\", \"store\": \"chat\", \"messages\": 1, \"bytes\": 1, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"{t}:0\"}], \"next\": 2}\\n",
+            "74: with     Content-Length: 31",
+            "74: with     | {\"channels\": [], \"next\": null}\\n",
+            "88: without     Content-Length: 610",
+            "88: with     Content-Length: 169",
+        ],
+    ),
 ];
 
 fn differences(transcript: &Transcript, split: Split, is_told_first: bool) -> Vec<String> {

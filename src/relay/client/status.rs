@@ -1,5 +1,7 @@
 //! Status: answers what a status location is asked, or has `net` say what only it knows.
 
+mod channel_list;
+
 use super::answering::take_reply;
 use super::responding::respond;
 use super::telling::{JSON, refuse, tell};
@@ -36,6 +38,7 @@ pub(super) fn serve(
     match question.name {
         StatusName::Healthz => tell(client, &reply, (TEXT, b"ok\n"), step),
         StatusName::Readyz => await_figures(client, reply, Exhibit::Readiness, step),
+        StatusName::Channels => channel_list::list(client, &reply, options, head, step),
         StatusName::Revoke => revoke(client, &reply, options, (head, body), step),
         StatusName::Page | StatusName::Events | StatusName::Publish if !options.inspector => {
             refuse(client, &reply, 404, "the inspector is off; set the location's inspector", step);

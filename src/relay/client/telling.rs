@@ -6,10 +6,10 @@ use crate::relay::render::Reply;
 use crate::relay::step::Step;
 
 /// Media type of what programs read.
-pub(super) const JSON: &[u8] = b"application/json";
+pub(in crate::relay::client) const JSON: &[u8] = b"application/json";
 
 /// Answers with a body that no cache keeps.
-pub(super) fn tell(
+pub(in crate::relay::client) fn tell(
     client: &mut Client,
     reply: &Reply,
     (media_type, body): (&[u8], &[u8]),
@@ -20,7 +20,7 @@ pub(super) fn tell(
 }
 
 /// Answers with what is wrong and what to do.
-pub(super) fn refuse(
+pub(in crate::relay::client) fn refuse(
     client: &mut Client,
     reply: &Reply,
     status: u16,

@@ -176,6 +176,13 @@ pub(super) fn namespace(store: StoreId, group: &str) -> Vec<u8> {
     namespace
 }
 
+/// The group and the id that the name of a channel has.
+pub(super) fn group_and_id(name: &[u8]) -> (&[u8], &[u8]) {
+    let rest = name.get(2..).unwrap_or_default();
+    let end = memchr::memchr(0, rest).unwrap_or(rest.len());
+    (&rest[..end], rest.get(end + 1..).unwrap_or_default())
+}
+
 /// The lines for an unlisted origin, then those for each listed one. Where the answer depends on
 /// the origin, caches are told so (Fetch standard, "CORS protocol and HTTP caches").
 fn origin_lines(origins: &Origins, others: &str) -> Vec<Box<[u8]>> {

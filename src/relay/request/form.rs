@@ -17,16 +17,24 @@ pub(super) fn fields(head: &RequestHead<'_>, body: &[u8]) -> Result<Vec<Field>, 
     if !is_form(head.header("Content-Type").unwrap_or_default()) {
         return Err("send a form, with Content-Type: application/x-www-form-urlencoded");
     }
+    pairs(body)
+}
+
+/// The fields of a body or a query, in their order.
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn pairs(text: &[u8]) -> Result<Vec<Field>, &'static str> {
     let mut fields = Vec::new();
-    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+    for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
         if fields.len() == FIELDS_MAX {
-            return Err("the form has too many fields");
+            return Err("there are too many fields");
         }
         let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
         let text = |text| decoded(text, true).collect::<Option<Vec<u8>>>();
         let value = pair.get(end + 1..).unwrap_or_default();
         let field = text(&pair[..end]).zip(text(value));
-        fields.push(field.ok_or("a % in the form must begin %XX, with two hexadecimal digits")?);
+        fields.push(field.ok_or("a % in a field must begin %XX, with two hexadecimal digits")?);
     }
     Ok(fields)
 }

@@ -4,6 +4,7 @@ pub(super) mod accept;
 pub(super) mod admission;
 mod bearer;
 pub(super) mod channel_ids;
+pub(super) mod channel_list;
 pub(super) mod content;
 pub(super) mod cursor;
 pub(super) mod events;

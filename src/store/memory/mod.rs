@@ -23,6 +23,7 @@ use self::numbering::Numbering;
 use self::queue::Queue;
 use super::ask::{ChannelKey, Gap};
 use super::drops::{Drops, Gone};
+use crate::figures::HubFigures;
 use crate::message::{Cursor, Message, MessageId, Order};
 
 pub use self::list::MESSAGE_OVERHEAD;
@@ -118,7 +119,7 @@ impl Memory {
         self.make_room(cost(&message.content));
         let message = Rc::new(message);
         let node = self.list.push(queue, Rc::clone(&message), now_ms);
-        self.queues[queue.index()].push(node);
+        self.queues[queue.index()].push(node, message.content.bytes());
         self.trim(queue, now_ms);
         message
     }
@@ -233,6 +234,12 @@ impl Memory {
         entry.nodes().len() - self.gone(entry)
     }
 
+    /// Bytes of the contents of a queue's messages, with those that are still to be dropped.
+    #[must_use]
+    pub fn bytes(&self, queue: QueueId) -> usize {
+        self.queues[queue.index()].bytes
+    }
+
     /// Whether a queue has no message, not even one that is still to be dropped. Its owner is given
     /// by [`Memory::next_emptied`].
     #[must_use]
@@ -256,22 +263,17 @@ impl Memory {
         self.list.expiring().map(|node| self.due_ms(node))
     }
 
-    /// How many messages there are.
+    /// What there is and what has gone.
     #[must_use]
-    pub fn messages(&self) -> usize {
-        self.list.len()
-    }
-
-    /// How many messages went because their time was up.
-    #[must_use]
-    pub fn expired(&self) -> u64 {
-        self.drops.count(Gone::Expired)
-    }
-
-    /// How many messages went for `max_messages` or `max_memory`.
-    #[must_use]
-    pub fn evicted(&self) -> u64 {
-        self.drops.count(Gone::MaxMessages) + self.drops.count(Gone::MaxMemory)
+    pub fn figures(&self) -> HubFigures {
+        let messages = self.list.len() as u64;
+        let (message_bytes, most) = (self.used_bytes() as u64, self.options.max_memory as u64);
+        self.drops.figures(HubFigures {
+            messages,
+            message_bytes,
+            store_limit_bytes: most,
+            ..HubFigures::default()
+        })
     }
 
     /// Bytes that count against the budget.
@@ -551,7 +553,7 @@ mod tests {
         const COUNT: u64 = 5000;
         let (mut store, queue) = filled(Options { max_memory: 1 << 30, ..OPTIONS }, COUNT);
         store.expire(14_000);
-        assert!(store.is_behind() && store.messages() > 4000, "{}", store.messages());
+        assert!(store.is_behind() && store.list.len() > 4000, "{}", store.list.len());
         assert_eq!((store.len(queue), store.lost_through(queue)), (1000, id(4000)));
         let look = |store: &Memory| {
             let cursors = [0, 1, 100, 2500, 3990, 4000, 4001, 5000];
@@ -564,14 +566,14 @@ mod tests {
         assert_eq!((amid.0[4], amid.1), (Some((4001, Gap::Messages(10))), Gap::Messages(10)));
         assert_eq!(amid.0[6], Some((4002, Gap::NONE)));
         assert!(steps(&mut store, 14_000) >= 6);
-        assert_eq!((store.messages(), store.expired()), (1000, 4000));
+        assert_eq!((store.list.len(), store.figures().expired), (1000, 4000));
         // Runs that are remembered one by one are fewer than these.
         let after = look(&store);
         assert_eq!((&amid.0[4..], amid.1), (&after.0[4..], after.1));
         store.expire(20_000);
         assert_eq!((store.len(queue), store.next_emptied()), (0, None), "not before it is empty");
         steps(&mut store, 20_000);
-        assert_eq!((store.messages(), store.next_emptied()), (0, Some(owner(7))));
+        assert_eq!((store.list.len(), store.next_emptied()), (0, Some(owner(7))));
     }
 
     #[test]
@@ -585,7 +587,7 @@ mod tests {
         assert_eq!((store.len(queue), first(&store, queue, 0)), (3, Some((1999, Gap::NONE))));
         // Nothing comes back because the settings allow for more.
         store.reload(Options { min_messages: 100, ..options });
-        assert_eq!((store.len(queue), store.messages(), store.is_behind()), (3, 3, false));
+        assert_eq!((store.len(queue), store.list.len(), store.is_behind()), (3, 3, false));
     }
 
     #[test]
@@ -597,13 +599,13 @@ mod tests {
             keep(&mut store, other, time, b"x", time);
         }
         store.close(other, &b"other"[..].into());
-        assert!(store.is_behind() && store.messages() > 1000, "{}", store.messages());
+        assert!(store.is_behind() && store.list.len() > 1000, "{}", store.list.len());
         let large = vec![b'x'; 1500 * (1 + MESSAGE_OVERHEAD)];
         keep(&mut store, queue, 2001, &large, 2000);
         assert!(store.used_bytes() <= room);
-        assert_eq!((store.len(queue), store.evicted()), (2, 0));
+        assert_eq!((store.len(queue), store.figures().evicted), (2, 0));
         steps(&mut store, 2000);
-        assert_eq!((store.messages(), store.expired(), store.queues.len()), (2, 0, 1));
+        assert_eq!((store.list.len(), store.figures().expired, store.queues.len()), (2, 0, 1));
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) struct Queue {
     nodes: VecDeque<u32>,
     /// Of the next message: how many were kept before it.
     pub(super) sequence: u64,
+    /// Of the contents of its messages, with those that are still to be dropped.
+    pub(super) bytes: usize,
     /// `None` until something is lost.
     pub(super) lost: Option<Box<Lost>>,
     /// The channel.
@@ -43,11 +45,12 @@ impl Queue {
     /// For a channel with the losses of earlier queues.
     pub(super) fn new(owner: ChannelKey, lost: Option<Lost>) -> Self {
         let lost = lost.map(Box::new);
-        Self { nodes: VecDeque::new(), sequence: 0, lost, owner }
+        Self { nodes: VecDeque::new(), sequence: 0, bytes: 0, lost, owner }
     }
 
-    pub(super) fn push(&mut self, node: u32) {
+    pub(super) fn push(&mut self, node: u32, bytes: usize) {
         self.sequence += 1;
+        self.bytes += bytes;
         self.nodes.push_back(node);
     }
 
@@ -66,6 +69,7 @@ impl Queue {
 
     /// Notes that a message is lost; `with_place`: its place by itself, too.
     pub(super) fn lose(&mut self, message: &Message, with_place: bool) {
+        self.bytes -= message.content.bytes();
         let lost = self.lost.get_or_insert_default();
         lost.note_place(message.place(), with_place);
         lost.note(message.id(), message.sequence);

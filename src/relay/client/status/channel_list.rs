@@ -1,0 +1,97 @@
+//! Channel list: answers which channels there are, a bounded part of all at a time.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::to_writer;
+
+use crate::http::RequestHead;
+use crate::hub::Information;
+use crate::relay::client::Client;
+use crate::relay::client::telling::{JSON, refuse, tell};
+use crate::relay::location::group_and_id;
+use crate::relay::options::StatusOptions;
+use crate::relay::render::Reply;
+use crate::relay::request::channel_list::Page;
+use crate::relay::step::Step;
+use crate::store::Listed;
+
+/// Slots that are looked at for one page: less than a millisecond.
+const SLOTS_MAX: usize = 4096;
+
+/// A page ends behind so many bytes: long ids, of which there are many, fill no memory.
+const BYTES_MAX: usize = 256 << 10;
+
+/// Answers with a page of the channels, in the order of their slots: each keeps its own for as long
+/// as it lives, so one that lives throughout comes once.
+pub(super) fn list(
+    client: &mut Client,
+    reply: &Reply,
+    options: &StatusOptions,
+    head: &RequestHead<'_>,
+    step: &mut Step<'_>,
+) {
+    match Page::of(head.query.unwrap_or_default()) {
+        Ok(page) => {
+            let json = json_of(&page, &options.stores, step);
+            tell(client, reply, (JSON, &json), step);
+        }
+        Err(text) => refuse(client, reply, 400, text, step),
+    }
+}
+
+fn json_of(page: &Page, stores: &[String], step: &Step<'_>) -> Vec<u8> {
+    let slots = step.hub.channel_slots();
+    let mut out = b"{\"channels\": [".to_vec();
+    let (mut slot, mut found) = (page.after, 0);
+    let end = slots.min(slot.saturating_add(SLOTS_MAX));
+    while slot < end && found < page.limit && out.len() < BYTES_MAX {
+        if let Some((listed, information)) = step.hub.channel_at(slot, step.now)
+            && let (group, id) = group_and_id(listed.name)
+            && id.starts_with(&page.prefix)
+        {
+            out.extend_from_slice(if found == 0 { b"" } else { b", " });
+            let store = stores.get(listed.store.index()).map_or("", String::as_str);
+            write_channel(&mut out, (id, group, store), listed, information);
+            found += 1;
+        }
+        slot += 1;
+    }
+    let next = if slot < slots { slot.to_string() } else { "null".to_owned() };
+    write(&mut out, format_args!("], \"next\": {next}}}\n"));
+    out
+}
+
+fn write_channel(
+    out: &mut Vec<u8>,
+    (id, group, store): (&[u8], &[u8], &str),
+    Listed { bytes, .. }: Listed<'_>,
+    information: Information,
+) {
+    match std::str::from_utf8(id) {
+        Ok(id) => write_text(out, "{\"id\": ", id),
+        Err(_) => write_text(out, "{\"id_base64\": ", &STANDARD.encode(id)),
+    }
+    write_text(out, ", \"group\": ", &String::from_utf8_lossy(group));
+    write_text(out, ", \"store\": ", store);
+    let Information { messages, requested, subscribers, last_message_id: last } = information;
+    let requested = requested.map_or_else(|| "null".to_owned(), |ago_s| ago_s.to_string());
+    write(
+        out,
+        format_args!(
+            ", \"messages\": {messages}, \"bytes\": {bytes}, \"subscribers\": {subscribers}, \
+             \"requested\": {requested}, \"last_message_id\": \"{}:{}\"}}",
+            last.time, last.tag
+        ),
+    );
+}
+
+fn write_text(out: &mut Vec<u8>, before: &str, text: &str) {
+    out.extend_from_slice(before.as_bytes());
+    to_writer(out, text).expect("a text is written to memory");
+}
+
+fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("memory takes all");
+}
