@@ -39,6 +39,8 @@ Running:
   -v                     Log more: connections, too
   -q                     Log less: only errors
       --access-log       Log each request
+      --inspect          Serve a page that shows what happens and why a message did not arrive,
+                         and print where it opens
 
   -h, --help             Print this and exit
   -V, --version          Print the version and exit
@@ -88,6 +90,8 @@ pub struct Args {
     pub quiet: bool,
     /// `--access-log`
     pub access_log: bool,
+    /// `--inspect`
+    pub inspect: bool,
 }
 
 /// Arguments that cannot be understood: what is wrong with one. Its text is one line.
@@ -153,6 +157,7 @@ impl Args {
             "-v" => self.verbose = true,
             "-q" => self.quiet = true,
             "--access-log" => self.access_log = true,
+            "--inspect" => self.inspect = true,
             "-h" | "--help" => self.action = Action::Help,
             "-V" | "--version" => self.action = Action::Version,
             _ => return Err(unknown(name)),
@@ -225,7 +230,7 @@ mod tests {
     fn every_option_is_taken() {
         let all = "-c a.json --listen 127.0.0.1:1 --listen=unix:/p --ipv6 --pid-file=f \
                    --allrequests http://a --forcehost=b \
-                   --exit-on-stdin-eof -v --access-log";
+                   --exit-on-stdin-eof -v --access-log --inspect";
         let args = parse(&all.split_whitespace().collect::<Vec<_>>()).unwrap();
         let expected = Args {
             action: Action::Serve,
@@ -236,12 +241,14 @@ mod tests {
                 ipv6: true,
                 allrequests: Some("http://a".to_owned()),
                 forcehost: Some("b".to_owned()),
+                inspect: None,
             },
             pid_file: Some(PathBuf::from("f")),
             exit_on_stdin_eof: true,
             verbose: true,
             quiet: false,
             access_log: true,
+            inspect: true,
         };
         assert_eq!(args, expected);
         assert_eq!(parse(&["--port", "0"]).unwrap().overrides.port, Some(0));
@@ -300,6 +307,7 @@ mod tests {
             "exit-on-stdin-eof",
             "forcehost",
             "help",
+            "inspect",
             "ipv6",
             "listen",
             "nginx-config",

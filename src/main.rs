@@ -1,24 +1,29 @@
 //! The command `pushserver`: from arguments and settings to the reactor and the exit code. Decides
 //! nothing else.
 //!
-//! Standard output carries the readiness line, or the text of an option that prints; nothing else.
+//! Standard output carries the readiness line, with `--inspect` where the inspector opens, or the
+//! text of an option that prints; nothing else.
 
 #![forbid(unsafe_code)]
 
 use std::env;
 use std::fmt::Display;
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use log::LevelFilter;
 use pushserver::cli::{self, Action, Args};
 use pushserver::config::{self, Config, Source};
 use pushserver::message::MessageId;
 use pushserver::pid_file::PidFile;
+use pushserver::secret::Secret;
 use pushserver::{clock, logging, net};
 use sd_notify::NotifyState;
 
@@ -102,9 +107,11 @@ fn serve(args: &Args) -> Result<(), Failure> {
     let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
     let net = config.net_options(args.exit_on_stdin_eof)?;
     let relay = config.relay_options();
+    let inspector = args.inspect.then(|| config.inspector()).flatten();
+    let inspector = inspector.map(|(prefix, secret)| (prefix.to_owned(), secret.clone()));
     let reload = Arc::new(move || config.reload().map_err(|error| error.to_string()));
     let reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
-    tell_ready(&reactor.listening());
+    tell_ready(&reactor.listening(), inspector);
     reactor.run().map_err(Failure::run)
 }
 
@@ -132,10 +139,16 @@ const CLOSED_BEHIND_SETTINGS: Duration = Duration::from_millis(50);
 
 /// Reports readiness to launchers, which wait for the line, and to systemd. Neither has to be
 /// there.
-fn tell_ready(listening: &[String]) {
+fn tell_ready(listening: &[String], inspector: Option<(String, Secret)>) {
     let mut stdout = io::stdout().lock();
     for address in listening {
         let _ = writeln!(stdout, "listening on {address}");
+    }
+    if let Some((prefix, secret)) = inspector
+        && let Some(address) = listening.iter().find(|address| address.starts_with("http"))
+    {
+        // A fragment is never sent, logged or in Referer.
+        let _ = writeln!(stdout, "Inspector: {address}{prefix}#token={}", secret.reveal());
     }
     let _ = stdout.flush();
     if let Err(error) = net::notify(&[NotifyState::Ready]) {
@@ -145,11 +158,22 @@ fn tell_ready(listening: &[String]) {
 
 fn load(args: &Args) -> Result<Config, Failure> {
     let source = Source::of(args.config.as_deref(), args.exit_on_stdin_eof);
-    let config = Config::load(source, args.overrides.clone())?;
+    let mut overrides = args.overrides.clone();
+    if args.inspect {
+        overrides.inspect = Some(random_secret().map_err(Failure::run)?);
+    }
+    let config = Config::load(source, overrides)?;
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
     Ok(config)
+}
+
+/// A secret of this run, which nobody guesses.
+fn random_secret() -> io::Result<Secret> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes).as_str().into())
 }
 
 /// Prints to standard output. A reader that closes its end early (`| head`) is no failure.

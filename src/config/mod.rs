@@ -12,6 +12,7 @@ mod elsewhere;
 mod header_text;
 mod idle;
 mod ids;
+mod inspector;
 mod json;
 mod nginx;
 mod persist;
@@ -42,6 +43,7 @@ use crate::message::MessageId;
 use crate::net::ReloadedOptions;
 use crate::net::options::{self as net, Listen, PersistOptions, TlsOptions, Trust};
 use crate::relay::options::{self as relay, PublisherOptions};
+use crate::secret::Secret;
 use crate::store::StoreId;
 
 pub use self::problem::Error;
@@ -61,6 +63,8 @@ pub struct Overrides {
     pub allrequests: Option<String>,
     /// `--forcehost`.
     pub forcehost: Option<String>,
+    /// `--inspect`: the secret of the location that it adds.
+    pub inspect: Option<Secret>,
 }
 
 /// Valid settings, and the options of every layer that follow from them.
@@ -114,6 +118,7 @@ impl Config {
         if let Some(proxy) = &relay.proxy {
             upstream::check_not_itself(proxy, &listen).map_err(located)?;
         }
+        inspector::check(&settings, &listen).map_err(located)?;
         let tls = Tls::of(&settings, &listen).map_err(located)?;
         let trusts = trust::of_stores(&settings).map_err(located)?;
         Ok(Self { source, overrides, settings, listen, relay, stores, persist, tls, trusts })
@@ -158,6 +163,12 @@ impl Config {
                 trusts: new.trusts,
             }),
         }
+    }
+
+    /// The prefix and the secret of the location that shows what happens.
+    #[must_use]
+    pub fn inspector(&self) -> Option<(&str, &Secret)> {
+        inspector::first(&self.settings)
     }
 
     /// Where the settings came from.
@@ -220,6 +231,7 @@ impl Config {
         warnings.extend(persist::warnings(&self.settings));
         warnings.extend(redis::warnings(&self.settings, &self.stores));
         warnings.extend(tls::warnings(&self.settings, &self.listen, &self.tls));
+        warnings.extend(inspector::warnings(&self.settings, &self.listen));
         warnings
     }
 
@@ -322,6 +334,9 @@ fn typed(mut value: Value, overrides: &Overrides) -> Result<Settings, Problem> {
     let mut settings: Settings = serde_json::from_value(value)
         .map_err(|error| Problem::new(&Path::Root, error.to_string()))?;
     settings.port = overrides.port.unwrap_or(settings.port);
+    if let Some(secret) = &overrides.inspect {
+        inspector::add(&mut settings, secret);
+    }
     redis::complete(&mut settings);
     secrets::read_all(&mut settings)?;
     Ok(settings)

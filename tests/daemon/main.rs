@@ -14,7 +14,8 @@ mod command; // arguments, addresses, files and variables that a launcher or sys
 mod descriptors; // none left: for connections, and for those to come
 mod faults; // clients that break, stall, flood and vanish
 mod hostile; // clients that mean harm to the log, to its reader, to the application
-mod hosts; // DNS rebinding: whose names are served at a loopback address
+mod hosts;
+mod inspector; // DNS rebinding: whose names are served at a loopback address
 #[cfg(target_os = "linux")]
 mod interrupted; // the client of these tests, by a signal
 mod killed; // kill -9 while messages are on their way to a store that survives a restart

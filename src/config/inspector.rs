@@ -1,0 +1,140 @@
+//! Inspector: who may see what the inspector shows, and the location that `--inspect` adds for it.
+//! Never serves a request.
+
+use super::problem::{Path, Problem};
+use super::settings::{Given, Location, Settings, Status};
+use crate::net::options::Listen;
+use crate::secret::Secret;
+
+/// Where `--inspect` serves it.
+const PREFIX: &str = "/pushserver/";
+
+/// Has a location show what happens, with this secret where it has none. Where no location does
+/// that yet, one is put before all others.
+pub(super) fn add(settings: &mut Settings, secret: &Secret) {
+    let secret = Given::Text(secret.clone());
+    let mut statuses = settings.locations.iter_mut().filter_map(|location| match location {
+        Location::Status(status) => Some(status),
+        _ => None,
+    });
+    if let Some(status) = statuses.next() {
+        status.inspector = true;
+        status.secret.get_or_insert(secret);
+        return;
+    }
+    let allow = vec!["127.0.0.0/8".to_owned(), "::1".to_owned()];
+    let (prefix, secret) = (PREFIX.to_owned(), Some(secret));
+    let status = Status { prefix, inspector: true, allow, secret };
+    settings.locations.insert(0, Location::Status(status));
+}
+
+/// The prefix and the secret of the first location that shows what happens.
+pub(super) fn first(settings: &Settings) -> Option<(&str, &Secret)> {
+    let (_, status) = inspecting(settings).next()?;
+    Some((&status.prefix, status.secret.as_ref()?.secret()))
+}
+
+/// The locations that show what happens, with their places.
+fn inspecting(settings: &Settings) -> impl Iterator<Item = (usize, &Status)> {
+    settings.locations.iter().enumerate().filter_map(|(place, location)| match location {
+        Location::Status(status) if status.inspector => Some((place, status)),
+        _ => None,
+    })
+}
+
+/// An address that other machines reach.
+fn public(listen: &[Listen]) -> Option<&Listen> {
+    listen.iter().find(|listen| match listen {
+        Listen::Tcp(address) => !address.ip().is_loopback(),
+        Listen::Unix(_) => false,
+    })
+}
+
+/// Refuses to show what happens to whoever reaches an address, where other machines do.
+///
+/// # Errors
+/// Which location would.
+pub(super) fn check(settings: &Settings, listen: &[Listen]) -> Result<(), Problem> {
+    let Some(public) = public(listen) else { return Ok(()) };
+    match inspecting(settings).find(|(_, status)| status.secret.is_none()) {
+        None => Ok(()),
+        Some((place, _)) => {
+            let what = format!(
+                "missing; with inspector, whoever reaches {public} would see channels and \
+                 messages: set one"
+            );
+            let path = Path::Root;
+            let path = path.key("locations");
+            let path = path.index(place);
+            Err(Problem::new(&path.key("secret"), what))
+        }
+    }
+}
+
+/// Warnings, one line each.
+pub(super) fn warnings(settings: &Settings, listen: &[Listen]) -> Vec<String> {
+    let public = public(listen);
+    let warning = |(place, status): (usize, &Status)| match (&status.secret, public) {
+        (None, _) => Some(format!(
+            "locations[{place}].inspector: its page shows nothing without a secret; set one"
+        )),
+        (Some(_), Some(public)) => Some(format!(
+            "locations[{place}].inspector: whoever has its secret and is of \"allow\" sees \
+             channels and messages, also by {public}, which other machines reach"
+        )),
+        (Some(_), None) => None,
+    };
+    inspecting(settings).filter_map(warning).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::{Config, Overrides, Source};
+
+    fn config(settings: &Value, listen: &str, inspect: Option<&str>) -> Result<Config, String> {
+        let listen = vec![listen.to_owned()];
+        let inspect = inspect.map(Into::into);
+        let overrides = Overrides { listen, inspect, ..Overrides::default() };
+        let config = Config::parse(settings.to_string().as_bytes(), Source::Defaults, overrides);
+        config.map_err(|error| error.to_string())
+    }
+
+    fn with(keys: &Value) -> Value {
+        let mut location = json!({"type": "status", "prefix": "/x/"});
+        for (key, value) in keys.as_object().unwrap() {
+            location[key] = value.clone();
+        }
+        json!({"locations": [{"type": "publisher", "prefix": "/p/", "secret": "s"}, location]})
+    }
+
+    #[test]
+    fn whoever_reaches_the_daemon_from_elsewhere_sees_nothing_without_a_secret() {
+        let settings = with(&json!({"inspector": true}));
+        let refused = config(&settings, "0.0.0.0:1", None).unwrap_err();
+        assert!(refused.contains("locations[1].secret: missing; with inspector, whoever reaches"));
+        let alone = config(&settings, "127.0.0.1:1", None).unwrap().warnings();
+        assert_eq!(alone.len(), 1);
+        assert!(alone[0].contains("locations[1].inspector: its page shows nothing without"));
+        let settings = with(&json!({"inspector": true, "secret": "hush"}));
+        assert_eq!(config(&settings, "127.0.0.1:1", None).unwrap().warnings(), [""; 0]);
+        let public = config(&settings, "0.0.0.0:1", None).unwrap().warnings();
+        assert!(public[0].contains("whoever has its secret") && !public[0].contains("hush"));
+        assert!(config(&with(&json!({})), "0.0.0.0:1", None).unwrap().warnings().is_empty());
+    }
+
+    #[test]
+    fn an_option_adds_the_inspector_and_takes_the_secret_of_the_settings_where_there_is_one() {
+        let shown = |settings: &Value, inspect| {
+            let config = config(settings, "127.0.0.1:1", inspect).unwrap();
+            config.inspector().map(|(prefix, secret)| format!("{prefix} {}", secret.reveal()))
+        };
+        assert_eq!(shown(&json!({}), None), None);
+        assert_eq!(shown(&json!({}), Some("random")).unwrap(), "/pushserver/ random");
+        assert_eq!(shown(&with(&json!({})), Some("random")).unwrap(), "/x/ random");
+        let secret = with(&json!({"secret": "hush"}));
+        assert_eq!(shown(&secret, Some("random")).unwrap(), "/x/ hush");
+        assert_eq!(shown(&secret, None), None);
+    }
+}
