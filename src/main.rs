@@ -107,8 +107,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
     let hub = config.hub_options(MessageId { time, tag }, RandomState::new().hash_one(time));
     let net = config.net_options(args.exit_on_stdin_eof)?;
     let relay = config.relay_options();
-    let inspector = args.inspect.then(|| config.inspector()).flatten();
-    let inspector = inspector.map(|(prefix, secret)| (prefix.to_owned(), secret.clone()));
+    let inspector = args.inspect.then(|| config.inspector_link()).flatten();
     let reload = Arc::new(move || config.reload().map_err(|error| error.to_string()));
     let reactor = net::Reactor::start(net, relay, hub, reload).map_err(Failure::run)?;
     tell_ready(&reactor.listening(), inspector);
@@ -139,16 +138,15 @@ const CLOSED_BEHIND_SETTINGS: Duration = Duration::from_millis(50);
 
 /// Reports readiness to launchers, which wait for the line, and to systemd. Neither has to be
 /// there.
-fn tell_ready(listening: &[String], inspector: Option<(String, Secret)>) {
+fn tell_ready(listening: &[String], inspector: Option<String>) {
     let mut stdout = io::stdout().lock();
     for address in listening {
         let _ = writeln!(stdout, "listening on {address}");
     }
-    if let Some((prefix, secret)) = inspector
+    if let Some(link) = inspector
         && let Some(address) = listening.iter().find(|address| address.starts_with("http"))
     {
-        // A fragment is never sent, logged or in Referer.
-        let _ = writeln!(stdout, "Inspector: {address}{prefix}#token={}", secret.reveal());
+        let _ = writeln!(stdout, "Inspector: {address}{link}");
     }
     let _ = stdout.flush();
     if let Err(error) = net::notify(&[NotifyState::Ready]) {

@@ -1,6 +1,8 @@
 //! Inspector: who may see what the inspector shows, and the location that `--inspect` adds for it.
 //! Never serves a request.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::problem::{Path, Problem};
 use super::settings::{Given, Location, Settings, Status};
 use crate::net::options::Listen;
@@ -28,11 +30,18 @@ pub(super) fn add(settings: &mut Settings, secret: &Secret) {
     settings.locations.insert(0, Location::Status(status));
 }
 
-/// The prefix and the secret of the first location that shows what happens.
-pub(super) fn first(settings: &Settings) -> Option<(&str, &Secret)> {
+/// What opens the first location that shows what happens, behind the address of the daemon. The one
+/// text with a secret in it: a fragment is never sent, logged or in `Referer`.
+pub(super) fn link(settings: &Settings) -> Option<String> {
     let (_, status) = inspecting(settings).next()?;
-    Some((&status.prefix, status.secret.as_ref()?.secret()))
+    let secret = status.secret.as_ref()?.secret().reveal();
+    let secret = utf8_percent_encode(secret, NON_ALPHANUMERIC_BUT);
+    Some(format!("{}#token={secret}", status.prefix))
 }
+
+/// What of a secret is percent-encoded in a link.
+const NON_ALPHANUMERIC_BUT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The locations that show what happens, with their places.
 fn inspecting(settings: &Settings) -> impl Iterator<Item = (usize, &Status)> {
@@ -128,13 +137,13 @@ mod tests {
     fn an_option_adds_the_inspector_and_takes_the_secret_of_the_settings_where_there_is_one() {
         let shown = |settings: &Value, inspect| {
             let config = config(settings, "127.0.0.1:1", inspect).unwrap();
-            config.inspector().map(|(prefix, secret)| format!("{prefix} {}", secret.reveal()))
+            config.inspector_link()
         };
         assert_eq!(shown(&json!({}), None), None);
-        assert_eq!(shown(&json!({}), Some("random")).unwrap(), "/pushserver/ random");
-        assert_eq!(shown(&with(&json!({})), Some("random")).unwrap(), "/x/ random");
-        let secret = with(&json!({"secret": "hush"}));
-        assert_eq!(shown(&secret, Some("random")).unwrap(), "/x/ hush");
+        assert_eq!(shown(&json!({}), Some("random")).unwrap(), "/pushserver/#token=random");
+        assert_eq!(shown(&with(&json!({})), Some("random")).unwrap(), "/x/#token=random");
+        let secret = with(&json!({"secret": "hush/1"}));
+        assert_eq!(shown(&secret, Some("random")).unwrap(), "/x/#token=hush%2F1");
         assert_eq!(shown(&secret, None), None);
     }
 }

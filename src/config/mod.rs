@@ -165,10 +165,10 @@ impl Config {
         }
     }
 
-    /// The prefix and the secret of the location that shows what happens.
+    /// What opens the inspector, behind the address of the daemon: with its secret.
     #[must_use]
-    pub fn inspector(&self) -> Option<(&str, &Secret)> {
-        inspector::first(&self.settings)
+    pub fn inspector_link(&self) -> Option<String> {
+        inspector::link(&self.settings)
     }
 
     /// Where the settings came from.

@@ -1,5 +1,5 @@
-//! The inspector on the real binary: where it opens, what its page may do, and that the data need the
-//! secret.
+//! The inspector on the real binary: where it opens, what its page may do, and that the data need
+//! the secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
