@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from pushserver import hosts, keys
-from pushserver.conf import STATUS, has_presence, is_signed, is_status, places, push_server
+from pushserver import hosts, keys, patterns
+from pushserver.conf import STATUS, has_presence, is_signed, is_status, pattern, places, push_server
 
 
 def daemon_settings(push_server: Mapping[str, Any], use_ipv6: bool = False) -> dict[str, Any]:
@@ -44,17 +44,19 @@ def with_certificate(made: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_status(push_server: Mapping[str, Any], inspector: bool = True) -> dict[str, Any]:
-    """With a status location in front, unless the project has one.
+    """With a status location, unless the project has one.
 
     It has the inspector where only this machine reaches it. Not for a daemon that stands alone: a
-    front server may pass every path on to it.
+    front server may pass every path on to it. Behind the project's locations, so that these are
+    counted in messages as in its settings; in front where one of them would take its paths.
     """
     given = places(push_server)
     if any(map(is_status, given)):
         return dict(push_server)
     is_here = hosts.is_loopback(str(push_server["address"]))
     status = {**STATUS, "inspector": True} if inspector and is_here else STATUS
-    return {**push_server, "locations": [status, *given]}
+    in_front = any(map(_takes_status, given))
+    return {**push_server, "locations": [status, *given] if in_front else [*given, status]}
 
 
 def with_keys(push_server: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,6 +95,21 @@ def _with_secrets(place: Any) -> Any:
     if has_presence(place):
         made.setdefault("presence_cookie", settings.SESSION_COOKIE_NAME)
     return made
+
+
+def _takes_status(place: Any) -> bool:
+    """Whether a location serves what the status location is to serve, as far as can be seen."""
+    try:
+        expression = re.compile(patterns.encoded(pattern(place)))
+    except (AttributeError, ValueError, OverflowError, RecursionError, re.error):
+        return False  # the daemon says what is wrong with it
+    return any(expression.fullmatch(STATUS["prefix"] + name) for name in _STATUS_NAMES)
+
+
+_STATUS_NAMES = (
+    *("", "healthz", "readyz", "metrics", "status", "channels", "presence", "revoke", "events"),
+    "publish",
+)
 
 
 def _is_name(host: object) -> bool:

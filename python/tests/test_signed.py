@@ -214,16 +214,16 @@ def test_what_the_daemon_is_given(settings):
     given = handover.daemon_settings(handover.with_status(conf.push_server()))
     assert given["signing_keys"] == [keys.text(keys.of_channels()[0]), "x" * 43]
     status = {"type": "status", "prefix": "/pushserver/", "secret": keys.of_status()}
-    assert given["locations"] == [status | {"inspector": True}, *LOCATIONS]
+    assert given["locations"] == [*LOCATIONS, status | {"inspector": True}]
     assert secret not in json.dumps(given)
     # Where others reach it, there is no inspector.
     settings.PUSH_SERVER |= {"address": "0.0.0.0"}
     given = handover.daemon_settings(handover.with_status(conf.push_server()))
-    assert given["locations"][0] == status
+    assert given["locations"] == [*LOCATIONS, status]
     settings.PUSH_SERVER = {}
     plain = handover.daemon_settings(handover.with_status(conf.push_server()))
     assert "signing_keys" not in plain
-    assert plain["locations"][1:] == [*conf.push_server()["locations"]]
+    assert plain["locations"][:-1] == [*conf.push_server()["locations"]]
     # One of the project's own stays where it stands, and has its own secret.
     own = {"type": "status", "prefix": "/own/"}
     settings.PUSH_SERVER = {"locations": [*LOCATIONS, own, own | {"secret": "hush"}]}
@@ -231,6 +231,30 @@ def test_what_the_daemon_is_given(settings):
         "locations"
     ]
     assert (first["secret"], second["secret"]) == (keys.of_status(), "hush")
+
+
+@pytest.mark.parametrize(
+    ("place", "is_taken"),
+    [
+        ({"prefix": "/"}, True),
+        ({"prefix": "/pushserver/"}, True),
+        ({"prefix": "/pushserver/pre"}, True),
+        ({"url": "/([a-z]+/)?([^/]+)"}, True),
+        ({"url": "/pushserver/(status|updates)"}, True),
+        ({"url": "/push.*", "query": "channel"}, True),
+        ({"prefix": "/pushserver/updates/"}, False),
+        ({"prefix": "/updates/"}, False),
+        ({"url": "/([^/]+)"}, False),
+        ({"url": "("}, False),
+    ],
+)
+def test_what_is_added_changes_no_index_unless_another_would_take_its_paths(place, is_taken):
+    """Messages say locations[0] of what is that in PUSH_SERVER."""
+    place = {"type": "subscriber"} | place
+    made = handover.with_status(conf.push_server() | {"locations": [place]})["locations"]
+    assert [each["type"] for each in made] == (
+        ["status", "subscriber"] if is_taken else ["subscriber", "status"]
+    )
 
 
 def test_members_are_named_by_the_cookie_of_the_project(settings):
