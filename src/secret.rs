@@ -37,7 +37,7 @@ impl fmt::Debug for Secret {
 const KEY_BYTES: usize = 32;
 
 /// A key that tokens are signed with: what `django.core.signing` derives from a `SECRET_KEY` and a
-/// salt. It checks and does not sign, and its bytes are not kept.
+/// salt, or one for hashes. No token is signed with it here, and its bytes are not kept.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
@@ -50,6 +50,18 @@ impl SigningKey {
             return None;
         }
         Hmac::new_from_slice(&key).ok().map(Self)
+    }
+
+    /// One of this run of the daemon, made of its seed.
+    #[must_use]
+    pub fn of_run(seed: u64) -> Self {
+        Self(Hmac::new_from_slice(&seed.to_be_bytes()).expect("any length will do"))
+    }
+
+    /// A hash of this text that nobody has without the key.
+    #[must_use]
+    pub fn hash(&self, text: &[u8]) -> [u8; 32] {
+        self.0.clone().chain_update(text).finalize().into_bytes().into()
     }
 
     /// Whether it has signed this text; takes as long for a wrong signature.

@@ -10,7 +10,7 @@ use super::settings::{
     Common, Given, Host, Limits, Location, OneOrMore, Publishing, Settings, Store, Subscribing,
     Transport,
 };
-use super::{redis, status, upstream};
+use super::{presence, redis, status, upstream};
 use crate::http::authority::host_len;
 use crate::hub::options::{StoreKind, StoreOptions};
 use crate::log_targets::ACCESS;
@@ -164,6 +164,7 @@ fn locations(settings: &Settings) -> Result<Vec<LocationOptions>, Problem> {
                     pushserver_settings writes there, or leave this out";
         return Err(Problem::new(&path.index(index).key("signed"), what));
     }
+    presence::check_stores(settings, &options, &path)?;
     reachable(locations, &options)?;
     Ok(options)
 }
@@ -308,6 +309,7 @@ fn subscriber_options(
             .passthrough_secret
             .as_ref()
             .map(|given| given.secret().clone()),
+        presence: presence::options(subscriber, path)?,
     })
 }
 
@@ -380,5 +382,6 @@ pub(super) fn limits(limits: &Limits) -> relay::Limits {
         upstream_wait_ms: limits.upstream_wait.milliseconds(),
         token_s: limits.token_seconds,
         revocations: limits.revocations,
+        presence_members: limits.presence_members,
     }
 }

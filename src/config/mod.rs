@@ -16,6 +16,7 @@ mod inspector;
 mod json;
 mod nginx;
 mod persist;
+mod presence;
 mod problem;
 mod reach;
 mod redis;

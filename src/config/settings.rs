@@ -218,6 +218,21 @@ pub(super) struct Subscribing {
     pub(super) passthrough: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) passthrough_secret: Option<Given>,
+    pub(super) passthrough_events: PassthroughEvents,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) presence: Option<bool>,
+    pub(super) presence_grace: Seconds,
+    pub(super) presence_cookie: String,
+}
+
+/// What the URL is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum PassthroughEvents {
+    /// Each hold.
+    Raw,
+    /// Who comes and leaves.
+    Debounced,
 }
 
 /// A way to receive.
@@ -291,4 +306,5 @@ pub(super) struct Limits {
     pub(super) upstream_wait: Seconds,
     pub(super) token_seconds: u64,
     pub(super) revocations: usize,
+    pub(super) presence_members: usize,
 }

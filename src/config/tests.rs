@@ -63,7 +63,9 @@ fn everything() -> Value {
             "transports": ["poll", "eventsource"], "ping_interval": 2.5,
             "first_message": -7, "delimiter": ",",
             "allow_origin": ["http://a", "http://b:81"], "allow_credentials": true,
-            "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
+            "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t",
+            "passthrough_events": "raw", "presence": false, "presence_grace": 0.5,
+            "presence_cookie": "sid"},
         {"type": "publisher", "url": "/s/([^/]+)", "prefix": "/s/", "store": "default",
             "channel_group": "", "signed": true, "create_on_post": false, "store_messages": false,
             "allow": ["10.0.0.0/8", "::1"], "secret": "s", "allow_origin": "http://a"},
@@ -73,7 +75,9 @@ fn everything() -> Value {
             "polling": "long", "create_on_get": true, "concurrency": "first",
             "timeout": 55, "ping_interval": 0, "first_message": "newest",
             "max_subscribers": 4, "allow_origin": ["http://a"], "allow_credentials": true,
-            "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t"},
+            "passthrough": "http://127.0.0.1:8000/p", "passthrough_secret": "t",
+            "passthrough_events": "debounced", "presence": true, "presence_grace": 0.5,
+            "presence_cookie": "sid"},
         {"type": "status", "prefix": "/", "inspector": true, "allow": ["::1"], "secret": "a"},
     ]);
     all["limits"] = json!({
@@ -81,7 +85,7 @@ fn everything() -> Value {
         "headers": 5, "uri_bytes": 6, "body_bytes": 7, "channel_id_bytes": 8,
         "channels_per_request": 10, "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
         "keepalive_timeout": 4, "upstream_timeout": 0.25, "upstream_wait": 0.5,
-        "token_seconds": 11, "revocations": 12,
+        "token_seconds": 11, "revocations": 12, "presence_members": 13,
     });
     all["signing_keys"] = json!(["WPZ7yA_D0aNIjCHEGbtz24TFkjQ4ZWovxcFaPztwUGg"]);
     if !cfg!(feature = "persist") {
@@ -150,6 +154,7 @@ fn no_settings_give_the_defaults() {
         upstream_wait_ms: 5_000,
         token_s: 604_800,
         revocations: 10_000,
+        presence_members: 100_000,
     };
     assert_eq!(config.relay.limits, written);
     let hub = config.hub_options(MessageId { time: 1, tag: 2 }, 3);
@@ -191,6 +196,7 @@ fn no_settings_give_the_defaults() {
             allow_credentials: false,
             passthrough: None,
             passthrough_secret: None,
+            presence: None,
         })
     ));
 }
@@ -222,6 +228,7 @@ fn every_key_reaches_its_option() {
         upstream_wait_ms: 500,
         token_s: 11,
         revocations: 12,
+        presence_members: 13,
     };
     assert_eq!(config.relay.limits, limits);
     let proxy = ProxyOptions {
@@ -372,7 +379,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
             json!({"limits": {"colour": 1}}),
             "limits.colour: unknown key; known are body_bytes, body_timeout, channel_id_bytes, \
              channels, channels_per_request, connections, header_bytes, header_timeout, headers, keepalive_timeout, \
-             passthrough_queue, pipeline_depth, revocations, token_seconds, upstream_timeout, upstream_wait, uri_bytes and \
+             passthrough_queue, pipeline_depth, presence_members, revocations, token_seconds, upstream_timeout, upstream_wait, uri_bytes and \
              write_timeout",
         ),
         (

@@ -117,6 +117,10 @@ figures! {
         Counter token_refusals_expired,
         /// Requests whose token is one of a user whose access was taken back.
         Counter token_refusals_revoked,
+        /// Members of channels, with those that have left and of whom that is to be told.
+        Gauge presence_members,
+        /// Members that were not tracked, as there were too many.
+        Counter presence_untracked,
         /// How often a user's access was taken back.
         Counter revocations,
         // Requests refused with this status.

@@ -137,7 +137,7 @@ impl Reactor {
                     options.tls.map(|tls| tls.certificate),
                     options.trusts,
                 ),
-                passthrough: Passthrough::new(options.passthrough_queue),
+                passthrough: Passthrough::new(options.passthrough_queue, Arc::clone(&waker)),
                 asked: Vec::new(),
                 at_hand: Vec::with_capacity(OUTPUTS_AT_ONCE),
             },
@@ -214,6 +214,7 @@ impl Reactor {
                 tokens::WAKER => {
                     self.traffic.take_written(now);
                     self.traffic.take_resolved(now);
+                    self.traffic.take_told(now);
                     if !self.shutdown.is_begun() {
                         self.reload.finish(&mut self.traffic, now);
                     }

@@ -32,6 +32,13 @@ impl Traffic {
         }
     }
 
+    /// Takes back what has become of what Django was told of members.
+    pub(super) fn take_told(&mut self, now: Now) {
+        while let Some((number, reaction)) = self.passthrough.poll() {
+            self.relay.command(Command::Told { number, reaction }, now);
+        }
+    }
+
     /// Whether no connection is open but those of stores.
     pub(super) fn is_unused(&self) -> bool {
         self.sockets.open() <= self.relay.state().store_connections()
@@ -91,6 +98,7 @@ impl Traffic {
             Output::Resolve { store, name, port } => resolver.ask(store, &name, port),
             Output::Figures { conn, exhibit } => asked.push((conn, exhibit)),
             Output::ResumeRead { conn } => sockets.read_again(conn),
+            Output::Tell { number, telling } => passthrough.tell(number, telling, now.mono_ms),
             Output::Notify { event, notice } => passthrough.notify(event, notice, now.mono_ms),
         }
     }

@@ -144,6 +144,14 @@ impl Dispatch<'_> {
         }
     }
 
+    /// Has members leave whose time is up, and Django be told of members.
+    pub(super) fn presence(&mut self) {
+        if let Some(presence) = &mut self.effects.presence {
+            presence.handle_timeout(self.now);
+            self.effects.tell();
+        }
+    }
+
     /// Goes on with the connections that were put off in the turn before.
     pub(super) fn ready(&mut self) {
         for _ in 0..self.effects.ready.len() {

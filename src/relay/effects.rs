@@ -1,13 +1,17 @@
 //! Effects: what a step of the relay may write to beside the connection at hand. Decides nothing.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::cause::Limits;
 use super::client::why::Why;
 use super::conn_key::ConnKey;
 use super::exchange_key::ExchangeKey;
 use super::holders::Holders;
+use super::notice::{Event, Notice};
 use super::output::Output;
+use super::presence::Presence;
 use super::recorder::Recorder;
 use super::render::payload::Payload;
 use super::timers::ConnTimer;
@@ -35,6 +39,10 @@ pub(super) struct Effects {
     pub(super) fanouts: Histogram,
     pub(super) uploads: Uploads,
     pub(super) holders: Holders,
+    /// `None`: no location asks for it.
+    pub(super) presence: Option<Box<Presence>>,
+    /// Names this run of the daemon.
+    pub(super) instance: Rc<str>,
     /// Bytes of answers that were made so far, but for those of the upstream.
     pub(super) answered: u64,
     pub(super) oversized_heads: RateLimit,
@@ -51,7 +59,7 @@ pub(super) struct Effects {
 
 impl Effects {
     /// Nothing to be done, from this time on, milliseconds. `seed` is of the jitter.
-    pub(super) fn new(now_ms: u64, seed: u64) -> Self {
+    pub(super) fn new(now_ms: u64, seed: u64, instance: Rc<str>) -> Self {
         Self {
             outputs: VecDeque::new(),
             wheel: Wheel::new(now_ms),
@@ -61,6 +69,8 @@ impl Effects {
             fanouts: Histogram::default(),
             uploads: Uploads::default(),
             holders: Holders::default(),
+            presence: None,
+            instance,
             answered: 0,
             oversized_heads: RateLimit::default(),
             refusals: Limits::default(),
@@ -68,6 +78,34 @@ impl Effects {
             event_readers: 0,
             jitter: Jitter::new(seed),
             stopping: false,
+        }
+    }
+
+    /// A request that is tied is held now, of which this notice is told.
+    pub(super) fn hold_begins(&mut self, conn: ConnKey, notice: Option<&Arc<Notice>>, now: Now) {
+        if let Some(notice) = notice {
+            let (event, notice) = (Event::Subscribe, Arc::clone(notice));
+            self.outputs.push_back(Output::Notify { event, notice });
+        }
+        if let Some(presence) = &mut self.presence {
+            presence.begin(conn, now);
+        }
+    }
+
+    /// A request that is tied is over, whether it was held or not.
+    pub(super) fn leave(&mut self, conn: ConnKey, why: Why, now: Now) {
+        self.holders.leave(conn);
+        if let Some(presence) = &mut self.presence {
+            presence.leave(conn, why, now);
+        }
+    }
+
+    /// Has Django be told of members who came and left.
+    pub(super) fn tell(&mut self) {
+        while let Some((number, telling)) =
+            self.presence.as_mut().and_then(|presence| presence.next_telling())
+        {
+            self.outputs.push_back(Output::Tell { number, telling: Box::new(telling) });
         }
     }
 
@@ -94,5 +132,6 @@ impl Effects {
         self.outputs.shrink_to(0);
         self.ready.shrink_to(0);
         self.holders.shrink();
+        self.presence.iter_mut().for_each(|presence| presence.shrink());
     }
 }

@@ -1,18 +1,18 @@
-//! Holders: which connections have a request that came with the token of a user, and which of them
-//! are to be ended. Who came without one is not here. Ends nothing itself.
+//! Holders: which connections have a request of a user or a session, as tokens and cookies say, and
+//! which of them are to be ended. Others are not here. Ends nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
 
 use super::conn_key::ConnKey;
 use super::names::Names;
+use super::request::identity::Identity;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
     /// In the order of their keys, so that a run can be repeated.
-    by_user: HashMap<Rc<str>, BTreeMap<ConnKey, Channels>>,
-    users: BTreeMap<ConnKey, Rc<str>>,
+    by_identity: HashMap<Identity, BTreeMap<ConnKey, Channels>>,
+    identities: BTreeMap<ConnKey, Identity>,
     /// Those whose access was taken back.
     revoked: BTreeSet<ConnKey>,
 }
@@ -42,30 +42,30 @@ impl Channels {
 }
 
 impl Holders {
-    /// A connection has a request of a user, for these channels.
-    pub(super) fn enter(&mut self, user: &str, conn: ConnKey, names: &Names) {
-        let known = self.by_user.get_key_value(user).map(|(user, _)| Rc::clone(user));
-        let user = known.unwrap_or_else(|| user.into());
-        self.users.insert(conn, Rc::clone(&user));
-        self.by_user.entry(user).or_default().insert(conn, Channels::of(names));
+    /// A connection has a request of this user or session, for these channels.
+    pub(super) fn enter(&mut self, identity: Identity, conn: ConnKey, names: &Names) {
+        let known = self.by_identity.get_key_value(&identity).map(|(known, _)| known.clone());
+        let identity = known.unwrap_or(identity);
+        self.identities.insert(conn, identity.clone());
+        self.by_identity.entry(identity).or_default().insert(conn, Channels::of(names));
     }
 
-    /// The request of a connection is over, whether it is of a user or not.
+    /// The request of a connection is over, whether it is one of these or not.
     pub(super) fn leave(&mut self, conn: ConnKey) {
-        let Some(user) = self.users.remove(&conn) else { return };
+        let Some(identity) = self.identities.remove(&conn) else { return };
         self.revoked.remove(&conn);
-        if let Some(conns) = self.by_user.get_mut(&user) {
+        if let Some(conns) = self.by_identity.get_mut(&identity) {
             conns.remove(&conn);
             if conns.is_empty() {
-                self.by_user.remove(&user);
+                self.by_identity.remove(&identity);
             }
         }
     }
 
-    /// The requests of a user are to be ended: those for a channel of this name, or all. Gives how
-    /// many they are.
-    pub(super) fn revoke(&mut self, user: &str, channel: Option<&[u8]>) -> usize {
-        let Some(conns) = self.by_user.get(user) else { return 0 };
+    /// The requests of a user or a session are to be ended: those for a channel of this name, or
+    /// all. Gives how many they are.
+    pub(super) fn revoke(&mut self, identity: &Identity, channel: Option<&[u8]>) -> usize {
+        let Some(conns) = self.by_identity.get(identity) else { return 0 };
         let is_meant = |channels: &Channels| channel.is_none_or(|name| channels.have(name));
         let meant = conns.iter().filter(|(_, channels)| is_meant(channels)).map(|(conn, _)| *conn);
         let before = self.revoked.len();
@@ -89,28 +89,28 @@ impl Holders {
         !self.revoked.is_empty()
     }
 
-    /// Connections with a request of a user.
+    /// Connections with such a request.
     pub(super) fn len(&self) -> usize {
-        self.users.len()
+        self.identities.len()
     }
 
-    /// Whether a connection has a request of a user; for tests.
+    /// Whether a connection has such a request; for tests.
     pub(super) fn has(&self, conn: ConnKey) -> bool {
-        self.users.contains_key(&conn)
+        self.identities.contains_key(&conn)
     }
 
     pub(super) fn shrink(&mut self) {
-        self.by_user.shrink_to(0);
+        self.by_identity.shrink_to(0);
     }
 
     /// Compares the tables; for tests.
     pub(super) fn check_invariants(&self) {
-        let conns: usize = self.by_user.values().map(BTreeMap::len).sum();
-        assert_eq!(conns, self.users.len(), "each connection is of one user");
-        for (conn, user) in &self.users {
-            assert!(self.by_user[user].contains_key(conn), "{conn:?}");
+        let conns: usize = self.by_identity.values().map(BTreeMap::len).sum();
+        assert_eq!(conns, self.identities.len(), "each connection is of one");
+        for (conn, identity) in &self.identities {
+            assert!(self.by_identity[identity].contains_key(conn), "{conn:?}");
         }
-        assert!(self.revoked.iter().all(|conn| self.users.contains_key(conn)));
+        assert!(self.revoked.iter().all(|conn| self.identities.contains_key(conn)));
     }
 }
 
@@ -143,16 +143,16 @@ mod tests {
     fn those_of_the_user_and_the_channel_are_to_be_ended_once() {
         let [a, b, c, d] = keys();
         let mut holders = Holders::default();
-        holders.enter("42", a, &names(&["x"]));
-        holders.enter("42", b, &names(&["y", "x"]));
-        holders.enter("42", c, &names(&["xx"]));
-        holders.enter("4", d, &names(&["x"]));
-        assert_eq!(holders.revoke("42", Some(b"x")), 2);
-        assert_eq!(holders.revoke("42", Some(b"x")), 0);
-        assert_eq!(holders.revoke("42", Some(b"z")), 0);
-        assert_eq!(holders.revoke("nobody", None), 0);
+        holders.enter(Identity::user("42"), a, &names(&["x"]));
+        holders.enter(Identity::user("42"), b, &names(&["y", "x"]));
+        holders.enter(Identity::user("42"), c, &names(&["xx"]));
+        holders.enter(Identity::user("4"), d, &names(&["x"]));
+        assert_eq!(holders.revoke(&Identity::user("42"), Some(b"x")), 2);
+        assert_eq!(holders.revoke(&Identity::user("42"), Some(b"x")), 0);
+        assert_eq!(holders.revoke(&Identity::user("42"), Some(b"z")), 0);
+        assert_eq!(holders.revoke(&Identity::user("nobody"), None), 0);
         assert_eq!(revoked(&mut holders), [a, b]);
-        assert_eq!(holders.revoke("42", None), 3);
+        assert_eq!(holders.revoke(&Identity::user("42"), None), 3);
         assert_eq!(revoked(&mut holders), [a, b, c]);
     }
 
@@ -160,16 +160,16 @@ mod tests {
     fn who_has_left_is_not_ended_and_what_comes_next_there_is_another_request() {
         let [a, b] = keys();
         let mut holders = Holders::default();
-        holders.enter("42", a, &names(&["x"]));
-        holders.enter("42", b, &names(&["x"]));
-        assert_eq!(holders.revoke("42", None), 2);
+        holders.enter(Identity::user("42"), a, &names(&["x"]));
+        holders.enter(Identity::user("42"), b, &names(&["x"]));
+        assert_eq!(holders.revoke(&Identity::user("42"), None), 2);
         holders.leave(a);
-        holders.enter("42", a, &names(&["x"]));
+        holders.enter(Identity::user("42"), a, &names(&["x"]));
         assert_eq!(revoked(&mut holders), [b]);
         holders.leave(a);
         holders.leave(a);
         holders.leave(b);
         assert!(!holders.has_revoked());
-        assert_eq!((holders.users.len(), holders.by_user.len()), (0, 0));
+        assert_eq!((holders.identities.len(), holders.by_identity.len()), (0, 0));
     }
 }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::conn_key::ConnKey;
 use super::exhibit::Exhibit;
+use super::notice::Reaction;
 use super::options::Options;
 use crate::figures::Figures;
 use crate::hub::options::StoreOptions;
@@ -80,6 +81,8 @@ pub enum Command<'a> {
     Resolved { store: StoreId, name: &'a str, port: u16, addresses: Vec<SocketAddr> },
     /// The figures of all layers now, which [`super::Output::Figures`] asked for.
     Figures { conn: ConnKey, exhibit: Exhibit, figures: &'a Figures },
+    /// What has become of [`super::Output::Tell`].
+    Told { number: u64, reaction: Reaction },
     /// From now on every answer is the last of its connection. [`Command::Shutdown`] follows when
     /// what has arrived so far is read.
     AnnounceShutdown,

@@ -24,6 +24,7 @@ mod names;
 pub mod notice;
 pub mod options;
 mod output;
+mod presence;
 mod proxy;
 mod recorder;
 mod render;
@@ -46,6 +47,7 @@ pub use self::render::payload::Payload;
 pub use self::state::State;
 pub use self::status_name::StatusName;
 
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use self::client::{Client, ConnTimer, outgoing, status};
@@ -55,13 +57,15 @@ use self::effects::Effects;
 use self::eviction::Eviction;
 use self::forwarding::{Forwarding, is_tunnel};
 use self::names::Names;
-use self::options::Options;
+use self::options::{Options, SubscriberOptions};
+use self::presence::Presence;
 use self::proxy::Proxy;
 use self::render::Renderer;
 use self::site::Site;
 use self::store_links::StoreLinks;
 use crate::clock::Now;
 use crate::hub::{self, Hub};
+use crate::secret::SigningKey;
 use crate::store::redis::link;
 use crate::store::{Batch, Restored, StoreId};
 
@@ -85,12 +89,14 @@ impl Relay {
     /// A relay without connections.
     #[must_use]
     pub fn new(options: &Options, hub: hub::options::Options, now: Now) -> Self {
-        let effects = Effects::new(now.mono_ms, hub.seed);
+        let run_key = SigningKey::of_run(hub.seed);
+        let mut effects = Effects::new(now.mono_ms, hub.seed, instance(&run_key));
+        attend(options, &mut effects, now);
         let mut relay = Self {
             conns: Connections::default(),
             effects,
             hub: Hub::new(hub, now),
-            site: Site::new(options),
+            site: Site::new(options, run_key),
             renderer: Renderer::new(options.server.clone(), now),
             proxy: Proxy::of(options),
             store_links: StoreLinks::default(),
@@ -174,6 +180,7 @@ impl Relay {
         match command {
             Command::Reload(options, stores) => {
                 self.site.reload(options);
+                attend(options, &mut self.effects, now);
                 let mut dispatch = self.dispatch(now);
                 match dispatch.forwarding() {
                     Some(Forwarding { proxy, mut view, .. }) => proxy.reload(options, &mut view),
@@ -198,7 +205,15 @@ impl Relay {
                     status::show(client, exhibit, figures, &mut step);
                 }
             }
-            Command::AnnounceShutdown => self.effects.stopping = true,
+            Command::Told { number, reaction } => {
+                if let Some(presence) = &mut self.effects.presence {
+                    presence.told(number, reaction, now);
+                }
+            }
+            Command::AnnounceShutdown => {
+                self.effects.stopping = true;
+                self.effects.presence.iter_mut().for_each(|presence| presence.stop());
+            }
             Command::Shutdown => self.shutdown(now),
             #[cfg(feature = "testing")]
             Command::SlowDown(fates) => self.hub.slow_down(fates),
@@ -292,6 +307,7 @@ impl Relay {
         // Behind those requests, so that their answers are not sent after those of holds that end.
         dispatch.hub.handle_timeout(now);
         dispatch.flush_stores();
+        dispatch.presence();
         dispatch.record_drops();
     }
 
@@ -310,5 +326,29 @@ impl Relay {
     fn dispatch(&mut self, now: Now) -> Dispatch<'_> {
         let Self { conns, hub, site, renderer, proxy, effects, store_links, names, .. } = self;
         Dispatch { conns, hub, site, renderer, proxy, effects, store_links, names, now }
+    }
+}
+
+/// Names this run, so that whoever is told of it can tell it from others.
+fn instance(run_key: &SigningKey) -> Rc<str> {
+    let bytes = run_key.hash(b"instance");
+    let [a, b, c, d, ..] = bytes;
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d])).into()
+}
+
+/// Keeps members, where a location asks for that.
+fn attend(options: &Options, effects: &mut Effects, now: Now) {
+    let subscribers = || options.locations.iter().filter_map(|one| one.role.subscriber());
+    let members_max = options.limits.presence_members;
+    match &mut effects.presence {
+        Some(presence) => presence.reload(members_max, |url| {
+            let is_told = |one: &SubscriberOptions| !one.tells_of_holds();
+            subscribers().any(|one| is_told(one) && one.passthrough.as_deref() == Some(url))
+        }),
+        None if subscribers().any(|one| one.presence.is_some()) => {
+            let presence = Presence::new(&effects.instance, members_max, now.mono_ms);
+            effects.presence = Some(Box::new(presence));
+        }
+        None => {}
     }
 }

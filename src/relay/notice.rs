@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::options::Role;
 use crate::http::{ConnectionOptions, RequestHead, is_hop_by_hop};
@@ -30,6 +30,41 @@ pub struct Notice {
     /// Where the subscriber connects from; `None` on a Unix socket.
     pub peer: Option<IpAddr>,
 }
+
+/// Something of members that Django is told, and says whether it has taken it.
+pub struct Telling {
+    /// The location's `passthrough` URL.
+    pub url: Arc<str>,
+    /// The form.
+    pub body: String,
+    /// As those of a [`Notice`].
+    pub headers: Box<[u8]>,
+    /// Where the subscriber connects from; `None` where there is none, or on a Unix socket.
+    pub peer: Option<IpAddr>,
+}
+
+/// What has become of something that Django was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// It was answered with this status.
+    Answered(u16),
+    /// Nobody was there: it has not taken it.
+    Unreachable,
+    /// It was not answered in time: it may have taken it.
+    TimedOut,
+    /// It was not answered: it may have taken it.
+    Failed,
+}
+
+impl fmt::Debug for Telling {
+    /// Without the headers, which hold cookies and the location's secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telling").field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
+/// What stands for itself in a form: the characters that every encoder leaves alone.
+pub const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl fmt::Debug for Notice {
     /// Without the headers, which hold cookies and the location's secret.
@@ -70,15 +105,18 @@ pub(super) fn passed_headers(
         lines.extend_from_slice(header.value.trim_ascii());
         lines.extend_from_slice(b"\r\n");
     }
-    let subscriber = role.subscriber();
-    if let Some(secret) = subscriber.and_then(|options| options.passthrough_secret.as_ref()) {
-        lines.extend_from_slice(format!("{SECRET}: {}\r\n", secret.reveal()).as_bytes());
-    }
+    lines.extend_from_slice(secret_line(role).as_bytes());
     if let Some(user) = user {
         let user = utf8_percent_encode(user, NO_NAME);
         lines.extend_from_slice(format!("{USER}: {user}\r\n").as_bytes());
     }
     lines.into()
+}
+
+/// The header line by which Django knows the daemon; empty where the location has no secret.
+pub(super) fn secret_line(role: &Role) -> String {
+    let secret = role.subscriber().and_then(|options| options.passthrough_secret.as_ref());
+    secret.map_or_else(String::new, |secret| format!("{SECRET}: {}\r\n", secret.reveal()))
 }
 
 /// Whether a subscriber's field goes to Django. Not one of the connection, nor of:

@@ -228,6 +228,26 @@ pub struct SubscriberOptions {
     pub passthrough: Option<String>,
     /// Goes with each of these notices as `X-Pushserver-Secret`.
     pub passthrough_secret: Option<Secret>,
+    /// Whether it is known who is on its channels, and how.
+    pub presence: Option<PresenceOptions>,
+}
+
+impl SubscriberOptions {
+    /// Whether the URL is told of each hold, not of those who come and leave.
+    pub(super) fn tells_of_holds(&self) -> bool {
+        self.presence.as_ref().is_none_or(|presence| !presence.is_told)
+    }
+}
+
+/// How it is known who is on the channels of a location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceOptions {
+    /// Milliseconds that a member may be away before it has left.
+    pub grace_ms: u32,
+    /// The cookie whose value is a session.
+    pub cookie: String,
+    /// The URL is told who comes and leaves, instead of holds.
+    pub is_told: bool,
 }
 
 /// A status location's settings.
@@ -294,4 +314,6 @@ pub struct Limits {
     pub token_s: u64,
     /// Revocations that are kept; beyond, the oldest goes.
     pub revocations: usize,
+    /// Members of channels that are known; beyond, new ones are not.
+    pub presence_members: usize,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::conn_key::ConnKey;
 use super::exhibit::Exhibit;
-use super::notice::{Event, Notice};
+use super::notice::{Event, Notice, Telling};
 use super::options::UpstreamAddress;
 use super::render::payload::Payload;
 use crate::store::StoreId;
@@ -35,6 +35,8 @@ pub enum Output {
     /// Bring together the figures of all layers, and answer within the turn with
     /// [`super::Command::Figures`].
     Figures { conn: ConnKey, exhibit: Exhibit },
+    /// Tell Django this, and answer with [`super::Command::Told`].
+    Tell { number: u64, telling: Box<Telling> },
     /// Tell Django of this end of a hold.
     Notify { event: Event, notice: Arc<Notice> },
 }

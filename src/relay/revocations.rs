@@ -1,18 +1,19 @@
 //! Revocations: whose tokens are refused, in which channel or in all, and up to which second of
-//! signing. Pure: never reads a token, and ends nothing.
+//! signing; and which sessions are. Pure: never reads a token, and ends nothing.
 //!
 //! One is kept until every token that it refuses has ended by itself; a restart forgets all.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use super::request::identity::Identity;
 use crate::clock::Now;
 use crate::rate_limit::RateLimit;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Revocations {
-    /// By user and channel, as [`key`] writes them.
+    /// By user or session and channel, as [`key`] writes them.
     by_key: HashMap<Rc<[u8]>, Revocation>,
     /// The same, the oldest first.
     by_age: BTreeMap<u64, Rc<[u8]>>,
@@ -29,17 +30,18 @@ struct Revocation {
 }
 
 impl Revocations {
-    /// Refuses what was signed for a user up to now: in the channel of this name, or in all. Drops
-    /// the oldest ones beyond `most`, and gives how many. `keep_s`: how long tokens are good.
+    /// Refuses what was signed for a user up to now, or a session from now on: in the channel of
+    /// this name, or in all. Drops the oldest ones beyond `most`, and gives how many. `keep_s`: how
+    /// long tokens are good, and sessions are refused.
     pub(super) fn revoke(
         &mut self,
-        user: &str,
+        identity: &Identity,
         channel: Option<&[u8]>,
         (keep_s, most): (u64, usize),
         mut now: Now,
     ) -> usize {
         self.expire(keep_s, now);
-        let key: Rc<[u8]> = key(user, channel).into();
+        let key: Rc<[u8]> = key(identity, channel).into();
         if let Some(before) = self.by_key.get(&key).copied() {
             self.by_age.remove(&before.age);
             // The clock may have been set back.
@@ -57,12 +59,29 @@ impl Revocations {
 
     /// Whether a token of a user that was signed at `signed_s` opens the channel of this name no
     /// more. The second of the revocation counts as before it.
-    pub(super) fn refuse(&self, user: &str, channel: &[u8], signed_s: u64) -> bool {
-        let refuses = |channel| {
-            let revocation = self.by_key.get(&*key(user, channel));
-            revocation.is_some_and(|revocation| signed_s <= revocation.at.unix_s)
+    pub(super) fn refuse(&self, user: &Identity, channel: &[u8], signed_s: u64) -> bool {
+        self.any(user, channel, |at| signed_s <= at.unix_s)
+    }
+
+    /// Whether a session is let into the channel of this name no more.
+    pub(super) fn refuse_session(
+        &self,
+        session: &Identity,
+        channel: &[u8],
+        keep_s: u64,
+        now: Now,
+    ) -> bool {
+        let keep_ms = keep_s.saturating_mul(1000);
+        self.any(session, channel, |at| now.mono_ms <= at.mono_ms.saturating_add(keep_ms))
+    }
+
+    /// Whether this is so of a revocation of all channels, or of this one.
+    fn any(&self, identity: &Identity, channel: &[u8], is_so: impl Fn(Now) -> bool) -> bool {
+        let has = |channel| {
+            let revocation = self.by_key.get(&*key(identity, channel));
+            revocation.is_some_and(|revocation| is_so(revocation.at))
         };
-        !self.by_key.is_empty() && (refuses(None) || refuses(Some(channel)))
+        !self.by_key.is_empty() && (has(None) || has(Some(channel)))
     }
 
     /// Forgets those whose tokens have all ended, by either clock: neither one that was set ahead
@@ -86,10 +105,10 @@ impl Revocations {
     }
 }
 
-/// One text for a user and a channel, or all of them: no two pairs have the same. The length of a
-/// user fits into a byte (`request/token.rs`), and a channel's name is not empty.
-fn key(user: &str, channel: Option<&[u8]>) -> Vec<u8> {
-    let channel = channel.unwrap_or_default();
+/// One text for an identity and a channel, or all of them: no two pairs have the same. The length
+/// of a user fits into a byte (`request/token.rs`), and a channel's name is not empty.
+fn key(identity: &Identity, channel: Option<&[u8]>) -> Vec<u8> {
+    let (user, channel) = (identity.text(), channel.unwrap_or_default());
     let mut key = Vec::with_capacity(1 + user.len() + channel.len());
     key.push(user.len() as u8);
     key.extend_from_slice(user.as_bytes());
@@ -109,7 +128,10 @@ mod tests {
 
     fn revoked(user: &str, channel: Option<&[u8]>, unix_s: u64) -> Revocations {
         let mut revocations = Revocations::default();
-        assert_eq!(revocations.revoke(user, channel, (WEEK_S, 10), at(unix_s, 0)), 0);
+        assert_eq!(
+            revocations.revoke(&Identity::user(user), channel, (WEEK_S, 10), at(unix_s, 0)),
+            0
+        );
         revocations
     }
 
@@ -117,39 +139,47 @@ mod tests {
     fn tokens_signed_up_to_the_second_are_refused_and_later_ones_are_not() {
         let revocations = revoked("42", None, 1_000);
         for (signed_s, refused) in [(0, true), (999, true), (1_000, true), (1_001, false)] {
-            assert_eq!(revocations.refuse("42", b"\0room", signed_s), refused, "{signed_s}");
+            assert_eq!(
+                revocations.refuse(&Identity::user("42"), b"\0room", signed_s),
+                refused,
+                "{signed_s}"
+            );
         }
     }
 
     #[test]
     fn it_is_of_one_user_and_where_a_channel_is_named_of_that_channel() {
         let revocations = revoked("42", Some(b"\0room"), 1_000);
-        assert!(revocations.refuse("42", b"\0room", 1_000));
-        assert!(!revocations.refuse("42", b"\0roo", 1_000));
-        assert!(!revocations.refuse("4", b"2\0room", 1_000));
-        assert!(!revocations.refuse("421", b"\0room", 1_000));
-        assert!(!revocations.refuse("", b"\0room", 1_000));
-        assert!(!Revocations::default().refuse("42", b"\0room", 0));
+        assert!(revocations.refuse(&Identity::user("42"), b"\0room", 1_000));
+        assert!(!revocations.refuse(&Identity::user("42"), b"\0roo", 1_000));
+        assert!(!revocations.refuse(&Identity::user("4"), b"2\0room", 1_000));
+        assert!(!revocations.refuse(&Identity::user("421"), b"\0room", 1_000));
+        assert!(!revocations.refuse(&Identity::user(""), b"\0room", 1_000));
+        assert!(!Revocations::default().refuse(&Identity::user("42"), b"\0room", 0));
     }
 
     #[test]
     fn a_channel_taken_back_later_than_all_is_refused_up_to_then() {
         let mut revocations = revoked("42", None, 1_000);
-        revocations.revoke("42", Some(b"\0room"), (WEEK_S, 10), at(2_000, 1_000));
-        assert!(revocations.refuse("42", b"\0room", 2_000));
-        assert!(!revocations.refuse("42", b"\0other", 2_000));
-        assert!(revocations.refuse("42", b"\0other", 1_000));
+        revocations.revoke(&Identity::user("42"), Some(b"\0room"), (WEEK_S, 10), at(2_000, 1_000));
+        assert!(revocations.refuse(&Identity::user("42"), b"\0room", 2_000));
+        assert!(!revocations.refuse(&Identity::user("42"), b"\0other", 2_000));
+        assert!(revocations.refuse(&Identity::user("42"), b"\0other", 1_000));
     }
 
     #[test]
     fn the_oldest_goes_beyond_the_limit_and_one_that_is_renewed_is_young() {
         let mut revocations = Revocations::default();
         for (user, dropped) in [("a", 0), ("b", 0), ("a", 0), ("c", 1), ("c", 0)] {
-            assert_eq!(revocations.revoke(user, None, (WEEK_S, 2), at(5, 0)), dropped, "{user}");
+            assert_eq!(
+                revocations.revoke(&Identity::user(user), None, (WEEK_S, 2), at(5, 0)),
+                dropped,
+                "{user}"
+            );
         }
-        let refused = |user| revocations.refuse(user, b"\0x", 5);
+        let refused = |user| revocations.refuse(&Identity::user(user), b"\0x", 5);
         assert_eq!((refused("a"), refused("b"), refused("c")), (true, false, true));
-        assert_eq!(revocations.revoke("d", None, (WEEK_S, 1), at(5, 0)), 2);
+        assert_eq!(revocations.revoke(&Identity::user("d"), None, (WEEK_S, 1), at(5, 0)), 2);
         assert_eq!((revocations.by_key.len(), revocations.by_age.len()), (1, 1));
     }
 
@@ -157,8 +187,8 @@ mod tests {
     fn it_is_kept_until_both_clocks_say_that_its_tokens_have_ended() {
         let kept = |unix_s, mono_s| {
             let mut revocations = revoked("42", None, 1_000);
-            revocations.revoke("other", None, (60, 10), at(unix_s, mono_s));
-            revocations.refuse("42", b"\0room", 1_000)
+            revocations.revoke(&Identity::user("other"), None, (60, 10), at(unix_s, mono_s));
+            revocations.refuse(&Identity::user("42"), b"\0room", 1_000)
         };
         assert!(kept(1_060, 60) && kept(1_060, 61) && kept(1_061, 60));
         assert!(kept(9_000, 0) && kept(500, 9_000));
@@ -168,7 +198,18 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_opens_nothing() {
         let mut revocations = revoked("42", None, 1_000);
-        revocations.revoke("42", None, (WEEK_S, 10), at(500, 1));
-        assert!(revocations.refuse("42", b"\0room", 1_000));
+        revocations.revoke(&Identity::user("42"), None, (WEEK_S, 10), at(500, 1));
+        assert!(revocations.refuse(&Identity::user("42"), b"\0room", 1_000));
+    }
+
+    #[test]
+    fn a_session_is_refused_for_as_long_as_a_token_may_be_good_and_whatever_its_day_is() {
+        let session = Identity::of_text("s:0123456789abcdef");
+        let mut revocations = Revocations::default();
+        revocations.revoke(&session, Some(b"\0room"), (60, 10), at(1_000, 100));
+        let refused = |name, mono_s| revocations.refuse_session(&session, name, 60, at(0, mono_s));
+        assert!(refused(b"\0room", 100) && refused(b"\0room", 160));
+        assert!(!refused(b"\0room", 161) && !refused(b"\0other", 100));
+        assert!(!revocations.refuse(&Identity::user("0123456789abcdef"), b"\0room", 1_000));
     }
 }

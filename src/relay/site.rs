@@ -18,6 +18,9 @@ pub(super) struct Site {
     pub(super) hosts: Hosts,
     pub(super) limits: Limits,
     pub(super) signing_keys: Vec<SigningKey>,
+    /// What sessions are hashed with.
+    pub(super) session_key: SigningKey,
+    run_key: SigningKey,
     /// What no location matches goes to the upstream.
     pub(super) forwards: bool,
     /// Each answer is logged.
@@ -26,12 +29,15 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(options: &Options) -> Self {
+    /// `run_key`: of this run, for whatever the settings have no key for.
+    pub(super) fn new(options: &Options, run_key: SigningKey) -> Self {
         Self {
             routes: Routes::new(&options.locations),
             hosts: Hosts::new(&options.hosts),
             limits: options.limits.clone(),
             signing_keys: options.signing_keys.clone(),
+            session_key: options.signing_keys.first().unwrap_or(&run_key).clone(),
+            run_key,
             forwards: options.proxy.is_some(),
             access_log: options.access_log,
             revocations: Revocations::default(),
@@ -41,7 +47,7 @@ impl Site {
     /// Takes other settings.
     pub(super) fn reload(&mut self, options: &Options) {
         let revocations = std::mem::take(&mut self.revocations);
-        *self = Self { revocations, ..Self::new(options) };
+        *self = Self { revocations, ..Self::new(options, self.run_key.clone()) };
     }
 
     /// What all bodies that are coming in may take together, bytes.

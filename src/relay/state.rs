@@ -32,7 +32,8 @@ impl State<'_> {
             return Some(0);
         }
         let proxy = self.proxy.and_then(Proxy::next_deadline);
-        let due = [self.effects.wheel.next_deadline(), self.hub.poll_timeout(), proxy];
+        let presence = self.effects.presence.as_ref().and_then(|presence| presence.due_ms());
+        let due = [self.effects.wheel.next_deadline(), self.hub.poll_timeout(), proxy, presence];
         due.into_iter().flatten().min()
     }
 
@@ -58,16 +59,20 @@ impl State<'_> {
     /// Timers that are set, with those of the hub.
     #[must_use]
     pub fn timers(&self) -> usize {
-        self.effects.wheel.len() + self.hub.timers()
+        let presence = self.effects.presence.as_ref().map_or(0, |presence| presence.timers());
+        self.effects.wheel.len() + self.hub.timers() + presence
     }
 
     /// The relay's figures.
     #[must_use]
     pub fn figures(&self) -> RelayFigures {
+        let presence = self.effects.presence.as_ref();
         RelayFigures {
             upstreams: self.conns.upstreams() as u64,
             upload_bytes: self.effects.uploads.bytes() as u64,
             timers: self.timers() as u64,
+            presence_members: presence.map_or(0, |presence| presence.len() as u64),
+            presence_untracked: presence.map_or(0, |presence| presence.untracked()),
             ..self.effects.figures
         }
     }
@@ -95,14 +100,20 @@ impl State<'_> {
     pub fn check_invariants(&self) {
         self.hub.check_invariants();
         self.effects.holders.check_invariants();
-        let mut holders = 0;
+        let presence = self.effects.presence.as_ref();
+        presence.iter().for_each(|presence| presence.check_invariants());
+        let (mut holders, mut guests) = (0, 0);
         for (conn, client) in self.conns.clients() {
             let is_tunnel = is_tunnel(conn, self.conns, self.proxy);
             assert!(client.is_watched(is_tunnel), "{conn:?}: {client:?}");
             let is_holder = self.effects.holders.has(conn);
-            assert!(client.is_tied || !is_holder, "{conn:?}: {client:?}");
+            let is_guest = presence.is_some_and(|presence| presence.has(conn));
+            assert!(client.is_tied || !is_holder && !is_guest, "{conn:?}: {client:?}");
             holders += usize::from(is_holder);
+            guests += usize::from(is_guest);
         }
         assert_eq!(holders, self.effects.holders.len(), "each holder is a client");
+        let all = presence.map_or(0, |presence| presence.guests());
+        assert_eq!(guests, all, "each guest is a client");
     }
 }

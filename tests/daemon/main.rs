@@ -25,7 +25,8 @@ mod memory; // memory that comes back and that is bounded, and the counters that
 mod origins; // web pages whose origin is not listed, in the log
 mod passthrough; // notices to a backend that answers, fails, hangs or is gone
 #[cfg(feature = "persist")]
-mod persist; // a store's file: kills, a full disk, a second daemon
+mod persist;
+mod presence; // who is on a channel, as Django is told and as a status location says // a store's file: kills, a full disk, a second daemon
 mod reload; // SIGHUP: idle, busy, with good and bad settings
 mod revoking; // access that is taken back
 mod secrets; // of settings and of requests: shown to nobody

@@ -152,6 +152,27 @@ const OTHERWISE: &[(&str, &str, &[&str])] = &[
             "88: with     Content-Length: 169",
         ],
     ),
+    (
+        "7-presence",
+        MEMBERS,
+        &[
+            "tests/transcripts/7-presence.http:settings: locations[2].presence: not with a redis store: each daemon would know its own members only, and when one starts, those of the others would be forgotten; use another store, or leave this out",
+        ],
+    ),
+    (
+        "7-presence-refused",
+        MEMBERS,
+        &[
+            "tests/transcripts/7-presence-refused.http:settings: locations[2].presence: not with a redis store: each daemon would know its own members only, and when one starts, those of the others would be forgotten; use another store, or leave this out",
+        ],
+    ),
+    (
+        "7-revoke-member",
+        MEMBERS,
+        &[
+            "tests/transcripts/7-revoke-member.http:settings: locations[2].presence: not with a redis store: each daemon would know its own members only, and when one starts, those of the others would be forgotten; use another store, or leave this out",
+        ],
+    ),
 ];
 
 fn differences(transcript: &Transcript, split: Split, is_told_first: bool) -> Vec<String> {
@@ -189,4 +210,5 @@ const LEASE: &str = "A channel on which a request was held lives until the lease
 const KNOWN: &str = "Redis knows what was kept before the daemon began, or before a DELETE.";
 const EXPIRES: &str = "A message goes with a second: that of its id, message_timeout later.";
 const CHANNELS: &str = "limits.channels is of those that this daemon listens to.";
+const MEMBERS: &str = "Each daemon would know its own members only.";
 const MAXMEMORY: &str = "Redis has a maxmemory of its own.";

@@ -299,6 +299,7 @@ fn a_hold_handed_over_to_a_client_that_takes_nothing_lasts_no_longer_than_any_an
         allow_credentials: false,
         passthrough: None,
         passthrough_secret: None,
+        presence: None,
     });
     let mut options = options(&[1]);
     options.locations.push(LocationOptions {

@@ -206,6 +206,7 @@ impl World {
             Output::Connect { .. }
             | Output::Resolve { .. }
             | Output::Reset { .. }
+            | Output::Tell { .. }
             | Output::Figures { .. } => {
                 panic!("there is no upstream")
             }

@@ -90,14 +90,18 @@ impl World {
                 + of_stream.map_or(0, |stream| stream.names.len())
         });
         let told: usize = told.sum();
-        assert_eq!(self.network.told(), told, "subscribe notices without their unsubscribe");
+        assert_eq!(
+            self.network.django.holds(),
+            told,
+            "subscribe notices without their unsubscribe"
+        );
     }
 
     /// Nothing is left when everybody is gone and time has passed.
     pub(crate) fn check_empty(&self) {
         let hub = self.network.relay.state().hub;
         assert_eq!(
-            (self.network.relay.state().connections(), hub.held(), self.network.told()),
+            (self.network.relay.state().connections(), hub.held(), self.network.django.holds()),
             (0, 0, 0)
         );
         assert_eq!((hub.figures().channels, self.network.relay.state().timers()), (0, 0));

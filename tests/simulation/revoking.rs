@@ -591,9 +591,9 @@ fn django_is_told_of_each_end() {
         let mut network = Network::new(&options, hub);
         ask(&mut network, "/told/a", 0, more);
         network.settle();
-        assert_eq!(network.told(), 1, "{more}");
+        assert_eq!(network.django.holds(), 1, "{more}");
         revoke(&mut network);
         network.settle();
-        assert_eq!(network.told(), 0, "{more}");
+        assert_eq!(network.django.holds(), 0, "{more}");
     }
 }

@@ -314,6 +314,7 @@ impl Settings {
                     allow_credentials: false,
                     passthrough: place.passthrough.then(|| format!("http://django{}", place.path)),
                     passthrough_secret: None,
+                    presence: None,
                 };
                 match place.publishes {
                     None => Role::Subscriber(subscriber),

@@ -2,6 +2,7 @@
 //! it was sent; it never checks it.
 
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,7 @@ impl Seen {
 pub struct Backend {
     url: String,
     seen: Receiver<Seen>,
+    manner: Arc<Mutex<Manner>>,
 }
 
 impl Backend {
@@ -73,13 +75,20 @@ impl Backend {
         let upstream = Upstream::start();
         let url = format!("{}/told", upstream.url());
         let (tell, seen) = mpsc::channel();
+        let manner = Arc::new(Mutex::new(manner));
+        let current = Arc::clone(&manner);
         thread::spawn(move || {
             for client in upstream.connections {
-                let tell = tell.clone();
-                thread::spawn(move || serve(client, manner, &tell));
+                let (tell, manner) = (tell.clone(), Arc::clone(&current));
+                thread::spawn(move || serve(client, &manner, &tell));
             }
         });
-        Self { url, seen }
+        Self { url, seen, manner }
+    }
+
+    /// It does so with each request from now on.
+    pub fn becomes(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
     }
 
     /// Where it takes notices.
@@ -105,8 +114,10 @@ impl Backend {
     }
 }
 
-fn serve(mut client: Client, manner: Manner, tell: &Sender<Seen>) {
+fn serve(mut client: Client, manner: &Mutex<Manner>, tell: &Sender<Seen>) {
     while let Some(seen) = Seen::of(&mut client) {
+        // Before the test sees it, which may change it then.
+        let manner = *manner.lock().unwrap();
         // The test may be over.
         let _ = tell.send(seen);
         let status = match manner {

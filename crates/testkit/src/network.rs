@@ -18,8 +18,8 @@ use pushserver::relay::options::{Options, UpstreamAddress};
 use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 
 use crate::disk::Disk;
+use crate::django::Django;
 use crate::node::Nodes;
-use crate::notices::Notices;
 use crate::peer::{End, Peer, Peers};
 use crate::queues::Queues;
 use crate::record::{Happened, Record};
@@ -45,13 +45,14 @@ pub struct Network {
     pub disk: Disk,
     /// What redis stores dial.
     pub nodes: Nodes,
+    /// Is told who is there.
+    pub django: Django,
     /// All peers, also those whose connection is gone.
     pub peers: Peers,
     /// To be read.
     queues: Queues,
     /// To be freed at the end of the turn.
     gone: Vec<ConnKey>,
-    notices: Notices,
     record: Record,
 }
 
@@ -70,10 +71,10 @@ impl Network {
             dialled: Vec::new(),
             disk: Disk::default(),
             nodes: Nodes::default(),
+            django: Django::default(),
             peers: Peers::default(),
             queues: Queues::default(),
             gone: Vec::new(),
-            notices: Notices::default(),
             record: Record::default(),
         }
     }
@@ -168,6 +169,7 @@ impl Network {
     pub fn turn(&mut self) {
         Nodes::exchange(self);
         self.disk.give_back(&mut self.relay, &mut self.record, self.now);
+        self.django.answer(&mut self.relay, self.now);
         self.carry_out_answers();
         self.relay.handle_timeout(self.now);
         self.nodes.is_told = false;
@@ -218,7 +220,7 @@ impl Network {
             || self.disk.is_busy()
             || self.nodes.is_busy(&self.peers)
             || state.has_output()
-            || state.due_ms().is_some_and(|due| due <= self.now.mono_ms)
+            || self.django.due_ms(&self.relay).is_some_and(|due| due <= self.now.mono_ms)
     }
 
     /// Lets time pass, both clocks alike; every deadline on the way is met when it is due.
@@ -230,7 +232,7 @@ impl Network {
         for _ in 0..TURNS_MAX + (ms / 100) as usize {
             // A node answers in no time.
             let is_quick = self.nodes.is_busy(&self.peers);
-            let due = self.relay.state().due_ms().filter(|due| *due <= until && !is_quick);
+            let due = self.django.due_ms(&self.relay).filter(|due| *due <= until && !is_quick);
             let is_over = due.is_none() && !self.is_busy();
             self.jump_to(due.unwrap_or(if is_over { until } else { 0 }));
             self.turn();
@@ -243,7 +245,7 @@ impl Network {
 
     /// Lets time pass until the next deadline; false if there is none.
     pub fn advance_to_deadline(&mut self) -> bool {
-        let Some(due) = self.relay.state().due_ms() else { return false };
+        let Some(due) = self.django.due_ms(&self.relay) else { return false };
         self.jump_to(due);
         self.settle();
         true
@@ -259,11 +261,6 @@ impl Network {
     /// What a peer was sent since this was asked before.
     pub fn take(&mut self, conn: ConnKey) -> Vec<u8> {
         std::mem::take(&mut self.peers.get_mut(conn).got)
-    }
-
-    /// How many holds Django was told of, and not yet of their end.
-    pub fn told(&self) -> usize {
-        self.notices.len()
     }
 
     fn tell(&mut self, conn: ConnKey, input: Input<'static>) {
@@ -365,7 +362,8 @@ impl Network {
             &Output::Figures { conn, exhibit } => {
                 crate::figures::show(&mut self.relay, conn, exhibit, self.now);
             }
-            Output::Notify { event, notice } => self.notices.tell(*event, notice),
+            Output::Notify { event, notice } => self.django.notices.tell(*event, notice),
+            Output::Tell { number, telling } => self.django.tell(*number, telling, self.now),
         }
         self.record.note_at(at, Happened::Asked(output));
     }

@@ -11,25 +11,30 @@
 //! next notice starts another one that goes on with the queue.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use log::{info, warn};
+use mio::Waker;
 use ureq::http::StatusCode;
 
 use super::post::{Agents, send};
-use super::queue::{Help, Job, Queue};
+use super::queue::{Help, Job, Queue, What};
 use crate::clock::Clock;
 use crate::figures::Histogram;
 use crate::figures::PassthroughFigures;
 use crate::rate_limit::RateLimit;
-use crate::relay::notice::{Event, Notice};
+use crate::relay::notice::{Event, Notice, Reaction, Telling};
 
 /// The queue of notices and the threads that send them.
 #[derive(Debug)]
 pub(in crate::net) struct Passthrough {
     shared: Arc<Shared>,
+    /// What has become of what members were told of.
+    told: Receiver<(u64, Reaction)>,
     /// Most notices that wait for one URL when a subscribe is still taken. Each taken subscribe
     /// makes room for its unsubscribe, so that what waits is no longer than this plus the holds
     /// there are.
@@ -49,11 +54,16 @@ fn hold_of(notice: &Arc<Notice>) -> usize {
 impl Passthrough {
     /// Nothing is started before the first notice.
     #[must_use]
-    pub(in crate::net) fn new(queue_max: usize) -> Self {
-        Self::with_times(queue_max, ANSWER_WITHIN, IDLE_FOR)
+    pub(in crate::net) fn new(queue_max: usize, waker: Arc<Waker>) -> Self {
+        Self::with_times(queue_max, (ANSWER_WITHIN, IDLE_FOR), Some(waker))
     }
 
-    fn with_times(queue_max: usize, answer_within: Duration, idle_for: Duration) -> Self {
+    fn with_times(
+        queue_max: usize,
+        (answer_within, idle_for): (Duration, Duration),
+        waker: Option<Arc<Waker>>,
+    ) -> Self {
+        let (tell, told) = mpsc::channel();
         Self {
             shared: Arc::new(Shared {
                 queue: Mutex::default(),
@@ -63,7 +73,10 @@ impl Passthrough {
                 idle_for,
                 clock: Clock::start(),
                 outcomes: Mutex::default(),
+                tell,
+                waker,
             }),
+            told,
             queue_max,
             dropped: 0,
             untold: HashSet::new(),
@@ -84,10 +97,25 @@ impl Passthrough {
             self.untold.insert(hold_of(&notice));
             return self.count_dropped(&notice.url, now_mono_ms);
         }
-        queue.push(event, notice);
+        queue.push(What::Hold(event, notice));
         let help = queue.help();
         drop(queue);
         self.call(help, now_mono_ms);
+    }
+
+    /// Queues something of members; never waits. They are told one thing at a time, so the queue
+    /// has room for it.
+    pub(in crate::net) fn tell(&mut self, number: u64, telling: Box<Telling>, now_mono_ms: u64) {
+        let mut queue = self.shared.lock();
+        queue.push(What::Members(number, telling));
+        let help = queue.help();
+        drop(queue);
+        self.call(help, now_mono_ms);
+    }
+
+    /// What has become of something of members.
+    pub(in crate::net) fn poll(&mut self) -> Option<(u64, Reaction)> {
+        self.told.try_recv().ok()
     }
 
     /// Whether every notice so far is sent or given up.
@@ -168,7 +196,12 @@ impl Passthrough {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("passthrough".to_owned());
         if let Err(error) = thread.spawn(move || work(&shared)) {
-            self.shared.lock().workers -= 1;
+            let mut queue = self.shared.lock();
+            queue.workers -= 1;
+            // Holds wait for the next notice, which may not come before these are answered.
+            let back = if queue.workers == 0 { queue.take_back() } else { Vec::new() };
+            drop(queue);
+            back.into_iter().for_each(|number| self.shared.tell(number, Reaction::Unreachable));
             if let Some(times) = self.no_worker.note(now_ms) {
                 let error = error.to_string();
                 warn!("event=passthrough_stopped times={times} cause={error:?}");
@@ -202,6 +235,9 @@ struct Shared {
     idle_for: Duration,
     clock: Clock,
     outcomes: Mutex<Outcomes>,
+    tell: Sender<(u64, Reaction)>,
+    /// Wakes the loop; `None`: there is none.
+    waker: Option<Arc<Waker>>,
 }
 
 impl Shared {
@@ -236,6 +272,15 @@ impl Shared {
         }
     }
 
+    /// Has the loop take what has become of something of members.
+    fn tell(&self, number: u64, reaction: Reaction) {
+        // The loop may have ended.
+        let _ = self.tell.send((number, reaction));
+        if let Some(waker) = &self.waker {
+            let _ = waker.wake();
+        }
+    }
+
     fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -244,13 +289,35 @@ impl Shared {
 /// The life of a worker.
 fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
-        let sending = Sending { shared, url: &job.notice.url };
+        let number = match &job.what {
+            What::Hold(..) => None,
+            What::Members(number, _) => Some(*number),
+        };
+        let mut sending = Sending { shared, url: job.what.url(), number };
         let began = shared.clock.now();
-        let outcome = send(&shared.agents, job.event, &job.notice);
+        let outcome = send(&shared.agents, &job.what);
         let ended = shared.clock.now();
+        if let Some(number) = sending.number.take() {
+            shared.tell(number, reaction(&outcome));
+        }
         let mut outcomes = shared.outcomes();
         outcomes.durations.note(ended.us_since(began));
         outcomes.note(outcome, sending.url, ended.mono_ms);
+    }
+}
+
+/// What a telling's outcome says of whether it was taken.
+fn reaction(outcome: &Result<StatusCode, ureq::Error>) -> Reaction {
+    use ureq::{Error, Timeout};
+    match outcome {
+        Ok(status) => Reaction::Answered(status.as_u16()),
+        Err(Error::Timeout(Timeout::Resolve | Timeout::Connect)) => Reaction::Unreachable,
+        Err(Error::HostNotFound | Error::ConnectionFailed) => Reaction::Unreachable,
+        Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+            Reaction::Unreachable
+        }
+        Err(Error::Timeout(_)) => Reaction::TimedOut,
+        Err(_) => Reaction::Failed,
     }
 }
 
@@ -259,10 +326,15 @@ fn work(shared: &Shared) {
 struct Sending<'a> {
     shared: &'a Shared,
     url: &'a str,
+    /// What has become of it is to be told.
+    number: Option<u64>,
 }
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
+        if let Some(number) = self.number.take() {
+            self.shared.tell(number, Reaction::Failed);
+        }
         let mut queue = self.shared.lock();
         queue.done(self.url);
         if thread::panicking() {
@@ -324,7 +396,6 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{self, Receiver, Sender};
 
     use pushserver_testkit::{Absent, Client, Upstream, backend};
 
@@ -337,7 +408,7 @@ mod tests {
     #[test]
     fn a_hold_is_told_of_twice_in_order_over_one_connection() {
         let backend = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         let holds = [hold(&backend.url, "a"), hold(&backend.url, "b")];
         for hold in &holds {
             passthrough.notify(Event::Subscribe, Arc::clone(hold), 0);
@@ -362,7 +433,7 @@ mod tests {
     #[test]
     fn the_lines_of_a_notice_go_along_with_those_of_the_form() {
         let backend = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         let headers = "Cookie: a=1\r\nCookie: b=2\r\nUser-Agent: test\r\n\
             no colon\r\nbad name: 1\r\nX-Bad: \x01\r\nIf-None-Match: 0\r\n";
         let notice = Notice {
@@ -393,7 +464,7 @@ mod tests {
     #[test]
     fn a_channel_id_cannot_break_out_of_the_form() {
         let backend = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         let notice = Notice {
             channel_id: b"a b&unsubscribe=1\xff/+~".as_slice().into(),
             ..unsent(&backend.url, "")
@@ -406,7 +477,7 @@ mod tests {
     #[test]
     fn a_header_line_as_long_as_the_limit_goes_through() {
         let backend = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         let cookie = format!("Cookie: {}\r\n", "x".repeat(32 << 10));
         let notice = Notice { headers: cookie.into_bytes().into(), ..unsent(&backend.url, "a") };
         passthrough.notify(Event::Subscribe, Arc::new(notice), 0);
@@ -416,7 +487,7 @@ mod tests {
     #[test]
     fn a_full_queue_drops_whole_pairs_and_a_hanging_backend_blocks_nobody() {
         let (backend, gate) = Backend::that_waits(OK);
-        let mut passthrough = Passthrough::new(2);
+        let mut passthrough = passthrough(2);
         let holds = ["a", "b", "c", "d"].map(|id| hold(&backend.url, id));
         passthrough.notify(Event::Subscribe, Arc::clone(&holds[0]), 0);
         let first = backend.next();
@@ -444,7 +515,7 @@ mod tests {
 
     #[test]
     fn an_unsubscribe_without_a_queued_subscribe_is_not_sent() {
-        let mut passthrough = Passthrough::new(0);
+        let mut passthrough = passthrough(0);
         let hold = hold("http://127.0.0.1:9/", "a");
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
         passthrough.notify(Event::Unsubscribe, hold, 0);
@@ -458,7 +529,7 @@ mod tests {
     fn a_dead_backend_is_counted_as_failed() {
         let absent = Absent::bind();
         let url = format!("{}/", absent.url());
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         let hold = hold(&url, "a");
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
         passthrough.notify(Event::Unsubscribe, hold, 0);
@@ -471,7 +542,7 @@ mod tests {
         let away = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
         for answer in [away, "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "nonsense\r\n\r\n"] {
             let backend = Backend::that_answers(answer);
-            let mut passthrough = Passthrough::new(10);
+            let mut passthrough = passthrough(10);
             passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
             let (figures, _) = passthrough.finish(LONG);
             assert_eq!(
@@ -493,7 +564,7 @@ mod tests {
         let once = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
         for answer in [long, none, chunked.to_owned(), once.to_owned()] {
             let backend = Backend::that_answers(&answer);
-            let mut passthrough = Passthrough::new(10);
+            let mut passthrough = passthrough(10);
             let hold = hold(&backend.url, "a");
             passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
             passthrough.notify(Event::Unsubscribe, hold, 0);
@@ -506,7 +577,7 @@ mod tests {
     fn a_connection_that_django_closed_meanwhile_costs_no_notice() {
         let vanish = "HTTP/1.1 200 OK\r\nX-Then: vanish\r\nContent-Length: 0\r\n\r\n";
         let backend = Backend::that_answers(vanish);
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         for connection in 0..3 {
             passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
             assert_eq!(backend.next().connection, connection);
@@ -518,7 +589,7 @@ mod tests {
     #[test]
     fn a_backend_that_is_silent_times_out() {
         let (backend, _gate) = Backend::that_waits(OK);
-        let mut passthrough = Passthrough::with_times(10, Duration::from_millis(50), LONG);
+        let mut passthrough = with_times(10, Duration::from_millis(50), LONG);
         passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
         let (figures, left) = passthrough.finish(LONG);
         assert_eq!((figures.passthrough_timed_out, figures.passthrough_failed, left), (1, 0, 0));
@@ -527,7 +598,7 @@ mod tests {
     #[test]
     fn finish_gives_up_at_its_deadline_and_tells_what_is_left() {
         let (backend, _gate) = Backend::that_waits(OK);
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         let hold = hold(&backend.url, "a");
         passthrough.notify(Event::Subscribe, Arc::clone(&hold), 0);
         passthrough.notify(Event::Unsubscribe, hold, 0);
@@ -538,20 +609,20 @@ mod tests {
 
     #[test]
     fn finish_with_nothing_to_send_returns_at_once() {
-        assert_eq!(Passthrough::new(10).finish(LONG), (PassthroughFigures::default(), 0));
+        assert_eq!(passthrough(10).finish(LONG), (PassthroughFigures::default(), 0));
     }
 
     #[test]
     fn a_dead_worker_is_replaced_and_the_queue_goes_on() {
         let backend = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         // One that is there and dies of its first notice.
         passthrough.shared.lock().workers = 1;
         passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
         let shared = Arc::clone(&passthrough.shared);
         let worker = thread::spawn(move || {
             let job = shared.next().unwrap();
-            let _sending = Sending { shared: &shared, url: &job.notice.url };
+            let _sending = Sending { shared: &shared, url: job.what.url(), number: None };
             panic!("as a fault of ours would have it");
         });
         assert!(worker.join().is_err());
@@ -564,7 +635,7 @@ mod tests {
     fn a_hanging_url_holds_up_no_other_and_each_url_is_told_in_order() {
         let (hanging, gate) = Backend::that_waits(OK);
         let good = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::new(100);
+        let mut passthrough = passthrough(100);
         let notify = |passthrough: &mut Passthrough, backend: &Backend| {
             let holds = ["a", "b", "c"].map(|id| hold(&backend.url, id));
             for event in [Event::Subscribe, Event::Unsubscribe] {
@@ -593,7 +664,7 @@ mod tests {
         let (backends, gates): (Vec<Backend>, Vec<Sender<()>>) =
             (0..WORKERS_MAX).map(|_| Backend::that_waits(OK)).unzip();
         let good = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::new(10);
+        let mut passthrough = passthrough(10);
         for backend in backends.iter().chain([&good]) {
             passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
         }
@@ -611,7 +682,7 @@ mod tests {
     fn one_url_has_one_thread_and_those_beyond_one_end_when_they_have_nothing_to_do() {
         let backend = Backend::that_answers(OK);
         let (hanging, gate) = Backend::that_waits(OK);
-        let mut passthrough = Passthrough::with_times(100, LONG, Duration::from_millis(20));
+        let mut passthrough = with_times(100, LONG, Duration::from_millis(20));
         for _ in 0..50 {
             passthrough.notify(Event::Subscribe, hold(&backend.url, "a"), 0);
         }
@@ -636,7 +707,7 @@ mod tests {
     fn the_full_queue_of_one_url_drops_nothing_for_another() {
         let (hanging, _gate) = Backend::that_waits(OK);
         let good = Backend::that_answers(OK);
-        let mut passthrough = Passthrough::new(1);
+        let mut passthrough = passthrough(1);
         passthrough.notify(Event::Subscribe, hold(&hanging.url, "a"), 0);
         hanging.next();
         for id in ["b", "c"] {
@@ -649,6 +720,14 @@ mod tests {
 
     fn hold(url: &str, channel_id: &str) -> Arc<Notice> {
         Arc::new(unsent(url, channel_id))
+    }
+
+    fn passthrough(queue_max: usize) -> Passthrough {
+        with_times(queue_max, ANSWER_WITHIN, IDLE_FOR)
+    }
+
+    fn with_times(queue_max: usize, answer_within: Duration, idle_for: Duration) -> Passthrough {
+        Passthrough::with_times(queue_max, (answer_within, idle_for), None)
     }
 
     fn unsent(url: &str, channel_id: &str) -> Notice {

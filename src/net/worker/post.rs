@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::percent_encode;
 use ureq::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Request, StatusCode, Uri};
 #[cfg(feature = "tls")]
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use crate::relay::notice::{Event, Notice};
+use super::queue::What;
+use crate::relay::notice::{Event, FORM};
 
 /// Whether a request to `url` can be made of it.
 #[must_use]
@@ -89,12 +90,8 @@ fn tls() -> TlsConfig {
 ///
 /// # Errors
 /// Not delivered, not answered in time, or the answer is no HTTP.
-pub(super) fn send(
-    agents: &Agents,
-    event: Event,
-    notice: &Notice,
-) -> Result<StatusCode, ureq::Error> {
-    let mut response = agents.of(&notice.url).run(request(event, notice)?)?;
+pub(super) fn send(agents: &Agents, what: &What) -> Result<StatusCode, ureq::Error> {
+    let mut response = agents.of(what.url()).run(request(what)?)?;
     // Only a connection whose answer was read to the end is used again. What fails here no longer
     // matters: the notice was answered.
     let mut body = response.body_mut().as_reader().take(ANSWER_BYTES_MAX);
@@ -102,18 +99,24 @@ pub(super) fn send(
     Ok(response.status())
 }
 
-fn request(event: Event, notice: &Notice) -> Result<Request<String>, ureq::http::Error> {
-    let channel_id = percent_encode(&notice.channel_id, FORM);
-    let event = match event {
-        Event::Subscribe => "subscribe",
-        Event::Unsubscribe => "unsubscribe",
+fn request(what: &What) -> Result<Request<String>, ureq::http::Error> {
+    let (body, headers, peer) = match what {
+        What::Hold(event, notice) => {
+            let channel_id = percent_encode(&notice.channel_id, FORM);
+            let event = match event {
+                Event::Subscribe => "subscribe",
+                Event::Unsubscribe => "unsubscribe",
+            };
+            let body = format!("channel_id={channel_id}&{event}=1");
+            (body, &notice.headers, notice.peer)
+        }
+        What::Members(_, telling) => (telling.body.clone(), &telling.headers, telling.peer),
     };
-    let mut request =
-        Request::post(&*notice.url).body(format!("channel_id={channel_id}&{event}=1"))?;
-    copy_headers(&notice.headers, request.headers_mut());
+    let mut request = Request::post(&**what.url()).body(body)?;
+    copy_headers(headers, request.headers_mut());
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     request.headers_mut().insert(CONTENT_TYPE, form);
-    if let Some(peer) = notice.peer {
+    if let Some(peer) = peer {
         let peer = HeaderValue::try_from(peer.to_string())?;
         request.headers_mut().insert("x-forwarded-for", peer);
     }
@@ -130,9 +133,6 @@ fn copy_headers(lines: &[u8], headers: &mut HeaderMap) {
         let _ = headers.try_append(name, value);
     }
 }
-
-/// What stands for itself in a form: the characters that every encoder leaves alone.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const SEND_WITHIN: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::relay::notice::{Event, Notice};
+use crate::relay::notice::{Event, Notice, Telling};
 
 /// Workers at once: one, and three more while others wait for an answer.
 pub(super) const WORKERS_MAX: usize = 4;
@@ -38,8 +38,25 @@ struct Lane {
 #[derive(Debug)]
 pub(super) struct Job {
     number: u64,
-    pub(super) event: Event,
-    pub(super) notice: Arc<Notice>,
+    pub(super) what: What,
+}
+
+/// What a notice says.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A hold begins or ends.
+    Hold(Event, Arc<Notice>),
+    /// Something of members; what becomes of it is told under this number.
+    Members(u64, Box<Telling>),
+}
+
+impl What {
+    pub(super) fn url(&self) -> &Arc<str> {
+        match self {
+            Self::Hold(_, notice) => &notice.url,
+            Self::Members(_, telling) => &telling.url,
+        }
+    }
 }
 
 /// What the notices that can be sent now need.
@@ -55,13 +72,13 @@ pub(super) enum Help {
 
 impl Queue {
     /// Appends a notice; it may go when those for the same URL have gone.
-    pub(super) fn push(&mut self, event: Event, notice: Arc<Notice>) {
-        let job = Job { number: self.numbered, event, notice };
+    pub(super) fn push(&mut self, what: What) {
+        let job = Job { number: self.numbered, what };
         self.numbered += 1;
-        match self.lanes.iter_mut().find(|lane| lane.url == job.notice.url) {
+        match self.lanes.iter_mut().find(|lane| lane.url == *job.what.url()) {
             Some(lane) => lane.jobs.push_back(job),
             None => self.lanes.push(Lane {
-                url: Arc::clone(&job.notice.url),
+                url: Arc::clone(job.what.url()),
                 jobs: VecDeque::from([job]),
                 is_sending: false,
             }),
@@ -84,6 +101,22 @@ impl Queue {
         } else {
             self.lanes[index].is_sending = false;
         }
+    }
+
+    /// Takes back what waits of members, which nobody is there to send; gives the numbers.
+    pub(super) fn take_back(&mut self) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        self.lanes.retain_mut(|lane| {
+            lane.jobs.retain(|job| match &job.what {
+                What::Hold(..) => true,
+                What::Members(number, _) => {
+                    numbers.push(*number);
+                    false
+                }
+            });
+            lane.is_sending || !lane.jobs.is_empty()
+        });
+        numbers
     }
 
     /// Drops what waits.
@@ -201,11 +234,14 @@ mod tests {
             headers: Box::default(),
             peer: None,
         };
-        queue.push(Event::Subscribe, Arc::new(notice));
+        queue.push(What::Hold(Event::Subscribe, Arc::new(notice)));
     }
 
     /// The id of the notice that goes next.
     fn take(queue: &mut Queue) -> Option<u8> {
-        queue.take().map(|job| job.notice.channel_id[0])
+        queue.take().map(|job| match job.what {
+            What::Hold(_, notice) => notice.channel_id[0],
+            What::Members(..) => panic!("none was pushed"),
+        })
     }
 }

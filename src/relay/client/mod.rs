@@ -21,8 +21,6 @@ mod telling;
 pub(in crate::relay) mod why;
 mod words;
 
-use std::sync::Arc;
-
 use self::access::Access;
 use self::buffer::Buffer;
 use self::following::Following;
@@ -63,7 +61,7 @@ pub(in crate::relay) struct Client {
     pub(in crate::relay) ready: bool,
     /// Its next bytes have come and wait to be read.
     pub(in crate::relay) unread: bool,
-    /// Its request has a notice, or is one of a user's: its end is told.
+    /// Its request has a notice, or is known to be somebody's: its end is told.
     pub(in crate::relay) is_tied: bool,
 }
 
@@ -113,13 +111,15 @@ impl Client {
         let mut before = std::mem::replace(&mut self.phase, next);
         step.effects.record_end(step.conn, why, step.now);
         match &mut before {
-            Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) if self.is_tied => self.untie(step),
+            Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) if self.is_tied => {
+                self.untie(why, step);
+            }
             Phase::Waiting { notice, .. } if self.is_tied => {
                 if let Some(notice) = notice.take() {
                     let event = Event::Unsubscribe;
                     step.effects.outputs.push_back(Output::Notify { event, notice });
                 }
-                self.untie(step);
+                self.untie(why, step);
             }
             Phase::Body(upload) => {
                 step.effects.figures.uploads -= 1;
@@ -129,7 +129,7 @@ impl Client {
             Phase::Listening(_) => step.effects.event_readers -= 1,
             Phase::Following(following) => {
                 following.settle(step.effects);
-                self.untie(step);
+                self.untie(why, step);
                 if let Some(status) = following.status() {
                     self.access.log_stream(self.arrival.peer, status, step.now.mono_ms);
                 }
@@ -147,9 +147,9 @@ impl Client {
     }
 
     /// The request that was tied is over.
-    fn untie(&mut self, step: &mut Step<'_>) {
+    fn untie(&mut self, why: Why, step: &mut Step<'_>) {
         if std::mem::take(&mut self.is_tied) {
-            step.effects.holders.leave(step.conn);
+            step.effects.leave(step.conn, why, step.now);
         }
     }
 
@@ -171,9 +171,8 @@ impl Client {
             Phase::AwaitingStore(asked) => (asked.reply, asked.notice),
             other => return self.phase = other,
         };
-        if let Some(notice) = &notice {
-            let notice = Arc::clone(notice);
-            step.effects.outputs.push_back(Output::Notify { event: Event::Subscribe, notice });
+        if self.is_tied {
+            step.effects.hold_begins(step.conn, notice.as_ref(), step.now);
         }
         self.phase = Phase::Waiting { reply, subscription, notice };
         self.disarm(step.effects);

@@ -1,6 +1,7 @@
 //! Serving: from a request whose body is complete to what the hub is asked. Answers only what the
 //! hub has nothing to say to.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::following::{Following, Kind, Ties, WebSocket};
@@ -12,10 +13,12 @@ use crate::http::RequestHead;
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
 use crate::message::{Delivery, Order};
 use crate::relay::location::{Found, Location};
-use crate::relay::notice::{Notice, passed_headers};
+use crate::relay::notice::{Notice, passed_headers, secret_line};
+use crate::relay::presence::{Attendance, Passed, Told};
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Admitted, Asked, Question, Receiving, Subscribing, admit};
 use crate::relay::request::content::content;
+use crate::relay::request::identity::Identity;
 use crate::relay::request::pass::Pass;
 use crate::relay::step::Step;
 
@@ -60,27 +63,62 @@ pub(in crate::relay) fn serve(
             let ties = Ties { notices: Vec::new(), ends_ms: ends_ms(pass.as_ref(), step.now) };
             let following = Following::new(reply, Kind::WebSocket, Some(socket), ties);
             client.enter(Phase::Following(Box::new(following)), step);
-            tie(client, false, pass.as_ref(), step);
+            let user = pass.as_ref().and_then(|pass| pass.user.as_deref());
+            tie(client, user.map(Identity::user), step);
             begin_publisher(client, step);
         }
         Admitted::Channel(location, question) => {
             let notice = notice(client, location, head, question.pass(), step.names.first());
             let has_notice = notice.is_some();
             client.enter(Phase::AwaitingHub { reply, notice }, step);
-            tie(client, has_notice, question.pass(), step);
+            client.is_tied = has_notice;
+            if let Question::Subscribe(subscribing) = &question {
+                tie_subscriber(client, head, location, subscribing, step);
+            }
             let name = ChannelName { store: location.store, name: step.names.first() };
             ask(step.hub, Peer(step.conn.to_bits()), name, question, (head, body), step.now);
         }
     }
 }
 
-/// Notes what is to be told when the request ends that has just begun, and that a user has it.
-fn tie(client: &mut Client, has_notice: bool, pass: Option<&Pass>, step: &mut Step<'_>) {
-    let user = pass.and_then(|pass| pass.user.as_deref());
-    client.is_tied = has_notice || user.is_some();
-    if let Some(user) = user {
-        step.effects.holders.enter(user, step.conn, step.names);
+/// Notes whose request it is that has just begun.
+fn tie(client: &mut Client, identity: Option<Identity>, step: &mut Step<'_>) {
+    if let Some(identity) = identity {
+        client.is_tied = true;
+        step.effects.holders.enter(identity, step.conn, step.names);
     }
+}
+
+/// Notes whose request it is that has just begun, and who is on its channels when it is held.
+fn tie_subscriber(
+    client: &mut Client,
+    head: &RequestHead<'_>,
+    location: &Location,
+    subscribing: &Subscribing<'_>,
+    step: &mut Step<'_>,
+) {
+    let identity = subscribing.identity.clone();
+    if let (Some(attended), Some(presence)) = (&location.attended, &mut step.effects.presence) {
+        let told = attended.url.as_ref().map(|url| Told {
+            url: Arc::clone(url),
+            lines: secret_line(&location.role).into_bytes().into(),
+            passed: Rc::new(Passed {
+                headers: passed_on(head, location, subscribing.pass.as_ref()),
+                peer: client.arrival.peer,
+            }),
+        });
+        let connection = || Identity::connection(step.conn);
+        let attendance = Attendance {
+            identity: identity.clone().unwrap_or_else(connection),
+            names: step.names.iter().map(Into::into).collect(),
+            id_at: location.namespace.len(),
+            grace_ms: attended.grace_ms,
+            told,
+        };
+        client.is_tied = true;
+        presence.expect(step.conn, attendance);
+    }
+    tie(client, identity, step);
 }
 
 /// Asks the hub for a stream, or for a poll of several channels.
@@ -93,6 +131,7 @@ fn follow(
 ) {
     let mut subscribe = subscribe(&subscribing, step.now);
     let pass = subscribing.pass.as_ref();
+    tie_subscriber(client, head, location, &subscribing, step);
     let (kind, socket) = match subscribing.receiving {
         Receiving::Poll => (Kind::Poll, None),
         Receiving::EventStream => (Kind::EventStream, None),
@@ -108,7 +147,6 @@ fn follow(
     let ties = Ties { notices: notices.collect(), ends_ms: subscribe.ends_ms };
     let following = Following::new(reply, kind, socket, ties);
     client.enter(Phase::Following(Box::new(following)), step);
-    tie(client, false, pass, step);
     let (peer, of) = (Peer(step.conn.to_bits()), (location.store, location.ids.order()));
     if step.names.len() == 1 {
         return step.hub.follow(peer, of, &[step.names.first()], subscribe, step.now);
@@ -126,15 +164,20 @@ fn notice(
     name: &[u8],
 ) -> Option<Arc<Notice>> {
     location.passthrough.as_ref().map(|url| {
-        let user = pass.and_then(|pass| pass.user.as_deref());
-        let shows_bearer = !pass.is_some_and(|pass| pass.is_borne);
         Arc::new(Notice {
             url: Arc::clone(url),
             channel_id: name[location.namespace.len()..].into(),
-            headers: passed_headers(head, &location.role, user, shows_bearer),
+            headers: passed_on(head, location, pass),
             peer: client.arrival.peer,
         })
     })
+}
+
+/// The header lines of a request that Django is told.
+fn passed_on(head: &RequestHead<'_>, location: &Location, pass: Option<&Pass>) -> Box<[u8]> {
+    let user = pass.and_then(|pass| pass.user.as_deref());
+    let shows_bearer = !pass.is_some_and(|pass| pass.is_borne);
+    passed_headers(head, &location.role, user, shows_bearer)
 }
 
 fn ask(

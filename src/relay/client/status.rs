@@ -18,6 +18,7 @@ use crate::relay::options::StatusOptions;
 use crate::relay::output::Output;
 use crate::relay::recorder::By;
 use crate::relay::render::Reply;
+use crate::relay::request::presence::{WhoIsThere, Whose};
 use crate::relay::request::publish::PublishForm;
 use crate::relay::request::revoke::Revoke;
 use crate::relay::request::status::StatusQuestion;
@@ -40,6 +41,7 @@ pub(super) fn serve(
         StatusName::Readyz => await_figures(client, reply, Exhibit::Readiness, step),
         StatusName::Channels => channel_list::list(client, &reply, options, head, step),
         StatusName::Revoke => revoke(client, &reply, options, (head, body), step),
+        StatusName::Presence => who_is_there(client, &reply, options, head, step),
         StatusName::Page | StatusName::Events | StatusName::Publish if !options.inspector => {
             refuse(client, &reply, 404, "the inspector is off; set the location's inspector", step);
         }
@@ -106,6 +108,33 @@ pub(in crate::relay) fn show(
     }
 }
 
+/// Says who is on a channel, or where a user is.
+fn who_is_there(
+    client: &mut Client,
+    reply: &Reply,
+    options: &StatusOptions,
+    head: &RequestHead<'_>,
+    step: &mut Step<'_>,
+) {
+    let Some(presence) = &step.effects.presence else {
+        let text = "no location has presence, so nobody knows who is there; set it to true";
+        return refuse(client, reply, 404, text, step);
+    };
+    let json = WhoIsThere::of(head, options).map(|WhoIsThere { whose, page }| {
+        let page = (page.limit, page.after);
+        match &whose {
+            Whose::Channel { name, id_at } => {
+                serde_json::to_vec(&presence.on_channel((name, *id_at), page))
+            }
+            Whose::User(user) => serde_json::to_vec(&presence.of_user(user, page, &options.stores)),
+        }
+    });
+    match json {
+        Ok(json) => tell(client, reply, (JSON, &json.unwrap_or_default()), step),
+        Err(text) => refuse(client, reply, 400, &text, step),
+    }
+}
+
 /// Takes access back, and says how many held requests end.
 fn revoke(
     client: &mut Client,
@@ -123,11 +152,13 @@ fn revoke(
     }
 }
 
-/// From now on refuses what was signed for a user, and has the user's requests end; gives how many.
-fn take_back(Revoke { user, channel }: &Revoke, step: &mut Step<'_>) -> usize {
+/// From now on refuses what was signed for a user, or a session, and has their requests end; gives
+/// how many.
+fn take_back(Revoke { identity, channel }: &Revoke, step: &mut Step<'_>) -> usize {
     let (limits, channel) = (&step.site.limits, channel.as_deref());
     let revocations = &mut step.site.revocations;
-    let dropped = revocations.revoke(user, channel, (limits.token_s, limits.revocations), step.now);
+    let most = (limits.token_s, limits.revocations);
+    let dropped = revocations.revoke(identity, channel, most, step.now);
     if dropped > 0
         && let Some(times) = revocations.forgotten.note(step.now.mono_ms)
     {
@@ -135,7 +166,7 @@ fn take_back(Revoke { user, channel }: &Revoke, step: &mut Step<'_>) -> usize {
             "event=revocation_forgotten times={times} cause=\"limits.revocations is reached\""
         );
     }
-    let ended = step.effects.holders.revoke(user, channel);
+    let ended = step.effects.holders.revoke(identity, channel);
     step.effects.figures.revocations += 1;
     let scope = if channel.is_some() { "channel" } else { "user" };
     log::info!("event=revoked scope={scope} ended={ended}");

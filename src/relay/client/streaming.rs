@@ -149,6 +149,9 @@ fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
     if let Some(head) = head {
         send(client, head, step);
     }
+    if client.is_tied {
+        step.effects.hold_begins(step.conn, None, step.now);
+    }
     let is_stalled = client.stalled;
     if let Some(following) = client.following() {
         following.begin(begun, step.effects);

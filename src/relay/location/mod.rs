@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use regex::bytes::CaptureLocations;
 
+use self::attended::Attended;
 use super::options::{ChannelIds, LocationOptions, Origins, Role};
 use crate::store::StoreId;
 
+mod attended;
 pub(in crate::relay) mod pattern;
 pub(crate) mod spelling;
 
@@ -59,8 +61,10 @@ pub(super) struct Location {
     pub(super) role: Role,
     /// What tokens are to name, where requests need one.
     pub(super) realm: Option<Realm>,
-    /// URL that is told of holds; shared with the notices that are on their way.
+    /// URL that is told of holds, each for itself; shared with the notices that are on their way.
     pub(super) passthrough: Option<Arc<str>>,
+    /// How it is known who is on its channels; `None`: it is not.
+    pub(super) attended: Option<Attended>,
     /// Header lines of every answer, by [`OriginSlot`]; the first is for an unlisted origin.
     lines: Vec<Box<[u8]>>,
     /// The line `Allow`, of the answer to OPTIONS.
@@ -114,8 +118,10 @@ impl Location {
                 store: store.clone(),
             }),
             passthrough: subscriber
+                .filter(|options| options.tells_of_holds())
                 .and_then(|options| options.passthrough.as_deref())
                 .map(Into::into),
+            attended: subscriber.and_then(Attended::of),
             lines: origin_lines(options.role.allow_origin(), &lines),
             allow: format!("Allow: {}\r\n", options.role.methods()).into_bytes().into(),
             preflight: format!(

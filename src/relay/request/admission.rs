@@ -1,8 +1,9 @@
 //! What a location lets a request do: who may ask, with which method, for which channel.
 
 use super::bearer::bears;
+use super::identity::Identity;
 use super::pass::{self, Action, Pass};
-use super::refusal::{Concern, Refusal};
+use super::refusal::{Concern, Fault, Refusal};
 use super::status::{self, StatusQuestion};
 use super::transport::Transport;
 use super::upgrade::{self, Upgrade};
@@ -76,6 +77,8 @@ pub(in crate::relay) struct Subscribing<'l> {
     pub(in crate::relay) receiving: Receiving<'l>,
     /// What its token proves, where it needs one.
     pub(in crate::relay) pass: Option<Pass>,
+    /// The user of its token, or its session where that is asked for.
+    pub(in crate::relay) identity: Option<Identity>,
 }
 
 /// A request, and who stands behind it.
@@ -138,10 +141,11 @@ pub(in crate::relay) fn admit<'l>(
         (_, Some(_), "OPTIONS") => Ok(Admitted::Methods),
         (_, Some(options), "GET") => {
             let pass = door.subscriber_pass()?;
+            let identity = door.identity(pass.as_ref())?;
             let receiving = door.receiving(options, pass.as_ref())?;
             let cursor = cursor::of_request(head)
                 .map_err(|text| Refusal::new(400, text).due_to(Concern::Cursor))?;
-            let subscribing = Subscribing { options, cursor, receiving, pass };
+            let subscribing = Subscribing { options, cursor, receiving, pass, identity };
             Ok(Admitted::Channel(location, Question::Subscribe(subscribing)))
         }
         (Some(publisher), Some(_), "POST" | "PUT" | "DELETE") => {
@@ -172,6 +176,24 @@ impl<'l> Door<'_, 'l> {
             None => Action::Subscribe,
         };
         self.pass(action)
+    }
+
+    /// Who a subscriber is, as far as its token or its cookie says.
+    fn identity(&self, pass: Option<&Pass>) -> Result<Option<Identity>, Refusal> {
+        let Self { site, location, names, asked, now } = self;
+        if let Some(user) = pass.and_then(|pass| pass.user.as_deref()) {
+            return Ok(Some(Identity::user(user)));
+        }
+        let Some(attended) = &location.attended else { return Ok(None) };
+        let session = Identity::session(asked.head, &attended.cookie, &site.session_key);
+        let is_refused = |session: &Identity| {
+            let (revocations, keep_s) = (&site.revocations, site.limits.token_s);
+            names.iter().any(|name| revocations.refuse_session(session, name, keep_s, *now))
+        };
+        match session {
+            Some(session) if is_refused(&session) => Err(Fault::Revoked.refusal()),
+            session => Ok(session),
+        }
     }
 
     /// Whether a request has the right to publish, by the location's `secret` or by a token: either

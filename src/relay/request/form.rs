@@ -1,4 +1,5 @@
-//! Form: the fields of a body as HTML forms send them (URL standard 5.1). Knows no field.
+//! Form: the fields of a body or a query as HTML forms send them (URL standard 5.1). Knows no
+//! field.
 
 use super::channel_ids::decoded;
 use crate::http::RequestHead;

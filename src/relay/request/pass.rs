@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::bearer::bearer;
 use super::channel_ids::{decoded, value_of};
+use super::identity::Identity;
 use super::refusal::{Fault, Refusal, Unfit};
 use super::token::Token;
 use crate::http::RequestHead;
@@ -124,8 +125,9 @@ fn unfit(unfit: Unfit, detail: Option<String>) -> Refusal {
 /// several channels with tokens of different times: each is judged by its own.
 fn is_revoked(site: &Site, location: &Location, token: &Token, names: &Names) -> bool {
     let Some(user) = &token.user else { return false };
+    let user = Identity::user(user);
     let named = |name: &&[u8]| token.names(&name[location.namespace.len()..]);
-    names.iter().filter(named).any(|name| site.revocations.refuse(user, name, token.signed_s))
+    names.iter().filter(named).any(|name| site.revocations.refuse(&user, name, token.signed_s))
 }
 
 /// The tokens in the query, decoded; where it has none, that of the `Authorization` field (RFC 6750
