@@ -111,7 +111,6 @@ fn tie_subscriber(
         let attendance = Attendance {
             identity: identity.clone().unwrap_or_else(connection),
             names: step.names.iter().map(Into::into).collect(),
-            id_at: location.namespace.len(),
             grace_ms: attended.grace_ms,
             told,
         };

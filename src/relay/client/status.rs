@@ -123,9 +123,7 @@ fn who_is_there(
     let json = WhoIsThere::of(head, options).map(|WhoIsThere { whose, page }| {
         let page = (page.limit, page.after);
         match &whose {
-            Whose::Channel { name, id_at } => {
-                serde_json::to_vec(&presence.on_channel((name, *id_at), page))
-            }
+            Whose::Channel(name) => serde_json::to_vec(&presence.on_channel(name, page)),
             Whose::User(user) => serde_json::to_vec(&presence.of_user(user, page, &options.stores)),
         }
     });

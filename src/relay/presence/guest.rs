@@ -22,8 +22,6 @@ pub(in crate::relay) struct Attendance {
     pub(in crate::relay) identity: Identity,
     /// The names of its channels.
     pub(in crate::relay) names: Box<[Box<[u8]>]>,
-    /// Where the channel id begins in each of those.
-    pub(in crate::relay) id_at: usize,
     /// How long it may be away, milliseconds.
     pub(in crate::relay) grace_ms: u32,
     /// `None`: nobody is told.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::member::Member;
 use super::numbers::{ChannelNumber, MemberNumber};
+use crate::relay::location::group_and_id;
 use crate::relay::request::identity::Identity;
 
 /// Where a channel is.
@@ -31,8 +32,6 @@ pub(super) struct Members {
 #[derive(Debug)]
 struct Channel {
     name: Rc<[u8]>,
-    /// Where the id begins in the name.
-    id_at: usize,
     members: BTreeSet<MemberNumber>,
     /// Those that have not left.
     present: usize,
@@ -54,11 +53,10 @@ impl Members {
     }
 
     /// Somebody new, who is there.
-    /// `id_at`: where the channel id begins in the name.
     pub(super) fn insert(
         &mut self,
         identity: &Identity,
-        (name, id_at): (&[u8], usize),
+        name: &[u8],
         since_s: u64,
     ) -> MemberNumber {
         self.next += 1;
@@ -69,7 +67,7 @@ impl Members {
                 let channel = ChannelNumber(self.next);
                 let name: Rc<[u8]> = name.into();
                 self.by_name.insert(Rc::clone(&name), channel);
-                let entry = Channel { name, id_at, members: BTreeSet::new(), present: 0 };
+                let entry = Channel { name, members: BTreeSet::new(), present: 0 };
                 self.channels.insert(channel, entry);
                 channel
             }
@@ -114,17 +112,16 @@ impl Members {
     /// The id of a channel with members, and how many are on it.
     pub(super) fn id_and_present(&self, channel: ChannelNumber) -> (&[u8], usize) {
         let channel = self.channels.get(&channel);
-        channel.map_or((b"", 0), |channel| (&channel.name[channel.id_at..], channel.present))
+        channel.map_or((b"", 0), |channel| (group_and_id(&channel.name).1, channel.present))
     }
 
     /// Where a channel with members is.
     pub(super) fn place_of(&self, channel: ChannelNumber) -> Place<'_> {
         let nowhere = Place { store: 0, group: "", id: b"" };
-        let Some(Channel { name, id_at, .. }) = self.channels.get(&channel) else { return nowhere };
-        let (namespace, id) = name.split_at(*id_at);
-        // As `location::namespace` writes it: two bytes, the group, and a zero.
-        let [high, low, group @ .., 0] = namespace else { return nowhere };
-        let store = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some(Channel { name, .. }) = self.channels.get(&channel) else { return nowhere };
+        let (group, id) = group_and_id(name);
+        let [high, low, ..] = **name else { return nowhere };
+        let store = usize::from(u16::from_be_bytes([high, low]));
         Place { store, group: std::str::from_utf8(group).unwrap_or_default(), id }
     }
 

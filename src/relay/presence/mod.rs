@@ -132,7 +132,7 @@ impl Presence {
                 self.count_untracked(now);
                 return None;
             }
-            None => self.members.insert(identity, (name, attendance.id_at), now.unix_s),
+            None => self.members.insert(identity, name, now.unix_s),
         };
         self.members.set_gone(number, false);
         let member = self.members.get_mut(number)?;
@@ -335,13 +335,8 @@ impl Presence {
         self.wheel.len()
     }
 
-    /// Who is on a channel, whose id begins so far behind the begin of its name. `page`: how many
-    /// are shown, and behind which number.
-    pub(super) fn on_channel<'p>(
-        &'p self,
-        name: (&'p [u8], usize),
-        page: (usize, u64),
-    ) -> ChannelRoll<'p> {
+    /// Who is on the channel of this name. `page`: how many are shown, and behind which number.
+    pub(super) fn on_channel<'p>(&'p self, name: &'p [u8], page: (usize, u64)) -> ChannelRoll<'p> {
         roll::of_channel(&self.members, name, page)
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::member::Member;
 use super::members::{Members, Place};
+use crate::relay::location::group_and_id;
 use crate::relay::request::identity::Identity;
 
 /// Members that are looked at for a page: those that have left are left out.
@@ -55,7 +56,7 @@ struct ShownChannel<'p> {
 /// Who is on the channel of this name, behind the entry whose number is `after`.
 pub(super) fn of_channel<'p>(
     members: &'p Members,
-    (name, id_at): (&'p [u8], usize),
+    name: &'p [u8],
     (limit, after): (usize, u64),
 ) -> ChannelRoll<'p> {
     let (entries, next) = page(members.on_channel(name, after), limit);
@@ -66,7 +67,7 @@ pub(super) fn of_channel<'p>(
         holds: member.holds,
         here: member.holds > 0,
     };
-    let (channel, channel_base64) = id(&name[id_at..]);
+    let (channel, channel_base64) = id(group_and_id(name).1);
     let count = members.present(name);
     let members = entries.into_iter().map(show).collect();
     ChannelRoll { channel, channel_base64, members, count, next }

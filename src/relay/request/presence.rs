@@ -24,8 +24,8 @@ pub(in crate::relay) struct WhoIsThere {
 /// Whose presence.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::relay) enum Whose {
-    /// Who is on this channel, whose name begins with so many bytes that are not its id.
-    Channel { name: Vec<u8>, id_at: usize },
+    /// Who is on the channel of this name.
+    Channel(Vec<u8>),
     /// Where a user is.
     User(Identity),
 }
@@ -62,7 +62,7 @@ impl WhoIsThere {
                 let (group, store) = (text(group, "group")?, text(store, "store")?);
                 let stores = &options.stores;
                 let name = channel_name(&id, group.as_deref(), store.as_deref(), stores)?;
-                Whose::Channel { id_at: name.len() - id.len(), name }
+                Whose::Channel(name)
             }
             (None, Some(_)) if group.is_some() || store.is_some() => {
                 return Err("group and store say which channel is meant; give channel".to_owned());
