@@ -11,7 +11,10 @@ from tests.conftest import wait_until
 
 STATUS = {"type": "status", "prefix": "/pushserver/", "inspector": True}
 
-TEXT = "return document.querySelector(arguments[0])?.innerText ?? ''"
+TEXT = """
+    const element = document.querySelector(arguments[0]);
+    return element?.checkVisibility() ? element.innerText : "";
+"""
 # One row of cells for each row of the table with this caption.
 ROWS = """
     const table = [...document.querySelectorAll("table")]
@@ -20,13 +23,18 @@ ROWS = """
 """
 
 
-class Inspector:
-    """The page of this server; it has the browser's tab."""
+def link_of(server: PushServer) -> str:
+    """The link that ``runpushserver`` would print."""
+    return f"{server.url}/pushserver/#token={keys.of_status()}"
 
-    def __init__(self, browser: Browser, server: PushServer) -> None:
+
+class Inspector:
+    """The page that the link opens; it has the browser's tab."""
+
+    def __init__(self, browser: Browser, link: str) -> None:
         self.browser = browser
-        self.url = f"{server.url}/pushserver/"
-        self.link = f"{self.url}#token={keys.of_status()}"
+        self.link = link
+        self.url = link.partition("#")[0]
 
     def open(self, **view: str) -> None:
         """Opens it as the link does, then a view."""

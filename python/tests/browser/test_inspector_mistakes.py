@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from pushserver.test import PushServer
 from pushserver.utils import updates
-from tests.browser.inspector import STATUS, Inspector
+from tests.browser.inspector import STATUS, Inspector, link_of
 
 SUBSCRIBE = "updates.subscribe({room: arguments[0]})"
 SUBSCRIBER = {"type": "subscriber", "prefix": "/updates/", "create_on_get": True}
@@ -41,7 +41,7 @@ def mistaken(browser, page, live_server):
                 url = f"{origin or live_server.url}/page?channel=-&scripts="
                 browser.open(url)
                 browser.run(SUBSCRIBE, server.url + path)
-            inspector = Inspector(browser, server)
+            inspector = Inspector(browser, link_of(server))
             browser.open_tab(inspector.link)
             return inspector
 
