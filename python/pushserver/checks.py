@@ -295,10 +295,17 @@ def _notices(push_server: Settings) -> Iterator[CheckMessage]:
 
 
 def _presence(push_server: Settings) -> Iterator[CheckMessage]:
-    """Where daemons share a store, none of them knows who is there."""
+    """Who is there is known where it is told, and nowhere where daemons share a store."""
     stores = schema.stores(push_server["store"])
     in_redis = [name or "default" for name, store in stores.items() if _is_redis(store)]
     for path, place in _locations(push_server):
+        if place.get("presence") is False and place.get("passthrough_events") == "debounced":
+            yield Error(
+                f"PUSH_SERVER: {path}.presence: False, but the 'debounced' passthrough_events are "
+                "made of it.",
+                hint="Leave one of the two out.",
+                id="pushserver.E014",
+            )
         if conf.has_presence(place) and place.get("store", "default") in in_redis:
             key = "presence" if place.get("presence") else "passthrough_events"
             yield Error(

@@ -97,6 +97,8 @@ def example(checkout: Path, python: str, directory: Path) -> None:
         browser.switch(first)
         renamed = "return document.querySelector('[name=name]').value"
         wait_for(lambda: browser.run(renamed) == "Ana")
+        # Both tabs are one visitor, and who had the old name is gone when it has not come back.
+        wait_for(lambda: browser.run(names) == ["Ana"])
         assert browser.log() == []
 
 

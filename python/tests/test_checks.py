@@ -230,6 +230,28 @@ def test_notices_that_everybody_can_cause_are_told():
     assert "locations[0]" in message.msg
     notices["locations"][0]["signed"] = True
     assert ids(notices | {"address": "0.0.0.0"}) == []
+    members = locations({"presence": True}, {"signed": True})
+    assert ids(members) == []
+    (message,) = messages(members | {"address": "0.0.0.0"})
+    assert message.id == "pushserver.W009"
+    assert "members" in message.msg
+    members["locations"][0]["presence"] = False
+    assert ids(members | {"address": "0.0.0.0"}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("presence", True), ("passthrough_events", "debounced")]
+)
+def test_of_a_shared_store_nobody_knows_who_is_there(key, value):
+    url = "http://127.0.0.1:8000/passthrough"
+    place = {key: value, "passthrough": url}
+    assert ids(locations(place)) == []
+    (message,) = messages(locations(place) | redis())
+    assert message.id == "pushserver.E014"
+    assert message.msg.startswith(f"PUSH_SERVER: locations[0].{key}: not for a store of type 'r")
+    named = {"store": {"default": redis()["store"], "b": {}}}
+    assert ids(locations(place | {"store": "b"}, {"store": "b"}) | named) == []
+    assert ids(locations({"presence": False, "passthrough": url}) | redis()) == []
 
 
 def test_django_has_nothing_to_say_about_the_urls():

@@ -235,6 +235,16 @@ KEYS = {"signing_keys": ["WPZ7yA_D0aNIjCHEGbtz24TFkjQ4ZWovxcFaPztwUGg"]}
 # Right, or wrong in one way that both look at.
 SETTINGS = [
     places(),
+    places(subscriber={"presence": True, "presence_grace": 0.5, "presence_cookie": "our_session"}),
+    places(subscriber={"passthrough_events": "debounced", "presence": True}),
+    places(subscriber={"presence": True}) | {"store": {"type": "redis"}},
+    places(subscriber={"passthrough_events": "debounced"}) | {"store": {"type": "redis"}},
+    places(subscriber={"passthrough_events": "debounced", "presence": False}),
+    places(subscriber={"passthrough_events": "debounce"}),
+    places(subscriber={"presence": "yes"}),
+    places(status={"inspector": True, "secret": "s"}),
+    places(status={"inspector": "yes", "secret": "s"}),
+    {"limits": {"presence_members": 10}},
     places(status={"secret": "hush", "allow": ["::1"]}),
     places(status={"prefix": ""}),
     places(status={"url": "/status/"}),

@@ -34,9 +34,10 @@ PUSH_SERVER = {
             "signed": True,
             "allow_origin": ["http://127.0.0.1:8000", "http://localhost:8000"],
             "allow_credentials": True,
+            # Who is there is kept, and the project is told who comes and goes.
             "passthrough": "http://127.0.0.1:8000/passthrough",
+            "passthrough_events": "debounced",
         },
         {"type": "publisher", "url": r"/send-update/([^/]+)", "signed": True},
     ],
 }
-INTERNAL_IPS = ["127.0.0.1"]

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from pushserver.utils import updates
-from room.presence import ONLINE, ROOM, presence
+from room.presence import ONLINE, ROOM, names
 
 
 def room(request: HttpRequest) -> HttpResponse:
@@ -18,13 +18,13 @@ def room(request: HttpRequest) -> HttpResponse:
     name = request.session.setdefault("name", f"Guest {random.randint(1, 999)}")
     own = request.session.setdefault("own", secrets.token_urlsafe())
     channels = {"room": ROOM, "who": ONLINE, "own": own}
-    return render(request, "room/room.html", {"name": name, "online": presence, **channels})
+    return render(request, "room/room.html", {"name": name, "online": names(), **channels})
 
 
 @require_POST
 def rename(request: HttpRequest) -> HttpResponse:
-    """Another name, which the visitor's other tabs show, too."""
-    name = request.session["name"] = request.POST["name"][:40] or request.session["name"]
+    """Another name, which the visitor's other tabs have, too."""
+    name = request.session["name"] = request.POST["name"][:30].strip() or request.session["name"]
     updates.send_update(request.session["own"], {"type": "renamed", "name": name})
     return redirect("/")
 

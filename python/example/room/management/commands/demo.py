@@ -16,8 +16,9 @@ class Command(BaseCommand):
     help = "Runs the example at http://127.0.0.1:8000/."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        push_server = handover.with_status(conf.push_server())
         try:
-            daemon = Daemon(find_binary(), handover.daemon_settings(conf.push_server()))
+            daemon = Daemon(find_binary(), handover.daemon_settings(push_server))
         except DaemonError as error:
             raise CommandError(str(error)) from error
         with daemon:
