@@ -4,9 +4,12 @@
 //! accepts lines again.
 
 use std::io::{self, Write};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use crate::log_targets::DROPPED;
 
 /// Most bytes of queued lines: more than a thousand lines.
 const WAITING_BYTES_MAX: usize = 256 << 10;
@@ -50,6 +53,7 @@ impl Lines {
         let mut waiting = self.shared.lock();
         if waiting.bytes.len() + line.len() > WAITING_BYTES_MAX {
             waiting.dropped += 1;
+            DROPPED.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         if !waiting.started {

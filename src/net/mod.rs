@@ -28,6 +28,7 @@ mod listen;
 mod memory_return;
 pub mod options;
 pub mod pace;
+mod process;
 mod reload;
 mod service_manager;
 mod shutdown;
@@ -46,6 +47,7 @@ mod worker;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mio::{Events, Poll, Waker};
@@ -63,6 +65,7 @@ use self::acceptor::Acceptor;
 use self::memory_return::MemoryReturn;
 use self::options::Options;
 use self::pace::{EVENTS_PER_TURN, OUTPUTS_AT_ONCE};
+use self::process::ProcessFacts;
 use self::reload::Reload;
 use self::shutdown::Shutdown;
 use self::sockets::Sockets;
@@ -74,7 +77,7 @@ use self::worker::persist::Persist;
 use self::worker::resolver::Resolver;
 use crate::clock::{Clock, Now};
 use crate::figures::{Durations, Figures, NetFigures};
-use crate::log_targets::COUNTERS;
+use crate::log_targets::{COUNTERS, DROPPED};
 use crate::relay::{Command, Relay};
 use crate::{hub, relay};
 
@@ -89,6 +92,7 @@ pub struct Reactor {
     shutdown: Shutdown,
     memory_return: MemoryReturn,
     watchdog: Watchdog,
+    process: ProcessFacts,
 }
 
 impl Reactor {
@@ -149,6 +153,7 @@ impl Reactor {
             shutdown: Shutdown::default(),
             memory_return: MemoryReturn::default(),
             watchdog: Watchdog::new(),
+            process: ProcessFacts::new(now),
         })
     }
 
@@ -279,7 +284,8 @@ impl Reactor {
         if self.traffic.asked.is_empty() {
             return;
         }
-        let figures = self.figures(now);
+        let mut figures = self.figures(now);
+        figures.process = self.process.now(figures.net.connections);
         let traffic = &mut self.traffic;
         for (conn, exhibit) in traffic.asked.drain(..) {
             let command = Command::Figures { conn, exhibit, figures: &figures };
@@ -289,7 +295,8 @@ impl Reactor {
     }
 
     fn figures(&self, now: Now) -> Figures {
-        let Self { acceptor, traffic, watchdog, .. } = self;
+        let Self { acceptor, traffic, watchdog, reload, .. } = self;
+        let certificate = traffic.sockets.handshakes.certificate.as_ref();
         let net = NetFigures {
             uptime_s: now.since_start_ms() / 1000,
             connections: traffic.sockets.open() as u64,
@@ -299,6 +306,7 @@ impl Reactor {
             longest_turn_ms: watchdog.longest_turn_ms,
             tls_handshakes: traffic.sockets.handshakes.done,
             tls_handshakes_failed: traffic.sockets.handshakes.failed,
+            log_lines_dropped: DROPPED.load(Ordering::Relaxed),
         };
         let (passthrough, state) = (traffic.passthrough.figures(), traffic.relay.state());
         Figures {
@@ -317,6 +325,9 @@ impl Reactor {
                 turn: watchdog.turns,
                 passthrough: traffic.passthrough.durations(),
             },
+            process: None,
+            settings: reload.figures,
+            certificate_ends_s: certificate.map(|certificate| certificate.valid().1),
             is_paused: acceptor.is_paused(),
         }
     }

@@ -13,6 +13,7 @@ use super::options::{Certificate, Trust};
 use super::service_manager;
 use super::traffic::Traffic;
 use crate::clock::Now;
+use crate::figures::SettingsFigures;
 use crate::hub::options::StoreOptions;
 use crate::relay::{self, Command};
 use crate::store::StoreId;
@@ -48,6 +49,7 @@ pub(super) struct Reload {
     tell: Sender<Reloaded>,
     told: Receiver<Reloaded>,
     state: State,
+    pub(super) figures: SettingsFigures,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +63,7 @@ enum State {
 impl Reload {
     pub(super) fn new(read: Arc<ReadSettings>, waker: Arc<Waker>) -> Self {
         let (tell, told) = mpsc::channel();
-        Self { read, waker, tell, told, state: State::Idle }
+        Self { read, waker, tell, told, state: State::Idle, figures: SettingsFigures::default() }
     }
 
     /// Has the settings read, now or when the reading that is going on has ended.
@@ -98,9 +100,12 @@ impl Reload {
                 traffic.sockets.handshakes.certificate = certificate;
                 traffic.sockets.trusts = trusts;
                 traffic.relay.command(Command::Reload(&relay, stores), now);
+                let reloaded_at_s = Some(now.unix_s);
+                self.figures = SettingsFigures { is_refused: false, reloaded_at_s };
                 log::info!("event=reload");
             }
             Ok(Err(why)) => {
+                self.figures.is_refused = true;
                 log::error!("event=reload_refused kept=\"the old settings\" cause={why:?}");
             }
             Err(_) => return,

@@ -5,4 +5,16 @@
 pub enum Exhibit {
     /// Whether it takes new connections.
     Readiness,
+    /// All, for Prometheus; `is_open`: as OpenMetrics.
+    Metrics {
+        /// See above.
+        is_open: bool,
+    },
+    /// A few, in the lines of Nchan's `nchan_stub_status`.
+    Lines,
+    /// All, as JSON.
+    Json {
+        /// With the locations.
+        with_locations: bool,
+    },
 }

@@ -32,6 +32,7 @@ mod revoking; // access that is taken back
 mod secrets; // of settings and of requests: shown to nobody
 mod signals; // SIGTERM and SIGINT: idle, busy, and twice
 mod slow_streams; // streams whose clients do not read, fall silent or go
+mod status;
 mod streams; // standard streams that are closed, full, slow or without a reader
 mod tokens; // signed URLs: the user to Django, keys that change, what is counted and shown
 mod websocket; // RFC 6455: each group of rules, whole and byte by byte

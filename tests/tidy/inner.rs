@@ -46,7 +46,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
     (
         "net",
         &[
-            &["descriptors", "pace", "service_manager", "signals", "stdin", "stream"],
+            &["descriptors", "pace", "process", "service_manager", "signals", "stdin", "stream"],
             &["tls"],
             &["options", "transport"],
             &["listen/port_owner", "tokens", "watchdog", "worker"],

@@ -32,6 +32,9 @@ pub(in crate::relay) fn serve(
     step: &mut Step<'_>,
 ) {
     client.access.note(head, step.site);
+    if let Some((location, _)) = found {
+        location.requests.set(location.requests.get() + 1);
+    }
     let reply = reply(head, found, step);
     let asked = Asked { head, arrival: client.arrival, is_vouched };
     let admitted = match admit(step.site, asked, found, step.names, step.now) {

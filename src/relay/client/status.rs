@@ -1,6 +1,7 @@
 //! Status: answers what a status location is asked, or has `net` say what only it knows.
 
 mod channel_list;
+mod overview;
 
 use super::answering::take_reply;
 use super::responding::respond;
@@ -8,16 +9,18 @@ use super::telling::{JSON, refuse, tell};
 use super::why::Why;
 use super::{Client, Phase, events, recording};
 use crate::figures::Figures;
+use crate::figures::metrics::{self, Metrics};
 use crate::http::RequestHead;
 use crate::http::response::TEXT;
 use crate::hub::{ChannelName, Peer, Publish};
 use crate::message::Content;
 use crate::relay::exhibit::Exhibit;
 use crate::relay::inspector;
-use crate::relay::options::StatusOptions;
+use crate::relay::options::{Role, StatusOptions};
 use crate::relay::output::Output;
 use crate::relay::recorder::By;
 use crate::relay::render::Reply;
+use crate::relay::request::accept::ranges;
 use crate::relay::request::presence::{WhoIsThere, Whose};
 use crate::relay::request::publish::PublishForm;
 use crate::relay::request::revoke::Revoke;
@@ -39,6 +42,15 @@ pub(super) fn serve(
     match question.name {
         StatusName::Healthz => tell(client, &reply, (TEXT, b"ok\n"), step),
         StatusName::Readyz => await_figures(client, reply, Exhibit::Readiness, step),
+        StatusName::Metrics => {
+            let is_open = wants(head, b"application/openmetrics-text");
+            await_figures(client, reply, Exhibit::Metrics { is_open }, step);
+        }
+        StatusName::Status if wants(head, b"application/json") => {
+            let exhibit = Exhibit::Json { with_locations: question.is_trusted };
+            await_figures(client, reply, exhibit, step);
+        }
+        StatusName::Status => await_figures(client, reply, Exhibit::Lines, step),
         StatusName::Channels => channel_list::list(client, &reply, options, head, step),
         StatusName::Revoke => revoke(client, &reply, options, (head, body), step),
         StatusName::Presence => who_is_there(client, &reply, options, head, step),
@@ -52,7 +64,6 @@ pub(super) fn serve(
         }
         StatusName::Events => events::serve(client, reply, head, step),
         StatusName::Publish => publish(client, reply, (head, body), step),
-        _ => refuse(client, &reply, 404, "this is not served yet", step),
     }
 }
 
@@ -82,6 +93,11 @@ fn publish(
     step.hub.publish(Peer(step.conn.to_bits()), name, publish, step.now);
 }
 
+/// Whether a request asks for this media type by its name.
+fn wants(head: &RequestHead<'_>, media_type: &[u8]) -> bool {
+    ranges(head.header_all("Accept")).any(|name| name.eq_ignore_ascii_case(media_type))
+}
+
 /// Has `net` bring together the figures of all layers, which it does within the turn.
 fn await_figures(client: &mut Client, reply: Reply, exhibit: Exhibit, step: &mut Step<'_>) {
     client.enter(Phase::AwaitingHub { reply, notice: None }, step);
@@ -105,6 +121,22 @@ pub(in crate::relay) fn show(
             refuse(client, &reply, 503, text, step);
         }
         Exhibit::Readiness => tell(client, &reply, (TEXT, b"ok\n"), step),
+        Exhibit::Metrics { is_open } => {
+            let text = Metrics { figures, is_open }.to_string();
+            let media_type = if is_open { metrics::OPEN_TYPE } else { metrics::TEXT_TYPE };
+            tell(client, &reply, (media_type.as_bytes(), text.as_bytes()), step);
+        }
+        Exhibit::Lines => {
+            tell(client, &reply, (TEXT, overview::lines(figures).as_bytes()), step);
+        }
+        Exhibit::Json { with_locations } => {
+            let stores = match reply.location.as_deref().map(|location| &location.role) {
+                Some(Role::Status(options)) => &options.stores[..],
+                _ => &[],
+            };
+            let json = overview::json(figures, (with_locations, stores), step);
+            tell(client, &reply, (JSON, json.as_bytes()), step);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! that every answer of a location carries. Pure; made at start and on reload, not changed in
 //! between.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ pub(super) struct Location {
     /// Its `url` or `prefix`, as in the settings.
     pub(super) pattern: Box<str>,
     pub(super) store: StoreId,
+    /// How many requests came for it since it was made; only shown.
+    pub(super) requests: Cell<u64>,
     /// Goes before a channel id, so that no other store or group has a channel of that name.
     pub(super) namespace: Box<[u8]>,
     pub(super) ids: ChannelIds,
@@ -110,6 +113,7 @@ impl Location {
             place,
             pattern: options.shown.clone(),
             store: options.store,
+            requests: Cell::new(0),
             namespace: namespace(options.store, &options.channel_group).into(),
             ids: options.ids.clone(),
             role: options.role.clone(),
