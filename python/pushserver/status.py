@@ -75,6 +75,6 @@ _REMEDIES = {
     "PUSH_SERVER sets it. Start the push server with the settings of this project",
     403: "See the allow of its status location: it answers this machine only, unless that says "
     "more",
-    404: "Give the push server a status location, in PUSH_SERVER['locations'] too: "
-    """{"type": "status", "prefix": "/pushserver/"}; `runpushserver` has one of itself""",
+    404: "Start the push server with the settings of this project, and give those a status "
+    """location: {"type": "status", "prefix": "/pushserver/"}; `runpushserver` adds one""",
 }
