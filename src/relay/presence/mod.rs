@@ -335,6 +335,11 @@ impl Presence {
         self.wheel.len()
     }
 
+    /// How many are on the channel of this name.
+    pub(super) fn present(&self, name: &[u8]) -> usize {
+        self.members.present(name)
+    }
+
     /// Who is on the channel of this name. `page`: how many are shown, and behind which number.
     pub(super) fn on_channel<'p>(&'p self, name: &'p [u8], page: (usize, u64)) -> ChannelRoll<'p> {
         roll::of_channel(&self.members, name, page)

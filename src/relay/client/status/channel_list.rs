@@ -54,6 +54,11 @@ fn json_of(page: &Page, stores: &[String], step: &Step<'_>) -> Vec<u8> {
             out.extend_from_slice(if found == 0 { b"" } else { b", " });
             let store = stores.get(listed.store.index()).map_or("", String::as_str);
             write_channel(&mut out, (id, group, store), listed, information);
+            if let Some(presence) = &step.effects.presence {
+                let members = presence.present(listed.name);
+                write(&mut out, format_args!(", \"members\": {members}"));
+            }
+            out.push(b'}');
             found += 1;
         }
         slot += 1;
@@ -81,7 +86,7 @@ fn write_channel(
         out,
         format_args!(
             ", \"messages\": {messages}, \"bytes\": {bytes}, \"subscribers\": {subscribers}, \
-             \"requested\": {requested}, \"last_message_id\": \"{}:{}\"}}",
+             \"requested\": {requested}, \"last_message_id\": \"{}:{}\"",
             last.time, last.tag
         ),
     );
