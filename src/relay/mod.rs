@@ -212,7 +212,7 @@ impl Relay {
             }
             Command::AnnounceShutdown => {
                 self.effects.stopping = true;
-                self.effects.presence.iter_mut().for_each(|presence| presence.stop());
+                self.effects.presence.iter_mut().for_each(|presence| presence.stop(now.mono_ms));
             }
             Command::Shutdown => self.shutdown(now),
             #[cfg(feature = "testing")]

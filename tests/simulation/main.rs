@@ -27,6 +27,7 @@ mod expected;
 mod following;
 mod model;
 mod observed;
+mod presence;
 mod properties;
 mod request;
 mod revoking;

@@ -59,7 +59,7 @@ pub(super) struct Presence {
     untracked: u64,
     full: RateLimit,
     given_up: RateLimit,
-    /// The daemon stops: nobody leaves, and nobody is told.
+    /// The daemon stops: nobody comes any more.
     is_stopping: bool,
 }
 
@@ -98,7 +98,9 @@ impl Presence {
 
     /// A request is on its way to be held.
     pub(super) fn expect(&mut self, conn: ConnKey, attendance: Attendance) {
-        self.guests.insert(conn, Guest::Expected(Box::new(attendance)));
+        if !self.is_stopping {
+            self.guests.insert(conn, Guest::Expected(Box::new(attendance)));
+        }
     }
 
     /// The request of a connection is held now, if it is one of these.
@@ -157,7 +159,7 @@ impl Presence {
     fn end_hold(&mut self, number: MemberNumber, reason: Reason, now: Now) {
         let Some(member) = self.members.get_mut(number) else { return };
         member.holds -= 1;
-        if member.holds > 0 || self.is_stopping {
+        if member.holds > 0 {
             return;
         }
         member.reason = reason;
@@ -214,7 +216,6 @@ impl Presence {
         for _ in 0..TIMERS_PER_TURN {
             match self.wheel.pop_expired(now.mono_ms) {
                 None => return,
-                Some(_) if self.is_stopping => {}
                 Some(Due::Member(number)) => {
                     let Some(member) = self.members.get_mut(number) else { continue };
                     member.timer = None;
@@ -236,7 +237,7 @@ impl Presence {
 
     /// What Django is to be told next, and the number of that.
     pub(super) fn next_telling(&mut self) -> Option<(u64, Telling)> {
-        while !self.is_stopping {
+        loop {
             let (addressee, number) = match self.addressees.next_turn()? {
                 Next::Reset(addressee) => {
                     let telling =
@@ -264,7 +265,6 @@ impl Presence {
             let what = What::Member { number, came };
             return Some((self.addressees.begin(addressee, what), telling));
         }
-        None
     }
 
     /// What has become of the notice with this number.
@@ -299,15 +299,14 @@ impl Presence {
 
     /// When there is something to do, monotonic milliseconds.
     pub(super) fn due_ms(&self) -> Option<u64> {
-        if self.is_stopping {
-            return None;
-        }
         if self.addressees.has_turn() { Some(0) } else { self.wheel.next_deadline() }
     }
 
-    /// The daemon stops. Who is here will be here when the next one has started.
-    pub(super) fn stop(&mut self) {
-        self.is_stopping = true;
+    /// The daemon stops: from now on nobody comes, and nobody leaves. Who is here will be here when
+    /// the next one has started.
+    pub(super) fn stop(&mut self, now_ms: u64) {
+        let stopped = Self::new(&self.instance, 0, now_ms);
+        *self = Self { is_stopping: true, untracked: self.untracked, ..stopped };
     }
 
     fn count_untracked(&mut self, now: Now) {
@@ -380,8 +379,7 @@ impl Presence {
         for number in self.members.numbers() {
             let member = self.members.get(number).expect("it was listed");
             holds += member.holds as usize;
-            let waits = member.timer.is_some() || self.is_stopping;
-            assert!(member.holds > 0 || waits, "{member:?} stays for ever");
+            assert!(member.holds > 0 || member.timer.is_some(), "{member:?} stays for ever");
             assert!(member.holds == 0 || !member.is_gone && member.timer.is_none(), "{member:?}");
             let will_be_told = member.turn != Turn::None || member.retry.is_some();
             assert!(will_be_told || !member.is_to_be_told(), "{member:?} is never told of");

@@ -20,6 +20,7 @@
 //! | `@n` | the wall clock is set |
 //! | `%n` | so many outputs of fan-outs a turn |
 //! | `=n` | other settings are read |
+//! | `?n` | Django takes what it is told so |
 //! | `^n` | so many idle connections are closed to make room |
 //! | `$`, `#` | the daemon is about to stop; it stops |
 //!
@@ -48,7 +49,7 @@ fn follow(play: &mut Play, script: &[u8]) {
             continue;
         }
         let Some(command) = bytes.next() else { break };
-        if !b"ABCDEFabcdef .!(-)~<+@%=^$#".contains(&command) {
+        if !b"ABCDEFabcdef .!(-)~<+@%=^$#?".contains(&command) {
             said.extend([0xff, command]);
             continue;
         }
@@ -68,6 +69,7 @@ fn follow(play: &mut Play, script: &[u8]) {
             b'@' => play.set_clock(number()),
             b'%' => play.network.pace = usize::from(number()).max(1),
             b'=' => play.reload(number()),
+            b'?' => play.django(number()),
             b'^' => play.shed(usize::from(number())),
             b'$' => play.network.relay.command(Command::AnnounceShutdown, play.network.now),
             b'#' => {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 
 use pushserver::relay::{Arrival, Command, ConnKey, Input};
 
+use crate::django::Taking;
 use crate::judge;
 use crate::network::{BEGIN_UNIX_S, Network};
 use crate::peer::Peer;
@@ -98,6 +99,19 @@ impl Play {
         };
     }
 
+    /// How Django takes what it is told from now on.
+    pub(crate) fn django(&mut self, how: u8) {
+        let takes = how & 8 != 0;
+        self.network.django.taking = match how % 6 {
+            0 => Taking::Answers { status: 200, after_ms: 0 },
+            1 => Taking::Answers { status: 503, after_ms: 10 },
+            2 => Taking::Answers { status: 403, after_ms: 0 },
+            3 => Taking::Refuses,
+            4 => Taking::Hangs { takes, for_ms: 20_000 },
+            _ => Taking::Breaks { takes },
+        };
+    }
+
     pub(crate) fn reload(&mut self, variant: u8) {
         let (relay, hub) = settings::options(variant);
         self.network.relay.command(Command::Reload(&relay, hub.stores), self.network.now);
@@ -133,9 +147,11 @@ impl Play {
         }
         relay.command(Command::Reload(&options, hub.stores), *now);
         assert_eq!(self.network.django.holds(), 0, "subscribe notices without their unsubscribe");
+        self.django(0);
         for ms in [1_000, 60_000, 3_600_000, 3_600_000] {
             self.network.advance_ms(ms);
         }
+        assert_eq!(self.network.relay.state().figures().presence_members, 0);
         let relay = &self.network.relay;
         assert_eq!((relay.state().hub.figures().channels, relay.state().timers()), (0, 0));
         assert_eq!(relay.state().due_ms(), None);
