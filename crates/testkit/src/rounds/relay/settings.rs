@@ -70,10 +70,7 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
                 "create_on_get": true},
             {"type": "pubsub", "url": "/mine/([^/]+)", "signed": true, "create_on_get": true,
                 "passthrough": "http://127.0.0.1:1/mine"},
-            {"type": "subscriber", "url": "/there/(.+)", "delimiter": ",", "create_on_get": true,
-                "passthrough": if is_tight { "http://127.0.0.1:1/there" } else { "http://127.0.0.1:1/told" },
-                "passthrough_events": "debounced", "presence_grace": if is_tight { 0.1 } else { 5.0 },
-                "presence_cookie": "s"},
+            there(is_tight),
             {"type": "pubsub", "prefix": "/here/", "presence": true, "create_on_get": true,
                 "timeout": 1, "channel_group": "g"},
         ],
@@ -102,4 +99,12 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
 
 fn subscriber(prefix: &str, key: &str, value: Value) -> Value {
     json!({"type": "subscriber", "prefix": prefix, "create_on_get": true, key: value})
+}
+
+/// Where it is known who is there, and told.
+fn there(is_tight: bool) -> Value {
+    let told = if is_tight { "there" } else { "told" };
+    json!({"type": "subscriber", "url": "/there/(.+)", "delimiter": ",", "create_on_get": true,
+        "passthrough": format!("http://127.0.0.1:1/{told}"), "passthrough_events": "debounced",
+        "presence_grace": if is_tight { 0.1 } else { 5.0 }, "presence_cookie": "s"})
 }
