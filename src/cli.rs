@@ -30,6 +30,9 @@ Settings:
   -t, --check-config     Check the settings and exit
       --print-config     Print the settings in effect, with all defaults, and exit
       --print-schema     Print the JSON Schema of the settings and exit
+      --health URL       Ask a running daemon whether it is well, and exit: 0 if so, else 1; URL is
+                         http://HOST:PORT/PATH, https://… or unix:/SOCKET:/PATH, and PATH its
+                         status location's readyz, /pushserver/readyz by default
       --nginx-config     Print an nginx + Nchan configuration that behaves the same, and exit
 
 Running:
@@ -65,6 +68,8 @@ pub enum Action {
     PrintSchema,
     /// `--nginx-config`
     NginxConfig,
+    /// `--health`
+    Health,
     /// `--help`
     Help,
     /// `--version`
@@ -80,6 +85,8 @@ pub struct Args {
     pub config: Option<PathBuf>,
     /// What is set over the settings, as typed.
     pub overrides: Overrides,
+    /// Whom `--health` asks.
+    pub health: Option<String>,
     /// `--pid-file`
     pub pid_file: Option<PathBuf>,
     /// `--exit-on-stdin-eof`
@@ -152,6 +159,10 @@ impl Args {
             "--print-config" => self.action = Action::PrintConfig,
             "--print-schema" => self.action = Action::PrintSchema,
             "--nginx-config" => self.action = Action::NginxConfig,
+            "--health" => {
+                self.action = Action::Health;
+                self.health = Some(text(name, parser)?);
+            }
             "--pid-file" => self.pid_file = Some(value(name, parser)?.into()),
             "--exit-on-stdin-eof" => self.exit_on_stdin_eof = true,
             "-v" => self.verbose = true,
@@ -243,6 +254,7 @@ mod tests {
                 forcehost: Some("b".to_owned()),
                 inspect: None,
             },
+            health: None,
             pid_file: Some(PathBuf::from("f")),
             exit_on_stdin_eof: true,
             verbose: true,
@@ -264,6 +276,7 @@ mod tests {
             ("--help", Action::Help),
             ("-V", Action::Version),
             ("--version", Action::Version),
+            ("--health=http://a", Action::Health),
         ] {
             assert_eq!(parse(&[option]).unwrap().action, action, "{option}");
         }
@@ -306,6 +319,7 @@ mod tests {
             "config",
             "exit-on-stdin-eof",
             "forcehost",
+            "health",
             "help",
             "inspect",
             "ipv6",

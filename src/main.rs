@@ -86,6 +86,9 @@ fn serve_or_print() -> Result<(), Failure> {
         Action::CheckConfig => print(&format!("{}: ok\n", load(&args)?.source())),
         Action::PrintConfig => print(&format!("{}\n", load(&args)?.to_json()?)),
         Action::PrintSchema => print(config::SCHEMA),
+        Action::Health => {
+            net::health::check(args.health.as_deref().unwrap_or_default()).map_err(Failure::run)
+        }
         Action::NginxConfig => print(&load(&args)?.to_nginx()?),
         Action::Help => print(cli::HELP),
         Action::Version => print(concat!("pushserver ", env!("CARGO_PKG_VERSION"), "\n")),

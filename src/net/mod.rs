@@ -24,6 +24,7 @@ mod acceptor;
 mod descriptors;
 mod error;
 mod handshakes;
+pub mod health;
 mod listen;
 mod memory_return;
 pub mod options;

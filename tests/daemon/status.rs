@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pushserver_testkit::answer::Answer;
-use pushserver_testkit::{Daemon, limits, request, settings};
+use pushserver_testkit::{Daemon, Start, limits, request, settings};
 use serde_json::{Value, json};
 
 use crate::BINARY;
@@ -142,4 +142,39 @@ fn newcomers_that_wait_make_it_unready() {
     assert_eq!(answer.status, 503, "{}", answer.head);
     assert_eq!(answer.text(), "accepting is paused: limit of connections\n");
     assert!(newcomer.is_silent(Duration::from_millis(50)));
+}
+
+/// Exit code and standard error of `--health`.
+fn health(url: &str) -> (Option<i32>, String) {
+    let output = Start::bare(BINARY, "").args(["--health", url]).output();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn health_is_0_of_a_daemon_that_is_well_and_else_1() {
+    let daemon = Daemon::start(BINARY, with_status(settings()));
+    let base = format!("http://{}", daemon.address());
+    for url in [base.clone(), format!("{base}/"), format!("{base}/pushserver/healthz")] {
+        assert_eq!(health(&url), (Some(0), String::new()), "{url}");
+    }
+    let (code, text) = health(&format!("{base}/none"));
+    assert_eq!(code, Some(1));
+    assert!(text.ends_with("the answer is 404\n"), "{text}");
+    for url in ["http://127.0.0.1:1/", "unix:/no/such/socket", "ftp://a/", "word", "http:///x"] {
+        let (code, text) = health(url);
+        assert_eq!((code, text.lines().count()), (Some(1), 1), "{url}: {text}");
+        assert!(text.contains(url), "{url}: {text}");
+    }
+}
+
+#[test]
+fn health_asks_by_unix_sockets_too() {
+    let start = Start::bare(BINARY, "");
+    let listen = format!("unix:{}", start.file("push.sock").display());
+    let _daemon = start.args(["--listen", &listen]).start();
+    // Without a status location the socket answers 404 to its names, and this to what all may ask.
+    let (code, text) = health(&listen);
+    assert_eq!(code, Some(1));
+    assert!(text.ends_with("the answer is 404\n"), "{text}");
+    assert_eq!(health(&format!("{listen}:/subscriber/none")).0, Some(1));
 }

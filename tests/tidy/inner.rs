@@ -46,7 +46,16 @@ const ROWS: &[(&str, &[&[&str]])] = &[
     (
         "net",
         &[
-            &["descriptors", "pace", "process", "service_manager", "signals", "stdin", "stream"],
+            &[
+                "descriptors",
+                "health",
+                "pace",
+                "process",
+                "service_manager",
+                "signals",
+                "stdin",
+                "stream",
+            ],
             &["tls"],
             &["options", "transport"],
             &["listen/port_owner", "tokens", "watchdog", "worker"],

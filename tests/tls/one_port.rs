@@ -147,3 +147,11 @@ fn event_streams_and_websockets_are_served_and_foreign_names_refused() {
     foreign.send(format!("GET /subscriber/a HTTP/1.1\r\n{host}\r\n\r\n"));
     assert_eq!(foreign.answer().status, 421);
 }
+
+#[test]
+fn health_is_asked_by_https_whoever_has_signed_the_certificate() {
+    let daemon = secure(json!({"locations": [{"type": "status", "prefix": "/pushserver/"}]}));
+    let url = format!("https://{}", daemon.address());
+    let output = Start::bare(BINARY, "").args(["--health", &url]).output();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
