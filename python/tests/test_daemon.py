@@ -117,7 +117,7 @@ def test_the_inspector_opens_by_the_address_that_is_shown_and_nowhere_else_is_it
         assert url == url_of(banner) + "pushserver/"
         assert token == keys.text(keys.derived("status", "only for tests"))
         assert statuses(url, "", "events", "channels", "healthz") == [200, 401, 401, 200]
-        assert statuses(url, "events", "channels", token=token) == [200, 200]
+        assert statuses(url, "events", "channels", "status", token=token) == [200] * 3
         assert statuses(url, "events", token=token[:-1]) == [401]
         process.terminate()
         said = process.stdout.read() + process.stderr.read()
