@@ -144,6 +144,35 @@ fn newcomers_that_wait_make_it_unready() {
     assert!(newcomer.is_silent(Duration::from_millis(50)));
 }
 
+#[test]
+fn every_metric_of_the_dashboard_and_of_the_alerts_is_served() {
+    let text = include_str!("../../docs/grafana.json");
+    let dashboard: Value = serde_json::from_str(text).expect("it is JSON");
+    assert_eq!(dashboard["panels"].as_array().map(Vec::len), Some(9));
+    // One that serves TLS says when its certificate ends; tests/tls has those.
+    let alerts = include_str!("../../docs/alerts.yml")
+        .replace("pushserver_tls_certificate_expiry_seconds", "pushserver_build_info");
+    let daemon = Daemon::start(BINARY, with_status(settings()));
+    let answer = ask(&daemon, "metrics", "");
+    let served: Vec<&str> = answer
+        .text()
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    let mut names = 0;
+    for words in [text, &alerts] {
+        let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        let all = words.split(|char| !is_name(char));
+        let begins = |word: &&str| word.starts_with("pushserver_") || word.starts_with("process_");
+        for name in all.filter(begins) {
+            assert!(served.contains(&name), "{name}");
+            names += 1;
+        }
+    }
+    assert!(names > 25, "{names}");
+}
+
 /// Exit code and standard error of `--health`.
 fn health(url: &str) -> (Option<i32>, String) {
     let output = Start::bare(BINARY, "").args(["--health", url]).output();
