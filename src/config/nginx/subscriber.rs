@@ -2,7 +2,7 @@
 //! subscribe.
 
 use super::super::settings::{
-    Common, FirstMessage, Location, NamedFirst, Settings, Subscribing, Transport,
+    Common, FirstMessage, Location, NamedFirst, PassthroughEvents, Settings, Subscribing, Transport,
 };
 use super::{CHANNEL, Output, access_control, channel, quoted, whole_seconds};
 use crate::hub::options::Concurrency;
@@ -47,6 +47,9 @@ pub(super) fn directives(
     }
     if matches!(location, Location::Subscriber(_)) || !origins.is_empty() {
         access_control(out, origins, keys.allow_credentials);
+    }
+    if keys.presence == Some(true) || keys.passthrough_events == PassthroughEvents::Debounced {
+        out.note("presence: Nchan cannot; it tells of no polls, and knows no members");
     }
     if keys.passthrough.is_some() {
         out.note("passthrough: nginx cannot; Nchan calls nchan_subscribe_request and");

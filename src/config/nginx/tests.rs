@@ -170,6 +170,8 @@ fn what_nginx_cannot_do_is_said_where_it_would_stand() {
     for (kind, more, note) in [
         ("subscriber", json!({"concurrency": "last"}), "# concurrency last: nginx cannot"),
         ("subscriber", json!({"passthrough": "http://a/b"}), "# passthrough: nginx cannot"),
+        ("subscriber", json!({"presence": true}), "# presence: Nchan cannot"),
+        ("subscriber", json!({"passthrough_events": "debounced"}), "# presence: Nchan cannot"),
         ("subscriber", json!({"first_message": -40}), "# first_message -40: Nchan begins"),
         ("subscriber", json!({"delimiter": "|"}), "# An encoded delimiter splits, too"),
         ("pubsub", json!({"secret": "s"}), "# WebSockets listen only"),
