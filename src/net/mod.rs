@@ -235,6 +235,7 @@ impl Reactor {
         }
         let Self { traffic, .. } = self;
         traffic.carry_out_answers(now);
+        traffic.take_reports(now);
         traffic.relay.handle_timeout(now);
         traffic.carry_out_answers(now);
         traffic.write_files(now);

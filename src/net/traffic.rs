@@ -52,6 +52,15 @@ impl Traffic {
         }
     }
 
+    /// Tells the relay what became of notices, where it records that. No turn begins for it.
+    pub(super) fn take_reports(&mut self, now: Now) {
+        if self.relay.state().records() {
+            for report in self.passthrough.take_reports() {
+                self.relay.command(Command::Noticed(&report), now);
+            }
+        }
+    }
+
     /// Has the stores' files written.
     pub(super) fn write_files(&mut self, now: Now) {
         while let Some(batch) = self.relay.next_batch(now) {

@@ -219,31 +219,6 @@ pub(super) fn of_error(status: u16, text: &str) -> Advice {
     Advice { cause, fix }
 }
 
-/// What to do about a notice that was answered so; `None`: nothing.
-#[expect(dead_code, reason = "its callers come with what they tell")]
-pub(super) fn of_notice(result: &str) -> Option<&'static str> {
-    match result {
-        "403" => Some(
-            "check passthrough_secret, or INTERNAL_IPS: the application does not know this secret; \
-             start the daemon with runpushserver, or write its settings anew by manage.py \
-             pushserver_settings (or SECRET_KEY has changed)",
-        ),
-        "400" => Some("add the host of passthrough to ALLOWED_HOSTS"),
-        "404" | "405" => {
-            Some("check passthrough: include(\"pushserver.urls\") has to serve this URL for POST")
-        }
-        "timeout" => Some("see why the application is slow: it has not answered in time"),
-        "failed" => Some("start the application, or check passthrough: nothing answers there"),
-        other if other.starts_with('5') => {
-            Some("see the application's log: its view for notices fails")
-        }
-        other if other.starts_with('4') || other.starts_with('3') => {
-            Some("see the application's log: it refuses the notice")
-        }
-        _ => None,
-    }
-}
-
 /// The path of a location's setting, or of the location.
 fn key_of(location: Option<&Location>, name: &str) -> String {
     let place = location.map_or_else(|| "…".to_owned(), |location| location.place.to_string());

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::conn_key::ConnKey;
 use super::exhibit::Exhibit;
-use super::notice::Reaction;
+use super::notice::{Reaction, Report};
 use super::options::Options;
 use crate::figures::Figures;
 use crate::hub::options::StoreOptions;
@@ -83,6 +83,8 @@ pub enum Command<'a> {
     Figures { conn: ConnKey, exhibit: Exhibit, figures: &'a Figures },
     /// What has become of [`super::Output::Tell`].
     Told { number: u64, reaction: Reaction },
+    /// What became of a notice, where [`super::State::records`] says that it is recorded.
+    Noticed(&'a Report),
     /// From now on every answer is the last of its connection. [`Command::Shutdown`] follows when
     /// what has arrived so far is read.
     AnnounceShutdown,

@@ -210,6 +210,11 @@ impl Relay {
                     presence.told(number, reaction, now);
                 }
             }
+            Command::Noticed(report) => {
+                if let Some(recorder) = &mut self.effects.recorder {
+                    recorder.notices(report);
+                }
+            }
             Command::AnnounceShutdown => {
                 self.effects.stopping = true;
                 self.effects.presence.iter_mut().for_each(|presence| presence.stop(now.mono_ms));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::options::Role;
+use crate::clock::Now;
 use crate::http::{ConnectionOptions, RequestHead, is_hop_by_hop};
 
 /// Which end of a hold a notice is about.
@@ -54,6 +55,63 @@ pub enum Reaction {
     TimedOut,
     /// It was not answered: it may have taken it.
     Failed,
+}
+
+impl Reaction {
+    /// In one word: the status, `timeout` or `failed`.
+    #[must_use]
+    pub fn word(self) -> String {
+        match self {
+            Self::Answered(status) => status.to_string(),
+            Self::TimedOut => "timeout".to_owned(),
+            Self::Unreachable | Self::Failed => "failed".to_owned(),
+        }
+    }
+
+    /// What the operator may do about it; `None`: it is as it should be.
+    #[must_use]
+    pub fn fix(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Answered(200..=299) => return None,
+            Self::Answered(403) => {
+                "check passthrough_secret (or INTERNAL_IPS): the application does not know this \
+                 secret; start the daemon with runpushserver, or write its settings anew by \
+                 manage.py pushserver_settings (or SECRET_KEY has changed)"
+            }
+            Self::Answered(400) => "add the host of passthrough to ALLOWED_HOSTS",
+            Self::Answered(404 | 405) => {
+                "check passthrough: include(\"pushserver.urls\") has to serve its URL"
+            }
+            Self::Answered(300..=399) => {
+                "set passthrough to the URL that it is sent on to: no redirect is followed"
+            }
+            Self::Answered(500..=599) => {
+                "see the application's log: its view or a receiver of the signal fails"
+            }
+            Self::Answered(_) => "see the application's log: it refuses the notice",
+            Self::TimedOut => "see why the application is slow: it has not answered in time",
+            Self::Unreachable | Self::Failed => {
+                "start the application, or check passthrough: nothing answers there"
+            }
+        })
+    }
+}
+
+/// What became of a notice, to be shown.
+#[derive(Debug)]
+pub struct Report {
+    /// What Django was told of, in one word.
+    pub what: &'static str,
+    /// The location's `passthrough` URL.
+    pub url: Arc<str>,
+    /// The channel id; empty where there is none.
+    pub channel_id: Box<[u8]>,
+    /// What became of it.
+    pub reaction: Reaction,
+    /// When that was known, and how long it took, microseconds.
+    pub at: Now,
+    /// See `at`.
+    pub us: u64,
 }
 
 impl fmt::Debug for Telling {

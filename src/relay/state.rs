@@ -44,6 +44,12 @@ impl State<'_> {
         ends || !self.effects.outputs.is_empty() || self.hub.has_output()
     }
 
+    /// Whether what happens is recorded.
+    #[must_use]
+    pub fn records(&self) -> bool {
+        self.effects.recorder.is_some()
+    }
+
     /// How many connections there are, with those that are to be opened.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use pushserver_testkit::Daemon;
+use pushserver_testkit::{Backend, Daemon, Manner, until};
 
 use crate::BINARY;
 
@@ -77,4 +77,50 @@ fn an_option_prints_once_where_the_inspector_opens() {
     let secret = link.strip_prefix(&format!("Inspector: {address}/pushserver/#token=")).unwrap();
     assert!(secret.len() == 43 && !secret.contains(['+', '/', '=']), "{link}");
     assert!(lines.next().is_none(), "nothing else is printed");
+}
+
+/// The events of the daemon, of this kind.
+fn events(daemon: &Daemon, kind: &str) -> Vec<Value> {
+    let head = "GET /pushserver/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer word\r\n\r\n";
+    let answer: Value = serde_json::from_str(daemon.ask(head).answer().text()).unwrap();
+    let events = answer["events"].as_array().unwrap().iter();
+    events.filter(|event| event["k"] == kind).cloned().collect()
+}
+
+#[test]
+fn what_became_of_notices_is_shown_with_what_to_do() {
+    for (manner, result, fix) in [
+        (Some(Manner::Answers(204)), "204", None),
+        (Some(Manner::Answers(403)), "403", Some("check passthrough_secret (or INTERNAL_IPS)")),
+        (Some(Manner::Answers(400)), "400", Some("add the host of passthrough to ALLOWED_HOSTS")),
+        (Some(Manner::Answers(404)), "404", Some("check passthrough: include(")),
+        (Some(Manner::Answers(302)), "302", Some("set passthrough to the URL")),
+        (Some(Manner::Answers(500)), "500", Some("see the application's log: its view")),
+        (Some(Manner::Answers(409)), "409", Some("see the application's log: it refuses")),
+        (None, "failed", Some("start the application, or check passthrough")),
+    ] {
+        let backend = manner.map(Backend::that);
+        let url = backend.as_ref().map_or("http://127.0.0.1:1/told".to_owned(), Backend::url);
+        let daemon = Daemon::start(
+            BINARY,
+            json!({"locations": [
+                {"type": "status", "prefix": "/pushserver/", "secret": "word", "inspector": true},
+                {"type": "publisher", "prefix": "/publisher/"},
+                {"type": "subscriber", "prefix": "/subscriber/", "create_on_get": true,
+                 "passthrough": format!("{url}?key=hush"), "passthrough_secret": "hush"}]}),
+        );
+        let held = daemon.poll("room");
+        until("the notice is shown", || !events(&daemon, "notice").is_empty());
+        let notice = &events(&daemon, "notice")[0];
+        assert_eq!((&notice["ch"], &notice["what"]), (&json!("room"), &json!("subscribe")));
+        assert_eq!((&notice["result"], &notice["url"]), (&json!(result), &json!(url)));
+        match fix {
+            None => assert_eq!(notice.get("fix"), None),
+            Some(fix) => assert!(notice["fix"].as_str().unwrap().starts_with(fix), "{notice}"),
+        }
+        drop(held);
+        until("the other end is told", || events(&daemon, "notice").len() == 2);
+        assert_eq!(events(&daemon, "notice")[1]["what"], "unsubscribe");
+        assert!(!format!("{:?}", events(&daemon, "notice")).contains("hush"));
+    }
 }

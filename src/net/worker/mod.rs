@@ -1,6 +1,7 @@
 //! Worker: the threads that wait, for Django's answers, the disk and name servers. Nothing else in
 //! `net` ever waits.
 
+mod outcomes;
 pub(super) mod passthrough;
 pub(super) mod persist;
 mod post;

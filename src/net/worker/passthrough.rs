@@ -11,7 +11,6 @@
 //! next notice starts another one that goes on with the queue.
 
 use std::collections::HashSet;
-use std::io::ErrorKind;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,15 +18,15 @@ use std::time::Duration;
 
 use log::{info, warn};
 use mio::Waker;
-use ureq::http::StatusCode;
 
+use super::outcomes::{Outcomes, reaction, without_query};
 use super::post::{Agents, send};
 use super::queue::{Help, Job, Queue, What};
 use crate::clock::Clock;
 use crate::figures::Histogram;
 use crate::figures::PassthroughFigures;
 use crate::rate_limit::RateLimit;
-use crate::relay::notice::{Event, Notice, Reaction, Telling};
+use crate::relay::notice::{Event, Notice, Reaction, Report, Telling};
 
 /// The queue of notices and the threads that send them.
 #[derive(Debug)]
@@ -138,6 +137,11 @@ impl Passthrough {
     #[must_use]
     pub(in crate::net) fn durations(&self) -> Histogram {
         self.shared.outcomes().durations
+    }
+
+    /// What became of the last notices; they are kept from the first call on.
+    pub(in crate::net) fn take_reports(&self) -> Vec<Report> {
+        std::mem::take(self.shared.outcomes().reports.get_or_insert_default())
     }
 
     /// Sends what is queued, for as long as `within`, and logs how it went. Gives the figures,
@@ -297,27 +301,17 @@ fn work(shared: &Shared) {
         let began = shared.clock.now();
         let outcome = send(&shared.agents, &job.what);
         let ended = shared.clock.now();
+        let (reaction, us) = (reaction(&outcome), ended.us_since(began));
         if let Some(number) = sending.number.take() {
-            shared.tell(number, reaction(&outcome));
+            shared.tell(number, reaction);
         }
         let mut outcomes = shared.outcomes();
-        outcomes.durations.note(ended.us_since(began));
-        outcomes.note(outcome, sending.url, ended.mono_ms);
-    }
-}
-
-/// What a telling's outcome says of whether it was taken.
-fn reaction(outcome: &Result<StatusCode, ureq::Error>) -> Reaction {
-    use ureq::{Error, Timeout};
-    match outcome {
-        Ok(status) => Reaction::Answered(status.as_u16()),
-        Err(Error::Timeout(Timeout::Resolve | Timeout::Connect)) => Reaction::Unreachable,
-        Err(Error::HostNotFound | Error::ConnectionFailed) => Reaction::Unreachable,
-        Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {
-            Reaction::Unreachable
-        }
-        Err(Error::Timeout(_)) => Reaction::TimedOut,
-        Err(_) => Reaction::Failed,
+        outcomes.durations.note(us);
+        outcomes.note(outcome, sending.url, (reaction, ended.mono_ms));
+        outcomes.report(|| {
+            let ((what, channel_id), url) = (job.what.shown(), Arc::clone(job.what.url()));
+            Report { what, url, channel_id, reaction, at: ended, us }
+        });
     }
 }
 
@@ -344,51 +338,6 @@ impl Drop for Sending<'_> {
             self.shared.emptied.notify_one();
         }
     }
-}
-
-/// What became of notices, in numbers and in warnings: these have one limit for each way to fail,
-/// so that one kind does not hide another.
-#[derive(Debug, Default)]
-struct Outcomes {
-    figures: PassthroughFigures,
-    /// How long it took, whatever became of them.
-    durations: Histogram,
-    refused: RateLimit,
-    timed_out: RateLimit,
-    failed: RateLimit,
-}
-
-impl Outcomes {
-    fn note(&mut self, outcome: Result<StatusCode, ureq::Error>, url: &str, now_ms: u64) {
-        let url = without_query(url);
-        match outcome {
-            Ok(status) if status.is_success() => self.figures.passthrough_sent += 1,
-            Ok(status) => {
-                self.figures.passthrough_failed += 1;
-                if let Some(times) = self.refused.note(now_ms) {
-                    warn!("event=passthrough_refused url={url} status={status} times={times}");
-                }
-            }
-            Err(ureq::Error::Timeout(_)) => {
-                self.figures.passthrough_timed_out += 1;
-                if let Some(times) = self.timed_out.note(now_ms) {
-                    warn!("event=passthrough_silent url={url} times={times}");
-                }
-            }
-            Err(error) => {
-                self.figures.passthrough_failed += 1;
-                if let Some(times) = self.failed.note(now_ms) {
-                    let error = error.to_string();
-                    warn!("event=passthrough_failed url={url} times={times} cause={error:?}");
-                }
-            }
-        }
-    }
-}
-
-/// A query may hold a secret.
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or_default()
 }
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);

@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+
 use crate::relay::notice::{Event, Notice, Telling};
 
 /// Workers at once: one, and three more while others wait for an answer.
@@ -51,6 +53,25 @@ pub(super) enum What {
 }
 
 impl What {
+    /// What it tells of, in one word, and the channel id; that is empty where there is none.
+    pub(super) fn shown(&self) -> (&'static str, Box<[u8]>) {
+        match self {
+            Self::Hold(Event::Subscribe, notice) => ("subscribe", notice.channel_id.clone()),
+            Self::Hold(Event::Unsubscribe, notice) => ("unsubscribe", notice.channel_id.clone()),
+            Self::Members(_, telling) => {
+                let mut fields = telling.body.split('&');
+                let id = fields.next().and_then(|first| first.strip_prefix("channel_id="));
+                let what = match fields.next() {
+                    _ if id.is_none() => "reset",
+                    Some("join=1") => "join",
+                    _ => "leave",
+                };
+                let id = id.map(|id| percent_decode_str(id).collect::<Vec<u8>>());
+                (what, id.unwrap_or_default().into())
+            }
+        }
+    }
+
     pub(super) fn url(&self) -> &Arc<str> {
         match self {
             Self::Hold(_, notice) => &notice.url,

@@ -68,6 +68,6 @@ fn answer(client: &mut Client, reply: &Reply, after: u64, step: &mut Step<'_>) {
     let Some(recorder) = &step.effects.recorder else {
         return refuse(client, reply, 404, "the inspector is off; set inspector", step);
     };
-    let body = recorder.json(after, stores);
+    let body = recorder.json(after, (stores, &step.effects.instance));
     tell(client, reply, (JSON, &body), step);
 }

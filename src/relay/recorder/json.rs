@@ -20,7 +20,7 @@ const EVENT_BYTES: usize = 10 << 10;
 
 /// The events behind the number `after`, as many as go into one answer. `stores`: their names.
 /// Where `after` is ahead of all events, another process has counted: then all of them.
-pub(super) fn answer(rings: &Rings, after: u64, stores: &[String]) -> Vec<u8> {
+pub(super) fn answer(rings: &Rings, after: u64, (stores, instance): (&[String], &str)) -> Vec<u8> {
     let after = if after > rings.newest() { 0 } else { after };
     let (mut events, mut next, mut count) = (Vec::new(), after, 0);
     for event in rings.after(after) {
@@ -35,7 +35,8 @@ pub(super) fn answer(rings: &Rings, after: u64, stores: &[String]) -> Vec<u8> {
     }
     let lost = (next - after) - count;
     let mut out = Vec::with_capacity(events.len() + 64);
-    let _ = write!(out, "{{\"next\":{next},\"lost\":{lost},\"events\":[");
+    let _ =
+        write!(out, "{{\"next\":{next},\"lost\":{lost},\"instance\":\"{instance}\",\"events\":[");
     out.append(&mut events);
     out.extend_from_slice(b"]}\n");
     out

@@ -19,6 +19,7 @@ use std::rc::Rc;
 
 use super::client::why::Why;
 use super::conn_key::ConnKey;
+use super::notice::Report;
 use crate::clock::Now;
 use crate::hub::Sent;
 use crate::message::{Content, Cursor, MessageId};
@@ -100,9 +101,9 @@ impl Recorder {
     }
 
     /// The events behind this number, as JSON, as many as go into one answer. `stores`: the names
-    /// of all stores.
-    pub(super) fn json(&self, after: u64, stores: &[String]) -> Vec<u8> {
-        json::answer(&self.rings, after, stores)
+    /// of all stores; `instance`: that of this run.
+    pub(super) fn json(&self, after: u64, (stores, instance): (&[String], &str)) -> Vec<u8> {
+        json::answer(&self.rings, after, (stores, instance))
     }
 
     /// A request asks the hub something of these channels.
@@ -311,24 +312,18 @@ impl Recorder {
         self.keep_room(asked);
     }
 
-    /// Django was told something, or could not be. `result`: the status of its answer, or
-    /// a word.
-    #[expect(dead_code, reason = "its callers come with what they tell")]
-    pub(super) fn notices(
-        &mut self,
-        (what, name, url): (&'static str, Option<&[u8]>, &str),
-        (result, us): (&'static str, u32),
-        fix: &str,
-        now: Now,
-    ) {
+    /// Django was told something, or could not be.
+    pub(super) fn notices(&mut self, report: &Report) {
+        let &Report { what, ref url, ref channel_id, reaction, at, us } = report;
+        let us = u32::try_from(us).unwrap_or(u32::MAX);
         let url = url.split('?').next().unwrap_or_default();
-        let texts = [
-            name.map_or(&b""[..], cut_name),
-            cut(url.as_bytes(), URL_BYTES),
-            cut(fix.as_bytes(), TEXT_BYTES),
-            result.as_bytes(),
-        ];
-        self.rings.record(Kind::Notices, Fact::Notice { what, us }, &texts, now);
+        // The location's group and store are not known any more.
+        let name = [b"\xff\xff\0", &**channel_id].concat();
+        let name = if channel_id.is_empty() { &[] } else { cut_name(&name) };
+        let (fix, word) = (reaction.fix().unwrap_or_default(), reaction.word());
+        let (url, fix) = (cut(url.as_bytes(), URL_BYTES), cut(fix.as_bytes(), TEXT_BYTES));
+        let texts = [name, url, fix, word.as_bytes()];
+        self.rings.record(Kind::Notices, Fact::Notice { what, us }, &texts, at);
     }
 }
 
