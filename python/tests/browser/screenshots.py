@@ -113,6 +113,7 @@ def take(browser: Browser, name: str, table: str, **view: Any) -> None:
     """
     wait_until(lambda: browser.run(rows, table))
     wait_until(lambda: browser.run("return samples.length") > 5)
+    wait_until(lambda: "…" not in browser.run("return document.querySelector('main').innerText"))
     picture = base64.b64decode(browser.command("Page.captureScreenshot", format="png")["data"])
     assert len(picture) <= BYTES_MAX, f"{name} has {len(picture)} bytes"
     (DOCS / f"inspector-{name}.png").write_bytes(picture)
