@@ -106,9 +106,7 @@ def get(server, path, **headers):
 def test_a_channel_that_nobody_has_published_to(mistaken, live_server):
     place = SUBSCRIBER | {"create_on_get": False, "allow_origin": [live_server.url]}
     inspector = mistaken(place, PUBLISHER)
-    fix = (
-        "publish first, or set locations[0].create_on_get: it is false and nobody has published yet"
-    )
+    fix = "publish first, or set locations[0].create_on_get to true: nobody has published yet"
     assert "404" in inspector.wait_for_fix(fix)
     wait_for_group(inspector, fix, "/updates/room")
 
@@ -186,3 +184,12 @@ def test_a_publisher_of_another_group_or_store(mistaken, live_server, there, her
     )
     inspector.wait_for_fix(fix)
     wait_for_group(inspector, "do not reach", live_server.url)
+
+
+def test_a_passthrough_that_is_answered_403(mistaken, live_server, monkeypatch):
+    notice = {"passthrough": f"{live_server.url}/passthrough", "passthrough_secret": "ours"}
+    # The project's settings are others than the daemon's.
+    monkeypatch.setattr("pushserver.secrets.of_notices", lambda: ["theirs"])
+    inspector = mistaken(SUBSCRIBER | notice | {"allow_origin": [live_server.url]}, PUBLISHER)
+    inspector.wait_for_text("403", "passthrough_secret", selector="#wrong")
+    wait_for_group(inspector, f"{live_server.url}/passthrough")
