@@ -314,11 +314,7 @@ def test_it_asks_only_while_it_is_looked_at(inspector, wait_for):
     browser = inspector.browser
     inspector.open(view="live")
     wait_for(lambda: browser.run("return status !== null"))
-    mine = browser.windows()[0]
-    browser.open_tab("about:blank")
-    other = [window for window in browser.windows() if window != mine]
-    browser.switch(mine)
-    # A tab in front hides the others where there are windows; here the page is told so.
+    # A tab in front hides the others only where there are windows: here the page is told so.
     browser.run(
         """
         Object.defineProperty(document, "visibilityState", {value: "hidden", configurable: true});
@@ -338,10 +334,6 @@ def test_it_asks_only_while_it_is_looked_at(inspector, wait_for):
         """
     )
     wait_for(lambda: len(inspector.rows("What happens")) >= 1)
-    for window in other:
-        browser.switch(window)
-        browser.close_tab()
-    browser.switch(mine)
 
 
 # ---- Safe ----
@@ -391,7 +383,6 @@ def busy(inspector, server, poll, wait_for):
     poll("room")
     updates.send_update("room", {"text": "hello"})
     poll("room", **{"If-None-Match": "x"})
-    assert urllib.parse.urlsplit(server.url).port
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
     connection.request("GET", "/update/room")
     assert connection.getresponse().status == 404
