@@ -153,6 +153,13 @@ const OTHERWISE: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "7-inspector-members",
+        MEMBERS,
+        &[
+            "tests/transcripts/7-inspector-members.http:settings: locations[1].presence: not with a redis store: each daemon would know its own members only, and when one starts, those of the others would be forgotten; use another store, or leave this out",
+        ],
+    ),
+    (
         "7-presence",
         MEMBERS,
         &[

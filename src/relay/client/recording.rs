@@ -18,6 +18,7 @@ use crate::relay::recorder::{Asking, By, NO_LOCATION, Refused, Transport};
 use crate::relay::render::Reply;
 use crate::relay::request::admission::{Admitted, Question, Receiving, Subscribing};
 use crate::relay::request::content::content;
+use crate::relay::request::identity::Identity;
 use crate::relay::request::refusal::{Concern, Refusal};
 use crate::relay::step::Step;
 
@@ -30,9 +31,17 @@ pub(super) fn asks(
 ) {
     let Step { effects, names, conn, .. } = step;
     let Some(recorder) = &mut effects.recorder else { return };
-    let Admitted::Channel(_, question) = admitted else { return };
+    let Admitted::Channel(location, question) = admitted else { return };
     let from = client.arrival.peer;
-    recorder.asks(&Asking { conn: *conn, from, head: Some(head), member: "" }, names.iter());
+    let identity = match question {
+        Question::Subscribe(subscribing) => subscribing.identity.clone(),
+        _ => None,
+    };
+    // Where members are kept, one of whom nothing is known is the connection.
+    let connection = || location.attended.as_ref().map(|_| Identity::connection(*conn));
+    let identity = identity.or_else(connection);
+    let member = identity.as_ref().map_or("", |identity| identity.text());
+    recorder.asks(&Asking { conn: *conn, from, head: Some(head), member }, names.iter());
     match question {
         Question::Publish(options) => {
             recorder.publishes(&content(head, body), options.store_messages, By::Publisher);
