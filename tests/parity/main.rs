@@ -12,7 +12,9 @@ mod configurations;
 mod locations;
 mod nginx;
 mod redis;
+
 mod streams;
+mod stub_status;
 mod table;
 mod tokens;
 

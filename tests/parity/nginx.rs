@@ -37,11 +37,17 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// Starts it with these settings, whose port is set. Returns once it accepts.
-    pub(crate) fn start(mut settings: Value) -> Self {
+    pub(crate) fn start(settings: Value) -> Self {
+        Self::start_with(settings, "")
+    }
+
+    /// As before, with more in its server.
+    pub(crate) fn start_with(mut settings: Value, more: &str) -> Self {
         for _ in 0..TRIES {
             let port = free_port();
             settings["port"] = json!(port);
-            let directory = prepare(&configuration(&settings.to_string()));
+            let made = configuration(&settings.to_string());
+            let directory = prepare(&made.replacen("server {", &format!("server {{ {more}"), 1));
             let mut child = nginx(&directory).spawn().expect("nginx can be started");
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             if is_ready(&mut child, address) {
