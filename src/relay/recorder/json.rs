@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::STANDARD;
 
 use super::event::{Fact, NO_LOCATION};
 use super::name::namespace_len;
@@ -153,7 +153,7 @@ impl Fields<'_> {
         let (store, id) = (u16::from_be_bytes([name[0], name[1]]), &name[namespace..]);
         match std::str::from_utf8(id) {
             Ok(_) => self.word("ch", id),
-            Err(_) => self.word("ch_base64", URL_SAFE_NO_PAD.encode(id).as_bytes()),
+            Err(_) => self.word("ch_base64", STANDARD.encode(id).as_bytes()),
         }
         if namespace > 3 {
             self.word("group", &name[2..namespace - 1]);
