@@ -13,7 +13,7 @@ use crate::relay::client::telling::{JSON, refuse, tell};
 use crate::relay::location::group_and_id;
 use crate::relay::options::StatusOptions;
 use crate::relay::render::Reply;
-use crate::relay::request::channel_list::Page;
+use crate::relay::request::channel_list::WhichChannels;
 use crate::relay::step::Step;
 use crate::store::Listed;
 
@@ -32,24 +32,26 @@ pub(super) fn list(
     head: &RequestHead<'_>,
     step: &mut Step<'_>,
 ) {
-    match Page::of(head.query.unwrap_or_default()) {
-        Ok(page) => {
-            let json = json_of(&page, &options.stores, step);
+    match WhichChannels::of(head.query.unwrap_or_default()) {
+        Ok(which) => {
+            let json = json_of(&which, &options.stores, step);
             tell(client, reply, (JSON, &json), step);
         }
-        Err(text) => refuse(client, reply, 400, text, step),
+        Err(text) => refuse(client, reply, 400, &text, step),
     }
 }
 
-fn json_of(page: &Page, stores: &[String], step: &Step<'_>) -> Vec<u8> {
+fn json_of(which: &WhichChannels, stores: &[String], step: &Step<'_>) -> Vec<u8> {
+    let WhichChannels { prefix, page } = which;
     let slots = step.hub.channel_slots();
     let mut out = b"{\"channels\": [".to_vec();
-    let (mut slot, mut found) = (page.after, 0);
+    let after = usize::try_from(page.after).unwrap_or(usize::MAX);
+    let (mut slot, mut found) = (after, 0);
     let end = slots.min(slot.saturating_add(SLOTS_MAX));
     while slot < end && found < page.limit && out.len() < BYTES_MAX {
         if let Some((listed, information)) = step.hub.channel_at(slot, step.now)
             && let (group, id) = group_and_id(listed.name)
-            && id.starts_with(&page.prefix)
+            && id.starts_with(prefix)
         {
             out.extend_from_slice(if found == 0 { b"" } else { b", " });
             let store = stores.get(listed.store.index()).map_or("", String::as_str);
