@@ -23,6 +23,8 @@ mod streams;
 mod subscription;
 mod waiters;
 
+use std::rc::Rc;
+
 pub use self::api::{Due, End, Information, Output, Publish, Refusal, Subscribe};
 pub use self::sent::Sent;
 pub use self::subscription::{Hold, Peer, StreamKey, SubscriptionKey};
@@ -288,6 +290,12 @@ impl Hub {
     /// The next message that has gone.
     pub fn next_drop(&mut self) -> Option<Dropped> {
         self.holds.stores.traces().next_drop()
+    }
+
+    /// The name of a channel, as that keeps it itself.
+    #[must_use]
+    pub fn shared_name(&mut self, name: &[u8]) -> Option<Rc<[u8]>> {
+        self.holds.stores.traces().name(name)
     }
 
     /// How many messages a channel has kept behind the one with this sequence number.

@@ -1,6 +1,8 @@
 //! Traces: what has gone of the stores, and what is there behind a message, for whoever asks where
 //! one is. Changes no message.
 
+use std::rc::Rc;
+
 use super::channels::Channels;
 use super::drops::Dropped;
 use super::one::Store;
@@ -26,6 +28,12 @@ impl<W> Traces<'_, W> {
     /// The next message that has gone.
     pub fn next_drop(&mut self) -> Option<Dropped> {
         self.list.iter_mut().find_map(|store| store.memory_mut().drops.pop())
+    }
+
+    /// The name of a channel, as that keeps it itself.
+    #[must_use]
+    pub fn name(&self, name: &[u8]) -> Option<Rc<[u8]>> {
+        self.channels.find(name).map(|(_, channel)| Rc::clone(&channel.name))
     }
 
     /// How many messages a channel has kept behind the one with this sequence number.

@@ -78,8 +78,9 @@ pub(super) fn publishes(
 
 /// A request is held, or a stream has begun.
 pub(super) fn held(step: &mut Step<'_>) {
-    if let Some(recorder) = &mut step.effects.recorder {
-        recorder.holds(step.conn, step.now);
+    let Step { effects, hub, conn, now, .. } = step;
+    if let Some(recorder) = &mut effects.recorder {
+        recorder.holds(*conn, |name| hub.shared_name(name), *now);
     }
 }
 

@@ -37,9 +37,19 @@ use self::texts::cut;
 /// that is recorded has its end recorded, too.
 const HELD_MAX: usize = 4096;
 
+/// Bytes of names of held channels that no channel keeps itself, as they are cut; and of the lists
+/// of those that ask for several. Holds beyond are not recorded.
+const NAMES_BYTES_MAX: usize = 32 << 10;
+
 /// Requests whose stores take time that are noted; beyond, all are forgotten, and their holds and
 /// messages are not recorded.
 const LATER_MAX: usize = 64;
+
+/// Texts of such a request. One with more, for it asks for many channels, is not noted.
+const LATER_BYTES: usize = 1200;
+
+/// What a name takes beside its bytes: two counts, and what the allocator adds.
+const RC_BYTES: usize = 32;
 
 /// How much of a text is kept, bytes.
 const PREVIEW_BYTES: usize = 256;
@@ -56,13 +66,14 @@ pub(super) struct Recorder {
     later: BTreeMap<ConnKey, Asked>,
     /// By the places of their connections.
     held: Vec<Option<Held>>,
-    /// The name that was held last; mostly the next one has it, too.
-    name: Rc<[u8]>,
+    /// What they have of [`NAMES_BYTES_MAX`].
+    names_bytes: usize,
 }
 
 const _: () = {
-    let of_later = LATER_MAX * (size_of::<Asked>() + 2 * TEXT_BYTES);
-    let bytes = HELD_MAX * size_of::<Option<Held>>() + of_later + Rings::BYTES_MAX;
+    let of_later = LATER_MAX * (size_of::<Asked>() + LATER_BYTES);
+    let bytes = HELD_MAX * size_of::<Option<Held>>() + NAMES_BYTES_MAX;
+    let bytes = bytes + of_later + Rings::BYTES_MAX;
     assert!(bytes <= 3 << 19);
 };
 
@@ -73,13 +84,15 @@ struct Held {
     h: u64,
     /// When it began, monotonic milliseconds modulo 2^32.
     began_ms: u32,
+    /// Of [`NAMES_BYTES_MAX`].
+    bytes: u32,
     names: HeldNames,
 }
 
 #[derive(Debug)]
 enum HeldNames {
     One(Rc<[u8]>),
-    More(Box<[Box<[u8]>]>),
+    More(Box<[Rc<[u8]>]>),
 }
 
 /// A request that was refused.
@@ -133,6 +146,9 @@ impl Recorder {
         if self.asked.conn != Some(conn) {
             return;
         }
+        if self.asked.names.bytes() + self.asked.texts.bytes() > LATER_BYTES {
+            return self.asked.conn = None;
+        }
         if self.later.len() >= LATER_MAX {
             self.later.clear();
         }
@@ -178,11 +194,17 @@ impl Recorder {
         self.rings.record(Kind::Sent, fact, &[cut_name(name)], now);
     }
 
-    /// A request is held.
-    pub(super) fn holds(&mut self, conn: ConnKey, now: Now) {
+    /// A request is held. `shared` gives the name of a channel as that keeps it.
+    pub(super) fn holds(
+        &mut self,
+        conn: ConnKey,
+        shared: impl FnMut(&[u8]) -> Option<Rc<[u8]>>,
+        now: Now,
+    ) {
         let Some(asked) = self.take(conn) else { return };
         if let What::Subscribe(cursor, transport) = asked.what
             && conn.index() < HELD_MAX
+            && let Some((names, bytes)) = self.held_names(&asked, shared)
         {
             let h = self.rings.newest() + 1;
             let mut room = [0; 16];
@@ -193,23 +215,40 @@ impl Recorder {
                 let texts = [asked.names.get(place), from, texts[0], texts[1], texts[2]];
                 self.rings.record(Kind::Holds, fact, &texts, now);
             }
-            let names = match asked.names.len() {
-                1 => HeldNames::One(self.shared(asked.names.get(0))),
-                more => HeldNames::More((0..more).map(|at| asked.names.get(at).into()).collect()),
-            };
             if self.held.len() <= conn.index() {
                 self.held.resize_with(conn.index() + 1, || None);
             }
-            self.held[conn.index()] = Some(Held { h, began_ms: now.mono_ms as u32, names });
+            self.held[conn.index()] = Some(Held { h, began_ms: now.mono_ms as u32, bytes, names });
         }
         self.keep_room(asked);
     }
 
-    fn shared(&mut self, name: &[u8]) -> Rc<[u8]> {
-        if *self.name != *name {
-            self.name = name.into();
+    /// The names that a request is to be held with, and how much they are of [`NAMES_BYTES_MAX`],
+    /// which are taken; `None`: there are not so many.
+    fn held_names(
+        &mut self,
+        asked: &Asked,
+        mut shared: impl FnMut(&[u8]) -> Option<Rc<[u8]>>,
+    ) -> Option<(HeldNames, u32)> {
+        let count = asked.names.len();
+        let mut bytes = if count == 1 { 0 } else { count * size_of::<Rc<[u8]>>() };
+        let mut name = |place| {
+            let name = asked.names.get(place);
+            shared(name).unwrap_or_else(|| {
+                bytes += name.len() + RC_BYTES;
+                name.into()
+            })
+        };
+        let names = match count {
+            1 => HeldNames::One(name(0)),
+            _ => HeldNames::More((0..count).map(name).collect()),
+        };
+        let all = self.names_bytes + bytes;
+        if all > NAMES_BYTES_MAX {
+            return None;
         }
-        Rc::clone(&self.name)
+        self.names_bytes = all;
+        Some((names, bytes as u32))
     }
 
     /// A connection's request is held no more; `false`: it was not, or is not recorded. `of`: the
@@ -224,13 +263,19 @@ impl Recorder {
         let Some(held) = self.held.get_mut(conn.index()).and_then(Option::take) else {
             return false;
         };
-        let Held { h, began_ms, names } = held;
+        let Held { h, began_ms, bytes, names } = held;
+        self.names_bytes -= bytes as usize;
         let held_ms = (now.mono_ms as u32).wrapping_sub(began_ms);
         let (id, of) = of.unwrap_or_default();
         let of = cut_name(of);
         let mut end = |name: &[u8]| {
-            let id = if of.is_empty() || *of == *name { id } else { MessageId::default() };
-            self.rings.record(Kind::Holds, Fact::End { h, why, id, held_ms }, &[name], now);
+            let id = if of.is_empty() || of == cut_name(name) { id } else { MessageId::default() };
+            self.rings.record(
+                Kind::Holds,
+                Fact::End { h, why, id, held_ms },
+                &[cut_name(name)],
+                now,
+            );
         };
         match names {
             HeldNames::One(name) => end(&name),
@@ -294,7 +339,7 @@ impl Recorder {
         let asked = self.take(conn).unwrap_or_default();
         let held = self.held.get(conn.index()).and_then(Option::as_ref);
         let name = match held.map(|held| &held.names) {
-            Some(HeldNames::One(name)) if asked.conn.is_none() => &**name,
+            Some(HeldNames::One(name)) if asked.conn.is_none() => cut_name(name),
             _ => asked.names.get(0),
         };
         let mut room = [0; 16];
@@ -339,5 +384,55 @@ fn octets(from: Option<IpAddr>, room: &mut [u8; 16]) -> &[u8] {
             *room = six.octets();
             room
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_takes_no_more_than_its_room_and_gives_it_back() {
+        let now = Now::at(0, 1);
+        let mut recorder = Recorder::default();
+        let conns = || (0..HELD_MAX as u64).map(ConnKey::from_bits);
+        let name = |conn: ConnKey| format!("\0\0\0{:0200}", conn.index()).into_bytes();
+        let cursor = Cursor::OLDEST;
+        for conn in conns() {
+            let asking = Asking { conn, from: None, head: None, member: "" };
+            let names = [name(conn), b"\0\0\0other".to_vec()];
+            let several = conn.index() % 2 + 1;
+            recorder.asks(&asking, names.iter().take(several).map(|name| &name[..]));
+            recorder.subscribes(cursor, Transport::Poll);
+            recorder.holds(conn, |_| None, now);
+            assert!(recorder.names_bytes <= NAMES_BYTES_MAX, "{}", recorder.names_bytes);
+        }
+        assert!(recorder.names_bytes > NAMES_BYTES_MAX / 2);
+        let ended = conns().filter(|conn| recorder.ends(*conn, Why::Gone, None, now)).count();
+        assert!((100..HELD_MAX).contains(&ended), "{ended}");
+        assert_eq!(recorder.names_bytes, 0);
+        // Those of channels that are there take none of it.
+        let shared: Rc<[u8]> = b"\0\0\0room"[..].into();
+        for conn in conns() {
+            let asking = Asking { conn, from: None, head: None, member: "" };
+            recorder.asks(&asking, std::iter::once(&*shared));
+            recorder.subscribes(cursor, Transport::Poll);
+            recorder.holds(conn, |name| (*name == *shared).then(|| Rc::clone(&shared)), now);
+        }
+        assert_eq!((recorder.names_bytes, Rc::strong_count(&shared)), (0, HELD_MAX + 1));
+    }
+
+    #[test]
+    fn a_request_for_many_channels_waits_for_no_store_in_here() {
+        let mut recorder = Recorder::default();
+        for (conn, count) in
+            [(1, 3), (2, 200)].map(|(bits, count)| (ConnKey::from_bits(bits), count))
+        {
+            let asking = Asking { conn, from: None, head: None, member: "" };
+            recorder.asks(&asking, std::iter::repeat_n(&b"\0\0\0a room"[..], count));
+            recorder.defer(conn);
+            assert!(recorder.asked.conn.is_none());
+        }
+        assert_eq!(recorder.later.len(), 1);
     }
 }

@@ -29,6 +29,11 @@ impl Texts {
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
+
+    /// Of all of them together.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 /// At most so many bytes of a text. No character of UTF-8 is cut in two.
