@@ -14,6 +14,13 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
+    /// Notes one occurrence if no warning may be logged now; gives whether that is so.
+    pub fn is_held_back(&mut self, now_ms: u64) -> bool {
+        let is_held_back = now_ms < self.open_ms;
+        self.held_back += u64::from(is_held_back);
+        is_held_back
+    }
+
     /// Notes one occurrence at `now_ms` (monotonic milliseconds). `Some(count)`: log a warning now,
     /// for this occurrence and those since the last warning.
     pub fn note(&mut self, now_ms: u64) -> Option<u64> {
@@ -41,7 +48,8 @@ mod tests {
         assert_eq!(limit.note(5_000), Some(1));
         assert_eq!(limit.note(5_001), None);
         assert_eq!(limit.note(64_999), None);
-        assert_eq!(limit.note(65_000), Some(3));
+        assert!(limit.is_held_back(64_999) && !limit.is_held_back(65_000));
+        assert_eq!(limit.note(65_000), Some(4));
         assert_eq!(limit.note(65_000), None);
     }
 }

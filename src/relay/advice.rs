@@ -1,6 +1,7 @@
 //! Advice: what the operator may do about a refusal, by the settings and the request. It is for the
 //! operator alone: the client is told less. Answers nothing.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 
 use super::cause::Cause;
@@ -230,19 +231,24 @@ fn key_of(location: Option<&Location>, name: &str) -> String {
 fn nearest(path: &[u8], routes: &Routes) -> String {
     let path = &String::from_utf8_lossy(&path[..path.len().min(PATH_BYTES)]);
     let serving = || routes.locations().filter(|location| !location.role.is_status());
-    let distance = |location: &&Rc<Location>| {
+    let distance = |location: &Rc<Location>| {
         let literal = literal(&location.pattern);
         let begin: String = path.chars().take(literal.chars().count()).collect();
         strsim::damerau_levenshtein(&begin, literal)
     };
-    let Some(location) = serving().min_by_key(distance) else {
+    let with_distance = serving().take(LOCATIONS_COMPARED).map(|one| (distance(one), one));
+    // Every path begins with nothing; of two that it begins with, the longer one is meant.
+    let known = with_distance.filter(|(_, one)| !literal(&one.pattern).is_empty());
+    let nearest = known.min_by_key(|(far, one)| (*far, Reverse(literal(&one.pattern).len())));
+    if serving().next().is_none() {
         return "add a location for it to locations: none serves channels".to_owned();
-    };
-    let literal_of_it = literal(&location.pattern);
-    if distance(&location) * 2 > literal_of_it.len() {
+    }
+    let near = nearest.filter(|(far, one)| far * 2 <= literal(&one.pattern).len());
+    let Some((_, location)) = near else {
         let all: Vec<_> = serving().take(LOCATIONS_SHOWN).map(|one| named(one)).collect();
         return format!("add a location for it, or ask for a path of {}", all.join("; "));
-    }
+    };
+    let literal_of_it = literal(&location.pattern);
     let differs = match path.strip_prefix(literal_of_it) {
         Some("") => "the channel id is missing behind it".to_owned(),
         Some(rest) if rest.contains('/') => {
@@ -272,8 +278,12 @@ fn named(location: &Location) -> String {
 /// Locations of which one may be meant.
 const LOCATIONS_SHOWN: usize = 6;
 
-/// What a pattern begins with that is no expression.
+/// Locations whose patterns are compared with a path: each takes some microseconds.
+const LOCATIONS_COMPARED: usize = 64;
+
+/// What the paths of a pattern begin with, as far as that is no expression.
 fn literal(pattern: &str) -> &str {
+    let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     let end = pattern.find(['(', '[', '.', '*', '+', '?', '\\', '|', '{', '^', '$']);
     &pattern[..end.unwrap_or(pattern.len())]
 }

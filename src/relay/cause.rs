@@ -69,6 +69,11 @@ impl Cause {
 pub(super) struct Limits([RateLimit; Cause::Unavailable as usize + 1]);
 
 impl Limits {
+    /// As [`RateLimit::is_held_back`].
+    pub(super) fn is_held_back(&mut self, cause: Cause, now_ms: u64) -> bool {
+        self.0[cause as usize].is_held_back(now_ms)
+    }
+
     /// As [`RateLimit::note`].
     pub(super) fn note(&mut self, cause: Cause, now_ms: u64) -> Option<u64> {
         self.0[cause as usize].note(now_ms)

@@ -179,6 +179,13 @@ pub(super) fn refuses(
     if let Concern::Token(fault) = refusal.concern {
         *fault.figure(&mut step.effects.figures) += 1;
     }
+    // To find the nearest location takes time, which nobody may need.
+    if refusal.concern == Concern::NoLocation
+        && step.effects.recorder.is_none()
+        && step.effects.refusals.is_held_back(Cause::NoLocation, step.now.mono_ms)
+    {
+        return;
+    }
     let location = reply.location.as_deref();
     let peer = shown_peer(client.arrival.peer);
     let advice = advice::of(refusal, head, &peer, location, &step.site.routes);
