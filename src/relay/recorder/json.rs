@@ -202,3 +202,53 @@ impl Fields<'_> {
 fn string(text: &[u8], out: &mut Vec<u8>) {
     serde_json::to_writer(out, &String::from_utf8_lossy(text)).expect("a buffer takes everything");
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::event::By;
+    use super::super::rings::Kind;
+    use super::*;
+    use crate::clock::Now;
+
+    #[test]
+    fn whoever_reads_on_sees_each_event_once_or_is_told_how_many_are_lost() {
+        let (mut rings, mut after, mut seen, mut lost) = (Rings::default(), 0, 0, 0);
+        let id = MessageId { time: 1, tag: 0 };
+        for round in 1..=6_u64 {
+            for n in 0..1000_u64 {
+                let fact = Fact::Publish { id, bytes: 1, sent: 0, kept: true, by: By::Publisher };
+                let body = [b"\x01\"", &[0xff; 250][..]].concat();
+                let texts: [&[u8]; 4] = [b"\0\0\0room", &[127, 0, 0, 1], b"", &body];
+                rings.record(Kind::Publishes, fact, &texts, Now::at(0, round));
+                if n % 3 == 0 {
+                    rings.record(
+                        Kind::Sent,
+                        Fact::Sent { id, to: 1, us: 1 },
+                        &texts[..1],
+                        Now::at(0, 1),
+                    );
+                }
+            }
+            // One answer does not hold all of it, so this reader falls behind.
+            let answered = answer(&rings, after, (&[], ""));
+            assert!(answered.len() <= ANSWER_BYTES, "{}", answered.len());
+            let json: Value = serde_json::from_slice(&answered).expect("it is JSON");
+            let numbers: Vec<u64> = json["events"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|e| e["n"].as_u64().unwrap())
+                .collect();
+            assert!(numbers.is_sorted_by(|a, b| a < b) && numbers[0] > after);
+            let next = json["next"].as_u64().unwrap();
+            assert_eq!(numbers.last(), Some(&next));
+            assert_eq!(json["lost"].as_u64().unwrap() + numbers.len() as u64, next - after);
+            lost += json["lost"].as_u64().unwrap();
+            (after, seen) = (next, seen + numbers.len() as u64);
+        }
+        assert!(lost > 0 && seen > 1000, "{lost} {seen}");
+        assert_eq!(lost + seen, after);
+    }
+}
