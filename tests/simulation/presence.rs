@@ -30,6 +30,7 @@ fn options(seed: u64) -> (relay::options::Options, hub::options::Options) {
         "locations": [
             {"type": "status", "prefix": "/", "secret": "word"},
             {"type": "publisher", "prefix": "/p/", "store_messages": false},
+            {"type": "publisher", "prefix": "/kept/"},
             subscriber(json!({"prefix": "/s/"})),
             subscriber(json!({"prefix": "/m/", "delimiter": ","})),
         ],
@@ -221,7 +222,7 @@ impl World {
             }
             15..18 => {
                 let after_ms = self.random.pick(&[0, 10, 3_000]);
-                let status = self.random.pick(&[200, 204, 408, 429, 500, 503]);
+                let status = self.random.pick(&[200, 204, 408, 429, 502, 503]);
                 let certain = [Taking::Answers { status, after_ms }, Taking::Refuses];
                 let takes = self.random.below(2) == 0;
                 let unsure = [Taking::Hangs { takes, for_ms: 20_000 }, Taking::Breaks { takes }];
@@ -307,6 +308,17 @@ fn taken(world: &mut World) -> Vec<String> {
     taken.into_iter().map(plain).collect()
 }
 
+/// The settings name another URL.
+fn tell_another(world: &mut World) {
+    let (mut relay, hub) = world.options.clone();
+    for location in &mut relay.locations {
+        if let relay::options::Role::Subscriber(subscriber) = &mut location.role {
+            subscriber.passthrough = Some("http://127.0.0.1:1/other".to_owned());
+        }
+    }
+    world.network.relay.command(Command::Reload(&relay, hub.stores), world.network.now);
+}
+
 #[test]
 fn a_leave_while_django_is_away_for_ten_seconds_is_told_once_and_late() {
     for away in [Taking::Refuses, Taking::Answers { status: 503, after_ms: 0 }] {
@@ -383,13 +395,7 @@ fn a_url_that_leaves_the_settings_is_told_nothing_and_the_next_one_everything() 
     let mut world = World::new(1);
     let first = alone(&mut world);
     taken(&mut world);
-    let (mut relay, hub) = world.options.clone();
-    for location in &mut relay.locations {
-        if let relay::options::Role::Subscriber(subscriber) = &mut location.role {
-            subscriber.passthrough = Some("http://127.0.0.1:1/other".to_owned());
-        }
-    }
-    world.network.relay.command(Command::Reload(&relay, hub.stores), world.network.now);
+    tell_another(&mut world);
     world.network.settle();
     assert_eq!(taken(&mut world), [""; 0]);
     // As its next poll: who is there is told to the URL that is told now.
@@ -400,4 +406,110 @@ fn a_url_that_leaves_the_settings_is_told_nothing_and_the_next_one_everything() 
     world.network.reset(second);
     world.pass_ms(GRACE_MS);
     assert_eq!(taken(&mut world).len(), 1);
+}
+
+#[test]
+fn one_for_whom_messages_wait_each_time_is_there_though_it_is_never_held() {
+    let mut world = World::new(1);
+    let first = alone(&mut world);
+    world.ask("POST /kept/a", "Content-Length: 0\r\n");
+    world.end(first, false);
+    let join = "channel_id=a&join=1&member=u%3A1&user=1&members=1";
+    for _ in 0..4 {
+        world.pass_ms(GRACE_MS - 2_000);
+        let conn = alone(&mut world);
+        let answer = String::from_utf8(world.network.take(conn)).expect("it is text");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        world.end(conn, false);
+    }
+    assert_eq!(taken(&mut world), ["reset=1", join]);
+    world.pass_ms(GRACE_MS - 1);
+    assert_eq!(taken(&mut world), [""; 0]);
+    world.pass_ms(1);
+    let leave = "channel_id=a&leave=1&member=u%3A1&user=1&members=0&reason=silent";
+    assert_eq!(taken(&mut world), [leave]);
+}
+
+#[test]
+fn who_waits_to_be_told_of_when_the_url_changes_is_told_to_the_next_one() {
+    let mut world = World::new(1);
+    world.network.django.taking = Taking::Refuses;
+    let first = alone(&mut world);
+    tell_another(&mut world);
+    world.network.django.taking = WELL;
+    let second = alone(&mut world);
+    let join = "channel_id=a&join=1&member=u%3A1&user=1&members=1";
+    assert_eq!(taken(&mut world), ["reset=1", join]);
+    world.network.reset(first);
+    world.network.reset(second);
+    world.pass_ms(GRACE_MS);
+    assert_eq!(taken(&mut world).len(), 1);
+}
+
+#[test]
+fn those_who_come_and_go_while_django_is_away_leave_nothing_behind() {
+    let mut world = World::new(1);
+    world.network.django.taking = Taking::Refuses;
+    for _ in 0..200 {
+        let conn = alone(&mut world);
+        world.network.reset(conn);
+        world.network.settle();
+        world.pass_ms(GRACE_MS);
+        assert_eq!(world.network.relay.state().figures().presence_members, 0);
+    }
+    // What waits is bounded by those who are there.
+    world.network.relay.state().check_invariants();
+    world.network.django.taking = WELL;
+    world.pass_ms(60_000);
+    let told = taken(&mut world);
+    assert!(told.iter().all(|form| form == "reset=1"), "{told:?}");
+}
+
+#[test]
+fn a_join_that_some_receivers_may_have_taken_is_followed_by_a_leave() {
+    for status in [500, 504] {
+        let mut world = World::new(1);
+        let first = alone(&mut world);
+        world.network.reset(first);
+        world.pass_ms(GRACE_MS);
+        taken(&mut world);
+        world.network.django.taking = Taking::Answers { status, after_ms: 0 };
+        let second = alone(&mut world);
+        world.network.reset(second);
+        world.pass_ms(GRACE_MS);
+        world.network.django.taking = WELL;
+        world.pass_ms(60_000);
+        let leave = "channel_id=a&leave=1&member=u%3A1&user=1&members=0&reason=gone";
+        assert_eq!(taken(&mut world), [leave], "{status}");
+    }
+}
+
+#[test]
+fn who_is_away_when_access_is_taken_back_leaves_at_once() {
+    let form = |form: &str| {
+        format!(
+            "Authorization: Bearer word\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n\r\n{form}",
+            form.len()
+        )
+    };
+    for (revoked, leaves) in [
+        ("user=1", true),
+        ("user=1&channel=a", true),
+        ("user=1&channel=b", false),
+        ("user=2", false),
+    ] {
+        let mut world = World::new(1);
+        let conn = alone(&mut world);
+        world.network.reset(conn);
+        world.pass_ms(10);
+        taken(&mut world);
+        let asks = world.network.connect();
+        let request = format!("POST /revoke HTTP/1.1\r\nHost: a\r\n{}", form(revoked));
+        world.network.send(asks, request.as_bytes());
+        world.network.settle();
+        let leave = "channel_id=a&leave=1&member=u%3A1&user=1&members=0&reason=revoked";
+        let expected: &[&str] = if leaves { &[leave] } else { &[] };
+        assert_eq!(taken(&mut world), expected, "{revoked}");
+    }
 }

@@ -197,6 +197,9 @@ fn take_back(Revoke { identity, channel }: &Revoke, step: &mut Step<'_>) -> usiz
         );
     }
     let ended = step.effects.holders.revoke(identity, channel);
+    if let Some(presence) = &mut step.effects.presence {
+        presence.revoke(identity, channel, step.now);
+    }
     step.effects.figures.revocations += 1;
     let scope = if channel.is_some() { "channel" } else { "user" };
     log::info!("event=revoked scope={scope} ended={ended}");

@@ -113,9 +113,22 @@ impl Addressees {
         timers
     }
 
-    /// Has an addressee be told of a member, behind others.
-    pub(super) fn queue(&mut self, addressee: AddresseeNumber, member: MemberNumber) {
+    /// Has an addressee be told of a member, behind others. `is_there`: whether a member still is;
+    /// those that were forgotten while they waited are left out where they are many.
+    pub(super) fn queue(
+        &mut self,
+        addressee: AddresseeNumber,
+        member: MemberNumber,
+        is_there: impl Fn(MemberNumber) -> bool,
+    ) {
         if let Some(one) = self.all.get_mut(&addressee) {
+            let room = one.queue.capacity();
+            if one.queue.len() == room {
+                one.queue.retain(|member| is_there(*member));
+                if one.queue.len() > room / 2 {
+                    one.queue.reserve(room);
+                }
+            }
             one.queue.push_back(member);
             self.is_idle = false;
         }
@@ -189,7 +202,18 @@ impl Addressees {
         }
     }
 
-    /// How many wait for their turn, with those under way; for tests.
+    /// Gives back the room that is not needed any more.
+    pub(super) fn shrink(&mut self) {
+        self.all.values_mut().for_each(|one| one.queue.shrink_to(0));
+    }
+
+    /// How many wait for their turn, of all addressees, with those that were forgotten meanwhile;
+    /// for tests.
+    pub(super) fn waiting(&self) -> usize {
+        self.all.values().map(|one| one.queue.len()).sum()
+    }
+
+    /// Compares what is under way with who is told; for tests.
     pub(super) fn check_invariants(&self) {
         assert!(self.under_way.len() <= UNDER_WAY_MAX);
         for (number, one) in &self.all {

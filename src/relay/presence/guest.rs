@@ -16,6 +16,16 @@ pub(super) enum Guest {
     Came(Came),
 }
 
+impl Guest {
+    /// Members whose hold it is; for tests.
+    pub(super) fn holds(&self) -> usize {
+        match self {
+            Self::Expected(_) => 0,
+            Self::Came(came) => came.members().len(),
+        }
+    }
+}
+
 /// What is known of a request before it is held.
 #[derive(Debug)]
 pub(in crate::relay) struct Attendance {

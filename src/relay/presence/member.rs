@@ -93,7 +93,7 @@ enum Told {
     Left,
     /// That it has come.
     Came,
-    /// Either: a notice was sent, and no answer came.
+    /// Either: a notice was sent, and no answer says whether it was taken.
     Unsure,
 }
 
@@ -139,6 +139,15 @@ impl Member {
     pub(super) fn set_addressee(&mut self, addressee: Option<AddresseeNumber>) {
         self.addressee = addressee;
         (self.told, self.is_given_up, self.attempts) = (Told::Left, false, 0);
+        if self.turn == Turn::Queued {
+            // It stood in the queue of the one before.
+            self.turn = Turn::None;
+        }
+    }
+
+    /// Whether it is waited for.
+    pub(super) fn is_away(&self) -> bool {
+        self.holds == 0 && !self.is_gone
     }
 
     /// Whether Django knows what is true now.
@@ -158,12 +167,13 @@ impl Member {
                 self.told = if came { Told::Came } else { Told::Left };
                 (self.attempts, self.is_given_up) = (0, false);
             }
-            Reaction::Answered(408 | 429 | 500..) | Reaction::Unreachable => {
+            // Of several receivers one may have raised, and the others have taken it; or who stands
+            // before Django has not waited for it.
+            Reaction::Answered(500 | 504) | Reaction::TimedOut | Reaction::Failed => {
+                self.told = Told::Unsure;
                 self.attempts = self.attempts.saturating_add(1);
             }
-            Reaction::TimedOut | Reaction::Failed => {
-                // Django may have taken it.
-                self.told = Told::Unsure;
+            Reaction::Answered(408 | 429 | 500..) | Reaction::Unreachable => {
                 self.attempts = self.attempts.saturating_add(1);
             }
             Reaction::Answered(_) => {
@@ -174,5 +184,14 @@ impl Member {
             }
         }
         false
+    }
+
+    /// Whether it can neither stay for ever nor be kept from Django; for tests.
+    pub(super) fn check_invariants(&self) {
+        assert!(self.holds > 0 || self.timer.is_some(), "{self:?} stays for ever");
+        assert!(self.holds == 0 || !self.is_gone && self.timer.is_none(), "{self:?}");
+        let will_be_told = self.turn != Turn::None || self.retry.is_some();
+        assert!(will_be_told || !self.is_to_be_told(), "{self:?} is never told of");
+        assert!(will_be_told || !self.is_gone, "{self:?} stays though all is said");
     }
 }

@@ -141,6 +141,16 @@ impl Members {
         self.all.keys().copied().collect()
     }
 
+    /// Who has this identity on the channel of this name, or on any.
+    pub(super) fn numbers_of(&self, identity: &Identity, name: Option<&[u8]>) -> Vec<MemberNumber> {
+        if let Some(name) = name {
+            return self.find(identity, name).into_iter().collect();
+        }
+        let all =
+            (identity.clone(), ChannelNumber(0))..=(identity.clone(), ChannelNumber(u64::MAX));
+        self.by_identity.range(all).map(|(_, number)| *number).collect()
+    }
+
     /// Those on the channel of this name, behind the one whose number is `after`, in the order in
     /// which they came; with their numbers.
     pub(super) fn on_channel(

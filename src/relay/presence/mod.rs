@@ -13,6 +13,7 @@
 //! and is told of again until that is what is true.
 
 mod addressees;
+mod complaints;
 mod due;
 mod guest;
 mod member;
@@ -28,6 +29,7 @@ pub(super) use self::guest::{Attendance, Passed, Told};
 pub(super) use self::roll::{ChannelRoll, UserRoll};
 
 use self::addressees::{Addressees, Next, UnderWay, What};
+use self::complaints::Complaints;
 use self::due::{Due, KEPT_MS, retry_ms};
 use self::guest::{Came, Guest};
 use self::member::{Member, Reason, Turn};
@@ -38,7 +40,6 @@ use super::conn_key::ConnKey;
 use super::notice::{Reaction, Telling};
 use super::request::identity::Identity;
 use crate::clock::Now;
-use crate::rate_limit::RateLimit;
 use crate::wheel::Wheel;
 
 /// Timers that are met in one turn: less than a millisecond.
@@ -55,10 +56,7 @@ pub(super) struct Presence {
     /// Names this run of the daemon.
     instance: Rc<str>,
     members_max: usize,
-    /// Those that were not tracked, as there are too many.
-    untracked: u64,
-    full: RateLimit,
-    given_up: RateLimit,
+    complaints: Complaints,
     /// The daemon stops: nobody comes any more.
     is_stopping: bool,
 }
@@ -73,9 +71,7 @@ impl Presence {
             wheel: Wheel::new(now_ms),
             instance: Rc::clone(instance),
             members_max,
-            untracked: 0,
-            full: RateLimit::default(),
-            given_up: RateLimit::default(),
+            complaints: Complaints::default(),
             is_stopping: false,
         }
     }
@@ -119,9 +115,34 @@ impl Presence {
 
     /// The request of a connection is over, if it is one of these and whether it was held or not.
     pub(super) fn leave(&mut self, conn: ConnKey, why: Why, now: Now) {
-        let Some(Guest::Came(came)) = self.guests.remove(&conn) else { return };
-        for number in came.members() {
-            self.end_hold(*number, Reason::of(why), now);
+        match self.guests.remove(&conn) {
+            Some(Guest::Came(came)) => {
+                for number in came.members() {
+                    self.end_hold(*number, Reason::of(why), now);
+                }
+            }
+            // Who has a message at once, and again and again, is held nowhere and yet not silent.
+            Some(Guest::Expected(attendance)) if why == Why::Message => {
+                for name in &attendance.names {
+                    if let Some(number) = self.members.find(&attendance.identity, name) {
+                        self.wait_for(number, Reason::Silent, now);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The access of somebody to the channel of this name was taken back, or to all: who is away
+    /// is not waited for. What is held ends by itself.
+    pub(super) fn revoke(&mut self, identity: &Identity, name: Option<&[u8]>, now: Now) {
+        for number in self.members.numbers_of(identity, name) {
+            let Some(member) = self.members.get_mut(number).filter(|one| one.is_away()) else {
+                continue;
+            };
+            member.reason = Reason::Revoked;
+            member.timer.take().and_then(|timer| self.wheel.cancel(timer));
+            self.go(number, now);
         }
     }
 
@@ -131,16 +152,14 @@ impl Presence {
         let number = match self.members.find(identity, name) {
             Some(number) => number,
             None if self.members.len() >= self.members_max => {
-                self.count_untracked(now);
+                self.complaints.untracked(self.members_max, now.mono_ms);
                 return None;
             }
             None => self.members.insert(identity, name, now.unix_s),
         };
         self.members.set_gone(number, false);
         let member = self.members.get_mut(number)?;
-        if let Some(timer) = member.timer.take() {
-            self.wheel.cancel(timer);
-        }
+        member.timer.take().and_then(|timer| self.wheel.cancel(timer));
         member.holds += 1;
         member.grace_ms = attendance.grace_ms;
         if let Some(Told { url, lines, passed }) = &attendance.told {
@@ -159,13 +178,18 @@ impl Presence {
     fn end_hold(&mut self, number: MemberNumber, reason: Reason, now: Now) {
         let Some(member) = self.members.get_mut(number) else { return };
         member.holds -= 1;
-        if member.holds > 0 {
-            return;
-        }
-        member.reason = reason;
-        if reason.is_final() {
+        if member.holds == 0 && reason.is_final() {
+            member.reason = reason;
             return self.go(number, now);
         }
+        self.wait_for(number, reason, now);
+    }
+
+    /// From now on waits for a member that is away; it leaves for this reason if it stays so.
+    fn wait_for(&mut self, number: MemberNumber, reason: Reason, now: Now) {
+        let Some(member) = self.members.get_mut(number).filter(|one| one.is_away()) else { return };
+        member.reason = reason;
+        member.timer.take().and_then(|timer| self.wheel.cancel(timer));
         let at_ms = now.mono_ms.saturating_add(member.grace_ms.into());
         member.timer = Some(self.wheel.set(at_ms, Due::Member(number)));
     }
@@ -190,14 +214,13 @@ impl Presence {
                 && let Some(addressee) = member.addressee
             {
                 member.turn = Turn::Queued;
-                self.addressees.queue(addressee, number);
+                let is_there = |one| self.members.get(one).is_some();
+                self.addressees.queue(addressee, number, is_there);
             }
             return;
         }
         member.attempts = 0;
-        if let Some(retry) = member.retry.take() {
-            self.wheel.cancel(retry);
-        }
+        member.retry.take().and_then(|retry| self.wheel.cancel(retry));
         if member.is_gone && member.turn != Turn::UnderWay {
             self.forget(number);
         }
@@ -287,11 +310,8 @@ impl Presence {
                 let at_ms = now.mono_ms.saturating_add(retry_ms(member.attempts));
                 member.retry = Some(self.wheel.set(at_ms, Due::Retry(number)));
             }
-            if is_refused && let Some(times) = self.given_up.note(now.mono_ms) {
-                log::warn!(
-                    "event=presence_given_up times={times} cause=\"Django has refused a notice of a \
-                     member, which is not sent again; its own log says why\""
-                );
+            if is_refused {
+                self.complaints.given_up(now.mono_ms);
             }
         }
         self.consider(number);
@@ -306,18 +326,8 @@ impl Presence {
     /// the next one has started.
     pub(super) fn stop(&mut self, now_ms: u64) {
         let stopped = Self::new(&self.instance, 0, now_ms);
-        *self = Self { is_stopping: true, untracked: self.untracked, ..stopped };
-    }
-
-    fn count_untracked(&mut self, now: Now) {
-        self.untracked += 1;
-        if let Some(times) = self.full.note(now.mono_ms) {
-            let most = self.members_max;
-            log::warn!(
-                "event=presence_full times={times} cause=\"there are {most} members already \
-                 (limits.presence_members); new ones are not told of\""
-            );
-        }
+        let complaints = std::mem::take(&mut self.complaints);
+        *self = Self { is_stopping: true, complaints, ..stopped };
     }
 
     /// Members, with those that have left and of whom that is to be told.
@@ -327,7 +337,7 @@ impl Presence {
 
     /// How many were not tracked, as there were too many.
     pub(super) fn untracked(&self) -> u64 {
-        self.untracked
+        self.complaints.untracked
     }
 
     pub(super) fn timers(&self) -> usize {
@@ -359,6 +369,7 @@ impl Presence {
         self.wheel.shrink();
         self.guests.shrink_to(0);
         self.members.shrink();
+        self.addressees.shrink();
     }
 
     /// Whether this connection has a request of a member; for tests.
@@ -375,20 +386,14 @@ impl Presence {
     pub(super) fn check_invariants(&self) {
         self.members.check_invariants();
         self.addressees.check_invariants();
+        let waiting = self.addressees.waiting();
+        assert!(waiting <= 4 * self.members.len() + 64, "{waiting} wait, most of them for nothing");
         let mut holds = 0;
         for number in self.members.numbers() {
             let member = self.members.get(number).expect("it was listed");
             holds += member.holds as usize;
-            assert!(member.holds > 0 || member.timer.is_some(), "{member:?} stays for ever");
-            assert!(member.holds == 0 || !member.is_gone && member.timer.is_none(), "{member:?}");
-            let will_be_told = member.turn != Turn::None || member.retry.is_some();
-            assert!(will_be_told || !member.is_to_be_told(), "{member:?} is never told of");
-            assert!(will_be_told || !member.is_gone, "{member:?} stays though all is said");
+            member.check_invariants();
         }
-        let came = |guest: &Guest| match guest {
-            Guest::Expected(_) => 0,
-            Guest::Came(came) => came.members().len(),
-        };
-        assert_eq!(holds, self.guests.values().map(came).sum::<usize>(), "a hold is a guest's");
+        assert_eq!(holds, self.guests.values().map(Guest::holds).sum::<usize>(), "of guests");
     }
 }
