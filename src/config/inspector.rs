@@ -2,17 +2,21 @@
 //! Never serves a request.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use regex::Regex;
 
 use super::problem::{Path, Problem};
 use super::settings::{Given, Location, Settings, Status};
 use crate::net::options::Listen;
+use crate::relay::StatusName;
+use crate::relay::location::Pattern;
 use crate::secret::Secret;
 
 /// Where `--inspect` serves it.
 const PREFIX: &str = "/pushserver/";
 
 /// Has a location show what happens, with this secret where it has none. Where no location does
-/// that yet, one is put before all others.
+/// that yet, one is put behind all others, so that these keep the places that they are called by;
+/// or before them, where one of them would take its paths.
 pub(super) fn add(settings: &mut Settings, secret: &Secret) {
     let secret = Given::Text(secret.clone());
     let mut statuses = settings.locations.iter_mut().filter_map(|location| match location {
@@ -27,7 +31,22 @@ pub(super) fn add(settings: &mut Settings, secret: &Secret) {
     let allow = vec!["127.0.0.0/8".to_owned(), "::1".to_owned()];
     let (prefix, secret) = (PREFIX.to_owned(), Some(secret));
     let status = Status { prefix, inspector: true, allow, secret };
-    settings.locations.insert(0, Location::Status(status));
+    let place = if settings.locations.iter().any(takes) { 0 } else { settings.locations.len() };
+    settings.locations.insert(place, Location::Status(status));
+}
+
+/// Whether a location may take a path of the one that is added.
+fn takes(location: &Location) -> bool {
+    let Some(common) = location.common() else { return false };
+    let pattern = match (&common.url, &common.prefix) {
+        (Some(url), _) => Pattern::url(url),
+        (None, Some(prefix)) => return PREFIX.starts_with(&**prefix),
+        (None, None) => return false,
+    };
+    let expression = pattern.ok().and_then(|pattern| Regex::new(&pattern.expression()).ok());
+    let names = || StatusName::ALL.into_iter().map(|(name, _)| format!("{PREFIX}{name}"));
+    // One that cannot be read may be meant for anything.
+    expression.is_none_or(|expression| names().any(|path| expression.is_match(&path)))
 }
 
 /// What opens the first location that shows what happens, behind the address of the daemon. The one
@@ -101,6 +120,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::{Config, Overrides, Source};
+    use super::Location;
 
     fn config(settings: &Value, listen: &str, inspect: Option<&str>) -> Result<Config, String> {
         let listen = vec![listen.to_owned()];
@@ -145,5 +165,27 @@ mod tests {
         let secret = with(&json!({"secret": "hush/1"}));
         assert_eq!(shown(&secret, Some("random")).unwrap(), "/x/#token=hush%2F1");
         assert_eq!(shown(&secret, None), None);
+    }
+
+    #[test]
+    fn the_locations_of_the_settings_keep_their_places_unless_one_would_take_its_paths() {
+        let place = |keys: &Value| {
+            let mut location = keys.clone();
+            location["type"] = json!("subscriber");
+            let settings = json!({"locations": [location]});
+            let config = config(&settings, "127.0.0.1:1", Some("random")).unwrap();
+            config.settings.locations.iter().position(|one| matches!(one, Location::Status(_)))
+        };
+        for (keys, wanted) in [
+            (json!({"prefix": "/updates/"}), 1),
+            (json!({"prefix": "/pushserver/updates/"}), 1),
+            (json!({"url": "/push/([^/]+)"}), 1),
+            (json!({"prefix": "/"}), 0),
+            (json!({"prefix": "/push"}), 0),
+            (json!({"url": "/pushserver/([^/]+)"}), 0),
+            (json!({"url": "(.*)"}), 0),
+        ] {
+            assert_eq!(place(&keys), Some(wanted), "{keys}");
+        }
     }
 }
