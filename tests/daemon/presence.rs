@@ -338,3 +338,23 @@ fn without_a_passthrough_members_are_known_and_nobody_is_told() {
     until("it has left", || counters(&daemon)["presence_members"] == 0);
     assert_eq!(counters(&daemon)["passthrough_sent"], 0);
 }
+
+#[test]
+fn names_of_any_bytes_are_told_and_shown_as_they_are() {
+    let backend = Backend::that(Manner::Answers(200));
+    let daemon = daemon(&backend, json!({}));
+    let id = "a%26b%3D%2B%25%FF";
+    let _held = hold(&daemon, id, "x");
+    assert_reset(&backend);
+    assert_told(&backend, &format!("channel_id={id}&join=1&member=s&members=1"));
+    let shown = status(&daemon, &format!("channel={id}"));
+    assert_eq!((&shown["channel_base64"], &shown["count"]), (&json!("YSZiPSsl/w=="), &json!(1)));
+    let claims = json!({"c": ["b"], "u": "Zo\u{eb} & 5%+=", "e": 3600});
+    let token = sign(SIGNING_KEYS[0], &claims, unix_time().0);
+    let mut client = daemon.connect();
+    client.send(request(&format!("GET /signed/b?token={token}"), ""));
+    let user = "Zo%C3%AB%20%26%205%25%2B%3D";
+    let join = format!("channel_id=b&join=1&member=u%3A{user}&user={user}&members=1");
+    assert_told(&backend, &join);
+    assert_eq!(status(&daemon, &format!("user={user}"))["channels"][0]["channel"], "b");
+}

@@ -319,6 +319,17 @@ fn tell_another(world: &mut World) {
     world.network.relay.command(Command::Reload(&relay, hub.stores), world.network.now);
 }
 
+/// As its next poll: who is there is told to the URL that is told now.
+fn check_that_all_is_told(world: &mut World, first: ConnKey) {
+    let second = alone(world);
+    let join = "channel_id=a&join=1&member=u%3A1&user=1&members=1";
+    assert_eq!(taken(world), ["reset=1", join]);
+    world.network.reset(first);
+    world.network.reset(second);
+    world.pass_ms(GRACE_MS);
+    assert_eq!(taken(world).len(), 1);
+}
+
 #[test]
 fn a_leave_while_django_is_away_for_ten_seconds_is_told_once_and_late() {
     for away in [Taking::Refuses, Taking::Answers { status: 503, after_ms: 0 }] {
@@ -398,14 +409,7 @@ fn a_url_that_leaves_the_settings_is_told_nothing_and_the_next_one_everything() 
     tell_another(&mut world);
     world.network.settle();
     assert_eq!(taken(&mut world), [""; 0]);
-    // As its next poll: who is there is told to the URL that is told now.
-    let second = alone(&mut world);
-    let join = "channel_id=a&join=1&member=u%3A1&user=1&members=1";
-    assert_eq!(taken(&mut world), ["reset=1", join]);
-    world.network.reset(first);
-    world.network.reset(second);
-    world.pass_ms(GRACE_MS);
-    assert_eq!(taken(&mut world).len(), 1);
+    check_that_all_is_told(&mut world, first);
 }
 
 #[test]
@@ -437,13 +441,7 @@ fn who_waits_to_be_told_of_when_the_url_changes_is_told_to_the_next_one() {
     let first = alone(&mut world);
     tell_another(&mut world);
     world.network.django.taking = WELL;
-    let second = alone(&mut world);
-    let join = "channel_id=a&join=1&member=u%3A1&user=1&members=1";
-    assert_eq!(taken(&mut world), ["reset=1", join]);
-    world.network.reset(first);
-    world.network.reset(second);
-    world.pass_ms(GRACE_MS);
-    assert_eq!(taken(&mut world).len(), 1);
+    check_that_all_is_told(&mut world, first);
 }
 
 #[test]
