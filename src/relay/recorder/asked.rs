@@ -77,7 +77,7 @@ impl Asked {
             texts.push(cut(head.path, PATH_BYTES));
             texts.push(cut(head.host, NAME_BYTES));
             texts.push(cut(header("Origin"), NAME_BYTES));
-            texts.push(&agent(header("User-Agent")));
+            texts.push_pieces(agent(header("User-Agent")));
             texts.push(cut(asking.member.as_bytes(), ID_BYTES));
         } else {
             (0..=Text::Member as usize).for_each(|_| texts.push(b""));

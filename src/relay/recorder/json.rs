@@ -56,7 +56,7 @@ fn write(event: &Event<'_>, stores: &[String], out: &mut Vec<u8>) {
             fields.text("type", 2);
             fields.number("sent", sent);
             let _ = write!(fields.out, ",\"kept\":{kept}");
-            fields.word("preview", &texts[3]);
+            fields.word("preview", texts[3]);
             fields.from(1);
             fields.word("by", by.word().as_bytes());
         }
@@ -115,8 +115,8 @@ fn write_rest(fact: Fact, fields: &mut Fields<'_>, stores: &[String]) {
             if location != NO_LOCATION {
                 fields.number("location", location.into());
             }
-            fields.word("text", &texts[2]);
-            fields.word("fix", &texts[3]);
+            fields.word("text", texts[2]);
+            fields.word("fix", texts[3]);
             fields.text("method", 4);
             fields.text("path", 5);
             fields.text("host", 6);
@@ -126,8 +126,8 @@ fn write_rest(fact: Fact, fields: &mut Fields<'_>, stores: &[String]) {
         Fact::Notice { what, us } => {
             fields.begin("notice", stores);
             fields.word("what", what.as_bytes());
-            fields.word("url", &texts[1]);
-            fields.word("result", &texts[3]);
+            fields.word("url", texts[1]);
+            fields.word("result", texts[3]);
             fields.millis("ms", us);
             fields.text("fix", 2);
         }
@@ -138,14 +138,14 @@ fn write_rest(fact: Fact, fields: &mut Fields<'_>, stores: &[String]) {
 /// The fields of one event.
 struct Fields<'a> {
     out: &'a mut Vec<u8>,
-    texts: &'a [std::borrow::Cow<'a, [u8]>; TEXTS],
+    texts: &'a [&'a [u8]; TEXTS],
 }
 
 impl Fields<'_> {
     /// The kind, and the channel, whose name is the first text: none where that is empty.
     fn begin(&mut self, kind: &str, stores: &[String]) {
         let _ = write!(self.out, "{kind}\"");
-        let name = &self.texts[0][..];
+        let name = self.texts[0];
         let namespace = namespace_len(name);
         if namespace == 0 {
             return;
@@ -184,13 +184,13 @@ impl Fields<'_> {
     /// A text, where there is one.
     fn text(&mut self, name: &str, place: usize) {
         if !self.texts[place].is_empty() {
-            self.word(name, &self.texts[place]);
+            self.word(name, self.texts[place]);
         }
     }
 
     /// The address; without one it is a Unix socket.
     fn from(&mut self, place: usize) {
-        let octets = &self.texts[place][..];
+        let octets = self.texts[place];
         let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
         let address = four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from));
         let shown = address.map_or_else(|_| "unix".to_owned(), |address| address.to_string());

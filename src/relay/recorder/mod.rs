@@ -61,9 +61,9 @@ const TEXT_BYTES: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     rings: Rings,
-    /// The request at hand.
-    asked: Asked,
-    later: BTreeMap<ConnKey, Asked>,
+    /// The request at hand; kept for its room.
+    asked: Option<Box<Asked>>,
+    later: BTreeMap<ConnKey, Box<Asked>>,
     /// By the places of their connections.
     held: Vec<Option<Held>>,
     /// What they have of [`NAMES_BYTES_MAX`].
@@ -125,48 +125,48 @@ impl Recorder {
         asking: &Asking<'_, '_>,
         names: impl Iterator<Item = &'n [u8]>,
     ) {
-        self.asked.note(asking, names);
+        self.asked.get_or_insert_default().note(asking, names);
     }
 
     /// That request subscribes.
     pub(super) fn subscribes(&mut self, cursor: Cursor, transport: Transport) {
-        self.asked.what = What::Subscribe(cursor, transport);
+        if let Some(asked) = &mut self.asked {
+            asked.what = What::Subscribe(cursor, transport);
+        }
     }
 
     /// That request publishes.
     pub(super) fn publishes(&mut self, content: &Content<&[u8]>, kept: bool, by: By) {
+        let Some(asked) = &mut self.asked else { return };
         let bytes = u32::try_from(content.body.len()).unwrap_or(u32::MAX);
-        self.asked.what = What::Publish { bytes, kept, by };
-        self.asked.texts.push(cut(content.content_type.unwrap_or_default(), TYPE_BYTES));
-        self.asked.texts.push(cut(content.body, PREVIEW_BYTES));
+        asked.what = What::Publish { bytes, kept, by };
+        asked.texts.push(cut(content.content_type.unwrap_or_default(), TYPE_BYTES));
+        asked.texts.push(cut(content.body, PREVIEW_BYTES));
     }
 
     /// The store of a request takes time.
     pub(super) fn defer(&mut self, conn: ConnKey) {
-        if self.asked.conn != Some(conn) {
-            return;
-        }
-        if self.asked.names.bytes() + self.asked.texts.bytes() > LATER_BYTES {
-            return self.asked.conn = None;
+        let Some(asked) = self.asked.take_if(|asked| asked.conn == Some(conn)) else { return };
+        if asked.names.bytes() + asked.texts.bytes() > LATER_BYTES {
+            return self.keep_room(Some(asked));
         }
         if self.later.len() >= LATER_MAX {
             self.later.clear();
         }
-        self.later.insert(conn, std::mem::take(&mut self.asked));
+        self.later.insert(conn, asked);
     }
 
     /// What a connection has asked last, if that is known and not answered.
-    fn take(&mut self, conn: ConnKey) -> Option<Asked> {
-        if self.asked.conn == Some(conn) {
-            return Some(std::mem::take(&mut self.asked));
-        }
-        self.later.remove(&conn)
+    fn take(&mut self, conn: ConnKey) -> Option<Box<Asked>> {
+        let at_hand = self.asked.take_if(|asked| asked.conn == Some(conn));
+        at_hand.or_else(|| self.later.remove(&conn))
     }
 
     /// Gives back the room of what is answered, if no other request has come to that place.
-    fn keep_room(&mut self, asked: Asked) {
-        if self.asked.conn.is_none() {
-            self.asked = Asked { conn: None, ..asked };
+    fn keep_room(&mut self, asked: Option<Box<Asked>>) {
+        if let Some(mut asked) = asked.filter(|_| self.asked.is_none()) {
+            asked.conn = None;
+            self.asked = Some(asked);
         }
     }
 
@@ -182,7 +182,7 @@ impl Recorder {
             let texts = [asked.names.get(0), from, content_type, preview];
             self.rings.record(Kind::Publishes, fact, &texts, now);
         }
-        self.keep_room(asked);
+        self.keep_room(Some(asked));
     }
 
     /// All that waited for a message have been sent it, the last of them so many microseconds
@@ -220,7 +220,7 @@ impl Recorder {
             }
             self.held[conn.index()] = Some(Held { h, began_ms: now.mono_ms as u32, bytes, names });
         }
-        self.keep_room(asked);
+        self.keep_room(Some(asked));
     }
 
     /// The names that a request is to be held with, and how much they are of [`NAMES_BYTES_MAX`],
@@ -293,21 +293,20 @@ impl Recorder {
         now: Now,
     ) {
         let behind = u32::try_from(behind).unwrap_or(u32::MAX);
-        let asked = self.take(conn).unwrap_or_default();
+        let (taken, nothing) = (self.take(conn), Asked::default());
+        let asked = taken.as_deref().unwrap_or(&nothing);
         let mut room = [0; 16];
         let from = octets(from, &mut room);
         let name = name.map_or(asked.names.get(0), cut_name);
         let texts = [name, from, asked.text(Text::Agent)];
         self.rings.record(Kind::Holds, Fact::Answer { id, behind }, &texts, now);
-        self.keep_room(asked);
+        self.keep_room(taken);
     }
 
     /// The name of the channel that a connection has asked for, if that is known.
     pub(super) fn asked_name(&self, conn: ConnKey) -> &[u8] {
-        let asked = match self.asked.conn == Some(conn) {
-            true => Some(&self.asked),
-            false => self.later.get(&conn),
-        };
+        let at_hand = self.asked.as_ref().filter(|asked| asked.conn == Some(conn));
+        let asked = at_hand.or_else(|| self.later.get(&conn));
         asked.map_or(b"", |asked| asked.names.get(0))
     }
 
@@ -336,7 +335,8 @@ impl Recorder {
         now: Now,
     ) {
         let &Refused { status, why, text, fix, location } = refused;
-        let asked = self.take(conn).unwrap_or_default();
+        let (taken, nothing) = (self.take(conn), Asked::default());
+        let asked = taken.as_deref().unwrap_or(&nothing);
         let held = self.held.get(conn.index()).and_then(Option::as_ref);
         let name = match held.map(|held| &held.names) {
             Some(HeldNames::One(name)) if asked.conn.is_none() => cut_name(name),
@@ -354,7 +354,7 @@ impl Recorder {
             asked.text(Text::Origin),
         ];
         self.rings.record(Kind::Refusals, Fact::Refuse { status, why, location }, &texts, now);
-        self.keep_room(asked);
+        self.keep_room(taken);
     }
 
     /// Django was told something, or could not be.
@@ -431,7 +431,7 @@ mod tests {
             let asking = Asking { conn, from: None, head: None, member: "" };
             recorder.asks(&asking, std::iter::repeat_n(&b"\0\0\0a room"[..], count));
             recorder.defer(conn);
-            assert!(recorder.asked.conn.is_none());
+            assert!(recorder.asked.as_ref().is_none_or(|asked| asked.conn.is_none()));
         }
         assert_eq!(recorder.later.len(), 1);
     }

@@ -1,7 +1,6 @@
 //! Ring: the newest events of some kinds, with their texts, in room that is bounded by number and
 //! by bytes and taken with the first event. Never looks at what it keeps.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::event::Fact;
@@ -14,12 +13,15 @@ pub(super) const TEXTS: usize = 8;
 pub(super) struct Ring {
     /// Oldest first; their numbers ascend.
     heads: VecDeque<Head>,
-    /// The texts of all of them, in their order.
-    texts: VecDeque<u8>,
+    /// The texts of all of them, those of one event in one piece: where one does not fit before the
+    /// end of the room, it stands at its begin.
+    texts: Box<[u8]>,
     heads_max: usize,
     texts_max: usize,
-    /// Where the texts of the oldest begin, counted from the first text ever, modulo 2^32.
-    begin: u32,
+    /// Behind the texts of the newest: their place, and counted over all rounds.
+    place: usize,
+    /// See `place`.
+    end: u64,
 }
 
 /// One event but for its texts.
@@ -28,8 +30,8 @@ struct Head {
     number: u64,
     at_us: u64,
     fact: Fact,
-    /// Where its texts begin, as [`Ring::begin`].
-    begin: u32,
+    /// Where its texts begin, counted as [`Ring::end`].
+    begin: u64,
     lens: [u16; TEXTS],
 }
 
@@ -42,25 +44,32 @@ pub(super) struct Event<'r> {
     /// Microseconds since the Unix epoch.
     pub(super) at_us: u64,
     pub(super) fact: Fact,
-    pub(super) texts: [Cow<'r, [u8]>; TEXTS],
+    pub(super) texts: [&'r [u8]; TEXTS],
 }
 
 impl Ring {
     /// Nothing yet, for so many events, whose texts have so many bytes together.
-    pub(super) const fn new(heads_max: usize, texts_max: usize) -> Self {
-        Self { heads: VecDeque::new(), texts: VecDeque::new(), heads_max, texts_max, begin: 0 }
+    pub(super) fn new((heads_max, texts_max): (usize, usize)) -> Self {
+        Self {
+            heads: VecDeque::new(),
+            texts: Box::default(),
+            heads_max,
+            texts_max,
+            place: 0,
+            end: 0,
+        }
     }
 
-    /// Most bytes that it takes.
-    pub(super) const fn bytes_max(&self) -> usize {
-        self.heads_max * size_of::<Head>() + self.texts_max
+    /// Most bytes that such a one takes.
+    pub(super) const fn bytes((heads_max, texts_max): (usize, usize)) -> usize {
+        heads_max * size_of::<Head>() + texts_max
     }
 
     /// Keeps an event, at the cost of older ones where there is no room.
     pub(super) fn push(&mut self, (number, at_us): (u64, u64), fact: Fact, texts: &[&[u8]]) {
-        if self.heads.capacity() == 0 {
+        if self.texts.is_empty() {
             self.heads.reserve_exact(self.heads_max);
-            self.texts.reserve_exact(self.texts_max);
+            self.texts = vec![0; self.texts_max].into();
         }
         let mut lens = [0; TEXTS];
         let mut all = 0;
@@ -68,23 +77,25 @@ impl Ring {
             *len = u16::try_from(text.len()).expect("texts are cut");
             all += text.len();
         }
-        while self.heads.len() == self.heads_max || self.texts.len() + all > self.texts_max {
-            if !self.pop() {
-                return;
-            }
+        // Divides nothing: that takes as long as all the rest.
+        let (mut place, mut begin) = (self.place, self.end);
+        if place + all > self.texts_max {
+            begin += (self.texts_max - place) as u64;
+            place = 0;
         }
-        let begin = self.begin.wrapping_add(self.texts.len() as u32);
+        let (end, room) = (begin + all as u64, self.texts_max as u64);
+        while self.heads.len() == self.heads_max
+            || self.heads.front().is_some_and(|oldest| end - oldest.begin > room)
+        {
+            self.heads.pop_front();
+        }
+        let mut at = place;
+        for text in texts {
+            self.texts[at..at + text.len()].copy_from_slice(text);
+            at += text.len();
+        }
+        (self.place, self.end) = (at, end);
         self.heads.push_back(Head { number, at_us, fact, begin, lens });
-        texts.iter().for_each(|text| self.texts.extend(*text));
-    }
-
-    /// Drops the oldest event; `false`: there is none.
-    fn pop(&mut self) -> bool {
-        let Some(head) = self.heads.pop_front() else { return false };
-        let all: usize = head.lens.iter().map(|len| usize::from(*len)).sum();
-        self.texts.drain(..all);
-        self.begin = self.begin.wrapping_add(all as u32);
-        true
     }
 
     /// The place of the first event behind this number.
@@ -100,24 +111,13 @@ impl Ring {
     /// The event at a place, if there is one.
     pub(super) fn at(&self, place: usize) -> Option<Event<'_>> {
         let &Head { number, at_us, fact, begin, lens } = self.heads.get(place)?;
-        let mut at = begin.wrapping_sub(self.begin) as usize;
+        let mut at = (begin % self.texts_max as u64) as usize;
         let texts = lens.map(|len| {
             let from = at;
             at += usize::from(len);
-            self.text(from, at)
+            &self.texts[from..at]
         });
         Some(Event { number, at_us, fact, texts })
-    }
-
-    fn text(&self, from: usize, to: usize) -> Cow<'_, [u8]> {
-        let (front, back) = self.texts.as_slices();
-        if let Some(text) = front.get(from..to) {
-            return Cow::Borrowed(text);
-        }
-        match from.checked_sub(front.len()) {
-            Some(start) => Cow::Borrowed(&back[start..to - front.len()]),
-            None => Cow::Owned([&front[from..], &back[..to - front.len()]].concat()),
-        }
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_newest_are_there_whole_whatever_their_texts_take() {
-        let mut ring = Ring::new(8, 100);
+        let mut ring = Ring::new((8, 100));
         assert_eq!(ring.heads.capacity(), 0, "nothing is taken before the first event");
         for number in 1..2000_u64 {
             let (a, b) = (vec![b'a'; (number * 7 % 23) as usize], vec![b'b'; number as usize % 31]);
@@ -153,17 +153,6 @@ mod tests {
             }
             assert_eq!(ring.after(number - 1), there.len() - 1);
         }
-        assert!(ring.heads.capacity() == 8 && ring.texts.capacity() == 100);
-    }
-
-    #[test]
-    fn where_the_count_of_bytes_begins_anew_texts_are_the_same() {
-        let mut ring = Ring::new(4, 64);
-        ring.begin = u32::MAX - 20;
-        for number in 1..20 {
-            ring.push((number, 0), SENT, &[format!("{number:07}").as_bytes()]);
-            let there = texts(&ring);
-            assert!(there.iter().all(|(n, text, _)| *text == format!("{n:07}").into_bytes()));
-        }
+        assert!(ring.heads.capacity() == 8 && ring.texts.len() == 100);
     }
 }

@@ -32,33 +32,23 @@ pub(super) enum Kind {
     Notices,
 }
 
-const fn rings() -> [Ring; 6] {
-    [
-        Ring::new(PUBLISHES.0, PUBLISHES.1),
-        Ring::new(SENT.0, SENT.1),
-        Ring::new(HOLDS.0, HOLDS.1),
-        Ring::new(DROPS.0, DROPS.1),
-        Ring::new(REFUSALS.0, REFUSALS.1),
-        Ring::new(NOTICES.0, NOTICES.1),
-    ]
-}
+/// The room of each kind, in the order of [`Kind`].
+const ROOMS: [(usize, usize); 6] = [PUBLISHES, SENT, HOLDS, DROPS, REFUSALS, NOTICES];
 
 impl Default for Rings {
     fn default() -> Self {
-        Self { newest: 0, list: rings() }
+        Self { newest: 0, list: ROOMS.map(Ring::new) }
     }
 }
 
 impl Rings {
     /// Most bytes that all of them take.
     pub(super) const BYTES_MAX: usize = {
-        let list = rings();
         let (mut bytes, mut place) = (0, 0);
-        while place < list.len() {
-            bytes += list[place].bytes_max();
+        while place < ROOMS.len() {
+            bytes += Ring::bytes(ROOMS[place]);
             place += 1;
         }
-        std::mem::forget(list);
         bytes
     };
 

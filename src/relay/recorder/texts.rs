@@ -15,7 +15,13 @@ impl Texts {
     }
 
     pub(super) fn push(&mut self, text: &[u8]) {
-        self.bytes.extend_from_slice(text);
+        self.push_pieces([text, b""]);
+    }
+
+    /// Puts two pieces there as one text.
+    pub(super) fn push_pieces(&mut self, [first, second]: [&[u8]; 2]) {
+        self.bytes.extend_from_slice(first);
+        self.bytes.extend_from_slice(second);
         self.ends.push(self.bytes.len());
     }
 
@@ -46,19 +52,21 @@ pub(in crate::relay) fn cut(text: &[u8], bytes_max: usize) -> &[u8] {
     &text[..end.unwrap_or(bytes_max)]
 }
 
-/// What tells browsers apart in a `User-Agent`: what all of them say is left out, so that their
-/// names are among the bytes that are kept.
-pub(super) fn agent(text: &[u8]) -> Vec<u8> {
+/// What tells browsers apart in a `User-Agent`, in two pieces: what all of them say is left out, so
+/// that their names are among the bytes that are kept. Taken of every request, so nothing is
+/// copied.
+pub(super) fn agent(text: &[u8]) -> [&[u8]; 2] {
     let text = text.strip_prefix(b"Mozilla/5.0 ").unwrap_or(text);
-    let engine = memchr::memmem::find(text, b"AppleWebKit/");
-    let end = memchr::memmem::find(text, b"Gecko) ").map(|end| end + 7);
-    match engine.zip(end) {
-        Some((start, end)) if start < end => {
-            cut(&[&text[..start], &text[end..]].concat(), AGENT_BYTES).to_vec()
-        }
-        _ => cut(text, AGENT_BYTES).to_vec(),
-    }
+    let starts = memchr::memchr_iter(b'A', text);
+    let engine = starts.map(|at| text.split_at(at)).find(|(_, rest)| rest.starts_with(ENGINE));
+    let Some((before, rest)) = engine else { return [cut(text, AGENT_BYTES), b""] };
+    let behind = memchr::memchr(b')', rest).map_or(rest, |end| &rest[end + 1..]);
+    let before = cut(before, AGENT_BYTES);
+    [before, cut(behind.trim_ascii_start(), AGENT_BYTES - before.len())]
 }
+
+/// What is left out begins so, and ends with a bracket.
+const ENGINE: &[u8] = b"AppleWebKit/";
 
 /// Of a user agent.
 const AGENT_BYTES: usize = 64;
@@ -95,9 +103,12 @@ mod tests {
     fn the_name_of_a_browser_is_among_what_is_kept() {
         let chrome = b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like \
                        Gecko) Chrome/120.0.0.0 Safari/537.36";
+        let agent = |text: &[u8]| super::agent(text).concat();
         assert_eq!(agent(chrome), b"(Windows NT 10.0; Win64; x64) Chrome/120.0.0.0 Safari/537.36");
         assert_eq!(agent(b"curl/8.0"), b"curl/8.0");
         assert_eq!(agent(b"Gecko) AppleWebKit/"), b"Gecko) AppleWebKit/");
+        assert_eq!(agent(b"AppleWebKit/)"), b"");
         assert_eq!(agent(&[b'x'; 100]).len(), 64);
+        assert_eq!(agent(&[&[b'x'; 60][..], b"AppleWebKit/1 (x) abcdefgh"].concat()).len(), 64);
     }
 }
