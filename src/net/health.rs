@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
+use crate::clock::Clock;
+
 /// What is asked where the URL does not say it.
 const PATH: &str = "/pushserver/readyz";
 
 /// How long each step may take.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// The begin of an answer that is read.
-const ANSWER_BYTES_MAX: usize = 1024;
+/// The begin of an answer that is read: `HTTP/1.1 200`.
+const ANSWER_BYTES: usize = 12;
 
 /// Asks what `url` names: `http://…`, `https://…`, or `unix:/path/of/socket` with perhaps `:/path`
 /// behind it. A certificate is not checked: nothing secret is sent, and an empty image trusts
@@ -32,7 +34,12 @@ pub fn check(url: &str) -> Result<(), String> {
 }
 
 fn ask(url: &str) -> Result<u16, String> {
-    let failed = |error: io::Error| format!("--health {url}: {error}");
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("--health {url}: no answer within {} seconds", WITHIN.as_secs())
+        }
+        _ => format!("--health {url}: {error}"),
+    };
     if let Some(socket) = url.strip_prefix("unix:") {
         let (socket, path) = socket.split_once(":/").unwrap_or((socket, &PATH[1..]));
         let stream = UnixStream::connect(socket).map_err(failed)?;
@@ -88,7 +95,18 @@ fn answer(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<u
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut begin = Vec::new();
-    stream.take(ANSWER_BYTES_MAX as u64).read_to_end(&mut begin)?;
+    let began = Clock::start();
+    let mut piece = [0; ANSWER_BYTES];
+    // One that sends a byte now and then is not well either.
+    while begin.len() < ANSWER_BYTES {
+        if u128::from(began.now().since_start_ms()) > WITHIN.as_millis() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match stream.read(&mut piece)? {
+            0 => break,
+            len => begin.extend_from_slice(&piece[..len]),
+        }
+    }
     let line = String::from_utf8_lossy(&begin);
     let status = line.strip_prefix("HTTP/1.").and_then(|line| line.get(2..5)?.parse().ok());
     status.ok_or_else(|| io::Error::other("what answers there speaks no HTTP"))

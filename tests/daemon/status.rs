@@ -1,5 +1,6 @@
 //! Status: what who runs the daemon is told of it, by the real binary.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use pushserver_testkit::answer::Answer;
@@ -198,12 +199,21 @@ fn health_is_0_of_a_daemon_that_is_well_and_else_1() {
 
 #[test]
 fn health_asks_by_unix_sockets_too() {
-    let start = Start::bare(BINARY, "");
+    let start = Start::with(BINARY, with_status(settings()));
     let listen = format!("unix:{}", start.file("push.sock").display());
     let _daemon = start.args(["--listen", &listen]).start();
-    // Without a status location the socket answers 404 to its names, and this to what all may ask.
-    let (code, text) = health(&listen);
+    assert_eq!(health(&listen), (Some(0), String::new()));
+    assert_eq!(health(&format!("{listen}:/pushserver/healthz")), (Some(0), String::new()));
+    let (code, text) = health(&format!("{listen}:/none"));
     assert_eq!(code, Some(1));
     assert!(text.ends_with("the answer is 404\n"), "{text}");
-    assert_eq!(health(&format!("{listen}:/subscriber/none")).0, Some(1));
+}
+
+#[test]
+fn health_of_who_says_nothing_is_1_in_time() {
+    // Nobody accepts: the system does, and the request waits there for ever.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (code, text) = health(&format!("http://{}/", listener.local_addr().expect("it is bound")));
+    assert_eq!(code, Some(1));
+    assert!(text.ends_with("no answer within 5 seconds\n"), "{text}");
 }

@@ -134,7 +134,7 @@ const OTHERWISE: &[(&str, &str, &[&str])] = &[
     ),
     (
         "7-status-channels",
-        "Such a store lists the channels that somebody listens to here",
+        LISTED,
         &[
             "60: without     Content-Length: 610",
             "60: without     | {\"channels\": [{\"id\": \"room\", \"group\": \"\", \"store\": \"default\", \"messages\": 2, \"bytes\": 11, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"{t}:1\"}, {\"id\": \"room\", \"group\": \"g\", \"store\": \"chat\", \"messages\": 1, \"bytes\": 1, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"{t}:0\"}, {\"id_base64\": \"/yI=\", \"group\": \"\", \"store\": \"default\", \"messages\": 0, \"bytes\": 0, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"0:0\"}, {\"id\": \"wait\\xc3\\xa4\\\\\"\", \"group\": \"\", \"store\": \"default\", \"messages\": 0, \"bytes\": 0, \"subscribers\": 1, \"requested\": 0, \"last_message_id\": \"0:0\"}], \"next\": null}\\n",
@@ -150,6 +150,16 @@ const OTHERWISE: &[(&str, &str, &[&str])] = &[
             "74: with     | {\"channels\": [], \"next\": null}\\n",
             "88: without     Content-Length: 610",
             "88: with     Content-Length: 169",
+        ],
+    ),
+    (
+        "7-inspector-ids",
+        LISTED,
+        &[
+            "20: without     Content-Length: 188",
+            "20: without     | {\"channels\": [{\"id_base64\": \"//79/A==\", \"group\": \"\", \"store\": \"default\", \"messages\": 1, \"bytes\": 1, \"subscribers\": 0, \"requested\": null, \"last_message_id\": \"{t}:0\"}], \"next\": null}\\n",
+            "20: with     Content-Length: 31",
+            "20: with     | {\"channels\": [], \"next\": null}\\n",
         ],
     ),
     (
@@ -217,5 +227,6 @@ const LEASE: &str = "A channel on which a request was held lives until the lease
 const KNOWN: &str = "Redis knows what was kept before the daemon began, or before a DELETE.";
 const EXPIRES: &str = "A message goes with a second: that of its id, message_timeout later.";
 const CHANNELS: &str = "limits.channels is of those that this daemon listens to.";
+const LISTED: &str = "Such a store lists the channels that somebody listens to here.";
 const MEMBERS: &str = "Each daemon would know its own members only.";
 const MAXMEMORY: &str = "Redis has a maxmemory of its own.";
