@@ -520,18 +520,18 @@ def test_nothing_jumps_when_something_happens(inspector, poll, wait_for):
 
 def test_a_button_keeps_the_focus_while_rows_come(busy, wait_for):
     busy.go(view="refusals")
-    wait_for(lambda: busy.rows("What was refused"))
+    wait_for(lambda: len(busy.rows("What was refused")) == 2)
     busy.browser.run("document.querySelector('main td button').focus()")
     focused = "return document.activeElement.getAttribute('aria-label')"
     before = busy.browser.run(focused)
     assert before
     host = busy.url.split("/")[2]
-    for path in ("/a", "/b", "/update/room"):
+    for path in ("/updates/a", "/updates/b", "/updates/room"):
         connection = http.client.HTTPConnection(host)
         # With the port that it came to: a host that is not known.
         connection.request("GET", path, headers={"Host": host.replace("127.0.0.1", "shop.test")})
         connection.getresponse().read()
         connection.close()
-    wait_for(lambda: len(busy.rows("What was refused")) == 2)
+    wait_for(lambda: len(busy.rows("What was refused")) == 3)
     assert busy.browser.run(focused) == before
     assert busy.browser.run(TEXT, "main td button") == "Copy"
