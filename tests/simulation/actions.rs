@@ -56,7 +56,10 @@ impl World {
         // What waits for a disk is what the other clients go on beside.
         let drains = if self.asks.has_durable() { 3 } else { 7 };
         match self.random.below(10) < drains {
-            true => self.drain(),
+            true => {
+                self.drain();
+                self.inspect_sometimes();
+            }
             false => {
                 let most = 1 + self.random.index(6);
                 self.slow_turn(most);
@@ -107,6 +110,7 @@ impl World {
             }
         }
         self.check_empty();
+        self.inspect();
     }
 
     fn shut_down(&mut self) {

@@ -341,6 +341,7 @@ impl World {
             };
             self.published_frame(number, refused);
         }
+        let is_answered = number.is_some();
         let number = number.filter(|_| !is_frame);
         let (information, woken, streams, wake) = match published {
             Published::Missing => return self.answer(number, Expect::Status(404), request),
@@ -365,6 +366,8 @@ impl World {
             stream.wants(&wake.message)
         };
         let status = if woken.is_empty() && !streams.iter().any(wants) { 202 } else { 201 };
+        let waited = if status == 201 { information.subscribers } else { 0 };
+        self.inspecting.published(&wake, waited, streams.len() as u64, is_answered);
         self.answer_information(number, status, Some(information), request);
     }
 

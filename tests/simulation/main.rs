@@ -17,6 +17,8 @@
 //! given, `following` how it begins and ends: when it has its turn is the relay's to say, what it
 //! is given then is the model's.
 //!
+//! `inspecting` asks what the relay has recorded, and compares that with the model.
+//!
 //! `cases` are runs by hand, without a model; `revoking` has its own.
 
 mod actions;
@@ -25,6 +27,7 @@ mod cases;
 mod client;
 mod expected;
 mod following;
+mod inspecting;
 mod model;
 mod observed;
 mod presence;
@@ -139,8 +142,10 @@ const ALWAYS: &[&str] = &[
     "half closes",
     "half closes while held",
     "held",
+    "looks of the inspector",
     "other statuses",
     "pings",
+    "polls of which the inspector tells",
     "polls of several caught up",
     "polls of several held",
     "polls of several timed out",
@@ -170,6 +175,7 @@ const ALWAYS: &[&str] = &[
     "streams of several channels",
     "streams of several resumed",
     "streams of which every channel is deleted",
+    "streams of which the inspector tells",
     "streams resumed",
     "streams stalled",
     "subscribe notices",

@@ -21,6 +21,7 @@ impl World {
         let mut all = VecDeque::from(self.network.happened());
         while let Some(happened) = all.pop_front() {
             match happened {
+                own if self.inspecting.is_own(&own) => {}
                 Happened::Received(conn, bytes) => self.received(self.numbers[&conn], &bytes),
                 Happened::Refused(conn) => self.refused(self.numbers[&conn]),
                 Happened::Told(conn, input) => self.told(self.numbers[&conn], input),
@@ -378,6 +379,7 @@ impl World {
                 let gap = self.model.gap_of(wake, cursor.expect("a GET was held"));
                 check_message(answer, &wake.message, gap);
                 self.seen.insert(wake.name, wake.message.id);
+                self.inspecting.woken(wake);
                 self.count(if gap == Gap::NONE { "woken" } else { "woken with a gap" });
             }
         }

@@ -7,10 +7,10 @@ use pushserver::hub::options::{Concurrency, StoreKind, StoreOptions};
 use pushserver::message::{Delivery, First, MessageId};
 use pushserver::relay::location::Pattern;
 use pushserver::relay::options::{
-    ChannelIds, Limits, LocationOptions, Options, Origins, PublisherOptions, Role,
+    ChannelIds, Limits, LocationOptions, Options, Origins, PublisherOptions, Role, StatusOptions,
     SubscriberOptions, Transports,
 };
-use pushserver::secret::SigningKey;
+use pushserver::secret::{Secret, SigningKey};
 use pushserver::store::{StoreId, memory};
 
 use pushserver_testkit::Random;
@@ -18,7 +18,7 @@ use pushserver_testkit::tokens::{SIGNING_KEYS, sign};
 use serde_json::json;
 
 /// The names of the stores.
-const STORES: [&str; 2] = ["default", "other"];
+pub(crate) const STORES: [&str; 2] = ["default", "other"];
 
 /// What a location of the simulation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,6 +280,7 @@ impl Settings {
             hosts: Vec::new(),
             locations: (PLACES.iter().zip(PATTERNS.iter()))
                 .map(|(place, pattern)| self.location(place, pattern.clone()))
+                .chain(self.is_inspected().then(inspector))
                 .collect(),
             proxy: None,
             limits: self.limits.clone(),
@@ -289,6 +290,11 @@ impl Settings {
                 .collect(),
             access_log: false,
         }
+    }
+
+    /// Whether what happens is recorded, and shown.
+    pub(crate) fn is_inspected(&self) -> bool {
+        self.seed.is_multiple_of(2)
     }
 
     fn location(&self, place: &Place, pattern: Pattern) -> LocationOptions {
@@ -344,5 +350,23 @@ impl Settings {
             role,
             signed: place.is_signed().then(|| STORES[usize::from(place.store)].into()),
         }
+    }
+}
+
+/// Where the inspector is asked.
+fn inspector() -> LocationOptions {
+    LocationOptions {
+        pattern: Pattern::url("/inspector(/events)").expect("an expression"),
+        shown: "/inspector/".into(),
+        ids: ChannelIds::One,
+        store: StoreId(0),
+        channel_group: String::new(),
+        role: Role::Status(StatusOptions {
+            allow: vec!["127.0.0.1/32".parse().expect("a network")],
+            secret: Some(Secret::from("word")),
+            inspector: true,
+            stores: STORES.map(str::to_owned).to_vec(),
+        }),
+        signed: None,
     }
 }

@@ -15,6 +15,7 @@ use pushserver_testkit::{Network, Random};
 use crate::asks::Asks;
 use crate::client::{Client, Expect, Phase, Timer};
 use crate::following::Resume;
+use crate::inspecting::Inspecting;
 use crate::model::{Model, Name};
 use crate::settings::Settings;
 use crate::writing::Writing;
@@ -25,6 +26,7 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) random: Random,
     pub(crate) asks: Asks,
+    pub(crate) inspecting: Inspecting,
     /// What is answered now was asked in an earlier turn.
     pub(crate) late: bool,
     pub(crate) clients: BTreeMap<u64, Client>,
@@ -74,6 +76,7 @@ impl World {
             settings,
             random,
             asks,
+            inspecting: Inspecting::default(),
             late: false,
             clients: BTreeMap::new(),
             conns: HashMap::new(),

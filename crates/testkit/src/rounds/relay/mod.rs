@@ -20,12 +20,14 @@
 //! | `@n` | the wall clock is set |
 //! | `%n` | so many outputs of fan-outs a turn |
 //! | `=n` | other settings are read |
+//! | `*` | another client asks the inspector, and its answers are looked at |
 //! | `?n` | Django takes what it is told so |
 //! | `^n` | so many idle connections are closed to make room |
 //! | `$`, `#` | the daemon is about to stop; it stops |
 //!
 //! Whatever else follows `\xff` stands for itself.
 
+mod inspecting;
 mod play;
 mod settings;
 
@@ -49,7 +51,7 @@ fn follow(play: &mut Play, script: &[u8]) {
             continue;
         }
         let Some(command) = bytes.next() else { break };
-        if !b"ABCDEFabcdef .!(-)~<+@%=^$#?".contains(&command) {
+        if !b"ABCDEFabcdef .!(-)~<+@%=^$#?*".contains(&command) {
             said.extend([0xff, command]);
             continue;
         }
@@ -70,6 +72,7 @@ fn follow(play: &mut Play, script: &[u8]) {
             b'%' => play.network.pace = usize::from(number()).max(1),
             b'=' => play.reload(number()),
             b'?' => play.django(number()),
+            b'*' => play.inspect(),
             b'^' => play.shed(usize::from(number())),
             b'$' => play.network.relay.command(Command::AnnounceShutdown, play.network.now),
             b'#' => {

@@ -9,6 +9,7 @@ use crate::django::Taking;
 use crate::judge;
 use crate::network::{BEGIN_UNIX_S, Network};
 use crate::peer::Peer;
+use crate::rounds::relay::inspecting::Inspecting;
 use crate::rounds::relay::settings;
 
 /// See the file.
@@ -18,13 +19,15 @@ pub(crate) struct Play {
     variant: u8,
     clients: [Option<ConnKey>; 6],
     at_hand: Option<ConnKey>,
+    inspecting: Inspecting,
 }
 
 impl Play {
     pub(crate) fn new(variant: u8) -> Self {
         let (relay, hub) = settings::options(variant);
         let network = Network::new(&relay, hub);
-        let mut play = Self { network, variant, clients: [None; 6], at_hand: None };
+        let (clients, inspecting) = ([None; 6], Inspecting::default());
+        let mut play = Self { network, variant, clients, at_hand: None, inspecting };
         play.turn_to_client(0);
         play
     }
@@ -116,6 +119,11 @@ impl Play {
         let (relay, hub) = settings::options(variant);
         self.network.relay.command(Command::Reload(&relay, hub.stores), self.network.now);
         self.variant = variant;
+        self.inspecting.reloaded(settings::is_inspected(variant));
+    }
+
+    pub(crate) fn inspect(&mut self) {
+        self.inspecting.look(&mut self.network, settings::is_inspected(self.variant));
     }
 
     pub(crate) fn shed(&mut self, count: usize) {
@@ -130,6 +138,7 @@ impl Play {
     pub(crate) fn end(mut self) {
         self.network.pace = usize::MAX;
         self.network.settle();
+        self.inspect();
         self.all_vanish(|peer| peer.is_upstream);
         let unfinished = self.network.peers.iter().filter(|(_, peer)| {
             // Without its upstream an answer has come to its end, or its connection has.

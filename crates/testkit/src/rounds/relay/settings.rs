@@ -28,6 +28,11 @@ pub(crate) fn options(variant: u8) -> (relay::options::Options, hub::options::Op
     MADE.with_borrow_mut(|made| made.entry(variant).or_insert_with(|| make(variant)).clone())
 }
 
+/// Whether what happens is recorded, with these settings.
+pub(crate) fn is_inspected(variant: u8) -> bool {
+    variant & 8 == 0
+}
+
 fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
     let has = |bit: u8| variant & bit != 0;
     let is_tight = has(2);
@@ -65,7 +70,7 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
                 "first_message": "newest", "create_on_get": !is_tight},
             {"type": "publisher", "prefix": "/secret/", "secret": "s", "create_on_post": false,
                 "allow": ["127.0.0.0/8"]},
-            {"type": "status", "prefix": "/status/", "secret": "s"},
+            {"type": "status", "prefix": "/status/", "secret": "s", "inspector": is_inspected(variant)},
             {"type": "subscriber", "url": "/signed/(.+)", "delimiter": ",", "signed": true,
                 "create_on_get": true},
             {"type": "pubsub", "url": "/mine/([^/]+)", "signed": true, "create_on_get": true,
