@@ -49,6 +49,8 @@ pub(super) struct Effects {
     pub(super) refusals: Limits,
     /// `None`: no location has `inspector`.
     pub(super) recorder: Option<Box<Recorder>>,
+    /// The number of the newest event of those that are recorded no more.
+    pub(super) recorded: u64,
     /// Requests that wait for events.
     pub(super) event_readers: usize,
     /// Spreads pings, and the returns of event streams.
@@ -75,6 +77,7 @@ impl Effects {
             oversized_heads: RateLimit::default(),
             refusals: Limits::default(),
             recorder: None,
+            recorded: 0,
             event_readers: 0,
             jitter: Jitter::new(seed),
             stopping: false,

@@ -60,6 +60,7 @@ use self::names::Names;
 use self::options::{Options, SubscriberOptions};
 use self::presence::Presence;
 use self::proxy::Proxy;
+use self::recorder::Recorder;
 use self::render::Renderer;
 use self::site::Site;
 use self::store_links::StoreLinks;
@@ -112,7 +113,11 @@ impl Relay {
     fn record(&mut self, options: &Options) {
         let inspects = options.locations.iter().any(|location| location.role.inspects());
         let before = self.effects.recorder.take();
-        self.effects.recorder = inspects.then(|| before.unwrap_or_default());
+        // Whoever has read up to a number misses nothing unseen, though recording ends and begins.
+        let newest = before.as_ref().map_or(self.effects.recorded, |before| before.newest());
+        self.effects.recorded = newest;
+        let new = || Box::new(Recorder::behind(newest));
+        self.effects.recorder = inspects.then(|| before.unwrap_or_else(new));
         if inspects {
             LazyLock::force(&inspector::LINES);
         }

@@ -124,3 +124,37 @@ fn what_became_of_notices_is_shown_with_what_to_do() {
         assert!(!format!("{:?}", events(&daemon, "notice")).contains("hush"));
     }
 }
+
+#[test]
+fn who_reads_goes_on_where_it_was_though_recording_ends_and_begins_anew() {
+    let settings = |inspector: bool| {
+        json!({"locations": [
+            {"type": "status", "prefix": "/pushserver/", "secret": "word", "inspector": inspector},
+            {"type": "publisher", "prefix": "/publisher/"}]})
+    };
+    let daemon = Daemon::start(BINARY, settings(true));
+    let ask = |name: &str| {
+        let head = "HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer word\r\n\r\n";
+        daemon.ask(format!("GET /pushserver/{name} {head}")).answer()
+    };
+    let events = |after: u64| -> Value {
+        serde_json::from_str(ask(&format!("events?after={after}")).text()).expect("it is JSON")
+    };
+    for _ in 0..3 {
+        daemon.publish("room", "seen");
+    }
+    let seen = events(0)["next"].as_u64().expect("a number");
+    daemon.publish("room", "not read");
+    daemon.reload(settings(false));
+    assert_eq!(ask("events").status, 404);
+    daemon.publish("room", "not recorded");
+    daemon.reload(settings(true));
+    daemon.publish("room", "new");
+    let told = events(seen);
+    let previews: Vec<_> =
+        told["events"].as_array().expect("a list").iter().map(|event| &event["preview"]).collect();
+    assert_eq!((previews, &told["lost"]), (vec![&json!("new")], &json!(1)), "{told}");
+    // Nor does a counter begin anew.
+    let metrics = ask("metrics");
+    assert!(metrics.text().contains("\npushserver_messages_published_total 6\n"));
+}

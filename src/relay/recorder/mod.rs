@@ -108,6 +108,11 @@ pub(super) struct Refused<'a> {
 }
 
 impl Recorder {
+    /// Nothing is recorded yet; the first event has the number behind this one.
+    pub(super) fn behind(newest: u64) -> Self {
+        Self { rings: Rings::behind(newest), ..Self::default() }
+    }
+
     /// The number of the newest event; 0 before the first.
     pub(super) fn newest(&self) -> u64 {
         self.rings.newest()

@@ -37,7 +37,7 @@ const ROOMS: [(usize, usize); 6] = [PUBLISHES, SENT, HOLDS, DROPS, REFUSALS, NOT
 
 impl Default for Rings {
     fn default() -> Self {
-        Self { newest: 0, list: ROOMS.map(Ring::new) }
+        Self::behind(0)
     }
 }
 
@@ -51,6 +51,11 @@ impl Rings {
         }
         bytes
     };
+
+    /// Empty; the first event has the number behind this one.
+    pub(super) fn behind(newest: u64) -> Self {
+        Self { newest, list: ROOMS.map(Ring::new) }
+    }
 
     /// Keeps an event that happens now.
     pub(super) fn record(&mut self, kind: Kind, fact: Fact, texts: &[&[u8]], now: Now) {
