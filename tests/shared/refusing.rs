@@ -270,3 +270,26 @@ fn a_server_that_evicts_is_warned_of_once() {
     let warned = |line: &&String| line.contains("redis_evicts");
     assert_eq!(daemon.log().iter().filter(warned).count(), 1);
 }
+
+/// All daemons would go at once, and what they hold with them.
+#[test]
+fn a_daemon_whose_redis_is_away_is_ready_and_its_metrics_say_so() {
+    let mut redis = Redis::start(&[]);
+    let mut settings = settings(store(redis.address()));
+    let status = json!({"type": "status", "prefix": "/pushserver/"});
+    settings["locations"].as_array_mut().expect("a list").push(status);
+    let daemon = Daemon::start(BINARY, settings);
+    let ask = |name: &str| daemon.ask(request(&format!("GET /pushserver/{name}"), "")).answer();
+    let is_up = |value: u8| {
+        let metrics = ask("metrics").text().to_owned();
+        metrics.lines().any(|line| {
+            line.starts_with("pushserver_redis_up{") && line.ends_with(&format!(" {value}"))
+        })
+    };
+    until("Redis is known to be there", || is_up(1));
+    redis.kill(pushserver_testkit::redis::Data::Lost);
+    until("Redis is known to be away", || is_up(0));
+    for name in ["healthz", "readyz"] {
+        assert_eq!(ask(name).status, 200, "{name}");
+    }
+}
