@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +23,9 @@ const LIFE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Between two looks at a process.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// In its directory.
+const PID_FILE: &str = "nginx.pid";
 
 /// Starts that fail because another took the port that was free a moment ago.
 const TRIES: usize = 5;
@@ -50,7 +53,7 @@ impl Nginx {
             let directory = prepare(&made.replacen("server {", &format!("server {{ {more}"), 1));
             let mut child = nginx(&directory).spawn().expect("nginx can be started");
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            if is_ready(&mut child, address) {
+            if is_ready(&mut child, &directory) {
                 return Self { child, address, directory };
             }
             let log = log(&directory);
@@ -60,14 +63,15 @@ impl Nginx {
     }
 }
 
-/// Whether it accepts; not, if it has ended.
-fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
+/// Whether it listens; not, if it has ended. Whoever accepts on its port may be another, as nginx
+/// tries for seconds to have it; what it does next is to write this file.
+fn is_ready(child: &mut Child, directory: &Path) -> bool {
     let deadline = Instant::now() + LIFE_PATIENCE;
-    while TcpStream::connect(address).is_err() {
+    while !directory.join(PID_FILE).exists() {
         if child.try_wait().expect("it is our child").is_some() {
             return false;
         }
-        assert!(Instant::now() < deadline, "nginx accepts within {LIFE_PATIENCE:?}");
+        assert!(Instant::now() < deadline, "nginx listens within {LIFE_PATIENCE:?}");
         thread::sleep(PAUSE);
     }
     true
@@ -144,7 +148,7 @@ fn prepare(configuration: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&directory).expect("the directory can be made");
     let around = format!(
-        "load_module {MODULE};\ndaemon off;\nworker_processes 1;\npid nginx.pid;\nuser root;\n\
+        "load_module {MODULE};\ndaemon off;\nworker_processes 1;\npid {PID_FILE};\nuser root;\n\
          error_log error.log warn;\nevents {{ worker_connections 512; }}\nhttp {{\naccess_log off;\n\
          client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\n\
          uwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\ninclude pushserver.conf;\n}}\n"
