@@ -17,14 +17,14 @@ const NEVER_LOST: u64 = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Inspecting {
     after: u64,
+    /// Recording has ended since: what was not read is lost, whether there was any or not.
+    is_cut: bool,
 }
 
 impl Inspecting {
-    /// Other settings are there: where nothing is recorded, it begins anew.
+    /// Other settings are there, by which something is recorded or not.
     pub(crate) fn reloaded(&mut self, is_on: bool) {
-        if !is_on {
-            self.after = 0;
-        }
+        self.is_cut |= !is_on;
     }
 
     /// Looks at all that there is.
@@ -51,8 +51,9 @@ impl Inspecting {
         assert!(numbers.first().is_none_or(|first| *first > after), "{numbers:?} after {after}");
         assert_eq!(numbers.last().copied().unwrap_or(after), next);
         assert_eq!(next - after, lost + numbers.len() as u64, "lost of those after {after}");
-        assert!(lost == 0 || next - after > NEVER_LOST, "{lost} of {after} to {next} are lost");
-        self.after = next;
+        let is_right = lost == 0 || next - after > NEVER_LOST || self.is_cut;
+        assert!(is_right, "{lost} of {after} to {next} are lost");
+        (self.after, self.is_cut) = (next, false);
     }
 }
 
