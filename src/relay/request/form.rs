@@ -1,6 +1,8 @@
 //! Form: the fields of a body or a query as HTML forms send them (URL standard 5.1). Knows no
 //! field.
 
+use std::slice::EscapeAscii;
+
 use super::channel_ids::decoded;
 use crate::http::RequestHead;
 
@@ -39,6 +41,34 @@ pub(super) fn pairs(text: &[u8]) -> Result<Vec<Field>, &'static str> {
     }
     Ok(fields)
 }
+
+/// The values of the fields with these names, each of which may be given once. `kind`: form or
+/// query, to speak of it. `unknown`: what is wrong with a field of another name, of which it is
+/// given as much as an answer shows.
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn values<const N: usize>(
+    given: Vec<Field>,
+    names: &[&str; N],
+    kind: &str,
+    unknown: impl Fn(&EscapeAscii<'_>) -> String,
+) -> Result<[Option<Vec<u8>>; N], String> {
+    let mut values = [const { None }; N];
+    for (name, value) in given {
+        let place = names.iter().position(|known| known.as_bytes() == name);
+        let Some(place) = place else {
+            return Err(unknown(&name[..name.len().min(NAME_BYTES_SHOWN)].escape_ascii()));
+        };
+        if values[place].replace(value).is_some() {
+            return Err(format!("the {kind} gives {} twice", names[place]));
+        }
+    }
+    Ok(values)
+}
+
+/// Of a field's name, in an answer.
+const NAME_BYTES_SHOWN: usize = 40;
 
 fn is_form(content_type: &[u8]) -> bool {
     let end = memchr::memchr(b';', content_type).unwrap_or(content_type.len());

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::form::fields;
+use super::form::{fields, values};
 use crate::http::RequestHead;
 use crate::relay::location::{Location, Routes};
 use crate::relay::options::Limits;
@@ -39,15 +39,9 @@ impl PublishForm {
         routes: &Routes,
         limits: &Limits,
     ) -> Result<Self, String> {
-        let mut values: [Option<Vec<u8>>; FIELDS.len()] = Default::default();
-        for (name, value) in fields(head, body)? {
-            let place = FIELDS.iter().position(|field| field.as_bytes() == name);
-            let place = place.ok_or("the form may have channel, type, body and location alone")?;
-            if values[place].replace(value).is_some() {
-                return Err(format!("the form gives {} twice", FIELDS[place]));
-            }
-        }
-        let [id, content_type, body, place] = values;
+        let [id, content_type, body, place] = values(fields(head, body)?, &FIELDS, "form", |_| {
+            "the form may have channel, type, body and location alone".to_owned()
+        })?;
         let id = id.filter(|id| !id.is_empty()).ok_or("the form has no channel; give its id")?;
         if id.len() > limits.channel_id_bytes {
             return Err("channel is longer than limits.channel_id_bytes".to_owned());

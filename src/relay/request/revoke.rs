@@ -1,6 +1,6 @@
 //! Revoke: reads from a form whose access is taken back, and to which channel. Takes nothing back.
 
-use super::form::fields;
+use super::form::{fields, values};
 use super::identity::{Identity, SESSION, SESSION_TEXT_BYTES, USER};
 use super::token::USER_BYTES_MAX;
 use crate::http::RequestHead;
@@ -36,22 +36,14 @@ impl Revoke {
         options: &StatusOptions,
         limits: &Limits,
     ) -> Result<Self, String> {
-        let mut values: [Option<Vec<u8>>; FIELDS.len()] = Default::default();
-        for (name, value) in fields(head, body)? {
-            let place = FIELDS.iter().position(|field| field.as_bytes() == name);
-            let Some(place) = place else {
-                // A misspelled `channel` would take back more than was meant.
-                let name = name[..name.len().min(NAME_BYTES_SHOWN)].escape_ascii();
-                return Err(format!(
+        // A misspelled `channel` would take back more than was meant.
+        let [user, channel, group, store, member] =
+            values(fields(head, body)?, &FIELDS, "form", |name| {
+                format!(
                     "the form has an unknown field \"{name}\"; it has user or member, and may have \
                      channel, group and store"
-                ));
-            };
-            if values[place].replace(value).is_some() {
-                return Err(format!("the form gives {} twice", FIELDS[place]));
-            }
-        }
-        let [user, channel, group, store, member] = values;
+                )
+            })?;
         let identity = match (text(user, "user")?, text(member, "member")?) {
             (Some(user), None) => of_user(&user)?,
             (None, Some(member)) => of_member(&member)?,
@@ -75,7 +67,11 @@ impl Revoke {
     }
 }
 
-fn of_user(user: &str) -> Result<Identity, String> {
+/// Of a user who is named so.
+///
+/// # Errors
+/// Nobody can be.
+pub(super) fn of_user(user: &str) -> Result<Identity, String> {
     if user.is_empty() || user.len() > USER_BYTES_MAX {
         return Err(format!("user is empty or has more than {USER_BYTES_MAX} bytes"));
     }
@@ -117,9 +113,6 @@ pub(super) fn channel_name(
     name.extend_from_slice(id);
     Ok(name)
 }
-
-/// Of a field's name, in an answer.
-const NAME_BYTES_SHOWN: usize = 40;
 
 /// Of the stores' names.
 const STORES_SHOWN: usize = 8;
