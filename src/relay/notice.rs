@@ -114,6 +114,12 @@ pub struct Report {
     pub us: u64,
 }
 
+/// What of a `passthrough` URL is shown: its query may hold a secret.
+#[must_use]
+pub fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
+}
+
 impl fmt::Debug for Telling {
     /// Without the headers, which hold cookies and the location's secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -144,12 +144,20 @@ impl Role {
 
     /// Whether it shows what happens.
     pub(super) fn inspects(&self) -> bool {
-        matches!(self, Self::Status(options) if options.inspector)
+        self.status().is_some_and(|options| options.inspector)
     }
 
     /// Whether it serves who runs the daemon.
     pub(super) fn is_status(&self) -> bool {
-        matches!(self, Self::Status(_))
+        self.status().is_some()
+    }
+
+    /// The settings by which it serves who runs the daemon, if it does.
+    pub(super) fn status(&self) -> Option<&StatusOptions> {
+        match self {
+            Self::Status(status) => Some(status),
+            Self::Publisher(_) | Self::Subscriber(_) | Self::PubSub(..) => None,
+        }
     }
 
     /// The location's `type`.

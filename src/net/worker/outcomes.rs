@@ -7,7 +7,7 @@ use ureq::http::StatusCode;
 
 use crate::figures::{Histogram, PassthroughFigures};
 use crate::rate_limit::RateLimit;
-use crate::relay::notice::{Reaction, Report};
+use crate::relay::notice::{Reaction, Report, without_query};
 
 /// What a telling's outcome says of whether it was taken.
 pub(super) fn reaction(outcome: &Result<StatusCode, ureq::Error>) -> Reaction {
@@ -87,8 +87,3 @@ impl Outcomes {
 
 /// Reports that wait to be taken; beyond, they are dropped.
 const REPORTS_MAX: usize = 256;
-
-/// A query may hold a secret.
-pub(super) fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or_default()
-}

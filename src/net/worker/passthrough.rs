@@ -19,14 +19,14 @@ use std::time::Duration;
 use log::{info, warn};
 use mio::Waker;
 
-use super::outcomes::{Outcomes, reaction, without_query};
+use super::outcomes::{Outcomes, reaction};
 use super::post::{Agents, send};
 use super::queue::{Help, Job, Queue, What};
 use crate::clock::Clock;
 use crate::figures::Histogram;
 use crate::figures::PassthroughFigures;
 use crate::rate_limit::RateLimit;
-use crate::relay::notice::{Event, Notice, Reaction, Report, Telling};
+use crate::relay::notice::{Event, Notice, Reaction, Report, Telling, without_query};
 
 /// The queue of notices and the threads that send them.
 #[derive(Debug)]

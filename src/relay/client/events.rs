@@ -2,11 +2,10 @@
 
 use super::listening::Listening;
 use super::responding::resume_behind_hold;
-use super::telling::{JSON, refuse, tell};
+use super::telling::{JSON, refuse, store_names, tell};
 use super::{Client, ConnTimer, Phase};
 use crate::http::RequestHead;
-use crate::relay::options::Role;
-use crate::relay::render::Reply;
+use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::events::EventsQuestion;
 use crate::relay::step::Step;
 
@@ -54,20 +53,16 @@ pub(super) fn woken(client: &mut Client, step: &mut Step<'_>) {
     if let Phase::Listening(listening) = client.enter(Phase::IDLE, step) {
         let Listening { mut reply, after, .. } = *listening;
         if step.effects.stopping {
-            reply.persistence = crate::relay::render::Persistence::Close;
+            reply.persistence = Persistence::Close;
         }
         answer(client, &reply, after, step);
     }
 }
 
 fn answer(client: &mut Client, reply: &Reply, after: u64, step: &mut Step<'_>) {
-    let stores = match reply.location.as_deref().map(|location| &location.role) {
-        Some(Role::Status(options)) => &options.stores[..],
-        _ => &[],
-    };
     let Some(recorder) = &step.effects.recorder else {
         return refuse(client, reply, 404, "the inspector is off; set inspector", step);
     };
-    let body = recorder.json(after, (stores, &step.effects.instance));
+    let body = recorder.json(after, (store_names(reply), &step.effects.instance));
     tell(client, reply, (JSON, &body), step);
 }

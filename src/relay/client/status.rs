@@ -5,7 +5,7 @@ mod overview;
 
 use super::answering::take_reply;
 use super::responding::respond;
-use super::telling::{JSON, refuse, tell};
+use super::telling::{JSON, refuse, store_names, tell};
 use super::why::Why;
 use super::{Client, Phase, events, recording};
 use crate::figures::Figures;
@@ -16,7 +16,7 @@ use crate::hub::{ChannelName, Peer, Publish};
 use crate::message::Content;
 use crate::relay::exhibit::Exhibit;
 use crate::relay::inspector;
-use crate::relay::options::{Role, StatusOptions};
+use crate::relay::options::StatusOptions;
 use crate::relay::output::Output;
 use crate::relay::recorder::By;
 use crate::relay::render::Reply;
@@ -130,11 +130,7 @@ pub(in crate::relay) fn show(
             tell(client, &reply, (TEXT, overview::lines(figures).as_bytes()), step);
         }
         Exhibit::Json { with_locations } => {
-            let stores = match reply.location.as_deref().map(|location| &location.role) {
-                Some(Role::Status(options)) => &options.stores[..],
-                _ => &[],
-            };
-            let json = overview::json(figures, (with_locations, stores), step);
+            let json = overview::json(figures, (with_locations, store_names(&reply)), step);
             tell(client, &reply, (JSON, json.as_bytes()), step);
         }
     }

@@ -19,6 +19,12 @@ pub(in crate::relay::client) fn tell(
     respond(client, reply.persistence, 200, payload, step);
 }
 
+/// The names of all stores, as the status location that answers knows them.
+pub(in crate::relay::client) fn store_names(reply: &Reply) -> &[String] {
+    let options = reply.location.as_deref().and_then(|location| location.role.status());
+    options.map_or(&[], |options| &options.stores)
+}
+
 /// Answers with what is wrong and what to do.
 pub(in crate::relay::client) fn refuse(
     client: &mut Client,

@@ -6,6 +6,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use regex::bytes::CaptureLocations;
 
 use self::attended::Attended;
@@ -191,6 +193,14 @@ pub(super) fn group_and_id(name: &[u8]) -> (&[u8], &[u8]) {
     let rest = name.get(2..).unwrap_or_default();
     let end = memchr::memchr(0, rest).unwrap_or(rest.len());
     (&rest[..end], rest.get(end + 1..).unwrap_or_default())
+}
+
+/// A channel's id as it is spoken of: as text, or where it is none as base64.
+///
+/// # Errors
+/// The base64.
+pub(super) fn id_text(id: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(id).map_err(|_| STANDARD.encode(id))
 }
 
 /// The lines for an unlisted origin, then those for each listed one. Where the answer depends on

@@ -1,12 +1,10 @@
 //! Roll: members as whoever asks is shown them, in pages. Changes nothing.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::member::Member;
 use super::members::{Members, Place};
-use crate::relay::location::group_and_id;
+use crate::relay::location::{group_and_id, id_text};
 use crate::relay::request::identity::Identity;
 
 /// Members that are looked at for a page: those that have left are left out.
@@ -113,8 +111,6 @@ fn page<'p>(
 
 /// An id as text, or else as base64.
 fn id(bytes: &[u8]) -> (Option<&str>, Option<String>) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (Some(text), None),
-        Err(_) => (None, Some(STANDARD.encode(bytes))),
-    }
+    let text = id_text(bytes);
+    (text.as_ref().ok().copied(), text.err())
 }

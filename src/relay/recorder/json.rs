@@ -3,14 +3,12 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::event::{Fact, NO_LOCATION};
 use super::name::namespace_len;
 use super::ring::{Event, TEXTS};
 use super::rings::Rings;
 use crate::message::MessageId;
+use crate::relay::location::id_text;
 
 /// Most bytes of an answer.
 const ANSWER_BYTES: usize = 256 << 10;
@@ -151,9 +149,9 @@ impl Fields<'_> {
             return;
         }
         let (store, id) = (u16::from_be_bytes([name[0], name[1]]), &name[namespace..]);
-        match std::str::from_utf8(id) {
-            Ok(_) => self.word("ch", id),
-            Err(_) => self.word("ch_base64", STANDARD.encode(id).as_bytes()),
+        match id_text(id) {
+            Ok(id) => self.word("ch", id.as_bytes()),
+            Err(base64) => self.word("ch_base64", base64.as_bytes()),
         }
         if namespace > 3 {
             self.word("group", &name[2..namespace - 1]);

@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use super::client::why::Why;
 use super::conn_key::ConnKey;
-use super::notice::Report;
+use super::notice::{Report, without_query};
 use crate::clock::Now;
 use crate::hub::Sent;
 use crate::message::{Content, Cursor, MessageId};
@@ -366,12 +366,12 @@ impl Recorder {
     pub(super) fn notices(&mut self, report: &Report) {
         let &Report { what, ref url, ref channel_id, reaction, at, us } = report;
         let us = u32::try_from(us).unwrap_or(u32::MAX);
-        let url = url.split('?').next().unwrap_or_default();
         // The location's group and store are not known any more.
         let name = [b"\xff\xff\0", &**channel_id].concat();
         let name = if channel_id.is_empty() { &[] } else { cut_name(&name) };
         let (fix, word) = (reaction.fix().unwrap_or_default(), reaction.word());
-        let (url, fix) = (cut(url.as_bytes(), URL_BYTES), cut(fix.as_bytes(), TEXT_BYTES));
+        let (url, fix) =
+            (cut(without_query(url).as_bytes(), URL_BYTES), cut(fix.as_bytes(), TEXT_BYTES));
         let texts = [name, url, fix, word.as_bytes()];
         self.rings.record(Kind::Notices, Fact::Notice { what, us }, &texts, at);
     }

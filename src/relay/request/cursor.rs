@@ -4,6 +4,7 @@
 
 use percent_encoding::percent_decode;
 
+use super::decimal::decimal;
 use crate::http::{LAST_SECOND, RequestHead, parse_http_date};
 use crate::message::Cursor;
 
@@ -118,14 +119,6 @@ fn before_semicolon(text: &[u8]) -> &[u8] {
         None => 0,
     };
     memchr::memchr(b';', &text[start..]).map_or(text, |at| &text[..start + at])
-}
-
-fn decimal(digits: &[u8]) -> Option<u64> {
-    // `parse` would take a sign.
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 const NO_HEADER: &str = "the Last-Event-ID header must be TIME:TAG, as in 1450755280:0";

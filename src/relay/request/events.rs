@@ -1,6 +1,7 @@
 //! Events: what a request asks of what has happened, by its query. Answers nothing.
 
 use super::channel_ids::value_of;
+use super::decimal::decimal;
 
 /// Longest time that a request may wait, seconds.
 const WAIT_S_MAX: u64 = 30;
@@ -30,13 +31,8 @@ impl EventsQuestion {
 /// The number that a parameter gives first, 0 if none does; `None`: it is no number.
 fn number(query: Option<&[u8]>, name: &[u8]) -> Option<u64> {
     let pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
-    let Some(value) = pairs.filter_map(|pair| value_of(pair, name)).next() else {
-        return Some(0);
-    };
-    if !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
+    let value = pairs.filter_map(|pair| value_of(pair, name)).next();
+    value.map_or(Some(0), decimal)
 }
 
 #[cfg(test)]

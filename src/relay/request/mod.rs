@@ -7,6 +7,7 @@ pub(super) mod channel_ids;
 pub(super) mod channel_list;
 pub(super) mod content;
 pub(super) mod cursor;
+mod decimal;
 pub(super) mod events;
 mod form;
 pub(super) mod host;

@@ -1,5 +1,7 @@
 //! Page: which part of a long list is asked for. Pure; knows no list.
 
+use super::decimal::decimal;
+
 /// Entries of a page where the request does not say it, and most of them.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1000;
@@ -19,19 +21,14 @@ impl Page {
     /// # Errors
     /// What they may be.
     pub(super) fn of(limit: Option<&[u8]>, after: Option<&[u8]>) -> Result<Self, String> {
-        let limit = limit.map_or(Some(LIMIT as u64), number);
+        let limit = limit.map_or(Some(LIMIT as u64), decimal);
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
         let limit = limit.ok_or_else(|| format!("limit is a number from 1 to {LIMIT_MAX}"))?;
-        let after = after.map_or(Some(0), number);
+        let after = after.map_or(Some(0), decimal);
         let after = after.ok_or("after is the number that the page before gives as next")?;
         Ok(Self { limit, after })
     }
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    let is_plain = text.iter().all(u8::is_ascii_digit);
-    is_plain.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -2,15 +2,13 @@
 
 use std::io::Write;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::to_writer;
 
 use crate::http::RequestHead;
 use crate::hub::Information;
 use crate::relay::client::Client;
 use crate::relay::client::telling::{JSON, refuse, tell};
-use crate::relay::location::group_and_id;
+use crate::relay::location::{group_and_id, id_text};
 use crate::relay::options::StatusOptions;
 use crate::relay::render::Reply;
 use crate::relay::request::channel_list::WhichChannels;
@@ -76,9 +74,9 @@ fn write_channel(
     Listed { bytes, .. }: Listed<'_>,
     information: Information,
 ) {
-    match std::str::from_utf8(id) {
+    match id_text(id) {
         Ok(id) => write_text(out, "{\"id\": ", id),
-        Err(_) => write_text(out, "{\"id_base64\": ", &STANDARD.encode(id)),
+        Err(base64) => write_text(out, "{\"id_base64\": ", &base64),
     }
     write_text(out, ", \"group\": ", &String::from_utf8_lossy(group));
     write_text(out, ", \"store\": ", store);
