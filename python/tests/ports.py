@@ -23,3 +23,8 @@ def own_port() -> int:
             except OSError:
                 continue
         return port
+
+
+def nothing_listens() -> str:
+    """A host at which nobody answers."""
+    return f"127.0.0.1:{own_port()}"

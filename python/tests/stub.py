@@ -26,6 +26,16 @@ class Answer(NamedTuple):
 DROP = Answer(status=0)
 """Instead of an answer: the connection is closed."""
 
+NO_STATUS = [
+    (Answer(401, b"who are you"), "SECRET_KEY"),
+    (Answer(403), "allow"),
+    (Answer(404), '"type": "status"'),
+    (Answer(405), "push server"),
+    (Answer(200, b"<html>"), "push server"),
+    (Answer(200, b"[]"), "push server"),
+]
+"""What no status location should answer, and what the error then names."""
+
 
 def answer_after(moment: threading.Event | threading.Barrier) -> Callable[[Request], Answer]:
     """An ``answer`` that waits."""

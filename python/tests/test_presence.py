@@ -13,8 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from pushserver import keys
 from pushserver.utils import updates
-from tests.stub import DROP, Answer
-from tests.test_revoke import nothing_listens
+from tests.ports import nothing_listens
+from tests.stub import DROP, NO_STATUS, Answer
 
 ANA = {"member": "u:42", "user": "42", "since": 1795316300, "holds": 2, "here": True}
 SESSION = {"member": "s:AbC", "since": 1795316301, "holds": 0, "here": False}
@@ -128,12 +128,7 @@ def test_where_nobody_keeps_members_nobody_is_asked(status, settings):
 @pytest.mark.parametrize(
     ("answer", "remedy"),
     [
-        (Answer(401, b"who are you"), "SECRET_KEY"),
-        (Answer(403), "allow"),
-        (Answer(404), '"type": "status"'),
-        (Answer(405), "push server"),
-        (Answer(200, b"<html>"), "push server"),
-        (Answer(200, b"[]"), "push server"),
+        *NO_STATUS,
         (Answer(200, b'{"members": 3}'), "push server"),
         (Answer(200, b'{"members": [{"member": "u:1"}]}'), "push server"),
         (page("members", [ANA | {"since": 1e300}]), "push server"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from urllib.parse import parse_qs
 
 import pytest
@@ -11,7 +10,8 @@ from django.contrib.auth.models import AnonymousUser, User
 
 from pushserver import keys
 from pushserver.utils import updates
-from tests.stub import DROP, Answer
+from tests.ports import nothing_listens
+from tests.stub import DROP, NO_STATUS, Answer
 
 ENDED = Answer(200, b'{"ended": 3}', {"Content-Type": "application/json"})
 
@@ -74,22 +74,11 @@ def test_a_list_is_no_channel(status):
     assert status.requests == []
 
 
-def nothing_listens():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
 @pytest.mark.parametrize(
     ("answer", "remedy"),
     [
-        (Answer(401, b"who are you"), "SECRET_KEY"),
-        (Answer(403), "allow"),
-        (Answer(404), '"type": "status"'),
-        (Answer(405), "push server"),
-        (Answer(200, b"<html>"), "push server"),
+        *NO_STATUS,
         (Answer(200, b'{"begun": 3}'), "push server"),
-        (Answer(200, b"[]"), "push server"),
     ],
 )
 def test_what_was_not_done_is_told_with_a_remedy(status, answer, remedy):

@@ -21,6 +21,7 @@ from django.dispatch import receiver
 from pushserver import conf, hosts, signals
 from pushserver.test import capture_updates
 from pushserver.utils import pool, updates
+from tests.ports import nothing_listens
 from tests.stub import DROP, Answer, Stub, answer_after
 
 
@@ -145,12 +146,6 @@ def test_a_publisher_secret_goes_along(stub, settings):
     }
     updates.send_update("room", 1)
     assert stub.requests[0].headers["authorization"] == "Bearer s3cret"
-
-
-def nothing_listens():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_a_server_that_is_down_is_told_with_channel_url_and_remedy(settings):
