@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::links::documents;
 use crate::sources::{files, is_rust, name, read, root, sources};
 
 #[test]
@@ -142,11 +143,8 @@ const COLUMNS_MAX: usize = 100;
 
 #[test]
 fn lines_of_documents_fit_beside_a_diff() {
-    let mut documents = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for path in files(&root().join("docs")) {
-        let name = path.file_name().expect("a file").to_str().expect("ASCII").to_owned();
-        documents.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
-    }
+    let mut documents = documents();
+    documents.retain(|name| !name.contains('/') || name.starts_with("docs/"));
     let mut wrong = Vec::new();
     for document in &documents {
         let mut is_code = false;

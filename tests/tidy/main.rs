@@ -4,6 +4,7 @@ mod circles;
 mod documents;
 mod impls;
 mod inner;
+mod links;
 mod manifest;
 mod paths;
 mod rows;
