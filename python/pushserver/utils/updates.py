@@ -25,7 +25,7 @@ from django.http import HttpRequest
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from pushserver import conf, hosts, remedies, secrets, signals, tokens
+from pushserver import conf, cursor, hosts, remedies, secrets, signals, tokens
 from pushserver.presence import Member, PresenceError, ais_present, apresence, is_present, presence
 from pushserver.revocation import RevocationError, arevoke, revoke
 from pushserver.status import TIMEOUT_S, StatusError
@@ -85,6 +85,7 @@ def subscriber_url(
     request: HttpRequest | None = None,
     user: object = tokens.FROM_REQUEST,
     expires: int | None = None,
+    since: object = None,
 ) -> str:
     """Where browsers wait for this channel's updates; with a token where the location is `signed`.
 
@@ -92,13 +93,34 @@ def subscriber_url(
     ``request``: that of the page; see ``hosts.subscriber_origin``. ``user``: whose token it is, a
     user or an id; that of the request by default, nobody's if ``None``. ``expires``: seconds, by
     default those of ``PUSH_SERVER_TOKEN_SECONDS``.
+
+    ``since``: where a page begins that has no update yet, instead of at the location's
+    ``first_message``. With ``"now"`` it misses nothing that is published after its request came,
+    or with a ``datetime`` or seconds since the Unix epoch, after that moment, and gets a second or
+    two of what was published before. Also ``"oldest"``, or the id of the last message that it has.
     """
     origin = hosts.subscriber_origin(request)
+    return origin + subscriber_path(channel_id, request, user, expires, since)
+
+
+def subscriber_path(
+    channel_id: object,
+    request: HttpRequest | None,
+    user: object,
+    expires: int | None,
+    since: object,
+) -> str:
+    """The same without the origin."""
     path, place, ids = conf.target("subscriber", *_flat([channel_id]))
+    if since is not None:
+        path = _with(path, "since", cursor.parameter(since, request))
     if place.get("signed"):
-        token = tokens.to_subscribe(place, ids, request, user, expires)
-        path += f"{'&' if '?' in path else '?'}token={token}"
-    return origin + path
+        path = _with(path, "token", tokens.to_subscribe(place, ids, request, user, expires))
+    return path
+
+
+def _with(path: str, name: str, value: str) -> str:
+    return f"{path}{'&' if '?' in path else '?'}{name}={value}"
 
 
 def url_in_page(
