@@ -10,6 +10,7 @@ import http.client
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -52,6 +53,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger("pushserver")
+
+# The most seconds that the push server waits for a subscriber.
+WAIT_S_MAX = 30
 
 
 class UpdateError(OSError):
@@ -150,15 +154,27 @@ def send_update(
     ignore_errors: bool = False,
     on_commit: bool = False,
     timeout: float = TIMEOUT_S,
-) -> None:
+    wait: int | None = None,
+) -> int | None:
     """Sends ``data`` as JSON to everybody who is subscribed to the channel.
 
     ``already_serialized``: ``data`` is JSON, as ``str`` or ``bytes``. ``ignore_errors``: they are
     logged instead of raised. ``on_commit``: serialised now, and sent when the database transaction
-    is committed. ``timeout``: seconds, for each wait for the network.
+    is committed. ``timeout``: seconds, for each wait for the network; ``wait`` is added to it.
 
-    Raises ``UpdateError``.
+    ``wait``: seconds, 1 to 30, to wait for a subscriber if there is none; returns as soon as one
+    was sent the update. Nginx does not wait, nor does a push server for which already
+    ``limits.waiting_publishers`` wait.
+
+    Returns how many subscribers there were to be sent it, 1 for one that came while waiting, 0 for
+    nobody; ``None`` where that is not known: with ``on_commit``, or after an error that is ignored.
+    Raises ``UpdateError``, and ``ValueError`` for a ``wait`` that is none.
     """
+    if wait is not None and (type(wait) is not int or not 1 <= wait <= WAIT_S_MAX):
+        raise ValueError(
+            f"wait is {wait!r}: it has to be a whole number of seconds from 1 to {WAIT_S_MAX}, or "
+            "None"
+        )
     ignore_errors = ignore_errors or getattr(settings, "PUSH_SERVER_IGNORE_ERRORS", False)
     try:
         request = _request(str(channel_id), data, already_serialized)
@@ -166,7 +182,10 @@ def send_update(
         if not ignore_errors:
             raise
         logger.error("%s", error)
-        return
+        return None
+    if wait is not None:
+        request.add_header("Prefer", f"wait={wait}")
+        timeout += wait
     signal_arguments = {
         "channel_id": channel_id,
         "data": data,
@@ -174,10 +193,10 @@ def send_update(
         "request": request,
     }
     send = partial(_send, str(channel_id), request, signal_arguments, ignore_errors, timeout)
-    if on_commit:
-        transaction.on_commit(send)
-    else:
-        send()
+    if not on_commit:
+        return send()
+    transaction.on_commit(send)
+    return None
 
 
 async def asend_update(
@@ -187,11 +206,12 @@ async def asend_update(
     ignore_errors: bool = False,
     on_commit: bool = False,
     timeout: float = TIMEOUT_S,
-) -> None:
+    wait: int | None = None,
+) -> int | None:
     """``send_update`` for asynchronous code; waits in a thread, not in the event loop."""
     # The transaction of on_commit belongs to the thread that all synchronous code shares.
     send = sync_to_async(send_update, thread_sensitive=on_commit)
-    await send(channel_id, data, already_serialized, ignore_errors, on_commit, timeout)
+    return await send(channel_id, data, already_serialized, ignore_errors, on_commit, timeout, wait)
 
 
 def _request(channel_id: str, data: Any, already_serialized: bool) -> Request:
@@ -227,7 +247,7 @@ def _send(
     signal_arguments: dict[str, Any],
     ignore_errors: bool,
     timeout: float,
-) -> None:
+) -> int | None:
     module = sys.modules[__name__]
     # Not before: a token for one update does not outlive a long transaction.
     if bearer := _bearer(channel_id):
@@ -240,8 +260,26 @@ def _send(
         if not ignore_errors:
             raise
         logger.error("%s", error)
-    else:
-        signals.post_send_update.send(sender=module, response=response, **signal_arguments)
+        return None
+    subscribers = _subscribers(response)
+    signals.post_send_update.send(sender=module, response=response, **signal_arguments)
+    return subscribers
+
+
+def _subscribers(response: addinfourl) -> int:
+    """To how many it was sent; receivers of the signal find the answer as it came."""
+    if response.status != 201:
+        return 0
+    # As of the moment of publishing: 0 where the first of them came while the server waited.
+    return max(1, subscribers_before(response))
+
+
+def subscribers_before(response: addinfourl) -> int:
+    """How many subscribers the channel had when the update came, as the answer to it says."""
+    response.seek(0)  # whatever a receiver of the signal has read
+    said = re.search(rb"^active subscribers: ([0-9]{1,9})\r?$", response.read(), re.MULTILINE)
+    response.seek(0)
+    return int(said[1]) if said else 0
 
 
 def _bearer(channel_id: str) -> str:
