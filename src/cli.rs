@@ -1,55 +1,113 @@
 //! Arguments: the command line, typed. Opens no file and checks no setting.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
+use pushserver_options::{Entry, Group, Table, Value, Word};
 
 use crate::config::Overrides;
 use crate::nearest::nearest;
 
-/// What `--help` prints. Names every long option: the nearest one to a typo is looked for here.
-pub const HELP: &str = "\
-HTTP push relay: what one POST publishes, every subscriber of its channel receives.
+/// All options, as the parser takes them and `--help` prints them.
+pub const OPTIONS: Table = Table {
+    head: HEAD,
+    words: ("Commands", if cfg!(feature = "bench") { &[BENCH] } else { &[] }),
+    groups: &[SETTINGS, RUNNING, HELP],
+    foot: FOOT,
+};
+
+const HEAD: &str = "\
+HTTP push relay: what one POST publishes, every subscriber of its channel
+receives.
 
 Usage: pushserver [OPTIONS]
 
-Without options it serves http://127.0.0.1:8001: POST to /publisher/ID, GET from /subscriber/ID.
+Without options it serves http://127.0.0.1:8001: POST to /publisher/ID, GET from
+/subscriber/ID.
+";
 
-Settings:
-  -c, --config FILE      Read the settings (JSON) from FILE; - is standard input
-      --listen ADDRESS   Listen on ADDR:PORT or unix:PATH instead of the settings' address and
-                         port; may be given several times
-      --port N           Listen on port N; 0 picks a free one and prints it
-      --ipv6             The default address is ::1
-      --allrequests URL  Pass requests that no location serves to http://host:port or
-                         unix:/path, and listen on port 8000 by default
-      --forcehost HOST   With --allrequests: redirect requests for another host to HOST
-  -t, --check-config     Check the settings and exit
-      --print-config     Print the settings in effect, with all defaults, and exit
-      --print-schema     Print the JSON Schema of the settings and exit
-      --health URL       Ask a running daemon whether it is well, and exit: 0 if so, else 1; URL is
-                         http://HOST:PORT/PATH, https://… or unix:/SOCKET:/PATH, and PATH its
-                         status location's readyz, /pushserver/readyz by default
-      --nginx-config     Print an nginx + Nchan configuration that behaves the same, and exit
+const BENCH: Word = Word { name: "bench", text: "Measure a server; bench --help has its options" };
 
-Running:
-      --pid-file FILE    Write the process id to FILE, and remove it at the end
-      --exit-on-stdin-eof
-                         Stop when standard input ends
-  -v                     Log more: connections, too
-  -q                     Log less: only errors
-      --access-log       Log each request
-      --inspect          Serve a page that shows what happens and why a message did not arrive,
-                         and print where it opens
+const SETTINGS: Group = Group {
+    title: "Settings",
+    entries: &[
+        Entry::with(
+            "config",
+            Value::File("FILE"),
+            "Read the settings (JSON) from FILE; - is standard input",
+        )
+        .letter('c'),
+        Entry::with(
+            "listen",
+            Value::Text("ADDRESS"),
+            "Listen on ADDR:PORT or unix:PATH instead of the settings' address and port; may be \
+             given several times",
+        )
+        .adding_up(),
+        Entry::with("port", Value::Text("N"), "Listen on port N; 0 picks a free one and prints it"),
+        Entry::flag("ipv6", "The default address is ::1"),
+        Entry::with(
+            "allrequests",
+            Value::Text("URL"),
+            "Pass requests that no location serves to http://host:port or unix:/path, and listen \
+             on port 8000 by default",
+        ),
+        Entry::with(
+            "forcehost",
+            Value::Text("HOST"),
+            "With --allrequests: redirect requests for another host to HOST",
+        ),
+        Entry::flag("check-config", "Check the settings and exit").letter('t'),
+        Entry::flag("print-config", "Print the settings in effect, with all defaults, and exit"),
+        Entry::flag("print-schema", "Print the JSON Schema of the settings and exit"),
+        Entry::with(
+            "health",
+            Value::Text("URL"),
+            "Ask a running daemon whether it is well, and exit; 0 if so, else 1; URL is \
+             http://HOST:PORT/PATH, https://… or unix:/SOCKET:/PATH, and PATH its status \
+             location's readyz, /pushserver/readyz by default",
+        ),
+        Entry::flag(
+            "nginx-config",
+            "Print an nginx + Nchan configuration that behaves the same, and exit",
+        ),
+    ],
+};
 
-  -h, --help             Print this and exit
-  -V, --version          Print the version and exit
+const RUNNING: Group = Group {
+    title: "Running",
+    entries: &[
+        Entry::with(
+            "pid-file",
+            Value::File("FILE"),
+            "Write the process id to FILE, and remove it at the end",
+        ),
+        Entry::flag("exit-on-stdin-eof", "Stop when standard input ends"),
+        Entry::flag("verbose", "Log more: connections, too").letter('v'),
+        Entry::flag("quiet", "Log less: only errors").letter('q'),
+        Entry::flag("access-log", "Log each request"),
+        Entry::flag(
+            "inspect",
+            "Serve a page that shows what happens and why a message did not arrive, and print \
+             where it opens",
+        ),
+    ],
+};
 
-When it accepts connections it prints one line, \"listening on http://127.0.0.1:8001\". Logs go to
-standard error; RUST_LOG chooses them in detail, as in RUST_LOG=pushserver=debug.
+const HELP: Group = Group {
+    title: "Help",
+    entries: &[
+        Entry::flag("help", "Print this and exit").letter('h'),
+        Entry::flag("version", "Print the version and exit").letter('V'),
+    ],
+};
+
+const FOOT: &str = "\
+When it accepts connections it prints one line, \"listening on
+http://127.0.0.1:8001\". Logs go to standard error; RUST_LOG chooses them in
+detail, as in RUST_LOG=pushserver=debug.
 SIGTERM and SIGINT stop it, SIGHUP reads the settings file again.
 Exit codes: 0 stopped, 1 could not start or run, 2 wrong arguments or settings.
 ";
@@ -91,9 +149,9 @@ pub struct Args {
     pub pid_file: Option<PathBuf>,
     /// `--exit-on-stdin-eof`
     pub exit_on_stdin_eof: bool,
-    /// `-v`
+    /// `--verbose`
     pub verbose: bool,
-    /// `-q`
+    /// `--quiet`
     pub quiet: bool,
     /// `--access-log`
     pub access_log: bool,
@@ -126,12 +184,13 @@ impl Args {
         let mut args = Self::default();
         while let Some(argument) = parser.next().map_err(flag_with_value)? {
             // The name borrows the parser, which the value needs: copy the name first.
-            let name = match argument {
-                Arg::Short(letter) => format!("-{letter}"),
-                Arg::Long(name) => format!("--{name}"),
+            let (name, entry) = match argument {
+                Arg::Short(letter) => (format!("-{letter}"), OPTIONS.short(letter)),
+                Arg::Long(name) => (format!("--{name}"), OPTIONS.long(name)),
                 Arg::Value(value) => return Err(stray(&value.to_string_lossy())),
             };
-            args.take(&name, &mut parser)?;
+            let entry = entry.ok_or_else(|| unknown(&name))?;
+            args.take(entry.long, &name, &mut parser)?;
             // Help and version win over every argument that follows.
             if matches!(args.action, Action::Help | Action::Version) {
                 return Ok(args);
@@ -146,31 +205,33 @@ impl Args {
         Ok(args)
     }
 
-    fn take(&mut self, name: &str, parser: &mut Parser) -> Result<(), String> {
+    /// Takes an option of the table, which was typed as `name`.
+    fn take(&mut self, long: &str, name: &str, parser: &mut Parser) -> Result<(), String> {
         let over = &mut self.overrides;
-        match name {
-            "-c" | "--config" => self.config = Some(value(name, parser)?.into()),
-            "--listen" => over.listen.push(text(name, parser)?),
-            "--port" => over.port = Some(port(&text(name, parser)?)?),
-            "--ipv6" => over.ipv6 = true,
-            "--allrequests" => over.allrequests = Some(text(name, parser)?),
-            "--forcehost" => over.forcehost = Some(text(name, parser)?),
-            "-t" | "--check-config" => self.action = Action::CheckConfig,
-            "--print-config" => self.action = Action::PrintConfig,
-            "--print-schema" => self.action = Action::PrintSchema,
-            "--nginx-config" => self.action = Action::NginxConfig,
-            "--health" => {
+        match long {
+            "config" => self.config = Some(value(name, parser)?.into()),
+            "listen" => over.listen.push(text(name, parser)?),
+            "port" => over.port = Some(port(&text(name, parser)?)?),
+            "ipv6" => over.ipv6 = true,
+            "allrequests" => over.allrequests = Some(text(name, parser)?),
+            "forcehost" => over.forcehost = Some(text(name, parser)?),
+            "check-config" => self.action = Action::CheckConfig,
+            "print-config" => self.action = Action::PrintConfig,
+            "print-schema" => self.action = Action::PrintSchema,
+            "nginx-config" => self.action = Action::NginxConfig,
+            "health" => {
                 self.action = Action::Health;
                 self.health = Some(text(name, parser)?);
             }
-            "--pid-file" => self.pid_file = Some(value(name, parser)?.into()),
-            "--exit-on-stdin-eof" => self.exit_on_stdin_eof = true,
-            "-v" => self.verbose = true,
-            "-q" => self.quiet = true,
-            "--access-log" => self.access_log = true,
-            "--inspect" => self.inspect = true,
-            "-h" | "--help" => self.action = Action::Help,
-            "-V" | "--version" => self.action = Action::Version,
+            "pid-file" => self.pid_file = Some(value(name, parser)?.into()),
+            "exit-on-stdin-eof" => self.exit_on_stdin_eof = true,
+            "verbose" => self.verbose = true,
+            "quiet" => self.quiet = true,
+            "access-log" => self.access_log = true,
+            "inspect" => self.inspect = true,
+            "help" => self.action = Action::Help,
+            "version" => self.action = Action::Version,
+            // A test takes every option of the table.
             _ => return Err(unknown(name)),
         }
         Ok(())
@@ -210,22 +271,20 @@ fn stray(value: &str) -> String {
 
 fn unknown(name: &str) -> String {
     let shown = name.escape_debug();
-    match name.strip_prefix("--").and_then(|long| nearest(long, long_options())) {
+    let all = OPTIONS.entries().map(|entry| entry.long);
+    match name.strip_prefix("--").and_then(|long| nearest(long, all)) {
         Some(near) => format!("unknown option {shown}; did you mean --{near}?"),
         None => format!("unknown option {shown}"),
     }
-}
-
-fn long_options() -> BTreeSet<&'static str> {
-    let words = HELP.split(|c: char| c != '-' && !c.is_alphanumeric());
-    words.filter_map(|word| word.strip_prefix("--")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use super::{Action, Args, HELP, long_options};
+    use pushserver_options::Value;
+
+    use super::{Action, Args, OPTIONS};
     use crate::config::Overrides;
 
     fn parse(arguments: &[&str]) -> Result<Args, String> {
@@ -310,32 +369,30 @@ mod tests {
         }
     }
 
+    /// The parser knows no option but those of the table, in which it looks each one up.
     #[test]
-    fn help_names_every_option() {
-        let all = [
-            "access-log",
-            "allrequests",
-            "check-config",
-            "config",
-            "exit-on-stdin-eof",
-            "forcehost",
-            "health",
-            "help",
-            "inspect",
-            "ipv6",
-            "listen",
-            "nginx-config",
-            "pid-file",
-            "port",
-            "print-config",
-            "print-schema",
-            "version",
-        ];
-        assert_eq!(long_options().into_iter().collect::<Vec<_>>(), all);
-        for long in all {
-            let known = parse(&[&format!("--{long}")]);
-            assert!(!known.is_err_and(|error| error.contains("unknown")), "{long}");
+    fn every_option_of_the_table_is_taken_by_either_name_with_its_value() {
+        for entry in OPTIONS.entries() {
+            let long = format!("--{}", entry.long);
+            let short = entry.short.map(|letter| format!("-{letter}"));
+            let value = if entry.long == "port" { "1" } else { "a" };
+            let takes = !matches!(entry.value, Value::None);
+            for name in [Some(long), short].into_iter().flatten() {
+                let line = [name.as_str(), value];
+                let taken = parse(&line[..1 + usize::from(takes)])
+                    .unwrap_or_else(|error| panic!("{error}"));
+                assert_ne!(taken, Args::default(), "{name} does nothing");
+                let alone = parse(&[&name]).err();
+                let needs = alone.is_some_and(|error| error.contains("needs a value"));
+                assert_eq!(needs, takes, "{name}: whether it has a value");
+            }
         }
-        assert!(HELP.lines().all(|line| line.len() <= 100));
+    }
+
+    #[test]
+    fn help_fits_a_terminal() {
+        let help = OPTIONS.help();
+        let long = help.lines().find(|line| line.chars().count() > 80);
+        assert!(help.lines().count() > 40 && long.is_none(), "{long:?}");
     }
 }

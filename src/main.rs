@@ -90,7 +90,7 @@ fn serve_or_print() -> Result<(), Failure> {
             net::health::check(args.health.as_deref().unwrap_or_default()).map_err(Failure::run)
         }
         Action::NginxConfig => print(&load(&args)?.to_nginx()?),
-        Action::Help => print(cli::HELP),
+        Action::Help => print(&cli::OPTIONS.help()),
         Action::Version => print(concat!("pushserver ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

@@ -3,8 +3,8 @@
 //! server, so that it measures all servers of the protocol alike. The API is for this repository
 //! only.
 //!
-//! In reading order: `options` (command line), `plan` (scenarios), `measure` (one measurement),
-//! `load` and `traffic` (the event loop), `report` and `text` (figures).
+//! In reading order: `table` and `options` (command line), `plan` (scenarios), `measure` (one
+//! measurement), `load` and `traffic` (the event loop), `report` and `text` (figures).
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +31,7 @@ mod repolls;
 mod report;
 mod stamp;
 mod subscriber;
+mod table;
 mod tally;
 mod target;
 mod text;
@@ -50,6 +51,7 @@ use crate::options::{Asked, Options};
 use crate::plan::Plan;
 use crate::process::Process;
 use crate::report::{Compared, Report};
+pub use crate::table::OPTIONS;
 use crate::target::Target;
 
 /// Runs `pushserver bench` with the arguments after `bench`. Exit codes: 0 without faults; 1 with
@@ -58,7 +60,7 @@ use crate::target::Target;
 pub fn run(arguments: lexopt::Parser) -> ExitCode {
     let options = match options::parse(arguments) {
         Ok(Asked::Measure(options)) => options,
-        Ok(Asked::Help) => return say(options::HELP, ExitCode::SUCCESS),
+        Ok(Asked::Help) => return say(&OPTIONS.help(), ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("pushserver bench: {error}");
             return ExitCode::from(2);

@@ -8,74 +8,9 @@ use lexopt::{Parser, ValueExt};
 use crate::measure::Length;
 use crate::plan::{Repoll, Scenario, Wishes};
 use crate::stamp::SIZE_MIN;
+use crate::table::OPTIONS;
 use crate::target::{Target, Template};
 use crate::transport::Transport;
-
-/// The text of `--help`.
-pub(crate) const HELP: &str = "\
-Measures a server of the push relay protocol, this one or another, from outside.
-
-usage: pushserver bench [SCENARIO] [OPTIONS]
-
-scenarios:
-  fanout      one channel, many subscribers; some rest after each message
-  channels    many channels with one subscriber each
-  cycle       the same without rest: a message follows the last delivery
-  idle        held polls or streams, and no messages: memory
-  publish     messages that nobody waits for
-  poll        stored messages are fetched
-  isolation   a channel with one subscriber beside fan-outs on another
-
-the server:
-  --server URL            http://127.0.0.1:8001 by default; its locations are
-                          /publisher/ and /subscriber/
-  --publish URL           where to publish instead; {channel} is its name
-  --subscribe URL         where to subscribe instead
-  --pid PID               its process, whose CPU time and memory are
-                          measured (those of its children with it)
-  --label NAME            what to call it
-  --remote                allow another machine than this one
-
-the load:
-  --transport poll|eventsource|websocket
-                          how subscribers receive (poll); streams stay open, and
-                          take part in all scenarios but publish and poll
-  -n, --subscribers N     1000; idle 10000; isolation 8000; poll 32
-  --channels N            1; channels, idle: as many as subscribers
-  --publishers N          connections that publish
-  --rate N                messages a second, whatever the server does
-                          (isolation: on the channel beside); else as fast
-                          as they arrive
-  --repoll at-once|soon|after-all
-                          poll again with the message; or as soon as no message
-                          waits to be read (fanout); or all at one instant
-                          when all have it
-  --stored N              poll: messages to fetch in turn (1)
-  --size N                bytes of a message (200)
-  --seconds N             length of a measurement (5)
-  --messages N            at most so many messages
-  --patience N            seconds in which nothing moves until what is
-                          missing counts as lost (10)
-  --busy                  never sleep: does not add its own waking to the times
-  --syscalls              count the server's system calls with strace, after the
-                          measurement
-
-comparison:
-  --compare URL           measures this server too, in turn: A B A B ...
-  --compare-publish URL, --compare-subscribe URL, --compare-pid PID,
-  --compare-label NAME
-  --rounds N              of each server (3; 1 without a comparison)
-
-output:
-  --json FILE|-           all figures as JSON; with - nothing else on stdout
-  --no-plot
-  -q, --quiet             no progress
-  -h, --help
-
-Times count from when a message was to be sent, so a slow server cannot hide its
-delays. Exit code 1: a message was lost, repeated, reordered or damaged, or a
-connection or request failed.
-";
 
 /// The options that the command line gives.
 #[derive(Debug)]
@@ -139,45 +74,51 @@ fn parse_arguments(arguments: &mut Parser) -> Result<Asked, lexopt::Error> {
     let mut wishes = Wishes::default();
     let mut length = Length { seconds: 5.0, messages: u64::MAX, count_calls: false };
     while let Some(argument) = arguments.next()? {
-        match argument {
-            Short('h') | Long("help") => return Ok(Asked::Help),
-            Value(name) => scenario = Some(name.parse_with(read_scenario)?),
-            Long("scenario") => scenario = Some(arguments.value()?.parse_with(read_scenario)?),
-            Long("server") => a.base = Some(arguments.value()?.string()?),
-            Long("publish") => a.publish = Some(arguments.value()?.string()?),
-            Long("subscribe") => a.subscribe = Some(arguments.value()?.string()?),
-            Long("pid") => a.pid = Some(arguments.value()?.parse()?),
-            Long("label") => a.label = Some(arguments.value()?.string()?),
-            Long("compare") => b.base = Some(arguments.value()?.string()?),
-            Long("compare-publish") => b.publish = Some(arguments.value()?.string()?),
-            Long("compare-subscribe") => b.subscribe = Some(arguments.value()?.string()?),
-            Long("compare-pid") => b.pid = Some(arguments.value()?.parse()?),
-            Long("compare-label") => b.label = Some(arguments.value()?.string()?),
-            Long("remote") => remote = true,
-            Short('n') | Long("subscribers") => wishes.subscribers = Some(count(arguments)?),
-            Long("channels") => wishes.channels = Some(count(arguments)?),
-            Long("publishers") => wishes.publishers = Some(count(arguments)?),
-            Long("rate") => wishes.rate = Some(arguments.value()?.parse_with(read_positive)?),
-            Long("repoll") => {
+        let entry = match argument {
+            Value(name) => {
+                scenario = Some(name.parse_with(read_scenario)?);
+                continue;
+            }
+            Long(name) => OPTIONS.long(name),
+            Short(letter) => OPTIONS.short(letter),
+        };
+        match entry.map_or("", |entry| entry.long) {
+            "help" => return Ok(Asked::Help),
+            "server" => a.base = Some(arguments.value()?.string()?),
+            "publish" => a.publish = Some(arguments.value()?.string()?),
+            "subscribe" => a.subscribe = Some(arguments.value()?.string()?),
+            "pid" => a.pid = Some(arguments.value()?.parse()?),
+            "label" => a.label = Some(arguments.value()?.string()?),
+            "compare" => b.base = Some(arguments.value()?.string()?),
+            "compare-publish" => b.publish = Some(arguments.value()?.string()?),
+            "compare-subscribe" => b.subscribe = Some(arguments.value()?.string()?),
+            "compare-pid" => b.pid = Some(arguments.value()?.parse()?),
+            "compare-label" => b.label = Some(arguments.value()?.string()?),
+            "remote" => remote = true,
+            "subscribers" => wishes.subscribers = Some(count(arguments)?),
+            "channels" => wishes.channels = Some(count(arguments)?),
+            "publishers" => wishes.publishers = Some(count(arguments)?),
+            "rate" => wishes.rate = Some(arguments.value()?.parse_with(read_positive)?),
+            "repoll" => {
                 wishes.repoll = Some(arguments.value()?.parse_with(read_repoll)?);
             }
-            Long("transport") => {
+            "transport" => {
                 wishes.transport = arguments.value()?.parse_with(read_transport)?;
             }
-            Long("stored") => wishes.stored = Some(count(arguments)? as u64),
-            Long("size") => wishes.size = Some(arguments.value()?.parse_with(read_size)?),
-            Long("seconds") => length.seconds = arguments.value()?.parse_with(read_positive)?,
-            Long("messages") => length.messages = count(arguments)? as u64,
-            Long("patience") => {
+            "stored" => wishes.stored = Some(count(arguments)? as u64),
+            "size" => wishes.size = Some(arguments.value()?.parse_with(read_size)?),
+            "seconds" => length.seconds = arguments.value()?.parse_with(read_positive)?,
+            "messages" => length.messages = count(arguments)? as u64,
+            "patience" => {
                 let seconds = arguments.value()?.parse_with(read_positive)?;
                 wishes.patience_ns = Some((seconds * 1e9) as u64);
             }
-            Long("busy") => wishes.busy = true,
-            Long("syscalls") => length.count_calls = true,
-            Long("rounds") => rounds = Some(count(arguments)?),
-            Long("json") => json = Some(PathBuf::from(arguments.value()?)),
-            Long("no-plot") => plot = false,
-            Short('q') | Long("quiet") => wishes.quiet = true,
+            "busy" => wishes.busy = true,
+            "syscalls" => length.count_calls = true,
+            "rounds" => rounds = Some(count(arguments)?),
+            "json" => json = Some(PathBuf::from(arguments.value()?)),
+            "no-plot" => plot = false,
+            "quiet" => wishes.quiet = true,
             _ => return Err(argument.unexpected()),
         }
     }
@@ -248,8 +189,11 @@ fn read_size(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
+    use pushserver_options::Value;
+
     use super::{Asked, parse};
     use crate::plan::Scenario;
+    use crate::table::OPTIONS;
 
     fn read(line: &str) -> Result<Asked, String> {
         parse(lexopt::Parser::from_args(line.split_whitespace()))
@@ -271,6 +215,29 @@ mod tests {
         assert_eq!(second.subscribe.to_string(), "http://127.0.0.1:9000/subscriber/{channel}");
         assert_eq!((second.pid, options.rounds), (Some(7), 3));
         assert_eq!(options.wishes.subscribers, Some(50));
+    }
+
+    /// The parser knows no option but those of the table, in which it looks each one up.
+    #[test]
+    fn every_option_of_the_table_is_taken_by_either_name_with_its_value() {
+        for entry in OPTIONS.entries() {
+            let value = match (entry.long, entry.value) {
+                (_, Value::None) => "",
+                ("server" | "compare", _) => "http://127.0.0.1:1",
+                (_, Value::Text("URL")) => "http://127.0.0.1:1/{channel}",
+                (_, Value::OneOf(words)) => words[0],
+                (_, Value::Text(_) | Value::File(_)) => "100",
+            };
+            let short = entry.short.map(|letter| format!("-{letter}"));
+            for name in [Some(format!("--{}", entry.long)), short].into_iter().flatten() {
+                // --syscalls asks for a process.
+                let line = format!("--pid 1 {name} {value}");
+                read(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+                let alone = read(&format!("--pid 1 {name}")).err();
+                let needs = alone.is_some_and(|error| error.contains("missing argument"));
+                assert_eq!(needs, !value.is_empty(), "{name}: whether it has a value");
+            }
+        }
     }
 
     #[test]
