@@ -175,7 +175,7 @@ impl From<Content<&[u8]>> for Content<Box<[u8]>> {
     }
 }
 
-/// Where a subscriber without a cursor begins (`first_message`).
+/// Where a subscriber without a cursor begins (`first_message`, and `since` in the query).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum First {
     /// At the oldest message there is.
@@ -185,6 +185,9 @@ pub enum First {
     Newest,
     /// At the newest so many, at least 1; of several channels together.
     Last(u32),
+    /// Behind this id, which is not of second 0. Where what is published next could be up to it, as
+    /// it is of a clock that is ahead of the store's: behind the second before the store's.
+    Since(MessageId),
 }
 
 /// Which order the cursors of a subscriber count in.

@@ -406,13 +406,19 @@ impl Run {
     }
 
     fn begin(&mut self) -> Begin {
-        match self.random.index(5) {
+        match self.random.index(7) {
             0 => Begin::Oldest,
             1 => Begin::Newest,
             2 => Begin::Last(self.random.pick(&[1, 2, 7, 100])),
             3 => Begin::After(self.id()),
-            _ => Begin::AfterPlace(self.near(self.places.len(), |run, at| run.places[at])),
+            4 => Begin::AfterPlace(self.place()),
+            5 => Begin::Since(self.id()),
+            _ => Begin::SincePlace(self.place()),
         }
+    }
+
+    fn place(&mut self) -> MessageId {
+        self.near(self.places.len(), |run, at| run.places[at])
     }
 
     fn id(&mut self) -> MessageId {

@@ -713,15 +713,18 @@ impl Model {
         let channels = || names.iter().filter_map(|name| self.channels.get(name));
         let store = names[0].0;
         let seen = self.seen_places.get(&store);
+        // What is being written is published behind it.
+        let unix_s = seen.map_or(self.now.unix_s, |(_, second)| self.now.unix_s.min(*second));
+        let before = MessageId { time: unix_s.saturating_sub(1), tag: 0 };
+        let newest_place = || {
+            let newest = seen.map(|(place, _)| place).or(self.places.get(&store));
+            newest.copied().unwrap_or(FIRST_ID)
+        };
+        let last = self.last_of(names[0]);
         let newest = || {
             if of_several {
-                let newest = seen.map(|(place, _)| place).or(self.places.get(&store));
-                return Cursor::at(newest.copied().unwrap_or(FIRST_ID));
+                return Cursor::at(newest_place());
             }
-            // What is being written is published behind it.
-            let unix_s = seen.map_or(self.now.unix_s, |(_, second)| self.now.unix_s.min(*second));
-            let before = MessageId { time: unix_s.saturating_sub(1), tag: 0 };
-            let last = self.last_of(names[0]);
             let channel = channels().next();
             let goes_on = channel.is_some_and(|channel| channel.published)
                 || (channel.is_some() || makes) && last > before;
@@ -730,6 +733,15 @@ impl Model {
         match first {
             First::Oldest => Cursor::OLDEST,
             First::Newest => newest(),
+            First::Since(id) => {
+                let newest = match of_several {
+                    true => newest_place(),
+                    false if channels().next().is_some() || makes => last,
+                    false => MessageId::default(),
+                };
+                let is_ahead = id > newest && id.time >= unix_s;
+                Cursor::at(if is_ahead { before } else { id })
+            }
             First::Last(count) => {
                 let there =
                     channels().flat_map(|channel| channel.log.iter().filter(|m| m.is_there));

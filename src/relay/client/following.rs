@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clock::Now;
 use crate::http::websocket::Decoder;
 use crate::hub::{Hold, Hub, StreamKey};
-use crate::message::{First, Order};
+use crate::message::Order;
 use crate::relay::effects::Effects;
 use crate::relay::notice::{Event, Notice};
 use crate::relay::output::Output;
@@ -30,6 +30,9 @@ pub(in crate::relay) struct Following {
     pub(super) ticket: Option<Ticket>,
     /// Boxed: most have none.
     ties: Option<Box<Ties>>,
+    /// It begins with the id that it goes on from: where a request without a cursor does not begin
+    /// with the oldest message, what came before a break would be lost without one.
+    pub(super) tells_place: bool,
     /// When something was sent last, milliseconds.
     pub(super) sent_ms: u64,
 }
@@ -106,6 +109,7 @@ impl Following {
             form: written.map(|kind| StreamForm { kind, order }),
             ticket: None,
             ties: (!ties.notices.is_empty() || ties.ends_ms.is_some()).then(|| Box::new(ties)),
+            tells_place: false,
             sent_ms: 0,
         }
     }
@@ -233,13 +237,6 @@ impl Following {
     pub(super) fn ping_interval_ms(&self) -> u64 {
         let options = self.reply.location.as_ref().and_then(|one| one.role.subscriber());
         options.map_or(PING_MS, |options| options.ping_interval_ms)
-    }
-
-    /// Whether it begins with the id that it goes on from: where a request without a cursor does
-    /// not begin with the oldest message, what came before a break would be lost without one.
-    pub(super) fn tells_place(&self) -> bool {
-        let options = self.reply.location.as_ref().and_then(|one| one.role.subscriber());
-        options.is_some_and(|options| options.first != First::Oldest)
     }
 
     /// Whether what its client sends is read as it comes.

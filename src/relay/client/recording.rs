@@ -46,7 +46,7 @@ pub(super) fn asks(
         Question::Publish(options) => {
             recorder.publishes(&content(head, body), options.store_messages, By::Publisher);
         }
-        Question::Subscribe(Subscribing { options, cursor, receiving, .. }) => {
+        Question::Subscribe(subscribing @ Subscribing { options, receiving, .. }) => {
             let transport = match receiving {
                 Receiving::WebSocket { .. } => Transport::WebSocket,
                 Receiving::EventStream => Transport::EventSource,
@@ -55,7 +55,7 @@ pub(super) fn asks(
                 }
                 Receiving::Poll => Transport::Poll,
             };
-            recorder.subscribes(*cursor, transport);
+            recorder.subscribes(subscribing.begins(), transport);
         }
         _ => {}
     }

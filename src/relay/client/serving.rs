@@ -11,7 +11,7 @@ use super::{Client, Phase, recording, status};
 use crate::clock::Now;
 use crate::http::RequestHead;
 use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
-use crate::message::{Delivery, Order};
+use crate::message::{Delivery, First, Order};
 use crate::relay::location::{Found, Location};
 use crate::relay::notice::{Notice, passed_headers, secret_line};
 use crate::relay::presence::{Attendance, Passed, Told};
@@ -147,7 +147,8 @@ fn follow(
     }
     let notices = step.names.iter().filter_map(|name| notice(client, location, head, pass, name));
     let ties = Ties { notices: notices.collect(), ends_ms: subscribe.ends_ms };
-    let following = Following::new(reply, kind, socket, ties);
+    let mut following = Following::new(reply, kind, socket, ties);
+    following.tells_place = subscribe.first != First::Oldest;
     client.enter(Phase::Following(Box::new(following)), step);
     let (peer, of) = (Peer(step.conn.to_bits()), (location.store, location.ids.order()));
     if step.names.len() == 1 {
@@ -211,12 +212,12 @@ fn ask(
 }
 
 fn subscribe(
-    &Subscribing { options, cursor, ref pass, .. }: &Subscribing<'_>,
+    &Subscribing { options, cursor, first, ref pass, .. }: &Subscribing<'_>,
     now: Now,
 ) -> Subscribe {
     Subscribe {
         cursor,
-        first: options.first,
+        first,
         delivery: options.delivery,
         create: options.create_on_get,
         concurrency: options.concurrency,

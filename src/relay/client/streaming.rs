@@ -121,7 +121,7 @@ fn go_on(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
     let Some(following) = client.following() else { return };
     (following.begun, following.ticket) = (Begun::Stream(stream), None);
     recording::held(step);
-    let tells_place = following.kind() == Kind::EventStream && following.tells_place();
+    let tells_place = following.kind() == Kind::EventStream && following.tells_place;
     if is_stalled {
         step.hub.pause(stream);
     }
@@ -204,7 +204,7 @@ fn head(following: &mut Following, begun: Begun, step: &mut Step<'_>) -> Option<
             let retry_ms = RETRY_LEAST_MS + step.effects.jitter.below(RETRY_SPREAD_MS);
             let ping_s = following.ping_interval_ms().div_ceil(1000);
             let place = match begun {
-                Begun::Stream(stream) if following.tells_place() => step.hub.place_of(stream),
+                Begun::Stream(stream) if following.tells_place => step.hub.place_of(stream),
                 _ => None,
             };
             // The end of the stream is the end of its connection.

@@ -10,7 +10,7 @@ use super::upgrade::{self, Upgrade};
 use super::{channel_ids, cursor};
 use crate::clock::Now;
 use crate::http::RequestHead;
-use crate::message::Cursor;
+use crate::message::{Cursor, First};
 use crate::relay::input::Arrival;
 use crate::relay::location::{Found, Location, SERVER};
 use crate::relay::names::Names;
@@ -74,11 +74,23 @@ impl Question<'_> {
 pub(in crate::relay) struct Subscribing<'l> {
     pub(in crate::relay) options: &'l SubscriberOptions,
     pub(in crate::relay) cursor: Cursor,
+    /// Where it begins without one.
+    pub(in crate::relay) first: First,
     pub(in crate::relay) receiving: Receiving<'l>,
     /// What its token proves, where it needs one.
     pub(in crate::relay) pass: Option<Pass>,
     /// The user of its token, or its session where that is asked for.
     pub(in crate::relay) identity: Option<Identity>,
+}
+
+impl Subscribing<'_> {
+    /// Where it begins, of what it says itself.
+    pub(in crate::relay) fn begins(&self) -> Cursor {
+        match self.first {
+            First::Since(id) if self.cursor.is_oldest() => Cursor::at(id),
+            _ => self.cursor,
+        }
+    }
 }
 
 /// A request, and who stands behind it.
@@ -143,9 +155,14 @@ pub(in crate::relay) fn admit<'l>(
             let pass = door.subscriber_pass()?;
             let identity = door.identity(pass.as_ref())?;
             let receiving = door.receiving(options, pass.as_ref())?;
-            let cursor = cursor::of_request(head)
-                .map_err(|text| Refusal::new(400, text).due_to(Concern::Cursor))?;
-            let subscribing = Subscribing { options, cursor, receiving, pass, identity };
+            let unread = |text| Refusal::new(400, text).due_to(Concern::Cursor);
+            let cursor = cursor::of_request(head).map_err(unread)?;
+            let since = match cursor.is_oldest() {
+                true => cursor::since(head).map_err(unread)?,
+                false => None,
+            };
+            let first = since.unwrap_or(options.first);
+            let subscribing = Subscribing { options, cursor, first, receiving, pass, identity };
             Ok(Admitted::Channel(location, Question::Subscribe(subscribing)))
         }
         (Some(publisher), Some(_), "POST" | "PUT" | "DELETE") => {

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode;
 
 use super::decimal::decimal;
 use crate::http::{LAST_SECOND, RequestHead, parse_http_date};
-use crate::message::Cursor;
+use crate::message::{Cursor, First, MessageId};
 
 /// The cursor of a request. Validators come first; then `Last-Event-ID`, which is newer than the
 /// query: an EventSource comes again to the same URL, with the id of the last event in this header;
@@ -24,17 +24,35 @@ pub(in crate::relay) fn of_request(head: &RequestHead<'_>) -> Result<Cursor, &'s
     if let Some(id) = sole(head, "Last-Event-ID", NO_HEADER)?.filter(|id| !id.is_empty()) {
         return of_event_id(id).ok_or(NO_HEADER);
     }
-    let query = head.query.unwrap_or_default();
-    let mut parameters = query.split(|byte| *byte == b'&');
-    let id = parameters.find_map(|pair| pair.strip_prefix(b"last_event_id="));
-    if let Some(id) = id.filter(|id| !id.is_empty()) {
-        let id: Vec<u8> = percent_decode(id).collect();
+    if let Some(id) = of_query(head, b"last_event_id=") {
         return of_event_id(&id).ok_or(NO_QUERY);
     }
     match sole(head, "Etag", NO_ETAG)?.filter(|id| !id.is_empty()) {
         Some(id) => of_event_id(id).ok_or(NO_ETAG),
         None => Ok(Cursor::OLDEST),
     }
+}
+
+/// Where a request without a cursor begins, as its URL says: behind `since`, `TIME:TAG` or `TIME`
+/// for `TIME:0`. A parameter of its own, since scripts append `last_event_id` to URLs. `None`:
+/// there is none, or an empty one.
+///
+/// # Errors
+/// One line, where it cannot be read; answered 400.
+pub(in crate::relay) fn since(head: &RequestHead<'_>) -> Result<Option<First>, &'static str> {
+    let Some(text) = of_query(head, b"since=") else { return Ok(None) };
+    let cursor = match decimal(&text) {
+        Some(time) if time <= LAST_SECOND => Cursor::at(MessageId { time, tag: 0 }),
+        _ => of_event_id(&text).ok_or(NO_SINCE)?,
+    };
+    Ok(Some(if cursor.is_oldest() { First::Oldest } else { First::Since(cursor.id()) }))
+}
+
+/// The value of the first such parameter, percent-decoded, if it is not empty.
+fn of_query(head: &RequestHead<'_>, parameter: &[u8]) -> Option<Vec<u8>> {
+    let mut pairs = head.query?.split(|byte| *byte == b'&');
+    let value = pairs.find_map(|pair| pair.strip_prefix(parameter))?;
+    (!value.is_empty()).then(|| percent_decode(value).collect())
 }
 
 /// The value of a field that stands in one line, or in several that are alike.
@@ -125,6 +143,8 @@ const NO_HEADER: &str = "the Last-Event-ID header must be TIME:TAG, as in 145075
 
 const NO_QUERY: &str = "last_event_id in the query must be TIME:TAG, as in 1450755280:0";
 
+const NO_SINCE: &str = "since in the query must be TIME or TIME:TAG, as in 1450755280";
+
 const NO_ETAG: &str = "a request's Etag header must be TIME:TAG, as in 1450755280:0";
 
 const NOT_ONE_TAG: &str =
@@ -139,11 +159,14 @@ mod tests {
     use crate::http::{HeadLimits, HeaderSlots, parse_request};
 
     fn cursor(query: &str, headers: &str) -> Result<(u64, u32), &'static str> {
+        read(query, headers, of_request).map(|cursor| (cursor.time, cursor.tag))
+    }
+
+    fn read<T>(query: &str, headers: &str, of: fn(&RequestHead<'_>) -> T) -> T {
         let head = format!("GET /a{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
         let limits = HeadLimits { header_bytes: 4096, headers: 20, uri_bytes: 1024 };
         let mut slots = HeaderSlots::new();
-        let head = parse_request(head.as_bytes(), &mut slots, &limits).unwrap();
-        of_request(&head).map(|cursor| (cursor.time, cursor.tag))
+        of(&parse_request(head.as_bytes(), &mut slots, &limits).unwrap())
     }
 
     const DATE: &str = "If-Modified-Since: Tue, 22 Dec 2015 03:34:40 GMT\r\n";
@@ -308,6 +331,30 @@ mod tests {
         assert_eq!(cursor("", ""), Ok((0, 0)));
         let error = cursor("", "If-Modified-Since: yesterday\r\n").unwrap_err();
         assert!(error.contains("If-Modified-Since"));
+    }
+
+    #[test]
+    fn since_is_a_time_or_an_id_and_no_cursor_itself() {
+        let since = |query: &str| {
+            assert_eq!(cursor(query, ""), Ok((0, 0)), "{query}");
+            read(query, "", since)
+        };
+        let at = |time, tag| Ok(Some(First::Since(MessageId { time, tag })));
+        assert_eq!(since("?since=100"), at(100, 0));
+        assert_eq!(since("?x=1&since=100:2&last_event_id="), at(100, 2));
+        assert_eq!(since("?since=100%3A2%3bgap=1&since=7"), at(100, 2));
+        assert_eq!(since("?since=253402300799"), at(253_402_300_799, 0));
+        for oldest in ["?since=0", "?since=0:5", "?since=00"] {
+            assert_eq!(since(oldest), Ok(Some(First::Oldest)), "{oldest}");
+        }
+        for none in ["", "?", "?since=", "?since", "?Since=1", "?sincere=1", "?x=since=1"] {
+            assert_eq!(since(none), Ok(None), "{none}");
+        }
+        for bad in
+            ["now", "-1", "+1", "1.5", "1:", ":1", "253402300800", "1%", "99999999999999999999"]
+        {
+            assert_eq!(since(&format!("?since={bad}")), Err(NO_SINCE), "{bad}");
+        }
     }
 
     #[test]

@@ -154,7 +154,10 @@ impl<W: Default> Asks<'_, W> {
         let (key, channel) = match made {
             Err(NoChannel::Missing) if create => {
                 if first != First::Oldest && cursor.is_oldest() {
-                    cursor = self.second_before();
+                    cursor = match first {
+                        First::Since(id) => self.since(id, MessageId::default()),
+                        _ => self.second_before(),
+                    };
                 }
                 return Ok(Reply::Nothing { channel: None, last: cursor.id(), cursor });
             }
@@ -234,7 +237,22 @@ impl<W> Asks<'_, W> {
                 before_newest(newest.collect(), order, count)
                     .unwrap_or_else(|| self.begin(order, keys, First::Newest))
             }
+            First::Since(id) => {
+                let newest = match order {
+                    Order::Channel => channels.map(|channel| channel.last).max(),
+                    Order::Store => Some(self.memory.numbering.newest_seen()),
+                };
+                self.since(id, newest.unwrap_or_default())
+            }
         }
+    }
+
+    /// Behind an id that is not ahead of this store, whose newest is `newest`: what is published
+    /// from now on lies behind it.
+    fn since(&self, id: MessageId, newest: MessageId) -> Cursor {
+        let second = self.memory.numbering.second_seen(self.now.unix_s);
+        let is_ahead = id > newest && id.time >= second;
+        if is_ahead { self.second_before() } else { Cursor::at(id) }
     }
 
     /// Where somebody begins who wants what is published from now on, on a channel without

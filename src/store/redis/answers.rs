@@ -200,7 +200,8 @@ pub struct Opened {
     pub first: Option<Entry>,
     /// Whether none that was kept before that is there any more.
     pub is_oldest: bool,
-    /// Where the subscriber begins at the newest so many: their places, the newest first.
+    /// Where the subscriber begins at the newest so many: their places, the newest first. Where it
+    /// begins behind what may be ahead of the clock: that, or what stands for it.
     pub places: Vec<MessageId>,
 }
 

@@ -32,8 +32,13 @@ pub(super) fn conclude<W: Default>(
         cursor = resolved;
     }
     if let Kind::Follow(Order::Store, start) = search.kind
-        && matches!(first, First::Last(_))
         && start.cursor.is_oldest()
+        && match first {
+            First::Last(_) => true,
+            // Each channel may have been asked in another second.
+            First::Since(place) => cursor.id() != place,
+            First::Oldest | First::Newest => false,
+        }
     {
         // Now it is known where that is.
         search.kind = Kind::Follow(Order::Store, Start { cursor, first: First::Oldest, ..start });

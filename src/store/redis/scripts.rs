@@ -173,6 +173,11 @@ pub enum Begin {
     After(MessageId),
     /// Behind this place in the store.
     AfterPlace(MessageId),
+    /// As [`Begin::After`], of an id that may be ahead of Redis' clock: then behind the second
+    /// before.
+    Since(MessageId),
+    /// The same of a place in the store.
+    SincePlace(MessageId),
 }
 
 impl Begin {
@@ -231,6 +236,8 @@ impl Calls<'_> {
             Begin::Last(count) => command.text("last").number(count.into()),
             Begin::After(id) => command.text("after").text(spelled(id)),
             Begin::AfterPlace(place) => command.text("place").text(spelled(place)),
+            Begin::Since(id) => command.text("since_after").text(spelled(id)),
+            Begin::SincePlace(place) => command.text("since_place").text(spelled(place)),
         }
     }
 

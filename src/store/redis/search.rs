@@ -97,6 +97,8 @@ impl Search {
             (_, First::Oldest) if cursor.is_oldest() => Begin::Oldest,
             (_, First::Newest) if cursor.is_oldest() => Begin::Newest,
             (_, First::Last(count)) if cursor.is_oldest() => Begin::Last(count),
+            (Order::Channel, First::Since(id)) if cursor.is_oldest() => Begin::Since(id),
+            (Order::Store, First::Since(place)) if cursor.is_oldest() => Begin::SincePlace(place),
             (Order::Channel, _) => Begin::After(cursor.id()),
             (Order::Store, _) => Begin::AfterPlace(cursor.id()),
         }
@@ -154,6 +156,13 @@ impl Search {
         };
         match first {
             First::Last(count) => Some(self.before_newest(count).unwrap_or_else(newest)),
+            // No channel is there, or each has said where.
+            First::Since(id) => {
+                let said = self.opened().filter_map(|(_, opened)| opened.places.first().copied());
+                let before = MessageId { time: second.saturating_sub(1), tag: 0 };
+                let here = if id.time >= second { before } else { id };
+                Some(Cursor::at(said.min().unwrap_or(here)))
+            }
             First::Newest | First::Oldest => Some(newest()),
         }
     }

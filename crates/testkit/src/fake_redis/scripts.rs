@@ -182,7 +182,17 @@ fn open(run: &mut Prelude<'_>) -> Result<Value, Error> {
     let empty = Stream::default();
     let entries = &run.keys.streams.get(run.stream).unwrap_or(&empty).entries;
     let (mut entry, mut places) = (None, Vec::new());
-    match &**start {
+    let (mut start, mut at) = (&**start, &**at);
+    let before = spelled(MessageId { time: run.now.saturating_sub(1), tag: 0 });
+    if let Some(since) = start.strip_prefix(b"since_") {
+        start = since;
+        let newest = if start == b"place" { place } else { run.last() };
+        if id(at).time >= run.now && id(at) > newest {
+            at = &before;
+        }
+        places.push(Value::Text(at.into()));
+    }
+    match start {
         b"place" => {
             let place_of = |entry: &Entry| MessageId { time: entry.id.time, tag: entry.number };
             entry = entries.iter().find(|entry| place_of(entry) > id(at));

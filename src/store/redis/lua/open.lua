@@ -1,6 +1,6 @@
 -- Finds the first message for a subscriber. ARGV from 4: flags (m: make the channel, w: the
--- subscriber waits), where it begins (oldest; newest; last, so many; after, an id; place, a place),
--- and that.
+-- subscriber waits), where it begins (oldest; newest; last, so many; after, an id; place, a place;
+-- since_after and since_place: as those), and that.
 local flags, start, at = ARGV[4], ARGV[5], ARGV[6]
 local function has(flag) return string.find(flags, flag, 1, true) ~= nil end
 
@@ -44,6 +44,15 @@ end
 
 local entry
 local places = {}
+local since = string.match(start, '^since_(.*)$')
+if since then
+  start = since
+  -- What is published next could be up to a place that is ahead of the clock.
+  local newest = start == 'place' and place or last
+  local is_ahead = split(at) >= now and at ~= newest and later(at, newest) == at
+  if is_ahead then at = id_of(now - 1, 0) end
+  places[1] = at
+end
 if start == 'place' then
   entry = after_place()
 elseif start == 'last' then
