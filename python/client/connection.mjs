@@ -1,6 +1,6 @@
 // Connection: the request under way and its cursor; never knows for whom it asks.
 
-import {factsOf, order} from "./ids.mjs";
+import {earlier, factsOf, order} from "./ids.mjs";
 import {EVENT_STREAM, ask, isEventStream, isRefusal} from "./requests.mjs";
 import {itemsOf, pollAnswer, refusalOf} from "./requests.mjs";
 import {FIRST_BYTE_MS, HELD_MS, LOST_MS, RETRY_MS} from "./waiting.mjs";
@@ -14,11 +14,13 @@ export class Connection {
     cursor; // id of the last message; null: from where the location begins
     detail = {state: "connecting"};
     followed = null; // the channels of the request under way
-    shown = []; // and its tokens
+    shown = []; // its tokens
+    begin; // and where it begins, as long as there is no cursor
     #options;
     #tell;
     #ids = null; // the channels to follow
     #tokens = []; // for the next request
+    #since; // for the next request without a cursor
     #run = null; // identity of the loop that may go on
     #watch = null; // of the request under way
     #pause = new Pause();
@@ -36,9 +38,10 @@ export class Connection {
     }
 
     /** Goes on with these channels, at the same cursor. A request under way keeps its tokens. */
-    follow(ids, tokens) {
+    follow(ids, tokens, since) {
         this.#tokens = tokens;
-        if (String(ids) === String(this.#ids) && this.#run !== null) {
+        this.#since = since;
+        if (String(ids) === String(this.#ids) && this.#run !== null && this.hasAll(since)) {
             return;
         }
         this.#ids = ids;
@@ -48,6 +51,11 @@ export class Connection {
         } else if (!this.#awaitsHead) {
             this.#watch?.abort(); // else when its head is there: many changes at once are one
         }
+    }
+
+    /** Whether the request under way brings all from there on, or its cursor says what it lacks. */
+    hasAll(since) {
+        return this.cursor !== null || earlier(this.begin, since) === this.begin;
     }
 
     stop() {
@@ -76,12 +84,12 @@ export class Connection {
     }
 
     /** Asks for some channels alone; returns why they are refused, or null. */
-    async refusal({ids, tokens}) {
+    async refusal({ids, tokens, since}) {
         const watch = new Watch();
         watch.start(HELD_MS);
         const init = {headers: this.#transport() === "poll" ? {} : {Accept: EVENT_STREAM}};
         try {
-            const request = {...this.#options, ids, tokens, cursor: this.cursor};
+            const request = {...this.#options, ids, tokens, cursor: this.cursor, since};
             const response = await ask(request, watch, init);
             return isRefusal(response.status) ? await refusalOf(request.base, response) : null;
         } catch {
@@ -113,12 +121,14 @@ export class Connection {
         const watch = (this.#watch = new Watch());
         const ids = this.#ids;
         const tokens = this.#tokens;
+        const since = this.#since;
         this.followed = new Set(ids);
         this.shown = tokens;
+        this.begin = this.cursor === null ? since : this.begin;
         this.#tell.begun();
         const transport = this.#transport();
         this.#awaitsHead = transport === "eventsource";
-        const request = {...this.#options, ids, tokens, cursor: this.cursor};
+        const request = {...this.#options, ids, tokens, cursor: this.cursor, since};
         try {
             const begin = transport === "poll" ? this.#poll : this.#stream;
             return await begin.call(this, request, watch);
@@ -248,7 +258,8 @@ export class Connection {
         }
         const prev = this.cursor;
         this.cursor = id;
-        this.#tell.message({prev, id, gap, channel: channel ?? request.ids[0], text});
+        const {begin} = this;
+        this.#tell.message({prev, id, gap, channel: channel ?? request.ids[0], text, begin});
     }
 
     #transport() {

@@ -151,7 +151,7 @@ export class Feed {
         }
         this.#turn += 1;
         const entries = [...this.#names.values()].filter(({isRenewing}) => !isRenewing);
-        const wants = entries.map(({ids, tokens}) => ({ids, tokens}));
+        const wants = entries.map(({ids, tokens, since}) => ({ids, tokens, since}));
         entries.forEach((entry) => {
             entry.isKnown = true;
         });
@@ -296,7 +296,8 @@ export class Feed {
         const groups = new Map();
         for (const entry of this.#names.values()) {
             if (entry.from !== undefined && entry.chase === null && isBehind(entry)) {
-                groups.set(entry.seen, [...(groups.get(entry.seen) ?? []), entry]);
+                const place = entry.seen ?? `since ${entry.since}`;
+                groups.set(place, [...(groups.get(place) ?? []), entry]);
             }
         }
         groups.forEach((entries) => {
@@ -335,8 +336,9 @@ export class Feed {
             if (ids.size > 0 && this.#mark && failures === 0) {
                 ids.add(this.#mark);
             }
+            const asked = {ids: [...ids], cursor, since: entries[0].since};
             try {
-                const answer = await this.#askAlone(chase, {ids: [...ids], cursor}, holds > 0);
+                const answer = await this.#askAlone(chase, asked, holds > 0);
                 failures = 0;
                 holds = answer === HELD ? holds + 1 : 0;
                 if (answer === HELD) {

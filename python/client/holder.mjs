@@ -1,6 +1,7 @@
 // Holder: which tab wants which channels, and who has been told; never sees a message's text.
 
 import {Connection} from "./connection.mjs";
+import {earlier} from "./ids.mjs";
 import {endOf, keyOf, signedAt} from "./tokens.mjs";
 
 /** The part of the tab that has the connection: who wants what, and who has been told. */
@@ -87,7 +88,8 @@ export class Holder {
             this.#connection.stop(); // those that are here wait for other URLs
         } else if (!this.#isSorting) {
             const [ids, tokens] = ["ids", "tokens"].map((key) => used.flatMap((want) => want[key]));
-            this.#connection.follow([...new Set(ids)].sort(), [...new Set(tokens)]);
+            const since = beginOf(this.#wants());
+            this.#connection.follow([...new Set(ids)].sort(), [...new Set(tokens)], since);
             this.#answer();
         }
     }
@@ -102,7 +104,8 @@ export class Holder {
         this.#members.forEach((member, tab) => {
             const ids = member.wants.flatMap((want) => want.ids);
             const isFollowed = ids.every((id) => followed?.has(id));
-            if (followed !== null && isFollowed && !member.isTold) {
+            const hasAll = isFollowed && this.#connection.hasAll(beginOf(member.wants));
+            if (followed !== null && hasAll && !member.isTold) {
                 member.isTold = true;
                 const place = this.#connection.cursor;
                 const {turn} = member;
@@ -158,6 +161,11 @@ export class Holder {
             this.#settle();
         }
     }
+}
+
+/** Where the first of these begins. */
+function beginOf(wants) {
+    return wants.map(({since}) => since).reduce(earlier, wants[0]?.since);
 }
 
 /** Whether the server would answer this one as it has answered the other. */

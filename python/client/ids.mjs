@@ -18,6 +18,11 @@ export function later(first, second) {
     return order(first, second) < 0 ? second : first;
 }
 
+/** The first of two beginnings; of URLs without any, undefined. */
+export function earlier(first, second) {
+    return first === undefined || order(first, second) <= 0 ? first : second;
+}
+
 /** What an id tells beside the place: {gap, channel}. */
 export function factsOf(id) {
     const facts = id.split(";").slice(1).map((fact) => fact.split("="));
@@ -32,17 +37,23 @@ export function gapOf(text) {
     return /^\d+$/.test(text) ? Number(text) : UNKNOWN;
 }
 
-/** The channels that a URL names in its query, its tokens, and the URL without them. */
+/** What a URL names in its query, {ids, tokens, since}, and the URL without it, `base`. */
 export function channelsOf(url, query, from) {
     const {origin, pathname, search} = new URL(url, from);
     const parameters = search.slice(1).split("&");
     const ids = [];
     const tokens = [];
+    let since;
     const others = parameters.filter((parameter) => {
         const [name, value] = parameter.split(/=([^]*)/);
         if (value && decodedName(name) === "token") {
             tokens.push(value);
             return false;
+        }
+        const [, time, tag = 0] = /^(\d+)(?:(?::|%3a)(\d+))?$/i.exec(value) ?? [];
+        if (time && decodedName(name) === "since") {
+            since ??= `${time}:${tag}`; // of several the first counts
+            return false; // what is none, the server is to refuse for this URL alone
         }
         if (query === null || !value || decodedName(name) !== query) {
             return parameter !== "";
@@ -51,7 +62,7 @@ export function channelsOf(url, query, from) {
         return false;
     });
     const base = origin + pathname + (others.length > 0 ? `?${others.join("&")}` : "");
-    return {base, ids: [...new Set(ids)].sort(), tokens};
+    return {base, ids: [...new Set(ids)].sort(), tokens, since};
 }
 
 function decodedName(text) {

@@ -7,6 +7,7 @@ export class Name {
     name;
     ids;
     tokens;
+    since; // where it begins, if its URL says so
     seen; // id of the last message that it has; null: none yet
     from; // id from which on the holder's request has its channels; undefined: not known
     chase = null; // its requests while it catches up
@@ -20,8 +21,8 @@ export class Name {
     #base;
     #tell;
 
-    constructor(name, {ids, tokens}, {renew, seen = null, isRenewed = false}, base, tell) {
-        Object.assign(this, {name, ids, tokens, renew, seen, isRenewed});
+    constructor(name, {ids, tokens, since}, {renew, seen = null, isRenewed = false}, base, tell) {
+        Object.assign(this, {name, ids, tokens, since, renew, seen, isRenewed});
         this.#base = base;
         this.#tell = tell;
     }
@@ -34,7 +35,14 @@ export class Name {
         }
         // The count is right only for a name that had everything up to there, and nothing after.
         const isExact = order(message.prev, this.seen) === 0;
-        this.#process(isExact ? message : {...message, gap: message.gap && UNKNOWN});
+        const gap = isExact ? message.gap : message.gap && UNKNOWN;
+        this.#process({...message, gap, text: this.#isEarly(message) ? undefined : message.text});
+    }
+
+    /** Whether it came only since another name, with the same request, began before this one. */
+    #isEarly({begin, id}) {
+        const isShared = this.from === null && begin !== this.since;
+        return isShared && this.since !== undefined && order(id, this.since) <= 0;
     }
 
     /**

@@ -10,11 +10,14 @@ const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // names of codings added. src/relay/request/cursor.rs has the same rule.
 const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
-export function ask({base, query, credentials, ids, tokens, cursor}, {signal}, init = {}) {
+/** `since` is where the request begins that has no cursor yet. */
+export function ask({base, query, credentials, ids, tokens, cursor, since}, {signal}, init = {}) {
     const parameters = ids.map((id) => `${encodeURIComponent(query)}=${id}`);
     parameters.push(...tokens.map((token) => `token=${token}`));
     if (cursor !== null) {
         parameters.push(`last_event_id=${encodeURIComponent(cursor).replaceAll("%3A", ":")}`);
+    } else if (since !== undefined) {
+        parameters.push(`since=${since}`);
     }
     const separator = base.includes("?") ? "&" : "?";
     const url = parameters.length > 0 ? base + separator + parameters.join("&") : base;

@@ -95,11 +95,18 @@ export class Updates extends EventTarget {
         return this.#homes.get(name)?.state(name) ?? "closed";
     }
 
-    #place(url) {
+    #place(url, renewed) {
         const {query} = this.#options;
         const place = channelsOf(url, query, globalThis.document?.baseURI);
+        if (renewed) {
+            // A new URL is to begin where it was made; the name began before that.
+            place.since = renewed.since;
+        }
         // Channels in the query are one feed, however many they are, and the tokens of one user.
-        const key = `${place.ids.length > 0 ? query : ""} ${place.base}${userOf(place.tokens)}`;
+        // URLs without `since` begin where the location says, which may be before or after others.
+        const user = userOf(place.tokens);
+        const begin = place.since === undefined ? "" : " since";
+        const key = `${place.ids.length > 0 ? query : ""} ${place.base}${user}${begin}`;
         return {...place, key};
     }
 
@@ -114,8 +121,8 @@ export class Updates extends EventTarget {
             message: (name, data) => this.#process(name, data),
             state: (name, detail) => this.#tell("state", {name, ...detail}),
             gap: (name, missed) => this.#tell("gap", {name, missed}),
-            renewed: ({name, renew, seen}, url) => {
-                const place = this.#place(url);
+            renewed: ({name, renew, seen, since}, url) => {
+                const place = this.#place(url, {since});
                 if (place.key === key) {
                     feed.renewed(name, place);
                 } else {
@@ -153,6 +160,7 @@ export class Updates extends EventTarget {
     }
 }
 
-// One object for the page, whatever URLs load this module: its old name (updates.mjs), or a name
-// with a hash beside the plain one.
-export default (globalThis[Symbol.for("pushserver")] ??= new Updates());
+// One object for the page, whatever URLs load this module: its old name (updates.mjs), auto.js, or a
+// name with a hash beside the plain one.
+const updates = (globalThis[Symbol.for("pushserver")] ??= new Updates());
+export default updates;

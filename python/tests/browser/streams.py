@@ -46,6 +46,8 @@ class Asked(NamedTuple):
     cursor: str | None
     stream: bool
     tokens: list[str]
+    since: list[str]
+    path: str
 
 
 class StreamServer:
@@ -61,6 +63,7 @@ class StreamServer:
         """Tokens that are good no more; all others are."""
         self.ping_s = 25
         self.retry_ms = 1000
+        self.clock: Callable[[], float] = time.time
         self.last = False
         """Whether polls and streams without a cursor begin with what is published from now on."""
         self._origin = origin
@@ -71,8 +74,9 @@ class StreamServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def url(self, *channels: str, token: str = "") -> str:
+    def url(self, *channels: str, token: str = "", since: object = None) -> str:
         query = [f"channel={quote(channel, safe='')}" for channel in channels]
+        query += [] if since is None else [f"since={since}"]
         query += [f"token={token}"] if token else []
         return f"http://{self.host}/updates?{'&'.join(query)}"
 
@@ -83,7 +87,7 @@ class StreamServer:
     def publish_text(self, channel: str, text: str, gap: str | None = None) -> None:
         with self._changed:
             second, number = self._place
-            now = int(time.time())
+            now = int(self.clock())
             self._place = (now, 0) if now > second else (second, number + 1)
             self._messages.append(Message(*self._place, channel, text, gap))
             self._changed.notify_all()
@@ -199,6 +203,9 @@ class StreamServer:
         if asked.cursor is not None:
             second, number = asked.cursor.partition(";")[0].split(":")
             return int(second), int(number)
+        if asked.since:
+            second, _, number = asked.since[0].partition(":")
+            return int(second), int(number or 0)
         with self._changed:
             return self._place if self.last else (0, 0)
 
@@ -293,11 +300,14 @@ class Client:
 
 def _asked(head: bytes) -> Asked:
     line, *fields = head.decode().split("\r\n")
-    query = parse_qs(urlsplit(line.split()[1]).query)
+    path = line.split()[1]
+    query = parse_qs(urlsplit(path).query)
     accepts = [field for field in fields if field.lower().startswith("accept:")]
     return Asked(
         query.get("channel", []),
         query.get("last_event_id", [None])[0],
         any("text/event-stream" in field for field in accepts),
         query.get("token", []),
+        query.get("since", []),
+        path,
     )

@@ -146,22 +146,56 @@ def test_the_channels_of_urls(parts):
     split = "return arguments[0].map((url) => parts.channelsOf(url, 'channel', 'http://x/page'))"
     found = parts(split, [url for url, _, _ in URLS])
     for (url, base, ids), one in zip(URLS, found, strict=True):
-        assert one == {"base": base, "ids": ids, "tokens": []}, url
+        assert one == {"base": base, "ids": ids, "tokens": [], "since": None}, url
 
 
 def test_without_query_each_url_is_its_own(parts):
     split = "return parts.channelsOf('/u?channel=a', null, 'http://x/')"
-    assert parts(split) == {"base": "http://x/u?channel=a", "ids": [], "tokens": []}
+    whole = {"base": "http://x/u?channel=a", "ids": [], "tokens": [], "since": None}
+    assert parts(split) == whole
 
 
 def test_the_tokens_of_urls(parts):
-    split = "return arguments[0].map((url) => parts.channelsOf(url, 'channel', 'http://x/page'))"
+    split = """
+        const split = (url) => parts.channelsOf(url, 'channel', 'http://x/page');
+        return arguments[0].map(split).map(({base, ids, tokens}) => ({base, ids, tokens}));
+    """
     urls = ["/u/a?token=b:c&x=1", "/u?channel=a&t%6Fken=b&token=c%3A", "/u?token=&tokens=a&token"]
     assert parts(split, urls) == [
         {"base": "http://x/u/a?x=1", "ids": [], "tokens": ["b:c"]},
         {"base": "http://x/u", "ids": ["a"], "tokens": ["b", "c%3A"]},
         {"base": "http://x/u?token=&tokens=a&token", "ids": [], "tokens": []},
     ]
+
+
+BEGINNINGS = [
+    ("/u/a?since=100", "http://x/u/a", "100:0"),
+    ("/u?channel=a&s%69nce=100:7&x=1", "http://x/u?x=1", "100:7"),
+    ("/u/a?since=100%3A7&token=b", "http://x/u/a", "100:7"),
+    ("/u/a?since=0", "http://x/u/a", "0:0"),
+    # The server refuses these, and this URL alone.
+    ("/u/a?since=now", "http://x/u/a?since=now", None),
+    ("/u/a?since=-1", "http://x/u/a?since=-1", None),
+    ("/u/a?since=1:2:3", "http://x/u/a?since=1:2:3", None),
+    ("/u/a?since=1&since=2", "http://x/u/a", "1:0"),
+    ("/u/a?since=&since", "http://x/u/a?since=&since", None),
+]
+
+
+def test_where_urls_begin(parts):
+    split = """
+        const split = (url) => parts.channelsOf(url, 'channel', 'http://x/page');
+        return arguments[0].map(split).map(({base, since}) => [base, since]);
+    """
+    found = parts(split, [url for url, _, _ in BEGINNINGS])
+    for (url, *expected), one in zip(BEGINNINGS, found, strict=True):
+        assert one == expected, url
+
+
+def test_the_first_of_two_beginnings(parts):
+    first = "return arguments[0].map(([a, b]) => parts.earlier(a ?? undefined, b ?? undefined))"
+    pairs = [["9:0", "10:0"], ["10:0", "9:1"], ["10:2", "10:10"], ["7:0", "7:0"], [None, None]]
+    assert parts(first, pairs) == ["9:0", "9:1", "10:2", "7:0", None]
 
 
 def test_what_tokens_say(parts):

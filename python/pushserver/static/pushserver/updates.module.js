@@ -91,11 +91,18 @@ export class Updates extends EventTarget {
         return this.#homes.get(name)?.state(name) ?? "closed";
     }
 
-    #place(url) {
+    #place(url, renewed) {
         const {query} = this.#options;
         const place = channelsOf(url, query, globalThis.document?.baseURI);
+        if (renewed) {
+            // A new URL is to begin where it was made; the name began before that.
+            place.since = renewed.since;
+        }
         // Channels in the query are one feed, however many they are, and the tokens of one user.
-        const key = `${place.ids.length > 0 ? query : ""} ${place.base}${userOf(place.tokens)}`;
+        // URLs without `since` begin where the location says, which may be before or after others.
+        const user = userOf(place.tokens);
+        const begin = place.since === undefined ? "" : " since";
+        const key = `${place.ids.length > 0 ? query : ""} ${place.base}${user}${begin}`;
         return {...place, key};
     }
 
@@ -110,8 +117,8 @@ export class Updates extends EventTarget {
             message: (name, data) => this.#process(name, data),
             state: (name, detail) => this.#tell("state", {name, ...detail}),
             gap: (name, missed) => this.#tell("gap", {name, missed}),
-            renewed: ({name, renew, seen}, url) => {
-                const place = this.#place(url);
+            renewed: ({name, renew, seen, since}, url) => {
+                const place = this.#place(url, {since});
                 if (place.key === key) {
                     feed.renewed(name, place);
                 } else {
@@ -149,9 +156,10 @@ export class Updates extends EventTarget {
     }
 }
 
-// One object for the page, whatever URLs load this module: its old name (updates.mjs), or a name
-// with a hash beside the plain one.
-export default (globalThis[Symbol.for("pushserver")] ??= new Updates());
+// One object for the page, whatever URLs load this module: its old name (updates.mjs), auto.js, or a
+// name with a hash beside the plain one.
+const updates = (globalThis[Symbol.for("pushserver")] ??= new Updates());
+export default updates;
 
 // Feed: the names of one tab at one URL; has no connection of its own but to catch up.
 
@@ -298,7 +306,7 @@ export class Feed {
         }
         this.#turn += 1;
         const entries = [...this.#names.values()].filter(({isRenewing}) => !isRenewing);
-        const wants = entries.map(({ids, tokens}) => ({ids, tokens}));
+        const wants = entries.map(({ids, tokens, since}) => ({ids, tokens, since}));
         entries.forEach((entry) => {
             entry.isKnown = true;
         });
@@ -443,7 +451,8 @@ export class Feed {
         const groups = new Map();
         for (const entry of this.#names.values()) {
             if (entry.from !== undefined && entry.chase === null && isBehind(entry)) {
-                groups.set(entry.seen, [...(groups.get(entry.seen) ?? []), entry]);
+                const place = entry.seen ?? `since ${entry.since}`;
+                groups.set(place, [...(groups.get(place) ?? []), entry]);
             }
         }
         groups.forEach((entries) => {
@@ -482,8 +491,9 @@ export class Feed {
             if (ids.size > 0 && this.#mark && failures === 0) {
                 ids.add(this.#mark);
             }
+            const asked = {ids: [...ids], cursor, since: entries[0].since};
             try {
-                const answer = await this.#askAlone(chase, {ids: [...ids], cursor}, holds > 0);
+                const answer = await this.#askAlone(chase, asked, holds > 0);
                 failures = 0;
                 holds = answer === HELD ? holds + 1 : 0;
                 if (answer === HELD) {
@@ -532,6 +542,7 @@ export class Name {
     name;
     ids;
     tokens;
+    since; // where it begins, if its URL says so
     seen; // id of the last message that it has; null: none yet
     from; // id from which on the holder's request has its channels; undefined: not known
     chase = null; // its requests while it catches up
@@ -545,8 +556,8 @@ export class Name {
     #base;
     #tell;
 
-    constructor(name, {ids, tokens}, {renew, seen = null, isRenewed = false}, base, tell) {
-        Object.assign(this, {name, ids, tokens, renew, seen, isRenewed});
+    constructor(name, {ids, tokens, since}, {renew, seen = null, isRenewed = false}, base, tell) {
+        Object.assign(this, {name, ids, tokens, since, renew, seen, isRenewed});
         this.#base = base;
         this.#tell = tell;
     }
@@ -559,7 +570,14 @@ export class Name {
         }
         // The count is right only for a name that had everything up to there, and nothing after.
         const isExact = order(message.prev, this.seen) === 0;
-        this.#process(isExact ? message : {...message, gap: message.gap && UNKNOWN});
+        const gap = isExact ? message.gap : message.gap && UNKNOWN;
+        this.#process({...message, gap, text: this.#isEarly(message) ? undefined : message.text});
+    }
+
+    /** Whether it came only since another name, with the same request, began before this one. */
+    #isEarly({begin, id}) {
+        const isShared = this.from === null && begin !== this.since;
+        return isShared && this.since !== undefined && order(id, this.since) <= 0;
     }
 
     /**
@@ -847,7 +865,8 @@ export class Holder {
             this.#connection.stop(); // those that are here wait for other URLs
         } else if (!this.#isSorting) {
             const [ids, tokens] = ["ids", "tokens"].map((key) => used.flatMap((want) => want[key]));
-            this.#connection.follow([...new Set(ids)].sort(), [...new Set(tokens)]);
+            const since = beginOf(this.#wants());
+            this.#connection.follow([...new Set(ids)].sort(), [...new Set(tokens)], since);
             this.#answer();
         }
     }
@@ -862,7 +881,8 @@ export class Holder {
         this.#members.forEach((member, tab) => {
             const ids = member.wants.flatMap((want) => want.ids);
             const isFollowed = ids.every((id) => followed?.has(id));
-            if (followed !== null && isFollowed && !member.isTold) {
+            const hasAll = isFollowed && this.#connection.hasAll(beginOf(member.wants));
+            if (followed !== null && hasAll && !member.isTold) {
                 member.isTold = true;
                 const place = this.#connection.cursor;
                 const {turn} = member;
@@ -920,6 +940,11 @@ export class Holder {
     }
 }
 
+/** Where the first of these begins. */
+function beginOf(wants) {
+    return wants.map(({since}) => since).reduce(earlier, wants[0]?.since);
+}
+
 /** Whether the server would answer this one as it has answered the other. */
 function isAlike(want, other, {isExpired}) {
     const isOf = String(want.ids) === String(other.ids);
@@ -937,11 +962,13 @@ export class Connection {
     cursor; // id of the last message; null: from where the location begins
     detail = {state: "connecting"};
     followed = null; // the channels of the request under way
-    shown = []; // and its tokens
+    shown = []; // its tokens
+    begin; // and where it begins, as long as there is no cursor
     #options;
     #tell;
     #ids = null; // the channels to follow
     #tokens = []; // for the next request
+    #since; // for the next request without a cursor
     #run = null; // identity of the loop that may go on
     #watch = null; // of the request under way
     #pause = new Pause();
@@ -959,9 +986,10 @@ export class Connection {
     }
 
     /** Goes on with these channels, at the same cursor. A request under way keeps its tokens. */
-    follow(ids, tokens) {
+    follow(ids, tokens, since) {
         this.#tokens = tokens;
-        if (String(ids) === String(this.#ids) && this.#run !== null) {
+        this.#since = since;
+        if (String(ids) === String(this.#ids) && this.#run !== null && this.hasAll(since)) {
             return;
         }
         this.#ids = ids;
@@ -971,6 +999,11 @@ export class Connection {
         } else if (!this.#awaitsHead) {
             this.#watch?.abort(); // else when its head is there: many changes at once are one
         }
+    }
+
+    /** Whether the request under way brings all from there on, or its cursor says what it lacks. */
+    hasAll(since) {
+        return this.cursor !== null || earlier(this.begin, since) === this.begin;
     }
 
     stop() {
@@ -999,12 +1032,12 @@ export class Connection {
     }
 
     /** Asks for some channels alone; returns why they are refused, or null. */
-    async refusal({ids, tokens}) {
+    async refusal({ids, tokens, since}) {
         const watch = new Watch();
         watch.start(HELD_MS);
         const init = {headers: this.#transport() === "poll" ? {} : {Accept: EVENT_STREAM}};
         try {
-            const request = {...this.#options, ids, tokens, cursor: this.cursor};
+            const request = {...this.#options, ids, tokens, cursor: this.cursor, since};
             const response = await ask(request, watch, init);
             return isRefusal(response.status) ? await refusalOf(request.base, response) : null;
         } catch {
@@ -1036,12 +1069,14 @@ export class Connection {
         const watch = (this.#watch = new Watch());
         const ids = this.#ids;
         const tokens = this.#tokens;
+        const since = this.#since;
         this.followed = new Set(ids);
         this.shown = tokens;
+        this.begin = this.cursor === null ? since : this.begin;
         this.#tell.begun();
         const transport = this.#transport();
         this.#awaitsHead = transport === "eventsource";
-        const request = {...this.#options, ids, tokens, cursor: this.cursor};
+        const request = {...this.#options, ids, tokens, cursor: this.cursor, since};
         try {
             const begin = transport === "poll" ? this.#poll : this.#stream;
             return await begin.call(this, request, watch);
@@ -1171,7 +1206,8 @@ export class Connection {
         }
         const prev = this.cursor;
         this.cursor = id;
-        this.#tell.message({prev, id, gap, channel: channel ?? request.ids[0], text});
+        const {begin} = this;
+        this.#tell.message({prev, id, gap, channel: channel ?? request.ids[0], text, begin});
     }
 
     #transport() {
@@ -1225,11 +1261,14 @@ const PING_INTERVALS = 2.5; // of silence: the connection is dead
 // names of codings added. src/relay/request/cursor.rs has the same rule.
 const TAG = /^(?:W\/)?(?!"[^"]*$)"?(\d{1,10})(?:[-;]+[a-z][a-z\d]*)*(?:"(?:[-;]+[a-z][a-z\d]*)*)?$/i;
 
-export function ask({base, query, credentials, ids, tokens, cursor}, {signal}, init = {}) {
+/** `since` is where the request begins that has no cursor yet. */
+export function ask({base, query, credentials, ids, tokens, cursor, since}, {signal}, init = {}) {
     const parameters = ids.map((id) => `${encodeURIComponent(query)}=${id}`);
     parameters.push(...tokens.map((token) => `token=${token}`));
     if (cursor !== null) {
         parameters.push(`last_event_id=${encodeURIComponent(cursor).replaceAll("%3A", ":")}`);
+    } else if (since !== undefined) {
+        parameters.push(`since=${since}`);
     }
     const separator = base.includes("?") ? "&" : "?";
     const url = parameters.length > 0 ? base + separator + parameters.join("&") : base;
@@ -1523,6 +1562,11 @@ export function later(first, second) {
     return order(first, second) < 0 ? second : first;
 }
 
+/** The first of two beginnings; of URLs without any, undefined. */
+export function earlier(first, second) {
+    return first === undefined || order(first, second) <= 0 ? first : second;
+}
+
 /** What an id tells beside the place: {gap, channel}. */
 export function factsOf(id) {
     const facts = id.split(";").slice(1).map((fact) => fact.split("="));
@@ -1537,17 +1581,23 @@ export function gapOf(text) {
     return /^\d+$/.test(text) ? Number(text) : UNKNOWN;
 }
 
-/** The channels that a URL names in its query, its tokens, and the URL without them. */
+/** What a URL names in its query, {ids, tokens, since}, and the URL without it, `base`. */
 export function channelsOf(url, query, from) {
     const {origin, pathname, search} = new URL(url, from);
     const parameters = search.slice(1).split("&");
     const ids = [];
     const tokens = [];
+    let since;
     const others = parameters.filter((parameter) => {
         const [name, value] = parameter.split(/=([^]*)/);
         if (value && decodedName(name) === "token") {
             tokens.push(value);
             return false;
+        }
+        const [, time, tag = 0] = /^(\d+)(?:(?::|%3a)(\d+))?$/i.exec(value) ?? [];
+        if (time && decodedName(name) === "since") {
+            since ??= `${time}:${tag}`; // of several the first counts
+            return false; // what is none, the server is to refuse for this URL alone
         }
         if (query === null || !value || decodedName(name) !== query) {
             return parameter !== "";
@@ -1556,7 +1606,7 @@ export function channelsOf(url, query, from) {
         return false;
     });
     const base = origin + pathname + (others.length > 0 ? `?${others.join("&")}` : "");
-    return {base, ids: [...new Set(ids)].sort(), tokens};
+    return {base, ids: [...new Set(ids)].sort(), tokens, since};
 }
 
 function decodedName(text) {
