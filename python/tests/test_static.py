@@ -33,7 +33,7 @@ def collect(settings: Any, directory: Path, storage: type[ManifestStaticFilesSto
 
 
 @pytest.mark.parametrize("storage", [ManifestStaticFilesStorage, FollowsImports])
-@pytest.mark.parametrize("name", ["updates.module.js", "updates.js", "updates.mjs"])
+@pytest.mark.parametrize("name", ["auto.js", "updates.module.js", "updates.js", "updates.mjs"])
 def test_the_scripts_get_hashed_names_and_stay_as_they_are(settings, tmp_path, storage, name):
     collect(settings, tmp_path, storage)
     url = staticfiles_storage.url(f"pushserver/{name}")
@@ -47,9 +47,10 @@ def test_the_scripts_get_hashed_names_and_stay_as_they_are(settings, tmp_path, s
     assert not re.search(rb"""(?:from|import)\s*\(?["'][./]""", collected.read_bytes())
 
 
-def test_the_module_is_what_its_parts_make():
+def test_the_modules_are_what_their_parts_make():
     join = runpy.run_path(str(Path(__file__).parents[1] / "client" / "join.py"))
-    assert join["MODULE"].read_text() == join["joined"](), "run python/client/join.py"
+    for module, names in join["MODULES"].items():
+        assert module.read_text() == join["joined"](names), "run python/client/join.py"
 
 
 def test_an_import_in_a_module_of_the_projects_own_is_followed(settings, tmp_path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.template.base import FilterExpression, Parser, Token
 
 from pushserver import tokens
+from pushserver.script import EXAMPLE, script
 from pushserver.utils import updates
 
 register = template.Library()
@@ -30,3 +32,42 @@ def channel_url(
     return updates.url_in_page(
         context.get("request"), (channel_id, *more), expires=expires, user=user, since=since
     )
+
+
+class ScriptNode(template.Node):
+    """``{% pushserver_script %}`` in a template that is compiled."""
+
+    def __init__(self, channels: dict[str, FilterExpression]) -> None:
+        self.channels = channels
+
+    def render(self, context: template.Context) -> str:
+        channels = {name: value.resolve(context) for name, value in self.channels.items()}
+        return script(channels, context.get("request"), context.get("csp_nonce"))
+
+
+@register.tag
+def pushserver_script(parser: Parser, token: Token) -> ScriptNode:
+    """Subscribes the page to channels, without any script of its own.
+
+        {% pushserver_script main="room-7" other=object.pk %}
+
+    Each update is an event of the document, ``pushserver``, whose ``detail`` has the name that is
+    given to the channel here and the update: ``{name: "main", data: …}``.
+    """
+    tag, *arguments = token.split_contents()
+    channels: dict[str, FilterExpression] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not (equals and value and name.isidentifier()):
+            raise template.TemplateSyntaxError(
+                f"{tag}: {argument!r} is not of the form name=channel, {EXAMPLE}; "
+                "a name has letters, digits and _, and does not begin with a digit"
+            )
+        if name in channels:
+            raise template.TemplateSyntaxError(
+                f"{tag}: two channels have the name {name!r}: give each its own, or a list of ids"
+            )
+        channels[name] = parser.compile_filter(value)
+    if not channels:
+        raise template.TemplateSyntaxError(f"{tag}: give each channel a name, {EXAMPLE}")
+    return ScriptNode(channels)

@@ -1,6 +1,7 @@
 // Type-checked only: what a project in TypeScript writes.
 import updates, {Updates, type State, type Transport} from "../../pushserver/static/pushserver/updates.module.js";
 import byItsOldName from "../../pushserver/static/pushserver/updates.mjs";
+import auto, {type PushServerEvent} from "../../pushserver/static/pushserver/auto.js";
 
 const takeBack: () => void = updates.registerProcessor<{value: number}>("main", "answer", (data) => {
     data.value.toFixed();
@@ -32,3 +33,15 @@ takeBack();
 updates.addEventListener("gaps", (event: CustomEvent<{missed: number}>) => event);
 const same: typeof updates = byItsOldName;
 void same;
+document.addEventListener("pushserver", ({detail: {name, data}}) => {
+    const channel: string = name;
+    data.value.toFixed();
+    void channel;
+});
+document.addEventListener("pushserver", (event: PushServerEvent<{value: number}>) => {
+    event.detail.data.value.toFixed();
+});
+// @ts-expect-error - a name is a text
+document.addEventListener("pushserver", (event: CustomEvent<{name: number}>) => event);
+const ofTheTag: typeof updates = auto;
+void ofTheTag;
