@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
 from pushserver import conf, status, tokens
 from pushserver.status import StatusError
-
-# Members in an answer; the most that the push server gives.
-PAGE = 1000
-
-Entry = TypeVar("Entry")
 
 
 class PresenceError(StatusError):
@@ -55,7 +50,8 @@ def presence(
         raise ValueError("presence: one channel at a time; call it for each")
     group, store = tokens.scope(_location())
     fields = {"channel": str(channel_id), "group": group, "store": store}
-    return [*_all(fields, "members", _member, host, timeout)]
+    members = status.ask_all(PresenceError, "presence", fields, "members", _member, host, timeout)
+    return [*members]
 
 
 async def apresence(
@@ -73,8 +69,10 @@ def is_present(user: object, host: Any = None, timeout: float = status.TIMEOUT_S
     _location()
     if (name := tokens.user_id(user)) is None:
         return False
+    asked = {"user": name}
+    channels = status.ask_all(PresenceError, "presence", asked, "channels", dict, host, timeout)
     # Most often the first page has one, so no other is asked for.
-    return any(True for _ in _all({"user": name}, "channels", dict, host, timeout))
+    return any(True for _ in channels)
 
 
 async def ais_present(user: object, host: Any = None, timeout: float = status.TIMEOUT_S) -> bool:
@@ -91,32 +89,6 @@ def _location() -> Mapping[str, Any]:
         "PUSH_SERVER['locations']: none keeps who is there: give a location of type 'subscriber' "
         "the key 'presence': True"
     )
-
-
-def _all(
-    fields: Mapping[str, str],
-    key: str,
-    entry: Callable[[Any], Entry],
-    host: Any,
-    timeout: float,
-) -> Iterator[Entry]:
-    """What stands under ``key`` in all pages, of which any may be short, or empty."""
-    after: int | None = None
-
-    def read(said: Any) -> tuple[list[Entry], int | None]:
-        following = said.get("next")
-        # Or another server could keep this going for ever.
-        if following is not None and following <= (-1 if after is None else after):
-            raise ValueError("no next page")
-        return [entry(each) for each in said[key]], following
-
-    while True:
-        page = {"limit": str(PAGE)} if after is None else {"limit": str(PAGE), "after": str(after)}
-        asked = {**fields, **page}
-        found, after = status.ask(PresenceError, "GET", "presence", asked, read, host, timeout)
-        yield from found
-        if after is None:
-            return
 
 
 def _member(entry: Mapping[str, Any]) -> Member:

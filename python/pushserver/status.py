@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -13,6 +13,9 @@ from pushserver import conf, hosts, keys, remedies, secrets
 from pushserver.utils.pool import shared
 
 TIMEOUT_S = 5.0
+
+# Entries in an answer; the most that the push server gives.
+PAGE = 1000
 
 Read = TypeVar("Read")
 
@@ -68,6 +71,34 @@ def ask(
     remedy = _REMEDIES.get(answer.status, "See whether a push server answers there")
     message = f"{error.what} {url}: status {answer.status}{remedies.reason(answer)}. {remedy}"
     raise error(message, url, answer.status)
+
+
+def ask_all(
+    error: type[StatusError],
+    name: str,
+    fields: Mapping[str, str],
+    key: str,
+    entry: Callable[[Any], Read],
+    host: Any,
+    timeout: float,
+) -> Iterator[Read]:
+    """What ``entry`` makes of each that stands under ``key`` in the answers to ``fields``, in all
+    pages, of which any may be short, or empty. Arguments and errors are those of ``ask``."""
+    after: int | None = None
+
+    def read(said: Any) -> tuple[list[Read], int | None]:
+        following = said.get("next")
+        # Or another server could keep this going for ever.
+        if following is not None and following <= (-1 if after is None else after):
+            raise ValueError("no next page")
+        return [entry(each) for each in said[key]], following
+
+    while True:
+        page = {"limit": str(PAGE)} if after is None else {"limit": str(PAGE), "after": str(after)}
+        found, after = ask(error, "GET", name, {**fields, **page}, read, host, timeout)
+        yield from found
+        if after is None:
+            return
 
 
 _REMEDIES = {
