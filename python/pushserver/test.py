@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from email.message import Message
@@ -21,9 +22,10 @@ from urllib.parse import urlsplit
 from urllib.request import Request
 from urllib.response import addinfourl
 
+from asgiref.sync import sync_to_async
 from django.test import override_settings
 
-from pushserver import conf, handover, hosts
+from pushserver import conf, handover, hosts, status, tokens
 from pushserver.binary import find_binary
 from pushserver.daemon import Daemon
 from pushserver.utils import pool, updates
@@ -113,6 +115,29 @@ class PushServer:
     def __exit__(self, *exception: Any) -> None:
         self._stack.close()
 
+    def wait_until_subscribed(self, channel_id: object, n: int = 1, timeout: float = 30.0) -> None:
+        """Returns when so many requests wait for the channel's updates, or more.
+
+        A page that has been opened is there then; tabs that share a connection are one request.
+        Raises ``AssertionError`` if that takes longer than ``timeout`` seconds, and
+        ``updates.StatusError``.
+        """
+        deadline = time.monotonic() + timeout
+        while (count := _subscribers(str(channel_id))) < n:
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"{count} of {n} requests wait for the updates of channel {channel_id!r} after "
+                    f"{timeout} seconds. See whether the page subscribes at all, and to this id"
+                )
+            time.sleep(0.01)
+
+    async def await_until_subscribed(
+        self, channel_id: object, n: int = 1, timeout: float = 30.0
+    ) -> None:
+        """``wait_until_subscribed`` for asynchronous tests; waits in a thread."""
+        wait = sync_to_async(self.wait_until_subscribed, thread_sensitive=False)
+        await wait(channel_id, n, timeout)
+
 
 class PushServerMixin:
     """For a ``LiveServerTestCase``: a push server for the class, as ``cls.push_server``.
@@ -135,6 +160,22 @@ class PushServerMixin:
         cls.push_server = PushServer(live_server_url=cls.live_server_url)
         cls.push_server.__enter__()
         cls.addClassCleanup(cls.push_server.__exit__)  # type: ignore[attr-defined]
+
+
+def _subscribers(channel_id: str) -> int:
+    """How many requests wait for the updates of a channel, as pages find it."""
+    group, store = tokens.scope(conf.location("subscriber"))
+
+    def count(channel: Any) -> int:
+        # An id that is no text has no `id`.
+        found = channel.get("id"), channel["group"], channel["store"]
+        return int(channel["subscribers"]) if found == (channel_id, group, store) else 0
+
+    fields = {"prefix": channel_id}
+    counts = status.ask_all(
+        status.StatusError, "channels", fields, "channels", count, None, status.TIMEOUT_S
+    )
+    return sum(counts)
 
 
 def _is_secure(push_server: Mapping[str, Any], key: str) -> bool:

@@ -3,13 +3,16 @@ with pytest."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+from django.conf import settings
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
 from django.test import override_settings
 
@@ -87,6 +90,10 @@ def test_there_need_be_no_live_server_and_no_database(push_server):
         assert response.read() == b"42"
 
 
+def test_the_fixture_tells_when_a_page_is_there(push_server):
+    push_server.wait_until_subscribed("room", n=0)
+
+
 def test_updates_are_captured(captured_updates):
     updates.send_update("room", 42)
     assert captured_updates == [("room", 42)]
@@ -101,7 +108,7 @@ def test_the_fixtures_beside_pytest_django(tmp_path, arguments):
 
 def test_the_fixtures_without_pytest_django(tmp_path):
     said = run_pytest(tmp_path, WITHOUT, "-p", "no:django")
-    assert "2 passed" in said, said
+    assert "3 passed" in said, said
 
 
 def run_pytest(directory, tests, *arguments):
@@ -134,6 +141,61 @@ def test_the_plugin_costs_nothing_where_it_is_not_used():
         [sys.executable, "-c", loaded], cwd=PYTHON, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def server():
+    with PushServer() as running:
+        yield running
+
+
+def test_it_is_known_when_somebody_is_subscribed(server):
+    taken = []
+
+    def subscribe():
+        with urlopen(updates.subscriber_url("räum/ 1"), timeout=20) as answer:
+            taken.append(answer.read())
+
+    server.wait_until_subscribed("räum/ 1", n=0)
+    pages = [threading.Thread(target=subscribe) for _ in range(2)]
+    for page in pages:
+        page.start()
+    server.wait_until_subscribed("räum/ 1", 2)
+    asyncio.run(server.await_until_subscribed("räum/ 1"))
+    # Of another channel, whose id begins so, nobody is counted.
+    with pytest.raises(AssertionError, match=r"^0 of 1 requests wait .* channel 'räum' after 0 "):
+        server.wait_until_subscribed("räum", timeout=0)
+    with pytest.raises(AssertionError, match="2 of 3 requests"):
+        asyncio.run(server.await_until_subscribed("räum/ 1", 3, timeout=0))
+    assert updates.send_update("räum/ 1", 42) == 2
+    for page in pages:
+        page.join()
+    assert taken == [b"42", b"42"]
+
+
+def test_those_of_another_store_are_not_counted():
+    places = [
+        {"type": "subscriber", "prefix": "/a/", "store": "other", "create_on_get": True},
+        {"type": "subscriber", "prefix": "/b/", "create_on_get": True},
+        {"type": "publisher", "prefix": "/p/"},
+    ]
+    stores = {"default": {"type": "memory"}, "other": {"type": "memory"}}
+
+    def subscribe():
+        with urlopen(f"{server.url}/b/room", timeout=20) as answer:
+            taken.append(answer.read())
+
+    taken = []
+    with PushServer(locations=places, store=stores) as server:
+        page = threading.Thread(target=subscribe)
+        page.start()
+        with override_settings(PUSH_SERVER=settings.PUSH_SERVER | {"locations": places[1:]}):
+            server.wait_until_subscribed("room")
+        with pytest.raises(AssertionError, match="0 of 1"):
+            server.wait_until_subscribed("room", timeout=0)
+        updates.send_update("room", 42)
+        page.join()
+    assert taken == [b"42"]
 
 
 def test_a_pubsub_location_takes_and_gives_updates(settings):
