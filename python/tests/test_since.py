@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 from django.http import HttpRequest, HttpResponse
@@ -13,6 +16,7 @@ from django.template import Context, RequestContext, Template, engines
 from django.urls import path
 
 from pushserver import cursor
+from pushserver.test import PushServer
 from pushserver.utils import updates
 
 PAGE = '{% load pushserver %}{% channel_url "room" since="now" %}'
@@ -160,3 +164,40 @@ def test_of_a_request_that_no_handler_brought_it_is_the_first_use(factory, reque
     first = updates.subscriber_url("a", made, since="now")
     clock.pass_s(10)
     assert updates.subscriber_url("a", made, since="now") == first
+
+
+@pytest.fixture
+def newest(settings, clock):
+    """A push server whose pages begin with the newest message, unless they say otherwise."""
+    clock.now_s = time.time()
+    settings.ROOT_URLCONF = __name__
+    places = [
+        {"type": "subscriber", "url": "/u", "query": "channel", "first_message": -1},
+        {"type": "publisher", "prefix": "/p/"},
+    ]
+    with PushServer(locations=places) as server:
+        yield server
+
+
+def polled(url, **headers):
+    with urlopen(Request(url, headers=headers), timeout=20) as answer:
+        return answer.read()
+
+
+def test_nothing_is_missed_that_is_published_while_a_page_is_rendered(newest, client):
+    url = client.get("/page").content.decode()
+    assert polled(url) == b'{"number":0}'
+    assert polled(re.sub("&since=[0-9]+", "", url)) == b'{"number":1}'
+
+
+def test_oldest_and_an_id_are_where_a_page_begins(newest):
+    for number in range(3):
+        updates.send_update("room", number)
+    url = updates.subscriber_url("room", since="oldest")
+    with urlopen(url, timeout=20) as answer:
+        assert answer.read() == b"0"
+        moment = parsedate_to_datetime(answer.headers["Last-Modified"])
+        first = f"{int(moment.timestamp())}:{answer.headers['Etag']}"
+    assert polled(updates.subscriber_url("room", since=first)) == b"1"
+    # A place that the page knows by itself is newer.
+    assert polled(url, **{"Last-Event-ID": first}) == b"1"
