@@ -16,8 +16,12 @@ def reason(answer: Answer) -> str:
     return f" ({line})" if line and not line.startswith("<") else ""
 
 
-def remedy(error: Exception) -> str:
-    """For an error of the network. What was asked may have been done: the text says so."""
+def remedy(error: Exception, changes: bool = True) -> str:
+    """For an error of the network.
+
+    ``changes``: what was asked for changes something, and may have been done: the text says so.
+    """
+    doubt = "Whether it was taken is not known. " if changes else ""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             "Give that server a certificate that this machine trusts. That for development, which "
@@ -33,9 +37,9 @@ def remedy(error: Exception) -> str:
             "settings"
         )
     if isinstance(error, TimeoutError):
-        return "Whether it was taken is not known. See what holds that server up, or raise timeout"
+        return f"{doubt}See what holds that server up" + (", or raise timeout" if changes else "")
     if isinstance(error, (ConnectionResetError, http.client.HTTPException)):
-        return "Whether it was taken is not known. See whether a push server listens there, its log"
+        return f"{doubt}See whether a push server listens there, its log"
     text = (
         "Start the push server with `manage.py runpushserver`, or set "
         "PUSH_SERVER['publisher_host'] to where it runs"

@@ -76,9 +76,7 @@ class Pool:
     def _ask(
         self, method: str, url: str, body: bytes | None, headers: dict[str, str], timeout_s: float
     ) -> Answer:
-        parts = urlsplit(url)
-        origin = Origin(parts.scheme, parts.netloc)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        origin, target = taken_apart(url)
         connection = self._take(origin)
         if connection is not None:
             connection.timeout = timeout_s
@@ -91,7 +89,7 @@ class Pool:
                 connection.close()
             else:
                 return self._receive(origin, connection)
-        connection = _connect(origin, timeout_s)
+        connection = connect(origin, timeout_s)
         try:
             connection.request(method, target, body, headers)
         except (BrokenPipeError, ConnectionAbortedError, ConnectionResetError):
@@ -148,7 +146,15 @@ class _UnixConnection(HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _connect(origin: Origin, timeout_s: float) -> HTTPConnection:
+def taken_apart(url: str) -> tuple[Origin, str]:
+    """Where to connect, and the target of the request."""
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Origin(parts.scheme, parts.netloc), target
+
+
+def connect(origin: Origin, timeout_s: float) -> HTTPConnection:
+    """A new connection, made when it is used first. Raises ``ValueError`` for an unknown scheme."""
     if not origin.host:
         raise ValueError("the URL has no host")
     if origin.scheme == "http":
