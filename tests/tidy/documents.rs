@@ -114,6 +114,18 @@ fn the_log_lines_that_the_operations_page_names_are_written() {
 }
 
 #[test]
+fn the_files_that_a_contributor_is_sent_to_are_there() {
+    let page = read("CONTRIBUTING.md");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let folders = ["src/", "tests/", "docs/", "python/", "crates/", "fuzz/"];
+    let is_path = |text: &&str| folders.iter().any(|folder| text.starts_with(folder));
+    let paths: Vec<&str> =
+        quoted.filter_map(|text| text.split(' ').next()).filter(is_path).collect();
+    let wrong: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(paths.len() > 40 && wrong.is_empty(), "of {paths:?} these are not there: {wrong:?}");
+}
+
+#[test]
 fn what_tests_share_is_used() {
     let rust = |folder: &str| files(&root().join(folder)).into_iter().filter(|path| is_rust(path));
     let text = |path: PathBuf| fs::read_to_string(path).expect("it is UTF-8");
