@@ -1,15 +1,14 @@
 #!/bin/sh
-# What does a message to an open stream cost, beside the limit server and nginx with Nchan? One
-# worker each, in turns A B A B: cycles of 1 000 subscribers, fan-outs to 10 000, and for each server
-# afresh the memory of 10 000 idle streams and the system calls of a delivery.
+# What does a message to an open stream, or to a long poll (`poll`), cost, beside the limit server
+# and nginx with Nchan? One worker each, in turns A B A B: cycles of 1 000 subscribers, fan-outs to
+# 10 000, and for each server afresh the memory of 10 000 idle streams and the system calls of a
+# delivery.
 #
 #   benches/streams.sh [ROUNDS] [SECONDS] [TRANSPORT...]
 #
-# needs nginx with Nchan, strace, taskset, and
-#
-#   cargo build --release && cargo build --release --example limit
-#
-# The servers run on core 0, the load on the other cores. PORT is the first of three ports.
+# needs nginx with Nchan, strace, taskset and curl. BINARY and LIMIT name builds of the daemon and of
+# the limit server; without them both are built. The servers run on core 0, the load on the other
+# cores. PORT is the first of three ports.
 set -eu
 rounds=${1:-3}
 seconds=${2:-2}
@@ -18,6 +17,11 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 binary=${BINARY:-$root/target/release/pushserver}
 limit=${LIMIT:-$root/target/release/examples/limit}
 port=${PORT:-18040}
+for program in nginx strace taskset curl; do
+    command -v $program > /dev/null || { echo "this needs $program: install it" >&2; exit 1; }
+done
+[ -n "${BINARY:-}" ] || (cd "$root" && cargo build --release --locked --quiet)
+[ -n "${LIMIT:-}" ] || (cd "$root" && cargo build --release --locked --quiet --example limit)
 work=$(mktemp -d)
 others=1-$(($(nproc --all) - 1))
 pids=
