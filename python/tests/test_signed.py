@@ -186,7 +186,7 @@ def test_access_is_taken_back_at_once_and_for_tokens_of_before(server):
     ]
     for poll in polls:
         poll.start()
-    wait_until(lambda: _subscribers("room") == 2)
+    server.wait_until_subscribed("room", 2)
     assert updates.revoke(7, "hall") == 0
     assert updates.revoke(7, "room") == 1
     polls[0].join(20)
@@ -199,13 +199,6 @@ def test_access_is_taken_back_at_once_and_for_tokens_of_before(server):
     wait_until(lambda: ask(updates.subscriber_url("room", user=7)).status == 200)
     assert updates.revoke(8) == 1
     polls[1].join(20)
-
-
-def _subscribers(channel):
-    """How many the daemon says wait there."""
-    token = sign({"c": channel, "e": 60, "a": "pub"})
-    text = ask(updates.publisher_url(channel), Authorization=f"Bearer {token}").body.decode()
-    return int(text.partition("active subscribers: ")[2].split()[0])
 
 
 def test_what_the_daemon_is_given(settings):
