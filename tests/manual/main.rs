@@ -2,8 +2,9 @@
 //! `docs/package`, as packages install them. `UPDATE_MANUAL=1 cargo test --test manual` writes
 //! them; what then changed is for `git diff` and your judgement.
 //!
-//! That a shell or `man` understands them is for `tests/packages` to try; bash alone is here.
+//! That shells and `man` understand them is for `tests/packages` to try; bash alone is here.
 
+mod package;
 mod page;
 mod shells;
 
