@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import threading
 
@@ -13,8 +14,10 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from pushserver import signals
+from pushserver.listening import Listener, Note
 from pushserver.test import capture_updates
-from pushserver.utils import updates
+from pushserver.utils import pool, updates
+from tests.browser.conftest import NGINX, running_nginx
 from tests.ports import nothing_listens
 from tests.stub import Answer
 
@@ -185,3 +188,19 @@ def test_the_command_says_nothing_of_an_update_whose_error_is_ignored(settings, 
     call_command("push", "room", "1", "--wait", "1")
     assert capsys.readouterr().out == ""
     assert "was not sent" in caplog.text
+
+
+def test_nginx_does_not_wait_and_says_who_listens(settings, tmp_path, capsys):
+    with running_nginx(tmp_path, NGINX) as host, contextlib.ExitStack() as stack:
+        settings.PUSH_SERVER = {"publisher_host": host}
+        # Far less than the 30 seconds, and no error of the time: it has answered at once.
+        assert updates.send_update("room", 1, wait=30, timeout=-25) == 0
+        call_command("push", "room", "2", wait=30)
+        assert capsys.readouterr().out.startswith(LATER)
+        followed = stack.enter_context(contextlib.closing(Listener("room", "oldest").follow()))
+        assert isinstance(next(followed), Note)
+        assert [next(followed).data for _ in range(2)] == ["1", "2"]
+        call_command("push", "room", "3", wait=30)
+        assert capsys.readouterr().out == "delivered to 1\n"
+        assert next(followed).data == "3"
+    pool.shared.close()
