@@ -14,7 +14,7 @@ from contextlib import closing
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from pushserver import conf, hosts, remedies, status
+from pushserver import conf, cursor, hosts, remedies, status
 from pushserver.utils import pool, updates
 
 # The pause after a failure, until the stream says which; twice as long after each further one.
@@ -60,7 +60,8 @@ class Listener:
 
     def __init__(self, channel_id: str, since: object) -> None:
         self.channel_id = channel_id
-        self._since = since
+        # Not a later "now" at a later attempt.
+        self._since = cursor.parameter(since, None)
         self._url()
         # Where, as messages say it: without the token.
         self._where = hosts.publisher_origin() + conf.path("subscriber", channel_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -14,12 +15,13 @@ import sys
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from pushserver import conf, listening
+from pushserver import conf, cursor, listening
 from pushserver.listening import Listener, ListeningError, Message, Note
 from pushserver.management.commands import listen
 from pushserver.test import PushServer
@@ -387,6 +389,17 @@ def test_the_place_of_a_stream_without_a_message_is_kept(stub):
     with pytest.raises(ListeningError):
         [*Listener("room", "now").follow()]
     assert stub.requests[1].headers["last-event-id"] == "6:3"
+
+
+def test_now_is_when_listening_began(stub, monkeypatch):
+    now_s = itertools.count(1_795_895_826.5, 10)
+    monkeypatch.setattr(cursor, "time", SimpleNamespace(time=lambda: next(now_s)))
+    answers = [stream(), Answer(404)]
+    stub.answer = lambda request: answers.pop(0)
+    with pytest.raises(ListeningError, match="404"):
+        [*Listener("room", "now").follow()]
+    paths = {request.path for request in stub.requests}
+    assert paths == {"/updates/room?since=1795895825"}
 
 
 def test_an_id_of_another_server(stub):
