@@ -231,6 +231,9 @@ export class Feed {
         const known = [...this.#names.values()].filter(({isKnown}) => isKnown);
         known.forEach((entry) => {
             entry.from ??= place;
+            if (entry.seen === null && place !== null && entry.isBefore(place)) {
+                entry.seen = place; // the holder's request brings all from there on
+            }
             entry.enter(this.#detail);
         });
         this.#chase((entry) => order(entry.seen, entry.from) < 0);
@@ -348,7 +351,8 @@ export class Feed {
                 } else {
                     cursor = answer.id;
                     const still = entries.filter((entry) => entry.chase === chase);
-                    still.forEach((entry) => entry.merge(this.#late, answer));
+                    const own = {...answer, begin: asked.since};
+                    still.forEach((entry) => entry.merge(this.#late, own));
                 }
             } catch (error) {
                 failures += 1;

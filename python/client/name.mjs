@@ -2,6 +2,8 @@
 
 import {UNKNOWN, later, order} from "./ids.mjs";
 
+const CLOCKS_S = 5;
+
 /** One name that a page has given, with the channels that it follows. */
 export class Name {
     name;
@@ -35,14 +37,16 @@ export class Name {
         }
         // The count is right only for a name that had everything up to there, and nothing after.
         const isExact = order(message.prev, this.seen) === 0;
-        const gap = isExact ? message.gap : message.gap && UNKNOWN;
-        this.#process({...message, gap, text: this.#isEarly(message) ? undefined : message.text});
+        this.#process(isExact ? message : {...message, gap: message.gap && UNKNOWN});
     }
 
-    /** Whether it came only since another name, with the same request, began before this one. */
-    #isEarly({begin, id}) {
-        const isShared = this.from === null && begin !== this.since;
-        return isShared && this.since !== undefined && order(id, this.since) <= 0;
+    /**
+     * Whether a place is before this name's beginning, even if the clocks of the server that wrote
+     * its URL and of the push server differ: who misses nothing may get some seconds of old ones.
+     */
+    isBefore(place) {
+        const [time, tag] = this.since?.split(":") ?? [];
+        return time !== undefined && order(place, `${time - CLOCKS_S}:${tag}`) <= 0;
     }
 
     /**
@@ -60,8 +64,11 @@ export class Name {
         this.#process(answer);
     }
 
-    #process({id, gap, channel, text}) {
+    #process({id, gap, channel, text, begin}) {
         this.seen = id;
+        if (begin !== this.since && this.isBefore(id)) {
+            return; // it came only since another name has a part in the request
+        }
         if (gap !== undefined) {
             this.#tell.gap(this.name, gap === UNKNOWN ? null : gap);
         }

@@ -178,7 +178,7 @@ class StreamServer:
 
     def _stream(self, asked: Asked, client: Client) -> None:
         place = self._begin(asked)
-        begin = f"id: {place[0]}:{place[1]}\n" if self.last else ""
+        begin = f"id: {place[0]}:{place[1]}\n" if self.last or asked.since else ""
         client.begin_stream(f": ping {self.ping_s}\nretry: {self.retry_ms}\n{begin}\n")
         while True:
             found = self._next(asked, place, client, self.ping_s)
