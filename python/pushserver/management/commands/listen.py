@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from pushserver import running
 from pushserver.listening import Listener, ListeningError, Message, Note
 
 # Messages that wait to be written. Beyond, the push server keeps them.
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        running.find()
         try:
             listeners = [Listener(each, options["since"]) for each in options["channels"]]
         except (ValueError, ImproperlyConfigured) as error:

@@ -9,7 +9,7 @@ from urllib.response import addinfourl
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pushserver import conf, signals, status
+from pushserver import conf, running, signals, status
 from pushserver.utils import updates
 
 
@@ -43,6 +43,7 @@ class Command(BaseCommand):
                 f"the update is not JSON: {error}. "
                 """A shell needs it quoted, as in '{"type": "answer", "value": 42}'"""
             ) from error
+        running.find()
         signals.post_send_update.connect(self.keep)
         try:
             updates.send_update(
