@@ -1,6 +1,7 @@
-"""What a new user does: the documentation's "First message" to the letter, and the example.
+"""What a new user does: the documentation's "First message" to the letter, the four steps to one,
+and the example.
 
-    python newcomer.py first_message|example CHECKOUT PYTHON DIRECTORY
+    python newcomer.py first_message|four_steps|example CHECKOUT PYTHON DIRECTORY
 
 PYTHON is the interpreter of an environment with the package. Uses the ports 8000 and 8001, as new
 users do: to be run in a network namespace of its own.
@@ -9,9 +10,11 @@ users do: to be run in a network namespace of its own.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,11 +37,7 @@ def first_message(checkout: Path, python: str, directory: Path) -> None:
 
     subprocess.run([python, "-m", "django", "startproject", "mysite"], cwd=directory, check=True)
     project = directory / "mysite"
-    for name, addition in edits:
-        path = project / name
-        path.parent.mkdir(exist_ok=True)
-        with path.open("a") as file:
-            file.write("\n" + addition)
+    append(project, dict(edits))
 
     manage = [python, "manage.py"]
     push_answer = [*manage, "push", *push.groups()]
@@ -49,11 +48,65 @@ def first_message(checkout: Path, python: str, directory: Path) -> None:
         ):
             page_gets(browser, push_answer, project)
         port = 'PUSH_SERVER = {"port": 8000}'
-        assert f"`{port}`" in text, "the setting for --allrequests"
+        of_running = (checkout / "docs" / "django" / "running.md").read_text()
+        assert f"`{port}`" in of_running, "the setting for --allrequests"
         with (project / "mysite" / "settings.py").open("a") as file:
             file.write(port + "\n")
         with running([*manage, "runpushserver", "--allrequests"], project):
             page_gets(browser, push_answer, project)
+
+
+# What any page of a project has, and a new project has none of.
+PAGE = {
+    "mysite/settings.py": 'INSTALLED_APPS += ["mysite"]',
+    "mysite/urls.py": """
+        from django.views.generic import TemplateView
+        urlpatterns += [path("", TemplateView.as_view(template_name="room.html"))]
+    """,
+    "mysite/templates/room.html": "<title>Room</title> Said: <output></output>",
+}
+# The steps between `pip install` and `runpushserver`.
+EDITS = {
+    "mysite/settings.py": 'INSTALLED_APPS += ["pushserver"]',
+    "mysite/templates/room.html": """
+        {% load pushserver %}
+        {% pushserver_script main="room-7" %}
+        <script>
+        document.addEventListener("pushserver", ({detail}) => {
+          document.querySelector("output").value = `${detail.name}: ${detail.data.text}`;
+        });
+        </script>
+    """,
+}
+
+
+def four_steps(checkout: Path, python: str, directory: Path) -> None:
+    """From an installed package to an update in the browser; prints what it took, and how long."""
+    subprocess.run([python, "-m", "django", "startproject", "mysite"], cwd=directory, check=True)
+    project = directory / "mysite"
+    append(project, PAGE)
+    manage = [python, "manage.py"]
+    push = [*manage, "push", "room-7", '{"text": "hello"}']
+    with Browser() as browser:
+        began = time.monotonic()
+        append(project, EDITS)
+        with running([*manage, "runpushserver", "--allrequests"], project):
+            wait_for(lambda: opens(browser, "Room"))
+            subprocess.run(push, cwd=project, check=True)
+            said = "return document.querySelector('output').value"
+            wait_for(lambda: browser.run(said) == "main: hello")
+            took_s = time.monotonic() - began
+            leave(browser)
+    lines = sum(len(text.strip().splitlines()) for text in EDITS.values())
+    print(json.dumps({"edits": len(EDITS), "lines": lines, "seconds": took_s}))
+
+
+def append(project: Path, additions: dict[str, str]) -> None:
+    for name, addition in additions.items():
+        path = project / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            file.write("\n" + textwrap.dedent(addition) + "\n")
 
 
 def page_gets(browser: Browser, push_answer: list[str], project: Path) -> None:
@@ -62,6 +115,11 @@ def page_gets(browser: Browser, push_answer: list[str], project: Path) -> None:
     assert browser.run(answer) == "not known yet"
     wait_for(lambda: run(push_answer, project))
     wait_for(lambda: browser.run(answer) == "42")
+    leave(browser)
+
+
+def leave(browser: Browser) -> None:
+    """The page had no complaints."""
     complaints = [line for line in browser.log() if "favicon.ico" not in line]
     browser.open("about:blank")  # it would complain of the end of the servers
     assert not complaints, complaints
@@ -133,5 +191,5 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    todo = {"first_message": first_message, "example": example}[sys.argv[1]]
-    todo(Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
+    todo = {"first_message": first_message, "four_steps": four_steps, "example": example}
+    todo[sys.argv[1]](Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))

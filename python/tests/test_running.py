@@ -22,7 +22,7 @@ def ports(settings, monkeypatch):
         monkeypatch.setitem(conf.DEFAULTS, "port", usual)
         monkeypatch.setattr(conf, "ALL_REQUESTS_PORT", of_all_requests)
         settings.PUSH_SERVER = {}
-        monkeypatch.delenv(hosts.HOST_VARIABLE, raising=False)
+        os.environ.pop(hosts.HOST_VARIABLE, None)
 
     yield ports
     os.environ.pop(hosts.HOST_VARIABLE, None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -50,20 +53,42 @@ def test_it_carries_all_of_the_package_and_nothing_else(wheel):
     ]
 
 
+class Installed(NamedTuple):
+    python: Path
+    seconds: float
+
+
 @pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory):
+def installed(wheel, tmp_path_factory):
     """The interpreter of an environment with the wheel and what it requires."""
     environment = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     python = environment / "bin" / "python"
     quiet = ["-q", "--disable-pip-version-check"]
+    began = time.monotonic()
     subprocess.run([python, "-m", "pip", "install", *quiet, wheel], check=True)
-    return python
+    return Installed(python, time.monotonic() - began)
 
 
 @pytest.mark.parametrize("what", ["first_message", "example"])
-def test_a_newcomer_gets_what_the_documentation_says(python, tmp_path, what):
-    command = [sys.executable, TESTS / "newcomer.py", what, ROOT, python, tmp_path]
+def test_a_newcomer_gets_what_the_documentation_says(installed, tmp_path, what):
+    newcomer(what, installed.python, tmp_path)
+
+
+def test_four_steps_lead_to_the_first_message(installed, tmp_path, record_property):
+    said = newcomer("four_steps", installed.python, tmp_path, stdout=subprocess.PIPE).splitlines()
+    took = json.loads(said[-1])
+    record_property(
+        "first message",
+        f"pip install, {took['edits']} edits of {took['lines']} lines, runpushserver; "
+        f"{installed.seconds:.1f} s of pip and {took['seconds']:.1f} s until the page had it",
+    )
+
+
+def newcomer(what, python, directory, **options):
+    command = [sys.executable, TESTS / "newcomer.py", what, ROOT, python, directory]
     # Nothing of these tests' surroundings may help: neither the checkout nor a binary of theirs.
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    subprocess.run([*own_network(), *command], env=kept, check=True, timeout=180)
+    command = [*own_network(), *command]
+    done = subprocess.run(command, env=kept, check=True, timeout=180, text=True, **options)
+    return done.stdout
