@@ -17,8 +17,8 @@ pub fn settle() {
         unsafe extern "C" {
             fn __nss_configure_lookup(database: *const c_char, services: *const c_char) -> c_int;
         }
-        // SAFETY: <nss.h>: both are C strings, of which it copies what it keeps; any thread may call
-        // it. It fails for want of memory alone, and then names are looked up as before.
+        // SAFETY: <nss.h>: both are C strings, of which it copies what it keeps; any thread may
+        // call it. It fails for want of memory alone, and then names are looked up as before.
         let _ = unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
     }
 }
