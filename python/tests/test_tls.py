@@ -254,10 +254,10 @@ def test_nothing_is_trusted_for_other_machines(server, monkeypatch):
     assert trusted.verify_mode == ssl.CERT_REQUIRED
     monkeypatch.setattr(certificate, "context", forbidden)
     for host in ("example.com", "example.com:8001", "192.0.2.7:8001", "localhost.example.com"):
-        pool._connect(pool.Origin("https", host), 1)
+        pool.connect(pool.Origin("https", host), 1)
     for host in ("localhost:8001", "127.0.0.1:8001", "[::1]:8001"):
         with pytest.raises(AssertionError):
-            pool._connect(pool.Origin("https", host), 1)
+            pool.connect(pool.Origin("https", host), 1)
 
 
 def test_a_certificate_that_was_renewed_is_trusted_at_the_next_connection(settings, state):
