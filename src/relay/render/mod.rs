@@ -6,6 +6,7 @@ mod ids;
 pub(in crate::relay) mod information;
 mod large;
 pub(in crate::relay) mod payload;
+mod reply;
 pub(in crate::relay) mod stream;
 mod validators;
 pub(in crate::relay) mod websocket;
@@ -13,97 +14,23 @@ pub(in crate::relay) mod websocket;
 use std::rc::Rc;
 
 use self::ids::write_encoded;
-use self::information::Form;
 use self::large::LargeEvents;
 use self::payload::{COPIED_BODY_MAX, Payload};
 use self::stream::StreamForm;
 use self::validators::{write_caching, write_validators};
-use super::location::{Found, Location, OriginSlot};
 use super::options::METHODS;
 use super::request::upgrade::{META, Upgrade};
 use crate::clock::Now;
 use crate::http::response::{self, HeadWriter};
-use crate::http::{RequestHead, Version, write_http_date};
+use crate::http::write_http_date;
 use crate::hub::{Due, Information};
 use crate::message::{Cursor, Message, MessageId};
 use crate::store::Gap;
 
+pub(in crate::relay) use self::reply::{Persistence, Reply};
+
 /// Deliveries that are kept while a fan-out goes on: a few, since few differ at any one time.
 const CACHE_MAX: usize = 8;
-
-/// What becomes of a connection after an answer, and how that is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) enum Persistence {
-    /// HTTP/1.1: kept, and nothing said.
-    Keep,
-    /// HTTP/1.0 whose client asked for it: kept, and said.
-    KeepAlive,
-    /// Closed.
-    Close,
-}
-
-impl Persistence {
-    /// Behind the answer to a request. `stopping`: every answer is the last.
-    pub(in crate::relay) fn of(head: &RequestHead<'_>, stopping: bool) -> Self {
-        match (head.keep_alive && !stopping, head.version) {
-            (false, _) => Self::Close,
-            (true, Version::Http10) => Self::KeepAlive,
-            (true, Version::Http11) => Self::Keep,
-        }
-    }
-
-    pub(in crate::relay) fn line(self) -> &'static [u8] {
-        match self {
-            Self::Keep => b"",
-            Self::KeepAlive => b"Connection: keep-alive\r\n",
-            Self::Close => b"Connection: close\r\n",
-        }
-    }
-}
-
-/// What the answer to a request depends on.
-#[derive(Debug, Clone)]
-pub(in crate::relay) struct Reply {
-    /// `None`: no location serves its path.
-    pub(in crate::relay) location: Option<Rc<Location>>,
-    pub(in crate::relay) origin: OriginSlot,
-    pub(in crate::relay) persistence: Persistence,
-    /// Of channel information.
-    pub(in crate::relay) form: Form,
-    /// The answer has no body.
-    pub(in crate::relay) is_head: bool,
-}
-
-impl Reply {
-    /// Of a request that no location has to do with.
-    pub(in crate::relay) fn bare(persistence: Persistence, is_head: bool) -> Self {
-        let (origin, form) = (OriginSlot::UNLISTED, Form::PLAIN);
-        Self { location: None, origin, persistence, form, is_head }
-    }
-
-    /// To a request, by the location that was found for it.
-    pub(in crate::relay) fn to(
-        head: &RequestHead<'_>,
-        found: Option<&Found<'_>>,
-        persistence: Persistence,
-    ) -> Self {
-        let bare = Self::bare(persistence, head.method == "HEAD");
-        let Some((location, _)) = found else { return bare };
-        let form = match location.role.publisher() {
-            Some(_) => Form::of(head.header_all("Accept")),
-            None => Form::PLAIN,
-        };
-        let origin = location.origin_slot(head.header("Origin"));
-        Self { location: Some(Rc::clone(location)), origin, form, ..bare }
-    }
-
-    /// Whether a delivery has the same bytes for both.
-    fn same_bytes(&self, other: &Self) -> bool {
-        let location = |reply: &Self| reply.location.as_ref().map(Rc::as_ptr);
-        (location(self), self.origin, self.persistence)
-            == (location(other), other.origin, other.persistence)
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
