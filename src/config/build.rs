@@ -382,6 +382,7 @@ pub(super) fn limits(limits: &Limits) -> relay::Limits {
         upstream_wait_ms: limits.upstream_wait.milliseconds(),
         token_s: limits.token_seconds,
         revocations: limits.revocations,
+        waiting_publishers: limits.waiting_publishers,
         presence_members: limits.presence_members,
     }
 }

@@ -306,5 +306,6 @@ pub(super) struct Limits {
     pub(super) upstream_wait: Seconds,
     pub(super) token_seconds: u64,
     pub(super) revocations: usize,
+    pub(super) waiting_publishers: usize,
     pub(super) presence_members: usize,
 }

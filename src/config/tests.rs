@@ -85,7 +85,7 @@ fn everything() -> Value {
         "headers": 5, "uri_bytes": 6, "body_bytes": 7, "channel_id_bytes": 8,
         "channels_per_request": 10, "pipeline_depth": 9, "header_timeout": 1, "body_timeout": 2, "write_timeout": 3,
         "keepalive_timeout": 4, "upstream_timeout": 0.25, "upstream_wait": 0.5,
-        "token_seconds": 11, "revocations": 12, "presence_members": 13,
+        "token_seconds": 11, "revocations": 12, "waiting_publishers": 14, "presence_members": 13,
     });
     all["signing_keys"] = json!(["WPZ7yA_D0aNIjCHEGbtz24TFkjQ4ZWovxcFaPztwUGg"]);
     if !cfg!(feature = "persist") {
@@ -154,6 +154,7 @@ fn no_settings_give_the_defaults() {
         upstream_wait_ms: 5_000,
         token_s: 604_800,
         revocations: 10_000,
+        waiting_publishers: 1000,
         presence_members: 100_000,
     };
     assert_eq!(config.relay.limits, written);
@@ -228,6 +229,7 @@ fn every_key_reaches_its_option() {
         upstream_wait_ms: 500,
         token_s: 11,
         revocations: 12,
+        waiting_publishers: 14,
         presence_members: 13,
     };
     assert_eq!(config.relay.limits, limits);
@@ -379,7 +381,7 @@ fn an_unknown_key_finds_the_key_that_was_meant() {
             json!({"limits": {"colour": 1}}),
             "limits.colour: unknown key; known are body_bytes, body_timeout, channel_id_bytes, \
              channels, channels_per_request, connections, header_bytes, header_timeout, headers, keepalive_timeout, \
-             passthrough_queue, pipeline_depth, presence_members, revocations, token_seconds, upstream_timeout, upstream_wait, uri_bytes and \
+             passthrough_queue, pipeline_depth, presence_members, revocations, token_seconds, upstream_timeout, upstream_wait, uri_bytes, waiting_publishers and \
              write_timeout",
         ),
         (

@@ -109,6 +109,8 @@ figures! {
         Gauge polls_of_several,
         /// Timers that are set, with those of the hub.
         Gauge timers = "timers",
+        /// Publishers that wait until a subscriber is sent their message.
+        Gauge waiting_publishers = "publishers_waiting",
         /// Messages that publishers got an acknowledgement for.
         Counter published = "messages_published",
         /// Messages sent to subscribers.

@@ -96,8 +96,9 @@ impl Information {
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Output {
-    /// The message is published; `waiting`: to at least one held request.
-    Published { peer: Peer, waiting: bool, information: Information },
+    /// The message is published, at this place in its store; `waiting`: to at least one held
+    /// request.
+    Published { peer: Peer, place: MessageId, waiting: bool, information: Information },
     /// The channel exists (now).
     Exists { peer: Peer, information: Information },
     /// The channel is deleted and every held request was told.

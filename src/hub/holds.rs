@@ -96,8 +96,8 @@ impl Holds {
             !taken.is_empty() || feed.is_some_and(|feed| self.streams.want(feed, &message));
         match publisher {
             Some(peer) => {
-                let information = Information::new(facts, held);
-                self.outputs.push_back(Output::Published { peer, waiting, information });
+                let (place, information) = (message.place(), Information::new(facts, held));
+                self.outputs.push_back(Output::Published { peer, place, waiting, information });
             }
             None => self.brought = Some(Brought { channel, id: message.id(), held, waiting }),
         }
@@ -115,7 +115,7 @@ impl Holds {
     pub(super) fn accepted(
         &mut self,
         peer: Peer,
-        (channel, id): (Option<ChannelKey>, MessageId),
+        (channel, id, place): (Option<ChannelKey>, MessageId, MessageId),
         (facts, elsewhere): (Facts, bool),
     ) {
         let brought = self.brought.filter(|one| Some(one.channel) == channel && one.id == id);
@@ -126,7 +126,7 @@ impl Holds {
         };
         let information = Information::new(facts, held);
         let waiting = waiting || elsewhere;
-        self.outputs.push_back(Output::Published { peer, waiting, information });
+        self.outputs.push_back(Output::Published { peer, place, waiting, information });
     }
 
     /// Who follows several channels of a store reads on there.

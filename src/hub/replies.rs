@@ -32,9 +32,9 @@ pub(super) fn take(holds: &mut Holds, pending: Option<&Pending>, reply: Reply<Wa
         Reply::Found { message, gap } => {
             peer.map(|peer| Output::Deliver { peer, message, gap, many_waited: None })
         }
-        Reply::Accepted { channel, id, elsewhere, facts } => {
+        Reply::Accepted { channel, id, place, elsewhere, facts } => {
             let Some(peer) = peer else { return };
-            return holds.accepted(peer, (channel, id), (facts, elsewhere));
+            return holds.accepted(peer, (channel, id, place), (facts, elsewhere));
         }
         Reply::Exists { channel, facts } => {
             channel.into_iter().for_each(|channel| holds.adopt(channel, now));

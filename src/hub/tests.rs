@@ -171,7 +171,7 @@ impl Bench {
                     }
                     continue;
                 }
-                Output::Published { peer, waiting, information: i } => format!(
+                Output::Published { peer, waiting, information: i, .. } => format!(
                     "{}: published {} of {}, {} waited",
                     peer.0,
                     if waiting { 201 } else { 202 },

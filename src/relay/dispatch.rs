@@ -3,7 +3,7 @@
 
 use super::client::next::Next;
 use super::client::{Client, ConnTimer, Phase};
-use super::client::{answering, reading, responding, streaming};
+use super::client::{acknowledging, answering, reading, responding, streaming};
 use super::conn::Connections;
 use super::conn_key::ConnKey;
 use super::effects::Effects;
@@ -79,7 +79,11 @@ impl Dispatch<'_> {
                 client.vanish(&mut step);
                 self.conns.remove(conn);
             }
-            Input::Ended => client.end(&mut step),
+            Input::Ended => {
+                client.end(&mut step);
+                // Perhaps nobody is there any more who waits; whoever is has the answer.
+                acknowledging::answer(client, &mut step);
+            }
             Input::Stalled => client.stall(&mut step),
             Input::Progressed => client.arm(ConnTimer::Write, &mut step),
             Input::Drained => {
@@ -241,6 +245,16 @@ impl Dispatch<'_> {
             let Some(conn) = self.effects.holders.next_revoked() else { return };
             if let Some((client, mut step)) = self.client(conn) {
                 streaming::end_revoked(client, &mut step);
+            }
+        }
+    }
+
+    /// Answers publishers whose messages were sent, at most so many.
+    pub(super) fn tell_publishers(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some((conn, place)) = self.effects.unsent.next_sent() else { return };
+            if let Some((client, mut step)) = self.client(conn) {
+                acknowledging::sent(client, place, &mut step);
             }
         }
     }

@@ -15,6 +15,7 @@ use super::presence::Presence;
 use super::recorder::Recorder;
 use super::render::payload::Payload;
 use super::timers::ConnTimer;
+use super::unsent::Unsent;
 use super::uploads::Uploads;
 use crate::clock::Now;
 use crate::figures::{Histogram, RelayFigures};
@@ -53,6 +54,7 @@ pub(super) struct Effects {
     pub(super) recorded: u64,
     /// Requests that wait for events.
     pub(super) event_readers: usize,
+    pub(super) unsent: Unsent,
     /// Spreads pings, and the returns of event streams.
     pub(super) jitter: Jitter,
     /// The daemon stops: every answer is the last of its connection.
@@ -79,6 +81,7 @@ impl Effects {
             recorder: None,
             recorded: 0,
             event_readers: 0,
+            unsent: Unsent::default(),
             jitter: Jitter::new(seed),
             stopping: false,
         }
@@ -135,6 +138,7 @@ impl Effects {
         self.outputs.shrink_to(0);
         self.ready.shrink_to(0);
         self.holders.shrink();
+        self.unsent.shrink();
         self.presence.iter_mut().for_each(|presence| presence.shrink());
     }
 }

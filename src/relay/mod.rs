@@ -36,6 +36,7 @@ mod status_name;
 mod step;
 mod store_links;
 mod timers;
+mod unsent;
 mod uploads;
 
 pub use self::conn_key::ConnKey;
@@ -284,6 +285,9 @@ impl Relay {
     pub fn poll_outputs(&mut self, outputs: &mut Vec<Output>, most: usize, now: Now) -> bool {
         if self.effects.holders.has_revoked() {
             self.dispatch(now).end_revoked(most);
+        }
+        if self.effects.unsent.has_sent() {
+            self.dispatch(now).tell_publishers(most);
         }
         while outputs.len() < most
             && let Some(output) = self.poll_output(Wanted::All, now)

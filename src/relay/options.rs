@@ -322,6 +322,8 @@ pub struct Limits {
     pub token_s: u64,
     /// Revocations that are kept; beyond, the oldest goes.
     pub revocations: usize,
+    /// Publishers that wait until their message is sent; beyond, they do not.
+    pub waiting_publishers: usize,
     /// Members of channels that are known; beyond, new ones are not.
     pub presence_members: usize,
 }

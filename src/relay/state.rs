@@ -40,7 +40,7 @@ impl State<'_> {
     /// Whether [`super::Relay::poll_output`] has more.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        let ends = self.effects.holders.has_revoked();
+        let ends = self.effects.holders.has_revoked() || self.effects.unsent.has_sent();
         ends || !self.effects.outputs.is_empty() || self.hub.has_output()
     }
 
@@ -77,6 +77,7 @@ impl State<'_> {
             upstreams: self.conns.upstreams() as u64,
             upload_bytes: self.effects.uploads.bytes() as u64,
             timers: self.timers() as u64,
+            waiting_publishers: self.effects.unsent.len() as u64,
             presence_members: presence.map_or(0, |presence| presence.len() as u64),
             presence_untracked: presence.map_or(0, |presence| presence.untracked()),
             ..self.effects.figures

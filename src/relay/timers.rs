@@ -25,6 +25,8 @@ pub(super) enum ConnTimer {
     /// Nothing sent to a stream for the `ping_interval` of its location, or no progress of a
     /// message that its client sends for `body_timeout`.
     Ping,
+    /// Nobody was sent a message in the time that its publisher waits.
+    Sent,
     /// Whoever waits for events looks whether there are some.
     Events,
     /// No connection to the upstream for its share of `upstream_wait`: one for each address.
@@ -47,6 +49,7 @@ impl ConnTimer {
             Self::Begin => BEGIN_MS,
             Self::Ping => PING_MS,
             Self::Events => EVENTS_MS,
+            Self::Sent => WAIT_MS_MAX,
             Self::Connect => limits.upstream_wait_ms,
             Self::Upstream => limits.upstream_timeout_ms,
         }
@@ -72,6 +75,9 @@ const BEGIN_MS: u64 = 1_000;
 
 /// How long an interval of pings is where no location says it, milliseconds.
 pub(super) const PING_MS: u64 = 25_000;
+
+/// How long a publisher waits until its message is sent, at most, milliseconds.
+const WAIT_MS_MAX: u64 = 30_000;
 
 /// How often whoever waits for events looks, milliseconds: so a burst of them comes in few answers.
 const EVENTS_MS: u64 = 250;

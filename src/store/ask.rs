@@ -139,9 +139,15 @@ pub enum Reply<W> {
     /// Where a subscriber that follows channels goes on, and what it is owed. `channels`: those
     /// that exist, in the order of their names.
     Followed { channels: Box<[ChannelKey]>, cursor: Cursor, owed: Option<Owed> },
-    /// The message has this id, and [`Reply::Appended`] brings it if somebody waits here.
-    /// `elsewhere`: somebody waits behind another daemon.
-    Accepted { channel: Option<ChannelKey>, id: MessageId, elsewhere: bool, facts: Facts },
+    /// The message has this id and this place in the store, and [`Reply::Appended`] brings it if
+    /// somebody waits here. `elsewhere`: somebody waits behind another daemon.
+    Accepted {
+        channel: Option<ChannelKey>,
+        id: MessageId,
+        place: MessageId,
+        elsewhere: bool,
+        facts: Facts,
+    },
     /// The channel exists (now); `channel`: `None` where nobody waits here on one that is shared.
     Exists { channel: Option<ChannelKey>, facts: Facts },
     /// The channel is gone; what was known of it, and what the hub kept with it.

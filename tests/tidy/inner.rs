@@ -25,7 +25,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
                 "status_name",
                 "uploads",
             ],
-            &["location/spelling", "request/identity"],
+            &["location/spelling", "request/identity", "unsent"],
             &["holders", "location/pattern", "revocations"],
             &["options"],
             &["location", "notice", "timers"],

@@ -7,7 +7,7 @@ use super::responding::{ended, missing, respond, resume_behind_hold, send};
 use super::streaming::{self, begin};
 use super::why::Why;
 use super::words::words;
-use super::{Client, Phase, recording};
+use super::{Client, Phase, acknowledging, recording};
 use crate::clock::Now;
 use crate::hub::{self, Hold, Hub, SubscriptionKey};
 use crate::message::Message;
@@ -38,9 +38,8 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
         return streaming::answer(client, output, step);
     };
     let (status, payload) = match output {
-        O::Published { waiting, information, .. } => {
-            let status = if waiting { 201 } else { 202 };
-            (status, step.renderer.information(&reply, status, &information))
+        O::Published { place, waiting, information, .. } => {
+            return acknowledging::published(client, reply, (place, waiting), information, step);
         }
         O::Exists { information, .. } | O::Deleted { information, .. } => {
             (200, step.renderer.information(&reply, 200, &information))
@@ -71,6 +70,7 @@ fn deliver(
     let Some((reply, held)) = take_reply(client, Why::Message, step) else { return };
     step.effects.figures.delivered += 1;
     step.effects.figures.gaps += u64::from(gap != Gap::NONE);
+    acknowledging::note_sent(&reply, message, step.effects);
     let payload = if held && gap == Gap::NONE {
         step.renderer.shared_delivery(&reply, message)
     } else {

@@ -2,7 +2,9 @@
 //! Never reads a byte's meaning; `reading` and `answering` do.
 
 pub(in crate::relay) mod access;
+pub(in crate::relay) mod acknowledging;
 pub(in crate::relay) mod answering;
+mod awaited;
 mod buffer;
 mod events;
 pub(in crate::relay) mod following;
@@ -127,6 +129,7 @@ impl Client {
             }
             Phase::Proxied(key) => step.effects.left.push(*key),
             Phase::Listening(_) => step.effects.event_readers -= 1,
+            Phase::AwaitingSubscriber(awaited) => drop(step.effects.unsent.leave(awaited.place)),
             Phase::Following(following) => {
                 following.settle(step.effects);
                 self.untie(why, step);
@@ -180,10 +183,7 @@ impl Client {
 
     /// What is kept of a request that follows channels.
     fn following(&mut self) -> Option<&mut Following> {
-        match &mut self.phase {
-            Phase::Following(following) => Some(following),
-            _ => None,
-        }
+        if let Phase::Following(following) = &mut self.phase { Some(following) } else { None }
     }
 
     pub(in crate::relay) fn phase(&self) -> &Phase {

@@ -87,6 +87,7 @@ pub(in crate::relay) fn shut_down(client: &mut Client, step: &mut Step<'_>) {
         Phase::Head { .. } | Phase::Body(_) if !client.stalled => client.arm(ConnTimer::Stop, step),
         Phase::Lingering { .. } if !client.stalled => client.linger_from_now(step),
         Phase::Listening(_) => super::events::woken(client, step),
+        Phase::AwaitingSubscriber(_) => super::acknowledging::answer(client, step),
         ref late if late.awaits_store() && !client.stalled => client.arm(ConnTimer::Store, step),
         _ => {}
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::awaited::Awaited;
 use super::following::Following;
 use super::listening::Listening;
 use crate::http::{BodyDecoder, HttpError};
@@ -20,6 +21,7 @@ use crate::store::Ticket;
 /// accepted ─► Head ─┬─► Body ────────► Head    the body is whole, or faulty
 ///                   ├─► AwaitingHub ─► Head    the hub has answered
 ///                   │     ├─► AwaitingStore    a store takes time; then as from AwaitingHub
+///                   │     ├─► AwaitingSubscriber ─► Head    a subscriber was sent the message
 ///                   │     └─► Waiting ─► Head  held, and the hub has ended the hold
 ///                   ├─► Following ───► Head    a poll was answered; a stream ends as the last two
 ///                   ├─► Listening ───► Head    there are events, or none came in time
@@ -38,6 +40,8 @@ pub(in crate::relay) enum Phase {
     AwaitingHub { reply: Reply, notice: Option<Arc<Notice>> },
     /// As before, because the channel's store takes time. Boxed, as [`Phase::Body`] is.
     AwaitingStore(Box<StoreAsked>),
+    /// A publisher, whose message nobody was sent yet; it waits until somebody is.
+    AwaitingSubscriber(Box<Awaited>),
     /// Held. Bytes that come now are the next request, which waits; more than a request can have
     /// end the hold.
     Waiting { reply: Reply, subscription: SubscriptionKey, notice: Option<Arc<Notice>> },
@@ -68,14 +72,14 @@ impl Phase {
             Self::AwaitingStore(asked) => asked.ticket.is_patient(),
             Self::Proxied(_) => is_tunnel,
             Self::Head { .. } | Self::Body(_) | Self::Lingering { .. } => false,
-            Self::Listening(_) => false,
+            Self::Listening(_) | Self::AwaitingSubscriber(_) => false,
         }
     }
 
-    /// Whether the hub was asked and has not answered yet.
+    /// Whether the hub was asked and has not answered yet, or its answer is kept for a while.
     pub(super) fn is_unanswered(&self) -> bool {
         match self {
-            Self::AwaitingHub { .. } | Self::AwaitingStore(_) => true,
+            Self::AwaitingHub { .. } | Self::AwaitingStore(_) | Self::AwaitingSubscriber(_) => true,
             Self::Following(following) => !following.has_begun(),
             _ => false,
         }
@@ -161,7 +165,9 @@ impl Phase {
     pub(super) fn reads_at_most(&self, room: usize) -> usize {
         match self {
             held if held.is_held() => room + 1,
-            Self::AwaitingHub { .. } | Self::AwaitingStore(_) => room.max(1),
+            Self::AwaitingHub { .. } | Self::AwaitingStore(_) | Self::AwaitingSubscriber(_) => {
+                room.max(1)
+            }
             Self::Following(following) if !following.reads() => room.max(1),
             _ => usize::MAX,
         }

@@ -46,6 +46,7 @@ pub(in crate::relay) fn read<'b>(
             Kind::WebSocket => read_frame(client, input, step),
         },
         Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) => Next::Wait,
+        Phase::AwaitingSubscriber(_) => Next::Wait,
         Phase::Waiting { .. } | Phase::Listening(_) => Next::Wait,
         Phase::Lingering { .. } | Phase::Closing => Next::Gone,
     }
@@ -279,6 +280,7 @@ pub(in crate::relay) fn timed_out(
             return outgoing::timed_out(client, timer, step);
         }
         ConnTimer::Store => return store_timed_out(client, step),
+        ConnTimer::Sent => return super::acknowledging::answer(client, step),
         ConnTimer::Events => return super::events::woken(client, step),
         ConnTimer::Begin => return super::streaming::begin_early(client, step),
         // It is our turn to speak; the answer sets the next timer.

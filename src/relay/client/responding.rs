@@ -26,6 +26,9 @@ pub(in crate::relay) fn drained(client: &mut Client, step: &mut Step<'_>) {
         Phase::Lingering { .. } => client.linger_from_now(step),
         Phase::AwaitingStore(_) => client.arm(ConnTimer::Store, step),
         Phase::Listening(_) => client.arm(ConnTimer::Events, step),
+        Phase::AwaitingSubscriber(ref awaited) => {
+            client.arm_in(ConnTimer::Sent, awaited.left_ms(step.now), step);
+        }
         Phase::AwaitingHub { .. } | Phase::Waiting { .. } | Phase::Closing => {
             client.disarm(step.effects);
         }

@@ -14,12 +14,14 @@ use crate::hub::{ChannelName, Hub, Peer, Publish, Subscribe};
 use crate::message::{Delivery, First, Order};
 use crate::relay::location::{Found, Location};
 use crate::relay::notice::{Notice, passed_headers, secret_line};
+use crate::relay::options::PublisherOptions;
 use crate::relay::presence::{Attendance, Passed, Told};
 use crate::relay::render::{Persistence, Reply};
 use crate::relay::request::admission::{Admitted, Asked, Question, Receiving, Subscribing, admit};
 use crate::relay::request::content::content;
 use crate::relay::request::identity::Identity;
 use crate::relay::request::pass::Pass;
+use crate::relay::request::prefer;
 use crate::relay::step::Step;
 
 /// Serves a request whose body is complete. `is_vouched`: the upstream has handed it over.
@@ -35,7 +37,7 @@ pub(in crate::relay) fn serve(
     if let Some((location, _)) = found {
         location.requests.set(location.requests.get() + 1);
     }
-    let reply = reply(head, found, step);
+    let mut reply = reply(head, found, step);
     let asked = Asked { head, arrival: client.arrival, is_vouched };
     let admitted = match admit(step.site, asked, found, step.names, step.now) {
         Ok(admitted) => admitted,
@@ -71,6 +73,10 @@ pub(in crate::relay) fn serve(
             begin_publisher(client, step);
         }
         Admitted::Channel(location, question) => {
+            // Of what no store keeps there is nothing to be waited for.
+            if let Question::Publish(PublisherOptions { store_messages: true, .. }) = question {
+                reply.wait_s = prefer::wait_s(head);
+            }
             let notice = notice(client, location, head, question.pass(), step.names.first());
             let has_notice = notice.is_some();
             client.enter(Phase::AwaitingHub { reply, notice }, step);

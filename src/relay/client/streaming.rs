@@ -1,6 +1,7 @@
 //! Streaming: from the hub's answers to what an event stream, a WebSocket or a poll of several
 //! channels is sent, their pings and their ends.
 
+use super::acknowledging::note_sent;
 use super::following::{Begun, Following, Kind};
 use super::frames::{published, refused};
 use super::outgoing::{REVOKED, STOPS, arm_ping, close_socket, end_begun, end_over, send};
@@ -247,6 +248,7 @@ fn feed(client: &mut Client, due: &Due, step: &mut Step<'_>) {
     step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
     let Some(following) = client.following() else { return };
     let id = following.named(&due.name);
+    note_sent(&following.reply, &due.message, step.effects);
     let Some(form) = following.form else {
         if let Some(following) = take(client, Why::Message, step) {
             let payload = step.renderer.delivery_of_several(&following.reply, due, id);
@@ -275,6 +277,7 @@ fn read(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
         step.effects.figures.gaps += u64::from(due.gap != Gap::NONE);
         count += 1;
         recording::read(from, &due, step);
+        note_sent(&following.reply, &due.message, step.effects);
         let id = following.named(&due.name);
         if is_large(&due) {
             large = Some(step.renderer.feed(form, &due, id));

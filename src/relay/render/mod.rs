@@ -250,7 +250,7 @@ impl Renderer {
         Payload::Owned(out)
     }
 
-    /// Channel information.
+    /// Channel information; with how long its publisher has waited, if it has (RFC 7240 3).
     pub(in crate::relay) fn information(
         &self,
         reply: &Reply,
@@ -259,7 +259,11 @@ impl Renderer {
     ) -> Payload {
         let mut body = Vec::with_capacity(256);
         reply.form.write(information, &mut body);
-        self.whole(reply, (status, b""), reply.form.media_type().as_bytes(), &body)
+        let applied = match reply.wait_s {
+            0 => String::new(),
+            wait_s => format!("Preference-Applied: wait={wait_s}\r\n"),
+        };
+        self.whole(reply, (status, applied.as_bytes()), reply.form.media_type().as_bytes(), &body)
     }
 
     /// 204 to OPTIONS; of the server itself of a reply without a location.

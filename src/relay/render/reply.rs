@@ -48,13 +48,15 @@ pub(in crate::relay) struct Reply {
     pub(in crate::relay) form: Form,
     /// The answer has no body.
     pub(in crate::relay) is_head: bool,
+    /// How long a publisher wants to wait until its message is sent, seconds; 0: not at all.
+    pub(in crate::relay) wait_s: u8,
 }
 
 impl Reply {
     /// Of a request that no location has to do with.
     pub(in crate::relay) fn bare(persistence: Persistence, is_head: bool) -> Self {
         let (origin, form) = (OriginSlot::UNLISTED, Form::PLAIN);
-        Self { location: None, origin, persistence, form, is_head }
+        Self { location: None, origin, persistence, form, is_head, wait_s: 0 }
     }
 
     /// To a request, by the location that was found for it.

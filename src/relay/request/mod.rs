@@ -14,6 +14,7 @@ pub(super) mod host;
 pub(super) mod identity;
 mod page;
 pub(super) mod pass;
+pub(super) mod prefer;
 pub(super) mod presence;
 pub(super) mod publish;
 pub(super) mod refusal;

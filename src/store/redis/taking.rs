@@ -255,10 +255,11 @@ fn note_place(redis: &mut Redis, place: MessageId) {
 
 fn accepted<W>(redis: &mut Redis, name: &[u8], is_heard: bool, published: Published) -> Reply<W> {
     let Published { id, number, receivers, messages, asked_ago_s, .. } = published;
-    note_place(redis, MessageId { time: id.time, tag: number });
+    let place = MessageId { time: id.time, tag: number };
+    note_place(redis, place);
     let facts = facts_of(messages, asked_ago_s, id);
     let channel = redis.mirrors.get(name).and_then(|mirror| mirror.channel);
-    Reply::Accepted { channel, id, elsewhere: receivers > u64::from(is_heard), facts }
+    Reply::Accepted { channel, id, place, elsewhere: receivers > u64::from(is_heard), facts }
 }
 
 /// A deletion of our own was answered. Those who wait here are told first.
