@@ -24,6 +24,7 @@ MemoryDenyWriteExecute=no
 EXPOSURE_MAX = 2.0
 # Files that a package has beside the binary.
 INSTALLED = [
+    "/usr/lib/systemd/system/pushserver.service",
     "/usr/share/bash-completion/completions/pushserver",
     "/usr/share/doc/pushserver/changelog.Debian.gz",
     "/usr/share/doc/pushserver/copyright",
@@ -39,7 +40,7 @@ def build(architecture: str) -> Path:
     if not cargo_deb.exists():
         print("== cargo install cargo-deb", flush=True)
         place = ["--root", PLACE / "tools", "--target-dir", PLACE / "tools-build"]
-        run("cargo", "install", "--quiet", "--locked", *place, "cargo-deb")
+        run("cargo", "install", "--quiet", "--locked", *place, "cargo-deb", "--version", "^3.8")
         shutil.rmtree(PLACE / "tools-build")
     target = f"{ARCHITECTURES[architecture]}-unknown-linux-gnu"
     packed = ["--no-build", "--no-strip", "--target", target, "--output", TARGET / "debian"]
