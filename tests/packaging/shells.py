@@ -34,6 +34,7 @@ def check_shells(binary: Path) -> None:
     wide = os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8"}
     page = run("man", "--warnings", "-l", FILES / "pushserver.1", env=wide)
     page = re.sub(r".\x08", "", page)
+    check("groff has no warnings", "warning:" not in page, page)
     options = set(re.findall(r"(?m)^ +(?:-\w, )?(--[a-z0-9-]+)", run(binary, "--help")))
     missing = [option for option in options if not re.search(rf"{option}\b", page)]
     check(f"man shows all {len(options)} options", len(options) > 15 and not missing, missing)
