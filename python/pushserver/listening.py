@@ -62,6 +62,8 @@ class Listener:
         self.channel_id = channel_id
         # Not a later "now" at a later attempt.
         self._since = cursor.parameter(since, None)
+        # Of the second or two before "now", which come too, nothing is missed.
+        self._begins_now = since == "now"
         self._url()
         # Where, as messages say it: without the token.
         self._where = hosts.publisher_origin() + conf.path("subscriber", channel_id)
@@ -81,6 +83,7 @@ class Listener:
             except _Broken as error:
                 if not has_begun:
                     raise
+                self._begins_now = False
                 pause_s = min(PAUSE_S_MAX, self._pause_s * 2 ** min(failures, 10))
                 failures += 1
                 yield Note(f"{error}. Connecting again in {pause_s:.0f} s")
@@ -165,7 +168,9 @@ class Listener:
     def _message(self, event: str, data: str) -> Message:
         """Of an event whose id is ``TIME:TAG``, maybe with ``;gap=N`` or more behind it."""
         id_, *more = self._last_id.split(";")
-        missed = "".join(each[4:] for each in more if each.startswith("gap="))
+        gaps = [each[4:] for each in more if each.startswith("gap=")]
+        missed = "" if self._begins_now else "".join(gaps)
+        self._begins_now = False
         try:
             moment = datetime.fromtimestamp(int(id_.partition(":")[0]), timezone.utc)
         except (ArithmeticError, OSError, ValueError) as error:

@@ -357,6 +357,17 @@ def test_a_channel_that_is_deleted_is_followed_again(stub):
     assert answers == []
 
 
+@pytest.mark.parametrize(
+    ("since", "missed"),
+    [("now", ["", "2"]), ("oldest", ["unknown", "2"]), ("7:0", ["unknown", "2"])],
+)
+def test_what_is_missing_from_before_now_is_not_told(stub, since, missed):
+    events = "id: 7:1;gap=unknown\ndata: 1\n\n", "id: 8:0;gap=2\ndata: 2\n\n"
+    stub.answer = lambda request: stream(*events)
+    _, *messages = itertools.islice(Listener("room", since).follow(), 3)
+    assert [each.missed for each in messages] == missed
+
+
 def test_what_a_stream_says_is_read_as_browsers_do(stub):
     answers = [
         stream(
@@ -368,7 +379,7 @@ def test_what_a_stream_says_is_read_as_browsers_do(stub):
         Answer(404),
     ]
     stub.answer = lambda request: answers.pop(0)
-    followed = Listener("room", "now").follow()
+    followed = Listener("room", "6:0").follow()
     assert isinstance(next(followed), Note)
     message = next(followed)
     assert (message.id, message.event, message.missed) == ("7:0", "name", "unknown")
@@ -380,7 +391,7 @@ def test_what_a_stream_says_is_read_as_browsers_do(stub):
     assert first.headers["accept"] == "text/event-stream"
     assert "last-event-id" not in first.headers
     assert second.headers["last-event-id"] == "7:0;gap=unknown;channel=room"
-    assert re.fullmatch(r"/updates/room\?since=\d+", second.path)
+    assert first.path == second.path == "/updates/room?since=6:0"
 
 
 def test_the_place_of_a_stream_without_a_message_is_kept(stub):
