@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import re
 import threading
+import time
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from django.core.management import call_command
@@ -15,7 +18,7 @@ from django.dispatch import receiver
 
 from pushserver import signals
 from pushserver.listening import Listener, Note
-from pushserver.test import capture_updates
+from pushserver.test import PushServer, capture_updates
 from pushserver.utils import pool, updates
 from tests.browser.conftest import NGINX, running_nginx
 from tests.ports import nothing_listens
@@ -167,12 +170,14 @@ def test_the_command_says_what_became_of_it(stub, capsys, answer, said):
     assert capsys.readouterr().out == ""
 
 
-def test_the_command_promises_no_later_where_nothing_is_stored(stub, settings, capsys):
-    place = {"type": "publisher", "url": "/p/(.+)", "store_messages": False}
-    settings.PUSH_SERVER |= {"locations": [place]}
-    stub.answer = answering(202, 0)
-    call_command("push", "room", "1", "--wait", "1")
-    said = "nobody listened for 1 second: gone, since its location has no store_messages\n"
+def test_the_command_promises_no_later_where_nothing_is_stored(capsys):
+    places = [
+        {"type": "publisher", "url": "/p/(.+)", "store_messages": False},
+        {"type": "subscriber", "url": "/s/(.+)"},
+    ]
+    with PushServer(locations=places):
+        call_command("push", "room", "1", wait=30, timeout=-25)
+    said = "nobody listens: the update is gone, since its location has no store_messages\n"
     assert capsys.readouterr().out == said
 
 
@@ -188,6 +193,87 @@ def test_the_command_says_nothing_of_an_update_whose_error_is_ignored(settings, 
     call_command("push", "room", "1", "--wait", "1")
     assert capsys.readouterr().out == ""
     assert "was not sent" in caplog.text
+
+
+@pytest.fixture
+def server():
+    with PushServer(limits={"waiting_publishers": 1}) as running:
+        yield running
+
+
+def is_stored(channel):
+    with (
+        contextlib.suppress(HTTPError),
+        urlopen(updates.publisher_url(channel), timeout=20) as said,
+    ):
+        return b"queued messages: 1\r\n" in said.read()
+
+
+@contextlib.contextmanager
+def publishing(channel, wait_for):
+    """An update that waits for a subscriber, until one comes; gives what `send_update` returned."""
+    told = []
+
+    def send():
+        told.append(updates.send_update(channel, 1, wait=30))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    wait_for(lambda: is_stored(channel))
+    assert told == []
+    yield told
+    sending.join()
+
+
+def polled(channel):
+    with urlopen(updates.subscriber_url(channel), timeout=20) as answer:
+        return answer.read()
+
+
+def test_a_subscriber_that_comes_while_it_waits_is_sent_the_update(server, wait_for):
+    with publishing("room", wait_for) as told:
+        assert polled("room") == b"1"
+    assert told == [1]
+
+
+def test_nobody_comes(server, capsys):
+    began_s = time.monotonic()
+    assert updates.send_update("room", 1, wait=1) == 0
+    assert time.monotonic() - began_s >= 1
+    call_command("push", "room", "2", wait=1)
+    assert capsys.readouterr().out == "nobody listened for 1 second: kept for later\n"
+    assert time.monotonic() - began_s >= 2
+    assert polled("room") == b"1"
+
+
+def test_the_command_counts_who_listens(server, capsys):
+    polls = [threading.Thread(target=polled, args=("room",)) for _ in range(3)]
+    for poll in polls:
+        poll.start()
+    server.wait_until_subscribed("room", 3)
+    call_command("push", "room", "1", wait=30)
+    assert capsys.readouterr().out == "delivered to 3\n"
+    for poll in polls:
+        poll.join()
+
+
+def test_the_command_says_that_somebody_came(server, capsys, wait_for):
+    pushing = threading.Thread(target=call_command, args=("push", "room", "1"), kwargs={"wait": 30})
+    pushing.start()
+    wait_for(lambda: is_stored("room"))
+    assert polled("room") == b"1"
+    pushing.join()
+    assert capsys.readouterr().out == "delivered to the first subscriber that came\n"
+
+
+def test_more_than_the_limit_do_not_wait(server, capsys, wait_for):
+    with publishing("room", wait_for) as told:
+        # Far less than 30 seconds, and no error of the time: it is answered at once.
+        assert updates.send_update("hall", 1, wait=30, timeout=-25) == 0
+        call_command("push", "hall", "2", wait=30, timeout=-25)
+        assert capsys.readouterr().out.startswith(LATER)
+        assert polled("room") == b"1"
+    assert told == [1]
 
 
 def test_nginx_does_not_wait_and_says_who_listens(settings, tmp_path, capsys):

@@ -72,11 +72,11 @@ def _outcome(answer: addinfourl, wait_s: int) -> str:
     if answer.status == 201:
         count = updates.subscribers_before(answer)
         return f"delivered to {count or 'the first subscriber that came'}"
-    is_kept = conf.location("publisher").get("store_messages", True)
-    future = "kept for later" if is_kept else "gone, since its location has no store_messages"
+    if not conf.location("publisher").get("store_messages", True):
+        return "nobody listens: the update is gone, since its location has no store_messages"
     if answer.headers["Preference-Applied"]:
-        return f"nobody listened for {wait_s} second{'s' * (wait_s > 1)}: {future}"
+        return f"nobody listened for {wait_s} second{'s' * (wait_s > 1)}: kept for later"
     return (
-        f"nobody listens: {future}. The push server did not wait: nginx does not, nor does "
+        "nobody listens: kept for later. The push server did not wait: nginx does not, nor does "
         "a push server for which limits.waiting_publishers wait already"
     )
