@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from checks import ARCHITECTURES, PLACE, ROOT, Client, check, first_process, until
+from checks import ARCHITECTURES, PLACE, ROOT, TARGET, Client, check, first_process, until
 
 EMULATOR = Path("/usr/bin/qemu-aarch64-static")
 # The container's address, as other machines see it.
@@ -46,7 +46,10 @@ class Image:
                 case "COPY":
                     mode, source, place = rest.split()
                     check(f".dockerignore ships {source}", f"!{source}" in shipped, shipped)
-                    self.copy(ROOT / source, place, int(mode.removeprefix("--chmod="), 8))
+                    # The build's folder may be elsewhere.
+                    is_built = source.startswith("target/")
+                    path = TARGET / source.partition("/")[2] if is_built else ROOT / source
+                    self.copy(path, place, int(mode.removeprefix("--chmod="), 8))
                 case "USER":
                     self.user = rest
                 case "EXPOSE":
