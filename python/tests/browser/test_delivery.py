@@ -5,6 +5,7 @@ The pages are of another origin than the push server, and send cookies.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import time
@@ -16,6 +17,7 @@ from django.dispatch import receiver
 from django.test import Client, override_settings
 
 from pushserver import conf, hosts, signals
+from pushserver.listening import Listener
 from pushserver.test import PushServer
 from pushserver.utils import updates
 from tests.browser.conftest import for_pages_of
@@ -87,6 +89,17 @@ def test_updates_sent_before_the_page_was_open_arrive(page, relay, wait_for):
     for script in SCRIPTS:
         wait_for(lambda script=script: len(got(browser, script)) == 3)
         assert got(browser, script) == [0, 1, 2]
+
+
+def test_both_scripts_begin_where_the_page_says(page, push_server, wait_for):
+    for value in range(3):
+        updates.send_update("since", answer(value))
+    _, first = itertools.islice(Listener("since", "oldest").follow(), 2)
+    browser = page("since", since=first.id)
+    for script in SCRIPTS:
+        wait_for(lambda script=script: len(got(browser, script)) == 2)
+        assert got(browser, script) == [1, 2]
+    assert browser.log() == []
 
 
 def test_locations_whose_text_browsers_encode(page, live_server, wait_for):

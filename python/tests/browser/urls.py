@@ -40,7 +40,7 @@ PAGE = """<!doctype html>
     });
     {% if "jquery" in scripts %}
     $.updates.subscribe({
-        'main_channel': '{% filter escapejs %}{% channel_url channel %}{% endfilter %}'
+        'main_channel': '{% filter escapejs %}{% channel_url channel since=since %}{% endfilter %}'
     });
     {% endif %}
 </script>
@@ -57,7 +57,9 @@ PAGE = """<!doctype html>
         }
     });
     {% if "module" in scripts %}
-    updates.subscribe({main: "{% filter escapejs %}{% channel_url channel %}{% endfilter %}"});
+    updates.subscribe({
+        main: "{% filter escapejs %}{% channel_url channel since=since %}{% endfilter %}"
+    });
     {% endif %}
     updates.subscribe(JSON.parse("{{ urls|escapejs }}"));
 </script>
@@ -68,6 +70,7 @@ def page(request: HttpRequest) -> HttpResponse:
     template = engines["django"].from_string(PAGE)
     context = {
         "channel": request.GET["channel"],
+        "since": request.GET.get("since"),
         "scripts": request.GET.get("scripts", "jquery module"),
         "pauses": request.GET.get("pauses", ""),
         "short": request.GET.get("short", ""),
