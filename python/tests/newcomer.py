@@ -30,6 +30,7 @@ PUSH = re.compile(r"^    python manage\.py push (\S+) '(.*)'$", re.MULTILINE)
 def first_message(checkout: Path, python: str, directory: Path) -> None:
     """From nothing to an update in the browser."""
     text = (checkout / "docs" / "django.md").read_text()
+    text = text.partition("\n## First message\n")[2].partition("\n## ")[0]
     edits = EDIT.findall(text)
     assert len(edits) == 3, "three edits"
     push = PUSH.search(text)
@@ -47,11 +48,6 @@ def first_message(checkout: Path, python: str, directory: Path) -> None:
             running([*manage, "runpushserver"], project),
         ):
             page_gets(browser, push_answer, project)
-        port = 'PUSH_SERVER = {"port": 8000}'
-        of_running = (checkout / "docs" / "django" / "running.md").read_text()
-        assert f"`{port}`" in of_running, "the setting for --allrequests"
-        with (project / "mysite" / "settings.py").open("a") as file:
-            file.write(port + "\n")
         with running([*manage, "runpushserver", "--allrequests"], project):
             page_gets(browser, push_answer, project)
 
@@ -110,7 +106,7 @@ def append(project: Path, additions: dict[str, str]) -> None:
 
 
 def page_gets(browser: Browser, push_answer: list[str], project: Path) -> None:
-    wait_for(lambda: opens(browser, "Answer"))
+    wait_for(lambda: opens(browser, "Room"))
     answer = "return document.getElementById('answer').value"
     assert browser.run(answer) == "not known yet"
     wait_for(lambda: run(push_answer, project))

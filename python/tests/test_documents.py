@@ -1,4 +1,4 @@
-"""README.md: every command in them is run, and every setting has its row."""
+"""README.md and docs/django.md: every command in them is run, and every setting has its row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pushserver.schema import SCHEMA
 from tests import walk
 from tests.test_nchan_page import keys
 
-PAGES = ["README.md"]
+PAGES = ["README.md", "docs/django.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -82,6 +82,13 @@ def test_what_does_not_work_is_said(page, complaint, tmp_path, monkeypatch):
 
 def test_readme_is_short():
     assert len((walk.CHECKOUT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_the_guide_is_read_in_ten_minutes():
+    """At 240 words a minute."""
+    text = (walk.CHECKOUT / "docs" / "django.md").read_text()
+    prose = re.sub(r"```.*?```|^    .*$|<!--.*?-->|\]\([^)]*\)", "", text, flags=re.DOTALL | re.M)
+    assert len(re.findall(r"\w\S*", prose)) <= 2400
 
 
 def test_every_setting_has_its_row():

@@ -49,6 +49,9 @@ RUNS_ON = {
     "curl -N -H 'Accept: text/event-stream' http://127.0.0.1:8001/subscriber/news": RunsOn(
         "data: Hello!", None
     ),
+    "python manage.py runpushserver --allrequests": RunsOn("is running at http://", 8000),
+    "python manage.py listen room-7": RunsOn("listening to room-7", None),
+    "python python/example/manage.py demo": RunsOn("server at http://127.0.0.1:8000/", 8000),
 }
 
 # Commands that are not run here, and why.
@@ -259,7 +262,7 @@ class Walk:
             self.end_those_at(port)
             started = self.start(command)
             self.running.append((started, port))
-            started.until_it_says(ready, 1800)
+            started.until_it_says(ready, 1800 if "cargo" in command else 120)
         else:
             self.run(command, 3600 if command in LONG else 900)
 
@@ -268,8 +271,9 @@ class Walk:
         pattern = r"\d+".join(map(re.escape, re.split(r"\d+", step.text)))
         pattern = re.sub(r"(\\\n)+", r"\\s+", pattern.replace("…", ".*"))
         deadline = time.monotonic() + PATIENCE
-        while not any(re.search(pattern, one.said()) for one in self.section):
-            said = "\n".join(f"$ {one.command}\n{one.said()}" for one in self.section)
+        ran = [*self.section, *(running for running, _ in self.running)]
+        while not any(re.search(pattern, one.said()) for one in ran):
+            said = "\n".join(f"$ {one.command}\n{one.said()}" for one in ran)
             assert time.monotonic() < deadline, f"nothing says\n{step.text}\nbut:\n{said}"
             time.sleep(0.1)
 
