@@ -91,6 +91,7 @@ def test_a_connection_begins_with_the_first_of_its_urls(open_page, server, trans
     server.cut()
     publish(server, ("b", 5), ("a", 6))
     wait_for(lambda: (values(browser, "a"), values(browser, "b")) == ([3, 6], [4, 5]))
+    assert not any(asked.cursor and asked.since for asked in server.asked)
     assert all(isinstance(begin, str) for begin in beginnings(server)[1:])
     assert all(asked.channels == ["a", "b"] for asked in server.asked)
 

@@ -11,7 +11,9 @@
  *
  * Each update is processed once, in order, whatever happens to the connection: every request names
  * the last update that arrived. It does so in its query, so that browsers send no CORS preflight.
- * The exception are updates that the server no longer has; a `gap` event tells of them.
+ * The exception are updates that the server no longer has; a `gap` event tells of them. Where a name
+ * begins that has none yet, its URL may say (`since`); names that share a request ask for the first
+ * of their beginnings, and each is given what came after its own.
  *
  * Events, each with the channel's name in `detail.name`:
  *   message  detail.data      an update, whether or not it has a `type` and a processor
