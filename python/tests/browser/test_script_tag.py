@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from urllib.parse import urlencode
 
@@ -101,17 +102,19 @@ def test_a_page_gets_what_is_published_while_it_is_on_its_way(push_server, open_
     assert browser.log() == []
 
 
-def test_a_listener_that_loads_slowly_misses_nothing(server, open_page, wait_for):
-    # The page is loaded when its scripts are; so it is opened from another one.
-    browser = open_page("")
-    body = urlencode({"body": MAIN + "<script type='module' src='/late.js'></script>"})
-    browser.run("setTimeout(() => { location.href = arguments[0]; })", f"/tag?{body}")
+def test_a_listener_that_loads_slowly_misses_nothing(server, browser, open_page, wait_for):
+    body = MAIN + "<script type='module' src='/late.js'></script>"
+    # A page is open when its scripts are loaded.
+    opening = threading.Thread(target=open_page, args=(body,))
+    opening.start()
+    wait_for(lambda: Pages.opened == 1)
     server.publish("room", 1)
     # Whoever subscribed at once would have the event before there is a listener.
     loading = time.monotonic() + 1
     wait_for(lambda: time.monotonic() > loading)
     Pages.loads.set()
-    wait_for(lambda: browser.run("return window.late?.length ?? 0") == 1)
+    opening.join()
+    wait_for(lambda: browser.run(GOT) != [])
     assert browser.run("return window.late") == browser.run(GOT)
 
 
