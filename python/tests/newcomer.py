@@ -29,8 +29,7 @@ PUSH = re.compile(r"^    python manage\.py push (\S+) '(.*)'$", re.MULTILINE)
 
 def first_message(checkout: Path, python: str, directory: Path) -> None:
     """From nothing to an update in the browser."""
-    text = (checkout / "docs" / "django.md").read_text()
-    text = text.partition("\n## First message\n")[2].partition("\n## ")[0]
+    text = section(checkout, "First message")
     edits = EDIT.findall(text)
     assert len(edits) == 3, "three edits"
     push = PUSH.search(text)
@@ -50,6 +49,25 @@ def first_message(checkout: Path, python: str, directory: Path) -> None:
             page_gets(browser, push_answer, project)
         with running([*manage, "runpushserver", "--allrequests"], project):
             page_gets(browser, push_answer, project)
+            # The template is read anew for each page.
+            append(project, dict(EDIT.findall(section(checkout, "In pages"))))
+            wait_for(lambda: opens(browser, "Room"))
+            logged: list[str] = []
+            wait_for(lambda: logged.extend(browser.log()) or any('"open"' in it for it in logged))
+            said = ["push", "room-7", '{"type": "said", "text": "said to all"}']
+            subprocess.run([*manage, *said], cwd=project, check=True)
+            wait_for(
+                lambda: logged.extend(browser.log()) or any('"said to all"' in it for it in logged)
+            )
+            browser.open("about:blank")
+
+
+def section(checkout: Path, heading: str) -> str:
+    """What docs/django.md has under this heading."""
+    text = (checkout / "docs" / "django.md").read_text()
+    _, _, text = text.partition(f"\n## {heading}\n")
+    assert text, heading
+    return text.partition("\n## ")[0]
 
 
 # What any page of a project has, and a new project has none of.
