@@ -28,7 +28,6 @@ use pushserver::{clock, logging, net};
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
-    static_names::settle();
     #[cfg(feature = "bench")]
     if env::args_os().nth(1).is_some_and(|first| first == "bench") {
         // The load generator: another program in the same binary, with arguments of its own.

@@ -123,7 +123,7 @@ class Client:
 def show(root: Root) -> dict[str, object]:
     """Everything that is to be shown; gives the figures."""
     trusted = certificates(root)
-    # It is not read (crates/static-names): what else it may name is a library of the system, with a
+    # It is not read (tests/static-names.c): what else it may name is a library of the system, with a
     # glibc of its own.
     root.write("etc/nsswitch.conf", "hosts: files\n")
     with notices(None) as plain, notices(root) as secure, name_server():
