@@ -34,6 +34,9 @@ const LIMITS: HeadLimits = HeadLimits { header_bytes: 32 << 10, headers: 100, ur
 const REQUESTS: &[&str] = &[
     "GET /subscriber/a HTTP/1.1\r\nHost: a\r\nCookie: b=c\r\nOrigin: http://a\r\n\r\n",
     "GET /subscriber/a?last_event_id=9999999999:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /subscriber/a?since=1700000000 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /subscriber/a?since=9999999999:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "POST /publisher/b HTTP/1.1\r\nHost: a\r\nPrefer: x=\"y,\", wait=1\r\nContent-Length: 1\r\n\r\nm",
     "GET /subscriber/b%2Fc HTTP/1.1\r\nHost: a\r\n\
      If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nIf-None-Match: W/\"3\"\r\n\r\n",
     "OPTIONS /subscriber/a HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n\r\n",

@@ -54,6 +54,45 @@ fn a_message_that_is_handed_over_reaches_those_who_wait() {
 }
 
 #[test]
+fn what_is_handed_over_begins_and_waits_as_any_other() {
+    let upstream = Upstream::start();
+    let daemon = start(&upstream.url(), locations());
+    let mut client = daemon.connect();
+    for body in ["m0", "m1"] {
+        client.send(format!("POST /send/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{body}"));
+        assert_eq!(client.answer().status, 202);
+    }
+    // Its answer's path says where it begins, and no other query.
+    let mut first = daemon.ask(get("/updates/1"));
+    let first = first.answer();
+    let since = pushserver::http::parse_http_date(
+        first.header("Last-Modified").expect("a message has a date").as_bytes(),
+    );
+    let since = format!("{}:{}", since.expect("a date"), first.header("Etag").expect("a tag"));
+    for (asked, path, text) in [
+        ("/page?since=0", format!("/updates/1?since={since}"), "m1"),
+        (&*format!("/page?since={since}"), "/updates/1".to_owned(), "m0"),
+    ] {
+        client.send(get(asked));
+        let mut server = upstream.accept();
+        server.head();
+        server.send(over_to(&path));
+        drop(server);
+        assert_eq!(client.answer().text(), text, "{asked}");
+    }
+    // A publisher waits until its message is sent.
+    client.send("POST /say HTTP/1.1\r\nHost: a\r\nPrefer: wait=30\r\nContent-Length: 2\r\n\r\nm2");
+    let mut server = upstream.accept();
+    server.head();
+    server.send(over_to("/send/2"));
+    drop(server);
+    let mut poll = daemon.ask(get("/updates/2"));
+    assert_eq!(poll.answer().text(), "m2");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.header("Preference-Applied")), (201, Some("wait=30")));
+}
+
+#[test]
 fn channels_are_made_and_deleted_by_requests_that_are_handed_over() {
     let upstream = Upstream::start();
     let daemon = start(&upstream.url(), locations());

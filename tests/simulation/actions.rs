@@ -457,7 +457,28 @@ impl World {
         let content_type = self.random.pick(&CONTENT_TYPES);
         let event = self.random.pick(&[None, None, Some("chat")]);
         let ask = Ask::Publish { body, content_type, event, expects: self.random.percent(5) };
-        Request::draw(&mut self.random, ask, place, channel)
+        let request = Request::draw(&mut self.random, ask, place, channel);
+        if self.random.percent(20) { request.with_wait(&mut self.random) } else { request }
+    }
+
+    /// A subscriber's request, which may say where it begins without a cursor.
+    fn draw_since(&mut self, request: Request) -> Request {
+        if !self.random.percent(20) {
+            return request;
+        }
+        let drawn = match is_of_several(request.place) {
+            true => self.draw_place(PLACES[request.place].store),
+            false => self.draw_cursor(request.place, request.channel),
+        };
+        let unix_s = self.now().unix_s;
+        let id = match self.random.below(4) {
+            0 => {
+                MessageId { time: unix_s + self.random.below(3), tag: self.random.below(2) as u32 }
+            }
+            1 => MessageId { time: unix_s.saturating_sub(self.random.below(9)), tag: 0 },
+            _ => drawn.id(),
+        };
+        request.with_since(&mut self.random, id)
     }
 
     /// A body below `most` bytes, unlike every other unless it is empty.
@@ -484,11 +505,15 @@ impl World {
         let random = &mut self.random;
         let publishers = [0, 0, 1, 2, 3, 4];
         match random.weighted(&[42, 30, 3, 6, 4, 4, 2, 20]) {
-            7 => self.draw_follow(channel),
+            7 => {
+                let request = self.draw_follow(channel);
+                self.draw_since(request)
+            }
             0 => {
                 let place = 5 + random.index(SEVERAL_FROM - 5);
                 let cursor = self.draw_cursor(place, channel);
-                Request::draw(&mut self.random, Ask::Get(cursor), place, channel)
+                let request = Request::draw(&mut self.random, Ask::Get(cursor), place, channel);
+                self.draw_since(request)
             }
             1 => self.draw_publish(),
             2 => {

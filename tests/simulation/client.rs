@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use pushserver::relay::options::Limits;
 
+use crate::awaiting::Awaited;
 use crate::model::{Information, Message, Name, Wake};
 use crate::request::Request;
 use crate::stream::Stream;
@@ -34,6 +35,8 @@ pub(crate) enum Expect {
     Close(u16),
     /// 304 that echoes the request's cursor.
     NothingNew,
+    /// To a publisher that has waited.
+    Acknowledged(Box<Awaited>),
     /// Of a deleted channel, with those of its holders that have no 410 yet: all have it before
     /// this.
     Deleted {
@@ -48,7 +51,7 @@ pub(crate) enum Phase {
     Head,
     /// So many bytes of the body are still to come.
     Body(usize),
-    /// The hub has not answered: it deletes, or its store takes time.
+    /// The hub has not answered: it deletes, or its store takes time; or its answer waits.
     Asked,
     Waiting,
     Streaming,
@@ -66,6 +69,8 @@ pub(crate) enum Timer {
     Linger,
     Stop,
     Store,
+    /// Of a publisher that waits until its message is sent.
+    Sent,
     /// Nobody but the relay knows when it is due.
     Ping,
 }
@@ -97,6 +102,8 @@ pub(crate) struct Client {
     /// The stream that its request became, or its poll of several channels that is held, until that
     /// ends.
     pub(crate) stream: Option<Stream>,
+    /// Its message is published, and it waits until that is sent.
+    pub(crate) awaited: Option<Awaited>,
     /// The one that has ended.
     pub(crate) ended_stream: Option<Stream>,
     pub(crate) timer: Option<(Timer, u64)>,
@@ -130,6 +137,7 @@ impl Client {
             expects: VecDeque::new(),
             held: None,
             stream: None,
+            awaited: None,
             ended_stream: None,
             timer: None,
             armed: 0,
@@ -159,6 +167,7 @@ impl Client {
             },
             Timer::Stop => 1_000,
             Timer::Store => 5_000,
+            Timer::Sent => unreachable!("it is set when it begins to wait"),
             Timer::Ping => u64::MAX / 2,
         };
         self.timer = Some((timer, now_ms + in_ms));

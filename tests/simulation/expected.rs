@@ -2,7 +2,7 @@
 //! put down.
 
 use pushserver::hub::options::Concurrency;
-use pushserver::message::{Cursor, First};
+use pushserver::message::{Cursor, First, MessageId};
 use pushserver::store::{Loss, MessageRecord, Outcome, StoreId};
 
 use crate::asks::{Due, Question};
@@ -20,6 +20,9 @@ impl World {
         let stopping = self.stopping;
         let client = self.client(number);
         client.timer = None;
+        if timer == Timer::Sent {
+            return self.acknowledge(number, true);
+        }
         if client.phase == Phase::Asked && !matches!(timer, Timer::Write | Timer::Store) {
             return;
         }
@@ -28,6 +31,7 @@ impl World {
             Timer::Head if client.kept.is_empty() => self.close(number),
             Timer::Linger | Timer::Write => client.must_abort = true,
             Timer::Store => self.store_timed_out(number),
+            Timer::Sent => unreachable!("it is asked for"),
             Timer::Ping => unreachable!("nobody knows when"),
             Timer::Head | Timer::Body | Timer::Stop => {
                 let request = client.requests.front().cloned().expect("part of a request came");
@@ -368,6 +372,12 @@ impl World {
         let status = if woken.is_empty() && !streams.iter().any(wants) { 202 } else { 201 };
         let waited = if status == 201 { information.subscribers } else { 0 };
         self.inspecting.published(&wake, waited, streams.len() as u64, is_answered);
+        if status == 202
+            && let Some(number) = number
+            && self.awaits(number, wake.message.place, information, request)
+        {
+            return;
+        }
         self.answer_information(number, status, Some(information), request);
     }
 
@@ -420,7 +430,7 @@ impl World {
         let now_ms = self.now().mono_ms;
         let client = number.unwrap_or(u64::MAX);
         let makes = create && !interval && !holds_end;
-        let cursor = self.begins_at(&[name], request.place, *cursor, makes);
+        let cursor = self.begins_at(&[name], request, *cursor, makes);
         // It is what is echoed where there is nothing new.
         let request = &Request { ask: Ask::Get(cursor), ..request.clone() };
         if let Some(number) = number {
@@ -464,19 +474,27 @@ impl World {
     pub(crate) fn begins_at(
         &mut self,
         names: &[Name],
-        place: usize,
+        request: &Request,
         cursor: Cursor,
         makes: bool,
     ) -> Cursor {
-        let (first, of_several) = (PLACES[place].first, is_of_several(place));
+        let of_several = is_of_several(request.place);
+        let first = match request.since {
+            Some(MessageId { time: 0, .. }) => First::Oldest,
+            Some(id) => First::Since(id),
+            None => PLACES[request.place].first,
+        };
         if !cursor.is_oldest() || first == First::Oldest {
             return cursor;
         }
+        let begins = self.model.begins_at(names, (first, of_several), makes);
         self.count(match first {
             First::Newest => "begun at the newest",
+            First::Since(id) if begins.id() == id => "begun behind since",
+            First::Since(_) => "begun behind since, which was ahead",
             _ => "begun before the newest ones",
         });
-        self.model.begins_at(names, (first, of_several), makes)
+        begins
     }
 
     pub(crate) fn hold(&mut self, number: u64, name: Name, told: bool) {

@@ -42,7 +42,7 @@ impl World {
         let waits = !(holds_end || is_poll && interval);
         let now_ms = self.now().mono_ms;
         let client = number.unwrap_or(u64::MAX);
-        let cursor = self.begins_at(names, request.place, cursor, create && waits);
+        let cursor = self.begins_at(names, request, cursor, create && waits);
         let mut request = request.clone();
         if is_poll {
             // It is what is echoed where there is nothing new.
@@ -141,6 +141,7 @@ impl World {
         match answer.status {
             200 => {
                 let (wake, gap) = stream.take(&Given::of_answer(answer), &self.model);
+                self.note_sent(wake.name.0, wake.message.place);
                 check_validators(answer, Some(wake.message.place));
                 self.note_place(stream, &wake);
                 self.count(match gap {
@@ -259,10 +260,12 @@ impl World {
                     let may = !client.stalled || stream.ending.is_some();
                     assert!(may, "{number} is sent messages, though it takes none");
                     if given.is_unknown() {
+                        self.note_sent_something();
                         continue;
                     }
                     let (wake, gap) = stream.take(&given, &self.model);
                     let is_several = stream.is_several;
+                    self.note_sent(wake.name.0, wake.message.place);
                     if is_several {
                         self.seen_places.insert(wake.name.0, wake.message.place);
                     } else {
@@ -316,6 +319,7 @@ impl World {
                 stream.take(&given, &self.model);
             }
         }
+        self.note_sent_something();
         self.count("streamed before the last frames");
     }
 

@@ -23,6 +23,7 @@
 
 mod actions;
 mod asks;
+mod awaiting;
 mod cases;
 mod client;
 mod expected;
@@ -89,6 +90,9 @@ fn the_relay_does_what_the_model_says_also_when_its_stores_are_durable() {
         "half closes while asking",
         "messages kept by nobody refused",
         "published by WebSocket",
+        "publishers that wait no more",
+        "publishers that waited and were heard",
+        "publishers that waited in vain",
         "time passes while asking",
         "woken",
     ];
@@ -129,6 +133,8 @@ const ALWAYS: &[&str] = &[
     "WebSockets that may not publish",
     "WebSockets with ids",
     "begun at the newest",
+    "begun behind since",
+    "begun behind since, which was ahead",
     "begun before the newest ones",
     "caught up",
     "deletions of one of several",

@@ -7,6 +7,7 @@ use pushserver::relay::notice::Event;
 use pushserver::relay::{Input, Output};
 use pushserver::store::Gap;
 
+use crate::awaiting::{Awaited, applied};
 use crate::client::{Expect, Phase, Timer};
 use crate::model::{Hold, Information, Message};
 use crate::request::{ACCEPTS, Ask, Request};
@@ -135,7 +136,12 @@ impl World {
                 self.count("ends behind messages by WebSocket");
             }
             Phase::Head | Phase::Body(_) if requests_wait => {}
-            Phase::Asked => {}
+            Phase::Asked => {
+                if self.client(number).awaited.is_some() {
+                    self.count("publishers that wait no more");
+                }
+                self.acknowledge(number, true);
+            }
             Phase::Waiting => {
                 self.abandon_hold(number);
                 self.close(number);
@@ -160,6 +166,10 @@ impl World {
                 self.make_ready(number, true);
             }
             Phase::Lingering(_) => client.linger(stopping, &limits, now_ms),
+            Phase::Asked if client.awaited.is_some() => {
+                let until_ms = client.awaited.as_ref().map(Awaited::until_ms);
+                client.timer = until_ms.map(|until_ms| (Timer::Sent, until_ms.max(now_ms)));
+            }
             Phase::Asked if is_slow => client.arm_store(stopping, &limits, now_ms),
             Phase::Streaming if client.publishes() => client.arm_ping(&limits, now_ms),
             Phase::Streaming => {
@@ -178,7 +188,9 @@ impl World {
     fn asked(&mut self, output: &Output) {
         match output {
             Output::Send { conn, payload, .. } => {
-                let Some(&number) = self.numbers.get(conn) else { return };
+                let Some(&number) = self.numbers.get(conn) else {
+                    return self.note_sent_something();
+                };
                 let (head, body) = payload.slices(0);
                 let bytes = [head, body].concat();
                 assert_eq!(bytes.len(), payload.len());
@@ -233,6 +245,7 @@ impl World {
 
     pub(crate) fn sent(&mut self, number: u64, bytes: &[u8]) {
         self.note(|| format!("  {number} gets {}", bytes[..bytes.len().min(300)].escape_ascii()));
+        self.acknowledge_unasked(number);
         let client = self.client(number);
         let is_answer = match client.expects.front() {
             // A Ping that was due before the client's last frames had their turn.
@@ -286,10 +299,9 @@ impl World {
             other => other,
         };
         self.check_answer(&answer, &expect, &request);
-        let stopping = self.stopping;
         // 426 has another one beside it.
         if !matches!(expect, Expect::Continue | Expect::Status(426)) {
-            let closes = closes.unwrap_or(request.close || stopping);
+            let closes = closes.unwrap_or(request.close || self.stopping);
             self.check_connection(&answer, &request, closes);
         }
         let client = self.client(number);
@@ -351,12 +363,15 @@ impl World {
             Expect::Information { status: expected, information, form } => {
                 assert_eq!(status, *expected, "{request:?}");
                 check_information(answer, information, *form, request);
+                let applied = applied(status, request);
+                assert_eq!(answer.header("preference-applied"), applied.as_deref(), "{request:?}");
             }
             Expect::Deleted { holders, information, form } => {
                 assert_eq!(status, 200);
                 check_information(answer, information, *form, request);
                 assert_eq!(*holders, [0_u64; 0], "deleted before every holder was told");
             }
+            Expect::Acknowledged(awaited) => self.check_acknowledged(answer, awaited, request),
             Expect::NothingNew => {
                 assert_eq!(status, 304);
                 let cursor = cursor.filter(|cursor| cursor.given);
@@ -364,11 +379,13 @@ impl World {
             }
             Expect::Message(message, gap) => {
                 check_message(answer, message, *gap);
+                self.note_sent(PLACES[request.place].store, message.place);
                 self.count(if *gap == Gap::NONE { "caught up" } else { "gaps" });
             }
             Expect::OfSeveral(wake, gaps) => {
                 assert_eq!(status, 200);
                 check_validators(answer, Some(wake.message.place));
+                self.note_sent(wake.name.0, wake.message.place);
                 let gap = Given::of_answer(answer).check_found(wake, gaps);
                 self.count(match gap {
                     Gap::NONE => "polls of several caught up",
@@ -391,7 +408,7 @@ impl World {
 }
 
 /// The one answer that `bytes` are, as the strictest of clients would read it.
-fn read(bytes: &[u8], is_head: bool) -> Answer {
+pub(crate) fn read(bytes: &[u8], is_head: bool) -> Answer {
     let mut rest = bytes.to_vec();
     let answer = Answer::take(&mut rest, is_head).expect("a whole answer");
     assert!(rest.is_empty(), "more than an answer: {}", bytes.escape_ascii());
@@ -417,7 +434,12 @@ fn check_caching(answer: &Answer) {
     assert_eq!(answer.header("vary"), vary, "{}", answer.status);
 }
 
-fn check_information(answer: &Answer, information: &Information, form: usize, request: &Request) {
+pub(crate) fn check_information(
+    answer: &Answer,
+    information: &Information,
+    form: usize,
+    request: &Request,
+) {
     assert_eq!(answer.header("content-type"), Some(ACCEPTS[form]));
     if !matches!(request.ask, Ask::Inspect { is_head: true }) {
         assert_eq!(String::from_utf8_lossy(&answer.body), information.text(form), "{request:?}");

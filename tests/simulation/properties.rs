@@ -72,6 +72,7 @@ impl World {
             assert!(!over, "the hold of {} should have ended", hold.client);
         }
         self.check_streams();
+        self.check_awaiting();
         for client in self.clients.values() {
             let number = client.number;
             assert!(client.expects.is_empty(), "{number} misses {:?}", client.expects);

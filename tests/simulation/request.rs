@@ -54,6 +54,10 @@ pub(crate) struct Request {
     /// Bytes of `body` that are taken with the head, if they came with it: up to where the data of
     /// a second chunk begins.
     pub(crate) first_run: usize,
+    /// Where it begins without a cursor, as its query says.
+    pub(crate) since: Option<MessageId>,
+    /// How long a publisher waits until its message is sent, seconds.
+    pub(crate) wait_s: u64,
 }
 
 impl Request {
@@ -63,6 +67,42 @@ impl Request {
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         [&self.head[..], &self.body].concat()
+    }
+
+    /// The same with `since` in its query.
+    pub(crate) fn with_since(mut self, random: &mut Random, id: MessageId) -> Self {
+        let MessageId { time, tag } = id;
+        let written = match random.below(4) {
+            0 => format!("since={time}%3A{tag}"),
+            1 => format!("a=b&since={time}:{tag};gap=1&since=now"),
+            _ if tag == 0 => format!("since={time}"),
+            _ => format!("since={time}:{tag}"),
+        };
+        let head = String::from_utf8(self.head).expect("UTF-8");
+        let (target, rest) = head.split_once(" HTTP/").expect("a request line");
+        let mark = if target.contains('?') { '&' } else { '?' };
+        self.head = format!("{target}{mark}{written} HTTP/{rest}").into_bytes();
+        self.since = Some(id);
+        self
+    }
+
+    /// The same of a publisher that waits until its message is sent.
+    pub(crate) fn with_wait(mut self, random: &mut Random) -> Self {
+        let (written, wait_s) = random.pick(&[
+            ("wait=1", 1),
+            ("wait=1", 1),
+            ("respond-async, Wait=2;x", 2),
+            ("wait=\"5\"\r\nPrefer: wait=1", 5),
+            ("a=\"b, wait=1\", wait=30", 30),
+            ("wait=31", 30),
+            ("wait=0", 0),
+            ("wait=soon, wait=2", 0),
+        ]);
+        let head = String::from_utf8(self.head).expect("UTF-8");
+        let host = "Host: sim\r\n";
+        self.head = head.replacen(host, &format!("{host}Prefer: {written}\r\n"), 1).into_bytes();
+        self.wait_s = wait_s;
+        self
     }
 
     /// Draws how `ask` is written.
@@ -96,10 +136,7 @@ impl Request {
             accept,
             close,
             keep_alive,
-            head: Vec::new(),
-            body: Vec::new(),
-            chunked: false,
-            first_run: 0,
+            ..Self::of_frame(place)
         };
         let (method, query, mut lines) = request.draw_question(random);
         if version == "1.0" {
@@ -155,6 +192,8 @@ impl Request {
             body: Vec::new(),
             chunked: false,
             first_run: 0,
+            since: None,
+            wait_s: 0,
         }
     }
 
@@ -251,6 +290,8 @@ impl Request {
             body: Vec::new(),
             chunked: false,
             first_run: 0,
+            since: None,
+            wait_s: 0,
         }
     }
 }

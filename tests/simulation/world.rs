@@ -286,6 +286,7 @@ impl World {
                     client.arm(Timer::Stop, &limits, now.mono_ms);
                 }
                 Phase::Lingering(_) if !client.stalled => client.linger(true, &limits, now.mono_ms),
+                Phase::Asked if client.awaited.is_some() => self.acknowledge(number, true),
                 Phase::Asked if is_slow && !client.stalled => {
                     client.arm_store(true, &limits, now.mono_ms);
                 }

@@ -28,7 +28,9 @@ pub(super) fn directives(
         out.note("An unknown channel is answered 403, not 404.");
         out.line("nchan_subscribe_existing_channels_only on;");
     }
-    since(out);
+    // A cursor whose message has expired ends a worker process of Nchan 1.3.6, and the `since` of a
+    // page that was just rendered often is one: read, it would end a worker for each such page.
+    out.note("since in the query is not read: a cursor of an expired message ends a worker.");
     first_message(out, keys.first_message);
     times(out, keys);
     if keys.max_subscribers > 0 {
@@ -110,18 +112,6 @@ fn channels(out: &mut Output, settings: &Settings, location: &Location, common: 
     }
     let bytes = limits.channel_id_bytes.saturating_mul(limits.channels_per_request);
     out.line(&format!("nchan_max_channel_id_length {bytes};"));
-}
-
-/// `since` in the query, where there is no cursor. Nchan reads no time without a tag. Before other
-/// blocks of `if`: nginx takes the settings of the last that holds.
-fn since(out: &mut Output) {
-    out.note("since: Nchan takes the epoch for a cursor, and a time ahead of its clock as it is.");
-    out.line("set $pushserver_since $arg_since;");
-    out.line("if ($arg_since ~ \"^[0-9]+$\") { set $pushserver_since \"$arg_since:0\"; }");
-    out.line(
-        "nchan_subscriber_last_message_id $http_last_event_id $arg_last_event_id \
-         $pushserver_since;",
-    );
 }
 
 fn first_message(out: &mut Output, first: FirstMessage) {

@@ -24,7 +24,7 @@ pub(super) fn published(
     if let Some(location) = location {
         let place = (location.store, place);
         let is_full = step.effects.unsent.len() >= step.site.limits.waiting_publishers;
-        if !is_full && !step.effects.stopping {
+        if !is_full && !client.ended && !step.effects.stopping {
             let wait_s = reply.wait_s;
             let until_ms = step.now.mono_ms + u64::from(wait_s) * 1000;
             step.effects.unsent.wait(place, step.conn);

@@ -25,6 +25,9 @@ const SETTINGS: &[u8] = br#"{"locations": [
 /// What a cursor was taken for; `None`: there was none, which asks for the oldest message.
 type Cursor = Option<(u64, u32)>;
 
+/// From this first byte on, the text is `since` in the query.
+const SINCE: u8 = 0xf0;
+
 /// The first byte chooses where the cursor stands; a date and its tag are two lines.
 pub fn round(data: &[u8]) {
     let Some((place, text)) = data.split_first() else { return };
@@ -33,6 +36,9 @@ pub fn round(data: &[u8]) {
         return; // Refused for its length.
     }
     let mut server = Server::new();
+    if *place >= SINCE {
+        return since(&mut server, text);
+    }
     let fields = fields(place % 7, text);
     let read = server.read(&fields);
     // One that stands for itself is read as anybody would.
@@ -56,6 +62,42 @@ pub fn round(data: &[u8]) {
     }
     let wanted = server.ids.iter().copied().find(|id| cursor.is_none_or(|cursor| *id > cursor));
     assert_eq!(server.next_message(&fields), wanted, "after {cursor:?}");
+}
+
+/// Where `since` says that a request without a cursor begins.
+fn since(server: &mut Server, text: &[u8]) {
+    let now_s = server.network.now.unix_s;
+    let query = [b"?since=", text].concat();
+    let with = |line: &[u8]| (query.clone(), line.to_vec());
+    let read = server.read(&with(b""));
+    // One that may be ahead of the clock, in a channel with this newest id.
+    let held_back = |id: (u64, u32), newest: (u64, u32)| match id > newest && id.0 >= now_s {
+        true => (now_s - 1, 0),
+        false => id,
+    };
+    if text.iter().all(|byte| b"0123456789:".contains(byte)) {
+        let time = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        let time = time.filter(|time| *time <= TIME_MAX).map(|time: u64| Some((time, 0)));
+        let said = time.or_else(|| plainly(text)).map(|id| id.filter(|id| id.0 > 0));
+        let begins = |newest| said.map(|id| id.map(|id| held_back(id, newest)));
+        assert_eq!(read, begins((0, 0)), "{}", text.escape_ascii());
+        if let Some(cursor) = begins(*server.ids.last().expect("it has messages")) {
+            let wanted = server.ids.iter().copied().find(|id| cursor.is_none_or(|at| *id > at));
+            assert_eq!(server.next_message(&with(b"")), wanted, "since {}", text.escape_ascii());
+        }
+    }
+    if let Some(Some((time, _))) = read {
+        assert!(time < now_s, "what is published next would not be behind it");
+    }
+    // The query may have another cursor, or end.
+    if text.contains(&b'&') {
+        return;
+    }
+    let epoch = b"If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+    let at_epoch = server.read(&with(epoch));
+    assert!(at_epoch == read || (at_epoch, read) == (Some(Some((0, 0))), Some(None)));
+    let beside = server.read(&with(b"Last-Event-ID: 5:5\r\n"));
+    assert!(beside == Some(Some((5, 5))) || read.is_none(), "it replaces a cursor");
 }
 
 /// The request's query, and its header lines.

@@ -84,6 +84,7 @@ fn make(variant: u8) -> (relay::options::Options, hub::options::Options) {
             "uri_bytes": LIMITS.uri_bytes,
             "body_bytes": 500, "channel_id_bytes": 20,
             "channels": if is_tight { 2 } else { 1000 },
+            "waiting_publishers": if is_tight { 1 } else { 1000 },
             "presence_members": if is_tight { 2 } else { 1000 },
             "pipeline_depth": if is_tight { 1 } else { 16 }},
     });
