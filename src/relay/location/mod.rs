@@ -41,7 +41,7 @@ const EXPOSED: &str = "Last-Modified, Etag, Cache-Control, X-Push-Gap";
 const SUBSCRIBER_HEADERS: &str = "If-Modified-Since, If-None-Match, Etag, Last-Event-ID, X-Cookie, \
                                   X-Requested-With, Content-Type, Cache-Control, \
                                   X-EventSource-Event";
-const PUBLISHER_HEADERS: &str = "Authorization, Content-Type, X-EventSource-Event";
+const PUBLISHER_HEADERS: &str = "Authorization, Content-Type, Prefer, X-EventSource-Event";
 
 /// What a token names beside channels.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Location {
             Role::Subscriber(_) => ("GET", format!("{SUBSCRIBER_HEADERS}{credentials}")),
             Role::Publisher(_) => ("GET, HEAD, POST, PUT, DELETE", PUBLISHER_HEADERS.to_owned()),
             Role::PubSub(..) => {
-                ("GET, POST, PUT, DELETE", format!("{SUBSCRIBER_HEADERS}, Authorization"))
+                ("GET, POST, PUT, DELETE", format!("{SUBSCRIBER_HEADERS}, Authorization, Prefer"))
             }
             // No page of another origin is let in.
             Role::Status(_) => ("", String::new()),

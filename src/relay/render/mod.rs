@@ -259,9 +259,13 @@ impl Renderer {
     ) -> Payload {
         let mut body = Vec::with_capacity(256);
         reply.form.write(information, &mut body);
-        let applied = match reply.wait_s {
-            0 => String::new(),
-            wait_s => format!("Preference-Applied: wait={wait_s}\r\n"),
+        let applied = match (reply.wait_s, &reply.location) {
+            (0, _) => String::new(),
+            (wait_s, location) => {
+                let is_let_in = location.as_ref().is_some_and(|one| one.admits(reply.origin));
+                let exposed = if is_let_in { PREFERENCE_EXPOSED } else { "" };
+                format!("{exposed}Preference-Applied: wait={wait_s}\r\n")
+            }
         };
         self.whole(reply, (status, applied.as_bytes()), reply.form.media_type().as_bytes(), &body)
     }
@@ -323,6 +327,9 @@ impl Renderer {
             .lines(location.map_or(b"", |location| location.lines(reply.origin)))
     }
 }
+
+/// So that scripts of another origin may read it; beside what the location exposes in any case.
+const PREFERENCE_EXPOSED: &str = "Access-Control-Expose-Headers: Preference-Applied\r\n";
 
 /// Of every answer that is neither a message nor a 304. Caches keep some statuses on a guess (RFC
 /// 9110 15.1): a 404 would outlive the creation of its channel.
