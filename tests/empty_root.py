@@ -123,8 +123,8 @@ class Client:
 def show(root: Root) -> dict[str, object]:
     """Everything that is to be shown; gives the figures."""
     trusted = certificates(root)
-    # It is not read (tests/static-names.c): what else it may name is a library of the system, with a
-    # glibc of its own.
+    # It is not read (tests/static-names.c): what else it may name is a library of the system, with
+    # a glibc of its own.
     root.write("etc/nsswitch.conf", "hosts: files\n")
     with notices(None) as plain, notices(root) as secure, name_server():
         passthroughs = {
