@@ -80,6 +80,15 @@ def test_any_json_is_an_event_with_the_name_of_its_channel(push_server, open_pag
     assert browser.log() == []
 
 
+def test_any_name_is_one(push_server, open_page, wait_for):
+    names = ["constructor", "__proto__", "toString"]
+    tag = " ".join(f"{name}='room'" for name in names)
+    browser = open_page(f"{{% pushserver_script {tag} %}}")
+    updates.send_update("room", 1)
+    wait_for(lambda: sorted(got["name"] for got in browser.run(GOT)) == sorted(names))
+    assert browser.log() == []
+
+
 def test_an_update_that_is_no_json_is_told_of_and_stops_nothing(push_server, open_page, wait_for):
     browser = open_page(MAIN)
     updates.send_update("room", "{", already_serialized=True)

@@ -1668,7 +1668,7 @@ function start() {
 }
 
 function channelsIn(page) {
-    const channels = {};
+    const channels = Object.create(null); // a name such as "constructor" is one as others are
     for (const {textContent} of page.querySelectorAll(BLOCKS)) {
         for (const [name, url] of Object.entries(JSON.parse(textContent))) {
             if (Object.hasOwn(channels, name) && placeOf(url) !== placeOf(channels[name])) {
