@@ -43,6 +43,8 @@ DEFAULTS: dict[str, Any] = {
 # Where `runpushserver` has it, if the project has none.
 STATUS: Mapping[str, Any] = {"type": "status", "prefix": "/pushserver/"}
 
+EMPTY = "the channel id is empty: see whether there is one where it comes from"
+
 
 class NotReversible(ValueError):
     """No URL can be made of a location's pattern, though the daemon may serve it."""
@@ -72,6 +74,8 @@ class Reversed:
         """
         path = self.before + encoded_ids + self.after
         if not self.regex.fullmatch(path):
+            if not encoded_ids:
+                raise ValueError(EMPTY)
             raise ValueError(
                 f"{path!r} does not match the location's url {self.url!r}: "
                 "widen its group (percent-encoded ids hold letters, digits and -._~%)"
@@ -159,7 +163,7 @@ def target(kind: str, *channel_ids: object) -> Target:
     Raises ``ValueError`` for an id that the location does not serve, for more than it serves in one
     request, and where there is none.
     """
-    ids = list(dict.fromkeys(str(channel_id) for channel_id in channel_ids))
+    ids = list(dict.fromkeys(map(_text, channel_ids)))
     if not ids:
         raise ValueError("a URL needs a channel id: give at least one")
     place = location(kind, several=len(ids) > 1)
@@ -174,7 +178,7 @@ def target(kind: str, *channel_ids: object) -> Target:
         )
     if name := place.get("query"):
         if "" in ids:
-            raise ValueError("a channel id is empty")
+            raise ValueError(EMPTY)
         values = (f"{quote(str(name), safe='')}={quote(each, safe='')}" for each in ids)
         path = reverse.path("") + "?" + "&".join(values)
     elif delimiter := place.get("delimiter"):
@@ -182,6 +186,18 @@ def target(kind: str, *channel_ids: object) -> Target:
     else:
         path = reverse.path(quote(ids[0], safe=""))
     return Target(path, place, ids)
+
+
+def _text(channel_id: object) -> str:
+    text = str(channel_id)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the channel id {text!r} is no text. If it comes from a command line, that is not "
+            "UTF-8: set LC_ALL=C.UTF-8"
+        ) from error
+    return text
 
 
 def channels_per_request() -> int:

@@ -15,6 +15,11 @@ from django.utils.safestring import SafeString, mark_safe
 
 from pushserver.utils import updates
 
+try:
+    from django.middleware.csp import get_nonce
+except ImportError:  # before Django 6
+    get_nonce = None  # type: ignore[assignment]
+
 EXAMPLE = 'as in {% pushserver_script main="room-7" %}'
 
 
@@ -32,7 +37,7 @@ def script(
     # Django's own escaping, with an attribute that tells this block from a page's others.
     data = json_script(urls).replace(">", " data-pushserver>", 1)
     source = static("pushserver/auto.js")
-    nonce = _nonce(csp_nonce, getattr(request, "csp_nonce", None))
+    nonce = _nonce(csp_nonce, request)
     attribute = format_html(' nonce="{}"', nonce) if nonce else ""
     module = format_html('<script type="module" src="{}"{}></script>', source, attribute)
     return mark_safe(data + module)
@@ -46,6 +51,8 @@ def _url(name: str, channel_id: object, request: HttpRequest | None) -> str:
     return updates.subscriber_url(channel_id, request, since="now")
 
 
-def _nonce(*nonces: object) -> str:
+def _nonce(in_context: object, request: HttpRequest | None) -> str:
     """That of Django 6 or of django-csp; both make it when it is read, and are false until then."""
+    of_django = get_nonce(request) if request and get_nonce is not None else None
+    nonces = in_context, of_django, getattr(request, "csp_nonce", None)
     return next((str(nonce) for nonce in nonces if nonce is not None), "")

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core import signing
+from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 
 from pushserver import conf, schema
@@ -60,7 +61,14 @@ def to_subscribe(
         )
     channels = channel_ids[0] if len(channel_ids) == 1 else [*channel_ids]
     claims: dict[str, Any] = {"c": channels, "e": expires_s}
-    if (name := user_id(_user_of(request) if user is FROM_REQUEST else user)) is not None:
+    try:
+        name = user_id(_user_of(request) if user is FROM_REQUEST else user)
+    except SynchronousOnlyOperation as error:
+        raise SynchronousOnlyOperation(
+            "a signed URL names the user of the page, and an asynchronous view has to fetch the "
+            "user first: request.user = await request.auser()"
+        ) from error
+    if name is not None:
         claims["u"] = name
     return _signed(claims, place)
 

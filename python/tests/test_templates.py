@@ -8,6 +8,9 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.contrib.auth.models import User
+from django.core import signing
+from django.core.exceptions import SynchronousOnlyOperation
 from django.template import Context, RequestContext, Template, TemplateSyntaxError, engines
 from django.utils.functional import SimpleLazyObject
 
@@ -143,6 +146,44 @@ def test_the_module_has_the_nonce_of_the_page(rf, is_djangos):
     request.csp_nonce = None if is_djangos else nonce()
     _, behind = urls_in(rendered("{% pushserver_script main=7 %}", context, request))
     assert behind == MODULE.replace('js"', 'js" nonce="a&quot;b"')
+
+
+@pytest.mark.parametrize("tag", ["{% pushserver_script main=7 %}", "{% channel_url 7 user=None %}"])
+def test_a_part_that_sees_nothing_of_the_page_is_of_its_request(settings, rf, tag):
+    part = Template("{% load pushserver %}" + tag)
+    request = rf.get("/", headers={"host": "localhost:8000"})
+    request.user = User(pk=42)
+    request._csp_nonce = request.csp_nonce = "n"  # of Django 6, and of django-csp
+    settings.PUSH_SERVER = {"locations": [QUERY | {"signed": True}]}
+    text = rendered("{% include part only %}", {"part": part}, request)
+    assert "http://localhost:8001/updates?channel=7" in text
+    if "script" in tag:
+        urls, behind = urls_in(text)
+        assert behind == MODULE.replace('js"', 'js" nonce="n"')
+        (token,) = parse_qs(urlsplit(urls["main"]).query)["token"]
+        assert signing.loads(token, salt="pushserver.channel")["u"] == "42"
+
+
+@pytest.mark.parametrize("tag", ["pushserver_script main=7", "channel_url 7"])
+def test_an_asynchronous_page_is_told_to_fetch_its_user(settings, rf, tag):
+    def fetch():
+        raise SynchronousOnlyOperation("of the database")
+
+    settings.PUSH_SERVER = {"locations": [QUERY | {"signed": True}]}
+    request = rf.get("/")
+    request.user = SimpleLazyObject(fetch)
+    with pytest.raises(SynchronousOnlyOperation, match=re.escape("request.user = await request.")):
+        rendered(f"{{% {tag} %}}", {}, request)
+
+
+@pytest.mark.parametrize("location", [QUERY, {"type": "subscriber", "url": "/updates/([^/]+)"}])
+@pytest.mark.parametrize(
+    ("channel_id", "said"), [("", "the channel id is empty"), ("\udcc3", "is no text")]
+)
+def test_an_id_that_is_none_is_told(settings, location, channel_id, said):
+    settings.PUSH_SERVER = {"locations": [location]}
+    with pytest.raises(ValueError, match=said):
+        rendered("{% channel_url id %}", {"id": channel_id})
 
 
 @pytest.mark.parametrize(

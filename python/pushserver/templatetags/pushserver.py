@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.http import HttpRequest
 from django.template.base import FilterExpression, Parser, Token
 
 from pushserver import tokens
@@ -30,8 +31,14 @@ def channel_url(
     nothing is missed that is published after the page's request came; see there.
     """
     return updates.url_in_page(
-        context.get("request"), (channel_id, *more), expires=expires, user=user, since=since
+        _request(context), (channel_id, *more), expires=expires, user=user, since=since
     )
+
+
+def _request(context: Any) -> HttpRequest | None:
+    """The page's, which is an attribute of the context: `{% include … only %}` and inclusion tags
+    leave the variable behind, and not every project has it."""
+    return context.get("request") or getattr(context, "request", None)
 
 
 class ScriptNode(template.Node):
@@ -42,7 +49,7 @@ class ScriptNode(template.Node):
 
     def render(self, context: template.Context) -> str:
         channels = {name: value.resolve(context) for name, value in self.channels.items()}
-        return script(channels, context.get("request"), context.get("csp_nonce"))
+        return script(channels, _request(context), context.get("csp_nonce"))
 
 
 @register.tag
