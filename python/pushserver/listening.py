@@ -187,15 +187,15 @@ def _blocks(lines: Iterable[bytes]) -> Iterator[dict[str, str]]:
 
     What has several lines, as data may, has line ends between them.
     """
-    block: dict[str, str] = {}
+    block: dict[str, list[str]] = {}
     for line in lines:
         text = line.decode(errors="replace").rstrip("\r\n")
         if text:
             name, _, value = text.partition(":")
             value = value.removeprefix(" ")
-            block[name] = f"{block[name]}\n{value}" if name in block else value
+            block.setdefault(name, []).append(value)
         elif block:
-            yield block
+            yield {name: "\n".join(values) for name, values in block.items()}
             block = {}
 
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,11 +44,12 @@ SIGNED = {
 class Listening:
     """A context manager: the command as a process, with the settings of the test or others."""
 
-    def __init__(self, directory, *arguments, behind="", push_server=None):
+    def __init__(self, directory, *arguments, behind="", redirected="", push_server=None):
         self._push_server = push_server or conf.push_server()
         self._arguments = [sys.executable, "-m", "django", "listen", *arguments]
-        if behind:
-            self._arguments = ["sh", "-c", f'"$@" | {behind}', "sh", *self._arguments]
+        if behind or redirected:
+            line = f'"$@" | {behind}' if behind else f'exec "$@" {redirected}'
+            self._arguments = ["sh", "-c", line, "sh", *self._arguments]
         self._files = directory / "stdout", directory / "stderr"
 
     def __enter__(self):
@@ -279,6 +281,48 @@ def test_whoever_reads_may_have_enough(server, tmp_path, wait_for, more_come):
             updates.send_update("room", 2)
         assert listening_.process.wait(20) == 0
     assert listening_.notes() == f"{LISTENING}{server.url}/updates/room\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [(">&-", "standard output is closed"), (">/dev/full", "standard output takes no more: [Err")],
+)
+def test_an_output_that_takes_nothing_is_told(server, tmp_path, output, said):
+    updates.send_update("room", 1)
+    arguments = "room", "--since", "oldest"
+    with Listening(tmp_path, *arguments, redirected=output) as listening_:
+        assert listening_.process.wait(20) == 1
+        last = listening_.notes().splitlines()[-1]
+        assert last.startswith(f"CommandError: {said}")
+        assert "Traceback" not in listening_.notes()
+
+
+def test_what_is_said_of_the_connection_may_be_closed(server, tmp_path, wait_for):
+    with Listening(tmp_path, "room", redirected="2>&-") as listening_:
+        server.wait_until_subscribed("room")
+        updates.send_update("room", 1)
+        wait_for(listening_.lines)
+
+
+def test_a_channel_that_is_named_twice_is_shown_once(server, tmp_path, wait_for):
+    with Listening(tmp_path, "room", "room", "hall") as listening_:
+        server.wait_until_subscribed("hall")
+        server.wait_until_subscribed("room")
+        updates.send_update("room", 1)
+        updates.send_update("room", 2)
+        wait_for(lambda: "room 2" in str(listening_.lines()))
+    assert len(listening_.lines()) == 2
+
+
+def test_a_message_of_many_lines_takes_time_as_its_length(monkeypatch):
+    def seconds(count):
+        began = time.process_time()
+        (block,) = listening._blocks([*[b"data: line\n"] * count, b"\n"])
+        assert len(block["data"]) == count * 5 - 1
+        return time.process_time() - began
+
+    # Ten times as many took a hundred times as long, where each line was put to a text of all.
+    assert seconds(600_000) < 40 * max(0.005, seconds(60_000))
 
 
 def test_a_push_server_that_is_not_there_is_told_at_once(settings, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import decimal
+import io
 import json
 import logging
 import os
@@ -359,6 +360,13 @@ def test_the_push_command(stub, capsys, monkeypatch):
     assert stub.requests[0].body == b'{"type": "answer"}'
     with pytest.raises(CommandError, match="not JSON"):
         call_command("push", "room", "{type: answer}")
+    with pytest.raises(CommandError, match="not JSON: NaN is no JSON, and no browser reads it"):
+        call_command("push", "room", "[NaN]")
+    for given in (b"\xff", b"[" * 200_000):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given), "utf-8"))
+        with pytest.raises(CommandError, match="not JSON"):
+            call_command("push", "room", "-")
+    assert len(stub.requests) == 1
     stub.answer = lambda request: Answer(404)
     with pytest.raises(CommandError, match="404"):
         call_command("push", "room", "1")

@@ -43,27 +43,44 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if sys.stdout is None:  # as `>&-` leaves it
+            raise CommandError("standard output is closed, where messages are shown")
         running.find()
         try:
-            listeners = [Listener(each, options["since"]) for each in options["channels"]]
+            channels = dict.fromkeys(options["channels"])
+            listeners = [Listener(each, options["since"]) for each in channels]
         except (ValueError, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
         line = _json_line if options["json"] else _line
         try:
             for channel_id, what in _all(listeners):
                 if isinstance(what, Note):
-                    self.stderr.write(what.text, style_func=str)
+                    self._note(what.text)
                     continue
                 if what.missed and not options["json"]:
-                    self.stderr.write(_gap(channel_id, what.missed), style_func=str)
-                self.stdout.write(_encodable(line(channel_id, what), self.stdout))
-                self.stdout.flush()
+                    self._note(_gap(channel_id, what.missed))
+                self._show(line(channel_id, what))
         except ListeningError as error:
             raise CommandError(str(error)) from error
         except BrokenPipeError:
             _write_no_more()
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+
+    def _note(self, text: str) -> None:
+        if sys.stderr is not None:  # as `2>&-` leaves it
+            self.stderr.write(text, style_func=str)
+
+    def _show(self, line: str) -> None:
+        """Raises ``BrokenPipeError`` where nobody reads it any more, else ``CommandError``."""
+        try:
+            self.stdout.write(_encodable(line, self.stdout))
+            self.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _write_no_more()
+            raise CommandError(f"standard output takes no more: {error}") from error
 
 
 def _all(listeners: list[Listener]) -> Iterator[tuple[str, Message | Note]]:

@@ -35,10 +35,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        text = sys.stdin.read() if options["json"] == "-" else options["json"]
         try:
-            json.loads(text)
-        except ValueError as error:
+            text = sys.stdin.read() if options["json"] == "-" else options["json"]
+            json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
             raise CommandError(
                 f"the update is not JSON: {error}. "
                 """A shell needs it quoted, as in '{"type": "answer", "value": 42}'"""
@@ -65,6 +65,10 @@ class Command(BaseCommand):
 
     def keep(self, response: object, **kwargs: Any) -> None:
         self.answer = response
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON, and no browser reads it")
 
 
 def _outcome(answer: addinfourl, wait_s: int) -> str:
