@@ -7,6 +7,7 @@ import contextlib
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -125,6 +126,32 @@ def test_others_send_while_one_waits(stub, wait_for):
         (b"2", 2),
         (b"3", 2),
     ]
+
+
+def test_others_send_while_many_wait_in_asynchronous_code(stub, wait_for):
+    came = threading.Event()
+
+    def answer(request):
+        if "prefer" in request.headers:
+            came.wait(10)
+        return Answer()
+
+    async def send():
+        # That of a small machine has six threads.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        waits = [asyncio.create_task(updates.asend_update(1, each, wait=9)) for each in range(3)]
+        await asyncio.sleep(0)
+        waits.pop().cancel()
+        try:
+            await asyncio.wait_for(updates.asend_update(1, "other"), 5)
+        finally:
+            came.set()
+        assert await asyncio.gather(*waits) == [0, 0]
+
+    stub.answer = answer
+    asyncio.run(send())
+    assert b'"other"' in [request.body for request in stub.requests]
+    wait_for(lambda: not any("send_update" in each.name for each in threading.enumerate()))
 
 
 @pytest.mark.django_db(transaction=True)

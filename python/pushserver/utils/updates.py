@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from urllib.request import Request
@@ -209,9 +210,18 @@ async def asend_update(
     wait: int | None = None,
 ) -> int | None:
     """``send_update`` for asynchronous code; waits in a thread, not in the event loop."""
+    # A wait has a thread of its own: those of the event loop are few, and others need them. There
+    # are no more than limits.waiting_publishers for long.
+    executor = ThreadPoolExecutor(1, "send_update") if wait and not on_commit else None
     # The transaction of on_commit belongs to the thread that all synchronous code shares.
-    send = sync_to_async(send_update, thread_sensitive=on_commit)
-    return await send(channel_id, data, already_serialized, ignore_errors, on_commit, timeout, wait)
+    send = sync_to_async(send_update, thread_sensitive=on_commit, executor=executor)
+    try:
+        return await send(
+            channel_id, data, already_serialized, ignore_errors, on_commit, timeout, wait
+        )
+    finally:
+        if executor:
+            executor.shutdown(wait=False)
 
 
 def _request(channel_id: str, data: Any, already_serialized: bool) -> Request:
