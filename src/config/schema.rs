@@ -47,7 +47,11 @@ impl Schema {
     fn check(&self, value: &mut Value, given: &Value, path: &Path<'_>) -> Result<(), Problem> {
         let rule = self.choose(value, given, path)?;
         if let Some(allowed) = rule["enum"].as_array() {
-            return one_of(value, allowed, path);
+            // What stands in quotes may be meant as what is no string.
+            return one_of(value, allowed, path).map_err(|problem| match bare(value) {
+                Some(bare) if self.fits(&bare, given) => self.unfit(value, given, path),
+                _ => problem,
+            });
         }
         let fits = match kind(rule) {
             "string" => value.is_string(),
@@ -234,14 +238,20 @@ impl Schema {
         if !is_secret(path) {
             what.push_str(&format!(", found {}", found(value)));
         }
-        let bare = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-        if bare.is_some_and(|bare| kind(self.resolve(rule)).contains(kind_of(&bare))) {
+        if bare(value).is_some_and(|bare| self.fits(&bare, rule)) {
             what.push_str("; write it without quotes");
         }
         if value.as_f64() == Some(0.0) && matches!(path, Path::Key(Path::Key(_, "limits"), _)) {
             what.push_str("; 0 never means no limit here");
         }
         Problem::new(path, what)
+    }
+
+    /// Whether a value is of the kind that the rule, or one of its alternatives, asks for.
+    fn fits(&self, value: &Value, rule: &Value) -> bool {
+        let rule = self.resolve(rule);
+        let several = self.alternatives(rule).into_iter().chain([rule]);
+        several.into_iter().any(|rule| kind(rule).contains(kind_of(value)))
     }
 
     /// What the rule allows, with an example.
@@ -326,6 +336,11 @@ fn is_secret(path: &Path<'_>) -> bool {
         Path::Index(Path::Key(_, key), _) | Path::Key(_, key) => SECRETS.contains(key),
         _ => false,
     }
+}
+
+/// What a string would be without its quotes.
+fn bare(value: &Value) -> Option<Value> {
+    serde_json::from_str(value.as_str()?).ok()
 }
 
 fn one_of(value: &Value, allowed: &[Value], path: &Path<'_>) -> Result<(), Problem> {

@@ -541,6 +541,11 @@ fn a_wrong_type_says_what_was_found_and_what_is_expected() {
             ".polling: expected \"long\" or \"interval\", found the string \"longpoll\"",
         ),
         (
+            json!({"type": "subscriber", "prefix": "/", "first_message": "-3"}),
+            ".first_message: expected \"oldest\" or \"newest\" or a whole number from -100000 to -1 \
+            (for example \"oldest\"), found the string \"-3\"; write it without quotes",
+        ),
+        (
             json!({"type": "subscriber", "prefix": "/", "allow_origin": 1}),
             ".allow_origin: \
             expected a string or a list (for example \"http://127.0.0.1:8000\"), found the number 1",
