@@ -320,14 +320,15 @@ impl World {
     /// What is due, once a turn.
     pub(crate) fn due(&mut self) {
         let now = self.now();
-        let due: Vec<(u64, Timer)> = self
+        let mut due: Vec<(u64, (Timer, u64))> = self
             .clients
             .values()
             .filter_map(|client| Some((client.number, client.timer?)))
             .filter(|(_, (_, at))| *at <= now.mono_ms)
-            .map(|(number, (timer, _))| (number, timer))
             .collect();
-        for (number, timer) in due {
+        // Behind a publisher that waited no longer its next requests go on, in the same order.
+        due.sort_by_key(|(_, (_, at))| *at);
+        for (number, (timer, _)) in due {
             self.timed_out(number, timer);
         }
         self.model.handle_timeout();
