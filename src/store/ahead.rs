@@ -21,6 +21,8 @@ pub(super) enum Question {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ahead {
     pub(super) exists: bool,
+    /// It is there now, or room is kept for it.
+    pub(super) has_room: bool,
     /// What its next message comes after.
     last: MessageId,
     /// The id of its newest message; 0:0 before the first.
@@ -45,6 +47,7 @@ impl Ahead {
         match channels.find(name) {
             Some((_, channel)) => Self {
                 exists: true,
+                has_room: true,
                 last: channel.last,
                 newest: channel.newest_id(),
                 kept: channel.queue.map_or(MessageId::default(), |queue| newest(memory, queue)),
@@ -53,7 +56,8 @@ impl Ahead {
             None => {
                 let Remains { last, lost_through } = channels.remains(name);
                 let none = MessageId::default();
-                Self { exists: false, last, newest: none, kept: none, lost_through }
+                let (exists, has_room) = (false, false);
+                Self { exists, has_room, last, newest: none, kept: none, lost_through }
             }
         }
     }

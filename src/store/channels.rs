@@ -1,6 +1,6 @@
 //! Channels: which there are, by key and by name, and when idle ones end. Never looks at messages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::ask::{ChannelKey, ChannelName, Made, Named, StoreId};
@@ -23,7 +23,10 @@ pub(super) struct Channels<W> {
     tombstones: Tombstones,
     idle: Wheel<ChannelKey>,
     channels_max: usize,
-    /// Channels that are agreed to and not made yet: there is room for them.
+    /// Names of channels for which a durable store has agreed to write something, until it settles:
+    /// there is room for each of them, even if it ends before that is done.
+    agreed: HashSet<Box<[u8]>>,
+    /// Of these, how many have no channel now.
     reserved: usize,
     /// `channel_timeout` of each store, milliseconds.
     timeouts_ms: Vec<u64>,
@@ -49,6 +52,7 @@ impl<W: Default> Channels<W> {
             tombstones: Tombstones::new(first_id),
             idle: Wheel::new(now.mono_ms),
             channels_max,
+            agreed: HashSet::new(),
             reserved: 0,
             timeouts_ms: Vec::new(),
             reviewed: None,
@@ -161,6 +165,7 @@ impl<W: Default> Channels<W> {
         before: Remains,
         now: Now,
     ) -> ChannelKey {
+        self.reserved -= usize::from(self.agreed.contains(name.name));
         let shared: Rc<[u8]> = name.name.into();
         let channel = Channel::new(Rc::clone(&shared), (name.store, made), before, now);
         let key = self.table.insert(Box::new(channel));
@@ -187,6 +192,7 @@ impl<W> Channels<W> {
     pub(super) fn remove(&mut self, key: ChannelKey, lost_through: MessageId) -> Option<W> {
         let Channel { name, last, idle_timer, kept, is_mirror, .. } = *self.table.remove(key)?;
         self.names.remove(&name);
+        self.reserved += usize::from(self.agreed.contains(&*name));
         if let Some(timer) = idle_timer {
             self.idle.cancel(timer);
         }
@@ -257,14 +263,21 @@ impl<W> Channels<W> {
         self.table.len() + self.reserved + more < self.channels_max
     }
 
-    /// Keeps room for so many channels that are agreed to.
-    pub(super) fn reserve(&mut self, count: usize) {
-        self.reserved += count;
+    /// Keeps room for channels that a store agrees to, be they there or not, until it settles them.
+    pub(super) fn agree(&mut self, names: impl Iterator<Item = Box<[u8]>>) {
+        self.agreed.extend(names);
+        self.count_reserved();
     }
 
-    /// So many of those that room was kept for are made, or never will be.
-    pub(super) fn release(&mut self, count: usize) {
-        self.reserved -= count;
+    /// What a store has agreed to is done, or never will be.
+    pub(super) fn settle_agreed(&mut self, store: StoreId) {
+        self.agreed.retain(|name| !name.starts_with(&store.prefix()));
+        self.count_reserved();
+    }
+
+    fn count_reserved(&mut self) {
+        let Self { agreed, names, .. } = self;
+        self.reserved = agreed.iter().filter(|name| !names.contains_key(&name[..])).count();
     }
 
     /// The channel of that name.
@@ -311,6 +324,7 @@ impl<W> Channels<W> {
     pub(super) fn shrink(&mut self) {
         self.table.shrink();
         self.names.shrink_to_fit();
+        self.agreed.shrink_to_fit();
         self.idle.shrink();
     }
 

@@ -40,8 +40,6 @@ pub(super) struct Durable {
     waiting_bytes: usize,
     /// A batch is on its way.
     is_writing: bool,
-    /// Channels that are made with it, for which there is room.
-    reserved: usize,
     /// What came back, in the order asked.
     written: VecDeque<(Change, Outcome)>,
     /// Answers that need no writing.
@@ -79,7 +77,6 @@ impl Durable {
             asked: VecDeque::new(),
             waiting_bytes: 0,
             is_writing: false,
-            reserved: 0,
             written: VecDeque::new(),
             refused: VecDeque::new(),
             number: 0,
@@ -167,7 +164,7 @@ impl Durable {
             let why = match channel.exists {
                 true => None,
                 false if !may_make => Some(NotAsked::Missing),
-                false if channels.has_room_for(made) => None,
+                false if channel.has_room || channels.has_room_for(made) => None,
                 false => Some(NotAsked::TooManyChannels),
             };
             if let Some(why) = why {
@@ -175,21 +172,22 @@ impl Durable {
                 refused.push_back((ticket, why));
                 continue;
             }
-            made += usize::from(!channel.exists);
+            made += usize::from(!channel.has_room);
+            channel.has_room = true;
             let what = channel.change(memory, store.written(&name), question, now);
             changes.push(Change { ticket, what });
         }
-        self.reserved = made;
-        channels.reserve(made);
+        let agreed = ahead.into_iter().filter(|(_, channel)| channel.has_room);
+        channels.agree(agreed.map(|(name, _)| name));
         if changes.is_empty() {
-            self.settle(channels);
+            self.settle(store, channels);
         }
         changes
     }
 
     /// All that was asked is done, or refused.
-    fn settle<W>(&mut self, channels: &mut Channels<W>) {
-        channels.release(std::mem::take(&mut self.reserved));
+    fn settle<W>(&mut self, store: StoreId, channels: &mut Channels<W>) {
+        channels.settle_agreed(store);
         self.memory.numbering.show();
     }
 
@@ -221,7 +219,7 @@ impl Durable {
         let (Change { ticket, what }, outcome) = self.written.pop_front()?;
         self.waiting_bytes -= ASKED_BYTES + what.content_bytes();
         if self.written.is_empty() {
-            self.settle(channels);
+            self.settle(store, channels);
         }
         if outcome == Outcome::Refused {
             return Some((Some(ticket), Reply::NotWritten));

@@ -2,6 +2,7 @@
 //! Without a model.
 
 use pushserver::clock::Now;
+use pushserver::hub::options::StoreKind;
 use pushserver::relay::options::Role;
 use pushserver::relay::{Arrival, Command, ConnKey};
 use pushserver::store::{Fate, Loss};
@@ -157,4 +158,28 @@ fn a_web_socket_that_is_read_again_while_its_message_waits_for_the_store_goes_on
     }
     let got = network.take(conn);
     assert!(has(&got, "one"), "{}", got.escape_ascii());
+}
+
+#[test]
+fn a_channel_that_ends_while_its_message_is_written_keeps_its_room() {
+    let mut settings = settings();
+    settings.channels_max = 1;
+    settings.stores[0].kind = StoreKind::Durable;
+    let mut network = Network::at(now(), &settings.relay(), settings.hub());
+    let [publisher, first, second] = [(); 3].map(|()| accept(&mut network));
+    send(&mut network, first, b"GET /sub/a HTTP/1.1\r\nHost: sim\r\n\r\n");
+    network.disk.turns = 9;
+    let post = b"POST /pub/a HTTP/1.1\r\nHost: sim\r\nContent-Length: 3\r\n\r\none";
+    network.send(publisher, post);
+    network.turn();
+    // With its only subscriber it ends.
+    network.reset(first);
+    network.turn();
+    assert_eq!(network.relay.state().hub.figures().channels, 0, "it has ended");
+    network.send(second, b"GET /sub/b HTTP/1.1\r\nHost: sim\r\n\r\n");
+    network.settle();
+    let (got, refused) = (network.take(publisher), network.take(second));
+    assert!(has(&got, "HTTP/1.1 202"), "{}", got.escape_ascii());
+    assert!(has(&refused, "too many channels"), "{}", refused.escape_ascii());
+    assert_eq!(network.relay.state().hub.figures().channels, 1);
 }

@@ -233,8 +233,9 @@ pub(crate) struct Model {
     /// Of durable stores that are writing: the place before the messages that nobody sees yet, and
     /// a second that none of these is before.
     seen_places: BTreeMap<u16, (MessageId, u64)>,
-    /// Of these, how many channels will be made: there is room for them.
-    reserved: BTreeMap<u16, usize>,
+    /// Of these, what is being written of which channels: there is room for them, also where one
+    /// ends before.
+    agreed: BTreeMap<u16, BTreeSet<Name>>,
     published: BTreeMap<Name, Vec<Wake>>,
     /// Stores that note the places of what they lose.
     noting: BTreeSet<u16>,
@@ -256,7 +257,7 @@ impl Model {
             histories: BTreeMap::new(),
             places: BTreeMap::new(),
             seen_places: BTreeMap::new(),
-            reserved: BTreeMap::new(),
+            agreed: BTreeMap::new(),
             published: BTreeMap::new(),
             noting: BTreeSet::new(),
             drops_slowly: false,
@@ -363,18 +364,18 @@ impl Model {
 
     /// What a durable store makes of a question, once what was decided `ahead` is done.
     pub(crate) fn decide(&mut self, ahead: &mut Ahead, name: Name, wanted: Wanted) -> Verdict {
-        let (exists, last) = (self.channels.contains_key(&name), self.last_of(name));
-        let (exists, last) = ahead.entry(name).or_insert((exists, last));
+        let (is_there, last) = (self.channels.contains_key(&name), self.last_of(name));
+        let has_room = is_there || self.agreed().any(|agreed| *agreed == name) || !self.is_full();
+        let (exists, last) = ahead.entry(name).or_insert((is_there, last));
         match wanted {
-            Wanted::Publish { create: true } | Wanted::Create if !*exists => {
-                if self.is_full() {
-                    return Verdict::TooManyChannels;
-                }
-                *self.reserved.entry(name.0).or_default() += 1;
+            _ if *exists => {}
+            Wanted::Publish { create: true } | Wanted::Create if !has_room => {
+                return Verdict::TooManyChannels;
             }
-            _ if !*exists => return Verdict::Missing,
-            _ => {}
+            Wanted::Publish { create: true } | Wanted::Create => {}
+            _ => return Verdict::Missing,
         }
+        self.agreed.entry(name.0).or_default().insert(name);
         *exists = !matches!(wanted, Wanted::Delete);
         if !matches!(wanted, Wanted::Publish { .. }) {
             return Verdict::Agreed(MessageId::default(), MessageId::default());
@@ -393,7 +394,7 @@ impl Model {
     /// A durable store writes nothing any more.
     pub(crate) fn show(&mut self, store: u16) {
         self.seen_places.remove(&store);
-        self.reserved.remove(&store);
+        self.agreed.remove(&store);
     }
 
     pub(crate) fn create(&mut self, name: Name, verdict: Option<Verdict>) -> Option<Information> {
@@ -844,7 +845,12 @@ impl Model {
 
     /// Whether there is no room for one more channel, beside those that are agreed to.
     fn is_full(&self) -> bool {
-        self.channels.len() + self.reserved.values().sum::<usize>() >= self.channels_max
+        let missing = self.agreed().filter(|name| !self.channels.contains_key(name)).count();
+        self.channels.len() + missing >= self.channels_max
+    }
+
+    fn agreed(&self) -> impl Iterator<Item = &Name> {
+        self.agreed.values().flatten()
     }
 
     /// As before, where it was agreed to.
