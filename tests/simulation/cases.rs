@@ -3,7 +3,7 @@
 
 use pushserver::clock::Now;
 use pushserver::hub::options::StoreKind;
-use pushserver::relay::options::Role;
+use pushserver::relay::options::{Options, Role};
 use pushserver::relay::{Arrival, Command, ConnKey};
 use pushserver::store::{Fate, Loss};
 use pushserver_testkit::{Network, Random};
@@ -46,6 +46,23 @@ fn publish(network: &mut Network, body: &str) {
     let length = body.len();
     let post = format!("POST /flash/a HTTP/1.1\r\nHost: sim\r\nContent-Length: {length}\r\n\r\n");
     send(network, conn, (post + body).as_bytes());
+}
+
+/// Every subscriber may publish, too.
+fn all_may_publish(settings: &Settings) -> Options {
+    let mut relay = settings.relay();
+    let mut roles = relay.locations.iter().map(|location| location.role.clone());
+    let publisher = roles.find_map(|role| match role {
+        Role::Publisher(options) => Some(options),
+        _ => None,
+    });
+    let publisher = publisher.expect("one may publish");
+    for location in &mut relay.locations {
+        if let Role::Subscriber(options) = &location.role {
+            location.role = Role::PubSub(publisher.clone(), options.clone());
+        }
+    }
+    relay
 }
 
 fn has(bytes: &[u8], text: &str) -> bool {
@@ -125,19 +142,7 @@ fn a_poll_of_several_channels_is_told_that_its_connection_ends_with_the_daemon()
 #[test]
 fn a_web_socket_that_is_read_again_while_its_message_waits_for_the_store_goes_on() {
     let settings = settings();
-    let mut relay = settings.relay();
-    let mut roles = relay.locations.iter().map(|location| location.role.clone());
-    let publisher = roles.find_map(|role| match role {
-        Role::Publisher(options) => Some(options),
-        _ => None,
-    });
-    let publisher = publisher.expect("one may publish");
-    for location in &mut relay.locations {
-        if let Role::Subscriber(options) = &location.role {
-            location.role = Role::PubSub(publisher.clone(), options.clone());
-        }
-    }
-    let mut network = Network::at(now(), &relay, settings.hub());
+    let mut network = Network::at(now(), &all_may_publish(&settings), settings.hub());
     let conn = accept(&mut network);
     send(&mut network, conn, WEB_SOCKET);
     network.take(conn);
@@ -182,4 +187,28 @@ fn a_channel_that_ends_while_its_message_is_written_keeps_its_room() {
     assert!(has(&got, "HTTP/1.1 202"), "{}", got.escape_ascii());
     assert!(has(&refused, "too many channels"), "{}", refused.escape_ascii());
     assert_eq!(network.relay.state().hub.figures().channels, 1);
+}
+
+#[test]
+fn a_web_socket_whose_message_is_written_while_the_daemon_stops_keeps_its_timer() {
+    let mut settings = settings();
+    settings.stores[0].kind = StoreKind::Durable;
+    let mut network = Network::at(now(), &all_may_publish(&settings), settings.hub());
+    let conn = accept(&mut network);
+    send(&mut network, conn, WEB_SOCKET);
+    network.disk.turns = 9;
+    network.send(conn, b"\x81\x83\0\0\0\0one");
+    network.turn();
+    assert!(network.disk.is_busy(), "it is being written");
+    let timers = |network: &Network| {
+        let state = network.relay.state();
+        state.timers() - state.hub.timers()
+    };
+    assert_eq!(timers(&network), 1, "that of its pings");
+    let at = network.now;
+    network.relay.command(Command::Shutdown, at);
+    assert_eq!(timers(&network), 1, "that of its pings");
+    network.settle();
+    let got = network.take(conn);
+    assert!(has(&got, "the server stops"), "{}", got.escape_ascii());
 }

@@ -55,7 +55,7 @@ impl Disk {
     }
 
     /// Whether something is being written.
-    pub(crate) fn is_busy(&self) -> bool {
+    pub fn is_busy(&self) -> bool {
         !self.writing.is_empty()
     }
 

@@ -88,7 +88,10 @@ pub(in crate::relay) fn shut_down(client: &mut Client, step: &mut Step<'_>) {
         Phase::Lingering { .. } if !client.stalled => client.linger_from_now(step),
         Phase::Listening(_) => super::events::woken(client, step),
         Phase::AwaitingSubscriber(_) => super::acknowledging::answer(client, step),
-        ref late if late.awaits_store() && !client.stalled => client.arm(ConnTimer::Store, step),
+        // An answer that is sure to come has no timer, and a WebSocket keeps that of its pings.
+        ref late if late.awaits_store() && !late.is_patient() && !client.stalled => {
+            client.arm(ConnTimer::Store, step);
+        }
         _ => {}
     }
     if client.following().is_some_and(|following| following.begun == Begun::Publisher) {
