@@ -17,6 +17,8 @@ pub(crate) struct Awaited {
     information: Information,
     /// The message, by its store and its place there.
     message: (u16, MessageId),
+    /// Tells which of two began to wait first.
+    order: u64,
     until_ms: u64,
     sent: Sent,
     is_over: bool,
@@ -35,6 +37,10 @@ impl Awaited {
     pub(crate) fn until_ms(&self) -> u64 {
         self.until_ms
     }
+
+    pub(crate) fn order(&self) -> u64 {
+        self.order
+    }
 }
 
 impl World {
@@ -52,10 +58,10 @@ impl World {
             return false;
         }
         let until_ms = self.now().mono_ms + request.wait_s * 1000;
-        let message = (of.store, place);
+        let (message, order) = ((of.store, place), self.model.order());
         let client = self.client(number);
         client.awaited =
-            Some(Awaited { information, message, until_ms, sent: Sent::No, is_over: false });
+            Some(Awaited { information, message, order, until_ms, sent: Sent::No, is_over: false });
         client.phase = Phase::Asked;
         if !client.stalled {
             client.timer = Some((Timer::Sent, until_ms));

@@ -132,7 +132,9 @@ impl World {
     /// Goes on with the bytes that the relay has.
     pub(crate) fn go_on(&mut self, number: u64) {
         let client = self.client(number);
-        if client.stalled || client.ready {
+        // One that made room has its Close, though that is seen only later.
+        let made_room = client.stream.as_ref().is_some_and(|one| one.ending == Some(409));
+        if client.stalled || client.ready || made_room {
             return;
         }
         self.run(number);

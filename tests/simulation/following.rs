@@ -181,6 +181,9 @@ impl World {
                     self.make_room(hold.client, Expect::Status(409));
                 }
                 Displaced::Stream(number) => {
+                    if self.clients[&number].publishes() {
+                        self.asks.give_up(number);
+                    }
                     let client = self.client(number);
                     client.stream.as_mut().expect("it follows").ending = Some(409);
                     if let Some(stream) = client.stream.take_if(|stream| stream.is_poll()) {
@@ -393,7 +396,11 @@ impl World {
                 continue;
             }
             match happened {
-                Happened::Asked(Output::Close { .. }) if !self.holds_end => {
+                // Others end behind what their clients sent before they ended.
+                Happened::Asked(Output::Close { .. })
+                    if !self.holds_end
+                        && (!self.clients[&number].ended || self.is_silent(number)) =>
+                {
                     self.check_silent_end(number);
                 }
                 Happened::Asked(Output::Send { payload, .. }) => {
@@ -418,16 +425,47 @@ impl World {
         }
     }
 
+    /// Ends the polls whose time is up: of what happens behind that the first is their answer.
+    pub(crate) fn end_timed_out_polls(&mut self, next: &VecDeque<Happened>) {
+        let mut seen = BTreeSet::new();
+        for happened in next.iter().take_while(|one| !matches!(one, Happened::Due)) {
+            let Happened::Asked(Output::Send { conn, payload, .. }) = happened else { continue };
+            let Some(&number) = self.numbers.get(conn) else { continue };
+            let is_first = seen.insert(number);
+            let client = &self.clients[&number];
+            let waits = client.phase == Phase::Waiting && client.expects.is_empty();
+            let (head, _) = payload.slices(0);
+            if !is_first || !waits || self.holds_end || !head.starts_with(b"HTTP/1.1 304 ") {
+                continue;
+            }
+            match client.held {
+                Some(held) => self.hold_times_out(number, held.name),
+                // Whether it may is asked when its answer is read.
+                None => self.model.leave(&[], number),
+            }
+        }
+    }
+
+    fn hold_times_out(&mut self, number: u64, name: Name) {
+        let now_ms = self.now().mono_ms;
+        let hold = self.model.end_hold(name, number).expect("it is held");
+        let Hold { since_ms, timeout_ms, .. } = hold;
+        assert!(timeout_ms != 0, "this hold never ends by time");
+        assert!(now_ms >= since_ms + timeout_ms - timeout_ms / 10, "the hold ends early");
+        let client = self.client(number);
+        client.held.as_mut().expect("it waits").woken = Some(0);
+        let request = client.requests[0].clone();
+        client.expects.push_back((Expect::NothingNew, request, None));
+        self.count("timed out");
+    }
+
     /// A stream is closed without a word.
     pub(crate) fn check_silent_end(&mut self, number: u64) {
-        let now_ms = self.now().mono_ms;
         let client = &self.clients[&number];
         let stream = client.stream.as_ref().expect("it streams");
         // Behind what its client sent, the end of which was no whole message.
         let is_ended = client.ended && client.ends_behind_input();
-        let is_silent = stream.is_websocket()
-            && stream.ping_ms > 0
-            && now_ms - stream.heard_ms >= stream.ping_ms - stream.ping_ms / 10;
+        let is_silent = self.is_silent(number);
         let is_over = self.holds_end && !stream.is_websocket();
         let is_late = self.asks.is_slow() && !stream.is_websocket();
         assert!(is_silent || is_over || is_late || is_ended, "{number} is closed");
@@ -438,6 +476,15 @@ impl World {
             _ => "streams whose store is late",
         });
         self.close(number);
+    }
+
+    /// Whether nothing has come of a WebSocket's client for as long as it may be silent.
+    fn is_silent(&self, number: u64) -> bool {
+        let stream = self.clients[&number].stream.as_ref().expect("it streams");
+        let silent_ms = self.now().mono_ms - stream.heard_ms;
+        stream.is_websocket()
+            && stream.ping_ms > 0
+            && silent_ms >= stream.ping_ms - stream.ping_ms / 10
     }
 
     /// A WebSocket was sent a Close.

@@ -9,7 +9,7 @@ use pushserver::store::Gap;
 
 use crate::awaiting::{Awaited, applied};
 use crate::client::{Expect, Phase, Timer};
-use crate::model::{Hold, Information, Message};
+use crate::model::{Information, Message};
 use crate::request::{ACCEPTS, Ask, Request};
 use crate::settings::{Kind, PLACES, Place};
 use crate::stream::Given;
@@ -30,6 +30,10 @@ impl World {
                     // Timers of streams are due before everything else, which shows only later.
                     self.end_timed_out(&all);
                     self.due();
+                    // Those of polls are due behind everything else, and before a batch is given
+                    // out, though their answers are sent behind that.
+                    self.end_timed_out_polls(&all);
+                    self.decide();
                 }
                 Happened::Asked(output) => self.asked(&output),
                 Happened::Taken(store, messages) => self.taken(store, &messages),
@@ -279,8 +283,7 @@ impl World {
             None if client.stream.is_some() => {
                 return self.poll_answered(number, &read(bytes, false));
             }
-            // Nothing but the end of its time ends a hold unasked.
-            None => self.hold_times_out(number),
+            None => panic!("{number} gets an answer it did not ask for: {:?}", client.phase),
         };
         if matches!(expect, Expect::Begins | Expect::Pong(_) | Expect::Close(_)) {
             return self.check_of_stream(number, bytes, &expect, &request);
@@ -319,22 +322,6 @@ impl World {
         let kept = request.keep_alive.then_some("keep-alive");
         let connection = if closes { Some("close") } else { kept };
         assert_eq!(answer.header("connection"), connection, "{request:?}");
-    }
-
-    pub(crate) fn hold_times_out(&mut self, number: u64) -> (Expect, Request, Option<bool>) {
-        let now_ms = self.now().mono_ms;
-        let client = self.client(number);
-        assert_eq!(client.phase, Phase::Waiting, "{number} gets an answer it did not ask for");
-        let request = client.requests[0].clone();
-        let held = client.held.as_mut().expect("it waits");
-        held.woken = Some(0);
-        let name = held.name;
-        let hold = self.model.end_hold(name, number).expect("it is held");
-        let Hold { since_ms, timeout_ms, .. } = hold;
-        assert!(timeout_ms != 0, "this hold never ends by time");
-        assert!(now_ms >= since_ms + timeout_ms - timeout_ms / 10, "the hold ends early");
-        self.count("timed out");
-        (Expect::NothingNew, request, None)
     }
 
     pub(crate) fn check_answer(&mut self, answer: &Answer, expect: &Expect, request: &Request) {

@@ -13,6 +13,7 @@ use pushserver::net::pace::OUTPUTS_PER_TURN;
 use pushserver_testkit::{Network, Random};
 
 use crate::asks::Asks;
+use crate::awaiting::Awaited;
 use crate::client::{Client, Expect, Phase, Timer};
 use crate::following::Resume;
 use crate::inspecting::Inspecting;
@@ -326,8 +327,12 @@ impl World {
             .filter_map(|client| Some((client.number, client.timer?)))
             .filter(|(_, (_, at))| *at <= now.mono_ms)
             .collect();
-        // Behind a publisher that waited no longer its next requests go on, in the same order.
-        due.sort_by_key(|(_, (_, at))| *at);
+        // Behind a publisher that waited no longer its next requests go on, in the same order: that
+        // of the ticks, and in one that of those who began to wait.
+        due.sort_by_key(|(number, (_, at))| {
+            let awaited = self.clients[number].awaited.as_ref();
+            (at.div_ceil(10), awaited.map(Awaited::order))
+        });
         for (number, (timer, _)) in due {
             self.timed_out(number, timer);
         }
@@ -341,7 +346,6 @@ impl World {
                 self.go_on(number);
             }
         }
-        self.decide();
     }
 }
 
