@@ -84,6 +84,10 @@ impl Asked {
         }
     }
 
+    pub(super) fn publishes(&self) -> bool {
+        matches!(self.what, What::Publish { .. })
+    }
+
     pub(super) fn text(&self, text: Text) -> &[u8] {
         self.texts.get(text as usize)
     }

@@ -298,7 +298,10 @@ impl Recorder {
         now: Now,
     ) {
         let behind = u32::try_from(behind).unwrap_or(u32::MAX);
-        let (taken, nothing) = (self.take(conn), Asked::default());
+        // A message of the WebSocket's own may still wait for its store.
+        let is_kept = self.asked_of(conn).is_some_and(Asked::publishes);
+        let taken = if is_kept { None } else { self.take(conn) };
+        let nothing = Asked::default();
         let asked = taken.as_deref().unwrap_or(&nothing);
         let mut room = [0; 16];
         let from = octets(from, &mut room);
@@ -310,9 +313,12 @@ impl Recorder {
 
     /// The name of the channel that a connection has asked for, if that is known.
     pub(super) fn asked_name(&self, conn: ConnKey) -> &[u8] {
-        let at_hand = self.asked.as_ref().filter(|asked| asked.conn == Some(conn));
-        let asked = at_hand.or_else(|| self.later.get(&conn));
-        asked.map_or(b"", |asked| asked.names.get(0))
+        self.asked_of(conn).map_or(b"", |asked| asked.names.get(0))
+    }
+
+    fn asked_of(&self, conn: ConnKey) -> Option<&Asked> {
+        let at_hand = self.asked.as_deref().filter(|asked| asked.conn == Some(conn));
+        at_hand.or_else(|| self.later.get(&conn).map(Box::as_ref))
     }
 
     /// A message is gone.
@@ -425,6 +431,23 @@ mod tests {
             recorder.holds(conn, |name| (*name == *shared).then(|| Rc::clone(&shared)), now);
         }
         assert_eq!((recorder.names_bytes, Rc::strong_count(&shared)), (0, HELD_MAX + 1));
+    }
+
+    #[test]
+    fn a_message_is_recorded_whose_websocket_is_given_another_while_its_store_takes_time() {
+        let (now, conn) = (Now::at(0, 1), ConnKey::from_bits(1));
+        let mut recorder = Recorder::default();
+        let asking = Asking { conn, from: None, head: None, member: "" };
+        recorder.asks(&asking, std::iter::once(&b"\0\0\0room"[..]));
+        let content = Content { content_type: None, event: None, body: &b"its own"[..] };
+        recorder.publishes(&content, true, By::WebSocket);
+        recorder.defer(conn);
+        let id = |time| MessageId { time, tag: 0 };
+        recorder.answers((conn, None), Some(b"\0\0\0room"), (id(1), 0), now);
+        recorder.published(conn, id(2), 1, now);
+        let told = recorder.json(0, (&["default".to_owned()], "instance"));
+        let told = String::from_utf8_lossy(&told);
+        assert!(told.contains("its own") && told.contains("\"2:0\""), "{told}");
     }
 
     #[test]
