@@ -58,17 +58,22 @@ def until(condition, what: str):
         time.sleep(0.05)
 
 
+def children(process: subprocess.Popen) -> list[int]:
+    """The processes that one that runs has started."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
 def first_process(process: subprocess.Popen, name: str) -> int:
     """What `unshare --pid --fork` made process 1 of its namespace, once it runs this program."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 
     def found() -> int | None:
         if process.poll() is not None:
             raise SystemExit(f"{name}: exit code {process.returncode}")
-        for child in children.read_text().split():
+        for child in children(process):
             comm = Path(f"/proc/{child}/comm")
             if comm.exists() and comm.read_text().strip() == name:
-                return int(child)
+                return child
         return None
 
     return until(found, f"{name} runs")

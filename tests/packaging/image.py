@@ -12,7 +12,17 @@ import subprocess
 import time
 from pathlib import Path
 
-from checks import ARCHITECTURES, PLACE, ROOT, TARGET, Client, check, first_process, until
+from checks import (
+    ARCHITECTURES,
+    PLACE,
+    ROOT,
+    TARGET,
+    Client,
+    check,
+    children,
+    first_process,
+    until,
+)
 
 EMULATOR = Path("/usr/bin/qemu-aarch64-static")
 # The container's address, as other machines see it.
@@ -88,7 +98,7 @@ class Container:
 
     def __enter__(self) -> Container:
         image = self.image
-        command = ["unshare", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--uts"]
+        command = ["unshare", "--pid", "--fork", "--net", "--ipc", "--uts"]
         command += image.command(image.entry + image.arguments)
         self.process = subprocess.Popen(
             command,
@@ -101,6 +111,10 @@ class Container:
         return self
 
     def __exit__(self, *error) -> None:
+        # Process 1 itself: it outlives `unshare --kill-child`, since it has changed its user.
+        if self.process.poll() is None:
+            for child in children(self.process):
+                os.kill(child, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
 
