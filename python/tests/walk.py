@@ -10,7 +10,7 @@ of them (`MARKS`). A block or a command with which nothing is done is an error.
 The commands run in a network and a process table of their own, as a new user's do on a new machine:
 they use the ports 8000 and 8001. What is downloaded is downloaded before.
 
-By default `cargo` leaves out `--release`, and long commands are left to `tests/nightly readme`,
+By default `cargo` leaves out `--release`, and long commands are left to `tests/nightly documents`,
 which has `--as-written`: a release build takes minutes, and says no more of whether a command
 works.
 """
