@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from django.core import signing
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 
-from pushserver import conf, schema
+from pushserver import conf, schema, strict_json
 
 SALT = "pushserver.channel"
 # Seconds that a token for one update is good for.
@@ -154,7 +153,7 @@ def verified(token: str, signing_keys: Iterable[bytes], seconds: int) -> Claims 
     if not text.startswith(b"{"):
         return None
     try:
-        claims = json.loads(text.decode(), object_pairs_hook=_Pairs, parse_constant=_refuse)
+        claims = strict_json.loads(text.decode(), object_pairs_hook=_Pairs)
         return _claims(dict(_once(claims)), signed_s, seconds)
     except (ValueError, RecursionError):  # UnicodeError is one
         return None
@@ -215,10 +214,6 @@ def _text(value: object) -> str:
         raise ValueError("no text")
     value.encode()  # half a surrogate pair is no text
     return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _base64(text: str) -> bytes | None:

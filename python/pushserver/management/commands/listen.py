@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from pushserver import running
+from pushserver import running, strict_json
 from pushserver.listening import Listener, ListeningError, Message, Note
 
 # Messages that wait to be written. Beyond, the push server keeps them.
@@ -135,14 +135,10 @@ def _json_line(channel_id: str, message: Message) -> str:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text, parse_constant=_refuse)
+        strict_json.loads(text)
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 # An escape of JSON: a character or half of one as `send_update` writes it, or any other.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 from urllib.response import addinfourl
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pushserver import conf, running, signals, status
+from pushserver import conf, running, signals, status, strict_json
 from pushserver.utils import updates
 
 
@@ -37,7 +36,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             text = sys.stdin.read() if options["json"] == "-" else options["json"]
-            json.loads(text, parse_constant=_refuse)
+            strict_json.loads(text)
         except (ValueError, RecursionError) as error:
             raise CommandError(
                 f"the update is not JSON: {error}. "
@@ -65,10 +64,6 @@ class Command(BaseCommand):
 
     def keep(self, response: object, **kwargs: Any) -> None:
         self.answer = response
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON, and no browser reads it")
 
 
 def _outcome(answer: addinfourl, wait_s: int) -> str:
