@@ -34,7 +34,7 @@ pub fn round(data: &[u8]) {
     }
     let mut server = Server::new();
     match kind % 3 {
-        0 => assert!(!server.lets_in(bytes), "{}", bytes.escape_ascii()),
+        0 => assert!(!server.lets_in(bytes) || is_signed(bytes), "{}", bytes.escape_ascii()),
         1 => signed_json(&mut server, bytes),
         _ => {
             let lets_in = server.lets_in(sign_text(SIGNING_KEYS[0], bytes).as_bytes());
@@ -43,6 +43,13 @@ pub fn round(data: &[u8]) {
             assert!(!lets_in || is_good(&json) != Some(false), "{}", bytes.escape_ascii());
         }
     }
+}
+
+/// Whether it is, byte for byte, what an application has signed: errors in a kept input that is
+/// nearly one can mend it.
+fn is_signed(token: &[u8]) -> bool {
+    let Some(end) = token.iter().rposition(|byte| *byte == b':') else { return false };
+    SIGNING_KEYS.iter().any(|key| sign_text(key, &token[..end]).as_bytes() == token)
 }
 
 fn signed_json(server: &mut Server, json: &[u8]) {
