@@ -22,6 +22,7 @@ mod measure;
 mod options;
 mod order;
 mod plan;
+pub mod plot;
 mod process;
 mod progress;
 mod publisher;
