@@ -6,6 +6,7 @@
 mod limit;
 
 use std::collections::HashMap;
+use std::fs;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::sync::{Arc, Condvar, Mutex};
@@ -13,6 +14,7 @@ use std::thread;
 
 use pushserver::http::websocket::{Opcode, PING, accept_key, write_frame_head};
 use pushserver_testkit::backend::Seen;
+use pushserver_testkit::directory::Directory;
 use pushserver_testkit::{Absent, Client, Daemon, Start, Upstream};
 use serde_json::Value;
 
@@ -418,6 +420,40 @@ fn two_servers_are_compared_in_turn() {
     let labels: Vec<_> = json["runs"].as_array().unwrap().iter().map(|run| &run["label"]).collect();
     assert_eq!(labels, ["one", "two", "one", "two"]);
     assert!(json["comparison"][0]["a_to_b"].is_number(), "{json}");
+}
+
+#[test]
+fn a_plot_of_the_latencies_of_both_servers_is_written_beside_the_figures() {
+    let directory = Directory::create();
+    let (first, second) = (serve(Fault::None), serve(Fault::None));
+    for (name, arguments, is_plotted) in [
+        ("polls", "fanout -n 5 --messages 2", true),
+        ("streams.all", "cycle -n 5 --messages 2 --transport websocket", true),
+        ("beside", "isolation -n 5 --messages 2", true),
+        ("answers", "publish --messages 50", true),
+        ("none", "fanout -n 5 --messages 2 --no-plot", false),
+        ("untimed", "idle -n 5", false),
+    ] {
+        let json = directory.file(&format!("{name}.json"));
+        let output = Command::new(BINARY)
+            .args(["bench", "--label", "the <first>", "--compare-label", "the second", "--json"])
+            .arg(&json)
+            .args(["--publish", &format!("http://{first}/p/{{channel}}")])
+            .args(["--subscribe", &format!("http://{first}/s/{{channel}}")])
+            .args(["--compare-publish", &format!("http://{second}/p/{{channel}}")])
+            .args(["--compare-subscribe", &format!("http://{second}/s/{{channel}}")])
+            .args(arguments.split_whitespace())
+            .output()
+            .expect("the program starts");
+        assert!(output.status.success(), "{arguments}: {output:?}");
+        let plot = fs::read_to_string(directory.file(&format!("{name}.svg"))).ok();
+        assert_eq!(plot.is_some(), is_plotted, "{arguments}");
+        let whole = |svg: &str| svg.starts_with("<svg ") && svg.ends_with("</svg>\n");
+        assert!(plot.as_deref().is_none_or(whole), "{arguments}: {plot:?}");
+        for text in [">the &lt;first&gt;<", ">the second<", "3 rounds"] {
+            assert!(plot.as_deref().is_none_or(|svg| svg.contains(text)), "{text}: {plot:?}");
+        }
+    }
 }
 
 #[test]

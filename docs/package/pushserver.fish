@@ -57,6 +57,6 @@ complete -c pushserver -n '__fish_seen_subcommand_from bench' -l compare-pid -x 
 complete -c pushserver -n '__fish_seen_subcommand_from bench' -l compare-label -x -d 'As --label, of that server'
 complete -c pushserver -n '__fish_seen_subcommand_from bench' -l rounds -x -d 'Measurements of each server'
 complete -c pushserver -n '__fish_seen_subcommand_from bench' -l json -r -F -d 'Write all figures as JSON to FILE'
-complete -c pushserver -n '__fish_seen_subcommand_from bench' -l no-plot -d 'Draw no diagrams'
+complete -c pushserver -n '__fish_seen_subcommand_from bench' -l no-plot -d 'Draw no diagrams, and write no plot'
 complete -c pushserver -n '__fish_seen_subcommand_from bench' -s q -l quiet -d 'Show no progress'
 complete -c pushserver -n '__fish_seen_subcommand_from bench' -s h -l help -d 'Print this and exit'

@@ -34,6 +34,22 @@ impl Histogram {
         self.max = self.max.max(ns);
     }
 
+    /// Counts all that `other` has counted, too.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    /// How many values were counted.
+    pub(crate) fn count(&self) -> u64 {
+        self.total
+    }
+
     /// The smallest value that at least this share (0 to 1) of all values do not exceed, in
     /// nanoseconds; 0 when nothing was counted.
     pub(crate) fn percentile(&self, share: f64) -> u64 {
@@ -46,6 +62,20 @@ impl Histogram {
             }
         }
         0
+    }
+
+    /// Percentiles and their values, in microseconds: a dozen to each nine, up to the largest value,
+    /// which stands where all but one value are below it.
+    pub(crate) fn curve(&self) -> Vec<(f64, f64)> {
+        let all = self.total as f64;
+        let slower = (0..).map(|step| 10_f64.powf(-f64::from(step) / 12.0));
+        let shares = slower.take_while(|slower| slower * all > 1.0).map(|slower| 1.0 - slower);
+        let point = |share: f64, ns: u64| (share * 100.0, ns as f64 / 1e3);
+        let mut curve: Vec<_> = shares.map(|share| point(share, self.percentile(share))).collect();
+        if self.total > 0 {
+            curve.push(point(1.0 - 1.0 / all, self.max));
+        }
+        curve
     }
 
     /// The counts in at most `rows_max` rows, from the first row that is not empty to the last;
@@ -181,6 +211,36 @@ mod tests {
         [1_000_001, 5, 77_777_777].into_iter().for_each(|ns| histogram.record(ns));
         let found = histogram.distribution().expect("three values");
         assert_eq!((found.min_us, found.max_us, found.count), (0.005, 77_777.777, 3));
+    }
+
+    #[test]
+    fn counted_together_is_as_counted_one_after_the_other() {
+        let (mut both, mut first, mut second) = <(Histogram, Histogram, Histogram)>::default();
+        for (index, ns) in numbers(1000).into_iter().enumerate() {
+            both.record(ns);
+            if index % 3 == 0 {
+                first.record(ns)
+            } else {
+                second.record(ns)
+            };
+        }
+        first.add(&second);
+        let figures = |of: &Histogram| format!("{:?}", of.distribution());
+        assert_eq!(figures(&first), figures(&both));
+        assert_eq!(first.curve(), both.curve());
+    }
+
+    #[test]
+    fn the_curve_ascends_from_the_smallest_value_to_the_largest() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.curve(), []);
+        (1..=1000).for_each(|us| histogram.record(us * 1000));
+        let curve = histogram.curve();
+        assert_eq!((curve[0].0, curve.len()), (0.0, 37));
+        assert!(curve[0].1 < 1.01 && curve[36] == (99.9, 1000.0), "{curve:?}");
+        assert!(curve.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{curve:?}");
+        let (_, ninety) = curve[12];
+        assert!((899.0..908.0).contains(&ninety), "{curve:?}");
     }
 
     #[test]

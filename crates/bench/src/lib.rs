@@ -4,7 +4,8 @@
 //! only.
 //!
 //! In reading order: `table` and `options` (command line), `plan` (scenarios), `measure` (one
-//! measurement), `load` and `traffic` (the event loop), `report` and `text` (figures).
+//! measurement), `load` and `traffic` (the event loop), `report` and `text` (figures), `picture` and
+//! `plot` (their picture).
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod machine;
 mod measure;
 mod options;
 mod order;
+mod picture;
 mod plan;
 pub mod plot;
 mod process;
@@ -42,6 +44,7 @@ mod wire;
 
 use std::fs;
 use std::io::{self, Write, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -119,11 +122,24 @@ fn measure_all(options: &Options) -> Result<bool, String> {
         let mut json = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
         json.push('\n');
         match text_wanted {
-            true => fs::write(path, json).map_err(|e| format!("{}: {e}", path.display()))?,
+            true => write(path, &json)?,
             false => print(&json)?,
+        }
+        // Beside a file: not beside standard output, /dev/stdout or a named pipe.
+        if options.plot && text_wanted && path.is_file() {
+            write_plot(&path.with_extension("svg"), &reports)?;
         }
     }
     Ok(!failed)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Writes the plot of these reports, unless nothing was timed in them.
+fn write_plot(path: &Path, reports: &[Vec<Report>]) -> Result<(), String> {
+    picture::of(reports).map_or(Ok(()), |plot| write(path, &plot.svg()))
 }
 
 /// The plan, with no more connections than this machine and the servers can hold; prints a line if

@@ -253,6 +253,7 @@ impl<'a> Work<'a> {
             } else {
                 1
             }),
+            times: pictured(plan.scenario, &load.traffic.lanes),
         }
     }
 }
@@ -263,6 +264,17 @@ fn rate(plan: &Plan) -> Option<f64> {
         Pace::Open { interval_ns } => Some(1e9 / interval_ns as f64),
         Pace::Closed { .. } => None,
     }
+}
+
+/// The times that matter most in a scenario.
+fn pictured(scenario: Scenario, lanes: &[Lane]) -> Histogram {
+    let histogram = match (scenario, lanes) {
+        (Scenario::Idle, _) => return Histogram::default(),
+        (Scenario::Publish, _) => &lanes[0].tally.answer,
+        (_, [_, beside]) => &beside.tally.during,
+        _ => &lanes[0].tally.latency,
+    };
+    histogram.clone()
 }
 
 /// How many operations the server did, as the scenario counts them.

@@ -1,6 +1,6 @@
 //! Options: the command line of `pushserver bench`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Parser, ValueExt};
@@ -129,6 +129,7 @@ fn parse_arguments(arguments: &mut Parser) -> Result<Asked, lexopt::Error> {
     if length.count_calls && servers().any(|server| server.pid.is_none()) {
         return Err("--syscalls needs --pid, and --compare-pid in a comparison".into());
     }
+    check_json(json.as_deref())?;
     let rounds = rounds.unwrap_or(if compare.is_some() { 3 } else { 1 });
     let scenario = scenario.unwrap_or(Scenario::Fanout);
     check_transport(scenario, &wishes)?;
@@ -171,6 +172,16 @@ fn check_transport(scenario: Scenario, wishes: &Wishes) -> Result<(), String> {
         return Err(format!("--repoll is for polls, not for --transport {transport}"));
     }
     Ok(())
+}
+
+/// The plot is written beside the figures.
+fn check_json(path: Option<&Path>) -> Result<(), &'static str> {
+    match path.and_then(Path::extension) {
+        Some(extension) if extension == "svg" => {
+            Err("--json: FILE must not end in .svg, which is the plot's name beside it")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_positive(text: &str) -> Result<f64, &'static str> {
@@ -253,6 +264,7 @@ mod tests {
             ("--transport websocket publish", "no subscriber waits in publish"),
             ("--transport websocket --repoll soon", "--repoll is for polls"),
             ("--publish https://127.0.0.1/{channel}", "must start with http://"),
+            ("--json plot.svg", "must not end in .svg"),
             ("--syscalls", "needs --pid"),
             ("--fast", "invalid option '--fast'"),
         ] {

@@ -267,9 +267,9 @@ impl Ruler {
     }
 }
 
-/// 0, 90, 99, 99.9 and so on.
+/// 0, 50, 90, 99, 99.9 and so on.
 fn percentiles() -> impl Iterator<Item = f64> {
-    (0..12).map(|nines| 100.0 - 10_f64.powi(2 - nines))
+    [0.0, 50.0].into_iter().chain((1..12).map(|nines| 100.0 - 10_f64.powi(2 - nines)))
 }
 
 /// The numbers 1, 2 and 5 times a power of ten, from the last that is not above `low`.
@@ -392,7 +392,15 @@ mod tests {
         assert_eq!(texts(&document, "title"), ["cycle: 1 000 subscribers"]);
         assert_eq!(
             texts(&document, "x"),
-            ["0\u{a0}%", "90\u{a0}%", "99\u{a0}%", "99.9\u{a0}%", "percentile", "latency"]
+            [
+                "0\u{a0}%",
+                "50\u{a0}%",
+                "90\u{a0}%",
+                "99\u{a0}%",
+                "99.9\u{a0}%",
+                "percentile",
+                "latency"
+            ]
         );
         assert_eq!(texts(&document, "y").first(), Some(&"50\u{a0}µs"));
         assert_eq!(texts(&document, "y").last(), Some(&"100\u{a0}ms"));
@@ -464,7 +472,7 @@ mod tests {
         assert_eq!(Scale::Log.ticks(80.0, 1200.0), [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]);
         assert_eq!(Scale::Log.ticks(1e3, 1e6), [1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6]);
         assert_eq!(Scale::Log.ticks(3.0, 1.1e4), [2.0, 10.0, 100.0, 1e3, 1e4, 2e4]);
-        assert_eq!(Scale::Percentile.ticks(0.0, 99.95), [0.0, 90.0, 99.0, 99.9]);
+        assert_eq!(Scale::Percentile.ticks(0.0, 99.95), [0.0, 50.0, 90.0, 99.0, 99.9]);
     }
 
     #[test]
@@ -474,8 +482,8 @@ mod tests {
             ["0.3", "1 000 000", "12 345.5"]
         );
         assert_eq!([time(0.5), time(2e4), time(1e6)].map(plain), ["0.5 µs", "20 ms", "1 s"]);
-        let nines: Vec<String> = super::percentiles().take(6).map(percent).map(plain).collect();
-        assert_eq!(nines, ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"]);
+        let nines: Vec<String> = super::percentiles().take(7).map(percent).map(plain).collect();
+        assert_eq!(nines, ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"]);
         assert_eq!(escape("a&b"), "a&amp;b");
     }
 

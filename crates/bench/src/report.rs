@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::histogram::Distribution;
+use crate::histogram::{Distribution, Histogram};
 use crate::plan::Scenario;
 use crate::process::Calls;
 use crate::tally::Faults;
@@ -65,6 +65,9 @@ pub(crate) struct Report {
     pub(crate) generator_busy: f64,
     /// Deliveries by time, for the plot: upper bound in microseconds, count.
     pub(crate) plot: Vec<(f64, u64)>,
+    /// The times that the picture shows.
+    #[serde(skip)]
+    pub(crate) times: Histogram,
 }
 
 /// A figure of a report that can be compared.

@@ -132,9 +132,10 @@ const OUTPUT: Group = Group {
         Entry::with(
             "json",
             Value::File("FILE"),
-            "Write all figures as JSON to FILE; with - nothing else goes to standard output",
+            "Write all figures as JSON to FILE; and beside it a plot of the latencies, both servers \
+             in one picture; x.json has x.svg; with - nothing but the JSON, to standard output",
         ),
-        Entry::flag("no-plot", "Draw no diagrams"),
+        Entry::flag("no-plot", "Draw no diagrams, and write no plot"),
         Entry::flag("quiet", "Show no progress").letter('q'),
         Entry::flag("help", "Print this and exit").letter('h'),
     ],
