@@ -64,8 +64,8 @@ impl Histogram {
         0
     }
 
-    /// Percentiles and their values, in microseconds: a dozen to each nine, up to the largest value,
-    /// which stands where all but one value are below it.
+    /// Percentiles and their values, in microseconds: a dozen to each nine, up to the largest
+    /// value, which stands where all but one value are below it.
     pub(crate) fn curve(&self) -> Vec<(f64, f64)> {
         let all = self.total as f64;
         let slower = (0..).map(|step| 10_f64.powf(-f64::from(step) / 12.0));

@@ -4,8 +4,8 @@
 //! only.
 //!
 //! In reading order: `table` and `options` (command line), `plan` (scenarios), `measure` (one
-//! measurement), `load` and `traffic` (the event loop), `report` and `text` (figures), `picture` and
-//! `plot` (their picture).
+//! measurement), `load` and `traffic` (the event loop), `report` and `text` (figures), `picture`
+//! and `plot` (their picture).
 
 #![forbid(unsafe_code)]
 

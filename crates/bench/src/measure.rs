@@ -205,6 +205,7 @@ impl<'a> Work<'a> {
         let opening = opened.before.zip(opened.after).filter(|_| holds);
         let per_subscriber = |total: u64| total as f64 / subscribers as f64;
         let took_s = measured.took_ns.max(1) as f64 / 1e9;
+        let rows = if timed { PLOT_ROWS_MAX } else { 1 };
         Report {
             label: target.label.clone(),
             server: rehearsal.server.clone(),
@@ -248,11 +249,7 @@ impl<'a> Work<'a> {
             timeouts: load.traffic.timeouts,
             faults: load.traffic.faults.clone(),
             generator_busy: measured.worked_ns as f64 / measured.took_ns.max(1) as f64,
-            plot: beside.map_or(&tally.latency, |tally| &tally.during).plot(if timed {
-                PLOT_ROWS_MAX
-            } else {
-                1
-            }),
+            plot: beside.map_or(&tally.latency, |tally| &tally.during).plot(rows),
             times: pictured(plan.scenario, &load.traffic.lanes),
         }
     }
