@@ -8,7 +8,7 @@
 //! order; each row uses only the rows before it:
 //!
 //! 1. [`clock`], [`arena`], [`wheel`], [`message`], [`rate_limit`], [`jitter`],
-//!    [`log_targets`], [`secret`]: leaves.
+//!    [`log_targets`], [`parts`], [`secret`]: leaves.
 //! 2. [`http`]: heads, bodies and dates as bytes. [`store`]: messages for later cursors.
 //! 3. [`hub`]: channels, subscriptions, fan-outs. The domain.
 //! 4. [`relay`]: connections, locations, answers. The domain's HTTP face.
@@ -34,6 +34,7 @@ pub mod logging;
 pub mod message;
 pub mod nearest;
 pub mod net;
+pub mod parts;
 pub mod pid_file;
 pub mod rate_limit;
 pub mod relay;

@@ -90,6 +90,35 @@ fn a_bad_file_is_one_line_with_its_path_and_exit_code_2() {
 }
 
 #[test]
+fn a_build_refuses_what_it_was_built_without() {
+    let not_built = |feature| format!("this pushserver was built without the feature {feature:?}");
+    let located = |key: &str, feature| format!("{key}: {}; leave the key out", not_built(feature));
+    let inspector = r#"{"locations": [{"type": "status", "prefix": "/", "inspector": true}]}"#;
+    let passthrough = r#"{"locations": [{"type": "subscriber", "prefix": "/", "passthrough":
+        "http://127.0.0.1:1/"}]}"#;
+    for (is_built_in, feature, settings, key) in [
+        (cfg!(feature = "inspector"), "inspector", inspector, "locations[0].inspector"),
+        (cfg!(feature = "passthrough"), "passthrough", passthrough, "locations[0].passthrough"),
+        (cfg!(feature = "persist"), "persist", r#"{"store": {"persist": "/a"}}"#, "store.persist"),
+        (cfg!(feature = "proxy"), "proxy", r#"{"allrequests": "unix:/a"}"#, "allrequests"),
+        (cfg!(feature = "redis"), "redis", r#"{"store": {"type": "redis"}}"#, "store.type"),
+    ] {
+        let file = File::new(feature, settings);
+        let path = file.0.to_str().unwrap();
+        let output = run(&["-q", "-c", path, "-t"]);
+        match is_built_in {
+            true => assert_prints(&output, &format!("{path}: ok\n")),
+            false => assert_refused(&output, &format!("{path}: {}", located(key, feature))),
+        }
+    }
+    let output = run(&["--nginx-config"]);
+    match cfg!(feature = "nginx") {
+        true => assert_eq!(output.status.code(), Some(0)),
+        false => assert_refused(&output, &format!("--nginx-config: {}", not_built("nginx"))),
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_so() {
     let line = "/nonexistent/a\\n.json: cannot read it: No such file or directory (os error 2)";
     assert_refused(&run(&["-c", "/nonexistent/a\n.json"]), line);

@@ -15,6 +15,7 @@ use crate::http::authority::host_len;
 use crate::hub::options::{StoreKind, StoreOptions};
 use crate::log_targets::ACCESS;
 use crate::nearest::nearest;
+use crate::parts;
 use crate::relay::location::Pattern;
 use crate::relay::options::{
     self as relay, ChannelIds, LocationOptions, Origins, PublisherOptions, Role, SubscriberOptions,
@@ -120,6 +121,9 @@ fn store(name: &str, store: &Store, path: &Path<'_>) -> Result<StoreOptions, Pro
                 Some(_) => (StoreKind::Durable, memory),
                 None => (StoreKind::Memory, memory),
             }
+        }
+        Store::Redis(_) if !parts::REDIS => {
+            return Err(Problem::not_built(&path.key("type"), "redis"));
         }
         Store::Redis(store) => {
             let options = redis::options(name, store, path)?;
@@ -285,6 +289,9 @@ fn subscriber_options(
         return Err(Problem::new(&path.key("allow_credentials"), what));
     }
     if let Some(url) = &subscriber.passthrough {
+        if !parts::PASSTHROUGH {
+            return Err(Problem::not_built(&path.key("passthrough"), "passthrough"));
+        }
         check_url(url).map_err(|wrong| wrong.at(&path.key("passthrough")))?;
     }
     check_secret(subscriber.passthrough_secret.as_ref(), &path.key("passthrough_secret"))?;

@@ -7,6 +7,7 @@ use regex::Regex;
 use super::problem::{Path, Problem};
 use super::settings::{Given, Location, Settings, Status};
 use crate::net::options::Listen;
+use crate::parts;
 use crate::relay::StatusName;
 use crate::relay::location::Pattern;
 use crate::secret::Secret;
@@ -78,11 +79,17 @@ fn public(listen: &[Listen]) -> Option<&Listen> {
     })
 }
 
-/// Refuses to show what happens to whoever reaches an address, where other machines do.
+/// Refuses to show what happens where that is not built in, and to whoever reaches an address where
+/// other machines do.
 ///
 /// # Errors
 /// Which location would.
 pub(super) fn check(settings: &Settings, listen: &[Listen]) -> Result<(), Problem> {
+    let path = Path::Root;
+    let path = path.key("locations");
+    if let (false, Some((place, _))) = (parts::INSPECTOR, inspecting(settings).next()) {
+        return Err(Problem::not_built(&path.index(place).key("inspector"), "inspector"));
+    }
     let Some(public) = public(listen) else { return Ok(()) };
     match inspecting(settings).find(|(_, status)| status.secret.is_none()) {
         None => Ok(()),
@@ -91,10 +98,7 @@ pub(super) fn check(settings: &Settings, listen: &[Listen]) -> Result<(), Proble
                 "missing; with inspector, whoever reaches {public} would see channels and \
                  messages: set one"
             );
-            let path = Path::Root;
-            let path = path.key("locations");
-            let path = path.index(place);
-            Err(Problem::new(&path.key("secret"), what))
+            Err(Problem::new(&path.index(place).key("secret"), what))
         }
     }
 }

@@ -287,8 +287,12 @@ impl Config {
     /// The configuration of nginx with Nchan that behaves as these settings do.
     ///
     /// # Errors
-    /// A setting that nginx needs another value for.
+    /// A setting that nginx needs another value for; a build without it.
     pub fn to_nginx(&self) -> Result<String, Error> {
+        if !cfg!(any(test, feature = "nginx")) {
+            let what = "this pushserver was built without the feature \"nginx\"";
+            return Err(Error(format!("--nginx-config: {what}")));
+        }
         nginx::configuration(&self.settings, &self.stores, &self.listen)
             .map_err(|what| Error(format!("{}: --nginx-config: {what}", self.source)))
     }

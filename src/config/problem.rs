@@ -21,6 +21,12 @@ impl Problem {
     pub(super) fn new(path: &Path<'_>, what: impl Into<String>) -> Self {
         Self { path: path.to_string(), what: what.into() }
     }
+
+    /// The key needs a feature that this build has not.
+    pub(super) fn not_built(path: &Path<'_>, feature: &str) -> Self {
+        let what = "this pushserver was built without the feature";
+        Self::new(path, format!("{what} {}; leave the key out", quoted(feature)))
+    }
 }
 
 /// A setting or argument that cannot work, and what to write instead. Its text is one line.

@@ -9,6 +9,7 @@ use super::problem::{Error, Path, Problem, quoted};
 use super::settings::{Given, Location, Settings};
 use crate::http::authority::{host_len, port_number};
 use crate::net::options::Listen;
+use crate::parts;
 use crate::relay::options::{ProxyOptions, UpstreamAddress};
 
 const WITHOUT_UPSTREAM: &str =
@@ -31,6 +32,9 @@ pub(super) fn proxy(settings: &Settings) -> Result<Option<ProxyOptions>, Problem
             None => Ok(None),
         };
     };
+    if !parts::PROXY {
+        return Err(Problem::not_built(&root.key("allrequests"), "proxy"));
+    }
     let force_host = settings.forcehost.clone();
     if let Some(host) = &force_host {
         check_host(host).map_err(|wrong| wrong.at(&root.key("forcehost")))?;

@@ -21,6 +21,7 @@ use super::timers::TIMERS_PER_TURN;
 use crate::clock::Now;
 use crate::http::HeaderSlots;
 use crate::hub::{self, Hub};
+use crate::parts::OfProxy;
 use crate::store::Dropped;
 
 /// Bytes of answers of one connection that are made before its socket has had some of them: a
@@ -33,7 +34,7 @@ pub(super) struct Dispatch<'a> {
     pub(super) hub: &'a mut Hub,
     pub(super) site: &'a mut Site,
     pub(super) renderer: &'a mut Renderer,
-    pub(super) proxy: &'a mut Option<Box<Proxy>>,
+    pub(super) proxy: &'a mut Option<OfProxy<Proxy>>,
     pub(super) effects: &'a mut Effects,
     pub(super) store_links: &'a mut StoreLinks,
     /// For the channels of a request; kept for its room.

@@ -20,6 +20,7 @@ use super::uploads::Uploads;
 use crate::clock::Now;
 use crate::figures::{Histogram, RelayFigures};
 use crate::jitter::Jitter;
+use crate::parts::OfInspector;
 use crate::rate_limit::RateLimit;
 use crate::wheel::Wheel;
 
@@ -49,7 +50,7 @@ pub(super) struct Effects {
     pub(super) oversized_heads: RateLimit,
     pub(super) refusals: Limits,
     /// `None`: no location has `inspector`.
-    pub(super) recorder: Option<Box<Recorder>>,
+    pub(super) recorder: Option<OfInspector<Recorder>>,
     /// The number of the newest event of those that are recorded no more.
     pub(super) recorded: u64,
     /// Requests that wait for events.

@@ -67,6 +67,7 @@ use self::site::Site;
 use self::store_links::StoreLinks;
 use crate::clock::Now;
 use crate::hub::{self, Hub};
+use crate::parts::{OfProxy, Part};
 use crate::secret::SigningKey;
 use crate::store::redis::link;
 use crate::store::{Batch, Restored, StoreId};
@@ -79,7 +80,7 @@ pub struct Relay {
     site: Site,
     renderer: Renderer,
     /// `None`: what no location matches is answered 404.
-    proxy: Option<Box<Proxy>>,
+    proxy: Option<OfProxy<Proxy>>,
     effects: Effects,
     store_links: StoreLinks,
     /// The channels of the request at hand; kept for its room.
@@ -117,8 +118,8 @@ impl Relay {
         // Whoever has read up to a number misses nothing unseen, though recording ends and begins.
         let newest = before.as_ref().map_or(self.effects.recorded, |before| before.newest());
         self.effects.recorded = newest;
-        let new = || Box::new(Recorder::behind(newest));
-        self.effects.recorder = inspects.then(|| before.unwrap_or_else(new));
+        let new = || Part::of(|| Recorder::behind(newest));
+        self.effects.recorder = if inspects { before.or_else(new) } else { None };
         if inspects {
             LazyLock::force(&inspector::LINES);
         }

@@ -9,6 +9,7 @@ use super::redis::{self, Redis};
 use super::slow::Slow;
 use crate::clock::Now;
 use crate::message::MessageId;
+use crate::parts::{OfRedis, Part};
 use crate::wheel::TICK_MS;
 
 /// See the module.
@@ -20,7 +21,7 @@ pub(super) enum Store {
     /// Writes down what changes, and answers then.
     Durable(Box<Durable>),
     /// Asks Redis; the memory is a mirror.
-    Redis(Box<Redis>),
+    Redis(OfRedis<Redis>),
     /// Takes time to answer.
     #[cfg(feature = "testing")]
     Slow(Slow),
@@ -38,7 +39,8 @@ impl Store {
             }
             StoreKind::Redis(options) => {
                 let mirror = Memory::new(memory, MessageId::default());
-                Self::Redis(Box::new(Redis::new(id, *options, mirror, first_id)))
+                let redis = Part::of(|| Redis::new(id, *options, mirror, first_id));
+                Self::Redis(redis.expect("the settings refuse it where it is not built in"))
             }
         }
     }

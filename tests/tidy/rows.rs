@@ -12,6 +12,7 @@ const ROWS: [&[&str]; 8] = [
         "jitter",
         "message",
         "nearest",
+        "parts",
         "rate_limit",
         "secret",
         "wheel",

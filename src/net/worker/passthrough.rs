@@ -25,6 +25,7 @@ use super::queue::{Help, Job, Queue, What};
 use crate::clock::Clock;
 use crate::figures::Histogram;
 use crate::figures::PassthroughFigures;
+use crate::parts::{OfPassthrough, Part};
 use crate::rate_limit::RateLimit;
 use crate::relay::notice::{Event, Notice, Reaction, Report, Telling, without_query};
 
@@ -68,7 +69,7 @@ impl Passthrough {
                 queue: Mutex::default(),
                 filled: Condvar::new(),
                 emptied: Condvar::new(),
-                agents: Agents::new(answer_within),
+                agents: Part::of(|| Agents::new(answer_within)),
                 idle_for,
                 clock: Clock::start(),
                 outcomes: Mutex::default(),
@@ -234,7 +235,7 @@ struct Shared {
     /// Signalled when the last notice is done and none will come any more.
     emptied: Condvar,
     /// Its connections are kept for whichever worker comes next.
-    agents: Agents,
+    agents: Option<OfPassthrough<Agents>>,
     /// How long a worker waits for a notice where there are others.
     idle_for: Duration,
     clock: Clock,
@@ -292,6 +293,7 @@ impl Shared {
 
 /// The life of a worker.
 fn work(shared: &Shared) {
+    let Some(agents) = &shared.agents else { return };
     while let Some(job) = shared.next() {
         let number = match &job.what {
             What::Hold(..) => None,
@@ -299,7 +301,7 @@ fn work(shared: &Shared) {
         };
         let mut sending = Sending { shared, url: job.what.url(), number };
         let began = shared.clock.now();
-        let outcome = send(&shared.agents, &job.what);
+        let outcome = send(agents, &job.what);
         let ended = shared.clock.now();
         let (reaction, us) = (reaction(&outcome), ended.us_since(began));
         if let Some(number) = sending.number.take() {

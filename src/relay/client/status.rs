@@ -14,6 +14,7 @@ use crate::http::RequestHead;
 use crate::http::response::TEXT;
 use crate::hub::{ChannelName, Peer, Publish};
 use crate::message::Content;
+use crate::parts;
 use crate::relay::exhibit::Exhibit;
 use crate::relay::inspector;
 use crate::relay::options::StatusOptions;
@@ -54,7 +55,9 @@ pub(super) fn serve(
         StatusName::Channels => channel_list::list(client, &reply, options, head, step),
         StatusName::Revoke => revoke(client, &reply, options, (head, body), step),
         StatusName::Presence => who_is_there(client, &reply, options, head, step),
-        StatusName::Page | StatusName::Events | StatusName::Publish if !options.inspector => {
+        StatusName::Page | StatusName::Events | StatusName::Publish
+            if !(parts::INSPECTOR && options.inspector) =>
+        {
             refuse(client, &reply, 404, "the inspector is off; set the location's inspector", step);
         }
         StatusName::Page => {

@@ -46,6 +46,7 @@ use super::request::refusal::Refusal;
 use super::timers::ConnTimer;
 use crate::arena::Arena;
 use crate::http::{Framing, RequestHead};
+use crate::parts::{OfProxy, Part};
 
 /// See the module.
 #[derive(Debug)]
@@ -73,14 +74,15 @@ pub(super) struct Request<'a> {
 
 impl Proxy {
     /// The proxy that the settings ask for.
-    pub(super) fn of(options: &Options) -> Option<Box<Self>> {
-        Some(Box::new(Self {
+    pub(super) fn of(options: &Options) -> Option<OfProxy<Self>> {
+        let proxy = options.proxy.as_ref()?;
+        Part::of(|| Self {
             exchanges: Arena::default(),
-            upstream: Upstream::new(options.proxy.as_ref()?),
+            upstream: Upstream::new(proxy),
             gate: Gate::new(&options.locations),
             queue: VecDeque::new(),
             scratch: Vec::new(),
-        }))
+        })
     }
 
     /// Takes other settings. What is on its way to an upstream that is not in them comes to its
