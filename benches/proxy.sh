@@ -1,69 +1,63 @@
 #!/bin/sh
-# How fast is --allrequests beside nginx's proxy_pass? One worker each, the same upstream (nginx
-# too), 32 keep-alive connections, in turns A B A B. Prints requests per second, the latency of the
-# 99th percentile, and the processor time of the proxy per request, which is the steadiest of the
-# three where a machine has other work.
+# How fast is --allrequests beside nginx and haproxy? One worker each on core 0, 32 keep-alive
+# connections, in turns A B C A B C. The upstream is the limit server (benches/limit.rs), which
+# costs less than any of the three: the proxies are what is measured. It and the load generator,
+# which checks each body, run on the other cores. Prints the medians.
 #
-#   benches/proxy.sh [ROUNDS] [SECONDS]        needs nginx, wrk, taskset and a release build
+#   benches/proxy.sh [ROUNDS] [SECONDS]
 #
-# The proxies run on core 0; the upstream and the load on the other cores.
+# needs nginx, haproxy, taskset, curl and python3, and two processors. What can be set:
+# benches/support/servers.sh; and RESULTS, a directory for the figures of all rounds.
 set -eu
 rounds=${1:-5}
 seconds=${2:-4}
-root=$(cd "$(dirname "$0")/.." && pwd)
-binary=${BINARY:-$root/target/release/pushserver}
-work=$(mktemp -d)
-others=1-$(($(nproc --all) - 1))
-pids=
-trap 'for pid in $pids; do kill "$pid" 2>/dev/null || :; done; wait; rm -rf "$work"' EXIT
+. "$(dirname "$0")/support/servers.sh"
+need nginx haproxy taskset curl python3
+prepare
+results=${RESULTS:-$work}
 
-common='daemon off; worker_processes 1; error_log stderr error;
-events { worker_connections 20000; }'
-paths='access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
-uwsgi_temp_path tmp; scgi_temp_path tmp; keepalive_requests 1000000000;'
-body=$(printf '%200s' | tr ' ' x)
-cat > "$work/origin.conf" <<CONF
-$common
-pid origin.pid;
-http { $paths server { listen 127.0.0.1:18000 backlog=4096;
-location / { return 200 "$body"; } } }
-CONF
-cat > "$work/proxy.conf" <<CONF
-$common
-pid proxy.pid;
-http { $paths
-upstream origin { server 127.0.0.1:18000; keepalive 128; keepalive_requests 1000000000; }
-server { listen 127.0.0.1:18020 backlog=4096; location / { proxy_pass http://origin;
+cat > "$work/nginx.conf" <<CONF
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr error;
+events { worker_connections 19900; }
+http { access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s;
+client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp;
+scgi_temp_path tmp;
+upstream origin { server 127.0.0.1:$port; keepalive 128; keepalive_requests 1000000000; }
+server { listen 127.0.0.1:$((port + 1)) backlog=4096; location / { proxy_pass http://origin;
 proxy_http_version 1.1; proxy_set_header Connection ""; } } }
 CONF
-taskset -c "$others" nginx -p "$work" -c "$work/origin.conf" & pids="$pids $!"
-taskset -c 0 nginx -p "$work" -c "$work/proxy.conf" & nginx=$!; pids="$pids $nginx"
-taskset -c 0 "$binary" -q --port 18021 --allrequests http://127.0.0.1:18000 > "$work/ready" &
-ours=$!; pids="$pids $ours"
-for port in 18000 18020 18021; do
-    curl -sf -o /dev/null --retry 50 --retry-connrefused --retry-delay 1 --retry-max-time 10 \
-        "http://127.0.0.1:$port/" || { echo "nothing answers on port $port" >&2; exit 1; }
-done
+cat > "$work/haproxy.cfg" <<CONF
+global
+    nbthread 1
+    maxconn 4000
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1h
+    option http-keep-alive
+    http-reuse always
+frontend front
+    bind 127.0.0.1:$((port + 2)) backlog 4096
+    default_backend origin
+backend origin
+    server origin 127.0.0.1:$port
+CONF
+taskset -c "$others" "$limit" "127.0.0.1:$port" > "$work/ready.limit" & pids="$pids $!"
+taskset -c 0 nginx -p "$work" -c "$work/nginx.conf" & nginx=$!; pids="$pids $nginx"
+taskset -c 0 haproxy -db -q -f "$work/haproxy.cfg" & haproxy=$!; pids="$pids $haproxy"
+taskset -c 0 "$binary" -q --port $((port + 3)) --allrequests "http://127.0.0.1:$port" \
+    > "$work/ready" & ours=$!; pids="$pids $ours"
+for number in 0 1 2 3; do until_answers $((port + number)) --data x /p/ready; done
 
-# Processor time of a process and its children so far, in clock ticks.
-ticks() {
-    for pid in $1 $(cat "/proc/$1/task/$1/children"); do
-        sed 's/.*) //' "/proc/$pid/stat"
-    done | awk '{ sum += $12 + $13 } END { print sum }'
-}
-measure() { # name pid port
-    before=$(ticks "$2")
-    taskset -c "$others" wrk -t1 -c32 -d"${seconds}s" --latency "http://127.0.0.1:$3/" > "$work/wrk"
-    after=$(ticks "$2")
-    awk -v name="$1" -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" '
-        /99%/ { p99 = $2 }
-        /requests in/ { count = $1 }
-        /Requests\/sec/ { rate = $2 }
-        /Non-2xx|Socket errors/ { faults = " FAULTS: " $0 }
-        END { printf "%-10s %8.0f requests/s   p99 %8s   %6.2f µs processor/request%s\n",
-              name, rate, p99, ticks / hz / count * 1e6, faults }' "$work/wrk"
-}
-for _ in $(seq "$rounds"); do
-    measure nginx "$nginx" 18020
-    measure pushserver "$ours" 18021
+# Without --busy: the load generator would take the upstream's time.
+for round in $(seq "$rounds"); do
+    for proxy in "nginx $nginx 1" "haproxy $haproxy 2" "pushserver $ours 3"; do
+        set -- $proxy
+        taskset -c "$others" "$binary" bench poll --no-plot -q --seconds "$seconds" --pid "$2" \
+            --publish "http://127.0.0.1:$port/p/{channel}" --label "$1" \
+            --subscribe "http://127.0.0.1:$((port + $3))/o/{channel}" \
+            --json "$results/proxy.$1.$round.json" > "$work/out" || { cat "$work/out" >&2; exit 1; }
+    done
 done
+python3 "$root/benches/support/figures.py" print "$results" proxy
