@@ -80,6 +80,34 @@ def test_what_does_not_work_is_said(page, complaint, tmp_path, monkeypatch):
         walk.Walk(tmp_path / "page.md", tmp_path, as_written=False).walk()
 
 
+FIGURES = walk.CHECKOUT / "benches" / "support" / "figures.py"
+
+
+def check_numbers(root):
+    command = [sys.executable, FIGURES, "check", root]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_numbers_are_those_that_were_measured():
+    done = check_numbers(walk.CHECKOUT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_number_that_was_not_measured_is_found(tmp_path):
+    pages = ["README.md", "docs/numbers.md", "benches/results/speed.md"]
+    for name in [*pages, "benches/results/numbers.json"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((walk.CHECKOUT / name).read_text())
+    assert check_numbers(tmp_path).returncode == 0
+    for name in pages:
+        page = (tmp_path / name).read_text()
+        measured = re.search(r"\d+(?= µs \|)", page)
+        (tmp_path / name).write_text(f"{page[: measured.start()]}0{page[measured.end() :]}")
+        done = check_numbers(tmp_path)
+        assert (done.returncode, done.stderr.split()[0]) == (1, name), done.stderr
+        (tmp_path / name).write_text(page)
+
+
 def test_readme_is_short():
     assert len((walk.CHECKOUT / "README.md").read_text().splitlines()) <= 200
 

@@ -55,10 +55,12 @@ RUNS_ON = {
 }
 
 # Commands that are not run here, and why.
-ELSEWHERE = {"tests/run": "it is what runs this"}
+ELSEWHERE = {
+    "tests/run": "it is what runs this",
+    "benches/readme.sh": "it writes this page anew: `tests/nightly documents` has it write copies",
+}
 # Those that only `--as-written` runs: minutes on a machine with nothing else to do.
 LONG = {
-    "benches/streams.sh 3 2 poll": "a comparison of speed, on release builds",
     "benches/small.sh": "it makes three release builds, and measures them",
 }
 
