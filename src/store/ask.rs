@@ -30,8 +30,8 @@ impl StoreId {
 
     /// How the name of a channel of it is written down: without the store's own number, which other
     /// settings change.
-    pub(super) fn written(self, name: &[u8]) -> Box<[u8]> {
-        name.strip_prefix(&self.prefix()).unwrap_or(name).into()
+    pub(super) fn written(self, name: &[u8]) -> &[u8] {
+        name.strip_prefix(&self.prefix()).unwrap_or(name)
     }
 }
 

@@ -125,7 +125,7 @@ impl<W> Channel<W> {
     /// made to wait on.
     pub(super) fn record(&self, memory: &Memory) -> Option<ChannelRecord> {
         (self.published || self.made > Made::ToWait).then(|| ChannelRecord {
-            name: self.store.written(&self.name),
+            name: self.store.written(&self.name).into(),
             last: self.newest_id(),
             lost_through: self.lost_through(memory),
             gone_through: MessageId::default(),

@@ -174,7 +174,7 @@ impl Durable {
             }
             made += usize::from(!channel.has_room);
             channel.has_room = true;
-            let what = channel.change(memory, store.written(&name), question, now);
+            let what = channel.change(memory, store.written(&name).into(), question, now);
             changes.push(Change { ticket, what });
         }
         let agreed = ahead.into_iter().filter(|(_, channel)| channel.has_room);

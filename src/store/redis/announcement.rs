@@ -5,6 +5,7 @@
 //! body is too large to be sent to everybody. `D generation`: the channel was deleted.
 
 use super::answers::id;
+use super::resp::plain;
 use crate::message::{Content, MessageId};
 
 /// See the module.
@@ -49,7 +50,7 @@ impl Announcement {
     #[must_use]
     pub fn read(payload: &[u8]) -> Option<Self> {
         if let Some(generation) = payload.strip_prefix(b"D ") {
-            return Some(Self::Deleted(number(generation)?));
+            return Some(Self::Deleted(plain(generation)?));
         }
         let end = memchr::memchr(b'\n', payload)?;
         let (line, rest) = (&payload[..end], &payload[end + 1..]);
@@ -61,11 +62,11 @@ impl Announcement {
         };
         let mut announced = Announced {
             id: id(words.next()?)?,
-            number: u32::try_from(number(words.next()?)?).ok()?,
+            number: u32::try_from(plain(words.next()?)?).ok()?,
             last: id(words.next()?)?,
             kept: id(words.next()?)?,
-            generation: number(words.next()?)?,
-            is_stored: number(words.next()?)? != 0,
+            generation: plain(words.next()?)?,
+            is_stored: plain(words.next()?)? != 0,
             content: None,
         };
         let lengths = [length(words.next()?)?, length(words.next()?)?, length(words.next()?)?];
@@ -97,13 +98,8 @@ fn content(
 fn length(word: &[u8]) -> Option<Option<usize>> {
     match word {
         b"-" => Some(None),
-        word => Some(Some(usize::try_from(number(word)?).ok()?)),
+        word => Some(Some(usize::try_from(plain(word)?).ok()?)),
     }
-}
-
-fn number(word: &[u8]) -> Option<u64> {
-    let is_plain = word.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(word).ok().filter(|_| is_plain)?.parse().ok()
 }
 
 #[cfg(test)]

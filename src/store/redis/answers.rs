@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::resp::Value;
+use super::resp::{Value, plain};
 use crate::message::{Content, MessageId, Order};
 
 /// Why a question has no answer.
@@ -324,9 +324,9 @@ pub fn time_ms(answer: &Value) -> Option<u64> {
 
 /// An id `second-tag` or a place `second:number`.
 pub(super) fn id(text: &[u8]) -> Option<MessageId> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (second, tag) = text.split_once(['-', ':'])?;
-    Some(MessageId { time: second.parse().ok()?, tag: tag.parse().ok()? })
+    let between = text.iter().position(|byte| matches!(byte, b'-' | b':'))?;
+    let (second, rest) = text.split_at(between);
+    Some(MessageId { time: plain(second)?, tag: plain(&rest[1..])?.try_into().ok()? })
 }
 
 /// The values of a list, one after the other.

@@ -1,10 +1,13 @@
 //! Keys: the names under which a store keeps its channels in Redis, and announces them. Never reads
 //! or writes one.
 
+use std::borrow::Cow;
+
 /// The names of one store.
 #[derive(Debug)]
 pub struct Keys {
-    prefix: Box<[u8]>,
+    /// With the brace behind it.
+    opened: Box<[u8]>,
     /// Pub/sub knows no databases, so the number stands in the name.
     announced: Box<[u8]>,
 }
@@ -14,34 +17,51 @@ impl Keys {
     #[must_use]
     pub fn new(prefix: &[u8], database: u32) -> Self {
         let announced = [prefix, database.to_string().as_bytes(), b":{"].concat();
-        Self { prefix: prefix.into(), announced: announced.into() }
+        Self { opened: [prefix, b"{"].concat().into(), announced: announced.into() }
     }
 
     /// The stream with the messages of the channel called `name` in the store.
     #[must_use]
     pub fn stream(&self, name: &[u8]) -> Vec<u8> {
-        self.key(name, b's')
+        self.stream_of(&escaped(name)).concat()
     }
 
     /// The hash with what is known of the channel.
     #[must_use]
     pub fn record(&self, name: &[u8]) -> Vec<u8> {
-        self.key(name, b'm')
+        self.record_of(&escaped(name)).concat()
     }
 
     /// The clock of the store: the last second and the last number in it.
     #[must_use]
     pub fn clock(&self) -> Vec<u8> {
-        [&self.prefix, &b"{}p"[..]].concat()
+        self.clock_pieces().concat()
     }
 
     /// Where the channel is announced.
     #[must_use]
     pub fn channel(&self, name: &[u8]) -> Vec<u8> {
-        let mut channel = self.announced.to_vec();
-        escape(name, &mut channel);
-        channel.push(b'}');
-        channel
+        self.channel_of(&escaped(name)).concat()
+    }
+
+    /// [`Keys::stream`] in pieces; `name`: as it is [`escaped`].
+    pub(super) fn stream_of<'a>(&'a self, name: &'a [u8]) -> [&'a [u8]; 3] {
+        [&self.opened, name, b"}s"]
+    }
+
+    /// The same of [`Keys::record`].
+    pub(super) fn record_of<'a>(&'a self, name: &'a [u8]) -> [&'a [u8]; 3] {
+        [&self.opened, name, b"}m"]
+    }
+
+    /// The same of [`Keys::clock`].
+    pub(super) fn clock_pieces(&self) -> [&[u8]; 2] {
+        [&self.opened, b"}p"]
+    }
+
+    /// The same of [`Keys::channel`].
+    pub(super) fn channel_of<'a>(&'a self, name: &'a [u8]) -> [&'a [u8]; 3] {
+        [&self.announced, name, b"}"]
     }
 
     /// The name of what is announced at `channel`; `None`: it is none of this store.
@@ -50,17 +70,18 @@ impl Keys {
         unescape(channel.strip_prefix(&*self.announced)?.strip_suffix(b"}")?)
     }
 
-    fn key(&self, name: &[u8], kind: u8) -> Vec<u8> {
-        let mut key = self.prefix.to_vec();
-        key.push(b'{');
-        escape(name, &mut key);
-        key.extend_from_slice(&[b'}', kind]);
-        key
+    /// Bytes of a key of a channel, at most; `name`: as it is [`escaped`].
+    pub(super) fn bytes(&self, name: &[u8]) -> usize {
+        self.announced.len() + name.len() + 2
     }
 }
 
-/// A raw brace in it would end the hash tag.
-fn escape(name: &[u8], out: &mut Vec<u8>) {
+/// A name as it stands in keys: a raw brace in it would end the hash tag.
+pub(super) fn escaped(name: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr3(b'%', b'{', b'}', name).is_none() {
+        return name.into();
+    }
+    let mut out = Vec::with_capacity(name.len() + 8);
     for byte in name {
         match byte {
             b'%' => out.extend_from_slice(b"%25"),
@@ -69,9 +90,13 @@ fn escape(name: &[u8], out: &mut Vec<u8>) {
             byte => out.push(*byte),
         }
     }
+    out.into()
 }
 
 fn unescape(escaped: &[u8]) -> Option<Vec<u8>> {
+    if memchr::memchr3(b'%', b'{', b'}', escaped).is_none() {
+        return Some(escaped.to_vec());
+    }
     let mut name = Vec::with_capacity(escaped.len());
     let mut rest = escaped;
     while let [byte, behind @ ..] = rest {

@@ -62,25 +62,25 @@ impl Sender<'_> {
     }
 
     pub(super) fn subscribe(&mut self, name: &[u8]) {
-        let command = Command::subscribe(self.calls.keys, &self.store.written(name));
+        let command = Command::subscribe(self.calls.keys, self.store.written(name));
         self.link.send_unanswered(&command, self.now_ms);
     }
 
     pub(super) fn unsubscribe(&mut self, name: &[u8]) {
-        let command = Command::unsubscribe(self.calls.keys, &self.store.written(name));
+        let command = Command::unsubscribe(self.calls.keys, self.store.written(name));
         self.link.send_unanswered(&command, self.now_ms);
     }
 
     /// Asks what came after an id; `false`: too much is under way.
     pub(super) fn sync(&mut self, name: &Rc<[u8]>, after: MessageId) -> bool {
         let written = self.store.written(name);
-        let command = self.calls.sync(&written, after, SYNC_MESSAGES, SYNC_BYTES);
+        let command = self.calls.sync(written, after, SYNC_MESSAGES, SYNC_BYTES);
         self.send(command, Question::Sync(Rc::clone(name)))
     }
 
     /// Notes that somebody waits, who asked so many seconds ago.
     pub(super) fn lease(&mut self, name: &Rc<[u8]>, asked_ago_s: u64) -> bool {
-        let command = self.calls.lease(&self.store.written(name), asked_ago_s);
+        let command = self.calls.lease(self.store.written(name), asked_ago_s);
         self.send(command, Question::Lease(Rc::clone(name)))
     }
 
@@ -93,7 +93,7 @@ impl Sender<'_> {
         (create, waits): (bool, bool),
         question: Question,
     ) -> bool {
-        let command = self.calls.open(&self.store.written(name), begin, create, waits);
+        let command = self.calls.open(self.store.written(name), begin, create, waits);
         self.send(command, question)
     }
 

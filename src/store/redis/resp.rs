@@ -4,10 +4,14 @@
 //! <https://redis.io/docs/latest/develop/reference/protocol-spec/>. Streamed strings and aggregates
 //! are refused: no server sends them.
 
+mod write;
+
 use std::fmt;
-use std::io::Write;
 
 use memchr::memchr;
+
+pub(super) use self::write::{DIGITS, digits, write_pieces};
+pub use self::write::{write_command, write_head, write_word};
 
 /// Aggregates within each other.
 pub const DEPTH_MAX: usize = 8;
@@ -19,6 +23,10 @@ pub const BLOB_BYTES_MAX: usize = 64 << 20;
 pub const VALUE_BYTES_MAX: usize = 128 << 20;
 /// Values within one value, at all depths; so of an array, too.
 pub const ELEMENTS_MAX: usize = 1 << 20;
+
+/// Values of an aggregate for which room is made when its first has come: answers of scripts have
+/// a dozen.
+const VALUES_AT_ONCE: usize = 16;
 
 /// What a server sends. What it says about values (attributes) is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,8 +142,14 @@ impl Decoder {
     }
 
     fn line(&mut self, bytes: &[u8]) -> Result<(usize, Option<Value>), Breach> {
+        if self.kept.is_empty()
+            && let Some((number, taken)) = short_number(bytes)
+            && let Some(value) = self.begin_short(bytes[0], number)
+        {
+            return Ok((taken, value?));
+        }
         let first = *self.kept.first().unwrap_or(&bytes[0]);
-        if !b"+-:$*_#,(!=%~>|".contains(&first) {
+        if !is_kind(first) {
             return Err(Breach::NoType(first));
         }
         let end = memchr(b'\n', bytes);
@@ -157,14 +171,32 @@ impl Decoder {
         Ok((taken, value))
     }
 
+    /// What a line of this kind with nothing but a number begins; `None`: that is to be read in
+    /// another way.
+    fn begin_short(&mut self, kind: u8, number: u64) -> Option<Result<Option<Value>, Breach>> {
+        Some(match kind {
+            b':' => Ok(Some(Value::Number(number.cast_signed()))),
+            b'$' => self.begin_blob(kind, usize::try_from(number).ok()?),
+            b'*' | b'>' => self.open(kind, usize::try_from(number).ok()?),
+            _ => return None,
+        })
+    }
+
+    fn begin_blob(&mut self, kind: u8, length: usize) -> Result<Option<Value>, Breach> {
+        if length > BLOB_BYTES_MAX {
+            return Err(Breach::TooLarge("a blob is larger than 64 MiB"));
+        }
+        self.part = Part::Blob { kind, length: length + 2 };
+        Ok(None)
+    }
+
     /// The value that is whole with this line, or what else it begins.
     fn begin(&mut self, kind: u8, line: &[u8]) -> Result<Option<Value>, Breach> {
         let line = line.strip_suffix(b"\r\n").ok_or(Breach::Line)?;
-        if memchr(b'\r', line).is_some() {
-            return Err(Breach::Line);
-        }
         let text = || std::str::from_utf8(line).map_err(|_| Breach::Line);
         Ok(Some(match kind {
+            // In all others it is no part of what is asked for.
+            b'+' | b'-' if memchr(b'\r', line).is_some() => return Err(Breach::Line),
             b'+' => Value::Text(line.into()),
             b'-' => Value::Error(line.into()),
             b':' => Value::Number(text()?.parse().map_err(|_| Breach::Line)?),
@@ -174,14 +206,7 @@ impl Decoder {
             b',' if text()?.parse::<f64>().is_ok() => Value::Text(line.into()),
             b'(' if is_number(line) => Value::Text(line.into()),
             b'$' | b'*' if line == b"-1" => Value::Null,
-            b'$' | b'!' | b'=' => {
-                let length = length(line)?;
-                if length > BLOB_BYTES_MAX {
-                    return Err(Breach::TooLarge("a blob is larger than 64 MiB"));
-                }
-                self.part = Part::Blob { kind, length: length + 2 };
-                return Ok(None);
-            }
+            b'$' | b'!' | b'=' => return self.begin_blob(kind, length(line)?),
             b'*' | b'~' | b'%' | b'>' | b'|' => return self.open(kind, length(line)?),
             _ => return Err(Breach::Line),
         }))
@@ -233,6 +258,9 @@ impl Decoder {
     /// Puts a value where it belongs; gives the outermost that is whole with it.
     fn put(&mut self, mut value: Value) -> Option<Value> {
         while let Some(innermost) = self.open.last_mut() {
+            if innermost.values.is_empty() {
+                innermost.values.reserve_exact(innermost.left.min(VALUES_AT_ONCE));
+            }
             innermost.values.push(value);
             innermost.left -= 1;
             if innermost.left > 0 {
@@ -256,12 +284,64 @@ impl Aggregate {
     }
 }
 
-fn length(line: &[u8]) -> Result<usize, Breach> {
-    let is_plain = !line.is_empty() && line.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(line).ok().filter(|_| is_plain).ok_or(Breach::Line)?;
-    // Too many digits for a number are too large for every limit.
-    Ok(text.parse().unwrap_or(usize::MAX))
+/// Whether a value may begin with this byte.
+fn is_kind(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'+' | b'-'
+            | b':'
+            | b'$'
+            | b'*'
+            | b'_'
+            | b'#'
+            | b','
+            | b'('
+            | b'!'
+            | b'='
+            | b'%'
+            | b'~'
+            | b'>'
+            | b'|'
+    )
 }
+
+fn length(line: &[u8]) -> Result<usize, Breach> {
+    if line.is_empty() || !line.iter().all(u8::is_ascii_digit) {
+        return Err(Breach::Line);
+    }
+    // Too many digits for a number are too large for every limit.
+    Ok(plain(line).and_then(|number| number.try_into().ok()).unwrap_or(usize::MAX))
+}
+
+/// A number of decimal digits and nothing else; `None`, too, where it has more than fit.
+pub(super) fn plain(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    let add = |number: u64, digit: &u8| {
+        let digit = digit.wrapping_sub(b'0');
+        (digit <= 9).then_some(number.checked_mul(10)?.checked_add(digit.into())?)
+    };
+    digits.iter().try_fold(0, add)
+}
+
+/// The number of a line that is whole and has nothing else behind its kind, and how long the line
+/// is; `None`: it is to be read in another way.
+fn short_number(line: &[u8]) -> Option<(u64, usize)> {
+    let (mut number, mut at) = (0, 1);
+    // Cannot overflow.
+    while at < SHORT_LINE
+        && let Some(digit @ b'0'..=b'9') = line.get(at)
+    {
+        number = number * 10 + u64::from(digit - b'0');
+        at += 1;
+    }
+    let is_whole = at > 1 && line.get(at..at + 2) == Some(b"\r\n");
+    is_whole.then_some((number, at + 2))
+}
+
+/// Most lines are shorter: a kind and up to 18 digits.
+const SHORT_LINE: usize = 19;
 
 fn is_number(line: &[u8]) -> bool {
     let digits = line.strip_prefix(b"-").unwrap_or(line);
@@ -279,25 +359,6 @@ fn text(kind: u8, bytes: &[u8]) -> Result<Value, Breach> {
         },
         _ => Value::Text(text.into()),
     })
-}
-
-/// Writes the beginning of a command of so many words.
-pub fn write_head(words: usize, out: &mut Vec<u8>) {
-    write!(out, "*{words}\r\n").expect("there is room in a vector");
-}
-
-/// Writes a word of a command.
-pub fn write_word(word: &[u8], out: &mut Vec<u8>) {
-    out.reserve(word.len() + 16);
-    write!(out, "${}\r\n", word.len()).expect("there is room in a vector");
-    out.extend_from_slice(word);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Writes a whole command.
-pub fn write_command(words: &[&[u8]], out: &mut Vec<u8>) {
-    write_head(words.len(), out);
-    words.iter().for_each(|word| write_word(word, out));
 }
 
 #[cfg(test)]

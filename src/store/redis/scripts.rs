@@ -5,9 +5,9 @@
 
 use std::sync::LazyLock;
 
-use super::keys::Keys;
+use super::keys::{Keys, escaped};
 use super::options::Limits;
-use super::resp::{write_head, write_word};
+use super::resp::{DIGITS, digits, write_head, write_pieces, write_word};
 use crate::message::{Content, Cursor, MessageId};
 
 /// The scripts.
@@ -58,10 +58,19 @@ impl Script {
     /// The hash that Redis knows it by: SHA-1 in 40 hexadecimal digits.
     #[must_use]
     pub fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[String; Script::ALL.len()]> = LazyLock::new(|| {
-            Script::ALL.map(|script| sha1_smol::Sha1::from(script.body()).digest().to_string())
+        let head = self.head();
+        &head[head.len() - 42..head.len() - 2]
+    }
+
+    /// How a call of it by its hash begins, behind the number of words.
+    fn head(self) -> &'static str {
+        static HEADS: LazyLock<[String; Script::ALL.len()]> = LazyLock::new(|| {
+            Script::ALL.map(|script| {
+                let hash = sha1_smol::Sha1::from(script.body()).digest();
+                format!("$7\r\nEVALSHA\r\n$40\r\n{hash}\r\n")
+            })
         });
-        &HASHES[self as usize]
+        &HEADS[self as usize]
     }
 }
 
@@ -98,12 +107,25 @@ impl Command {
 
     /// Writes it; a script by its hash.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.write_as("EVALSHA", Script::hash, out);
+        let head = self.script.map_or("", Script::head);
+        out.reserve(self.rest.len() + head.len() + 16);
+        self.write_words(out);
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(&self.rest);
     }
 
     /// Writes it; a script with its body.
     pub fn write_whole(&self, out: &mut Vec<u8>) {
-        self.write_as("EVAL", Script::body, out);
+        self.write_words(out);
+        if let Some(script) = self.script {
+            write_word(b"EVAL", out);
+            write_word(script.body().as_bytes(), out);
+        }
+        out.extend_from_slice(&self.rest);
+    }
+
+    fn write_words(&self, out: &mut Vec<u8>) {
+        write_head(self.words + if self.is_script() { 2 } else { 0 }, out);
     }
 
     /// Whether it calls a script, so that it can be written in two ways.
@@ -118,16 +140,6 @@ impl Command {
         self.rest.capacity()
     }
 
-    fn write_as(&self, verb: &str, of: fn(Script) -> &'static str, out: &mut Vec<u8>) {
-        let script = self.script.map(of);
-        write_head(self.words + script.map_or(0, |_| 2), out);
-        if let Some(script) = script {
-            write_word(verb.as_bytes(), out);
-            write_word(script.as_bytes(), out);
-        }
-        out.extend_from_slice(&self.rest);
-    }
-
     fn word(&mut self, word: &[u8]) {
         self.words += 1;
         write_word(word, &mut self.rest);
@@ -139,7 +151,23 @@ impl Command {
     }
 
     fn number(self, number: u64) -> Self {
-        self.text(number.to_string())
+        self.text(digits(number, &mut DIGITS.clone()))
+    }
+
+    fn id(self, id: MessageId) -> Self {
+        let (mut second, mut tag) = (DIGITS, DIGITS);
+        self.pieces(&[digits(id.time, &mut second), b"-", digits(id.tag.into(), &mut tag)])
+    }
+
+    /// The letters of flags that are set, as one word.
+    fn flags<const N: usize>(self, flags: [(bool, &str); N]) -> Self {
+        self.pieces(&flags.map(|(is_set, letter)| if is_set { letter.as_bytes() } else { b"" }))
+    }
+
+    fn pieces(mut self, pieces: &[&[u8]]) -> Self {
+        self.words += 1;
+        write_pieces(pieces, &mut self.rest);
+        self
     }
 }
 
@@ -208,16 +236,13 @@ impl Calls<'_> {
             (content.content_type.is_some(), "t"),
             (content.event.is_some(), "e"),
         ];
-        let flags: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
-        let mut command = self.call(Script::Publish, name);
-        command.rest.reserve(content.bytes() + 200);
-        command
+        self.call_with(Script::Publish, name, content.bytes() + name.len() + 160)
             .number(self.limits.max_messages)
             .number(deadline_ms)
-            .text(flags)
-            .text(spelled(least_id))
-            .text(spelled(least_place))
-            .text(self.keys.channel(name))
+            .flags(flags)
+            .id(least_id)
+            .id(least_place)
+            .pieces(&self.keys.channel_of(&escaped(name)))
             .text(content.content_type.unwrap_or_default())
             .text(content.event.unwrap_or_default())
             .text(content.body)
@@ -227,17 +252,15 @@ impl Calls<'_> {
     /// subscriber that `waits`.
     #[must_use]
     pub fn open(self, name: &[u8], begin: Begin, create: bool, waits: bool) -> Command {
-        let flags = [(create, "m"), (waits, "w")];
-        let flags: String = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).collect();
-        let command = self.call(Script::Open, name).text(flags);
+        let command = self.call(Script::Open, name).flags([(create, "m"), (waits, "w")]);
         match begin {
             Begin::Oldest => command.text("oldest").text(""),
             Begin::Newest => command.text("newest").text(""),
             Begin::Last(count) => command.text("last").number(count.into()),
-            Begin::After(id) => command.text("after").text(spelled(id)),
-            Begin::AfterPlace(place) => command.text("place").text(spelled(place)),
-            Begin::Since(id) => command.text("since_after").text(spelled(id)),
-            Begin::SincePlace(place) => command.text("since_place").text(spelled(place)),
+            Begin::After(id) => command.text("after").id(id),
+            Begin::AfterPlace(place) => command.text("place").id(place),
+            Begin::Since(id) => command.text("since_after").id(id),
+            Begin::SincePlace(place) => command.text("since_place").id(place),
         }
     }
 
@@ -245,7 +268,7 @@ impl Calls<'_> {
     /// see [`super::answers::Synced`].
     #[must_use]
     pub fn sync(self, name: &[u8], after: MessageId, messages_max: u32, bytes_max: u32) -> Command {
-        let command = self.call(Script::Sync, name).text(spelled(after));
+        let command = self.call(Script::Sync, name).id(after);
         command.number(messages_max.into()).number(bytes_max.into())
     }
 
@@ -253,7 +276,8 @@ impl Calls<'_> {
     /// [`super::answers::Known`].
     #[must_use]
     pub fn delete(self, name: &[u8], deadline_ms: u64) -> Command {
-        self.call(Script::Delete, name).number(deadline_ms).text(self.keys.channel(name))
+        let command = self.call(Script::Delete, name).number(deadline_ms);
+        command.pieces(&self.keys.channel_of(&escaped(name)))
     }
 
     /// Makes the channel; see [`super::answers::Known`].
@@ -276,12 +300,19 @@ impl Calls<'_> {
     }
 
     fn call(self, script: Script, name: &[u8]) -> Command {
+        self.call_with(script, name, 0)
+    }
+
+    /// `more`: room for what comes behind, bytes.
+    fn call_with(self, script: Script, name: &[u8], more: usize) -> Command {
         let Limits { min_messages, message_timeout_s, channel_timeout_s, .. } = self.limits;
-        Command { script: Some(script), words: 0, rest: Vec::new() }
+        let name = &escaped(name);
+        let room = 3 * self.keys.bytes(name) + 100 + more;
+        Command { script: Some(script), words: 0, rest: Vec::with_capacity(room) }
             .text("3")
-            .text(self.keys.stream(name))
-            .text(self.keys.record(name))
-            .text(self.keys.clock())
+            .pieces(&self.keys.stream_of(name))
+            .pieces(&self.keys.record_of(name))
+            .pieces(&self.keys.clock_pieces())
             .number(message_timeout_s)
             .number(min_messages)
             .number(channel_timeout_s)
@@ -293,10 +324,6 @@ pub const LEASE_S: u64 = 90;
 
 /// The body of a message beyond which it is announced without, bytes.
 pub const ANNOUNCED_BYTES_MAX: usize = 256 << 10;
-
-fn spelled(id: MessageId) -> String {
-    format!("{}-{}", id.time, id.tag)
-}
 
 #[cfg(test)]
 mod tests {

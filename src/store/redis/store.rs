@@ -145,15 +145,15 @@ impl Redis {
         let (command, question) = match ask {
             Ask::Append { content, create, keep } => {
                 let content = (content, create, keep);
-                self.publish(&written, (ticket, of), content, (deadline_ms, now))
+                self.publish(written, (ticket, of), content, (deadline_ms, now))
             }
-            Ask::Create => (calls.put(&written), Question::Put { ticket, name: of }),
+            Ask::Create => (calls.put(written), Question::Put { ticket, name: of }),
             Ask::Delete => {
-                (calls.delete(&written, deadline_ms), Question::Delete { ticket, name: of })
+                (calls.delete(written, deadline_ms), Question::Delete { ticket, name: of })
             }
             // The next message was asked for above.
             Ask::Inspect | Ask::Next(_) => {
-                (calls.info(&written), Question::Info { ticket, name: of })
+                (calls.info(written), Question::Info { ticket, name: of })
             }
         };
         let deletes = matches!(question, Question::Delete { .. });
