@@ -3,7 +3,10 @@
 
 use std::fs;
 use std::io;
+use std::panic;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 use log::error;
 use rusqlite::Connection;
@@ -37,8 +40,8 @@ pub(super) fn restore(
         Kind::Foreign => replace(&path, "foreign", "it is a database of another program")?,
         Kind::NoDatabase => replace(&path, "damaged", "it is no database")?,
     }
-    if let Some(connection) = file::open(&path, sync)? {
-        let found = read(&connection, take).map_err(|error| file::why_not(&error))?;
+    if let Some(mut connection) = file::open(&path, sync)? {
+        let found = read_ahead(&mut connection, take).map_err(|error| file::why_not(&error))?;
         if !found.is_damaged() {
             return Ok(Opened { connection, path });
         }
@@ -64,6 +67,26 @@ fn restore_damaged(path: &Path, take: impl FnMut(Restored)) -> Result<(), Why> {
         }
     }
 }
+
+/// Reads a file on a thread of its own, so that rows are taken while others are read.
+fn read_ahead(connection: &mut Connection, take: impl FnMut(Restored)) -> rusqlite::Result<Found> {
+    let (give, taken) = mpsc::sync_channel(ROWS_AHEAD);
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut scan = Scan::new(connection)?;
+            // Whoever takes them stays until the last.
+            while let Some(rows) = scan.next_rows()
+                && give.send(rows).is_ok()
+            {}
+            scan.finish()
+        });
+        taken.iter().flatten().for_each(take);
+        reader.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
+    })
+}
+
+/// Rows that are read and not taken: so many times as many as are read at once.
+const ROWS_AHEAD: usize = 2;
 
 fn read(connection: &Connection, take: impl FnMut(Restored)) -> rusqlite::Result<Found> {
     let mut scan = Scan::new(connection)?;

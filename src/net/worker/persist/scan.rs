@@ -25,6 +25,13 @@ impl Found {
     pub(super) fn is_damaged(&self) -> bool {
         self.bad_rows > 0 || self.bad_pages > 0
     }
+
+    fn count(&mut self, row: &Restored) {
+        match row {
+            Restored::Channel(_) => self.channels += 1,
+            Restored::Message(_) => self.messages += 1,
+        }
+    }
 }
 
 /// Reads everything that can be read: all channels, then the messages by their place.
@@ -71,6 +78,23 @@ impl<'c> Scan<'c> {
         })
     }
 
+    /// What comes next, many rows at once; `None` behind the last.
+    pub(super) fn next_rows(&mut self) -> Option<VecDeque<Restored>> {
+        self.read();
+        let rows = std::mem::take(&mut self.ready);
+        rows.iter().for_each(|row| self.found.count(row));
+        (!rows.is_empty()).then_some(rows)
+    }
+
+    /// Reads on, if nothing that was read is left.
+    fn read(&mut self) {
+        while self.ready.is_empty() && self.failed.is_none() {
+            let unread = self.tables.iter_mut().find(|table| table.least.is_some());
+            let Some(table) = unread else { return };
+            self.failed = table.read(&mut self.ready, &mut self.found).err();
+        }
+    }
+
     /// What was found, at the end.
     ///
     /// # Errors
@@ -85,15 +109,9 @@ impl Iterator for Scan<'_> {
     type Item = Restored;
 
     fn next(&mut self) -> Option<Restored> {
-        while self.ready.is_empty() && self.failed.is_none() {
-            let table = self.tables.iter_mut().find(|table| table.least.is_some())?;
-            self.failed = table.read(&mut self.ready, &mut self.found).err();
-        }
+        self.read();
         let next = self.ready.pop_front()?;
-        match next {
-            Restored::Channel(_) => self.found.channels += 1,
-            Restored::Message(_) => self.found.messages += 1,
-        }
+        self.found.count(&next);
         Some(next)
     }
 }
