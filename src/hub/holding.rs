@@ -35,6 +35,11 @@ impl Holding {
         self.held.insert(Subscription { peer, channel, cursor, place, timer })
     }
 
+    /// The channel that a poll is held on.
+    pub(super) fn channel(&self, key: SubscriptionKey) -> Option<ChannelKey> {
+        Some(self.held.get(key)?.channel)
+    }
+
     /// Takes from a channel every subscription that the message `id` is for; leaves `spare`.
     pub(super) fn take_wanting(
         &mut self,

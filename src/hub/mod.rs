@@ -298,6 +298,12 @@ impl Hub {
         self.holds.stores.traces().name(name)
     }
 
+    /// The name of the channel that a poll is held on, as that keeps it itself.
+    #[must_use]
+    pub fn name_of_poll(&self, poll: SubscriptionKey) -> Option<Rc<[u8]>> {
+        self.holds.stores.name(self.holds.polls.channel(poll)?).cloned()
+    }
+
     /// How many messages a channel has kept behind the one with this sequence number.
     #[must_use]
     pub fn behind(&mut self, name: &[u8], sequence: u64) -> u64 {

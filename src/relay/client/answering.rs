@@ -86,7 +86,7 @@ fn held(client: &mut Client, subscription: SubscriptionKey, step: &mut Step<'_>)
         return client.close(step);
     }
     client.enter_hold(subscription, step);
-    recording::held(step);
+    recording::held(Some(subscription), step);
     resume_behind_hold(client, step);
 }
 

@@ -9,7 +9,7 @@ use super::why::Why;
 use super::words::words;
 use super::{Client, Phase};
 use crate::http::RequestHead;
-use crate::hub::{self, ChannelName, Due, End, Publish};
+use crate::hub::{self, ChannelName, Due, End, Publish, SubscriptionKey};
 use crate::message::Delivery;
 use crate::relay::advice::{self, Advice};
 use crate::relay::cause::Cause;
@@ -76,11 +76,17 @@ pub(super) fn publishes(
     }
 }
 
-/// A request is held, or a stream has begun.
-pub(super) fn held(step: &mut Step<'_>) {
+/// A poll is held (`Some`), or a request that follows channels.
+#[inline]
+pub(super) fn held(poll: Option<SubscriptionKey>, step: &mut Step<'_>) {
     let Step { effects, hub, conn, now, .. } = step;
     if let Some(recorder) = &mut effects.recorder {
-        recorder.holds(*conn, |name| hub.shared_name(name), *now);
+        // It is one lookup by a key, where that by a name takes as long as all the rest.
+        let shared = |name: &[u8]| match poll {
+            Some(poll) => hub.name_of_poll(poll),
+            None => hub.shared_name(name),
+        };
+        recorder.holds(*conn, shared, *now);
     }
 }
 

@@ -121,7 +121,7 @@ fn go_on(client: &mut Client, stream: StreamKey, step: &mut Step<'_>) {
     let is_stalled = client.stalled;
     let Some(following) = client.following() else { return };
     (following.begun, following.ticket) = (Begun::Stream(stream), None);
-    recording::held(step);
+    recording::held(None, step);
     let tells_place = following.kind() == Kind::EventStream && following.tells_place;
     if is_stalled {
         step.hub.pause(stream);
@@ -162,7 +162,7 @@ fn begun(client: &mut Client, begun: Begun, step: &mut Step<'_>) {
         }
     }
     if let Begun::Stream(_) = begun {
-        recording::held(step);
+        recording::held(None, step);
     }
     client.access.begin_stream(step.now.mono_ms);
     client.disarm(step.effects);

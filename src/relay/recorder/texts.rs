@@ -15,14 +15,14 @@ impl Texts {
     }
 
     pub(super) fn push(&mut self, text: &[u8]) {
-        self.push_pieces([text, b""]);
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
     }
 
     /// Puts two pieces there as one text.
     pub(super) fn push_pieces(&mut self, [first, second]: [&[u8]; 2]) {
         self.bytes.extend_from_slice(first);
-        self.bytes.extend_from_slice(second);
-        self.ends.push(self.bytes.len());
+        self.push(second);
     }
 
     /// The text at a place; empty behind the last.
