@@ -3,7 +3,7 @@
 //! calls back.
 //!
 //! The owner asks for the next deadline, sleeps, and pops the expired timers. A timer never expires
-//! early, and at most one tick (10 ms) late.
+//! early, and at most one tick (10 ms) late, but for the pieces below.
 //!
 //! Four levels of 64 slots. A slot of level 0 is one tick wide, a slot of each further level as
 //! wide as the whole level before it:
@@ -18,17 +18,21 @@
 //! its timers move to lower levels ("cascade"); at a slot of level 0 they are due. A timer beyond
 //! the reach of the last level is placed in its last slot, and placed again from there, every 46
 //! hours.
+//!
+//! A million timers may be in one slot. They leave it in pieces, one for each time that the owner
+//! asks, and the wheel stands still until the last has left: so their order stays.
 
 use std::num::NonZeroU32;
 
 /// Timers that each carry a `T`. 32 to 40 bytes a timer; freed ones are used again.
 #[derive(Debug)]
 pub struct Wheel<T> {
-    /// The heads of the 256 lists, in order of level and slot, then the timers. Each list is a
-    /// ring through its head, so that a timer leaves it without knowing which list it is.
+    /// The heads of the 256 lists, in order of level and slot, that of the timers that have still
+    /// to cascade, then the timers. Each list is a ring through its head, so that a timer leaves
+    /// it without knowing which list it is.
     entries: Vec<Entry<T>>,
-    /// Per level one bit for each slot that has a timer.
-    occupied: [u64; LEVELS],
+    /// Per level one bit for each slot that has a timer; behind them one for the cascading list.
+    occupied: [u64; LEVELS + 1],
     /// The tick that the wheel stands at. Timers in its slot of level 0 are due; those in the
     /// slot with the same number of another level are a whole round away.
     tick: u64,
@@ -39,6 +43,8 @@ pub struct Wheel<T> {
     /// The generation of new entries: above that of every entry that [`Wheel::shrink`] dropped.
     fresh: NonZeroU32,
     len: usize,
+    /// How many timers cascade at once.
+    piece: usize,
 }
 
 /// Key of one timer until it expires or is cancelled; after that it finds nothing.
@@ -71,6 +77,11 @@ pub const TICK_MS: u64 = 10;
 const LEVELS: usize = 4;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
+/// The head of the list of the timers that have still to cascade.
+const CASCADING: u32 = (LEVELS * SLOTS) as u32;
+const HEADS: usize = LEVELS * SLOTS + 1;
+/// Timers that cascade at once: a fraction of a millisecond, wherever they are in memory.
+const PIECE: usize = 1024;
 /// The furthest that a timer can be placed, in ticks from now.
 const REACH: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
 const NONE: u32 = u32::MAX;
@@ -87,13 +98,14 @@ impl<T> Wheel<T> {
             value: None,
         };
         Self {
-            entries: (0..(LEVELS * SLOTS) as u32).map(head).collect(),
-            occupied: [0; LEVELS],
+            entries: (0..HEADS as u32).map(head).collect(),
+            occupied: [0; LEVELS + 1],
             tick: start_ms / TICK_MS,
             now_ms: start_ms,
             free: NONE,
             fresh: NonZeroU32::MIN,
             len: 0,
+            piece: PIECE,
         }
     }
 
@@ -128,6 +140,7 @@ impl<T> Wheel<T> {
 
     /// The next timer that has expired by `now_ms` (monotonic milliseconds), in order of ticks.
     /// Call it until `None`; it returns timers that are set meanwhile for a past time, too.
+    /// `None` with a [`Wheel::next_deadline`] that has come: more cascade when it is asked again.
     ///
     /// A jump of `now_ms` costs no more than the timers and slots that it passes.
     pub fn pop_expired(&mut self, now_ms: u64) -> Option<T> {
@@ -137,6 +150,12 @@ impl<T> Wheel<T> {
             if self.due() {
                 let head = slot(0, self.tick);
                 return self.take(self.entry(head).next);
+            }
+            if self.is_cascading() {
+                if self.cascade() {
+                    continue;
+                }
+                return None;
             }
             match self.next_tick() {
                 Some(tick) if tick <= last => self.turn_to(tick),
@@ -153,7 +172,7 @@ impl<T> Wheel<T> {
     /// `None` if there is no timer.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        if self.due() {
+        if self.due() || self.is_cascading() {
             return Some(self.now_ms);
         }
         self.next_tick().map(|tick| tick.saturating_mul(TICK_MS))
@@ -162,14 +181,14 @@ impl<T> Wheel<T> {
     /// Frees the memory behind the last timer that is set. Visits every entry: call it when most
     /// timers have ended.
     pub fn shrink(&mut self) {
-        while self.entries.len() > LEVELS * SLOTS
+        while self.entries.len() > HEADS
             && let Some(last) = self.entries.pop_if(|entry| entry.value.is_none())
         {
             self.fresh = self.fresh.max(last.generation);
         }
         self.entries.shrink_to_fit();
         self.free = NONE;
-        for index in (LEVELS * SLOTS..self.entries.len()).rev() {
+        for index in (HEADS..self.entries.len()).rev() {
             let entry = &mut self.entries[index];
             if entry.value.is_none() {
                 entry.next = std::mem::replace(&mut self.free, index as u32);
@@ -196,7 +215,7 @@ impl<T> Wheel<T> {
     /// The start of the next occupied slot of any level, if nothing is due now.
     fn next_tick(&self) -> Option<u64> {
         let mut next: Option<u64> = None;
-        for (level, &occupied) in self.occupied.iter().enumerate() {
+        for (level, &occupied) in self.occupied[..LEVELS].iter().enumerate() {
             if occupied == 0 {
                 continue;
             }
@@ -211,7 +230,12 @@ impl<T> Wheel<T> {
         next
     }
 
-    /// Moves to `tick` and cascades; no occupied slot starts before `tick`.
+    fn is_cascading(&self) -> bool {
+        self.occupied[LEVELS] != 0
+    }
+
+    /// Moves to `tick`, and has the slots that start there cascade; no occupied slot starts before
+    /// `tick`, and nothing cascades.
     fn turn_to(&mut self, tick: u64) {
         self.tick = tick;
         for level in 1..LEVELS {
@@ -219,15 +243,40 @@ impl<T> Wheel<T> {
                 break;
             }
             let head = slot(level, tick);
-            let mut index = self.entry(head).next;
-            self.clear(head);
-            // No timer returns to this slot: it is a whole round away, out of the level's reach.
-            while index != head {
-                let next = self.entry(index).next;
-                self.place(index);
-                index = next;
+            let Entry { prev: last, next: first, .. } = *self.entry(head);
+            if first == head {
+                continue;
             }
+            self.clear(head);
+            // The whole ring, behind what cascades from the levels below.
+            let before = self.entry(CASCADING).prev;
+            self.entry_mut(before).next = first;
+            self.entry_mut(first).prev = before;
+            self.entry_mut(last).next = CASCADING;
+            self.entry_mut(CASCADING).prev = last;
+            self.occupied[LEVELS] = 1;
         }
+    }
+
+    /// Moves a piece of the timers that cascade to lower levels; gives whether that was the last.
+    fn cascade(&mut self) -> bool {
+        let mut index = self.entry(CASCADING).next;
+        for _ in 0..self.piece {
+            if index == CASCADING {
+                break;
+            }
+            let next = self.entry(index).next;
+            // No timer returns to its slot: that is a whole round away, out of the level's reach.
+            self.place(index);
+            index = next;
+        }
+        if index == CASCADING {
+            self.clear(CASCADING);
+            return true;
+        }
+        self.entry_mut(CASCADING).next = index;
+        self.entry_mut(index).prev = CASCADING;
+        false
     }
 
     /// Links an entry into the slot for its tick.
@@ -311,7 +360,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Entry, LEVELS, SLOTS, TICK_MS, Wheel};
+    use super::{CASCADING, Entry, HEADS, PIECE, SLOTS, TICK_MS, Wheel};
 
     const MINUTE: u64 = 60_000;
     const HOUR: u64 = 60 * MINUTE;
@@ -408,7 +457,7 @@ mod tests {
             wheel.pop_expired(now);
             wheel.cancel(key);
         }
-        assert!(wheel.entries.len() < LEVELS * SLOTS + 32);
+        assert!(wheel.entries.len() < HEADS + 32);
     }
 
     #[test]
@@ -419,13 +468,37 @@ mod tests {
             wheel.cancel(*key);
         }
         wheel.shrink();
-        assert_eq!((wheel.len(), wheel.entries.len()), (1, LEVELS * SLOTS + 71));
+        assert_eq!((wheel.len(), wheel.entries.len()), (1, HEADS + 71));
         for n in 0..1000 {
             wheel.set(60_000, 1000 + n);
         }
         let living: Vec<i32> = keys.iter().filter_map(|key| wheel.cancel(*key)).collect();
         assert_eq!((living, wheel.len()), (vec![70], 1000));
-        assert_eq!(wheel.entries.len(), LEVELS * SLOTS + 1000 + 1);
+        assert_eq!(wheel.entries.len(), HEADS + 1000 + 1);
+    }
+
+    #[test]
+    fn a_full_slot_cascades_in_pieces_and_each_timer_expires_once_in_order() {
+        let mut wheel = Wheel::new(0);
+        let count = 3 * PIECE as u64 + 7;
+        let keys: Vec<_> = (0..count).map(|n| wheel.set(50_000 + n % 8 * 1000, n)).collect();
+        let mut left_behind = 0;
+        let mut expired: Vec<u64> = Vec::new();
+        while wheel.next_deadline().is_some_and(|due_ms| due_ms <= 60_000) {
+            expired.extend(std::iter::from_fn(|| wheel.pop_expired(60_000)));
+            left_behind += usize::from(expired.is_empty());
+            if left_behind == 2 {
+                // Set and cancelled in the middle of it, of those that have cascaded and have not.
+                assert_eq!(wheel.cancel(keys[0]), Some(0));
+                assert_eq!(wheel.cancel(keys[count as usize - 1]), Some(count - 1));
+                wheel.set(49_000, count);
+            }
+        }
+        assert_eq!(left_behind, 3, "a piece for each time it was asked");
+        assert_eq!((expired.len() as u64, expired[0]), (count - 1, count));
+        let order = |n: &u64| n % 8;
+        assert!(expired[1..].iter().map(order).is_sorted());
+        assert!(wheel.is_empty());
     }
 
     /// The slow obvious version: names of timers, by the tick at which they are due.
@@ -484,9 +557,10 @@ mod tests {
         #[test]
         fn it_does_what_the_slow_obvious_version_does(
             start in 0..2 * DAY,
+            piece in 1..40usize,
             steps in prop::collection::vec(steps(), 1..200),
         ) {
-            let mut wheel = Wheel::new(start);
+            let mut wheel = Wheel { piece, ..Wheel::new(start) };
             let mut model = Model { timers: BTreeSet::new(), now_ms: start };
             let mut keys = Vec::new();
             for step in steps {
@@ -522,16 +596,21 @@ mod tests {
 
     fn advance(wheel: &mut Wheel<u32>, model: &mut Model, span: u64) {
         model.now_ms += span;
-        while let Some(name) = wheel.pop_expired(model.now_ms) {
-            model.expire(name);
+        // Again and again, while pieces of a slot cascade.
+        while wheel.next_deadline().is_some_and(|due_ms| due_ms <= model.now_ms) {
+            while let Some(name) = wheel.pop_expired(model.now_ms) {
+                model.expire(name);
+            }
+            check(wheel);
         }
+        assert_eq!(wheel.pop_expired(model.now_ms), None);
         assert!(model.first_due_ms().is_none_or(|due| due > model.now_ms), "one is late");
     }
 
     /// Every list is a whole ring, every bit tells the truth, every entry is in use or free.
     fn check<T>(wheel: &Wheel<T>) {
         let mut linked = 0;
-        for head in 0..LEVELS * SLOTS {
+        for head in 0..HEADS {
             let mut index = head as u32;
             loop {
                 let Entry { next, .. } = *wheel.entry(index);
@@ -546,6 +625,7 @@ mod tests {
             let bit = wheel.occupied[head / SLOTS] >> (head % SLOTS) & 1 == 1;
             assert_eq!(bit, wheel.entry(head as u32).next != head as u32);
         }
+        assert_eq!(wheel.occupied[CASCADING as usize / SLOTS] >> 1, 0);
         let mut free = 0;
         let mut index = wheel.free;
         while index != super::NONE {
@@ -553,6 +633,6 @@ mod tests {
             index = wheel.entry(index).next;
         }
         assert_eq!(linked, wheel.len());
-        assert_eq!(linked + free + LEVELS * SLOTS, wheel.entries.len());
+        assert_eq!(linked + free + HEADS, wheel.entries.len());
     }
 }

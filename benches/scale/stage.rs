@@ -1,4 +1,4 @@
-//! Stage: a relay with connections that are not there, and turns of a loop around it. Prints nothing.
+//! Stage: a relay with connections that are not there, and turns of a loop around it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -282,8 +282,8 @@ impl Stage {
 fn relay() -> Relay {
     let settings = serde_json::json!({
         "limits": {"channels": 2_000_000},
-        "store": {"type": "memory", "max_messages": 1, "message_timeout": MESSAGES_DUE_MS / 1000 - 5,
-            "max_memory": 1 << 30, "channel_timeout": 5},
+        "store": {"type": "memory", "max_messages": 1, "max_memory": 1 << 30,
+            "message_timeout": MESSAGES_DUE_MS / 1000 - 5, "channel_timeout": 5},
         "locations": [
             {"type": "subscriber", "url": "/s/([^/]+)", "create_on_get": true,
                 "polling": "long", "transports": ["poll", "eventsource"]},
