@@ -21,7 +21,7 @@ use crate::message::{Cursor, Message, MessageId};
 use crate::store::{ChannelKey, Facts, Owed, StoreId, Stores, Ticket};
 
 /// A stream that reads, up to its caller's bound, takes as much of a turn as so many deliveries.
-const READ_STEPS: u32 = 16;
+const READ_STEPS: u32 = 4;
 
 /// See the module.
 #[derive(Debug)]

@@ -46,7 +46,7 @@ use crate::store::{
 const TIMERS_AT_ONCE: usize = 512;
 
 /// Bounds the answers that timers queue: the next request's answer is sent after all of them.
-const ENDS_AT_ONCE: usize = 96;
+const ENDS_AT_ONCE: usize = 32;
 
 /// See the module.
 #[derive(Debug)]

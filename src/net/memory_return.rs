@@ -39,7 +39,7 @@ impl MemoryReturn {
             return;
         }
         traffic.relay.command(Command::Shrink, now);
-        traffic.sockets.shrink();
+        traffic.sockets.table.shrink();
         heap_trim::trim();
         log::debug!("event=memory_given_back");
     }

@@ -1,17 +1,19 @@
 //! Reactor: the loop that moves bytes between sockets and the relay, in turns. The only owner of
 //! sockets, signals and threads; never looks into the bytes.
 //!
-//! One turn, in this order; a network that a test invents keeps to it, and to the bounds in `pace`:
+//! One turn, in this order, bounded as `pace` says; a network that a test invents keeps the order:
 //!
-//! 1. Wait for events, and read the clock, once.
-//! 2. Read what was left over: of large fan-outs, then sockets that had more than one buffer.
-//! 3. For each event: flush, then read at most one buffer.
-//! 4. Carry out every output that is no fan-out's. The events bound them; so of a stream no more
-//!    waits here than was read in one turn, and a peer that stalls is asked for nothing further.
+//! 1. Wait for events, and read the clock: what happens in the turn happens at this time.
+//! 2. Go on with what was left over: sockets that took as many bytes as one may be given in a turn,
+//!    then sockets that had more than one buffer.
+//! 3. For each event: flush, then read at most one buffer; without time, in the next turn.
+//! 4. Carry out every output that is no fan-out's. What was read bounds them; so of a stream no
+//!    more waits here than was read in one turn, and a peer that stalls is asked for nothing
+//!    further. Then read next polls of large fan-outs' subscribers.
 //! 5. Let the relay do what is due, and carry out the same again.
-//! 6. Carry out deliveries, up to a bound, so that a fan-out to thousands leaves room for others;
-//!    the outputs of one end of a hold are not split.
-//! 7. Do a few steps of TLS handshakes, and carry out what clients ask for behind the last one.
+//! 6. Carry out deliveries, while there is time, so that a fan-out to thousands leaves room for
+//!    others; the outputs of one end of a hold are not split.
+//! 7. Do a step of a TLS handshake, and carry out what the client asks for behind the last one.
 //!    Whoever has asked for the figures is shown them.
 //! 8. Close what is to be closed, then accept.
 //!
@@ -25,6 +27,7 @@ mod descriptors;
 mod error;
 mod handshakes;
 pub mod health;
+mod left_over;
 mod listen;
 mod memory_return;
 pub mod options;
@@ -38,6 +41,7 @@ mod socket;
 mod sockets;
 pub mod stdin;
 mod stream;
+mod table;
 mod tls;
 mod tokens;
 mod traffic;
@@ -76,7 +80,7 @@ use self::watchdog::Watchdog;
 use self::worker::passthrough::Passthrough;
 use self::worker::persist::Persist;
 use self::worker::resolver::Resolver;
-use crate::clock::{Clock, Now};
+use crate::clock::{Clock, LoopClock, Now};
 use crate::figures::{Durations, Figures, NetFigures};
 use crate::log_targets::{COUNTERS, DROPPED};
 use crate::relay::{Command, Relay};
@@ -84,7 +88,7 @@ use crate::{hub, relay};
 
 /// See the module.
 pub struct Reactor {
-    clock: Clock,
+    clock: LoopClock,
     traffic: Traffic,
     acceptor: Acceptor,
     signals: Signals,
@@ -134,10 +138,12 @@ impl Reactor {
         Ok(Self {
             traffic: Traffic {
                 relay,
+                clock,
                 persist,
                 resolver: Resolver::new(Arc::clone(&waker)),
                 sockets: Sockets::new(
                     poll,
+                    clock,
                     options.connections,
                     options.tls.map(|tls| tls.certificate),
                     options.trusts,
@@ -146,7 +152,7 @@ impl Reactor {
                 asked: Vec::new(),
                 at_hand: Vec::with_capacity(OUTPUTS_AT_ONCE),
             },
-            clock,
+            clock: LoopClock::new(clock),
             acceptor,
             signals,
             stdin,
@@ -173,7 +179,7 @@ impl Reactor {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mut began = self.clock.now();
         loop {
-            // The clock is read once a turn, and once more before a wait.
+            // Both clocks are read once a turn, and one of them once more before a wait.
             let waits =
                 !self.traffic.relay.state().has_output() && !self.traffic.sockets.has_unread();
             let wait = if waits {
@@ -213,7 +219,7 @@ impl Reactor {
 
     /// One turn; a break: it is time to leave.
     fn turn(&mut self, events: &Events, now: Now) -> ControlFlow<()> {
-        self.traffic.sockets.read_left_over(&mut self.traffic.relay, now);
+        self.traffic.sockets.go_on(&mut self.traffic.relay, now);
         for event in events {
             match event.token() {
                 tokens::SIGNALS => self.on_signals(now)?,
@@ -234,6 +240,8 @@ impl Reactor {
             self.shutdown.begin(&mut self.acceptor, &mut self.traffic, now);
         }
         let Self { traffic, .. } = self;
+        traffic.carry_out_answers(now);
+        traffic.read_later(now);
         traffic.carry_out_answers(now);
         traffic.take_reports(now);
         traffic.relay.handle_timeout(now);
@@ -301,7 +309,7 @@ impl Reactor {
         let certificate = traffic.sockets.handshakes.certificate.as_ref();
         let net = NetFigures {
             uptime_s: now.since_start_ms() / 1000,
-            connections: traffic.sockets.open() as u64,
+            connections: traffic.sockets.table.open() as u64,
             accepted: acceptor.accepted,
             accept_pauses: acceptor.pauses,
             slow_turns: watchdog.slow_turns,

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
+use super::pace::WRITE_BYTES;
 use super::stream::{Read, Sent, Stream};
 use super::tls::Scratch;
 use super::transport::Transport;
@@ -51,7 +52,7 @@ pub(super) enum Life {
 pub(super) enum Queue {
     /// None.
     No,
-    /// Of those to be read in the next turn.
+    /// Of those to be read in the next turn that has time.
     Again,
     /// Of those of large fan-outs.
     Later,
@@ -78,6 +79,8 @@ pub(super) struct Socket {
     pub(super) side: Side,
     pub(super) life: Life,
     pub(super) queue: Queue,
+    /// It is in the list of those to be flushed without another event.
+    pub(super) flushes: bool,
     /// The peer sends no more, so that behind what came an end is to be found.
     pub(super) ended: bool,
     /// It waited with many others, the last time it did.
@@ -100,6 +103,7 @@ impl Socket {
             side: Side::Accepted,
             life: Life::Open,
             queue: Queue::No,
+            flushes: false,
             ended: false,
             many_waited: false,
         }
@@ -138,13 +142,13 @@ impl Socket {
             return Ok(Sent::Partly(0));
         }
         let outcome = self.transport.write(&payload, 0, scratch)?;
-        if let Sent::Partly(sent) = outcome {
+        if let Sent::Partly(sent) | Sent::More(sent) = outcome {
             self.outbox = Some(Box::new(Outbox { payloads: VecDeque::from([payload]), sent }));
         }
         Ok(outcome)
     }
 
-    /// Sends what waits, as far as the transport takes it.
+    /// Sends what waits, as far as the transport takes it, and about so much as one may in a turn.
     ///
     /// # Errors
     /// As [`Socket::send`].
@@ -152,9 +156,19 @@ impl Socket {
         let Some(outbox) = &mut self.outbox else { return Ok(Sent::All) };
         let mut all = 0;
         while let Some(payload) = outbox.payloads.front() {
-            if let Sent::Partly(sent) = self.transport.write(payload, outbox.sent, scratch)? {
-                outbox.sent += sent;
-                return Ok(Sent::Partly(all + sent));
+            if all >= WRITE_BYTES {
+                return Ok(Sent::More(all));
+            }
+            match self.transport.write(payload, outbox.sent, scratch)? {
+                Sent::All => {}
+                Sent::Partly(sent) => {
+                    outbox.sent += sent;
+                    return Ok(Sent::Partly(all + sent));
+                }
+                Sent::More(sent) => {
+                    outbox.sent += sent;
+                    return Ok(Sent::More(all + sent));
+                }
             }
             all += payload.len() - outbox.sent;
             outbox.payloads.pop_front();

@@ -1,7 +1,7 @@
 //! Sockets: every open connection, the poll that watches them, and those to be read without
 //! another event. Moves bytes between them and the relay; never looks into the bytes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,15 +9,19 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Poll};
 
-use super::descriptors::{DIALS_BEYOND, is_out_of_descriptors, open_max};
+use super::descriptors::is_out_of_descriptors;
 use super::handshakes::Handshakes;
-use super::pace::{FANOUT_READS, FANOUT_READS_BESIDE, READ_BYTES};
+use super::left_over::LeftOver;
+use super::pace::{
+    FANOUT_READS, FANOUT_READS_BESIDE, FLUSHING_US, READ_BYTES, READING_AGAIN_US, READING_US,
+};
 use super::socket::{Life, Queue, Side, Socket};
 use super::stream::{Read, Sent};
+use super::table::Table;
 use super::tls::{Certificate, Scratch, Trust};
 use super::tokens;
 use super::transport::Transport;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::relay::options::UpstreamAddress;
 use crate::relay::{ConnKey, Input, Payload, Relay};
 use crate::store::StoreId;
@@ -26,20 +30,10 @@ use crate::store::StoreId;
 #[derive(Debug)]
 pub(super) struct Sockets {
     poll: Poll,
-    /// Beside the relay's table of connections: the same index.
-    table: Vec<Option<Socket>>,
-    open: usize,
-    open_max: usize,
+    pub(super) table: Table,
     /// Every connection is read into this one.
     buffer: Box<[u8]>,
-    /// Sockets that were read and may have more: each once, to be read in the next turn.
-    again: Vec<ConnKey>,
-    /// Readable sockets of large fan-outs. Their next polls are read after all deliveries, else the
-    /// last of ten thousand would wait for the next poll of all others, and so would everybody
-    /// else.
-    later: VecDeque<ConnKey>,
-    /// How many of `later` are still to be read in this turn.
-    fanout_reads_left: usize,
+    left_over: LeftOver,
     pub(super) handshakes: Handshakes,
     /// Of the stores that are connected to by TLS.
     pub(super) trusts: HashMap<StoreId, Trust>,
@@ -52,19 +46,16 @@ impl Sockets {
     /// None yet. `configured`: `limits.connections`; else the limit of open files is the limit.
     pub(super) fn new(
         poll: Poll,
+        clock: Clock,
         configured: Option<usize>,
         certificate: Option<Certificate>,
         trusts: HashMap<StoreId, Trust>,
     ) -> Self {
         Self {
             poll,
-            table: Vec::new(),
-            open: 0,
-            open_max: open_max(configured),
+            table: Table::new(configured),
             buffer: vec![0; READ_BYTES].into(),
-            again: Vec::new(),
-            later: VecDeque::new(),
-            fanout_reads_left: 0,
+            left_over: LeftOver::new(clock),
             handshakes: Handshakes::new(certificate),
             trusts,
             scratch: Scratch::default(),
@@ -85,13 +76,9 @@ impl Sockets {
 
     /// Waits for the events of a new socket.
     pub(super) fn enter(&mut self, socket: Socket) -> io::Result<()> {
-        let key = socket.key;
-        socket.transport.stream().register(self.poll.registry(), tokens::of_conn(key))?;
-        if self.table.len() <= key.index() {
-            self.table.resize_with(key.index() + 1, || None);
-        }
-        self.table[key.index()] = Some(socket);
-        self.open += 1;
+        let token = tokens::of_conn(socket.key);
+        socket.transport.stream().register(self.poll.registry(), token)?;
+        self.table.enter(socket);
         Ok(())
     }
 
@@ -105,7 +92,7 @@ impl Sockets {
         to: &UpstreamAddress,
         of: Option<&(StoreId, Rc<str>)>,
     ) -> Result<(), ErrorKind> {
-        if self.open >= self.open_max + DIALS_BEYOND {
+        if !self.table.may_dial() {
             return Err(ErrorKind::QuotaExceeded);
         }
         let trust = of.and_then(|(store, host)| Some((self.trusts.get(store)?, &**host)));
@@ -120,7 +107,7 @@ impl Sockets {
     /// Flushes and reads as an event says.
     pub(super) fn on_event(&mut self, event: &Event, relay: &mut Relay, now: Now) {
         let token = event.token();
-        let Some(Some(socket)) = self.table.get_mut(tokens::index(token)) else { return };
+        let Some(Some(socket)) = self.table.slot(tokens::index(token)) else { return };
         if tokens::of_conn(socket.key) != token || socket.life == Life::Gone {
             return;
         }
@@ -129,7 +116,7 @@ impl Sockets {
             return self.on_connecting(conn, event, relay, now);
         }
         if event.is_writable() && (socket.is_stalled() || socket.transport.is_pending()) {
-            self.flush(conn, relay, now);
+            self.flush_after(conn, relay, now);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.read_after(conn, event, relay, now);
@@ -137,7 +124,7 @@ impl Sockets {
     }
 
     fn on_connecting(&mut self, conn: ConnKey, event: &Event, relay: &mut Relay, now: Now) {
-        let Some(socket) = find(&mut self.table, conn) else { return };
+        let Some(socket) = self.table.find(conn) else { return };
         match socket.transport.stream().connected() {
             Ok(false) => {}
             Ok(true) if socket.transport.is_handshaking() => {
@@ -160,37 +147,67 @@ impl Sockets {
     }
 
     fn read_after(&mut self, conn: ConnKey, event: &Event, relay: &mut Relay, now: Now) {
-        let Some(socket) = find(&mut self.table, conn) else { return };
+        let Some(socket) = self.table.find(conn) else { return };
         socket.ended |= event.is_read_closed() || event.is_error();
         // Otherwise it has had its turn, and would have two in the next.
         if socket.queue != Queue::No {
             return;
         }
-        if !socket.many_waited {
-            return self.read(conn, relay, now);
-        }
-        // Behind those of large fan-outs that came before it.
-        if self.later.is_empty() && self.fanout_reads_left > 0 {
-            self.fanout_reads_left -= 1;
+        if socket.many_waited {
+            self.left_over.read_later(socket);
+        } else if self.left_over.has_time() {
             self.read(conn, relay, now);
+            self.left_over.note(READING_US, now);
         } else {
-            socket.queue = Queue::Later;
-            self.later.push_back(conn);
+            self.left_over.read(socket);
         }
     }
 
-    /// Begins a turn: reads a share of those of large fan-outs, then those that may have more.
-    pub(super) fn read_left_over(&mut self, relay: &mut Relay, now: Now) {
+    fn flush_after(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
+        if self.left_over.has_time() {
+            self.flush(conn, relay, now);
+            self.left_over.note(READING_US, now);
+        } else if let Some(socket) = self.table.find(conn) {
+            self.left_over.flush(socket);
+        }
+    }
+
+    /// Begins a turn: flushes and reads sockets that no event will tell of, as far as there is time
+    /// for them; at least one of each.
+    pub(super) fn go_on(&mut self, relay: &mut Relay, now: Now) {
+        // Whoever comes again meanwhile is dealt with in the next turn.
+        for _ in 0..self.left_over.unsent.len() {
+            let Some(conn) = self.left_over.unsent.pop_front() else { break };
+            if let Some(socket) = self.table.find(conn) {
+                socket.flushes = false;
+                self.flush(conn, relay, now);
+            }
+            if self.left_over.is_past(FLUSHING_US, now) {
+                break;
+            }
+        }
+        self.left_over.begin_reading();
+        for _ in 0..self.left_over.again.len() {
+            let Some(conn) = self.left_over.again.pop_front() else { break };
+            self.read_queued(conn, relay, now);
+            self.left_over.note(READING_AGAIN_US, now);
+            if !self.left_over.has_time() {
+                break;
+            }
+        }
+        // Events have a share of their own.
+        self.left_over.begin_reading();
+    }
+
+    /// Reads a portion of those of large fan-outs; gives whether there are more that this turn may
+    /// read.
+    pub(super) fn read_later(&mut self, relay: &mut Relay, now: Now) -> bool {
         let fans_out = relay.state().has_output();
-        self.fanout_reads_left = if fans_out { FANOUT_READS_BESIDE } else { FANOUT_READS };
-        while self.fanout_reads_left > 0 {
-            let Some(conn) = self.later.pop_front() else { break };
-            self.fanout_reads_left -= 1;
+        for _ in 0..if fans_out { FANOUT_READS_BESIDE } else { FANOUT_READS } {
+            let Some(conn) = self.left_over.later.pop_front() else { return false };
             self.read_queued(conn, relay, now);
         }
-        for conn in std::mem::take(&mut self.again) {
-            self.read_queued(conn, relay, now);
-        }
+        !fans_out
     }
 
     /// Does the steps of handshakes that this turn has time for.
@@ -202,7 +219,7 @@ impl Sockets {
     }
 
     fn read_queued(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
-        if let Some(socket) = find(&mut self.table, conn) {
+        if let Some(socket) = self.table.find(conn) {
             socket.queue = Queue::No;
             self.read(conn, relay, now);
         }
@@ -210,8 +227,7 @@ impl Sockets {
 
     /// Reads from every socket.
     pub(super) fn read_all(&mut self, relay: &mut Relay, now: Now) {
-        let keys: Vec<ConnKey> = self.table.iter().flatten().map(|socket| socket.key).collect();
-        for conn in keys {
+        for conn in self.table.keys() {
             self.read(conn, relay, now);
         }
     }
@@ -220,7 +236,7 @@ impl Sockets {
     fn read(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
         loop {
             let most = relay.read_max(conn).min(READ_BYTES);
-            let Some(socket) = find(&mut self.table, conn) else { return };
+            let Some(socket) = self.table.find(conn) else { return };
             let ended = socket.ended;
             if most == 0 {
                 // The end of a client lies behind bytes that are never read; bytes of an upstream
@@ -250,6 +266,7 @@ impl Sockets {
                         relay.handle_input(conn, Input::Received(&self.buffer[..length]), now);
                     }
                     if let Read::More(_) = read {
+                        self.left_over.was_long();
                         return self.read_again(conn);
                     }
                     if !ended {
@@ -257,7 +274,7 @@ impl Sockets {
                     }
                 }
                 Ok(Read::Hello(length)) => {
-                    let Some(slot) = self.table.get_mut(conn.index()) else { return };
+                    let Some(slot) = self.table.slot(conn.index()) else { return };
                     self.handshakes.secure(slot, &self.buffer[..length]);
                     relay.handle_input(conn, Input::Secured, now);
                 }
@@ -270,11 +287,8 @@ impl Sockets {
 
     /// Has a socket read in the next turn: it may have bytes that no event will tell of.
     pub(super) fn read_again(&mut self, conn: ConnKey) {
-        if let Some(socket) = find(&mut self.table, conn)
-            && socket.queue == Queue::No
-        {
-            socket.queue = Queue::Again;
-            self.again.push(conn);
+        if let Some(socket) = self.table.find(conn) {
+            self.left_over.read(socket);
         }
     }
 
@@ -288,10 +302,14 @@ impl Sockets {
         relay: &mut Relay,
         now: Now,
     ) {
-        let Some(socket) = find(&mut self.table, conn) else { return };
+        let Some(socket) = self.table.find(conn) else { return };
         socket.many_waited = many_waited.unwrap_or(socket.many_waited);
         let stalled_before = socket.is_stalled();
         match socket.send(payload, &mut self.scratch) {
+            Ok(Sent::More(_)) => {
+                self.left_over.flush(socket);
+                relay.handle_input(conn, Input::Stalled, now);
+            }
             Ok(Sent::Partly(_)) if !stalled_before => {
                 relay.handle_input(conn, Input::Stalled, now);
             }
@@ -301,7 +319,7 @@ impl Sockets {
     }
 
     fn flush(&mut self, conn: ConnKey, relay: &mut Relay, now: Now) {
-        let Some(socket) = find(&mut self.table, conn) else { return };
+        let Some(socket) = self.table.find(conn) else { return };
         if !socket.is_stalled() {
             // A handshake's, of which the relay knows nothing.
             if socket.transport.flush().is_err() {
@@ -316,13 +334,17 @@ impl Sockets {
             }
             Ok(Sent::Partly(0)) => {}
             Ok(Sent::Partly(_)) => relay.handle_input(conn, Input::Progressed, now),
+            Ok(Sent::More(_)) => {
+                self.left_over.flush(socket);
+                relay.handle_input(conn, Input::Progressed, now);
+            }
             Err(_) => self.broken(conn),
         }
     }
 
     /// The peer takes no more. What an upstream has sent before, its answer, is still read.
     fn broken(&mut self, conn: ConnKey) {
-        match find(&mut self.table, conn) {
+        match self.table.find(conn) {
             Some(socket) if socket.side == Side::Dialled && socket.life != Life::Closing => {
                 socket.mute();
                 socket.ended = true;
@@ -334,14 +356,14 @@ impl Sockets {
 
     /// Does something to a socket, and closes it at once if it is of no use any more.
     pub(super) fn apply(&mut self, conn: ConnKey, act: fn(&mut Socket) -> bool) {
-        if find(&mut self.table, conn).is_some_and(|socket| !act(socket)) {
+        if self.table.find(conn).is_some_and(|socket| !act(socket)) {
             self.abort(conn);
         }
     }
 
     /// Closes a socket now, whatever waits: at the end of the turn.
     pub(super) fn abort(&mut self, conn: ConnKey) {
-        if let Some(socket) = find(&mut self.table, conn) {
+        if let Some(socket) = self.table.find(conn) {
             socket.life = Life::Gone;
             self.gone.push(conn);
         }
@@ -353,48 +375,18 @@ impl Sockets {
             return false;
         }
         for conn in std::mem::take(&mut self.gone) {
-            self.table[conn.index()] = None;
-            self.open -= 1;
+            self.table.free(conn);
             relay.handle_input(conn, Input::Closed, now);
         }
         debug_assert!(
-            relay.state().has_output() || self.open == relay.state().connections(),
+            relay.state().has_output() || self.table.open() == relay.state().connections(),
             "both tables have the same entries"
         );
         true
     }
 
-    /// Gives back the room that the table does not need any more.
-    pub(super) fn shrink(&mut self) {
-        while self.table.pop_if(|socket| socket.is_none()).is_some() {}
-        self.table.shrink_to_fit();
-    }
-
-    /// How many are open.
-    pub(super) fn open(&self) -> usize {
-        self.open
-    }
-
-    /// Whether one more may be accepted.
-    pub(super) fn has_room(&self) -> bool {
-        self.open < self.open_max
-    }
-
     /// Whether some are to be read without another event.
     pub(super) fn has_unread(&self) -> bool {
-        !self.again.is_empty() || !self.later.is_empty() || self.handshakes.are_waiting()
+        !self.left_over.is_empty() || self.handshakes.are_waiting()
     }
-
-    /// Whether bytes of a client wait to be read.
-    pub(super) fn is_unread(&self, conn: ConnKey) -> bool {
-        self.table.get(conn.index()).and_then(Option::as_ref).is_some_and(|socket| {
-            socket.key == conn && socket.queue != Queue::No && socket.side == Side::Accepted
-        })
-    }
-}
-
-/// The socket of a connection, unless it is gone.
-fn find(table: &mut [Option<Socket>], conn: ConnKey) -> Option<&mut Socket> {
-    let socket = table.get_mut(conn.index())?.as_mut()?;
-    (socket.key == conn && socket.life != Life::Gone).then_some(socket)
 }

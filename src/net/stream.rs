@@ -42,6 +42,8 @@ pub(super) enum Sent {
     All,
     /// So many bytes left now; the rest waits until the stream takes more.
     Partly(usize),
+    /// So many bytes left now, as many as may at once; the stream may take more.
+    More(usize),
 }
 
 impl Stream {

@@ -1,19 +1,21 @@
 //! Traffic: the relay, and what its bytes go to: sockets, files of stores, and notices to Django.
 //! Carries out what the relay asks for; decides nothing.
 
-use super::pace::{OUTPUTS_AT_ONCE, OUTPUTS_PER_TURN};
+use super::pace::{OUTPUTS_AT_ONCE, TURN_US};
 use super::socket::Socket;
 use super::sockets::Sockets;
 use super::worker::passthrough::Passthrough;
 use super::worker::persist::Persist;
 use super::worker::resolver::Resolver;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::relay::{Command, ConnKey, Exhibit, Input, Output, Relay, Wanted};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Traffic {
     pub(super) relay: Relay,
+    /// Says how long the turn takes.
+    pub(super) clock: Clock,
     pub(super) sockets: Sockets,
     pub(super) passthrough: Passthrough,
     pub(super) persist: Persist,
@@ -41,7 +43,7 @@ impl Traffic {
 
     /// Whether no connection is open but those of stores.
     pub(super) fn is_unused(&self) -> bool {
-        self.sockets.open() <= self.relay.state().store_connections()
+        self.sockets.table.open() <= self.relay.state().store_connections()
     }
 
     /// Dials what was looked up.
@@ -75,14 +77,25 @@ impl Traffic {
         }
     }
 
+    /// Reads next polls of large fan-outs' subscribers, and answers them.
+    pub(super) fn read_later(&mut self, now: Now) {
+        while self.sockets.read_later(&mut self.relay, now) {
+            self.carry_out_answers(now);
+            if self.clock.is_past(now, TURN_US) {
+                break;
+            }
+        }
+    }
+
     /// Carries out one turn's outputs of fan-outs. The end of a hold may be several, which are
     /// carried out together: the client's next bytes must not come between them.
     pub(super) fn carry_out_deliveries(&mut self, now: Now) {
         let mut at_hand = std::mem::take(&mut self.at_hand);
-        let mut left = OUTPUTS_PER_TURN;
-        while self.relay.poll_outputs(&mut at_hand, left.min(OUTPUTS_AT_ONCE), now) {
-            left -= at_hand.len();
+        while self.relay.poll_outputs(&mut at_hand, OUTPUTS_AT_ONCE, now) {
             at_hand.drain(..).for_each(|output| self.carry_out(output, now));
+            if self.clock.is_past(now, TURN_US) {
+                break;
+            }
         }
         self.at_hand = at_hand;
         self.carry_out_answers(now);

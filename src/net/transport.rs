@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::pace::WRITE_BYTES;
 use super::stream::{Read, Sent, Stream};
 use super::tls::{Certificate, HANDSHAKE, Scratch, Tls, Trust};
 use crate::relay::Payload;
@@ -70,7 +71,8 @@ impl Transport {
         }
     }
 
-    /// Writes a payload from byte `from` on, as far as the stream takes it.
+    /// Writes a payload from byte `from` on, as far as the stream takes it, and about so much as
+    /// one may write in a turn.
     ///
     /// # Errors
     /// The stream's; it takes no more bytes.
@@ -90,6 +92,11 @@ impl Transport {
             if head.is_empty() && body.is_empty() {
                 return Ok(Sent::All);
             }
+            if sent >= WRITE_BYTES {
+                return Ok(Sent::More(sent));
+            }
+            let head = &head[..head.len().min(WRITE_BYTES)];
+            let body = &body[..body.len().min(WRITE_BYTES - head.len())];
             match stream.write(head, body)? {
                 0 => return Ok(Sent::Partly(sent)),
                 written => sent += written,

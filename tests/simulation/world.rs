@@ -9,7 +9,6 @@ use pushserver::hub::options::StoreKind;
 use pushserver::message::MessageId;
 use pushserver::relay::{Arrival, Command, ConnKey, Input};
 
-use pushserver::net::pace::OUTPUTS_PER_TURN;
 use pushserver_testkit::{Network, Random};
 
 use crate::asks::Asks;
@@ -298,9 +297,9 @@ impl World {
 
     /// One turn, with at most so many outputs of fan-outs.
     pub(crate) fn slow_turn(&mut self, most: usize) {
-        self.network.pace = most;
+        let pace = std::mem::replace(&mut self.network.pace, most);
         self.turn();
-        self.network.pace = OUTPUTS_PER_TURN;
+        self.network.pace = pace;
     }
 
     /// One turn. Sockets of slow clients may have little room in it.

@@ -60,7 +60,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
             &["options", "transport"],
             &["listen/port_owner", "tokens", "watchdog", "worker"],
             &["error", "socket"],
-            &["handshakes", "listen"],
+            &["handshakes", "left_over", "listen", "table"],
             &["sockets"],
             &["traffic"],
             &["acceptor", "memory_return", "reload"],

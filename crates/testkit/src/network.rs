@@ -3,9 +3,9 @@
 //! socket, sleeps or reads a clock, so one run is the same everywhere.
 //!
 //! What a test does to a peer is an event of the coming turn. [`Network::turn`] carries out
-//! answers, lets the relay do what is due, carries out answers again, then outputs of fan-outs up
-//! to [`Network::pace`], and frees closed connections. Then it begins the next turn: it reads peers
-//! that had a message from a large fan-out and ask again, and peers with more to read.
+//! answers, reads peers that had a message from a large fan-out and ask again, lets the relay do
+//! what is due, carries out answers again, then outputs of fan-outs up to [`Network::pace`], and
+//! frees closed connections. Then it begins the next turn: it reads peers with more to read.
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -171,6 +171,11 @@ impl Network {
         self.disk.give_back(&mut self.relay, &mut self.record, self.now);
         self.django.answer(&mut self.relay, self.now);
         self.carry_out_answers();
+        self.queues.begin_later(self.relay.state().has_output());
+        while let Some(conn) = self.queues.next_later() {
+            self.read_queued(conn);
+        }
+        self.carry_out_answers();
         self.relay.handle_timeout(self.now);
         self.nodes.is_told = false;
         self.record.note(Happened::Due);
@@ -189,7 +194,9 @@ impl Network {
         let state = self.relay.state();
         state.check_invariants();
         assert!(state.has_output() || self.peers.open() == state.connections(), "tables differ");
-        self.read_waiting();
+        for conn in self.queues.take_again() {
+            self.read_queued(conn);
+        }
     }
 
     /// Carries out whatever is no fan-out's, as a turn does first.
@@ -272,21 +279,11 @@ impl Network {
     /// An event says that a peer can be read.
     fn readable(&mut self, conn: ConnKey) {
         let Some(peer) = self.peers.living(conn).filter(|peer| !peer.is_queued) else { return };
-        if !peer.many_waited || self.queues.fanout_reads(conn) {
+        if !peer.many_waited {
             return self.read(conn);
         }
         peer.is_queued = true;
-    }
-
-    /// Begins the next turn.
-    fn read_waiting(&mut self) {
-        self.queues.begin_turn(self.relay.state().has_output());
-        while let Some(conn) = self.queues.next_later() {
-            self.read_queued(conn);
-        }
-        for conn in self.queues.take_again() {
-            self.read_queued(conn);
-        }
+        self.queues.later(conn);
     }
 
     fn read_queued(&mut self, conn: ConnKey) {

@@ -6,7 +6,7 @@ use pushserver::net::pace;
 use pushserver::relay::ConnKey;
 
 /// See the file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Queues {
     /// Read, and to be read again in the next turn.
     again: Vec<ConnKey>,
@@ -15,30 +15,19 @@ pub(crate) struct Queues {
     fanout_reads_left: usize,
 }
 
-impl Default for Queues {
-    fn default() -> Self {
-        Self { again: Vec::new(), later: VecDeque::new(), fanout_reads_left: pace::FANOUT_READS }
-    }
-}
-
 impl Queues {
     /// To be read in the next turn.
     pub(crate) fn again(&mut self, conn: ConnKey) {
         self.again.push(conn);
     }
 
-    /// A peer of a large fan-out can be read: whether it is read at once.
-    pub(crate) fn fanout_reads(&mut self, conn: ConnKey) -> bool {
-        if self.later.is_empty() && self.fanout_reads_left > 0 {
-            self.fanout_reads_left -= 1;
-            return true;
-        }
+    /// A peer of a large fan-out can be read.
+    pub(crate) fn later(&mut self, conn: ConnKey) {
         self.later.push_back(conn);
-        false
     }
 
-    /// Begins the next turn.
-    pub(crate) fn begin_turn(&mut self, fans_out: bool) {
+    /// Begins to read those of large fan-outs.
+    pub(crate) fn begin_later(&mut self, fans_out: bool) {
         self.fanout_reads_left =
             if fans_out { pace::FANOUT_READS_BESIDE } else { pace::FANOUT_READS };
     }
@@ -50,7 +39,7 @@ impl Queues {
         Some(conn)
     }
 
-    /// Those to be read in this turn, behind them.
+    /// Those to be read first in a turn.
     pub(crate) fn take_again(&mut self) -> Vec<ConnKey> {
         std::mem::take(&mut self.again)
     }

@@ -8,6 +8,7 @@ use super::certificate::Certificate;
 use super::scratch::Scratch;
 use super::session::{Outgoing, RECORD_CIPHER, RECORD_PLAIN, Session};
 use super::trust::Trust;
+use crate::net::pace::WRITE_BYTES;
 use crate::net::stream::{Read, Sent, Stream};
 use crate::relay::Payload;
 
@@ -174,6 +175,7 @@ impl Tls {
             let Scratch { plain, cipher } = scratch;
             let chunk = match payload.slices(from + sent) {
                 ([], []) => return Ok(Sent::All),
+                _ if sent >= WRITE_BYTES => return Ok(Sent::More(sent)),
                 (slice, []) | ([], slice) => &slice[..slice.len().min(RECORD_PLAIN)],
                 (head, _) if head.len() >= RECORD_PLAIN => &head[..RECORD_PLAIN],
                 // One record costs less than two.
