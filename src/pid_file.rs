@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, Stdio};
+use std::process;
 
 /// Bytes of the longest pid file: a number of 10 digits and a line end fit.
 const BYTES_MAX: u64 = 16;
@@ -85,17 +85,20 @@ fn read(path: &Path) -> Result<Option<u32>, String> {
     }
 }
 
-/// Whether a process runs: by `/proc`, or by the `ps` of POSIX where there is no `/proc`.
+/// Whether a process runs. Where `/proc` is not there it may: refusing is the safe side.
+#[cfg(target_os = "linux")]
 fn is_alive(pid: u32) -> bool {
-    if Path::new("/proc/self").exists() {
-        return Path::new("/proc").join(pid.to_string()).exists();
-    }
-    let ps = Command::new("ps")
-        .args(["-p", &pid.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let proc = Path::new("/proc");
+    proc.join(pid.to_string()).exists() || !proc.join("self").exists()
+}
+
+/// Whether a process runs, by the `ps` of POSIX.
+#[cfg(not(target_os = "linux"))]
+fn is_alive(pid: u32) -> bool {
+    use std::process::{Command, Stdio};
+    let mut ps = Command::new("ps");
+    ps.args(["-p", &pid.to_string()]);
+    let ps = ps.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     // Where `ps` fails the process may run: refusing is the safe side.
     ps.map_or(true, |status| status.success())
 }
