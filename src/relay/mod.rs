@@ -120,7 +120,7 @@ impl Relay {
         self.effects.recorded = newest;
         let new = || Part::of(|| Recorder::behind(newest));
         self.effects.recorder = if inspects { before.or_else(new) } else { None };
-        if inspects {
+        if self.effects.recorder.is_some() {
             LazyLock::force(&inspector::LINES);
         }
         self.hub.note_drops(inspects);
