@@ -25,9 +25,16 @@ pub fn host_len(authority: &[u8]) -> usize {
 pub fn port_number(port: &[u8]) -> Option<u16> {
     match port {
         [] | [b':'] => Some(DEFAULT_PORT),
-        // `parse` would take a sign.
-        [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => {
-            std::str::from_utf8(digits).ok()?.parse().ok()
+        [b':', digits @ ..] => {
+            let mut number = 0;
+            for byte in digits {
+                let digit = byte.wrapping_sub(b'0');
+                number = number * 10 + u32::from(digit);
+                if digit > 9 || number > u32::from(u16::MAX) {
+                    return None;
+                }
+            }
+            number.try_into().ok()
         }
         _ => None,
     }
@@ -42,6 +49,13 @@ pub fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
 
 /// Whether a request may name this authority: its host is not empty.
 pub(super) fn is_authority(text: &[u8]) -> bool {
+    // The common case first: a name of plain bytes, or an IPv4 address.
+    let end = text.iter().position(|byte| !PLAIN[usize::from(*byte)]).unwrap_or(text.len());
+    if end > 0
+        && let port @ ([] | [b':', ..]) = &text[end..]
+    {
+        return port_number(port).is_some();
+    }
     let (host, port) = text.split_at(host_len(text));
     (ipv6(host).is_some() || is_name(host)) && port_number(port).is_some()
 }
@@ -56,15 +70,56 @@ fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(is_name_byte) && escapes_are_whole()
 }
 
-fn is_name_byte(byte: &u8) -> bool {
+const fn is_name_byte(byte: &u8) -> bool {
     matches!(byte,
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%'
         | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')
 }
 
+/// Which bytes a name may have wherever they stand: all but the `%` of an escape.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        plain[byte] = is_name_byte(&(byte as u8)) && byte != b'%' as usize;
+        byte += 1;
+    }
+    plain
+};
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The slow obvious version, without a case that comes first.
+    fn is_authority_at_length(text: &[u8]) -> bool {
+        let (host, port) = text.split_at(host_len(text));
+        let is_port = match port {
+            [] | [b':'] => true,
+            [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+                std::str::from_utf8(digits).unwrap().parse::<u16>().is_ok()
+            }
+            _ => false,
+        };
+        (ipv6(host).is_some() || is_name(host)) && is_port
+    }
+
+    proptest! {
+        #[test]
+        fn plain_names_are_judged_as_all_others(
+            text in prop_oneof![
+                "[a-z0-9.%:\\[\\]+,-]{0,12}",
+                "[a-z.]{0,4}%?[0-9a-g]{0,3}:?[0-9]{0,6}:?",
+                "\\[?[0-9a-f:]{0,6}\\]?:?[0-9]{0,2}",
+                ".{0,4}:[0-9+]{0,6}",
+            ],
+        ) {
+            let text = text.as_bytes();
+            prop_assert_eq!(is_authority(text), is_authority_at_length(text));
+        }
+    }
 
     #[test]
     fn a_port_is_split_off_behind_brackets_too() {

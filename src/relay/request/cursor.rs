@@ -84,6 +84,10 @@ fn of_validators(modified: Option<&[u8]>, tag: Option<&[u8]>) -> Result<Cursor, 
 /// `"3"-gzip` (Apache 2.2), `3-gzip"` for the client and `3"` for us (Caddy), `3--gzip` (Jetty),
 /// `"3;br"` (LiteSpeed).
 fn entity_tag(text: &[u8]) -> Option<u32> {
+    // The common case first: a number, as the daemon wrote it.
+    if let Some(number) = decimal(text) {
+        return number.try_into().ok();
+    }
     let strong = match text {
         [b'W' | b'w', b'/', rest @ ..] => rest,
         _ => text,
