@@ -205,17 +205,36 @@ pub fn parse_response<'b>(
     })
 }
 
-/// Refuses a CR or LF without the other; httparse accepts a bare LF. Has no early exit, so that the
-/// compiler makes it check many bytes at once.
+/// Refuses a CR or LF without the other; httparse accepts a bare LF.
 fn check_line_ends(head: &[u8]) -> Result<(), HttpError> {
-    let pairs = head.iter().zip(head.iter().skip(1));
-    let stray = pairs.fold(0, |stray, (byte, next)| {
-        stray | (u8::from(*byte == b'\r') ^ u8::from(*next == b'\n'))
-    });
-    if stray != 0 || head.first() == Some(&b'\n') {
+    if has_stray_line_end(head) {
         return Err(HttpError::bad_request("a bare CR or LF; lines must end in CRLF"));
     }
     Ok(())
+}
+
+/// Has no early exit, and looks at the last bytes twice rather than at each of them for itself, so
+/// that the compiler makes it check many bytes at once.
+fn has_stray_line_end(head: &[u8]) -> bool {
+    const AT_ONCE: usize = 32;
+    let stray = |bytes: &[u8], behind: &[u8]| {
+        let pairs = bytes.iter().zip(behind);
+        pairs.fold(0, |stray, (byte, next)| {
+            stray | (u8::from(*byte == b'\r') ^ u8::from(*next == b'\n'))
+        })
+    };
+    let behind = head.get(1..).unwrap_or_default();
+    let bytes = &head[..behind.len()];
+    let found = match (bytes.last_chunk::<AT_ONCE>(), behind.last_chunk::<AT_ONCE>()) {
+        (Some(last), Some(last_behind)) => {
+            let chunks = bytes.chunks_exact(AT_ONCE).zip(behind.chunks_exact(AT_ONCE));
+            chunks.fold(stray(last, last_behind), |found, (bytes, behind)| {
+                found | stray(bytes, behind)
+            })
+        }
+        _ => stray(bytes, behind),
+    };
+    found != 0 || head.first() == Some(&b'\n')
 }
 
 /// Why httparse refused a request head.
@@ -779,7 +798,28 @@ mod tests {
             })
     }
 
+    /// The slow obvious version.
+    fn has_stray_line_end_somewhere(head: &[u8]) -> bool {
+        let is_stray = |pair: &[u8]| (pair[0] == b'\r') != (pair[1] == b'\n');
+        head.first() == Some(&b'\n') || head.windows(2).any(is_stray)
+    }
+
     proptest! {
+        #[test]
+        fn a_stray_line_end_is_found_wherever_it_is(
+            lines in prop::collection::vec("[a-z]{0,40}", 0..9),
+            at in any::<prop::sample::Index>(),
+            byte in prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'a')],
+        ) {
+            let mut head = lines.join("\r\n").into_bytes();
+            prop_assert!(!has_stray_line_end(&head));
+            if !head.is_empty() {
+                let at = at.index(head.len());
+                head[at] = byte;
+            }
+            prop_assert_eq!(has_stray_line_end(&head), has_stray_line_end_somewhere(&head));
+        }
+
         #[test]
         fn a_sound_request_is_read_alike_wherever_it_is_split(
             head in sound_request(), following in prop::collection::vec(any::<u8>(), 0..20),
