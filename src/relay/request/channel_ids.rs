@@ -97,12 +97,17 @@ impl Reader<'_> {
     fn add(&mut self, id: &[u8], is_form: bool) -> Result<(), BadIds> {
         let name = self.names.begin(&self.location.namespace);
         let start = name.len();
-        for byte in decoded(id, is_form) {
-            let byte = byte.ok_or(BadIds::NotEncoded)?;
-            if byte.is_ascii_control() {
-                return Err(BadIds::Control);
+        if id.iter().all(stands_for_itself) {
+            // The common case: one copy.
+            name.extend_from_slice(id);
+        } else {
+            for byte in decoded(id, is_form) {
+                let byte = byte.ok_or(BadIds::NotEncoded)?;
+                if byte.is_ascii_control() {
+                    return Err(BadIds::Control);
+                }
+                name.push(byte);
             }
-            name.push(byte);
         }
         let length = name.len() - start;
         if length == 0 || length > self.limits.channel_id_bytes {
@@ -111,6 +116,11 @@ impl Reader<'_> {
         self.names.add();
         Ok(())
     }
+}
+
+/// Whether a byte of an id is just that, whatever it stands beside, in a path and in a form.
+fn stands_for_itself(byte: &u8) -> bool {
+    !byte.is_ascii_control() && !matches!(byte, b'%' | b'+')
 }
 
 /// The pieces of `list` between the delimiters, which are not empty and not decoded.
