@@ -20,6 +20,9 @@ pub(super) struct Channels<W> {
     /// Boxed: one that lives on behind thousands that are gone keeps their places, which are small.
     table: Arena<Box<Channel<W>>, Named>,
     names: HashMap<Rc<[u8]>, ChannelKey>,
+    /// The one found last, if it still lives: subscribers of one channel come in crowds, and to
+    /// compare its name costs a tenth of hashing it.
+    found: Option<ChannelKey>,
     tombstones: Tombstones,
     idle: Wheel<ChannelKey>,
     channels_max: usize,
@@ -49,6 +52,7 @@ impl<W: Default> Channels<W> {
         Self {
             table: Arena::default(),
             names: HashMap::new(),
+            found: None,
             tombstones: Tombstones::new(first_id),
             idle: Wheel::new(now.mono_ms),
             channels_max,
@@ -67,12 +71,13 @@ impl<W: Default> Channels<W> {
         made: Made,
         now: Now,
     ) -> Result<(ChannelKey, &mut Channel<W>), NoChannel> {
-        let key = match self.names.get(name.name) {
-            Some(&key) => key,
+        let key = match self.key_of(name.name) {
+            Some(key) => key,
             None if !create => return Err(NoChannel::Missing),
             None if !self.has_room_for(0) => return Err(NoChannel::TooMany),
             None => self.make(name, made, now),
         };
+        self.found = Some(key);
         Ok(self.used(key, made, now))
     }
 
@@ -145,6 +150,11 @@ impl<W: Default> Channels<W> {
             channel.is_mirror = true;
         }
         key
+    }
+
+    fn key_of(&self, name: &[u8]) -> Option<ChannelKey> {
+        let is_called_so = |key: &ChannelKey| self.get(*key).is_some_and(|one| *one.name == *name);
+        self.found.filter(is_called_so).or_else(|| self.names.get(name).copied())
     }
 
     fn used(&mut self, key: ChannelKey, made: Made, now: Now) -> (ChannelKey, &mut Channel<W>) {

@@ -153,7 +153,7 @@ impl<W: Default> Asks<'_, W> {
         let made = self.channels.find_or_make(name, create && waits, Made::ToWait, self.now);
         let (key, channel) = match made {
             Err(NoChannel::Missing) if create => {
-                if first != First::Oldest && cursor.is_oldest() {
+                if cursor.is_oldest() && first != First::Oldest {
                     cursor = match first {
                         First::Since(id) => self.since(id, MessageId::default()),
                         _ => self.second_before(),
@@ -165,7 +165,7 @@ impl<W: Default> Asks<'_, W> {
         };
         channel.asked_ms = Some(self.now.mono_ms);
         let (last, queue) = (channel.last, channel.queue);
-        if first != First::Oldest && cursor.is_oldest() {
+        if cursor.is_oldest() && first != First::Oldest {
             cursor = self.begin(Order::Channel, &[key], first);
         }
         let found = match queue {
@@ -203,7 +203,7 @@ impl<W: Default> Asks<'_, W> {
             found.into_iter().for_each(|key| self.settle(key));
             return Reply::TooManyChannels;
         }
-        if first != First::Oldest && cursor.is_oldest() {
+        if cursor.is_oldest() && first != First::Oldest {
             cursor = self.begin(order, &found, first);
         }
         let owed = self.owed(order, &found, cursor);
