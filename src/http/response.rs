@@ -14,16 +14,20 @@ pub struct HeadWriter<'o> {
 impl<'o> HeadWriter<'o> {
     /// Begins an answer: `HTTP/1.1 200 OK`, to HTTP/1.0 clients too (RFC 9110 6.2).
     pub fn response(out: &'o mut Vec<u8>, status: u16) -> Self {
-        Self::relayed(out, status, reason(status))
+        Self::begin(out, status, |out| out.extend_from_slice(reason(status).as_bytes()))
     }
 
     /// Begins an answer with the reason phrase an upstream gave.
     pub fn relayed(out: &'o mut Vec<u8>, status: u16, reason: &str) -> Self {
+        Self::begin(out, status, |out| write_safely(out, reason.as_bytes()))
+    }
+
+    fn begin(out: &'o mut Vec<u8>, status: u16, reason: impl FnOnce(&mut Vec<u8>)) -> Self {
         debug_assert!((100..=999).contains(&status), "a status has three digits");
         out.extend_from_slice(b"HTTP/1.1 ");
         write_decimal(out, u64::from(status));
         out.push(b' ');
-        write_safely(out, reason.as_bytes());
+        reason(out);
         out.extend_from_slice(b"\r\n");
         Self { out }
     }
@@ -38,8 +42,9 @@ impl<'o> HeadWriter<'o> {
     }
 
     /// One field whose value is a number.
-    pub fn number(self, name: &str, value: u64) -> Self {
-        write_safely(self.out, name.as_bytes());
+    pub fn number(self, name: &'static str, value: u64) -> Self {
+        debug_assert!(name.bytes().all(super::token::is_token), "a name that is written here");
+        self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b": ");
         write_decimal(self.out, value);
         self.out.extend_from_slice(b"\r\n");
@@ -51,6 +56,14 @@ impl<'o> HeadWriter<'o> {
         debug_assert!(lines.is_empty() || lines.ends_with(b"\r\n"), "whole lines");
         debug_assert!(!lines.windows(4).any(|four| four == b"\r\n\r\n"), "no blank line inside");
         self.out.extend_from_slice(lines);
+        self
+    }
+
+    /// Lines that are written now; as those of [`HeadWriter::lines`].
+    pub fn written(self, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let start = self.out.len();
+        write(self.out);
+        debug_assert!(self.out[start..].ends_with(b"\r\n"), "whole lines");
         self
     }
 

@@ -161,11 +161,10 @@ impl Renderer {
         due: &Due,
         id: &[u8],
     ) -> Payload {
-        let mut lines = Vec::with_capacity(208);
-        lines.extend_from_slice(b"X-Push-Channel: ");
+        let mut lines = b"X-Push-Channel: ".to_vec();
         write_encoded(id, &mut lines);
         lines.extend_from_slice(b"\r\n");
-        self.deliver(reply, (&due.message, due.message.place()), due.gap, lines)
+        self.deliver(reply, (&due.message, due.message.place()), due.gap, &lines)
     }
 
     /// A message for one subscriber. The same bytes as [`Renderer::shared_delivery`], unless
@@ -176,7 +175,7 @@ impl Renderer {
         message: &Rc<Message>,
         gap: Gap,
     ) -> Payload {
-        self.deliver(reply, (message, message.id()), gap, Vec::with_capacity(208))
+        self.deliver(reply, (message, message.id()), gap, b"")
     }
 
     fn deliver(
@@ -184,13 +183,14 @@ impl Renderer {
         reply: &Reply,
         (message, id): (&Rc<Message>, MessageId),
         gap: Gap,
-        mut lines: Vec<u8>,
+        lines: &[u8],
     ) -> Payload {
         let copied = message.content.body.len() <= COPIED_BODY_MAX;
-        write_validators(id, &mut lines);
-        write_caching(Some(id.tag), &mut lines);
         let mut out = Vec::with_capacity(512 + if copied { message.content.body.len() } else { 0 });
-        let mut head = self.begin(&mut out, 200, reply).lines(&lines);
+        let mut head = self.begin(&mut out, 200, reply).lines(lines).written(|out| {
+            write_validators(id, out);
+            write_caching(Some(id.tag), out);
+        });
         match gap {
             Gap::NONE => {}
             Gap::Messages(skipped) => head = head.number("X-Push-Gap", skipped),
