@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::json;
 use super::problem::{Path, Problem, found, listed, quoted};
 use crate::nearest::nearest;
 
@@ -31,7 +30,7 @@ const OF_A_REDIS_STORE: &str = "a store of type \"redis\"";
 /// # Errors
 /// The first thing that the schema does not allow.
 pub(super) fn fill(settings: &mut Value) -> Result<(), Problem> {
-    let schema = Schema { root: json::whole(TEXT.as_bytes()).expect("schema.json is JSON") };
+    let schema = Schema { root: serde_json::from_str(TEXT).expect("schema.json is JSON") };
     schema.check(settings, &schema.root, &Path::Root)
 }
 
@@ -341,7 +340,7 @@ fn is_secret(path: &Path<'_>) -> bool {
 
 /// What a string would be without its quotes.
 fn bare(value: &Value) -> Option<Value> {
-    json::whole(value.as_str()?.as_bytes()).ok()
+    serde_json::from_str(value.as_str()?).ok()
 }
 
 fn one_of(value: &Value, allowed: &[Value], path: &Path<'_>) -> Result<(), Problem> {
