@@ -3,6 +3,7 @@
     figures.py print RESULTS SCENARIO         the medians of a scenario
     figures.py collect RESULTS INTO KEY=TEXT…
                                               benches/results/numbers.json, and what is made of it
+    figures.py write                          the documents, from that file alone
     figures.py check                          whether the documents have what is made of it
 
 RESULTS is a directory of SCENARIO.SERVER.ROUND.json. Tables stand between two marks in a document;
@@ -67,6 +68,10 @@ def count(value: float) -> str:
 
 def size(value: float) -> str:
     return f"{number(value)} bytes"
+
+
+def percent(value: float) -> str:
+    return f"{value * 100:.0f} %"
 
 
 def megabytes(value: float) -> str:
@@ -150,6 +155,7 @@ PROXY = [
     Row("proxy", "rate", count, "requests a second",
         ("15", "≥ 1.45 of nginx, ≥ 1.15 of haproxy")),
     Row("proxy", "cpu", cpu, "processor time per request"),
+    Row("proxy", "busy", percent, "share of its core that it used (100 %: it was the limit)"),
     Row("proxy", "p99", time, "the slowest percent of answers takes more than",
         ("15", "≤ haproxy's")),
 ]  # fmt: skip
@@ -173,6 +179,9 @@ def read(results: Path) -> tuple[Figures, dict[str, Any]]:
                 # The worst of all rounds, or what most of them had.
                 value = max(values) if name == "beside_max" else statistics.median(values)
                 found[name] = float(f"{value:.4g}")
+        # Of one core, where the server is not what limits the others.
+        if "rate" in found and "cpu" in found:
+            found["busy"] = float(f"{found['rate'] * found['cpu'] / 1e6:.4g}")
         found["faults"] = sum(map(faults, runs))
         figures.setdefault(scenario, {})[server] = found
     return figures, machine
@@ -309,10 +318,15 @@ def collect(results: Path, into: Path, made: dict[str, str]) -> None:
     (into / NUMBERS).write_text(json.dumps(data, indent=1) + "\n")
     for name in PLOTS:
         shutil.copy(results / name, into / NUMBERS.parent / name)
-    for page, make in PAGES.items():
-        path = into / page
-        path.write_text(with_numbers(path.read_text(), make(data)))
+    write(into)
     print(bars(data), end="")
+
+
+def write(root: Path) -> None:
+    data = json.loads((root / NUMBERS).read_text())
+    for page, make in PAGES.items():
+        path = root / page
+        path.write_text(with_numbers(path.read_text(), make(data)))
 
 
 def check(root: Path) -> int:
@@ -337,6 +351,8 @@ def main(arguments: list[str]) -> int:
                     print(f"{server:<12} {row.text:<48} {shown(row, figures, server):>12}")
         case ["collect", results, into, *made]:
             collect(Path(results), Path(into), dict(word.split("=", 1) for word in made))
+        case ["write"]:
+            write(ROOT)
         case ["check"]:
             return check(ROOT)
         case ["check", root]:
