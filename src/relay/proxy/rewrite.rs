@@ -9,6 +9,7 @@
 //! variable as `X-Forwarded-For`.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 
 use crate::http::response::write_decimal;
 use crate::http::{
@@ -62,7 +63,7 @@ pub(super) fn write_request<'h>(
         }
     }
     if let Some(peer) = peer.filter(|_| !speaks_for_others) {
-        write!(out, "X-Forwarded-For: {peer}\r\n").expect("a vector takes every byte");
+        push_address(out, "X-Forwarded-For", peer);
         push_field(out, "X-Forwarded-Host", host);
         push_field(out, "X-Forwarded-Proto", if secure { b"https" } else { b"http" });
     }
@@ -70,7 +71,7 @@ pub(super) fn write_request<'h>(
     if let Some(secret) = &options.secret {
         push_field(out, SECRET, secret.reveal().as_bytes());
         if let Some(peer) = peer {
-            write!(out, "{PEER}: {peer}\r\n").expect("a vector takes every byte");
+            push_address(out, PEER, peer);
         }
     }
     if expects {
@@ -219,10 +220,25 @@ fn push_number(out: &mut Vec<u8>, name: &str, value: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// As `core::fmt` writes it, in a tenth of the time for IPv4.
+fn push_address(out: &mut Vec<u8>, name: &str, address: IpAddr) {
+    out.extend_from_slice(name.as_bytes());
+    let mut before: &[u8] = b": ";
+    match address {
+        IpAddr::V4(address) => {
+            for octet in address.octets() {
+                out.extend_from_slice(before);
+                write_decimal(out, octet.into());
+                before = b".";
+            }
+        }
+        IpAddr::V6(address) => write!(out, ": {address}").expect("a vector takes every byte"),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::*;
     use crate::http::{HeaderSlots, parse_request, parse_response};
 
@@ -295,6 +311,15 @@ mod tests {
                  Upgrade: {protocol}\r\nHTTP2-Settings: x\r\n\r\n"
             );
             assert_eq!(request(&head, None), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+    }
+
+    #[test]
+    fn an_address_is_written_as_everywhere() {
+        for address in ["0.0.0.0", "127.0.0.1", "10.20.99.100", "255.255.255.255", "2001:db8::1"] {
+            let mut out = Vec::new();
+            push_address(&mut out, "A", address.parse().unwrap());
+            assert_eq!(String::from_utf8(out).unwrap(), format!("A: {address}\r\n"));
         }
     }
 
