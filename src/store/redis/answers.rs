@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::resp::{Value, plain};
+use super::resp::{Value, leading};
 use crate::message::{Content, MessageId, Order};
 
 /// Why a question has no answer.
@@ -324,9 +324,11 @@ pub fn time_ms(answer: &Value) -> Option<u64> {
 
 /// An id `second-tag` or a place `second:number`.
 pub(super) fn id(text: &[u8]) -> Option<MessageId> {
-    let between = text.iter().position(|byte| matches!(byte, b'-' | b':'))?;
-    let (second, rest) = text.split_at(between);
-    Some(MessageId { time: plain(second)?, tag: plain(&rest[1..])?.try_into().ok()? })
+    let (time, rest) = leading(text)?;
+    match (rest, leading(rest.get(1..)?)?) {
+        ([b'-' | b':', ..], (tag, [])) => Some(MessageId { time, tag: tag.try_into().ok()? }),
+        _ => None,
+    }
 }
 
 /// The values of a list, one after the other.

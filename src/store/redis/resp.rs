@@ -328,20 +328,23 @@ pub(super) fn plain(digits: &[u8]) -> Option<u64> {
 /// The number of a line that is whole and has nothing else behind its kind, and how long the line
 /// is; `None`: it is to be read in another way.
 fn short_number(line: &[u8]) -> Option<(u64, usize)> {
-    let (mut number, mut at) = (0, 1);
-    // Cannot overflow.
-    while at < SHORT_LINE
-        && let Some(digit @ b'0'..=b'9') = line.get(at)
-    {
-        number = number * 10 + u64::from(digit - b'0');
-        at += 1;
-    }
-    let is_whole = at > 1 && line.get(at..at + 2) == Some(b"\r\n");
-    is_whole.then_some((number, at + 2))
+    let (number, rest) = leading(line.get(1..)?)?;
+    rest.starts_with(b"\r\n").then_some((number, line.len() - rest.len() + 2))
 }
 
-/// Most lines are shorter: a kind and up to 18 digits.
-const SHORT_LINE: usize = 19;
+/// The number that bytes begin with, and what is behind its digits, of which there are at least 1
+/// and at most 18: as many as any number here has, and too few for an overflow.
+pub(super) fn leading(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut number, mut at) = (0_u64, 0);
+    while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
+        if at == 18 {
+            return None;
+        }
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        at += 1;
+    }
+    (at > 0).then(|| (number, &bytes[at..]))
+}
 
 fn is_number(line: &[u8]) -> bool {
     let digits = line.strip_prefix(b"-").unwrap_or(line);
