@@ -274,13 +274,9 @@ impl Recorder {
         let (id, of) = of.unwrap_or_default();
         let of = cut_name(of);
         let mut end = |name: &[u8]| {
-            let id = if of.is_empty() || of == cut_name(name) { id } else { MessageId::default() };
-            self.rings.record(
-                Kind::Holds,
-                Fact::End { h, why, id, held_ms },
-                &[cut_name(name)],
-                now,
-            );
+            let name = cut_name(name);
+            let id = if of.is_empty() || of == name { id } else { MessageId::default() };
+            self.rings.record(Kind::Holds, Fact::End { h, why, id, held_ms }, &[name], now);
         };
         match names {
             HeldNames::One(name) => end(&name),

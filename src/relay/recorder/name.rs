@@ -7,7 +7,8 @@ pub(super) const ID_BYTES: usize = 128;
 
 /// A channel's name, whose id is cut.
 pub(super) fn cut_name(name: &[u8]) -> &[u8] {
-    cut(name, namespace_len(name) + ID_BYTES)
+    // Most are so short that it need not be known where the id begins.
+    if name.len() <= ID_BYTES { name } else { cut(name, namespace_len(name) + ID_BYTES) }
 }
 
 /// How much of a channel's name is not its id: the store, the group and a zero.
