@@ -104,9 +104,9 @@ answer() { sed -n "/^ *\"answer\": {/,/}/s/.*\"$1\": \([0-9.]*\).*/\1/p" "$work/
 
 # Appends a line to the figures of a server: microseconds, publishers' answers and CPU of the server
 # and its Redis for each operation.
-measure() { # scenario name options...
-    scenario=$1 name=$2
-    shift 2
+measure() { # work scenario name options...
+    into=$1 scenario=$2 name=$3
+    shift 3
     eval "at=\${$name%% *} process=\$pid_$name redis_process=\${pid_of_redis_$name:-}"
     before=0 after=0
     [ -z "$redis_process" ] || before=$(cpu "$redis_process")
@@ -117,7 +117,7 @@ measure() { # scenario name options...
     [ -z "$redis_process" ] || after=$(cpu "$redis_process")
     echo "$(answer p50_us) $(answer p99_us) $(figure server_cpu_us_per_operation)" \
         "$(((after - before) / 1000)) $(figure operations)" |
-        awk '{ print $1, $2, $3, $4 / $5 }' >> "$work/$scenario.$name"
+        awk '{ print $1, $2, $3, $4 / $5 }' >> "$work/$into.$name"
 }
 median() { # column file
     sort -n -k "$1,$1" "$2" | awk -v column="$1" '{ all[NR] = $column }
@@ -126,14 +126,18 @@ median() { # column file
 servers='memory redis nchan nchan_redis'
 round=0
 while [ "$round" -lt "$rounds" ]; do
-    for name in $servers; do measure publish "$name" --channels 100 --publishers 1; done
-    for name in $servers; do measure cycle "$name" -n "$subscribers"; done
+    for name in $servers; do measure one publish "$name" --channels 100 --publishers 1; done
+    for name in $servers; do measure many publish "$name" --channels 100 --publishers 16; done
+    for name in $servers; do measure cycle cycle "$name" -n "$subscribers"; done
     round=$((round + 1))
 done
 echo "medians of $rounds rounds of $seconds s, microseconds"
-for scenario in publish cycle; do
-    [ "$scenario" = publish ] && each='a publish, one publisher, nobody waits' ||
-        each="a delivery, $subscribers requests that poll again"
+for into in one many cycle; do
+    case $into in
+        one) each='a publish, one publisher, nobody waits' ;;
+        many) each='a publish, 16 publishers, nobody waits' ;;
+        *) each="a delivery, $subscribers requests that poll again" ;;
+    esac
     printf '\n%-48s %10s %10s %10s %10s\n' "$each" 'answer p50' 'p99' 'CPU' 'of Redis'
     for name in $servers; do
         case $name in
@@ -142,7 +146,7 @@ for scenario in publish cycle; do
             nchan) label='nginx with Nchan, memory' ;;
             *) label='nginx with Nchan, redis' ;;
         esac
-        file=$work/$scenario.$name
+        file=$work/$into.$name
         printf '  %-46s %10.1f %10.1f %10.2f %10.2f\n' "$label" "$(median 1 "$file")" \
             "$(median 2 "$file")" "$(median 3 "$file")" "$(median 4 "$file")"
     done
