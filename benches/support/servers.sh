@@ -4,6 +4,7 @@
 #
 # BINARY and LIMIT name builds of the daemon and of the limit server; without them both are built.
 # NCHAN is nginx's module, PORT the first of the ports.
+PATH=$PATH:/usr/sbin # where Debian has nginx and haproxy
 root=$(cd "$(dirname "$0")/.." && pwd)
 binary=${BINARY:-$root/target/release/pushserver}
 limit=${LIMIT:-$root/target/release/examples/limit}
