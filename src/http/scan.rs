@@ -149,12 +149,16 @@ fn find_end(
         let Some(line) = window[..lf].strip_suffix(b"\r") else {
             return Err(HttpError::bad_request("lines must end in CRLF, not in a bare LF"));
         };
-        if maybe_first && memchr(b'\n', line).is_none() {
+        if maybe_first && (scanned == 0 || memchr(b'\n', line).is_none()) {
             check_first_line(line)?;
         }
         maybe_first = false;
         if line.ends_with(b"\r\n") {
             return Ok(Scan::Complete { len: lf + 1 });
+        }
+        // As the next round would find, without a search.
+        if window[lf + 1..].starts_with(b"\r\n") {
+            return Ok(Scan::Complete { len: lf + 3 });
         }
     }
     if rest.len() > header_bytes {
@@ -171,6 +175,10 @@ fn find_end(
 
 /// Refuses other versions, and HTTP/0.9, whose client waits for the answer to its one line.
 pub(super) fn check_request_line(line: &[u8]) -> Result<(), HttpError> {
+    // The common case first: what is behind the last space.
+    if line.ends_with(b" HTTP/1.1") {
+        return Ok(());
+    }
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     match version {
         b"HTTP/1.1" | b"HTTP/1.0" => Ok(()),
