@@ -8,6 +8,7 @@ use memchr::memchr;
 use super::authority::is_authority;
 use super::error::HttpError;
 use super::framing::Framing;
+use super::token::is_named;
 use super::version::Version;
 
 /// Most digits of a `Content-Length`: they always fit into 64 bits, signed or not.
@@ -39,23 +40,23 @@ impl<'b> Fields<'b> {
             let (name, value) = (header.name, header.value);
             // The length first: most names are none of these.
             match name.len() {
-                4 if name.eq_ignore_ascii_case("host") => {
+                4 if is_named(name, "Host") => {
                     fields.several_hosts |= fields.host.is_some();
                     fields.host = Some(value);
                 }
-                6 if name.eq_ignore_ascii_case("expect") => {
+                6 if is_named(name, "Expect") => {
                     fields.expects = true;
                     fields.expects_unknown |= !value.eq_ignore_ascii_case(b"100-continue");
                 }
-                7 if name.eq_ignore_ascii_case("upgrade") => {
+                7 if is_named(name, "Upgrade") => {
                     fields.upgrade = fields.upgrade.or(Some(value));
                 }
-                10 if name.eq_ignore_ascii_case("connection") => fields.read_connection(value),
-                14 if name.eq_ignore_ascii_case("content-length") => {
+                10 if is_named(name, "Connection") => fields.read_connection(value),
+                14 if is_named(name, "Content-Length") => {
                     refuse_tab(head, header)?;
                     fields.read_length(value)?;
                 }
-                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                17 if is_named(name, "Transfer-Encoding") => {
                     refuse_tab(head, header)?;
                     fields.read_coding(value)?;
                 }

@@ -22,6 +22,7 @@ use super::fields::Fields;
 use super::framing::{Framing, ResponseFraming};
 use super::scan::{HeadLimits, METHOD_BYTES_MAX, REQUEST_LINE, blank_bytes, check_request_line};
 use super::target::Target;
+use super::token::is_named;
 use super::version::Version;
 
 /// Most fields of one head, whatever [`HeadLimits::headers`] says.
@@ -108,9 +109,7 @@ pub fn values<'b, 'n>(
     headers: &'b [Header<'b>],
     name: &'n str,
 ) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
-    // Most names come as they are written here, and bytes are compared faster than letters.
-    let is_it = move |found: &str| found == name || found.eq_ignore_ascii_case(name);
-    headers.iter().filter(move |header| is_it(header.name)).map(|header| header.value)
+    headers.iter().filter(move |header| is_named(header.name, name)).map(|header| header.value)
 }
 
 /// Reads a whole request head, as [`scan`](super::scan()) found it.

@@ -30,5 +30,5 @@ pub use hop_by_hop::{ConnectionOptions, is_hop_by_hop};
 pub use mend::mend_response;
 pub use response::HeadWriter;
 pub use scan::{HeadLimits, Scan, scan, scan_response};
-pub use token::{is_text, is_token};
+pub use token::{is_named, is_text, is_token};
 pub use version::Version;

@@ -2,7 +2,7 @@
 //! channel is looked up.
 
 use super::accept;
-use crate::http::RequestHead;
+use crate::http::{RequestHead, is_named};
 
 /// How a subscriber wants to receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,21 +26,21 @@ impl Transport {
             let (name, value) = (header.name, header.value);
             // The length first: most fields are none of these.
             match name.len() {
-                6 if name.eq_ignore_ascii_case("accept") => {
+                6 if is_named(name, "Accept") => {
                     for range in accept::ranges([value]) {
                         let is_stream = range.eq_ignore_ascii_case(b"text/event-stream");
                         said.stream |= is_stream;
                         said.other_type |= !is_stream;
                     }
                 }
-                7 if name.eq_ignore_ascii_case("upgrade") => {
+                7 if is_named(name, "Upgrade") => {
                     said.upgrade = true;
                     said.websocket |= names(value, b"websocket");
                 }
-                10 if name.eq_ignore_ascii_case("connection") => {
+                10 if is_named(name, "Connection") => {
                     said.upgrades |= names(value, b"upgrade");
                 }
-                17 if name.eq_ignore_ascii_case("sec-websocket-key") => said.key = true,
+                17 if is_named(name, "Sec-WebSocket-Key") => said.key = true,
                 _ => {}
             }
         }
