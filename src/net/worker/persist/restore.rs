@@ -41,7 +41,7 @@ pub(super) fn restore(
         Kind::NoDatabase => replace(&path, "damaged", "it is no database")?,
     }
     if let Some(mut connection) = file::open(&path, sync)? {
-        let found = read_ahead(&mut connection, take).map_err(|error| file::why_not(&error))?;
+        let found = read_ahead(&mut connection, take)?;
         if !found.is_damaged() {
             return Ok(Opened { connection, path });
         }
@@ -69,19 +69,26 @@ fn restore_damaged(path: &Path, take: impl FnMut(Restored)) -> Result<(), Why> {
 }
 
 /// Reads a file on a thread of its own, so that rows are taken while others are read.
-fn read_ahead(connection: &mut Connection, take: impl FnMut(Restored)) -> rusqlite::Result<Found> {
+///
+/// # Errors
+/// It cannot be read, or there is no such thread.
+fn read_ahead(connection: &mut Connection, take: impl FnMut(Restored)) -> Result<Found, Why> {
     let (give, taken) = mpsc::sync_channel(ROWS_AHEAD);
-    thread::scope(|scope| {
-        let reader = scope.spawn(move || {
+    thread::scope(move |scope| {
+        let read = move || {
             let mut scan = Scan::new(connection)?;
             // Whoever takes them stays until the last.
             while let Some(rows) = scan.next_rows()
                 && give.send(rows).is_ok()
             {}
             scan.finish()
-        });
-        taken.iter().flatten().for_each(take);
-        reader.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
+        };
+        let reader = thread::Builder::new().name("persist".to_owned()).spawn_scoped(scope, read);
+        let reader =
+            reader.map_err(|error| Why::System(format!("cannot start its thread: {error}")))?;
+        taken.into_iter().flatten().for_each(take);
+        let found = reader.join().unwrap_or_else(|payload| panic::resume_unwind(payload));
+        found.map_err(|error| file::why_not(&error))
     })
 }
 
