@@ -52,7 +52,7 @@ fn hub() -> Hub {
 
 fn publish(hub: &mut Hub) {
     let content = Content { body: &[7; 200][..], ..Content::default() };
-    hub.publish(Peer(0), NAME, Publish { content, create: true, store: true }, NOW);
+    hub.publish(Peer(0), NAME, Publish { content: content.into(), create: true, store: true }, NOW);
 }
 
 fn polls() {

@@ -1,5 +1,6 @@
 //! Messages and their ids. Knows neither how a message is stored nor how it is written on a wire.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -164,8 +165,27 @@ impl<B: AsRef<[u8]>> Content<B> {
     }
 }
 
+impl<'a> From<Content<&'a [u8]>> for Content<Cow<'a, [u8]>> {
+    fn from(content: Content<&'a [u8]>) -> Self {
+        let Content { content_type, event, body } = content;
+        Self {
+            content_type: content_type.map(Into::into),
+            event: event.map(Into::into),
+            body: body.into(),
+        }
+    }
+}
+
 impl From<Content<&[u8]>> for Content<Box<[u8]>> {
     fn from(content: Content<&[u8]>) -> Self {
+        Content::<Cow<'_, [u8]>>::from(content).into()
+    }
+}
+
+/// What is owned is not copied: the body of a large message came in pieces, and to copy it would
+/// take a turn of milliseconds.
+impl From<Content<Cow<'_, [u8]>>> for Content<Box<[u8]>> {
+    fn from(content: Content<Cow<'_, [u8]>>) -> Self {
         let Content { content_type, event, body } = content;
         Self {
             content_type: content_type.map(Into::into),
@@ -216,7 +236,18 @@ pub enum Delivery {
 
 #[cfg(test)]
 mod tests {
-    use super::MessageId;
+    use std::borrow::Cow;
+
+    use super::{Content, MessageId};
+
+    #[test]
+    fn a_body_that_is_owned_becomes_a_messages_where_it_is() {
+        let body = vec![b'x'; 1 << 20];
+        let place = body.as_ptr();
+        let content = Content { body: Cow::Owned(body), ..Content::default() };
+        let kept = Content::<Box<[u8]>>::from(content);
+        assert_eq!((kept.body.as_ptr(), kept.body.len()), (place, 1 << 20));
+    }
 
     #[test]
     fn no_message_is_where_a_cursor_asks_for_the_oldest() {

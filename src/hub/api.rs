@@ -1,5 +1,6 @@
 //! Words of the hub: what callers ask of it, and what it answers. Values only.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::options::Concurrency;
@@ -10,10 +11,10 @@ use crate::message::{Content, Cursor, Delivery, First, Message, MessageId};
 use crate::store::{Facts, Gap, Start, Ticket};
 
 /// A message on its way in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Publish<'a> {
     /// What the publisher gives.
-    pub content: Content<&'a [u8]>,
+    pub content: Content<Cow<'a, [u8]>>,
     /// Makes the channel where it is missing.
     pub create: bool,
     /// Keeps the message for later cursors.

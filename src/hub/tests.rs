@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 pub(super) use super::options::{Concurrency, StoreKind};
 pub(super) use super::*;
 pub(super) use crate::message::{Content, Cursor, Delivery, First, Order};
@@ -46,8 +48,8 @@ pub(super) fn name(name: &str) -> ChannelName<'_> {
     ChannelName { store: StoreId(0), name: name.as_bytes() }
 }
 
-pub(super) fn content(body: &[u8]) -> Content<&[u8]> {
-    Content { body, ..Content::default() }
+pub(super) fn content(body: &[u8]) -> Content<Cow<'_, [u8]>> {
+    Content { body, ..Content::default() }.into()
 }
 
 impl Bench {
@@ -422,7 +424,7 @@ fn a_small_channel_does_not_wait_for_a_large_fan_out() {
     b.ask("one", LONG);
     let publish = Publish { content: content(b"x"), create: true, store: true };
     let peer = b.peer();
-    b.hub.publish(peer, name("crowd"), publish, b.now);
+    b.hub.publish(peer, name("crowd"), publish.clone(), b.now);
     b.hub.publish(peer, name("one"), publish, b.now);
     let said = b.outputs();
     let place = said.iter().position(|line| line.starts_with("1000: x")).unwrap();

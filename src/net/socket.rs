@@ -236,3 +236,35 @@ impl Socket {
         self.outbox.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_given_so_many_bytes_before_others_have_their_turn() {
+        let (ours, mut peers) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let stream = Stream::from(OwnedFd::from(ours));
+        stream.socket.set_send_buffer_size(4 * WRITE_BYTES).unwrap();
+        let mut socket = Socket::accepted(ConnKey::from_bits(0), stream, false);
+        let message: Vec<u8> = (0..1_000_000_u32).map(|at| (at / 7) as u8).collect();
+        let (mut scratch, mut came) = (Scratch::default(), Vec::new());
+        let mut sent = socket.send(Payload::Owned(message.clone()), &mut scratch).unwrap();
+        while let Sent::Partly(bytes) | Sent::More(bytes) = sent {
+            assert!((1..=WRITE_BYTES).contains(&bytes) && socket.is_stalled(), "{sent:?}");
+            let mut buffer = vec![0; bytes];
+            peers.read_exact(&mut buffer).unwrap();
+            came.extend(buffer);
+            sent = socket.flush(&mut scratch).unwrap();
+        }
+        assert!(!socket.is_stalled());
+        drop(socket);
+        peers.read_to_end(&mut came).unwrap();
+        assert!(came == message, "{} bytes", came.len());
+    }
+}

@@ -201,7 +201,9 @@ fn serve(client: &mut Client, handed: &HandedOver, step: &mut Step<'_>) {
     let found = handed.find(&mut step.site.routes);
     let mut slots = HeaderSlots::new();
     match handed.request(found.as_ref(), &mut slots, &step.site.limits) {
-        Ok(head) => serving::serve(client, &head, &handed.body, found.as_ref(), true, step),
+        Ok(head) => {
+            serving::serve(client, &head, (&*handed.body).into(), found.as_ref(), true, step)
+        }
         Err(error) => responding::fail(client, &error, handed.is_head, step),
     }
 }

@@ -1,5 +1,6 @@
 //! Words of a store: what the hub asks of it, and what it answers. Values only.
 
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
@@ -64,12 +65,12 @@ pub struct ChannelName<'a> {
 }
 
 /// A question about one channel. `create`: makes the channel where it is missing.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the fields say what the variants' words say")]
 pub enum Ask<'a> {
     /// Publish a message. `keep`: for later cursors, too. Answered `Appended`, `Missing`,
     /// `TooManyChannels` or `TooLarge`.
-    Append { content: Content<&'a [u8]>, create: bool, keep: bool },
+    Append { content: Content<Cow<'a, [u8]>>, create: bool, keep: bool },
     /// Find the first message for a subscriber. Answered `Found`, `Nothing`, `Missing` or
     /// `TooManyChannels`.
     Next(Start),

@@ -86,14 +86,21 @@ impl Durable {
         }
     }
 
-    /// Asks for something that is to be written; everything else is the memory's to answer.
-    pub(super) fn ask<W>(&mut self, name: ChannelName<'_>, ask: Ask<'_>) -> Option<Answer<W>> {
+    /// Asks for something that is to be written.
+    ///
+    /// # Errors
+    /// Everything else, which is the memory's to answer.
+    pub(super) fn ask<'a, W>(
+        &mut self,
+        name: ChannelName<'_>,
+        ask: Ask<'a>,
+    ) -> Result<Answer<W>, Ask<'a>> {
         let question = match ask {
-            Ask::Next(_) | Ask::Inspect => return None,
-            Ask::Append { content, keep: true, .. }
+            Ask::Next(_) | Ask::Inspect => return Err(ask),
+            Ask::Append { ref content, keep: true, .. }
                 if content.bytes() > self.memory.content_bytes_max() =>
             {
-                return Some(Answer::Now(Reply::TooLarge));
+                return Ok(Answer::Now(Reply::TooLarge));
             }
             Ask::Append { content, create, keep } => {
                 Question::Append { content: content.into(), create, keep }
@@ -104,12 +111,12 @@ impl Durable {
         let asked = Asked { ticket: self.ticket(name.store), name: name.name.into(), question };
         let bytes = ASKED_BYTES + asked.question.bytes();
         if self.waiting_bytes > 0 && self.waiting_bytes + bytes > WAITING_BYTES_MAX {
-            return Some(Answer::Now(Reply::Busy));
+            return Ok(Answer::Now(Reply::Busy));
         }
         self.waiting_bytes += bytes;
         let ticket = asked.ticket;
         self.asked.push_back(asked);
-        Some(Answer::Later(ticket))
+        Ok(Answer::Later(ticket))
     }
 
     fn ticket(&mut self, store: StoreId) -> Ticket {

@@ -68,11 +68,11 @@ impl<W: Default> Stores<W> {
     /// Asks the store that has the channel called `name`.
     pub fn ask(&mut self, name: ChannelName<'_>, ask: Ask<'_>, now: Now) -> Answer<W> {
         let Self { channels, list, .. } = self;
-        let memory = match &mut list[name.store.index()] {
-            Store::Memory(memory) => memory,
+        let (memory, ask) = match &mut list[name.store.index()] {
+            Store::Memory(memory) => (memory, ask),
             Store::Durable(durable) => match durable.ask(name, ask) {
-                Some(answer) => return answer,
-                None => durable.memory_mut(),
+                Ok(answer) => return answer,
+                Err(ask) => (durable.memory_mut(), ask),
             },
             Store::Redis(redis) => return redis.ask(channels, name, ask, now),
             #[cfg(feature = "testing")]

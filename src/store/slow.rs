@@ -164,9 +164,10 @@ impl Question {
 
     fn put<W: Default>(&self, store: StoreId, asks: &mut Asks<'_, W>) -> Reply<W> {
         let (name, ask) = match self {
-            Self::Append { name, content, create, keep } => {
-                (name, Ask::Append { content: content.borrowed(), create: *create, keep: *keep })
-            }
+            Self::Append { name, content, create, keep } => (
+                name,
+                Ask::Append { content: content.borrowed().into(), create: *create, keep: *keep },
+            ),
             Self::Next(name, start) => (name, Ask::Next(*start)),
             Self::Create(name) => (name, Ask::Create),
             Self::Inspect(name) => (name, Ask::Inspect),

@@ -95,7 +95,7 @@ fn publish(client: &mut Client, text: bool, body: &[u8], step: &mut Step<'_>) {
     *publishes = true;
     let content_type = (!text).then_some(&b"application/octet-stream"[..]);
     let publish = Publish {
-        content: Content { content_type, event: None, body },
+        content: Content { content_type, event: None, body }.into(),
         create: options.create_on_post,
         store: options.store_messages,
     };

@@ -83,7 +83,7 @@ fn read_head<'b>(
         return Next::Forward(head, len);
     }
     if head.framing == Framing::None {
-        serve(client, &head, b"", found.as_ref(), false, step);
+        serve(client, &head, (&[]).into(), found.as_ref(), false, step);
         return Next::Used(len);
     }
     let (head_bytes, rest) = input.split_at(len);
@@ -144,7 +144,7 @@ fn begin_body(
     };
     if decoded.done {
         // The common case: nothing is copied but into the message itself.
-        serve(client, head, decoded.data, found, false, step);
+        serve(client, head, decoded.data.into(), found, false, step);
         return decoded.consumed;
     }
     // What will be refused anyway is refused before its body is taken in, unless that is so
@@ -212,7 +212,7 @@ fn read_body(client: &mut Client, input: &[u8], step: &mut Step<'_>) -> usize {
             }
             None => {
                 let found = step.site.routes.find(head.path);
-                serve(client, &head, &upload.body, found.as_ref(), false, step);
+                serve(client, &head, upload.body.into(), found.as_ref(), false, step);
             }
         },
         (Ok(head), Err(error)) => fail_request(client, &head, &error, step),

@@ -44,7 +44,7 @@ pub(super) fn asks(
     recorder.asks(&Asking { conn: *conn, from, head: Some(head), member }, names.iter());
     match question {
         Question::Publish(options) => {
-            recorder.publishes(&content(head, body), options.store_messages, By::Publisher);
+            recorder.publishes(&content(head, body.into()), options.store_messages, By::Publisher);
         }
         Question::Subscribe(subscribing @ Subscribing { options, receiving, .. }) => {
             let transport = match receiving {

@@ -1,6 +1,7 @@
 //! Serving: from a request whose body is complete to what the hub is asked. Answers only what the
 //! hub has nothing to say to.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use crate::relay::step::Step;
 pub(in crate::relay) fn serve(
     client: &mut Client,
     head: &RequestHead<'_>,
-    body: &[u8],
+    body: Cow<'_, [u8]>,
     found: Option<&Found<'_>>,
     is_vouched: bool,
     step: &mut Step<'_>,
@@ -45,7 +46,7 @@ pub(in crate::relay) fn serve(
     };
     recording::origin(client, &reply, head, step);
     if step.effects.recorder.is_some() {
-        recording::asks(client, (head, body), &admitted, step);
+        recording::asks(client, (head, &body), &admitted, step);
     }
     match admitted {
         Admitted::Methods => {
@@ -53,7 +54,7 @@ pub(in crate::relay) fn serve(
             respond(client, reply.persistence, 204, payload, step);
         }
         Admitted::Status(options, question) => {
-            status::serve(client, reply, (options, question), (head, body), step);
+            status::serve(client, reply, (options, question), (head, &body), step);
         }
         Admitted::Channel(location, Question::Subscribe(subscribing))
             if !matches!(
@@ -194,7 +195,7 @@ fn ask(
     peer: Peer,
     name: ChannelName<'_>,
     question: Question<'_>,
-    (head, body): (&RequestHead<'_>, &[u8]),
+    (head, body): (&RequestHead<'_>, Cow<'_, [u8]>),
     now: Now,
 ) {
     match question {

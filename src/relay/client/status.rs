@@ -84,9 +84,9 @@ fn publish(
     let PublishForm { location, id, content_type, body } = form;
     let Some(options) = location.role.publisher() else { return };
     client.enter(Phase::AwaitingHub { reply, notice: None }, step);
-    let content_type = content_type.as_deref();
+    let content_type = content_type.map(Into::into);
     let publish = Publish {
-        content: Content { content_type, event: None, body: &body },
+        content: Content { content_type, event: None, body: body.into() },
         create: options.create_on_post,
         store: options.store_messages,
     };

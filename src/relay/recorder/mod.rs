@@ -13,6 +13,7 @@ mod ring;
 mod rings;
 mod texts;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -141,12 +142,12 @@ impl Recorder {
     }
 
     /// That request publishes.
-    pub(super) fn publishes(&mut self, content: &Content<&[u8]>, kept: bool, by: By) {
+    pub(super) fn publishes(&mut self, content: &Content<Cow<'_, [u8]>>, kept: bool, by: By) {
         let Some(asked) = &mut self.asked else { return };
         let bytes = u32::try_from(content.body.len()).unwrap_or(u32::MAX);
         asked.what = What::Publish { bytes, kept, by };
-        asked.texts.push(cut(content.content_type.unwrap_or_default(), TYPE_BYTES));
-        asked.texts.push(cut(content.body, PREVIEW_BYTES));
+        asked.texts.push(cut(content.content_type.as_deref().unwrap_or_default(), TYPE_BYTES));
+        asked.texts.push(cut(&content.body, PREVIEW_BYTES));
     }
 
     /// The store of a request takes time.
@@ -436,7 +437,7 @@ mod tests {
         let asking = Asking { conn, from: None, head: None, member: "" };
         recorder.asks(&asking, std::iter::once(&b"\0\0\0room"[..]));
         let content = Content { content_type: None, event: None, body: &b"its own"[..] };
-        recorder.publishes(&content, true, By::WebSocket);
+        recorder.publishes(&content.into(), true, By::WebSocket);
         recorder.defer(conn);
         let id = |time| MessageId { time, tag: 0 };
         recorder.answers((conn, None), Some(b"\0\0\0room"), (id(1), 0), now);

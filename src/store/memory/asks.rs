@@ -1,6 +1,7 @@
 //! Asks: how a question about a channel is answered from the memory of its store, and which
 //! channels end with that.
 
+use std::borrow::Cow;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
@@ -60,7 +61,7 @@ impl<W: Default> Asks<'_, W> {
         &mut self,
         name: ChannelName<'_>,
         create: bool,
-        (content, keep): (Content<&[u8]>, bool),
+        (content, keep): (Content<Cow<'_, [u8]>>, bool),
     ) -> Result<Reply<W>, NoChannel> {
         let Self { channels, memory, now } = self;
         if keep && content.bytes() > memory.content_bytes_max() {

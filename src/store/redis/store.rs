@@ -132,7 +132,7 @@ impl Redis {
         let ChannelName { name, .. } = name;
         match ask {
             Ask::Next(start) => return self.next(channels, name, start, now),
-            Ask::Append { content, .. } if content.bytes() > CONTENT_BYTES_MAX => {
+            Ask::Append { ref content, .. } if content.bytes() > CONTENT_BYTES_MAX => {
                 return Answer::Now(Reply::TooLarge);
             }
             _ => {}
@@ -144,7 +144,7 @@ impl Redis {
         let calls = Calls { keys: &self.keys, limits: self.options.limits };
         let (command, question) = match ask {
             Ask::Append { content, create, keep } => {
-                let content = (content, create, keep);
+                let content = (content.borrowed(), create, keep);
                 self.publish(written, (ticket, of), content, (deadline_ms, now))
             }
             Ask::Create => (calls.put(written), Question::Put { ticket, name: of }),

@@ -147,7 +147,7 @@ impl Play {
     fn publish(&mut self, bytes: usize) -> bool {
         let body = vec![b'x'; bytes];
         let content = Content { body: &*body, ..Content::default() };
-        let answer = self.ask(Ask::Append { content, create: true, keep: true });
+        let answer = self.ask(Ask::Append { content: content.into(), create: true, keep: true });
         matches!(answer, Answer::Later(_))
     }
 }
