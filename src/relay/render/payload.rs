@@ -16,8 +16,8 @@ pub enum Payload {
     Shared(Rc<[u8]>),
     /// A head, then the message's body, which is too large to be copied.
     WithBody(Rc<[u8]>, Rc<Message>),
-    /// A head, then lines that others are sent too.
-    WithLines(Rc<[u8]>, Rc<[u8]>),
+    /// A head, then lines that others are sent too. They are many, and stay where they were made.
+    WithLines(Rc<[u8]>, Rc<Vec<u8>>),
 }
 
 impl Payload {
