@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::ask::{Facts, Made, StoreId};
 use super::memory::{Memory, QueueId};
+use super::names::{Link, Listed};
 use super::record::ChannelRecord;
 use super::tombstones::Remains;
 use crate::clock::Now;
@@ -20,6 +21,8 @@ pub(super) const LINGER_MS: u64 = 5000;
 #[derive(Debug)]
 pub(super) struct Channel<W> {
     pub(super) name: Rc<[u8]>,
+    /// Its entry in the list that its name belongs to.
+    link: Link,
     pub(super) store: StoreId,
     pub(super) made: Made,
     /// Of the newest message, or what the first must come after.
@@ -53,6 +56,7 @@ impl<W: Default> Channel<W> {
     ) -> Self {
         Self {
             name,
+            link: Link::NONE,
             store,
             made,
             last: before.last,
@@ -66,6 +70,20 @@ impl<W: Default> Channel<W> {
             is_mirror: false,
             kept: W::default(),
         }
+    }
+}
+
+impl<W> Listed for Channel<W> {
+    fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    fn link(&self) -> Link {
+        self.link
+    }
+
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.link
     }
 }
 

@@ -1,12 +1,11 @@
 //! Channels: which there are, by key and by name, and when idle ones end. Never looks at messages.
 
-use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::collections::HashSet;
 
-use super::ask::{ChannelKey, ChannelName, Made, Named, StoreId};
+use super::ask::{ChannelKey, ChannelName, Made, StoreId};
 use super::channel::Channel;
+use super::names::{Names, Table};
 use super::tombstones::{Remains, Tombstones};
-use crate::arena::Arena;
 use crate::clock::Now;
 use crate::message::MessageId;
 use crate::wheel::Wheel;
@@ -17,9 +16,8 @@ const CHANNELS_AT_ONCE: usize = 1024;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Channels<W> {
-    /// Boxed: one that lives on behind thousands that are gone keeps their places, which are small.
-    table: Arena<Box<Channel<W>>, Named>,
-    names: HashMap<Rc<[u8]>, ChannelKey>,
+    table: Table<Channel<W>>,
+    names: Names,
     /// The one found last, if it still lives: subscribers of one channel come in crowds, and to
     /// compare its name costs a tenth of hashing it.
     found: Option<ChannelKey>,
@@ -50,8 +48,8 @@ impl<W: Default> Channels<W> {
     /// None yet. `first_id` stands for all channels of earlier processes.
     pub(super) fn new(channels_max: usize, first_id: MessageId, now: Now) -> Self {
         Self {
-            table: Arena::default(),
-            names: HashMap::new(),
+            table: Table::default(),
+            names: Names::default(),
             found: None,
             tombstones: Tombstones::new(first_id),
             idle: Wheel::new(now.mono_ms),
@@ -88,8 +86,8 @@ impl<W: Default> Channels<W> {
         made: Made,
         now: Now,
     ) -> (ChannelKey, &mut Channel<W>) {
-        let key = match self.names.get(name.name) {
-            Some(&key) => key,
+        let key = match self.names.find(name.name, &self.table) {
+            Some(key) => key,
             None => self.make(name, made, now),
         };
         self.used(key, made, now)
@@ -105,7 +103,7 @@ impl<W: Default> Channels<W> {
         now: Now,
     ) -> Option<ChannelKey> {
         match made {
-            Some(_) if self.names.contains_key(name.name) => None,
+            Some(_) if self.names.find(name.name, &self.table).is_some() => None,
             Some(made) => {
                 let key = self.make_with(name, made, remains, now);
                 if remains.last != MessageId::default() {
@@ -126,8 +124,8 @@ impl<W: Default> Channels<W> {
         name: ChannelName<'_>,
         now: Now,
     ) -> (ChannelKey, &mut Channel<W>) {
-        let key = match self.names.get(name.name) {
-            Some(&key) => key,
+        let key = match self.names.find(name.name, &self.table) {
+            Some(key) => key,
             None => {
                 let none = MessageId::default();
                 let none = Remains { last: none, lost_through: none };
@@ -154,7 +152,7 @@ impl<W: Default> Channels<W> {
 
     fn key_of(&self, name: &[u8]) -> Option<ChannelKey> {
         let is_called_so = |key: &ChannelKey| self.get(*key).is_some_and(|one| *one.name == *name);
-        self.found.filter(is_called_so).or_else(|| self.names.get(name).copied())
+        self.found.filter(is_called_so).or_else(|| self.names.find(name, &self.table))
     }
 
     fn used(&mut self, key: ChannelKey, made: Made, now: Now) -> (ChannelKey, &mut Channel<W>) {
@@ -176,10 +174,9 @@ impl<W: Default> Channels<W> {
         now: Now,
     ) -> ChannelKey {
         self.reserved -= usize::from(self.agreed.contains(name.name));
-        let shared: Rc<[u8]> = name.name.into();
-        let channel = Channel::new(Rc::clone(&shared), (name.store, made), before, now);
+        let channel = Channel::new(name.name.into(), (name.store, made), before, now);
         let key = self.table.insert(Box::new(channel));
-        self.names.insert(shared, key);
+        self.names.insert(key, &mut self.table);
         key
     }
 }
@@ -200,8 +197,8 @@ impl<W> Channels<W> {
 
     /// Takes a channel out, and remembers its ids: it has lost messages through `lost_through`.
     pub(super) fn remove(&mut self, key: ChannelKey, lost_through: MessageId) -> Option<W> {
+        self.names.remove(key, &mut self.table);
         let Channel { name, last, idle_timer, kept, is_mirror, .. } = *self.table.remove(key)?;
-        self.names.remove(&name);
         self.reserved += usize::from(self.agreed.contains(&*name));
         if let Some(timer) = idle_timer {
             self.idle.cancel(timer);
@@ -286,13 +283,13 @@ impl<W> Channels<W> {
     }
 
     fn count_reserved(&mut self) {
-        let Self { agreed, names, .. } = self;
-        self.reserved = agreed.iter().filter(|name| !names.contains_key(&name[..])).count();
+        let Self { agreed, names, table, .. } = self;
+        self.reserved = agreed.iter().filter(|name| names.find(name, table).is_none()).count();
     }
 
     /// The channel of that name.
     pub(super) fn find(&self, name: &[u8]) -> Option<(ChannelKey, &Channel<W>)> {
-        let key = *self.names.get(name)?;
+        let key = self.names.find(name, &self.table)?;
         Some((key, self.get(key)?))
     }
 
@@ -333,7 +330,7 @@ impl<W> Channels<W> {
 
     pub(super) fn shrink(&mut self) {
         self.table.shrink();
-        self.names.shrink_to_fit();
+        self.names.shrink();
         self.agreed.shrink_to_fit();
         self.idle.shrink();
     }
@@ -341,7 +338,7 @@ impl<W> Channels<W> {
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.names.len(), self.table.len(), "one name for each channel");
         for (key, channel) in self.iter() {
-            assert_eq!(self.names.get(&channel.name), Some(&key));
+            assert_eq!(self.names.find(&channel.name, &self.table), Some(key));
         }
     }
 

@@ -12,6 +12,7 @@ mod channels;
 mod drops;
 mod durable;
 pub mod memory;
+mod names;
 mod one;
 mod options;
 mod record;
