@@ -249,6 +249,10 @@ impl Stage {
         for conn in std::mem::take(&mut self.gone) {
             self.relay.handle_input(conn, Input::Closed, self.now);
         }
+        if self.phase >= 3 {
+            // As `net` does when some of what there was has gone.
+            heap_trim::join();
+        }
         self.relay.turn_over(self.now);
         let longest = &mut self.longest[self.phase];
         *longest = (*longest).max(processor_time() - start);

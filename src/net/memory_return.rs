@@ -16,6 +16,9 @@ const PIECE_BYTES: usize = 32 << 20;
 /// From when it is worth the while to when it is done, milliseconds.
 const DELAY_MS: u64 = 1000;
 
+/// When so much has gone, the small pieces of it are joined, bytes: some thousands of them.
+const JOINED_BYTES: usize = 256 << 10;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct MemoryReturn {
@@ -25,6 +28,8 @@ pub(super) struct MemoryReturn {
     /// that has gone, and keeps them: when it goes, that is worth the while however little it is.
     is_falling: bool,
     due_ms: Option<u64>,
+    /// The most there was since small pieces were joined, bytes.
+    unjoined: usize,
 }
 
 impl MemoryReturn {
@@ -35,7 +40,13 @@ impl MemoryReturn {
 
     /// Returns what tables and the heap do not need any more, if it is time to.
     pub(super) fn give_back(&mut self, traffic: &mut Traffic, now: Now) {
-        if !self.is_due(traffic.relay.state().weight(), now) {
+        let weight = traffic.relay.state().weight();
+        self.unjoined = self.unjoined.max(weight);
+        if self.unjoined - weight >= JOINED_BYTES {
+            self.unjoined = weight;
+            heap_trim::join();
+        }
+        if !self.is_due(weight, now) {
             return;
         }
         traffic.relay.command(Command::Shrink, now);
