@@ -34,7 +34,7 @@ pub(in crate::relay) fn answer(client: &mut Client, output: hub::Output, step: &
         O::Ended { end, .. } => Why::of(*end),
         _ => Why::Gone,
     };
-    let Some((reply, _)) = take_reply(client, why, step) else {
+    let Some(reply) = take_reply(client, why, step) else {
         return streaming::answer(client, output, step);
     };
     let (status, payload) = match output {
@@ -67,11 +67,13 @@ fn deliver(
     many_waited: Option<bool>,
     step: &mut Step<'_>,
 ) {
-    let Some((reply, held)) = take_reply(client, Why::Message, step) else { return };
+    let Some(reply) = take_reply(client, Why::Message, step) else { return };
     step.effects.figures.delivered += 1;
     step.effects.figures.gaps += u64::from(gap != Gap::NONE);
     acknowledging::note_sent(&reply, message, step.effects);
-    let payload = if held && gap == Gap::NONE {
+    // Also where the message was there already: of a crowd that polls again many come just behind
+    // the next message.
+    let payload = if gap == Gap::NONE {
         step.renderer.shared_delivery(&reply, message)
     } else {
         step.renderer.delivery(&reply, message, gap)
@@ -130,24 +132,19 @@ pub(in crate::relay) fn store_timed_out(client: &mut Client, step: &mut Step<'_>
     respond(client, Persistence::Close, 503, payload, step);
 }
 
-/// Takes the reply of the request that is answered now, and whether it was held; `why` that ends.
-pub(super) fn take_reply(
-    client: &mut Client,
-    why: Why,
-    step: &mut Step<'_>,
-) -> Option<(Reply, bool)> {
+/// Takes the reply of the request that is answered now; `why` it ends.
+pub(super) fn take_reply(client: &mut Client, why: Why, step: &mut Step<'_>) -> Option<Reply> {
     match client.phase {
         Phase::AwaitingHub { .. } | Phase::AwaitingStore(_) | Phase::Waiting { .. } => {}
         _ => return None,
     }
-    let (mut reply, held) = match client.enter_answered(Phase::IDLE, why, step) {
-        Phase::AwaitingHub { reply, .. } => (reply, false),
-        Phase::AwaitingStore(asked) => (asked.reply, false),
-        Phase::Waiting { reply, .. } => (reply, true),
+    let mut reply = match client.enter_answered(Phase::IDLE, why, step) {
+        Phase::AwaitingHub { reply, .. } | Phase::Waiting { reply, .. } => reply,
+        Phase::AwaitingStore(asked) => asked.reply,
         _ => return None,
     };
     if step.effects.stopping {
         reply.persistence = Persistence::Close;
     }
-    Some((reply, held))
+    Some(reply)
 }

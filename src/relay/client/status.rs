@@ -114,7 +114,7 @@ pub(in crate::relay) fn show(
     figures: &Figures,
     step: &mut Step<'_>,
 ) {
-    let Some((reply, _)) = take_reply(client, Why::Gone, step) else { return };
+    let Some(reply) = take_reply(client, Why::Gone, step) else { return };
     match exhibit {
         Exhibit::Readiness if step.effects.stopping => {
             refuse(client, &reply, 503, "stopping", step);
