@@ -157,6 +157,10 @@ impl<T> Wheel<T> {
                 }
                 return None;
             }
+            // So it is in most turns of a busy loop: every other slot starts later.
+            if self.tick == last {
+                return None;
+            }
             match self.next_tick() {
                 Some(tick) if tick <= last => self.turn_to(tick),
                 _ => {
@@ -214,20 +218,26 @@ impl<T> Wheel<T> {
 
     /// The start of the next occupied slot of any level, if nothing is due now.
     fn next_tick(&self) -> Option<u64> {
-        let mut next: Option<u64> = None;
-        for (level, &occupied) in self.occupied[..LEVELS].iter().enumerate() {
-            if occupied == 0 {
-                continue;
-            }
-            let shift = SLOT_BITS * level as u32;
-            // The slots after the current one; the current one last, because its timers are a whole
-            // round away.
-            let following = (self.tick >> shift) + 1;
-            let ahead = occupied.rotate_right((following % SLOTS as u64) as u32).trailing_zeros();
-            let tick = (following + u64::from(ahead)) << shift;
-            next = Some(next.map_or(tick, |earliest| earliest.min(tick)));
+        // Not a loop, which takes twice as long: every wheel is asked once a turn or more.
+        const { assert!(LEVELS == 4) }
+        let soon = self.next_start::<0>().min(self.next_start::<1>());
+        let next = soon.min(self.next_start::<2>()).min(self.next_start::<3>());
+        (next != u64::MAX).then_some(next)
+    }
+
+    /// The start of the next occupied slot of a level; `u64::MAX`: it has none.
+    #[inline]
+    fn next_start<const LEVEL: usize>(&self) -> u64 {
+        let occupied = self.occupied[LEVEL];
+        if occupied == 0 {
+            return u64::MAX;
         }
-        next
+        let shift = SLOT_BITS * LEVEL as u32;
+        // The slots after the current one; the current one last, because its timers are a whole
+        // round away.
+        let following = (self.tick >> shift) + 1;
+        let ahead = occupied.rotate_right((following % SLOTS as u64) as u32).trailing_zeros();
+        (following + u64::from(ahead)) << shift
     }
 
     fn is_cascading(&self) -> bool {
