@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::pace::READS_AT_ONCE;
+use super::pace::{FANOUT_READS, FANOUT_READS_BESIDE, FANOUT_TURNS, READS_AT_ONCE};
 use super::socket::{Queue, Socket};
 use crate::clock::{Clock, Now};
 use crate::relay::ConnKey;
@@ -22,12 +22,14 @@ pub(super) struct LeftOver {
     /// last of ten thousand would wait for the next poll of all others, and so would everybody
     /// else.
     pub(super) later: VecDeque<ConnKey>,
+    /// For how many turns in a row some of these have waited beside fan-outs.
+    waited: u32,
 }
 
 impl LeftOver {
     pub(super) fn new(clock: Clock) -> Self {
         let (unsent, again, later) = Default::default();
-        Self { clock, reads_left: 0, unsent, again, later }
+        Self { clock, reads_left: 0, unsent, again, later, waited: 0 }
     }
 
     /// Has a socket flushed in the next turn.
@@ -49,6 +51,14 @@ impl LeftOver {
     pub(super) fn read_later(&mut self, socket: &mut Socket) {
         socket.queue = Queue::Later;
         self.later.push_back(socket.key);
+    }
+
+    /// How many of large fan-outs are read now: few beside others, unless fan-outs without an end
+    /// would have them wait for seconds.
+    pub(super) fn portion(&mut self, fans_out: bool) -> usize {
+        let waits = fans_out && !self.later.is_empty();
+        self.waited = if waits { self.waited.saturating_add(1) } else { 0 };
+        if waits && self.waited <= FANOUT_TURNS { FANOUT_READS_BESIDE } else { FANOUT_READS }
     }
 
     /// From here on sockets may be read.
@@ -109,6 +119,23 @@ mod tests {
         left_over.was_long();
         left_over.note(500_000, long_ago);
         assert!(!left_over.has_time());
+    }
+
+    #[test]
+    fn next_polls_beside_fan_outs_without_an_end_are_read_faster_after_a_while() {
+        let mut left_over = LeftOver::new(Clock::start());
+        for _ in 0..2 {
+            assert_eq!(left_over.portion(false), FANOUT_READS);
+            left_over.later.push_back(ConnKey::from_bits(7));
+            for _ in 0..FANOUT_TURNS {
+                assert_eq!(left_over.portion(true), FANOUT_READS_BESIDE);
+            }
+            for _ in 0..9 {
+                assert_eq!(left_over.portion(true), FANOUT_READS);
+            }
+            left_over.later.clear();
+            left_over.portion(true);
+        }
     }
 
     #[test]

@@ -45,5 +45,9 @@ pub const HANDSHAKE_STEPS: usize = 1;
 /// they want is not there yet, and the deliveries of others are.
 pub const FANOUT_READS_BESIDE: usize = 1;
 
+/// After so many turns in a row beside fan-outs it is as many as without: more than a fan-out to
+/// ten thousand takes, and about a quarter of a second.
+pub(super) const FANOUT_TURNS: u32 = 1000;
+
 /// Such polls that are read without fan-outs before the clock is looked at.
 pub const FANOUT_READS: usize = 16;

@@ -12,9 +12,7 @@ use mio::{Events, Poll};
 use super::descriptors::is_out_of_descriptors;
 use super::handshakes::Handshakes;
 use super::left_over::LeftOver;
-use super::pace::{
-    FANOUT_READS, FANOUT_READS_BESIDE, FLUSHING_US, READ_BYTES, READING_AGAIN_US, READING_US,
-};
+use super::pace::{FLUSHING_US, READ_BYTES, READING_AGAIN_US, READING_US};
 use super::socket::{Life, Queue, Side, Socket};
 use super::stream::{Read, Sent};
 use super::table::Table;
@@ -203,7 +201,7 @@ impl Sockets {
     /// read.
     pub(super) fn read_later(&mut self, relay: &mut Relay, now: Now) -> bool {
         let fans_out = relay.state().has_output();
-        for _ in 0..if fans_out { FANOUT_READS_BESIDE } else { FANOUT_READS } {
+        for _ in 0..self.left_over.portion(fans_out) {
             let Some(conn) = self.left_over.later.pop_front() else { return false };
             self.read_queued(conn, relay, now);
         }
