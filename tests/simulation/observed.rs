@@ -14,6 +14,7 @@ use crate::request::{ACCEPTS, Ask, Request};
 use crate::settings::{Kind, PLACES, Place};
 use crate::stream::Given;
 use crate::world::World;
+use pushserver_testkit::peer::bytes;
 use pushserver_testkit::{Answer, Happened};
 
 impl World {
@@ -195,8 +196,7 @@ impl World {
                 let Some(&number) = self.numbers.get(conn) else {
                     return self.note_sent_something();
                 };
-                let (head, body) = payload.slices(0);
-                let bytes = [head, body].concat();
+                let bytes = bytes(payload);
                 assert_eq!(bytes.len(), payload.len());
                 self.sent(number, &bytes);
             }

@@ -20,7 +20,7 @@ use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
 use crate::disk::Disk;
 use crate::django::Django;
 use crate::node::Nodes;
-use crate::peer::{End, Peer, Peers};
+use crate::peer::{End, Peer, Peers, bytes};
 use crate::queues::Queues;
 use crate::record::{Happened, Record};
 
@@ -339,7 +339,7 @@ impl Network {
     fn carry_out(&mut self, at: usize, output: Output) {
         match &output {
             Output::Send { conn, payload, many_waited } => {
-                self.give(*conn, payload.slices(0), *many_waited)
+                self.give(*conn, &bytes(payload), *many_waited)
             }
             Output::ShutdownWrite { conn } => self.peers.change(*conn, |peer| peer.is_shut = true),
             Output::Close { conn } => {
@@ -366,16 +366,15 @@ impl Network {
     }
 
     /// Gives bytes to the socket of a peer.
-    fn give(&mut self, conn: ConnKey, (first, second): (&[u8], &[u8]), many_waited: Option<bool>) {
+    fn give(&mut self, conn: ConnKey, bytes: &[u8], many_waited: Option<bool>) {
         let Some(peer) = self.peers.living(conn) else { return };
         assert!(!peer.is_closing && !peer.is_connecting && !peer.is_shut, "sent what cannot be");
         peer.many_waited = many_waited.unwrap_or(peer.many_waited);
         if peer.is_mute {
             return;
         }
-        peer.got.extend_from_slice(first);
-        peer.got.extend_from_slice(second);
-        if peer.take(first.len() + second.len()) {
+        peer.got.extend_from_slice(bytes);
+        if peer.take(bytes.len()) {
             self.tell(conn, Input::Stalled);
         }
     }

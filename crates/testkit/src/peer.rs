@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use pushserver::relay::ConnKey;
+use pushserver::relay::{ConnKey, Payload};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,4 +131,17 @@ impl Peers {
     pub fn iter(&self) -> impl Iterator<Item = (ConnKey, &Peer)> {
         self.0.iter().map(|(conn, peer)| (*conn, peer))
     }
+}
+
+/// All bytes of a payload, however many pieces they are in.
+#[must_use]
+pub fn bytes(payload: &Payload) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len());
+    while let (first, second) = payload.slices(bytes.len())
+        && !(first.is_empty() && second.is_empty())
+    {
+        bytes.extend_from_slice(first);
+        bytes.extend_from_slice(second);
+    }
+    bytes
 }

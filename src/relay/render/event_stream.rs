@@ -2,6 +2,7 @@
 //! begin no line but `data:` and the one `event:` that it gave.
 
 use super::ids::{write_id, write_place};
+use super::lines::write_lines;
 use crate::http::response::write_decimal;
 use crate::hub::Due;
 use crate::message::{MessageId, Order};
@@ -76,20 +77,5 @@ pub(super) fn write_event_head(due: &Due, order: Order, id: &[u8], out: &mut Vec
     }
     out.extend_from_slice(b"id: ");
     write_id(due, order, id, out);
-    out.push(b'\n');
-}
-
-/// A body, each line of it behind `data:`, and the end of the event.
-pub(super) fn write_lines(body: &[u8], out: &mut Vec<u8>) {
-    let mut rest = body;
-    loop {
-        let end = memchr::memchr2(b'\n', b'\r', rest);
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
-        out.push(b'\n');
-        let Some(end) = end else { break };
-        let length = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
-        rest = &rest[end + length..];
-    }
     out.push(b'\n');
 }

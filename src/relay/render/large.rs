@@ -3,25 +3,23 @@
 
 use std::rc::{Rc, Weak};
 
-use super::event_stream::write_lines;
+use super::lines::Lines;
 use crate::message::Message;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct LargeEvents(Vec<(Weak<Message>, Weak<Vec<u8>>)>);
+pub(super) struct LargeEvents(Vec<Weak<Lines>>);
 
 impl LargeEvents {
     /// The lines `data:` of a message: those that others have, if any have.
-    pub(super) fn lines(&mut self, message: &Rc<Message>) -> Rc<Vec<u8>> {
-        self.0.retain(|(_, lines)| lines.strong_count() > 0);
-        let known = self.0.iter().find(|(of, _)| std::ptr::eq(of.as_ptr(), Rc::as_ptr(message)));
-        if let Some(lines) = known.and_then(|(_, lines)| lines.upgrade()) {
+    pub(super) fn lines(&mut self, message: &Rc<Message>) -> Rc<Lines> {
+        self.0.retain(|lines| lines.strong_count() > 0);
+        let mut known = self.0.iter().filter_map(Weak::upgrade);
+        if let Some(lines) = known.find(|lines| Rc::ptr_eq(lines.message(), message)) {
             return lines;
         }
-        let mut lines = Vec::with_capacity(message.content.body.len() + 64);
-        write_lines(&message.content.body, &mut lines);
-        let lines = Rc::new(lines);
-        self.0.push((Rc::downgrade(message), Rc::downgrade(&lines)));
+        let lines = Rc::new(Lines::of(message));
+        self.0.push(Rc::downgrade(&lines));
         lines
     }
 }
@@ -40,10 +38,10 @@ mod tests {
         let (one, other) = (message(b"a\nb"), message(b"c"));
         let mut large = LargeEvents::default();
         let first = large.lines(&one);
-        assert_eq!(&first[..], b"data: a\ndata: b\n\n");
+        assert_eq!(first.slices(0).0, b"data: a\ndata: b\n\n");
         assert!(Rc::ptr_eq(&first, &large.lines(&one)));
         let second = large.lines(&other);
-        assert_eq!((large.0.len(), &second[..]), (2, &b"data: c\n\n"[..]));
+        assert_eq!((large.0.len(), second.slices(0).0), (2, &b"data: c\n\n"[..]));
         drop(first);
         assert!(Rc::ptr_eq(&second, &large.lines(&other)));
         assert_eq!(large.0.len(), 1);

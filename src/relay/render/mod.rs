@@ -5,6 +5,7 @@ pub(in crate::relay) mod event_stream;
 mod ids;
 pub(in crate::relay) mod information;
 mod large;
+mod lines;
 pub(in crate::relay) mod payload;
 mod reply;
 pub(in crate::relay) mod stream;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::lines::Lines;
 use crate::message::Message;
 
 /// A body up to this size is copied behind its head, so that one slice is sent and not two.
@@ -16,8 +17,8 @@ pub enum Payload {
     Shared(Rc<[u8]>),
     /// A head, then the message's body, which is too large to be copied.
     WithBody(Rc<[u8]>, Rc<Message>),
-    /// A head, then lines that others are sent too. They are many, and stay where they were made.
-    WithLines(Rc<[u8]>, Rc<Vec<u8>>),
+    /// A head, then lines that others are sent too.
+    WithLines(Rc<[u8]>, Rc<Lines>),
 }
 
 impl Payload {
@@ -42,14 +43,18 @@ impl Payload {
         }
     }
 
-    /// The bytes from `from` on, in two pieces.
+    /// The bytes from `from` on, in two pieces; both are empty at the end. Of lines there may be
+    /// more behind them.
     #[must_use]
     pub fn slices(&self, from: usize) -> (&[u8], &[u8]) {
         let (head, rest): (&[u8], &[u8]) = match self {
             Self::Owned(bytes) => (bytes, &[]),
             Self::Shared(bytes) => (bytes, &[]),
             Self::WithBody(head, message) => (head, &message.content.body),
-            Self::WithLines(head, lines) => (head, lines),
+            Self::WithLines(head, lines) => match from.checked_sub(head.len()) {
+                Some(behind) => return lines.slices(behind),
+                None => (head, lines.slices(0).0),
+            },
         };
         let behind = from.saturating_sub(head.len());
         (head.get(from..).unwrap_or_default(), rest.get(behind..).unwrap_or_default())
