@@ -1,7 +1,8 @@
 //! Relay: the cost of a delivery in the relay, without sockets. Prints nanoseconds to deliver to
-//! one of 10,000 subscribers and to hold its next request, to deliver to one of 10,000 streams, the
-//! allocations for that, the bytes of each of 100,000 held requests and streams, and the time for a
-//! large head in small pieces. Run with `cargo bench --bench relay`.
+//! one of 10,000 subscribers and to hold its next request, and to one of 10,000 streams, of one
+//! channel and of several, and to answer a poll at once; the allocations for that; the bytes of
+//! each of 100,000 held requests and streams; and the time for a large head in small pieces. Run
+//! with `cargo bench --bench relay`.
 
 mod support;
 
@@ -10,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use pushserver::clock::Now;
 use pushserver::config::{Config, Overrides, Source};
 use pushserver::message::MessageId;
-use pushserver::relay::{Arrival, ConnKey, Input, Output, Relay, Wanted};
+use pushserver::relay::{Arrival, ConnKey, Input, Output, Payload, Relay, Wanted};
 use pushserver_testkit::tokens::{SIGNING_KEYS, sign};
 
 const SUBSCRIBERS: usize = 10_000;
@@ -23,6 +24,11 @@ const ARRIVAL: Arrival = Arrival {
     secure: false,
 };
 
+const POST: &[u8] = b"POST /publisher/crowd HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+
+/// A request for several channels.
+const SEVERAL: &str = "/several?channel=crowd&channel=other";
+
 /// The headers that ask for each kind of stream.
 const STREAMS: [(&str, &str); 2] = [
     ("event stream", "Accept: text/event-stream\r\n"),
@@ -34,10 +40,14 @@ const STREAMS: [(&str, &str); 2] = [
 ];
 
 fn main() {
-    delivery();
-    for (name, headers) in STREAMS {
-        streams(name, headers);
+    for (what, path) in [("relay", "/subscriber/crowd"), ("relay, several channels", SEVERAL)] {
+        delivery(what, path);
     }
+    for (name, headers) in STREAMS {
+        streams(&format!("relay, {name}"), "/subscriber/crowd", headers);
+        streams(&format!("relay, {name}, several channels"), SEVERAL, headers);
+    }
+    at_once();
     idle("long poll, all on one channel", 350.0, "", |_| "crowd".to_owned());
     idle("long poll, each on its own channel", 600.0, "", |n| format!("user-{n}"));
     for (name, headers) in STREAMS {
@@ -49,14 +59,19 @@ fn main() {
 }
 
 fn relay() -> Relay {
-    let config = Config::load(Source::of(None, false), Overrides::default()).expect("the defaults");
-    let mut options = config.relay_options();
-    for location in &mut options.locations {
-        if let pushserver::relay::options::Role::Subscriber(role) = &mut location.role {
-            role.create_on_get = true;
-        }
-    }
-    Relay::new(&options, config.hub_options(MessageId::default(), 1), NOW)
+    let settings = serde_json::json!({"locations": [
+        {"type": "publisher", "prefix": "/publisher/"},
+        {"type": "subscriber", "prefix": "/subscriber/", "create_on_get": true},
+        {"type": "subscriber", "url": "/several", "query": "channel", "create_on_get": true},
+        {"type": "subscriber", "prefix": "/at-once/", "create_on_get": true, "polling": "interval"},
+    ]});
+    with_settings(&settings)
+}
+
+fn with_settings(settings: &serde_json::Value) -> Relay {
+    let (text, source) = (settings.to_string(), Source::of(None, false));
+    let config = Config::parse(text.as_bytes(), source, Overrides::default()).expect("settings");
+    Relay::new(&config.relay_options(), config.hub_options(MessageId::default(), 1), NOW)
 }
 
 fn drain(relay: &mut Relay) -> usize {
@@ -67,50 +82,94 @@ fn drain(relay: &mut Relay) -> usize {
     sent
 }
 
-fn delivery() {
+/// The fields that ask for what comes behind an answer.
+fn cursor(answer: &Payload) -> String {
+    let head = String::from_utf8_lossy(answer.slices(0).0);
+    let field = |name: &str| {
+        let line = head.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in {head}")).trim().to_owned()
+    };
+    format!(
+        "If-Modified-Since: {}\r\nIf-None-Match: {}\r\n",
+        field("Last-Modified:"),
+        field("Etag:")
+    )
+}
+
+fn delivery(what: &str, path: &str) {
     let mut relay = relay();
     let conns: Vec<ConnKey> = (0..SUBSCRIBERS).map(|_| relay.accept(ARRIVAL, NOW)).collect();
     let publisher = relay.accept(ARRIVAL, NOW);
-    let post = b"POST /publisher/crowd HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
-    let mut tag = 0;
-    let mut get = b"GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
+    let mut fields = String::new();
     let round = || {
+        let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let start = std::time::Instant::now();
         for &conn in &conns {
-            relay.handle_input(conn, Input::Received(&get), NOW);
+            relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
         }
         assert_eq!(drain(&mut relay), 0, "all wait");
         let asked = start.elapsed();
-        relay.handle_input(publisher, Input::Received(post), NOW);
-        assert_eq!(drain(&mut relay), SUBSCRIBERS + 1);
-        get = format!(
-            "GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n\
-             If-Modified-Since: Tue, 22 Dec 2015 03:34:40 GMT\r\nIf-None-Match: {tag}\r\n\r\n"
-        )
-        .into_bytes();
-        tag += 1;
-        (asked, start.elapsed() - asked)
+        relay.handle_input(publisher, Input::Received(POST), NOW);
+        let (mut sent, mut last) = (0, None);
+        while let Some(output) = relay.poll_output(Wanted::All, NOW) {
+            if let Output::Send { conn, payload, .. } = output {
+                sent += 1;
+                last = if conn == publisher { last } else { Some(payload) };
+            }
+        }
+        let delivered = start.elapsed() - asked;
+        assert_eq!(sent, SUBSCRIBERS + 1);
+        fields = cursor(&last.expect("one was sent it"));
+        (asked, delivered)
     };
-    support::report_rounds("relay", SUBSCRIBERS, [1000.0, 300.0], round);
+    support::report_rounds(what, SUBSCRIBERS, [1000.0, 300.0], round);
 }
 
-fn streams(name: &str, headers: &str) {
+fn streams(what: &str, path: &str, headers: &str) {
     let mut relay = relay();
-    let get = format!("GET /subscriber/crowd HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+    let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
     for _ in 0..SUBSCRIBERS {
         let conn = relay.accept(ARRIVAL, NOW);
         relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
     }
     assert_eq!(drain(&mut relay), SUBSCRIBERS, "every stream has its head");
     let publisher = relay.accept(ARRIVAL, NOW);
-    let post = b"POST /publisher/crowd HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     let round = || {
         let start = std::time::Instant::now();
-        relay.handle_input(publisher, Input::Received(post), NOW);
+        relay.handle_input(publisher, Input::Received(POST), NOW);
         assert_eq!(drain(&mut relay), SUBSCRIBERS + 1);
         start.elapsed()
     };
-    support::report_streams(&format!("relay, {name}"), SUBSCRIBERS, 300.0, round);
+    support::report_streams(what, SUBSCRIBERS, 300.0, round);
+}
+
+/// Polls that are answered with a stored message, and those that find none behind the last.
+fn at_once() {
+    let mut relay = relay();
+    let conn = relay.accept(ARRIVAL, NOW);
+    relay.handle_input(conn, Input::Received(POST), NOW);
+    assert_eq!(drain(&mut relay), 1);
+    let mut fields = String::new();
+    for (what, status) in [("a stored message", "200"), ("nothing new", "304")] {
+        let get = format!("GET /at-once/crowd HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
+        let Some(Output::Send { payload, .. }) = relay.poll_output(Wanted::All, NOW) else {
+            panic!("it is answered at once");
+        };
+        let begins = format!("HTTP/1.1 {status} ");
+        assert!(payload.slices(0).0.starts_with(begins.as_bytes()), "{payload:?}");
+        fields = if status == "200" { cursor(&payload) } else { fields };
+        let round = || {
+            let start = std::time::Instant::now();
+            for _ in 0..SUBSCRIBERS {
+                relay.handle_input(conn, Input::Received(get.as_bytes()), NOW);
+                assert_eq!(drain(&mut relay), 1);
+            }
+            start.elapsed()
+        };
+        let what = format!("relay, a poll at once, {what}");
+        support::report_streams(&what, SUBSCRIBERS, 1000.0, round);
+    }
 }
 
 fn idle(what: &str, budget: f64, headers: &str, channel: impl Fn(usize) -> String) {
@@ -172,9 +231,7 @@ fn signed() -> Relay {
         {"type": "status", "prefix": "/", "secret": "word"},
         {"type": "subscriber", "prefix": "/s/", "signed": true, "create_on_get": true},
     ]});
-    let (text, source) = (settings.to_string(), Source::of(None, false));
-    let config = Config::parse(text.as_bytes(), source, Overrides::default()).expect("settings");
-    Relay::new(&config.relay_options(), config.hub_options(MessageId::default(), 1), NOW)
+    with_settings(&settings)
 }
 
 /// Twice the length may cost twice the time: no piece makes the relay scan earlier bytes again.
