@@ -118,18 +118,34 @@ pub fn reason(status: u16) -> &'static str {
 
 /// Appends `value` in decimal, without an allocation of its own.
 pub fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
+    if value < 10 {
+        return out.push(b'0' + value as u8);
+    }
     let mut digits = [0; 20];
     let mut start = digits.len();
-    loop {
+    // Two at a time: with half the divisions, each of which waits for the one before.
+    while value >= 10 {
+        start -= 2;
+        digits[start..start + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+        value /= 100;
+    }
+    if value > 0 {
         start -= 1;
-        digits[start] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+        digits[start] = b'0' + value as u8;
     }
     out.extend_from_slice(&digits[start..]);
 }
+
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut at = 0;
+    while at < 100 {
+        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
+        at += 1;
+    }
+    pairs
+};
 
 /// Appends `text` with a space for each byte that could end a line. The second check: every caller
 /// has checked its values.
@@ -174,6 +190,17 @@ mod tests {
             413, 414, 417, 421, 431, 501, 502, 503, 504, 505,
         ] {
             assert_ne!(reason(status), "", "{status}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_formatter_writes_them() {
+        let limits = (0..20).map(|digits| 10_u64.pow(digits));
+        let near = limits.flat_map(|limit| [limit - 1, limit, limit + 7]);
+        for value in near.chain([99, 100, 1_450_755_280, u64::MAX]) {
+            let mut out = b"n=".to_vec();
+            write_decimal(&mut out, value);
+            assert_eq!(out, format!("n={value}").into_bytes());
         }
     }
 
