@@ -288,7 +288,7 @@ impl Memory {
 
     /// How many of a queue's messages a subscriber with this cursor has seen.
     fn seen(&self, queue: &Queue, order: Order, cursor: Cursor) -> usize {
-        queue.nodes().partition_point(|node| !cursor.wants(self.at(*node).id_in(order)))
+        queue.before(|node| cursor.wants(self.at(node).id_in(order)))
     }
 
     /// How many of a queue's messages are gone, though they are still to be dropped.

@@ -75,6 +75,19 @@ impl Queue {
         lost.note(message.id(), message.sequence);
     }
 
+    /// How many messages come before the first that is wanted, as all behind it are.
+    pub(super) fn before(&self, wants: impl Fn(u32) -> bool) -> usize {
+        let len = self.nodes.len();
+        // Most want the newest alone, or nothing: no other is searched for.
+        for newer in 0..2 {
+            match len.checked_sub(newer + 1) {
+                Some(at) if wants(self.nodes[at]) => {}
+                _ => return len - newer,
+            }
+        }
+        self.nodes.partition_point(|node| !wants(*node))
+    }
+
     pub(super) fn nodes(&self) -> &VecDeque<u32> {
         &self.nodes
     }
