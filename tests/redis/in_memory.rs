@@ -155,6 +155,7 @@ fn a_link_that_is_lost_at_any_byte_comes_back_and_what_was_answered_has_happened
             let (mut answered, mut lost, mut pushes) = (Vec::new(), 0, 0);
             for event in events {
                 match event {
+                    Event::Published(key, _) => answered.push(key.to_string().into_bytes()),
                     Event::Reply(key, answer) => {
                         Published::read(answer).expect("it is published");
                         answered.push(key.to_string().into_bytes());

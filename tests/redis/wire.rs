@@ -7,9 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use pushserver::jitter::Jitter;
+use pushserver::store::redis::answers::Published;
 use pushserver::store::redis::link::{Event, Input, Link, NotSent, Output};
 use pushserver::store::redis::options::{Address, Credentials, Limits, Options, Server};
 use pushserver::store::redis::reason::Reason;
+use pushserver::store::redis::resp::Value;
 use pushserver::store::redis::scripts::Command;
 use pushserver_testkit::LONG;
 
@@ -94,24 +96,41 @@ impl Wire {
 
     /// Sends a command and waits for its answer; `None`: it is lost.
     #[track_caller]
-    pub(crate) fn ask(
-        &mut self,
-        command: Command,
-    ) -> Option<pushserver::store::redis::resp::Value> {
+    pub(crate) fn ask(&mut self, command: Command) -> Option<Value> {
+        match self.answer(command) {
+            Event::Reply(_, value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Publishes, and waits for the answer.
+    #[track_caller]
+    pub(crate) fn publish(&mut self, command: Command) -> Published {
+        match self.answer(command) {
+            Event::Published(_, published) => published,
+            Event::Reply(_, value) => Published::read(value).expect("it is published"),
+            event => panic!("no answer: {event:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn answer(&mut self, command: Command) -> Event<u32> {
         self.send(command, u32::MAX).expect("the link is up");
         let mut answer = None;
         self.until("an answer", |wire| {
             let is_it = |event: &Event<u32>| {
-                matches!(event, Event::Reply(u32::MAX, _) | Event::Lost(u32::MAX))
+                matches!(
+                    event,
+                    Event::Reply(u32::MAX, _)
+                        | Event::Published(u32::MAX, _)
+                        | Event::Lost(u32::MAX)
+                )
             };
             let at = wire.events.iter().position(is_it);
             answer = at.map(|at| wire.events.remove(at));
             answer.is_some()
         });
-        match answer {
-            Some(Event::Reply(_, value)) => Some(value),
-            _ => None,
-        }
+        answer.expect("waited for")
     }
 
     /// One turn: what is due, then what has come.

@@ -2,7 +2,8 @@
 //! subscriber or a socket.
 //!
 //! [`resp`]: the bytes of the protocol. [`keys`]: which keys there are. [`scripts`]: what is asked,
-//! each an atomic script; [`answers`] and [`announcement`]: what comes back, asked and unasked.
+//! each an atomic script; [`answers`] and [`announcement`]: what comes back, asked and unasked;
+//! `plain_reply`: the answer to a publish, read faster.
 //! [`link`](mod@link): one connection, from its dial to its end; `sentinel`: which address that
 //! has. [`options`]: the settings.
 
@@ -15,6 +16,7 @@ mod local;
 mod mirror;
 mod mirrors;
 pub mod options;
+mod plain_reply;
 mod question;
 pub mod reason;
 pub mod resp;

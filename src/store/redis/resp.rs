@@ -10,7 +10,7 @@ use std::fmt;
 
 use memchr::memchr;
 
-pub(super) use self::write::{DIGITS, digits, write_pieces};
+pub(super) use self::write::{DIGITS, digits, write_number, write_pieces};
 pub use self::write::{write_command, write_head, write_word};
 
 /// Aggregates within each other.
@@ -48,6 +48,15 @@ pub enum Value {
     Map(Vec<Self>),
     /// What comes unasked: at least the name of its kind.
     Push(Vec<Self>),
+}
+
+impl Value {
+    pub(super) fn error(&self) -> Option<&[u8]> {
+        match self {
+            Self::Error(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// Why bytes are not RESP, or too much of it: the connection is of no more use.
@@ -133,6 +142,11 @@ impl Decoder {
             }
         }
         Ok((bytes.len(), None))
+    }
+
+    /// Whether the next byte begins a value, and none is open.
+    pub(super) fn is_between(&self) -> bool {
+        self.bytes == 0
     }
 
     /// Bytes of memory for what is not whole, without the values that are.

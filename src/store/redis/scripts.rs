@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use super::keys::{Keys, escaped};
 use super::options::Limits;
-use super::resp::{DIGITS, digits, write_head, write_pieces, write_word};
+use super::resp::{DIGITS, digits, write_head, write_number, write_pieces, write_word};
 use crate::message::{Content, Cursor, MessageId};
 
 /// The scripts.
@@ -134,6 +134,10 @@ impl Command {
         self.script.is_some()
     }
 
+    pub(super) fn script(&self) -> Option<Script> {
+        self.script
+    }
+
     /// Bytes that it takes here, and nearly as many on the wire.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -150,11 +154,16 @@ impl Command {
         self
     }
 
-    fn number(self, number: u64) -> Self {
-        self.text(digits(number, &mut DIGITS.clone()))
+    fn number(mut self, number: u64) -> Self {
+        self.words += 1;
+        write_number(number, &mut self.rest);
+        self
     }
 
     fn id(self, id: MessageId) -> Self {
+        if id == MessageId::default() {
+            return self.text("0-0");
+        }
         let (mut second, mut tag) = (DIGITS, DIGITS);
         self.pieces(&[digits(id.time, &mut second), b"-", digits(id.tag.into(), &mut tag)])
     }

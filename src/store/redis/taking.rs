@@ -64,10 +64,12 @@ fn take<W: Default>(
         }
         Event::Lost(question) => lost(redis, question, now),
         Event::Reply(question, value) => answered(redis, question, value, channels, now),
-        Event::Push(channel, payload) => {
-            heard(redis, &channel, &payload, now);
-            None
+        Event::Published(Question::Publish { ticket, name, is_heard }, answer) => {
+            published(redis, (ticket, name, is_heard), Ok(answer), now)
         }
+        // Only a publish is answered so.
+        Event::Published(..) => None,
+        Event::Push(channel, payload) => heard(redis, &channel, &payload, now),
     }
 }
 
@@ -110,16 +112,16 @@ fn go_on<W: Default>(
 }
 
 /// Something was announced on a channel of Redis.
-fn heard(redis: &mut Redis, channel: &[u8], payload: &[u8], now: Now) {
-    let Some(name) = redis.keys.name(channel) else { return };
-    let name = redis.store.name_of(&name);
-    let Some(announcement) = Announcement::read(payload) else { return };
+fn heard<W>(redis: &mut Redis, channel: &[u8], payload: &[u8], now: Now) -> Told<W> {
+    let name = redis.store.name_of(&redis.keys.name(channel)?);
+    let announcement = Announcement::read(payload)?;
     let own = match &announcement {
         Announcement::Published(announced) => redis.mirrors.unheard.take(&name, announced.id),
         Announcement::Deleted(_) => VecDeque::new(),
     };
     take_in(redis, &name, announcement, now);
     redis.todo.extend(own.into_iter().map(Todo::Accept));
+    None
 }
 
 fn take_in(redis: &mut Redis, name: &[u8], announcement: Announcement, now: Now) {
@@ -189,15 +191,7 @@ fn answered<W: Default>(
 ) -> Told<W> {
     match question {
         Question::Publish { ticket, name, is_heard } => {
-            let reply = match Published::read(value) {
-                Ok(published) if is_heard && redis.mirrors.expects(&name, published.id) => {
-                    redis.mirrors.unheard.push(Own { ticket, name, published });
-                    return None;
-                }
-                Ok(published) => accepted(redis, &name, is_heard, published),
-                Err(why) => refused(redis, &why, &name, now),
-            };
-            Some((Some(ticket), reply))
+            published(redis, (ticket, name, is_heard), Published::read(value), now)
         }
         Question::Put { ticket, name } | Question::Info { ticket, name } => {
             let channel = redis.mirrors.get(&name).and_then(|mirror| mirror.channel);
@@ -240,6 +234,24 @@ fn answered<W: Default>(
         }
         Question::Remake => None,
     }
+}
+
+/// A message of our own was published, or refused.
+fn published<W>(
+    redis: &mut Redis,
+    (ticket, name, is_heard): (Ticket, Box<[u8]>, bool),
+    answer: Result<Published, Refusal>,
+    now: Now,
+) -> Told<W> {
+    let reply = match answer {
+        Ok(published) if is_heard && redis.mirrors.expects(&name, published.id) => {
+            redis.mirrors.unheard.push(Own { ticket, name, published });
+            return None;
+        }
+        Ok(published) => accepted(redis, &name, is_heard, published),
+        Err(why) => refused(redis, &why, &name, now),
+    };
+    Some((Some(ticket), reply))
 }
 
 /// Whether somebody waits here on a channel.

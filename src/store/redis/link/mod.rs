@@ -132,10 +132,9 @@ impl<K> Link<K> {
         self.voice.handle_timeout(now_ms);
         match &self.state {
             State::Resting { until_ms } if now_ms >= *until_ms => self.dial(now_ms),
-            State::Finding { until_ms, .. } if now_ms >= *until_ms => {
-                self.fail(Reason::Silent(self.state.awaited()), now_ms);
-            }
-            State::Greeting { end_ms, .. } if now_ms >= *end_ms => {
+            State::Finding { until_ms: end_ms, .. } | State::Greeting { end_ms, .. }
+                if now_ms >= *end_ms =>
+            {
                 self.fail(Reason::Silent(self.state.awaited()), now_ms);
             }
             &State::Up { heard_ms, .. } => {
@@ -262,6 +261,15 @@ impl<K> Link<K> {
         let (mut rest, dials) = (bytes, self.figures.dials);
         // Not a byte of a connection that is given up, nor of a sentinel that has said all.
         while self.wire.is_open() && self.figures.dials == dials && !rest.is_empty() {
+            if self.pipeline.expects_published()
+                && let Some((time_ms, published)) = self.wire.published(&mut rest)
+                && let Some(Asked { sent_ms, kind: Kind::Caller(key, _) }) = self.pipeline.pop()
+            {
+                self.clock.heard(time_ms, sent_ms, now_ms);
+                self.figures.answered(now_ms.saturating_sub(sent_ms));
+                self.events.push_back(Event::Published(key, published));
+                continue;
+            }
             match self.wire.decode(&mut rest) {
                 Err(breach) => self.fail(Reason::Rubbish(breach), now_ms),
                 Ok(Some(value)) => self.take(value, now_ms),
@@ -330,10 +338,7 @@ impl<K> Link<K> {
         let Some(Asked { sent_ms, kind }) = self.pipeline.pop() else {
             return self.fail(Reason::Unexpected("no command"), now_ms);
         };
-        let error = match &value {
-            Value::Error(error) => Some((Refusal::of(error), error)),
-            _ => None,
-        };
+        let error = value.error().map(|error| (Refusal::of(error), error));
         let is_unknown = matches!(error, Some((Refusal::NoScript, _)));
         let of_node = error.filter(|(refusal, _)| refusal.is_of_the_node());
         let ends = of_node.map(|(_, error)| Reason::of("a command", error));
@@ -353,11 +358,9 @@ impl<K> Link<K> {
             }
             Kind::Ping => {}
             Kind::Subscription => {
-                let reason = match &value {
-                    Value::Error(error) => Reason::of("SUBSCRIBE", error),
-                    _ => Reason::Unexpected("subscription"),
-                };
-                return self.fail(reason, now_ms);
+                let reason = |error| Reason::of("SUBSCRIBE", error);
+                let unexpected = Reason::Unexpected("subscription");
+                return self.fail(value.error().map_or(unexpected, reason), now_ms);
             }
         }
         if let Some(reason) = ends {
@@ -369,11 +372,7 @@ impl<K> Link<K> {
     fn fail(&mut self, reason: Reason, now_ms: u64) {
         let state = self.state.take();
         self.wire.close();
-        while let Some(asked) = self.pipeline.pop() {
-            if let Kind::Caller(key, _) = asked.kind {
-                self.events.push_back(Event::Lost(key));
-            }
-        }
+        self.events.extend(self.pipeline.take_callers().map(Event::Lost));
         let node = match (&state, &mut self.sentinel) {
             (State::Up { address, .. } | State::Greeting { address, .. }, _) => Some(address),
             (State::Finding { .. }, Some(sentinel)) => Some(sentinel.pass_on()),

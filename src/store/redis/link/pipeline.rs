@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::store::redis::scripts::Command;
+use crate::store::redis::scripts::{Command, Script};
 
 /// Commands under way at most, and bytes of those that may be sent again.
 pub const COMMANDS_MAX: usize = 1024;
@@ -61,6 +61,23 @@ impl<K> Pipeline<K> {
     pub(super) fn pop_subscription(&mut self) -> bool {
         let next = self.asked.front().map(|asked| &asked.kind);
         matches!(next, Some(Kind::Subscription)) && self.pop().is_some()
+    }
+
+    /// Whether a publish is answered next.
+    pub(super) fn expects_published(&self) -> bool {
+        match self.asked.front().map(|asked| &asked.kind) {
+            Some(Kind::Caller(_, Some(command))) => command.script() == Some(Script::Publish),
+            _ => false,
+        }
+    }
+
+    /// Takes all that are under way; gives those of callers.
+    pub(super) fn take_callers(&mut self) -> impl Iterator<Item = K> {
+        let all = std::mem::replace(self, Self::new());
+        all.asked.into_iter().filter_map(|asked| match asked.kind {
+            Kind::Caller(key, _) => Some(key),
+            Kind::Ping | Kind::Subscription => None,
+        })
     }
 
     /// Whether there is room for a command of a caller.

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::words::Output;
+use crate::store::redis::answers::Published;
 use crate::store::redis::options::Address;
+use crate::store::redis::plain_reply;
 use crate::store::redis::resp::{Breach, Decoder, Value};
 
 /// See the module.
@@ -40,6 +42,15 @@ impl Wire {
         let (taken, value) = self.decoder.decode(rest)?;
         *rest = &rest[taken..];
         Ok(value)
+    }
+
+    /// The answer to a publish, if that comes next in `rest` and is plain; with the time on Redis'
+    /// clock, milliseconds.
+    pub(super) fn published(&self, rest: &mut &[u8]) -> Option<(u64, Published)> {
+        let between = self.decoder.is_between();
+        let (time_ms, published, behind) = plain_reply::published(rest).filter(|_| between)?;
+        *rest = behind;
+        Some((time_ms, published))
     }
 
     /// What the network is to do next; bytes of all commands since the last one come together.

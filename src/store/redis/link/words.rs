@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::store::redis::answers::Published;
 use crate::store::redis::options::Address;
 use crate::store::redis::reason::Reason;
 use crate::store::redis::resp::Value;
@@ -50,6 +51,8 @@ pub enum Event<K> {
     Down(Reason),
     /// The answer to a command.
     Reply(K, Value),
+    /// The answer to a publish, where it is the usual one.
+    Published(K, Published),
     /// Nobody knows whether this command was done.
     Lost(K),
     /// Something was announced: the channel, the payload.

@@ -159,6 +159,26 @@ fn a_command_is_written_in_blobs() {
     assert_eq!(one(&out), Value::List(vec![text("GET"), text(""), text("a\r\n\0")]));
 }
 
+#[test]
+fn a_number_is_written_as_the_word_of_its_digits() {
+    for number in [0, 7, 9, 10, 99, 100, 999_999_999, 1_000_000_000, 1_700_000_000_123, u64::MAX] {
+        let (mut in_one_piece, mut as_word) = (Vec::new(), Vec::new());
+        write_number(number, &mut in_one_piece);
+        write_word(number.to_string().as_bytes(), &mut as_word);
+        assert_eq!(in_one_piece, as_word, "{number}");
+        assert_eq!(one(&in_one_piece), text(&number.to_string()));
+    }
+}
+
+#[test]
+fn words_of_every_length_say_how_long_they_are() {
+    for length in [0, 1, 9, 10, 11, 99, 100, 101, 1000] {
+        let mut out = Vec::new();
+        write_word(&vec![b'a'; length], &mut out);
+        assert_eq!(one(&out), text(&"a".repeat(length)));
+    }
+}
+
 fn values() -> impl Strategy<Value = Value> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..40).prop_map(Vec::into_boxed_slice);
     let leaf = prop_oneof![

@@ -13,6 +13,9 @@ pub fn write_word(word: &[u8], out: &mut Vec<u8>) {
 /// Writes a word of a command that stands in pieces.
 pub(in crate::store::redis) fn write_pieces(pieces: &[&[u8]], out: &mut Vec<u8>) {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if length == 0 {
+        return out.extend_from_slice(b"$0\r\n\r\n");
+    }
     out.reserve(length + 16);
     write_line(b'$', length as u64, out);
     for piece in pieces {
@@ -21,7 +24,34 @@ pub(in crate::store::redis) fn write_pieces(pieces: &[&[u8]], out: &mut Vec<u8>)
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes a word of a command that is a number, in one piece.
+pub(in crate::store::redis) fn write_number(number: u64, out: &mut Vec<u8>) {
+    // A kind, two digits, a line's end; then the number and its line's end.
+    let mut word = [0; 5 + DIGITS.len() + 2];
+    let (room, end) = word.split_at_mut(5 + DIGITS.len());
+    end.copy_from_slice(b"\r\n");
+    let begin = room.len() - digits(number, &mut room[5..]).len();
+    let length = (room.len() - begin) as u8;
+    room[begin - 2..begin].copy_from_slice(b"\r\n");
+    room[begin - 3] = b'0' + length % 10;
+    let mut first = begin - 4;
+    if length >= 10 {
+        room[first] = b'0' + length / 10;
+        first -= 1;
+    }
+    room[first] = b'$';
+    out.extend_from_slice(&word[first..]);
+}
+
 fn write_line(kind: u8, number: u64, out: &mut Vec<u8>) {
+    // As most words are: two divisions and a copy of any length fewer.
+    if number < 10 {
+        return out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']);
+    }
+    if number < 100 {
+        let (ten, one) = (b'0' + number as u8 / 10, b'0' + number as u8 % 10);
+        return out.extend_from_slice(&[kind, ten, one, b'\r', b'\n']);
+    }
     let mut line = [0; 1 + DIGITS.len() + 2];
     let (room, end) = line.split_at_mut(1 + DIGITS.len());
     end.copy_from_slice(b"\r\n");
