@@ -61,8 +61,8 @@ impl LeftOver {
         if waits && self.waited <= FANOUT_TURNS { FANOUT_READS_BESIDE } else { FANOUT_READS }
     }
 
-    /// From here on sockets may be read.
-    pub(super) fn begin_reading(&mut self) {
+    /// From here on there is time for sockets.
+    pub(super) fn begin(&mut self) {
         self.reads_left = READS_AT_ONCE;
     }
 
@@ -71,7 +71,7 @@ impl LeftOver {
         self.reads_left > 0
     }
 
-    /// One was read or flushed. Now and then that looks at the clock, and there is no more time
+    /// One was read, flushed or closed. Now and then that looks at the clock, and there is no more time
     /// when so many microseconds of the turn are over.
     pub(super) fn note(&mut self, until_us: u64, now: Now) {
         self.reads_left = self.reads_left.saturating_sub(1);
@@ -109,7 +109,7 @@ mod tests {
         let long_ago = Now { mono_ms: begins.mono_ms - 1000, ..begins };
         let mut left_over = LeftOver::new(clock);
         assert!(!left_over.has_time());
-        left_over.begin_reading();
+        left_over.begin();
         for _ in 1..READS_AT_ONCE {
             left_over.note(500_000, long_ago);
             assert!(left_over.has_time());

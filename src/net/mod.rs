@@ -181,7 +181,7 @@ impl Reactor {
         loop {
             // Both clocks are read once a turn, and one of them once more before a wait.
             let waits =
-                !self.traffic.relay.state().has_output() && !self.traffic.sockets.has_unread();
+                !self.traffic.relay.state().has_output() && !self.traffic.sockets.has_more();
             let wait = if waits {
                 let ended = self.clock.now();
                 self.turn_over(began, ended);

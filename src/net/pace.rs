@@ -19,7 +19,11 @@ pub(super) const READING_US: u64 = 180;
 /// does one portion in any case, and what it has read is answered.
 pub(super) const TURN_US: u64 = 250;
 
-/// Sockets that are read before the clock is looked at.
+/// When it closes no more sockets. To close one takes the system 5 µs, and 80 µs where megabytes
+/// are on their way to it.
+pub(super) const CLOSING_US: u64 = 1000;
+
+/// Sockets that are read, or closed, before the clock is looked at.
 pub(super) const READS_AT_ONCE: usize = 8;
 
 /// Outputs of fan-outs that are taken from the relay before the first is carried out: what the

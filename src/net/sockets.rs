@@ -1,7 +1,7 @@
 //! Sockets: every open connection, the poll that watches them, and those to be read without
 //! another event. Moves bytes between them and the relay; never looks into the bytes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use mio::{Events, Poll};
 use super::descriptors::is_out_of_descriptors;
 use super::handshakes::Handshakes;
 use super::left_over::LeftOver;
-use super::pace::{FLUSHING_US, READ_BYTES, READING_AGAIN_US, READING_US};
+use super::pace::{CLOSING_US, FLUSHING_US, READ_BYTES, READING_AGAIN_US, READING_US};
 use super::socket::{Life, Queue, Side, Socket};
 use super::stream::{Read, Sent};
 use super::table::Table;
@@ -36,8 +36,8 @@ pub(super) struct Sockets {
     /// Of the stores that are connected to by TLS.
     pub(super) trusts: HashMap<StoreId, Trust>,
     scratch: Scratch,
-    /// Sockets to be closed at the end of the turn: until then their slots are not used anew.
-    gone: Vec<ConnKey>,
+    /// Sockets to be closed at the end of a turn: until then their slots are not used anew.
+    gone: VecDeque<ConnKey>,
 }
 
 impl Sockets {
@@ -57,7 +57,7 @@ impl Sockets {
             handshakes: Handshakes::new(certificate),
             trusts,
             scratch: Scratch::default(),
-            gone: Vec::new(),
+            gone: VecDeque::new(),
         }
     }
 
@@ -184,7 +184,7 @@ impl Sockets {
                 break;
             }
         }
-        self.left_over.begin_reading();
+        self.left_over.begin();
         for _ in 0..self.left_over.again.len() {
             let Some(conn) = self.left_over.again.pop_front() else { break };
             self.read_queued(conn, relay, now);
@@ -194,7 +194,7 @@ impl Sockets {
             }
         }
         // Events have a share of their own.
-        self.left_over.begin_reading();
+        self.left_over.begin();
     }
 
     /// Reads a portion of those of large fan-outs; gives whether there are more that this turn may
@@ -359,22 +359,27 @@ impl Sockets {
         }
     }
 
-    /// Closes a socket now, whatever waits: at the end of the turn.
+    /// Closes a socket now, whatever waits: at the end of a turn.
     pub(super) fn abort(&mut self, conn: ConnKey) {
         if let Some(socket) = self.table.find(conn) {
             socket.life = Life::Gone;
-            self.gone.push(conn);
+            self.gone.push_back(conn);
         }
     }
 
-    /// Frees the slots of sockets that are gone; gives whether there were any.
+    /// Frees the slots of sockets that are gone, as far as there is time; gives whether there were
+    /// any.
     pub(super) fn free_gone(&mut self, relay: &mut Relay, now: Now) -> bool {
         if self.gone.is_empty() {
             return false;
         }
-        for conn in std::mem::take(&mut self.gone) {
+        self.left_over.begin();
+        while self.left_over.has_time()
+            && let Some(conn) = self.gone.pop_front()
+        {
             self.table.free(conn);
             relay.handle_input(conn, Input::Closed, now);
+            self.left_over.note(CLOSING_US, now);
         }
         debug_assert!(
             relay.state().has_output() || self.table.open() == relay.state().connections(),
@@ -383,8 +388,8 @@ impl Sockets {
         true
     }
 
-    /// Whether some are to be read without another event.
-    pub(super) fn has_unread(&self) -> bool {
-        !self.left_over.is_empty() || self.handshakes.are_waiting()
+    /// Whether something is to be done without another event.
+    pub(super) fn has_more(&self) -> bool {
+        !self.left_over.is_empty() || self.handshakes.are_waiting() || !self.gone.is_empty()
     }
 }
