@@ -71,8 +71,8 @@ impl LeftOver {
         self.reads_left > 0
     }
 
-    /// One was read, flushed or closed. Now and then that looks at the clock, and there is no more time
-    /// when so many microseconds of the turn are over.
+    /// One was read, flushed or closed. Now and then that looks at the clock, and there is no more
+    /// time when so many microseconds of the turn are over.
     pub(super) fn note(&mut self, until_us: u64, now: Now) {
         self.reads_left = self.reads_left.saturating_sub(1);
         if self.reads_left == 0 && !self.is_past(until_us, now) {
