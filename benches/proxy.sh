@@ -13,7 +13,7 @@ rounds=${1:-5}
 seconds=${2:-4}
 . "$(dirname "$0")/support/servers.sh"
 need nginx haproxy taskset curl python3
-prepare
+prepare limit
 results=${RESULTS:-$work}
 
 cat > "$work/nginx.conf" <<CONF

@@ -17,7 +17,7 @@ rounds=${1:-3}
 seconds=${2:-2}
 . "$(dirname "$0")/support/servers.sh"
 need nginx nchan haproxy strace taskset curl python3
-prepare
+prepare limit
 results=$work/results
 mkdir "$results"
 numbers() { python3 "$root/benches/support/figures.py" "$@"; }

@@ -7,27 +7,19 @@
 #
 #   benches/redis.sh [ROUNDS] [SECONDS]
 #
-# needs nginx with Nchan, redis-server, redis-cli, curl, taskset, and `cargo build --release`. The
-# servers and Redis run on core 0, the load on the others. PORT is the first of ten. WAIT is how
-# long waiting requests are watched, seconds: leases are renewed every 30.
+# needs nginx with Nchan, redis-server, redis-cli, curl and taskset. The servers and Redis run on
+# core 0, the load on the others. PORT is the first of ten, for more see benches/support/servers.sh.
+# WAIT is how long waiting requests are watched, seconds: leases are renewed every 30.
 set -eu
 rounds=${1:-3}
 seconds=${2:-2}
-root=$(cd "$(dirname "$0")/.." && pwd)
-binary=${BINARY:-$root/target/release/pushserver}
-port=${PORT:-18060}
 watch=${WAIT:-35}
 subscribers=${SUBSCRIBERS:-100}
-work=$(mktemp -d)
-chmod 755 "$work"
-others=1-$(($(nproc --all) - 1))
-pids=
-stop() {
-    for pid in $pids; do kill "$pid" 2>/dev/null || :; done
-    wait
-    pids=
-}
-trap 'stop; rm -rf "$work"' EXIT
+PORT=${PORT:-18060}
+. "$(dirname "$0")/support/servers.sh"
+need nginx nchan redis-server redis-cli taskset curl
+prepare
+chmod 755 "$work" # for nginx, whose worker is another user
 
 # Ports, by what listens there: each kind of server is one, or three on a Redis of their own.
 memory=$port
@@ -58,7 +50,7 @@ JSON
 start_nginx() { # name port upstream pass
     mkdir "$work/$2"
     cat > "$work/$2/nginx.conf" <<CONF
-load_module ${NCHAN:-/usr/lib/nginx/modules/ngx_nchan_module.so};
+load_module $nchan_module;
 daemon off; worker_processes 1; pid nginx.pid; error_log stderr error;
 events { worker_connections 19900; }
 http { access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s;
@@ -74,14 +66,6 @@ CONF
     pids="$pids $pid"
     eval "pid_$1=\${pid_$1:-$pid}"
 }
-until_ready() { # port
-    tries=0
-    until curl -sf -o /dev/null --data x "http://127.0.0.1:$1/p/ready"; do
-        tries=$((tries + 1))
-        [ $tries -lt 100 ] || { echo "nothing is published on port $1" >&2; exit 1; }
-        sleep 0.1
-    done
-}
 
 start_redis redis "$redis_of_redis"
 start_redis nchan_redis "$redis_of_nchan_redis"
@@ -95,7 +79,7 @@ for number in $nchan_redis; do
         "upstream redis { nchan_redis_server redis://127.0.0.1:$redis_of_nchan_redis; }" \
         'nchan_redis_pass redis;'
 done
-for number in $memory $redis $nchan $nchan_redis; do until_ready "$number"; done
+for number in $memory $redis $nchan $nchan_redis; do until_answers "$number" --data x /p/ready; done
 
 # CPU time that a process has had, nanoseconds.
 cpu() { awk '{ print $1 }' "/proc/$1/schedstat"; }
@@ -110,7 +94,7 @@ measure() { # work scenario name options...
     eval "at=\${$name%% *} process=\$pid_$name redis_process=\${pid_of_redis_$name:-}"
     before=0 after=0
     [ -z "$redis_process" ] || before=$(cpu "$redis_process")
-    taskset -c "$others" "$binary" bench "$scenario" --busy --no-plot -q --rounds 1 --json - \
+    load "$scenario" --rounds 1 --json - \
         --seconds "$seconds" --publish "http://127.0.0.1:$at/p/{channel}" \
         --subscribe "http://127.0.0.1:$at/s/{channel}" --pid "$process" "$@" > "$work/out" 2>&1 ||
         { cat "$work/out" >&2; exit 1; }

@@ -14,7 +14,7 @@ seconds=${2:-2}
 if [ $# -gt 2 ]; then shift 2; transports=$*; else transports='eventsource websocket'; fi
 . "$(dirname "$0")/support/servers.sh"
 need nginx nchan strace taskset curl
-prepare
+prepare limit
 
 # Measures; prints what the pattern finds, or everything if something went wrong.
 bench() { # pattern arguments...

@@ -29,9 +29,10 @@ need() {
 }
 
 # Builds what is not named, and makes a directory to work in; what was started ends with the script.
-prepare() {
+prepare() { # `limit` for that server, too
     [ -n "${BINARY:-}" ] || (cd "$root" && cargo build --release --locked --quiet)
-    [ -n "${LIMIT:-}" ] || (cd "$root" && cargo build --release --locked --quiet --example limit)
+    [ "${1:-}" != limit ] || [ -n "${LIMIT:-}" ] ||
+        (cd "$root" && cargo build --release --locked --quiet --example limit)
     work=$(mktemp -d)
     others=1-$(($(nproc --all) - 1))
     pids=
